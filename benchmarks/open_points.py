@@ -1,0 +1,188 @@
+"""What the paper leaves open, measured: where interval means are taken, precision of the side information, 8-bit range.
+
+Runs on pictures without labels (the calibration pictures, never the evaluation ones); accuracy is the agreement with
+the uncompressed network (AP against its own detections). Bytes are those of the bitstream that each choice would need.
+
+    python benchmarks/open_points.py --model picodet-s-416 --data folder:$MIDSTREAM_ASSETS/coco/calib --limit 100
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from midstream import _native, data, models
+from midstream.codec import quantize
+from midstream.codec.normalize import ChannelStatistics, CodedStatistics, measure
+from midstream.codec.symbols import encode_symbols
+from midstream.evaluate.accuracy import evaluate, reference_dataset
+
+Pyramid = dict[str, np.ndarray]
+Coded = tuple[int, int, Pyramid]  # bytes of side information, of payload, decoded pyramid
+
+
+def flat(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values.reshape(len(values), -1))
+
+
+def statistics_as(kind: str, s: ChannelStatistics) -> tuple[np.ndarray, np.ndarray, int]:
+    """Decoder's mean and std, and the bytes that they take."""
+    if kind == "float32":
+        return s.mean.astype("f4").astype("f8"), s.std.astype("f4").astype("f8"), 8 * len(s.mean)
+    if kind == "float16":
+        return s.mean.astype("f2").astype("f8"), s.std.astype("f2").astype("f8"), 4 * len(s.mean)
+    coded = CodedStatistics.of(s.mean, s.std, int(kind))
+    return coded.mean, coded.std, len(coded.write())
+
+
+def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: str, fit: str = "picture") -> Coded:
+    """Quantise with interval means taken per `scope` (channel, level, picture)."""
+    side = payload = 0
+    measured = {k: measure(k, flat(v)) for k, v in pyramid.items()}
+    pairs = [(flat(v), measured[k]) for k, v in pyramid.items()]
+    shared = None
+    if rule == "lloyd-max" and fit == "picture":
+        shared = quantize.lloyd_max_thresholds(pairs, n)
+    parts = {}
+    for name, (values, s) in zip(pyramid, pairs, strict=True):
+        if isinstance(rule, float):
+            thresholds = quantize.z_thresholds(n, rule)
+        else:
+            thresholds = shared or quantize.lloyd_max_thresholds([(values, s)], n)
+        symbols = _native.quantize(values, quantize.channel_boundaries(s, thresholds))
+        counts, sums = _native.symbol_sums(values, symbols, n)
+        parts[name] = (symbols, counts, (sums - counts * s.mean[:, None]) / s.std[:, None])
+    total = (sum(c.sum(0) for _, c, _ in parts.values()), sum(z.sum(0) for _, _, z in parts.values()))
+    out = {}
+    for name, (symbols, counts, z) in parts.items():
+        s = measured[name]
+        means = (
+            {
+                "channel": z / np.maximum(counts, 1),
+                "level": np.tile(z.sum(0) / np.maximum(counts.sum(0), 1), (len(z), 1)),
+                "picture": np.tile(total[1] / np.maximum(total[0], 1), (len(z), 1)),
+            }[scope]
+            .astype("f2")
+            .astype("f8")
+        )
+        mean, std, size = statistics_as(statistics, s)
+        side += size + {"channel": 2 * n * len(z), "level": 2 * n, "picture": 0}[scope]
+        payload += sum(map(len, encode_symbols("rans", symbols, n)))
+        table = (mean[:, None] + std[:, None] * means).astype("f4")
+        out[name] = _native.reconstruct(symbols, table).reshape(pyramid[name].shape)
+    return side + (2 * n if scope == "picture" else 0), payload, out
+
+
+def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: int) -> Coded:
+    """Interval means per level, refined per channel in steps of 2^-bits deviations of the coded statistics."""
+    side = payload = 0
+    out = {}
+    for name, v in pyramid.items():
+        values, s = flat(v), measure(name, flat(v))
+        if isinstance(rule, float):
+            thresholds = quantize.z_thresholds(n, rule)
+        else:
+            thresholds = quantize.lloyd_max_thresholds([(flat(w), measure(k, flat(w))) for k, w in pyramid.items()], n)
+        symbols = _native.quantize(values, quantize.channel_boundaries(s, thresholds))
+        coded = CodedStatistics.of(s.mean, s.std, statistics)
+        counts, sums = _native.symbol_sums(values, symbols, n)
+        z = (sums - counts * coded.mean[:, None]) / coded.std[:, None]
+        level = (z.sum(0) / np.maximum(counts.sum(0), 1)).astype("f2").astype("f8")
+        own = np.where(counts > 0, z / np.maximum(counts, 1) - level, 0)
+        steps = np.rint(np.ldexp(own, bits)).astype(np.int64)
+        zigzag = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint64).reshape(-1)
+        side += len(coded.write()) + 2 * n + min(_native.rice_bits(zigzag, k) for k in range(20)) // 8 + 4
+        payload += sum(map(len, encode_symbols("rans", symbols, n)))
+        table = coded.mean[:, None] + coded.std[:, None] * (level + np.ldexp(steps.astype("f8"), -bits))
+        out[name] = _native.reconstruct(symbols, table.astype("f4")).reshape(v.shape)
+    return side, payload, out
+
+
+def eight_bit(pyramid: Pyramid, scope: str) -> Coded:
+    """Uniform 8-bit conversion over the range of each level or channel."""
+    side = payload = 0
+    out = {}
+    for name, v in pyramid.items():
+        x = flat(v)
+        low, high = x.min(1, keepdims=True).astype("f8"), x.max(1, keepdims=True).astype("f8")
+        if scope == "level":
+            low, high = np.full_like(low, low.min()), np.full_like(high, high.max())
+        span = np.maximum(high - low, 1e-30)
+        symbols = np.rint((x - low) / span * 255).astype(np.uint8)
+        side += 8 if scope == "level" else 8 * len(x)
+        payload += sum(map(len, encode_symbols("rans", symbols, 256)))
+        out[name] = (low + symbols / 255 * span).astype("f4").reshape(v.shape)
+    return side, payload, out
+
+
+def choices() -> dict[str, Callable[[Pyramid], Coded]]:
+    rows: dict[str, Callable[[Pyramid], Coded]] = {}
+    for n, z in ((4, 1.5), (3, 1.0)):
+        for scope in ("picture", "level", "channel"):
+            rows[f"n={n} z={z}: interval means per {scope}"] = partial(
+                paper, n=n, rule=z, scope=scope, statistics="float32"
+            )
+    for kind in ("float32", "float16", "8", "6", "5", "4", "3", "2"):
+        label = kind if kind.startswith("float") else f"{kind} bits"
+        rows[f"n=4 z=1.5: statistics as {label}"] = partial(paper, n=4, rule=1.5, scope="level", statistics=kind)
+    for kind in ("float32", "9", "8", "7", "6", "5"):
+        rows[f"n=32 lloyd-max: statistics as {kind}"] = partial(
+            paper, n=32, rule="lloyd-max", scope="level", statistics=kind
+        )
+    for n, rule, precisions in (
+        (4, 1.5, (2, 3, 4, 5)),
+        (3, 1.0, (2, 3)),
+        (8, "lloyd-max", (4,)),
+        (16, "lloyd-max", (5,)),
+    ):
+        for precision in precisions:
+            rows[f"n={n} {rule}: statistics {precision} bits, interval means per level"] = partial(
+                paper, n=n, rule=rule, scope="level", statistics=str(precision)
+            )
+            for bits in (precision - 1, precision, precision + 1):
+                rows[f"n={n} {rule}: statistics {precision} bits, refined per channel by {bits} bits"] = partial(
+                    refined, n=n, rule=rule, statistics=precision, bits=bits
+                )
+    for fit in ("picture", "level"):
+        rows[f"n=4 lloyd-max fitted per {fit}"] = partial(
+            paper, n=4, rule="lloyd-max", scope="level", statistics="float32", fit=fit
+        )
+    for scope in ("level", "channel"):
+        rows[f"8 bit, range per {scope}"] = partial(eight_bit, scope=scope)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="picodet-s-416")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--limit", type=int, default=100)
+    arguments = parser.parse_args()
+    model, pictures = models.load(arguments.model), data.load(arguments.data).head(arguments.limit)
+    rows = choices()
+    found = {label: {} for label in ["reference", *rows]}
+    spent = {label: np.zeros(3) for label in rows}
+    for picture in pictures.pictures:
+        pixels = data.read_picture(picture.path)
+        size, pyramid = pixels.shape[:2], model.front(pixels)
+        found["reference"][picture.id] = model.back(pyramid, size)
+        for label, code in rows.items():
+            side, payload, decoded = code(pyramid)
+            error = np.mean([np.mean((decoded[k] - v) ** 2) / v.var() for k, v in pyramid.items()])
+            spent[label] += (side, payload, error)
+            found[label][picture.id] = model.back(decoded, size)
+    reference = reference_dataset(pictures, found["reference"], model.classes)
+    count = len(pictures.pictures)
+    print(f"| {arguments.model}, {count} pictures | side bytes | payload bytes | error / variance | agreement AP |")
+    print("|---|---|---|---|---|")
+    for label in rows:
+        side, payload, error = spent[label] / count
+        ap = evaluate(reference, found[label], model.classes).ap
+        print(f"| {label} | {side:,.0f} | {payload:,.0f} | {error:.5f} | {ap:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

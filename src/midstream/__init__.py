@@ -1,0 +1,45 @@
+"""midstream: a feature codec for machine vision.
+
+>>> import midstream as ms
+>>> data = ms.encode({"p3": p3, "p4": p4}, symbols=4, z=1.5)   # float32 [C, H, W] each -> bytes
+>>> back = ms.decode(data)                                     # same names, shapes and element types
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from midstream.codec.codec import decode, encode, inspect
+from midstream.errors import (
+    BitstreamError,
+    CorruptError,
+    InputError,
+    LimitError,
+    MidstreamError,
+    TruncatedError,
+    UnsupportedError,
+)
+from midstream.limits import Limits
+
+__version__ = "0.1.0"
+__all__ = [
+    "BitstreamError",
+    "CorruptError",
+    "InputError",
+    "LimitError",
+    "Limits",
+    "MidstreamError",
+    "TruncatedError",
+    "UnsupportedError",
+    "decode",
+    "encode",
+    "inspect",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # A codec user should not wait for ONNX Runtime and OpenCV to load.
+    if name in ("models", "data", "evaluate"):
+        return importlib.import_module(f"midstream.{name}")
+    raise AttributeError(f"module 'midstream' has no attribute '{name}'")

@@ -1,0 +1,95 @@
+"""encode, decode and inspect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from midstream.cli import options
+from midstream.cli.console import note, print_json, print_table
+from midstream.codec.codec import StreamInfo, decode, encode_with, inspect
+from midstream.codec.options import DEFAULT_CODER
+from midstream.files import STANDARD, read_bytes, read_pyramid, write_bytes, write_pyramid
+
+PyramidFile = Annotated[
+    str, typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; - for stdin.")
+]
+BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard input.")]
+
+
+def encode_command(
+    source: PyramidFile,
+    output: options.Output,
+    codec: options.CodecName = "paper",
+    symbols: options.Symbols = None,
+    z: options.Z = None,
+    thresholds: options.Thresholds = None,
+    step: options.Step = None,
+    coder: options.Coder = DEFAULT_CODER,
+) -> None:
+    """Code a feature pyramid into a bitstream.
+
+    Example: midstream encode pyramid.npz -o pyramid.mids --symbols 4 --z 1.5 --coder rans
+    """
+    chosen = options.codec_options(codec, symbols, z, thresholds, step, coder)
+    data = encode_with(read_pyramid(source), chosen)
+    write_bytes(output, data)
+    if output != STANDARD:
+        info = inspect(data)
+        note(f"{output}: {info.total_bytes:,} bytes, {info.bits_per_element:.3f} bits per element")
+
+
+def decode_command(
+    source: BitstreamFile,
+    output: Annotated[str, typer.Option("--output", "-o", help=".npz or .safetensors to write; - for .npz on stdout.")],
+    levels: Annotated[str | None, typer.Option(help="Only these levels, separated by commas.")] = None,
+) -> None:
+    """Reconstruct a feature pyramid from a bitstream.
+
+    Example: midstream decode pyramid.mids -o decoded.npz --levels p5
+    """
+    wanted = levels.split(",") if levels is not None else None
+    pyramid = decode(read_bytes(source), levels=wanted)
+    write_pyramid(output, pyramid)
+    if output != STANDARD:
+        note(f"{output}: " + ", ".join(f"{name} {list(values.shape)}" for name, values in pyramid.items()))
+
+
+def inspect_command(source: BitstreamFile, json: options.Json = False) -> None:
+    """Say what a bitstream holds and where its bytes go."""
+    info = inspect(read_bytes(source))
+    if json:
+        print_json(info.to_dict())
+        return
+    _print(info)
+
+
+def _print(info: StreamInfo) -> None:
+    chosen = ", ".join(f"{key} {_short(value)}" for key, value in info.options.items())
+    title = f"bitstream version {info.version}, codec {info.codec}: {chosen}"
+    columns = ["part", "shape", "type", "elements", "side info", "payload", "checksum", "bits/element"]
+    rows = [["header", "", "", "", "", "", f"{info.header_bytes:,} in all", ""]]
+    for level in info.levels:
+        rows.append(
+            [
+                level.name, "x".join(map(str, level.shape)), level.dtype, f"{level.elements:,}",
+                f"{level.side_bytes:,}", f"{level.payload_bytes:,}", f"{level.checksum_bytes:,}",
+                f"{level.bits_per_element:.3f}",
+            ]
+        )  # fmt: skip
+    rows.append(
+        [
+            "total", f"{info.total_bytes:,} bytes", "", f"{info.elements:,}",
+            f"{info.side_bytes:,} ({info.side_share:.1%})", f"{info.payload_bytes:,}", f"{info.checksum_bytes:,}",
+            f"{info.bits_per_element:.3f}",
+        ]
+    )  # fmt: skip
+    print_table(title, columns, rows, left=3)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        shown = [f"{v:.6g}" for v in value[:8]]
+        return "[" + ", ".join(shown) + (f", ... {len(value)} in all" if len(value) > 8 else "") + "]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

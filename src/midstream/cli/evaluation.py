@@ -1,0 +1,72 @@
+"""eval."""
+
+from __future__ import annotations
+
+import json as json_format
+from typing import Annotated
+
+import typer
+
+from midstream import data as datasets
+from midstream import models
+from midstream.cli import options
+from midstream.cli.console import print_json, print_table, progress
+from midstream.codec.options import DEFAULT_CODER
+from midstream.evaluate.run import EvalResult, run
+from midstream.files import write_bytes
+
+
+def eval_command(
+    model: options.ModelName,
+    data: options.Data,
+    codec: options.CodecName = "paper",
+    symbols: options.Symbols = None,
+    z: options.Z = None,
+    thresholds: options.Thresholds = None,
+    step: options.Step = None,
+    coder: options.Coder = DEFAULT_CODER,
+    weights: options.Weights = None,
+    limit: options.Limit = None,
+    cache: options.Cache = None,
+    json: options.Json = False,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
+) -> None:
+    """Measure rate and accuracy: front, encode, decode from the bytes, back, average precision.
+
+    Example: midstream eval --model picodet-s-416 --data coco:val2017,instances_val2017.json --symbols 4 --z 1.5
+    """
+    chosen = options.codec_options(codec, symbols, z, thresholds, step, coder)
+    dataset = datasets.load(data).head(limit)
+    network = models.load(model, weights)
+    with progress(f"evaluating {network.name}", len(dataset.pictures)) as advance:
+        result = run(network, dataset, [chosen], cache, on_picture=advance)[0]
+    if output is not None:
+        write_bytes(output, (json_format.dumps(result.model_dump(), indent=2) + "\n").encode())
+    if json:
+        print_json(result.model_dump())
+    elif output != "-":
+        _print(result)
+
+
+def _print(result: EvalResult) -> None:
+    chosen = ", ".join(f"{key} {value}" for key, value in result.codec.items())
+    rows = [
+        ["AP", f"{result.ap:.2f}", f"uncompressed {result.ap_uncompressed:.2f}"],
+        ["AP50", f"{result.ap50:.2f}", f"uncompressed {result.ap50_uncompressed:.2f}"],
+    ]
+    if result.segm_ap is not None and result.segm_ap_uncompressed is not None:
+        rows.append(["mask AP", f"{result.segm_ap:.2f}", f"uncompressed {result.segm_ap_uncompressed:.2f}"])
+    front = "cached" if result.front_ms is None else f"{result.front_ms:.1f}"
+    rows += [
+        [
+            "bytes per picture",
+            f"{result.bytes_per_image:,.0f}",
+            f"of it not payload {result.side_bytes_per_image:,.0f}",
+        ],
+        ["bits per element", f"{result.bits_per_element:.3f}", f"{result.elements_per_image:,.0f} elements"],
+        ["ratio to input", f"{result.ratio_to_input:.3f}", "input as 8-bit RGB at the network's size"],
+        ["encode / decode ms", f"{result.encode_ms:.1f} / {result.decode_ms:.1f}", ""],
+        ["front / back ms", f"{front} / {result.back_ms:.1f}", ""],
+    ]
+    print_table(f"{result.model}, {result.images} pictures: {chosen}", ["measure", "value", ""], rows)
+    print(result.metric)

@@ -1,0 +1,69 @@
+"""The program `midstream`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import midstream
+from midstream.cli import coding, evaluation, networks, paper
+from midstream.cli.console import note
+from midstream.errors import MidstreamError
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A feature codec for machine vision: code a detector's feature pyramid instead of the picture.",
+)
+app.command("encode")(coding.encode_command)
+app.command("decode")(coding.decode_command)
+app.command("inspect")(coding.inspect_command)
+app.command("split")(networks.split_command)
+app.command("extract")(networks.extract_command)
+app.command("models")(networks.models_command)
+app.command("eval")(evaluation.eval_command)
+app.add_typer(paper.app, name="paper")
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(midstream.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = (
+        False
+    ),
+) -> None:
+    del version
+
+
+def run() -> None:
+    """Run the command line: 0 when done, 2 with one line on standard error for whatever the user can mend."""
+    try:
+        code = app(standalone_mode=False)
+    except (TyperException, MidstreamError) as error:
+        message = " ".join((error.format_message() if isinstance(error, TyperException) else str(error)).split())
+        if message:  # empty when the help has been shown in its place
+            note(f"midstream: {message}")
+        sys.exit(_USAGE_ERROR)
+    except MemoryError:
+        note("midstream: not enough memory")
+        sys.exit(_USAGE_ERROR)
+    except (KeyboardInterrupt, typer.Abort):
+        note("midstream: interrupted")
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has gone; leave quietly, also when Python flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

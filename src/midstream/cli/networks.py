@@ -1,0 +1,92 @@
+"""models, split and extract."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midstream import models
+from midstream.cli import options
+from midstream.cli.console import note, print_json, print_table, progress
+from midstream.data import read_picture
+from midstream.errors import InputError
+from midstream.files import write_bytes, write_pyramid
+from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error
+
+
+def models_command(json: options.Json = False) -> None:
+    """List the networks that --model knows by name, and whether their weights are here."""
+    known = models.known_models()
+    if json:
+        print_json([asdict(info) for info in known])
+        return
+    rows = [[m.name, m.kind, m.input, m.pyramid, m.weights or "not here", m.source] for m in known]
+    print_table("", ["name", "head", "input", "pyramid (level/stride)", "weights", "source"], rows, left=6)
+
+
+def split_command(
+    model: Annotated[Path, typer.Argument(help="The ONNX file.", metavar="MODEL.onnx")],
+    at: Annotated[str, typer.Option(help="Names of the tensors to cut at, separated by commas.", metavar="T1,T2,...")],
+    output: options.Folder,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="Shape of an input that leaves it open, for the check.", metavar="NAME=1,3,H,W"),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check that they recompose.
+
+    The check runs the whole network and the two halves on a random input and prints the largest difference of any
+    output.
+    """
+    graph = load_graph(model)
+    cut = cut_graph(graph, [name for name in at.split(",") if name])
+    error = recomposition_error(graph, cut, random_inputs(graph, dict(_shape(text) for text in shape or [])))
+    options.make_folder(output)
+    paths = {"front": output / "front.onnx", "back": output / "back.onnx"}
+    write_bytes(str(paths["front"]), cut.front.SerializeToString())
+    write_bytes(str(paths["back"]), cut.back.SerializeToString())
+    if json:
+        print_json({"largest_difference": error, **{part: str(path) for part, path in paths.items()}})
+        return
+    print(f"wrote {paths['front']} and {paths['back']}")
+    print(f"largest difference of the recomposed network on a random input: {error:.3g}")
+
+
+def _shape(text: str) -> tuple[str, list[int]]:
+    name, _, dims = text.rpartition("=")
+    try:
+        values = [int(dim) for dim in dims.split(",")]
+    except ValueError:
+        values = []
+    if not name or not values or min(values) < 1:
+        raise InputError(f"--shape {text}: expected NAME=1,3,HEIGHT,WIDTH")
+    return name, values
+
+
+def extract_command(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures.", metavar="PICTURE...")],
+    model: options.ModelName,
+    output: options.Folder,
+    weights: options.Weights = None,
+    suffix: Annotated[str, typer.Option("--format", help="npz or safetensors.")] = "npz",
+) -> None:
+    """Write the feature pyramids of pictures, one file each, named after the picture.
+
+    All levels are written, in float32; a level that a decoder would derive from another one, too.
+    """
+    if suffix not in ("npz", "safetensors"):
+        raise InputError(f"unknown format '{suffix}'; valid: npz, safetensors")
+    targets = {picture: output / f"{picture.stem}.{suffix}" for picture in pictures}
+    if len(set(targets.values())) < len(pictures):
+        raise InputError("two pictures have the same name: extract them into different folders")
+    network = models.load(model, weights)
+    options.make_folder(output)
+    with progress("extracting", len(pictures)) as advance:
+        for picture, target in targets.items():
+            write_pyramid(str(target), network.front(read_picture(picture)))
+            advance()
+    note(f"{output}: {len(pictures)} pyramid{'s' if len(pictures) > 1 else ''}")

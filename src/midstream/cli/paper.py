@@ -1,0 +1,161 @@
+"""paper sizes, accuracy and figure: the founding paper's tables and figure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from midstream import data as datasets
+from midstream import models
+from midstream.cli import options
+from midstream.cli.console import print_json, print_table, progress
+from midstream.codec.symbols import CODERS
+from midstream.data import read_picture
+from midstream.errors import InputError, unknown
+from midstream.evaluate.figure import figure_3
+from midstream.evaluate.paper_tables import (
+    AccuracyRow,
+    SizeRow,
+    accuracy_rows,
+    r50_fpn_shapes,
+    size_rows,
+    stand_in_pyramid,
+)
+from midstream.files import write_bytes
+from midstream.models.registry import TORCHVISION
+
+app = typer.Typer(no_args_is_help=True, help="The founding paper's tables and figure, computed here and now.")
+_PAPER_INPUT = "2048x1024"
+_STAND_IN = "standard normal features in place of a network's"
+
+
+@app.command("sizes")
+def sizes(
+    model: Annotated[str | None, typer.Option("--model", "-m", help="A network instead of R50-FPN's shapes.")] = None,
+    weights: options.Weights = None,
+    input_size: Annotated[
+        str | None, typer.Option("--input", help=f"WIDTHxHEIGHT fed to R50-FPN. [default: {_PAPER_INPUT}]")
+    ] = None,
+    picture: Annotated[
+        str | None, typer.Option(help="Picture whose features are written, with --model; without it, noise.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Tables 1 and 2: sizes by shape and bits, and, beside them, the bytes that are actually written."""
+    if model is None or model in TORCHVISION:
+        if picture is not None or weights is not None:
+            raise InputError("--picture and --weights need --model with an ONNX network")
+        width, height = _size(input_size or _PAPER_INPUT)
+        pyramid, size, name, features = stand_in_pyramid(r50_fpn_shapes(height, width)), (height, width), "R50-FPN", ""
+        features = _STAND_IN
+    else:
+        if input_size is not None:
+            raise InputError("--input belongs to R50-FPN: a network of --model has its own input size")
+        network = models.load(model, weights)
+        pixels = read_picture(picture) if picture else np.random.default_rng(0).integers(0, 256, (480, 640, 3), "u1")
+        pyramid, size = network.front(pixels), network.input_size((pixels.shape[0], pixels.shape[1]))
+        name, features = network.name, picture or "a picture of noise"
+    with progress("coding", 4) as advance:
+        rows = size_rows(pyramid, size, advance)
+    if json:
+        print_json({"model": name, "features": features, "rows": [row.model_dump() for row in rows]})
+        return
+    _print_sizes(f"{name}, input {size[1]}x{size[0]}; bytes written for {features}", rows)
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise InputError(f"--input {text}: expected WIDTHxHEIGHT, such as {_PAPER_INPUT}") from error
+    if not (1 <= width <= 1 << 14 and 1 <= height <= 1 << 14):
+        raise InputError(f"--input {text}: both sides must be from 1 to {1 << 14}")
+    return width, height
+
+
+def _print_sizes(title: str, rows: list[SizeRow]) -> None:
+    columns = ["data", "W x H x C", "elements x bits", "KB", "ratio to input", *(f"{c}, KB written" for c in CODERS)]
+    cells = []
+    for row in rows:
+        written = [f"{row.written[c] / 1024:,.0f}" if c in row.written else "-" for c in CODERS]
+        shapes = "\n".join("x".join(map(str, shape)) for shape in row.shapes)
+        cells.append(
+            [
+                row.data, shapes, f"{row.elements:,} x {row.bits}", _span(row.kb_at_least, row.kb, "{:,.0f}"),
+                _span(row.ratio_at_least, row.ratio, "{:.2f}"), *written,
+            ]
+        )  # fmt: skip
+    print_table(title, columns, cells, left=2)
+
+
+def _span(least: float | None, value: float | None, form: str) -> str:
+    if value is None:
+        return "-"
+    return form.format(value) if least is None else f"{form.format(least)} to {form.format(value)}"
+
+
+@app.command("accuracy")
+def accuracy(
+    model: options.ModelName,
+    data: options.Data,
+    weights: options.Weights = None,
+    limit: options.Limit = None,
+    cache: options.Cache = None,
+    json: options.Json = False,
+) -> None:
+    """Table 3: accuracy over z for 4 and 3 symbols, the 8-bit conversion, and the optimal thresholds."""
+    dataset = datasets.load(data).head(limit)
+    network = models.load(model, weights)
+    with progress(f"evaluating {network.name}", len(dataset.pictures)) as advance:
+        rows = accuracy_rows(network, dataset, cache, advance)
+    if json:
+        print_json({"model": network.name, "data": data, "rows": [row.model_dump() for row in rows]})
+        return
+    _print_accuracy(f"{network.name}, {len(dataset.pictures)} pictures of {data}", rows)
+
+
+def _print_accuracy(title: str, rows: list[AccuracyRow]) -> None:
+    masks = rows[0].segm_ap is not None
+    columns = ["features", "thresholds", "bits", "AP", *(["mask AP"] if masks else []), "ratio to input"]
+    cells = []
+    for row in rows:
+        written = {} if row.result is None else {**row.result.bytes_by_coder, "rans": row.result.bytes_per_image}
+        cells.append(
+            [
+                row.features, row.thresholds, row.bits, f"{row.ap:.2f}",
+                *([f"{row.segm_ap:.2f}" if row.segm_ap is not None else "-"] if masks else []),
+                _span(row.ratio_at_least, row.ratio, "{:.2f}"),
+                *(f"{written[c]:,.0f}" if c in written else "-" for c in CODERS),
+            ]
+        )  # fmt: skip
+    print_table(title, [*columns, *(f"{c}, bytes" for c in CODERS)], cells, left=3)
+    first = next(row.result for row in rows if row.result is not None)
+    print(f"{first.metric}; bytes per picture as written, side information included")
+
+
+@app.command("figure")
+def figure(
+    picture: Annotated[str, typer.Argument(help="A picture.")],
+    model: options.ModelName,
+    output: Annotated[str, typer.Option("--output", "-o", help="The .png to write.")],
+    weights: options.Weights = None,
+    level: Annotated[str | None, typer.Option(help="Which level. [default: the finest]")] = None,
+    channel: Annotated[int, typer.Option(help="Which channel.")] = 0,
+) -> None:
+    """Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
+    if output != "-" and not output.endswith(".png"):
+        raise InputError(f"{output}: the figure is a .png file")
+    pixels = read_picture(picture)
+    pyramid = models.load(model, weights).front(pixels)
+    name = level or next(iter(pyramid))
+    if name not in pyramid:
+        raise unknown("level", name, pyramid)
+    write_bytes(output, _png(figure_3(name, pyramid[name], channel)))
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    return bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())

@@ -1,0 +1,1 @@
+"""The codec: normalise, quantise, code symbols, contain; and the same backwards."""

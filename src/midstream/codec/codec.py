@@ -1,0 +1,193 @@
+"""Encode, decode and inspect: the library's three verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from midstream.codec import container, paper
+from midstream.codec.options import DEFAULT_CODER, PaperOptions, paper_options
+from midstream.errors import InputError, unknown
+from midstream.features import DTYPES, check_pyramid, to_torch
+from midstream.limits import Limits
+
+_LIKE = ("numpy", "torch")
+
+
+def encode(
+    pyramid: Mapping[str, Any],
+    codec: str = "paper",
+    *,
+    symbols: int | None = None,
+    z: float | None = None,
+    thresholds: str | Sequence[float] | None = None,
+    step: float | None = None,
+    coder: str = DEFAULT_CODER,
+) -> bytes:
+    """Code a feature pyramid into a self-contained bitstream (docs/format.md).
+
+    Args:
+        pyramid: level name -> numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16, finest first.
+        codec: `paper`, the representation of the founding paper (docs/method.md).
+        symbols: number of intervals n, 1 to 256; 4 by default, or one more than a list of thresholds has.
+        z: the paper's thresholds for n = 3 (-z, z) and n = 4 (-z, 0, z), in standard deviations.
+        thresholds: n - 1 increasing numbers; or `uniform` with a `step`; or `lloyd-max`, fitted on this pyramid; or
+            `range`, uniform over each level's own range (the 8-bit conversion, with 256 symbols).
+        step: distance of `uniform` thresholds, in standard deviations.
+        coder: `raw`, `prefix` or `rans`.
+
+    Returns:
+        The bitstream.
+
+    Raises:
+        InputError: an unusable option, a level that is not [C, H, W] of a known type, a NaN or an infinity.
+    """
+    if codec not in container.CODECS:
+        raise unknown("codec", str(codec), container.CODECS)
+    options = paper_options(symbols, z, thresholds, step, coder)
+    return encode_with(pyramid, options)
+
+
+def encode_with(pyramid: Mapping[str, Any], options: PaperOptions) -> bytes:
+    """`encode` with options that are already checked."""
+    levels = check_pyramid(pyramid)
+    parameters, chunks = paper.encode_levels(levels, options)
+    headers = tuple(
+        container.LevelHeader(level.name, level.dtype, level.shape, *(len(part) for part in chunks[level.name]))
+        for level in levels
+    )
+    return container.write("paper", headers, parameters, chunks)
+
+
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    levels: Sequence[str] | None = None,
+    like: Literal["numpy", "torch"] = "numpy",
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """Reconstruct a pyramid from a bitstream.
+
+    Args:
+        data: the whole bitstream.
+        levels: names of the levels to decode; only their chunks are read. All by default.
+        like: `numpy` arrays or `torch` tensors.
+        limits: what may be spent (Limits() by default).
+
+    Returns:
+        Level name -> array [C, H, W] with the names, shapes and element types that went in, in the same order.
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError: the four ways in which a bitstream is unusable.
+        InputError: a level that the bitstream does not have.
+    """
+    if like not in _LIKE:
+        raise unknown("value of like", str(like), _LIKE)
+    limits = limits or Limits()
+    view = _as_bytes(data)
+    header = container.read_header(view, limits)
+    parameters = paper.read_parameters(header.parameters)
+    if isinstance(levels, str):
+        raise InputError(f"levels is a list of names: ['{levels}']")
+    out: dict[str, Any] = {}
+    for level in container.select(header, None if levels is None else list(levels), limits):
+        values = paper.decode_level(level, parameters, *container.read_chunk(view, header, level))
+        array: NDArray[Any] = values.astype(DTYPES[level.dtype], copy=False)
+        out[level.name] = to_torch(array) if like == "torch" else array
+    return out
+
+
+def _as_bytes(data: object) -> memoryview:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputError(f"a bitstream is bytes, not {type(data).__name__}")
+    return memoryview(data).cast("B")
+
+
+@dataclass(frozen=True)
+class LevelInfo:
+    """One level of a bitstream: bytes of side information, payload and checksum, and bits per element in all."""
+
+    name: str
+    shape: tuple[int, int, int]
+    dtype: str
+    elements: int
+    side_bytes: int
+    payload_bytes: int
+    checksum_bytes: int
+    bits_per_element: float
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What `inspect` found; every byte of the bitstream is in exactly one of header, side, payload and checksum bytes.
+
+    Attributes:
+        version: of the bitstream.
+        codec: its name.
+        options: the codec's options as in the bitstream; `threshold_values` when they are there.
+        levels: in the pyramid's order.
+        bits_per_element: of the whole bitstream, header included.
+        side_share: side information as a share of `total_bytes`, 0 to 1.
+    """
+
+    version: int
+    codec: str
+    options: dict[str, Any]
+    levels: list[LevelInfo]
+    elements: int
+    header_bytes: int
+    side_bytes: int
+    payload_bytes: int
+    checksum_bytes: int
+    total_bytes: int
+    bits_per_element: float
+    side_share: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dictionaries and lists, for JSON."""
+        return asdict(self)
+
+
+def inspect(data: bytes | bytearray | memoryview, *, limits: Limits | None = None) -> StreamInfo:
+    """Say what a bitstream holds and where its bytes go, from its header alone.
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
+    """
+    header = container.read_header(_as_bytes(data), limits or Limits())
+    parameters = paper.read_parameters(header.parameters)
+    options = parameters.describe()
+    if parameters.thresholds:
+        options["threshold_values"] = list(parameters.thresholds)
+    levels = [
+        LevelInfo(
+            level.name,
+            level.shape,
+            level.dtype,
+            level.elements,
+            level.side_bytes,
+            level.payload_bytes,
+            level.chunk_bytes - level.side_bytes - level.payload_bytes,
+            8 * level.chunk_bytes / level.elements,
+        )
+        for level in header.levels
+    ]
+    elements = sum(level.elements for level in levels)
+    side = sum(level.side_bytes for level in levels)
+    return StreamInfo(
+        container.VERSION,
+        header.codec,
+        {key: value for key, value in options.items() if key != "codec"},
+        levels,
+        elements,
+        header.size,
+        side,
+        sum(level.payload_bytes for level in levels),
+        sum(level.checksum_bytes for level in levels),
+        header.total,
+        8 * header.total / elements,
+        side / header.total,
+    )

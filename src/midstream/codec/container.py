@@ -1,0 +1,186 @@
+"""The container of version 0: header, one chunk a level, CRC-32C on each. docs/format.md is normative."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from midstream import _native
+from midstream.codec.wire import Reader, varint
+from midstream.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError, unknown
+from midstream.features import DTYPES
+from midstream.limits import Limits
+
+MAGIC = b"MIDS"
+VERSION = 0
+#: Magic, version, reserved byte, size of the whole header.
+_PRELUDE = struct.Struct("<4sBBH")
+_CRC = struct.Struct("<I")
+#: Codec names in the order of their codes in the bitstream.
+CODECS = ("paper",)
+_DTYPE_NAMES = tuple(DTYPES)
+
+
+@dataclass(frozen=True)
+class LevelHeader:
+    """What the header says of one level: its chunk holds `side_bytes`, then `payload_bytes`, then a CRC-32C."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, int, int]
+    side_bytes: int
+    payload_bytes: int
+
+    @property
+    def elements(self) -> int:
+        """C * H * W."""
+        channels, height, width = self.shape
+        return channels * height * width
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Size of the chunk with its checksum."""
+        return self.side_bytes + self.payload_bytes + _CRC.size
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header: levels in the pyramid's own order and the codec's parameters."""
+
+    codec: str
+    levels: tuple[LevelHeader, ...]
+    parameters: bytes
+    size: int
+
+    def offsets(self) -> dict[str, int]:
+        """Where each level's chunk begins. Chunks lie coarse to fine, so that a prefix is a coarse pyramid."""
+        at, places = self.size, {}
+        for level in wire_order(self.levels):
+            places[level.name] = at
+            at += level.chunk_bytes
+        return places
+
+    @property
+    def total(self) -> int:
+        """Size of the whole bitstream."""
+        return self.size + sum(level.chunk_bytes for level in self.levels)
+
+
+def wire_order(levels: tuple[LevelHeader, ...]) -> list[LevelHeader]:
+    """By increasing H * W; among equals, the later one in the header first."""
+    places = sorted(range(len(levels)), key=lambda i: (levels[i].shape[1] * levels[i].shape[2], -i))
+    return [levels[i] for i in places]
+
+
+def write(
+    codec: str, levels: tuple[LevelHeader, ...], parameters: bytes, chunks: dict[str, tuple[bytes, bytes]]
+) -> bytes:
+    """The bitstream of these levels; `chunks` holds side information and payload by level name."""
+    body = bytearray([CODECS.index(codec)]) + varint(len(levels))
+    for level in levels:
+        name = level.name.encode()
+        body += bytes([len(name)]) + name + bytes([_DTYPE_NAMES.index(level.dtype)])
+        body += b"".join(varint(number) for number in (*level.shape, level.side_bytes, level.payload_bytes))
+    body += parameters
+    size = _PRELUDE.size + len(body) + _CRC.size
+    if size > 0xFFFF:
+        raise InputError(f"a header of {size} bytes is too large (65,535): fewer levels or shorter names")
+    parts = [_sealed(_PRELUDE.pack(MAGIC, VERSION, 0, size) + bytes(body))]
+    parts += [_sealed(b"".join(chunks[level.name])) for level in wire_order(levels)]
+    return b"".join(parts)
+
+
+def _sealed(data: bytes) -> bytes:
+    return data + _CRC.pack(_native.crc32c(data))
+
+
+def _unsealed(data: memoryview, what: str) -> bytes:
+    content = bytes(data[: -_CRC.size])
+    if _CRC.unpack(data[-_CRC.size :])[0] != _native.crc32c(content):
+        raise CorruptError(f"{what}: wrong checksum")
+    return content
+
+
+def read_header(data: memoryview, limits: Limits) -> Header:
+    """Read and check the header, and that the bitstream has exactly the size that it declares.
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError.
+    """
+    if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)]:
+        raise CorruptError("not a midstream bitstream: it does not begin with 'MIDS'")
+    if len(data) > 4 and data[4] != VERSION:
+        raise UnsupportedError(f"bitstream version {data[4]}; this release reads version {VERSION}")
+    if len(data) < _PRELUDE.size:
+        raise TruncatedError(f"the bitstream ends within its first {_PRELUDE.size} bytes")
+    _, _, reserved, size = _PRELUDE.unpack_from(data)
+    if len(data) < size:
+        raise TruncatedError(f"the bitstream ends within its header: {len(data)} of {size} bytes")
+    if size < _PRELUDE.size + _CRC.size:
+        raise CorruptError(f"header: a size of {size} bytes")
+    reader = Reader(_unsealed(data[:size], "header")[_PRELUDE.size :], "header")
+    if reserved:
+        raise UnsupportedError(f"header: reserved bits are set ({reserved:#04x}); a newer release wrote this")
+    codec = reader.u8()
+    if codec >= len(CODECS):
+        raise UnsupportedError(f"codec number {codec}; this release knows {', '.join(CODECS)}")
+    levels = _read_levels(reader, limits)
+    header = Header(CODECS[codec], levels, reader.take(reader.left), size)
+    if len(data) < header.total:
+        raise TruncatedError(f"the bitstream ends after {len(data)} of {header.total} bytes")
+    if len(data) > header.total:
+        raise CorruptError(f"{len(data) - header.total} bytes follow the end of the bitstream")
+    return header
+
+
+def _read_levels(reader: Reader, limits: Limits) -> tuple[LevelHeader, ...]:
+    count = reader.varint()
+    if count < 1:
+        raise reader.corrupt("no levels")
+    if count > limits.levels:
+        raise LimitError(f"{count} levels; the limit is {limits.levels}")
+    levels = tuple(_read_level(reader, limits) for _ in range(count))
+    if len({level.name for level in levels}) != count:
+        raise reader.corrupt("two levels have the same name")
+    return levels
+
+
+def _read_level(reader: Reader, limits: Limits) -> LevelHeader:
+    try:
+        name = reader.take(reader.u8()).decode()
+    except UnicodeDecodeError as error:
+        raise reader.corrupt("a level name is not UTF-8") from error
+    if not name:
+        raise reader.corrupt("a level without a name")
+    dtype = reader.u8()
+    if dtype >= len(_DTYPE_NAMES):
+        raise UnsupportedError(f"level '{name}': element type number {dtype}")
+    shape = (reader.varint(), reader.varint(), reader.varint())
+    if 0 in shape:
+        raise reader.corrupt(f"level '{name}' is empty")
+    level = LevelHeader(name, _DTYPE_NAMES[dtype], shape, reader.varint(), reader.varint())
+    if shape[0] > limits.channels:
+        raise LimitError(f"level '{name}' has {shape[0]} channels; the limit is {limits.channels}")
+    if level.chunk_bytes > limits.chunk_bytes:
+        raise LimitError(f"level '{name}' has a chunk of {level.chunk_bytes} bytes; the limit is {limits.chunk_bytes}")
+    return level
+
+
+def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[bytes, bytes]:
+    """Side information and payload of one level. Raises CorruptError for a wrong checksum."""
+    at = header.offsets()[level.name]
+    content = _unsealed(data[at : at + level.chunk_bytes], f"level '{level.name}'")
+    return content[: level.side_bytes], content[level.side_bytes :]
+
+
+def select(header: Header, names: list[str] | None, limits: Limits) -> list[LevelHeader]:
+    """The named levels (all for None) in the pyramid's order, if they are within the limit of elements together."""
+    known = [level.name for level in header.levels]
+    for name in names or []:
+        if name not in known:
+            raise unknown("level", name, known)
+    wanted = [level for level in header.levels if names is None or level.name in names]
+    elements = sum(level.elements for level in wanted)
+    if elements > limits.elements:
+        raise LimitError(f"{elements} elements; the limit is {limits.elements}")
+    return wanted

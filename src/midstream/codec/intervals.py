@@ -1,0 +1,79 @@
+"""What stands for each interval: its mean, per level and refined per channel, with the channels' statistics.
+
+A symbol is reconstructed as mean + std * (interval mean of the level + refinement of the channel), all in the coded
+statistics, so that a refinement makes good what their rounding lost. docs/method.md has the measurement behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.normalize import ChannelStatistics, CodedStatistics
+from midstream.codec.wire import Reader, rice
+
+_MAX_REFINEMENT = 16
+#: A channel's own interval means are worth their bytes from so many elements an interval on.
+_ELEMENTS_PER_INTERVAL = 16
+
+
+@dataclass(frozen=True)
+class IntervalMeans:
+    """Reconstruction values of one level's non-constant channels.
+
+    Attributes:
+        statistics: of the channels.
+        level: mean of the normalised elements of each interval, float16 [n]; 0 where there are none.
+        bits: precision of the refinement, 2^-bits deviations; 0 for none.
+        refinement: int64 [C, n], what each channel's own means are above the level's, in units of 2^-bits.
+    """
+
+    statistics: CodedStatistics
+    level: NDArray[np.float16]
+    bits: int
+    refinement: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, values: NDArray[np.float32], symbols_map: NDArray[np.uint8], statistics: ChannelStatistics, symbols: int
+    ) -> IntervalMeans:
+        """Measure the intervals of quantised values float32 [C, size].
+
+        float16 cannot overflow here: a normalised element is at most sqrt(size - 1), and no level has 65504^2
+        elements.
+        """
+        refined = values.shape[1] >= _ELEMENTS_PER_INTERVAL * symbols
+        width = max((symbols - 1).bit_length(), 2)
+        coded = CodedStatistics.of(statistics.mean, statistics.std, width if refined else width + 3)
+        counts, sums = _native.symbol_sums(values, symbols_map, symbols)
+        normalised = (sums - counts * coded.mean[:, None]) / coded.std[:, None]
+        level = (normalised.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)).astype(np.float16)
+        if not refined:
+            return cls(coded, level, 0, np.zeros(counts.shape, np.int64))
+        own = np.where(counts > 0, normalised / np.maximum(counts, 1) - level, 0)
+        return cls(coded, level, width + 1, np.rint(np.ldexp(own, width + 1)).astype(np.int64))
+
+    def table(self) -> NDArray[np.float64]:
+        """What each symbol stands for in each channel, [C, n]: equation 1 backwards."""
+        means = self.level.astype(np.float64) + np.ldexp(self.refinement.astype(np.float64), -self.bits)
+        return self.statistics.mean[:, None] + self.statistics.std[:, None] * means
+
+    def write(self) -> bytes:
+        """Level means, statistics, bits, refinement channel by channel."""
+        refinement = rice(self.refinement) if self.bits else b""
+        return self.level.astype("<f2").tobytes() + self.statistics.write() + bytes([self.bits]) + refinement
+
+    @classmethod
+    def read(cls, reader: Reader, channels: int, symbols: int) -> IntervalMeans:
+        """Read what `write` wrote. Raises CorruptError."""
+        level = reader.array("<f2", symbols)
+        statistics = CodedStatistics.read(reader, channels)
+        bits = reader.u8()
+        if bits > _MAX_REFINEMENT:
+            raise reader.corrupt(f"a refinement of {bits} bits")
+        count = channels * symbols
+        refinement = reader.rice(count) if bits else np.zeros(count, np.int64)
+        return cls(statistics, level, bits, refinement.reshape(channels, symbols))

@@ -1,0 +1,106 @@
+"""Equation 1 of the paper: every channel's mean and standard deviation, and how they travel.
+
+The statistics are coded as integers, relative to what matters for the reconstruction error, which is the channel's own
+standard deviation: the deviation as a float32 cut to `precision` mantissa bits, the mean as a whole number of
+2^-precision deviations. Both are Golomb-Rice coded. docs/method.md has the measurement behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.wire import Reader, rice, varint
+from midstream.errors import InputError
+
+_MANTISSA_BITS = 23
+_LARGEST_FLOAT32_BITS = 0x7F7FFFFF
+MAX_PRECISION = 16
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Statistics of the channels of one level: mean, population std (float64 [C]), min, max (float32 [C])."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    min: NDArray[np.float32]
+    max: NDArray[np.float32]
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """[C]: the channels that hold one value only."""
+        return np.equal(self.min, self.max)
+
+
+def measure(name: str, values: NDArray[np.float32]) -> ChannelStatistics:
+    """Statistics of float32 [C, size], accumulated in float64 blocks (native/statistics.cpp).
+
+    Raises:
+        InputError: a NaN or an infinity, naming level and channel.
+    """
+    statistics = ChannelStatistics(*_native.channel_statistics(values))
+    broken = np.flatnonzero(np.isnan(statistics.mean))
+    if broken.size:
+        channel = int(broken[0])
+        kind = "NaN" if np.isnan(values[channel]).any() else "infinity"
+        raise InputError(f"level '{name}', channel {channel} holds a {kind}; only finite features can be coded")
+    return statistics
+
+
+@dataclass(frozen=True)
+class CodedStatistics:
+    """Means and deviations as integers: std is the float32 of bits `scale << (23 - precision)`, mean `offset` steps."""
+
+    scale: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    precision: int
+
+    @classmethod
+    def of(cls, mean: NDArray[np.float64], std: NDArray[np.float64], precision: int) -> CodedStatistics:
+        """Round statistics of non-constant channels (float64 [C])."""
+        drop = _MANTISSA_BITS - precision
+        bits = std.astype(np.float32).view(np.uint32).astype(np.int64)
+        scale = np.clip((bits + (1 << (drop - 1))) >> drop, 1, _LARGEST_FLOAT32_BITS >> drop)
+        coded = cls(scale, np.zeros_like(scale), precision)
+        # The spacing of float32 bounds |mean| / std by 2^24 * sqrt(size): no overflow here.
+        return cls(scale, np.rint(mean / coded.step).astype(np.int64), precision)
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """float64 [C]."""
+        bits = (self.scale << (_MANTISSA_BITS - self.precision)).astype(np.uint32)
+        return bits.view(np.float32).astype(np.float64)
+
+    @property
+    def step(self) -> NDArray[np.float64]:
+        """Unit of the mean: 2^-precision deviations, float64 [C]."""
+        return np.ldexp(self.std, -self.precision)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """float64 [C]."""
+        return self.offset * self.step
+
+    def write(self) -> bytes:
+        """precision, median scale, then scales relative to it and offsets in Golomb-Rice code."""
+        base = int(np.sort(self.scale)[len(self.scale) // 2])
+        return bytes([self.precision]) + varint(base) + rice(self.scale - base) + rice(self.offset)
+
+    @classmethod
+    def read(cls, reader: Reader, channels: int) -> CodedStatistics:
+        """Read what `write` wrote for so many channels. Raises CorruptError."""
+        precision = reader.u8()
+        if not 1 <= precision <= MAX_PRECISION:
+            raise reader.corrupt(f"statistics of precision {precision}")
+        largest = _LARGEST_FLOAT32_BITS >> (_MANTISSA_BITS - precision)
+        base = reader.varint()
+        if base > largest:
+            raise reader.corrupt("a standard deviation out of range")
+        scale = reader.rice(channels) + base
+        if int(scale.min()) < 1 or int(scale.max()) > largest:
+            raise reader.corrupt("a standard deviation out of range")
+        return cls(scale, reader.rice(channels), precision)

@@ -1,0 +1,44 @@
+"""Data sets to measure on: COCO, Cityscapes, and folders of pictures without labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from midstream.data.base import Dataset, PictureFile
+from midstream.data.cityscapes import load_cityscapes
+from midstream.data.coco import load_coco
+from midstream.data.folder import load_folder
+from midstream.data.pictures import read_picture
+from midstream.errors import InputError, unknown
+
+__all__ = ["Dataset", "PictureFile", "load", "read_picture"]
+
+_LOADERS: dict[str, Callable[[str, str], Dataset]] = {
+    "coco": load_coco,
+    "cityscapes": load_cityscapes,
+    "folder": load_folder,
+}
+
+
+def load(spec: str) -> Dataset:
+    """The data set that `spec` names.
+
+    Args:
+        spec: `coco:IMAGES_DIR,ANNOTATIONS.json`; `cityscapes:ROOT` or `cityscapes:ROOT,SPLIT` (default `val`);
+            `folder:DIR` or just a folder for pictures without labels.
+
+    Raises:
+        InputError: the kind is unknown, or what it names is missing or unusable; the message says what.
+    """
+    kind, colon, rest = spec.partition(":")
+    if colon and kind in _LOADERS:
+        return _LOADERS[kind](spec, rest)
+    if Path(spec).expanduser().is_dir():
+        return load_folder(spec, spec)
+    # One letter before the colon is a drive on Windows, not a kind.
+    if colon and re.fullmatch(r"\w{2,}", kind):
+        raise unknown("kind of data set", kind, _LOADERS)
+    forms = "coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT or a folder of pictures"
+    raise InputError(f"there is no folder '{spec}'; a data set is {forms}")

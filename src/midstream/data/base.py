@@ -1,0 +1,48 @@
+"""What an evaluation needs of a data set: pictures, and ground truth in COCO's terms where there is any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """One picture: `id` is its id in the ground truth."""
+
+    id: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures with or without labels.
+
+    Attributes:
+        spec: the data set as it was asked for (`coco:...`, `cityscapes:...`, `folder:...`).
+        kind: which loader made it; `folder` has no labels.
+        pictures: in a fixed order (by id).
+        ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these pictures, crowds marked
+            `iscrowd`, masks as polygons or RLE; None without labels.
+    """
+
+    spec: str
+    kind: Literal["coco", "cityscapes", "folder"]
+    pictures: tuple[PictureFile, ...]
+    ground_truth: dict[str, Any] | None
+
+    def head(self, count: int | None) -> Dataset:
+        """The first `count` pictures with their ground truth; all of them for None."""
+        if count is None or count >= len(self.pictures):
+            return self
+        kept = self.pictures[:count]
+        truth = self.ground_truth
+        if truth is not None:
+            ids = {picture.id for picture in kept}
+            truth = {
+                "categories": truth["categories"],
+                "images": [image for image in truth["images"] if image["id"] in ids],
+                "annotations": [a for a in truth["annotations"] if a["image_id"] in ids],
+            }
+        return replace(self, pictures=kept, ground_truth=truth)

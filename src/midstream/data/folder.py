@@ -1,0 +1,27 @@
+"""A folder of pictures without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midstream.data.base import Dataset, PictureFile
+from midstream.errors import InputError
+
+#: File name endings that count as pictures, in any case.
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def load_folder(spec: str, path: str) -> Dataset:
+    """The pictures directly in the folder `path`, sorted by file name and numbered from 1.
+
+    Raises:
+        InputError: there is no such folder, or no picture in it.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    if not files:
+        raise InputError(f"no picture ({', '.join(s[1:] for s in PICTURE_SUFFIXES)}) in the folder {folder}")
+    pictures = tuple(PictureFile(number, file) for number, file in enumerate(files, start=1))
+    return Dataset(spec=spec, kind="folder", pictures=pictures, ground_truth=None)

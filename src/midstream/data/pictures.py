@@ -1,0 +1,77 @@
+"""Reading pictures from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.errors import InputError
+
+# OpenCV 5 has its log level in `cv2.utils.logging`, OpenCV 4 has it in `cv2` and no name for "nothing".
+_LOG = getattr(cv2.utils, "logging", cv2)
+_LOG_NOTHING = 0
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+
+
+def read_bytes(path: Path) -> bytes:
+    """All bytes of a picture file.
+
+    Raises:
+        InputError: the file is absent, not a file or not readable; the message names it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the picture {path}: {error.strerror or error}") from error
+
+
+def decode(data: bytes, path: Path, flags: int) -> NDArray[np.generic]:
+    """What `cv2.imdecode` makes of `data` with `flags`; `path` is only for the message.
+
+    The bytes are decoded here instead of by `cv2.imread` because that one cannot open every path (non-ASCII names on
+    Windows) and cannot say why it failed.
+
+    Raises:
+        InputError: `data` is not a whole picture in a format that OpenCV knows.
+    """
+    if _is_cut_jpeg(data):
+        raise InputError(f"cannot read the picture {path}: the JPEG file ends before its end marker")
+    # OpenCV's own report of a broken file would stand beside the one line that the user is to read.
+    level = _LOG.getLogLevel()
+    _LOG.setLogLevel(_LOG_NOTHING)
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        picture = None
+    finally:
+        _LOG.setLogLevel(level)
+    if picture is None:
+        what = "it is not a whole picture in a known format" if data else "the file is empty"
+        raise InputError(f"cannot read the picture {path}: {what}")
+    return np.asarray(picture)
+
+
+def read_picture(path: str | Path) -> NDArray[np.uint8]:
+    """The picture in a file as uint8 RGB, [height, width, 3], turned upright as its EXIF orientation says.
+
+    Grey pictures get three equal channels, transparency is dropped (the colour below it stays), 16-bit samples are
+    scaled to 8 bits. OpenCV decodes, because it is what the detectors were trained and are evaluated with.
+
+    Raises:
+        InputError: the file is absent or not a whole picture; the message names it.
+    """
+    path = Path(path)
+    picture = decode(read_bytes(path), path, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    """Whether these are the bytes of a JPEG file without an end.
+
+    OpenCV 4 returns such a picture with its lower part grey, which would be measured as if it were whole. Inside the
+    entropy-coded scan 0xFF is always escaped, so the first end marker after the last scan header is the real one.
+    """
+    return data.startswith(_JPEG_START) and data.find(_JPEG_END, data.rfind(_JPEG_SCAN)) < 0

@@ -1,0 +1,1 @@
+"""Measuring: accuracy, rate, the paper's tables and figure."""

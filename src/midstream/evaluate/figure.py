@@ -1,0 +1,54 @@
+"""The paper's Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.normalize import measure
+from midstream.codec.options import BEST_Z
+from midstream.codec.quantize import channel_boundaries, z_thresholds
+from midstream.errors import InputError
+from midstream.models import Picture
+
+_TILE_HEIGHT = 384
+_MARGIN = 8
+_CAPTION = 36
+
+
+def figure_3(name: str, level: NDArray[np.float32], channel: int) -> Picture:
+    """The three pictures side by side with captions, uint8 [H, W, 3]; original and symbols scaled to 8 bits.
+
+    Args:
+        name: the level's name, for the captions.
+        level: [C, H, W].
+        channel: which one.
+
+    Raises:
+        InputError: a channel that the level does not have.
+    """
+    if not 0 <= channel < len(level):
+        raise InputError(f"level '{name}' has channels 0 to {len(level) - 1}, not {channel}")
+    values = np.ascontiguousarray(level[channel]).reshape(1, -1)
+    tiles = [_tile(f"{name}, channel {channel}: original", level[channel])]
+    for symbols in (4, 3):
+        z = BEST_Z[symbols]
+        boundaries = channel_boundaries(measure(name, values), z_thresholds(symbols, z))
+        drawn = _native.quantize(values, boundaries).reshape(level.shape[1:])
+        tiles.append(_tile(f"{symbols} symbols, z = {z:g}", drawn.astype(np.float32)))
+    return np.concatenate(tiles, axis=1)
+
+
+def _tile(caption: str, values: NDArray[np.float32]) -> Picture:
+    low, high = float(values.min()), float(values.max())
+    grey = np.rint((values - low) / max(high - low, 1e-30) * 255).astype(np.uint8)
+    height, width = grey.shape
+    factor = max(1, _TILE_HEIGHT // height)
+    enlarged = cv2.resize(grey, (width * factor, height * factor), interpolation=cv2.INTER_NEAREST)
+    tile = np.full((enlarged.shape[0] + _CAPTION + _MARGIN, enlarged.shape[1] + 2 * _MARGIN, 3), 255, np.uint8)
+    tile[_CAPTION:-_MARGIN, _MARGIN:-_MARGIN] = enlarged[:, :, None]
+    size = min(0.6, tile.shape[1] / (18 * len(caption)))
+    cv2.putText(tile, caption, (_MARGIN, _CAPTION - 12), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA)
+    return tile

@@ -1,0 +1,211 @@
+"""Rate and accuracy of a codec on a network and a data set: every byte counted, detections from the bytes alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from midstream.codec.codec import decode, encode_with, inspect
+from midstream.codec.options import PaperOptions
+from midstream.data import Dataset, PictureFile, read_picture
+from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
+from midstream.evaluate.cache import FrontCache
+from midstream.evaluate.cityscapes import require_program
+from midstream.models import Detections, FloatPyramid, SplitModel
+
+_BYTES_PER_PIXEL = 3  # the input picture as 8-bit RGB
+
+
+class EvalResult(BaseModel):
+    """Result of one codec on one network and data set.
+
+    Attributes:
+        ap, ap50: of boxes, in percent, of the decoded pyramids; `ap_uncompressed`, `ap50_uncompressed` of the pyramids
+            as they left the front. segm_*: of masks, None for a network without.
+        metric: what computed them.
+        bytes_per_image: mean length of the bitstream as written.
+        side_bytes_per_image: the part that is not payload: header, side information, checksums.
+        bits_per_element: 8 * bytes over elements of the whole pyramid (levels that are derived instead of sent, too).
+        ratio_to_input: bytes over those of the input as 8-bit RGB at the network's size.
+        bytes_by_coder: bytes_per_image of the same symbols by each coder that was asked for.
+        encode_ms, decode_ms, front_ms, back_ms: mean per picture; front_ms is None when every pyramid was cached.
+    """
+
+    model: str
+    data: str
+    images: int
+    codec: dict[str, Any]
+    metric: str
+    ap: float
+    ap50: float
+    ap_uncompressed: float
+    ap50_uncompressed: float
+    segm_ap: float | None
+    segm_ap50: float | None
+    segm_ap_uncompressed: float | None
+    segm_ap50_uncompressed: float | None
+    bytes_per_image: float
+    side_bytes_per_image: float
+    bits_per_element: float
+    elements_per_image: float
+    ratio_to_input: float
+    bytes_by_coder: dict[str, float]
+    encode_ms: float
+    decode_ms: float
+    front_ms: float | None
+    back_ms: float
+
+
+@dataclass
+class _Tally:
+    """What one codec has cost and found so far."""
+
+    detections: dict[int, Detections] = field(default_factory=dict)
+    total_bytes: int = 0
+    payload_bytes: int = 0
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+    back_s: float = 0.0
+    by_coder: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Pictures:
+    """What the pictures themselves amount to."""
+
+    elements: int = 0
+    input_bytes: int = 0
+    fronts: int = 0
+    front_s: float = 0.0
+    detections: dict[int, Detections] = field(default_factory=dict)
+
+
+def run(
+    model: SplitModel,
+    dataset: Dataset,
+    codecs: Sequence[PaperOptions],
+    cache: Path | None = None,
+    also_coders: Sequence[str] = (),
+    on_picture: Callable[[], None] = lambda: None,
+) -> list[EvalResult]:
+    """Evaluate codecs side by side; the front runs once a picture for all of them.
+
+    Args:
+        model: the network.
+        dataset: the pictures. Without labels, accuracy is agreement with the uncompressed network's own detections.
+        codecs: options, one result each.
+        cache: folder for pyramids, see evaluate.cache.
+        also_coders: coders whose bytes for the same symbols are counted as well.
+        on_picture: called after every picture.
+
+    Raises:
+        InputError: a picture that cannot be read, data without ground truth or without a class of the network.
+        MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, not after it.
+    """
+    if dataset.kind == "cityscapes" and model.has_masks:
+        require_program()
+    front_cache = FrontCache(cache, model) if cache else None
+    pictures, tallies = _Pictures(), [_Tally() for _ in codecs]
+    for picture in dataset.pictures:
+        size, pyramid = _front(model, picture, front_cache, pictures)
+        for options, tally in zip(codecs, tallies, strict=True):
+            _code(model, pyramid, options, picture.id, size, tally)
+            for coder in also_coders:
+                data = encode_with(_sent(model, pyramid), replace(options, coder=coder))
+                tally.by_coder[coder] = tally.by_coder.get(coder, 0) + len(data)
+        on_picture()
+    if dataset.ground_truth is None:
+        dataset = reference_dataset(dataset, pictures.detections, model.classes)
+    uncompressed = evaluate(dataset, pictures.detections, model.classes)
+    return [
+        _result(model, dataset, options, pictures, tally, uncompressed)
+        for options, tally in zip(codecs, tallies, strict=True)
+    ]
+
+
+def _front(
+    model: SplitModel, picture: PictureFile, cache: FrontCache | None, pictures: _Pictures
+) -> tuple[tuple[int, int], FloatPyramid]:
+    pixels = read_picture(picture.path)
+    pyramid = cache.get(picture) if cache else None
+    if pyramid is None:
+        start = time.perf_counter()
+        pyramid = model.front(pixels)
+        pictures.front_s += time.perf_counter() - start
+        pictures.fronts += 1
+        if cache:
+            cache.put(picture, pyramid)
+    size = (pixels.shape[0], pixels.shape[1])
+    height, width = model.input_size(size)
+    pictures.input_bytes += height * width * _BYTES_PER_PIXEL
+    pictures.elements += sum(values.size for values in pyramid.values())
+    pictures.detections[picture.id] = model.back(pyramid, size)
+    return size, pyramid
+
+
+def _sent(model: SplitModel, pyramid: FloatPyramid) -> FloatPyramid:
+    return {name: values for name, values in pyramid.items() if name not in model.derived}
+
+
+def _code(
+    model: SplitModel,
+    pyramid: FloatPyramid,
+    options: PaperOptions,
+    picture_id: int,
+    size: tuple[int, int],
+    tally: _Tally,
+) -> None:
+    start = time.perf_counter()
+    data = encode_with(_sent(model, pyramid), options)
+    encoded = time.perf_counter()
+    received = decode(data)
+    decoded = time.perf_counter()
+    full = {name: received[name] if name in received else model.derived[name].compute(received) for name in pyramid}
+    tally.detections[picture_id] = model.back(full, size)
+    tally.back_s += time.perf_counter() - decoded
+    tally.decode_s += decoded - encoded
+    tally.encode_s += encoded - start
+    tally.total_bytes += len(data)
+    tally.payload_bytes += inspect(data).payload_bytes
+
+
+def _result(
+    model: SplitModel,
+    dataset: Dataset,
+    options: PaperOptions,
+    pictures: _Pictures,
+    tally: _Tally,
+    uncompressed: Accuracy,
+) -> EvalResult:
+    accuracy = evaluate(dataset, tally.detections, model.classes)
+    count = len(dataset.pictures)
+    return EvalResult(
+        model=model.name,
+        data=dataset.spec,
+        images=count,
+        codec=options.describe(),
+        metric=accuracy.metric,
+        ap=accuracy.ap,
+        ap50=accuracy.ap50,
+        ap_uncompressed=uncompressed.ap,
+        ap50_uncompressed=uncompressed.ap50,
+        segm_ap=accuracy.segm_ap,
+        segm_ap50=accuracy.segm_ap50,
+        segm_ap_uncompressed=uncompressed.segm_ap,
+        segm_ap50_uncompressed=uncompressed.segm_ap50,
+        bytes_per_image=tally.total_bytes / count,
+        side_bytes_per_image=(tally.total_bytes - tally.payload_bytes) / count,
+        bits_per_element=8 * tally.total_bytes / pictures.elements,
+        elements_per_image=pictures.elements / count,
+        ratio_to_input=tally.total_bytes / pictures.input_bytes,
+        bytes_by_coder={coder: size / count for coder, size in tally.by_coder.items()},
+        encode_ms=1e3 * tally.encode_s / count,
+        decode_ms=1e3 * tally.decode_s / count,
+        front_ms=1e3 * pictures.front_s / pictures.fronts if pictures.fronts else None,
+        back_ms=1e3 * tally.back_s / count,
+    )

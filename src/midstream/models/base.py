@@ -1,0 +1,88 @@
+"""What the rest of the project knows of a network: a front, a back, and what they exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: 8-bit RGB, [height, width, 3].
+Picture = NDArray[np.uint8]
+#: Level name -> float32 [channels, height, width], finest first.
+FloatPyramid = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in one picture, best score first.
+
+    Attributes:
+        boxes: float32 [n, 4], left, top, right, bottom in pixels of the original picture.
+        scores: float32 [n], 0 to 1.
+        labels: int64 [n], indices into the model's `classes`.
+        masks: COCO run-length encodings ({"size": [h, w], "counts": bytes}) at the original picture's size, one a
+            detection; None for a network without masks.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: list[dict[str, Any]] | None = field(default=None)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class DerivedLevel:
+    """A level that is recomputed instead of sent: `source` subsampled by `stride` from its first element on.
+
+    The P6 of an R-CNN pyramid is such a level: P5 with every second row and column
+    (torchvision `LastLevelMaxPool`, Detectron2 `LastLevelMaxPool`: a 1x1 max pooling with stride 2).
+    """
+
+    source: str
+    stride: int = 2
+
+    def compute(self, pyramid: FloatPyramid) -> NDArray[np.float32]:
+        """The level, [C, ceil(H / stride), ceil(W / stride)], from the pyramid that holds `source`."""
+        return np.ascontiguousarray(pyramid[self.source][:, :: self.stride, :: self.stride])
+
+
+class SplitModel(Protocol):
+    """A network cut in two at its feature pyramid.
+
+    Attributes:
+        name: as listed by `midstream models`, or the description's file.
+        classes: the class names that `Detections.labels` indexes.
+        has_masks: whether `back` returns masks.
+        derived: the levels that are recomputed from others instead of sent.
+        fingerprint: a hash of all that determines the front's output (weights, cut, preprocessing); keys caches.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def has_masks(self) -> bool: ...  # noqa: D102
+    @property
+    def derived(self) -> Mapping[str, DerivedLevel]: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) that the network works at for a picture of `size` (height, width), without padding."""
+        ...
+
+    def front(self, picture: Picture) -> FloatPyramid:
+        """All levels of the pyramid of one picture, finest first, derived levels included."""
+        ...
+
+    def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
+        """Detections from a pyramid (derived levels included) of a picture whose original size was (height, width)."""
+        ...

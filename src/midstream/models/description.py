@@ -1,0 +1,142 @@
+"""What a model description (a TOML file) may say. docs/models.md explains it with an example."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from midstream.errors import InputError
+
+Triple = tuple[float, float, float]
+Threshold = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Weights(_Strict):
+    """The ONNX file: its name, and in words or as an address where it comes from."""
+
+    file: str
+    source: str = ""
+
+
+class Input(_Strict):
+    """From a picture to the network's input: resize, order the colours, ((x * scale) - mean) / std, [1, 3, H, W]."""
+
+    name: str
+    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    resize: Literal["stretch", "letterbox"] = "stretch"
+    anchor: Literal["top-left", "center"] = "top-left"
+    pad_value: int = Field(default=114, ge=0, le=255)
+    interpolation: Literal["nearest", "linear", "cubic", "area"] = "linear"
+    color: Literal["RGB", "BGR"] = "RGB"
+    scale: float = 1.0
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+
+
+class PyramidLevel(_Strict):
+    """One level: a tensor of the graph, or one that is derived from another level and therefore not sent."""
+
+    name: str = Field(min_length=1)
+    tensor: str
+    stride: int = Field(gt=0)
+    derived_from: str | None = None
+
+
+class _Head(_Strict):
+    """What all heads share. `strides` are those of the head's own levels; NMS works class by class."""
+
+    strides: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    cell_offset: float
+    score_threshold: Threshold
+    nms_iou: Threshold
+    max_detections: int = Field(default=100, gt=0)
+
+
+class GflHead(_Head):
+    """Generalised focal loss (PicoDet, NanoDet): per level class scores [n, classes] and distances [n, 4 * bins].
+
+    `scores` and `boxes` name the outputs, a level each; without them the graph's outputs are taken in order, the
+    scores of all levels first. `sigmoid` says that scores are logits.
+    """
+
+    kind: Literal["gfl"]
+    bins: int = Field(gt=1)
+    sigmoid: bool = False
+    cell_offset: float = 0.5
+    scores: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _named_in_full(self) -> GflHead:
+        if {len(self.scores), len(self.boxes)} not in ({0}, {len(self.strides)}):
+            raise ValueError("scores and boxes name one output for each stride, or none")
+        return self
+
+
+class YoloxHead(_Head):
+    """YOLOX: one output [n, 5 + classes], cells of all levels in a row: x, y, log w, log h, objectness, classes."""
+
+    kind: Literal["yolox"]
+    cell_offset: float = 0.0
+    sigmoid: bool = False
+    output: str | None = None
+
+
+class Description(_Strict):
+    """A network with a known kind of head."""
+
+    name: str
+    weights: Weights
+    input: Input
+    pyramid: tuple[PyramidLevel, ...] = Field(min_length=1)
+    head: GflHead | YoloxHead = Field(discriminator="kind")
+    classes: Literal["coco"] | tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Description:
+        sent = {level.name for level in self.pyramid if level.derived_from is None}
+        if len({level.name for level in self.pyramid}) != len(self.pyramid):
+            raise ValueError("two pyramid levels have the same name")
+        for level in self.pyramid:
+            if level.derived_from is not None and level.derived_from not in sent:
+                raise ValueError(f"level '{level.name}' is derived from '{level.derived_from}', which is not sent")
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names behind the class indices."""
+        if self.classes != "coco":
+            return self.classes
+        text = resources.files("midstream.models").joinpath("descriptions/coco.txt").read_text("utf-8")
+        return tuple(text.splitlines())
+
+
+def read_description(path: Path) -> Description:
+    """Read and check a description. Raises InputError with the field that is wrong."""
+    try:
+        return parse_description(path.read_text("utf-8"), str(path))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def parse_description(text: str, origin: str) -> Description:
+    """Check a description's text; `origin` is named in errors."""
+    try:
+        return Description.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{origin}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise InputError(f"{origin}: {place + ': ' if place else ''}{first['msg']}{more}") from error

@@ -1,0 +1,41 @@
+"""Post-processing: from a network's outputs to boxes, one file for each kind of head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from midstream.models.description import GflHead, YoloxHead
+from midstream.models.heads import gfl, yolox
+from midstream.models.heads.nms import Boxes
+
+
+def decode_head(
+    head: GflHead | YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
+) -> Boxes:
+    """Detections in pixels of the network's input, best first.
+
+    Args:
+        head: kind and parameters.
+        outputs: the graph's outputs by name, in the graph's order, each with a batch dimension of 1.
+        size: (height, width) of the network's input.
+        classes: number of classes.
+
+    Raises:
+        InputError: outputs that do not fit the head.
+    """
+    if isinstance(head, GflHead):
+        return gfl.decode(head, outputs, size, classes)
+    return yolox.decode(head, outputs, size, classes)
+
+
+def output_names(head: GflHead | YoloxHead) -> Sequence[str]:
+    """The outputs that the description names, so that a wrong name is found before anything runs."""
+    if isinstance(head, GflHead):
+        return [*head.scores, *head.boxes]
+    return [head.output] if head.output else []
+
+
+__all__ = ["Boxes", "decode_head", "output_names"]

@@ -1,0 +1,45 @@
+"""Generalised focal loss heads (Li et al. 2020, arXiv:2006.04388): a distribution over bins for each side of a box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.errors import InputError
+from midstream.models.description import GflHead
+from midstream.models.heads.nms import Boxes, cell_grid, sigmoid, suppress
+
+
+def decode(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
+    """See heads.decode_head."""
+    levels = len(head.strides)
+    names = [*head.scores, *head.boxes] or list(outputs)
+    if len(names) != 2 * levels:
+        raise InputError(f"a gfl head of {levels} levels has {2 * levels} outputs, the network has {len(names)}")
+    boxes, scores = [], []
+    for i, stride in enumerate(head.strides):
+        points = cell_grid(size, stride, head.cell_offset)
+        scores.append(_matrix(names[i], outputs[names[i]], len(points), classes))
+        sides = _matrix(names[levels + i], outputs[names[levels + i]], len(points), 4 * head.bins)
+        boxes.append(_boxes(points, sides.reshape(len(points), 4, head.bins), stride))
+    all_scores = np.concatenate(scores)
+    if head.sigmoid:
+        all_scores = sigmoid(all_scores)
+    return suppress(np.concatenate(boxes), all_scores, head.score_threshold, head.nms_iou, head.max_detections)
+
+
+def _matrix(name: str, value: NDArray[Any], rows: int, columns: int) -> NDArray[np.float32]:
+    if value.size != rows * columns or value.shape[-1] != columns:
+        raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects [1, {rows}, {columns}]")
+    return np.asarray(value, np.float32).reshape(rows, columns)
+
+
+def _boxes(points: NDArray[np.float32], sides: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+    """Expectation of each side's distribution, times the stride, is its distance from the cell's point."""
+    weights = np.exp(sides - sides.max(axis=2, keepdims=True))
+    expectation = (weights @ np.arange(sides.shape[2], dtype=np.float32)) / weights.sum(axis=2)
+    distances = expectation * np.float32(stride)
+    return np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1)

@@ -1,0 +1,35 @@
+"""The YOLOX head (Ge et al. 2021, arXiv:2107.08430): anchor-free boxes, objectness times class score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.errors import InputError
+from midstream.models.description import YoloxHead
+from midstream.models.heads.nms import Boxes, cell_grid, sigmoid, suppress
+
+
+def decode(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
+    """See heads.decode_head."""
+    name = head.output or next(iter(outputs))
+    points = np.concatenate([cell_grid(size, stride, head.cell_offset) for stride in head.strides])
+    strides = np.concatenate([np.full(len(cell_grid(size, stride, 0)), stride, np.float32) for stride in head.strides])[
+        :, None
+    ]
+    value = outputs[name]
+    if value.size != len(points) * (5 + classes) or value.shape[-1] != 5 + classes:
+        raise InputError(
+            f"output '{name}' has shape {list(value.shape)}, the head expects [1, {len(points)}, {5 + classes}]"
+        )
+    rows = np.asarray(value, np.float32).reshape(len(points), 5 + classes)
+    centres = rows[:, :2] * strides + points
+    with np.errstate(over="ignore"):  # a damaged feature may ask for any size; the picture's edge clips it
+        halves = np.minimum(np.exp(rows[:, 2:4]) * strides, np.float32(1e6)) / 2
+    chances = sigmoid(rows[:, 4:]) if head.sigmoid else rows[:, 4:]
+    scores = chances[:, :1] * chances[:, 1:]
+    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
+    return suppress(boxes, scores, head.score_threshold, head.nms_iou, head.max_detections)

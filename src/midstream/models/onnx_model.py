@@ -1,0 +1,115 @@
+"""A described ONNX detector, cut at its pyramid and run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.errors import InputError, unknown
+from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
+from midstream.models.description import Description
+from midstream.models.graph import cut_graph, load_graph, session
+from midstream.models.heads import decode_head, output_names
+from midstream.models.preprocess import place, to_picture, to_tensor
+
+
+class OnnxModel:
+    """A SplitModel (see models.base) made of a description and an ONNX file."""
+
+    has_masks = False
+
+    def __init__(self, description: Description, weights: Path) -> None:
+        """Read and cut the graph.
+
+        Raises:
+            InputError: an unreadable file, or tensors, inputs or outputs that the graph does not have.
+        """
+        self.description = description
+        self.weights = weights
+        graph = load_graph(weights)
+        outputs = [output.name for output in graph.graph.output]
+        for name in output_names(description.head):
+            if name not in outputs:
+                raise unknown("output", name, outputs)
+        cut = cut_graph(graph, [level.tensor for level in description.pyramid])
+        inputs = [value.name for value in cut.front.graph.input]
+        if inputs != [description.input.name]:
+            raise InputError(
+                f"{weights}: the graph's inputs are {inputs}, the description says {description.input.name}"
+            )
+        self._front = session(cut.front)
+        self._back = session(cut.back)
+
+    @property
+    def name(self) -> str:
+        """The description's name."""
+        return self.description.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+        return self.description.class_names
+
+    @property
+    def derived(self) -> Mapping[str, DerivedLevel]:
+        """Levels that the description derives from others."""
+        return {
+            level.name: DerivedLevel(level.derived_from, level.stride // self._stride(level.derived_from))
+            for level in self.description.pyramid
+            if level.derived_from is not None
+        }
+
+    def _stride(self, name: str) -> int:
+        return next(level.stride for level in self.description.pyramid if level.name == name)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the ONNX file and all of the description that the front depends on."""
+        described = self.description.model_dump_json(include={"input", "pyramid"})
+        return hashlib.sha256(self.weights.read_bytes() + described.encode()).hexdigest()
+
+    def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The fixed (height, width) of the network's input."""
+        del size
+        return self.description.input.size
+
+    def front(self, picture: Picture) -> FloatPyramid:
+        """Pyramid of a uint8 RGB picture [H, W, 3]."""
+        tensor = to_tensor(self.description.input, picture)
+        tensors = [level.tensor for level in self.description.pyramid]
+        values = self._run(self._front, tensors, {self.description.input.name: tensor})
+        return {
+            level.name: np.ascontiguousarray(np.asarray(value)[0])
+            for level, value in zip(self.description.pyramid, values, strict=True)
+        }
+
+    def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
+        """Detections in a picture of (height, width) from its pyramid."""
+        feeds = {}
+        for level in self.description.pyramid:
+            if level.name not in pyramid:
+                raise InputError(f"the pyramid has no level '{level.name}'; it has {', '.join(pyramid)}")
+            feeds[level.tensor] = np.ascontiguousarray(pyramid[level.name], np.float32)[None]
+        names = [output.name for output in self._back.get_outputs()]
+        outputs = dict(zip(names, self._run(self._back, names, feeds), strict=True))
+        found = decode_head(self.description.head, outputs, self.description.input.size, len(self.classes))
+        boxes = to_picture(found.boxes, place(self.description.input, size), size)
+        return Detections(boxes, found.scores, found.labels)
+
+    def _run(self, part: Any, names: list[str], feeds: dict[str, NDArray[np.float32]]) -> list[NDArray[Any]]:
+        expected = {value.name: value.shape for value in part.get_inputs()}
+        for name, value in feeds.items():
+            wanted = expected[name]
+            fits = len(wanted) == value.ndim and all(
+                not isinstance(w, int) or w == g for w, g in zip(wanted, value.shape, strict=True)
+            )
+            if wanted and not fits:
+                raise InputError(f"tensor '{name}' has shape {list(value.shape)}, the network expects {wanted}")
+        values: list[NDArray[Any]] = part.run(names, feeds)
+        return values

@@ -1,0 +1,73 @@
+"""From a picture to a network's input tensor, and boxes back from network to picture coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.models.base import Picture
+from midstream.models.description import Input
+
+_INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture lies within the network's input: picture (x, y) is input (x * scale_x + left, ...)."""
+
+    scale_x: float
+    scale_y: float
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def place(description: Input, size: tuple[int, int]) -> Placement:
+    """Placement of a picture of (height, width)."""
+    height, width = size
+    to_height, to_width = description.size
+    if description.resize == "stretch":
+        return Placement(to_width / width, to_height / height, 0, 0, to_width, to_height)
+    ratio = min(to_height / height, to_width / width)
+    inner_width, inner_height = max(int(width * ratio), 1), max(int(height * ratio), 1)
+    centred = description.anchor == "center"
+    left = (to_width - inner_width) // 2 if centred else 0
+    top = (to_height - inner_height) // 2 if centred else 0
+    return Placement(ratio, ratio, left, top, inner_width, inner_height)
+
+
+def resized(description: Input, picture: Picture) -> Picture:
+    """The picture at the network's size, padding included: uint8 RGB [H, W, 3]."""
+    at = place(description, (picture.shape[0], picture.shape[1]))
+    inner = cv2.resize(picture, (at.width, at.height), interpolation=_INTERPOLATIONS[description.interpolation])
+    if (at.height, at.width) == description.size:
+        return np.asarray(inner)
+    full = np.full((*description.size, 3), description.pad_value, np.uint8)
+    full[at.top : at.top + at.height, at.left : at.left + at.width] = inner
+    return full
+
+
+def to_tensor(description: Input, picture: Picture) -> NDArray[np.float32]:
+    """float32 [1, 3, H, W], normalised as the network wants it."""
+    pixels = resized(description, picture)
+    if description.color == "BGR":
+        pixels = pixels[:, :, ::-1]
+    mean, std = (np.asarray(v, np.float32) for v in (description.mean, description.std))
+    values = (pixels.astype(np.float32) * np.float32(description.scale) - mean) / std
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+
+
+def to_picture(boxes: NDArray[np.float32], at: Placement, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Boxes [n, 4] (left, top, right, bottom) in input pixels -> in pixels of the picture, clipped to it."""
+    height, width = size
+    scaled = (boxes - np.array([at.left, at.top] * 2)) / np.array([at.scale_x, at.scale_y] * 2)
+    return np.asarray(np.clip(scaled, 0, [width, height, width, height]), np.float32)

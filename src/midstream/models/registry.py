@@ -1,0 +1,114 @@
+"""Names for networks: the descriptions in the package, description files, and the torch adapters."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from midstream.errors import InputError, unknown
+from midstream.models.base import SplitModel
+from midstream.models.description import Description, parse_description, read_description
+from midstream.models.onnx_model import OnnxModel
+
+#: Networks of torchvision, in the adapter midstream.models.torchvision_models.
+TORCHVISION = ("maskrcnn-r50-fpn", "fasterrcnn-r50-fpn")
+DETECTRON2_PREFIX = "detectron2:"
+ASSETS_VARIABLE = "MIDSTREAM_ASSETS"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of `midstream models`; `weights` is the file that would be used, None when it is nowhere."""
+
+    name: str
+    kind: str
+    input: str
+    pyramid: str
+    weights: str | None
+    source: str
+
+
+def descriptions() -> dict[str, Description]:
+    """The descriptions that ship with the package, by name."""
+    folder = resources.files("midstream.models").joinpath("descriptions")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    found = [parse_description(f.read_text("utf-8"), f.name) for f in files]
+    return {description.name: description for description in found}
+
+
+def known_models() -> list[ModelInfo]:
+    """All that `--model` knows by name."""
+    infos = []
+    for name, description in descriptions().items():
+        path = next((p for p in _places(description) if p.is_file()), None)
+        height, width = description.input.size
+        levels = " ".join(f"{level.name}/{level.stride}" for level in description.pyramid)
+        infos.append(
+            ModelInfo(
+                name, description.head.kind, f"{width}x{height}", levels, str(path) if path else None,
+                f"{description.weights.file}: {description.weights.source}",
+            )
+        )  # fmt: skip
+    levels = "0/4 1/8 2/16 3/32 pool/64 (derived)"
+    infos += [ModelInfo(name, "torch", "800..1333", levels, None, "torchvision") for name in TORCHVISION]
+    source = "Detectron2, by config name: detectron2:Cityscapes/mask_rcnn_R_50_FPN.yaml"
+    infos.append(ModelInfo(f"{DETECTRON2_PREFIX}CONFIG", "torch", "by config", "p2/4 .. p6/64 (derived)", None, source))
+    return infos
+
+
+def load(name: str, weights: Path | None = None) -> SplitModel:
+    """A network by name, or by the path of a description file ending in .toml.
+
+    Args:
+        name: see `midstream models`.
+        weights: the ONNX file (or torch state dict) to use instead of looking for it.
+
+    Raises:
+        InputError: an unknown name, a bad description, weights that are nowhere; the message says where it looked.
+        MissingExtraError: a torch network without torch.
+    """
+    if name in TORCHVISION:
+        from midstream.models.torchvision_models import load_torchvision
+
+        return load_torchvision(name, weights)
+    if name.startswith(DETECTRON2_PREFIX):
+        from midstream.models.detectron2_models import load_detectron2
+
+        return load_detectron2(name.removeprefix(DETECTRON2_PREFIX), weights)
+    if name.endswith(".toml"):
+        description, beside = read_description(Path(name)), Path(name).parent
+        return OnnxModel(description, find_weights(description, weights, beside))
+    shipped = descriptions()
+    if name not in shipped:
+        raise unknown("model", name, [*shipped, *TORCHVISION, f"{DETECTRON2_PREFIX}CONFIG", "FILE.toml"], limit=12)
+    return OnnxModel(shipped[name], find_weights(shipped[name], weights))
+
+
+def find_weights(description: Description, weights: Path | None, beside: Path | None = None) -> Path:
+    """The ONNX file: as given, else beside its description file, in $MIDSTREAM_ASSETS/models or the user's cache."""
+    if weights is not None:
+        if not weights.is_file():
+            raise InputError(f"{weights}: no such file")
+        return weights
+    places = _places(description, beside)
+    for place in places:
+        if place.is_file():
+            return place
+    source = description.weights.source
+    raise InputError(
+        f"the weights of {description.name} are nowhere: looked for {', '.join(str(p) for p in places)}; "
+        + (f"the file comes from {source}; " if source else "")
+        + "give it with --weights FILE"
+    )
+
+
+def _places(description: Description, beside: Path | None = None) -> list[Path]:
+    assets = os.environ.get(ASSETS_VARIABLE)
+    folders = [
+        *([beside] if beside is not None else []),
+        *([Path(assets) / "models"] if assets else []),
+        Path.home() / ".cache" / "midstream" / "models",
+    ]
+    return [folder / description.weights.file for folder in folders]

@@ -1,0 +1,60 @@
+"""Fixtures, and the rule that real material is never skipped silently where it exists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
+
+from midstream import _native
+
+ASSETS = Path(os.environ.get("MIDSTREAM_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
+_skipped_real: list[str] = []
+
+# Shared machines: an example that takes long says nothing about the code.
+settings.register_profile("midstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("midstream")
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder of real models and pictures; a test that needs it is skipped where there is none."""
+    if not (ASSETS / "models").is_dir():
+        pytest.skip(f"no real material at {ASSETS} (MIDSTREAM_ASSETS)")
+    return ASSETS.resolve()
+
+
+@pytest.fixture(params=_native.simd_paths())
+def simd_path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set of this machine in turn."""
+    before = _native.simd_path()
+    _native.set_simd_path(request.param)
+    yield request.param
+    _native.set_simd_path(before)
+
+
+@pytest.fixture
+def pyramid() -> dict[str, NDArray[np.float32]]:
+    """A small pyramid with channels of different means and spreads."""
+    rng = np.random.default_rng(7)
+    return {
+        f"p{i}": (rng.laplace(size=(6, size, size + 1)) * rng.uniform(0.1, 3, (6, 1, 1)) + rng.normal(size=(6, 1, 1)))
+        .astype(np.float32)
+        for i, size in zip((3, 4, 5), (16, 8, 4), strict=True)
+    }  # fmt: skip
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and report.nodeid.startswith("tests/real/"):
+        _skipped_real.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _skipped_real and ASSETS.is_dir():
+        print(f"\nreal material is at {ASSETS}, but these tests were skipped:", *_skipped_real, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,64 @@
+"""Makes the golden streams of the present version: python -m tests.golden.make (from the project's root).
+
+A change of these files is a change of the format; tests/unit/test_bitstream.py decodes them for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+import midstream as ms
+
+FOLDER = Path(__file__).parent / "v0"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "4-symbols-rans": {"symbols": 4, "z": 1.5, "coder": "rans"},
+    "3-symbols-prefix": {"symbols": 3, "z": 1.0, "coder": "prefix"},
+    "3-symbols-raw": {"symbols": 3, "z": 0.5, "coder": "raw"},
+    "1-symbol": {"symbols": 1, "coder": "rans"},
+    "16-symbols-lloyd-max": {"symbols": 16, "thresholds": "lloyd-max", "coder": "prefix"},
+    "5-symbols-explicit": {"thresholds": [-2.0, -0.5, 0.25, 1.0], "coder": "rans"},
+    "8-symbols-uniform": {"symbols": 8, "thresholds": "uniform", "step": 0.5, "coder": "raw"},
+    "8-bit": {"symbols": 256, "thresholds": "range", "coder": "rans"},
+}
+
+
+def golden_pyramid() -> dict[str, Any]:
+    """Integers divided by powers of two: the same on every machine and numpy. All element types, a constant channel."""
+
+    def values(channels: int, height: int, width: int) -> Any:
+        i = np.arange(channels * height * width, dtype=np.uint64)
+        hashed = (i * np.uint64(2654435761) + (i * i) * np.uint64(40503)) % np.uint64(1 << 20)
+        spread = np.left_shift(1, np.arange(channels) % 3)[:, None, None]
+        signed = (hashed.astype(np.int64) % 4001 - 1500).reshape(channels, height, width)
+        return signed * spread / 1024
+
+    fine = values(5, 12, 11).astype(np.float32)
+    fine[2] = -0.375
+    return {
+        "p3": fine,
+        "p4": values(4, 6, 6).astype(np.float16),
+        "p5": values(3, 3, 3).astype(ml_dtypes.bfloat16),
+        "pool": values(2, 1, 1).astype(np.float32),
+    }
+
+
+def main() -> None:
+    """Write all streams and their index."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    index = []
+    for name, options in OPTIONS.items():
+        data = ms.encode(golden_pyramid(), **options)
+        (FOLDER / f"{name}.mids").write_bytes(data)
+        digests = {level: hashlib.sha256(v.tobytes()).hexdigest() for level, v in ms.decode(data).items()}
+        index.append({"file": f"{name}.mids", "options": options, "sha256": digests})
+    (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

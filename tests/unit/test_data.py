@@ -1,0 +1,175 @@
+"""Pictures, COCO files and folders."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from midstream.data import load, read_picture
+from midstream.errors import InputError
+
+
+def _write(path: Path, picture: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+    return path
+
+
+def _coco(folder: Path, **changes: Any) -> tuple[Path, Path]:
+    """Two pictures and their JSON file; `changes` replace its entries, None removes them."""
+    for name in ("b.png", "a.png"):
+        _write(folder / "pictures" / name, np.zeros((6, 8, 3), np.uint8))
+    content = {
+        "images": [
+            {"id": 7, "file_name": "b.png", "height": 6, "width": 8},
+            {"id": 3, "file_name": "a.png", "height": 6, "width": 8},
+        ],
+        "annotations": [
+            {"id": 0, "image_id": 7, "category_id": 1, "bbox": [1, 1, 2, 3]},
+            {"id": 5, "image_id": 3, "category_id": 1, "bbox": [0, 0, 8, 6], "area": 40.5, "iscrowd": 1},
+            {"id": 6, "image_id": 99, "category_id": 1, "bbox": [0, 0, 1, 1]},
+        ],
+        "categories": [{"id": 1, "name": "person", "supercategory": "x"}],
+        "info": {},
+    }
+    content = {key: value for key, value in {**content, **changes}.items() if value is not None}
+    (folder / "labels.json").write_text(json.dumps(content))
+    return folder / "pictures", folder / "labels.json"
+
+
+def test_picture_is_rgb(tmp_path: Path) -> None:
+    blue_green_red = np.dstack([np.full((5, 7), v, np.uint8) for v in (10, 20, 30)])
+    path = _write(tmp_path / "ä.png", blue_green_red)
+    picture = read_picture(path)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (5, 7, 3)
+    assert picture.flags.c_contiguous
+    assert picture[0, 0].tolist() == [30, 20, 10]
+    assert read_picture(str(path)).tolist() == picture.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tif", ".jpg"])
+def test_grey_picture(tmp_path: Path, suffix: str) -> None:
+    picture = read_picture(_write(tmp_path / f"x{suffix}", np.full((16, 16), 77, np.uint8)))
+    assert picture.shape == (16, 16, 3)
+    assert np.abs(picture.astype(int) - 77).max() <= 2
+
+
+def test_alpha_and_16_bits(tmp_path: Path) -> None:
+    four = np.dstack([np.full((4, 4), v, np.uint8) for v in (10, 20, 30, 0)])
+    assert read_picture(_write(tmp_path / "alpha.png", four))[0, 0].tolist() == [30, 20, 10]
+    deep = np.full((4, 4, 3), 0x8000, np.uint16)
+    assert read_picture(_write(tmp_path / "deep.png", deep))[0, 0].tolist() == [128, 128, 128]
+
+
+def test_unreadable_pictures_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    for name in ("cut.jpg", "cut.bmp", "cut.tif"):
+        whole = _write(tmp_path / name, noise).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) * 9 // 10])
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("cut.jpg", "cut.bmp", "cut.tif", "empty.png", "text.png", "folder.png", "absent.png"):
+        with pytest.raises(InputError, match=f"cannot read the picture .*{re.escape(name)}: "):
+            read_picture(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_folder(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "c.webp", "d.tif", "e.bmp", "f.jpeg"):
+        _write(tmp_path / name, np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "sub.png").mkdir()
+    for spec in (f"folder:{tmp_path}", str(tmp_path)):
+        dataset = load(spec)
+        assert (dataset.kind, dataset.spec, dataset.ground_truth) == ("folder", spec, None)
+        assert [(p.id, p.path.name) for p in dataset.pictures] == list(
+            enumerate(["a.png", "b.JPG", "c.webp", "d.tif", "e.bmp", "f.jpeg"], start=1)
+        )
+
+
+def test_bad_specifications(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no picture .* in the folder"):
+        load(f"folder:{tmp_path}")
+    with pytest.raises(InputError, match=r"no folder .*absent"):
+        load(f"folder:{tmp_path / 'absent'}")
+    with pytest.raises(InputError, match=r"no folder .*absent.*coco:IMAGES_DIR"):
+        load(str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="unknown kind of data set 'voc'; valid: coco, cityscapes, folder"):
+        load("voc:somewhere")
+
+
+def test_coco(tmp_path: Path) -> None:
+    folder, file = _coco(tmp_path / "with, comma")
+    dataset = load(f"coco:{folder},{file}")
+    assert dataset.kind == "coco"
+    assert [(p.id, p.path.name) for p in dataset.pictures] == [(3, "a.png"), (7, "b.png")]
+    truth = dataset.ground_truth
+    assert [image["id"] for image in truth["images"]] == [3, 7]
+    assert truth["categories"] == [{"id": 1, "name": "person"}]
+    assert truth["annotations"] == [
+        {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 1, 2, 3], "area": 6, "iscrowd": 0},
+        {"id": 2, "image_id": 3, "category_id": 1, "bbox": [0, 0, 8, 6], "area": 40.5, "iscrowd": 1},
+    ]
+    assert [a["image_id"] for a in dataset.head(1).ground_truth["annotations"]] == [3]
+
+
+def test_coco_file_name_with_a_comma(tmp_path: Path) -> None:
+    folder, file = _coco(tmp_path)
+    file = file.rename(tmp_path / "labels, second try.json")
+    assert len(load(f"coco:{folder},{file}").pictures) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": None}, "have no 'images'"),
+        ({"annotations": None}, "have no 'annotations'"),
+        ({"categories": None}, "have no 'categories'"),
+        ({"images": []}, "list no picture"),
+        ({"images": [{"id": 1, "file_name": "c.png", "height": 1, "width": 1}]}, "c.png, which is not in"),
+        ({"images": [{"id": 1, "file_name": "a.png", "height": 1, "width": 1}] * 2}, "picture id 1 twice"),
+        ({"images": [{"id": 1, "height": 1, "width": 1}]}, r"have no 'images\[0\].file_name'"),
+        ({"categories": [{"id": 2, "name": "cat"}]}, "unlisted category 1"),
+        ({"annotations": [{"image_id": 3, "category_id": 1, "bbox": [1, 2, 3]}]}, r"annotations\[0\].bbox"),
+        ({"annotations": [{"image_id": 3, "category_id": 1, "bbox": [1, 2, 3, float("nan")]}]}, "finite"),
+    ],
+)
+def test_bad_coco_files(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    folder, file = _coco(tmp_path, **changes)
+    with pytest.raises(InputError, match=message):
+        load(f"coco:{folder},{file}")
+
+
+def test_bad_coco_paths(tmp_path: Path) -> None:
+    folder, file = _coco(tmp_path)
+    with pytest.raises(InputError, match=r"coco:IMAGES_DIR,ANNOTATIONS\.json"):
+        load(f"coco:{folder}")
+    with pytest.raises(InputError, match=r"no folder of pictures .*absent"):
+        load(f"coco:{tmp_path / 'absent'},{file}")
+    with pytest.raises(InputError, match=r"annotations .*absent\.json"):
+        load(f"coco:{folder},{tmp_path / 'absent.json'}")
+    for text in ('{"images": [', "[]", "null", "\x00"):
+        file.write_text(text)
+        with pytest.raises(InputError, match=r"labels\.json are not in COCO's format"):
+            load(f"coco:{folder},{file}")
+
+
+def test_a_large_coco_file_is_not_slow(tmp_path: Path) -> None:
+    """As many annotations as COCO val2017 has; measured 1 s, the bound leaves room for a busy machine."""
+    outline = [round(x, 2) for x in np.random.default_rng(0).uniform(0, 600, 60).tolist()]
+    annotation = {"image_id": 3, "category_id": 1, "bbox": [1.5, 1.5, 20, 30], "area": 5.5, "iscrowd": 0}
+    annotations = [{**annotation, "id": i, "segmentation": [outline]} for i in range(36_000)]
+    folder, file = _coco(tmp_path, annotations=annotations)
+    assert file.stat().st_size > 15e6
+    start = time.process_time()
+    assert len(load(f"coco:{folder},{file}").ground_truth["annotations"]) == 36_000
+    assert time.process_time() - start < 10
