@@ -18,11 +18,13 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
+from midstream.features import DTYPES
 
 #: File name that stands for standard input and output.
 STANDARD = "-"
 #: Key of a safetensors file's metadata that keeps the pyramid's order, which the format does not.
 _ORDER = "midstream.levels"
+_SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SUFFIXES = (".npz", ".safetensors")
 
 
@@ -113,7 +115,13 @@ def _to_npz(path: str, pyramid: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _from_safetensors(data: bytes) -> dict[str, NDArray[Any]]:
-    values = safetensors.numpy.load(data)
+    # Not safetensors.numpy.load: it does not know bfloat16.
+    values = {}
+    for name, tensor in safetensors.deserialize(data):
+        if tensor["dtype"] not in _SAFETENSORS_TYPES:
+            raise ValueError(f"level '{name}' has element type {tensor['dtype']}; valid: {', '.join(DTYPES)}")
+        dtype = DTYPES[_SAFETENSORS_TYPES[tensor["dtype"]]]
+        values[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
     size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
     order = json.loads(metadata.get(_ORDER, "null")) or sorted(values)

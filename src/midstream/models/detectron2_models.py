@@ -6,21 +6,18 @@ Detectron2 is not on the package index and so is no extra of this project: it is
 from __future__ import annotations
 
 import importlib.util
-import pickle
-from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from midstream.errors import InputError, MissingExtraError, unknown
 from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
-from midstream.models.torch_split import CutOutput, TorchSplit
-from midstream.models.torchvision_models import (
+from midstream.models.torch_common import (
     RANDOM,
+    SEED,
     encode_masks,
     hash_model,
     load_state_dict,
@@ -28,13 +25,13 @@ from midstream.models.torchvision_models import (
     read_state_dict,
     to_float_pyramid,
 )
+from midstream.models.torch_split import CutOutput, TorchSplit
 
 try:
     import torch
 except ImportError as error:
     raise MissingExtraError("Detectron2's networks", "torch") from error
 
-_SEED = 20
 #: Meta-architecture -> the part of its configuration that holds the number of classes.
 _HEADS = {"GeneralizedRCNN": "ROI_HEADS", "RetinaNet": "RETINANET"}
 
@@ -108,9 +105,8 @@ def load_detectron2(
 
     Args:
         config_name: as in the zoo, for example `Cityscapes/mask_rcnn_R_50_FPN.yaml`.
-        weights: a state dict as `.pth` (also {"model": state dict}) or `.safetensors`; a `.pkl` of the model zoo
-            (`model_final_af9cb5.pkl` is the network above), see `read_zoo_file`; `RANDOM` for random weights, the same
-            every time; None for the zoo's own, downloaded into Detectron2's cache.
+        weights: a state dict as `.pth` (also {"model": state dict}) or `.safetensors`; `RANDOM` for random weights,
+            the same every time; None for the zoo's own, which Detectron2 downloads into its cache and reads.
         min_size, max_size: pictures are resized to this shorter side, or less where the longer would exceed
             `max_size`; the configuration's own when None.
         score_threshold: lowest score of a detection; the configuration's own when None.
@@ -138,11 +134,12 @@ def load_detectron2(
     if score_threshold is not None:
         head.SCORE_THRESH_TEST = score_threshold
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+        torch.manual_seed(SEED)
         model = build_model(cfg)
-    if str(weights) != RANDOM:
-        source = Path(weights) if weights is not None else _download(zoo, config_name)
-        load_state_dict(model, _read_weights(source), str(source), config_name)
+    if weights is None:
+        _load_zoo_weights(model, zoo, config_name)
+    elif str(weights) != RANDOM:
+        load_state_dict(model, _read_weights(Path(weights)), str(weights), config_name)
     return Detectron2Model(f"detectron2:{config_name}", model, cfg, _classes(cfg, head.NUM_CLASSES))
 
 
@@ -171,104 +168,31 @@ def _classes(cfg: Any, count: int) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(count))
 
 
-def _download(zoo: Any, config_name: str) -> Path:
-    """The zoo's own weights, from Detectron2's cache or the network."""
-    from detectron2.utils.file_io import PathManager
+def _load_zoo_weights(model: torch.nn.Module, zoo: Any, config_name: str) -> None:
+    """The zoo's own weights, from Detectron2's cache or the network, read by Detectron2's own reader."""
+    from detectron2.checkpoint import DetectionCheckpointer
 
     try:
-        return Path(PathManager.get_local_path(zoo.get_checkpoint_url(config_name)))
-    except (OSError, RuntimeError) as error:
+        DetectionCheckpointer(model).load(zoo.get_checkpoint_url(config_name))
+    except (OSError, RuntimeError, AssertionError) as error:
         raise InputError(
             f"cannot download the weights of {config_name} ({one_line(error)}); give a local file with --weights FILE"
         ) from error
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """A state dict without what Detectron2 once saved and now takes from the configuration."""
-    state = read_zoo_file(path) if path.suffix == ".pkl" else read_state_dict(path)
+    """A state dict without what Detectron2 once saved and now takes from the configuration.
+
+    The zoo's `.pkl` files are pickles, which can run code, and are not read. Detectron2 itself downloads and converts
+    them: see the message.
+    """
+    if path.suffix == ".pkl":
+        raise InputError(
+            f"weights {path}: a pickle can run code and is not read; leave --weights out (Detectron2 fetches its own), "
+            "or convert it: DetectionCheckpointer(model).load('FILE.pkl'); torch.save(model.state_dict(), 'FILE.pth')"
+        )
     return {
         key: value
-        for key, value in state.items()
+        for key, value in read_state_dict(path).items()
         if key not in ("pixel_mean", "pixel_std") and "anchor_generator.cell_anchors" not in key
     }
-
-
-def read_zoo_file(path: Path) -> dict[str, torch.Tensor]:
-    """The weights in a `.pkl` file of Detectron2's model zoo, read without trusting it.
-
-    Such a file is a pickle of {"model": {name: numpy array}, "__author__": ...}. A pickle can call anything that its
-    reader lets it import. This reader imports nothing: the five names that a pickled array consists of stand for small
-    classes of this module, every other name is refused, and so only containers, text, numbers and arrays of numbers
-    can come out.
-
-    Raises:
-        InputError: the file cannot be read, or holds anything else; the message says how to convert it.
-    """
-    try:
-        with path.open("rb") as file:
-            content = _ArrayUnpickler(file, encoding="latin1").load()
-        state = {str(name): torch.from_numpy(array.value.copy()) for name, array in content["model"].items()}
-    except OSError as error:
-        raise InputError(f"weights {path} cannot be read: {one_line(error)}") from error
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise InputError(
-            f"weights {path}: not a file of Detectron2's model zoo ({type(error).__name__}: {one_line(error, 80)}); "
-            "if you trust it, load it with Detectron2's DetectionCheckpointer and "
-            "torch.save(model.state_dict(), 'FILE.pth')"
-        ) from error
-    return state
-
-
-class _PickledDtype:
-    """Stands for numpy.dtype in a pickle: numbers in little-endian order only."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        if code not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"):
-            raise pickle.UnpicklingError(f"array of type {code!r}")
-        self.value = np.dtype(f"<{code}")
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if state[1] not in ("<", "|"):
-            raise pickle.UnpicklingError(f"array in byte order {state[1]!r}")
-
-
-class _PickledArray:
-    """Stands for numpy.ndarray in a pickle."""
-
-    value: NDArray[Any]
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, data = state
-        content = data.encode("latin1") if isinstance(data, str) else data  # text where Python 2 wrote it
-        self.value = np.frombuffer(content, dtype.value).reshape(shape, order="F" if fortran else "C")
-
-
-def _empty_array(*_: object) -> _PickledArray:
-    """Stands for numpy's function that makes the array whose content follows in the pickle."""
-    return _PickledArray()
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Stands for codecs.encode, with which old pickles write bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text in {encoding!r}")
-    return text.encode("latin1")
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """See `read_zoo_file`."""
-
-    _STANDS_FOR = {  # noqa: RUF012
-        ("numpy", "dtype"): _PickledDtype,
-        ("numpy", "ndarray"): _PickledArray,
-        ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-        ("numpy._core.multiarray", "_reconstruct"): _empty_array,
-        ("_codecs", "encode"): _encode,
-        ("collections", "OrderedDict"): OrderedDict,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of a name; nothing is imported."""
-        if (module, name) not in self._STANDS_FOR:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return self._STANDS_FOR[module, name]

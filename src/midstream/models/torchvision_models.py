@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
-from safetensors import SafetensorError
 
 from midstream.errors import InputError, MissingExtraError, unknown
 from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
+from midstream.models.torch_common import (
+    RANDOM,
+    SEED,
+    encode_masks,
+    hash_model,
+    load_state_dict,
+    one_line,
+    read_state_dict,
+    to_float_pyramid,
+)
 from midstream.models.torch_split import CutOutput, TorchSplit
 
 try:
     import torch
     import torchvision
-    from safetensors.torch import load_file
     from torchvision.models import detection
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops import FrozenBatchNorm2d
@@ -35,13 +38,8 @@ _NETWORKS: dict[str, tuple[Any, Any]] = {
     "fasterrcnn-r50-fpn": (detection.FasterRCNN, detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1),
     "maskrcnn-r50-fpn": (detection.MaskRCNN, detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1),
 }
-#: What `--model` knows of torchvision.
-NAMES = tuple(_NETWORKS)
 #: The levels, finest first: strides 4, 8, 16, 32 and 64.
 LEVELS = ("0", "1", "2", "3", "pool")
-#: In the place of a weights file: random weights, the same every time.
-RANDOM = "random"
-_SEED = 20
 
 
 class TorchvisionModel:
@@ -94,7 +92,7 @@ def load_torchvision(
     """One of torchvision's R-CNNs, on the CPU.
 
     Args:
-        name: one of `NAMES`.
+        name: `maskrcnn-r50-fpn` or `fasterrcnn-r50-fpn`.
         weights: a state dict as `.pth` (also {"model": state dict}) or `.safetensors`; `RANDOM` for random weights,
             the same every time; None for torchvision's own COCO weights, downloaded into torch's cache. The number of
             classes is taken from the file. As in torchvision's COCO networks, batch normalisation is frozen and has
@@ -107,14 +105,14 @@ def load_torchvision(
         InputError: unknown name; weights that cannot be downloaded or read, or that do not fit.
     """
     if name not in _NETWORKS:
-        raise unknown("torchvision network", name, NAMES)
+        raise unknown("torchvision network", name, _NETWORKS)
     categories: tuple[str, ...] = tuple(_NETWORKS[name][1].meta["categories"])
     state = None if str(weights) == RANDOM else _download(name) if weights is None else read_state_dict(Path(weights))
     count = len(categories)
     if state is not None and "roi_heads.box_predictor.cls_score.bias" in state:
         count = len(state["roi_heads.box_predictor.cls_score.bias"])
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+        torch.manual_seed(SEED)
         model = _build(name, count, min_size, max_size, score_threshold)
     if state is not None:
         load_state_dict(model, state, f"{weights or 'the downloaded weights'}", name)
@@ -159,71 +157,3 @@ def _download(name: str) -> dict[str, torch.Tensor]:
             "give a local file with --weights FILE"
         ) from error
     return state
-
-
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors` file, or of a `.pth` or `.pt` file of tensors only, on the CPU.
-
-    Raises:
-        InputError: the file cannot be read, is of another kind, or holds objects other than tensors (which would
-            have to be unpickled, and could then run code).
-    """
-    if path.suffix not in (".pth", ".pt", ".safetensors"):
-        raise InputError(f"weights {path}: unknown kind of file '{path.suffix}'; valid: .pth, .pt, .safetensors")
-    content: Any
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch remarks on how the file was pickled
-            content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"weights {path}: not a file of tensors only ({one_line(error)})") from error
-    except (OSError, EOFError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"weights {path} cannot be read: {one_line(error)}") from error
-    state = content["model"] if isinstance(content, dict) and isinstance(content.get("model"), dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"weights {path}: not a state dict (parameter name to tensor)")
-    return state
-
-
-def load_state_dict(model: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str, name: str) -> None:
-    """Load weights into a network, all of them.
-
-    Raises:
-        InputError: parameters are missing, left over or of another shape; the message names `source` and `name`.
-    """
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # of another shape; the first line says nothing
-        raise InputError(f"weights {source} do not fit {name}: {one_line(str(error).partition(':')[2])}") from error
-    for what, keys in (("missing", missing), ("unexpected", unexpected)):
-        if keys:
-            raise InputError(f"weights {source} do not fit {name}: {len(keys)} {what}, such as {', '.join(keys[:3])}")
-
-
-def one_line(error: object, limit: int = 160) -> str:
-    """An error's text on one line, cut where it is long."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def hash_model(model: torch.nn.Module, *facts: object) -> str:
-    """A hash of all parameters and buffers, by name, and of the text of `facts`."""
-    digest = hashlib.sha256(repr([str(fact) for fact in facts]).encode())
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        digest.update(repr((name, str(tensor.dtype), list(tensor.shape))).encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def to_float_pyramid(levels: Mapping[str, torch.Tensor]) -> FloatPyramid:
-    """float32 arrays [C, H, W] of a pyramid's tensors."""
-    pyramid: FloatPyramid = {name: level.float().cpu().contiguous().numpy() for name, level in levels.items()}
-    return pyramid
-
-
-def encode_masks(masks: Iterable[torch.Tensor]) -> list[dict[str, Any]]:
-    """COCO run-length encodings of bool masks [H, W]; one after the other, since a hundred of them may be large."""
-    encoded = []
-    for mask in masks:
-        pixels: NDArray[np.uint8] = mask.cpu().numpy().astype(np.uint8)
-        encoded.append(coco_mask.encode(np.asfortranarray(pixels)))
-    return encoded

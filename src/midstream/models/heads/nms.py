@@ -57,11 +57,12 @@ def _kept(
 def cell_grid(size: tuple[int, int], stride: int, offset: float) -> NDArray[np.float32]:
     """Reference points (x, y) in pixels of one level's cells, row by row: (i + offset) * stride, float32 [n, 2]."""
     rows, columns = (-(-side // stride) for side in size)
-    y, x = np.mgrid[:rows, :columns].astype(np.float32)
-    points: NDArray[np.float32] = np.stack([x.reshape(-1), y.reshape(-1)], axis=1)
-    return np.asarray((points + offset) * stride, np.float32)
+    y, x = np.indices((rows, columns), np.float32)
+    points: NDArray[np.float32] = (np.stack([x.reshape(-1), y.reshape(-1)], axis=1) + np.float32(offset)) * stride
+    return points
 
 
 def sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / (1 + exp(-x)), without overflow."""
-    return (0.5 * (1 + np.tanh(0.5 * x))).astype(np.float32)
+    half = np.float32(0.5)
+    return np.asarray(half + half * np.tanh(half * x), np.float32)

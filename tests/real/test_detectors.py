@@ -1,0 +1,55 @@
+"""Real detectors on real photographs: the assets' own figures, and the codec in the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midstream import data, models
+from midstream.codec.options import paper_options
+from midstream.evaluate.run import run
+from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error
+
+#: Name -> AP on the assets' labelled pictures (their README), shapes of the pyramid.
+NETWORKS = {
+    "picodet-s-416": (34.3, [(96, 52, 52), (96, 26, 26), (96, 13, 13), (96, 7, 7)]),
+    "yolox-nano-416": (29.2, [(64, 52, 52), (128, 26, 26), (256, 13, 13)]),
+}
+
+
+def load(name: str, assets: Path) -> models.SplitModel:
+    return models.load(name, assets / "models" / models.registry.descriptions()[name].weights.file)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_average_precision_of_the_assets(name: str, assets: Path) -> None:
+    dataset = data.load(f"coco:{assets / 'coco' / 'eval'},{assets / 'coco' / 'instances_eval.json'}")
+    network = load(name, assets)
+    few, eight_bit = run(network, dataset, [paper_options(4, z=1.5), paper_options(256)])
+    assert few.ap_uncompressed == pytest.approx(NETWORKS[name][0], abs=0.15)
+    assert few.images == 284
+    assert eight_bit.ap == pytest.approx(eight_bit.ap_uncompressed, abs=0.2)
+    # Four symbols cost accuracy, but not the task; two bits an element are the most that they take.
+    assert 0.6 * few.ap_uncompressed < few.ap < few.ap_uncompressed
+    assert few.bits_per_element < 2
+    assert few.side_bytes_per_image < 0.03 * few.bytes_per_image
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_cut_recomposes(name: str, assets: Path) -> None:
+    description = models.registry.descriptions()[name]
+    graph = load_graph(assets / "models" / description.weights.file)
+    cut = cut_graph(graph, [level.tensor for level in description.pyramid])
+    assert recomposition_error(graph, cut, random_inputs(graph, {})) <= 2e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pyramid_shapes(name: str, assets: Path) -> None:
+    network = load(name, assets)
+    pyramid = network.front(data.read_picture(sorted((assets / "coco" / "calib").iterdir())[0]))
+    assert [level.shape for level in pyramid.values()] == NETWORKS[name][1]
+    assert all(level.dtype == np.float32 for level in pyramid.values())
+    if name == "picodet-s-416":  # hard-swish has no value below this
+        assert min(pyramid[level].min() for level in ("p3", "p4", "p5")) >= -0.3751

@@ -1,0 +1,275 @@
+"""The command line as a user meets it: pipes, JSON, one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.unit import toy
+
+import midstream as ms
+from midstream.files import read_pyramid, write_pyramid
+
+Pyramid = dict[str, NDArray[np.float32]]
+
+
+def midstream(*arguments: object, code: int = 0, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "midstream", *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def mistake(*arguments: object, stdin: bytes | None = None) -> str:
+    """The one line on standard error of a command that must fail."""
+    done = midstream(*arguments, code=2, stdin=stdin)
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("midstream: ")
+    assert done.stdout == b""
+    return lines[0]
+
+
+@pytest.fixture
+def source(tmp_path: Path, pyramid: Pyramid) -> Path:
+    write_pyramid(str(tmp_path / "x.npz"), pyramid)
+    return tmp_path / "x.npz"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A toy network, four pictures, and labels that are the network's own detections on them."""
+    toy.write_toy(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        coarse = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "pictures" / f"{i}.png"), cv2.resize(coarse, (50, 60)))
+    model = ms.models.load(str(tmp_path / "toy.toml"))  # type: ignore[attr-defined]
+    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    truth["categories"] = [{"id": 10 + i, "name": name} for i, name in enumerate(toy.CLASSES)]
+    for i in range(4):
+        found = model.back(model.front(ms.data.read_picture(tmp_path / "pictures" / f"{i}.png")), (60, 50))
+        truth["images"].append({"id": i + 1, "file_name": f"{i}.png", "width": 50, "height": 60})
+        for box, label in list(zip(found.boxes.tolist(), found.labels.tolist(), strict=True))[:3]:
+            left, top, right, bottom = box
+            sides = [left, top, right - left, bottom - top]
+            truth["annotations"].append(
+                {"id": len(truth["annotations"]) + 1, "image_id": i + 1, "category_id": 10 + label, "bbox": sides,
+                 "area": sides[2] * sides[3], "iscrowd": 0}
+            )  # fmt: skip
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    return tmp_path
+
+
+def test_encode_decode_inspect(tmp_path: Path, source: Path, pyramid: Pyramid) -> None:
+    options = ["--codec", "paper", "--symbols", 3, "--z", 0.5, "--coder", "prefix"]
+    done = midstream("encode", source, "-o", tmp_path / "x.mids", *options)
+    data = ms.encode(pyramid, symbols=3, z=0.5, coder="prefix")
+    assert (tmp_path / "x.mids").read_bytes() == data
+    assert f"{len(data):,} bytes" in done.stderr.decode()
+    midstream("decode", tmp_path / "x.mids", "-o", tmp_path / "y.safetensors")
+    for name, values in ms.decode(data).items():
+        np.testing.assert_array_equal(read_pyramid(str(tmp_path / "y.safetensors"))[name], values)
+    midstream("decode", tmp_path / "x.mids", "-o", tmp_path / "z.npz", "--levels", "p5,p4")
+    assert list(read_pyramid(str(tmp_path / "z.npz"))) == ["p4", "p5"]
+    info = json.loads(midstream("inspect", tmp_path / "x.mids", "--json").stdout)
+    assert info == json.loads(json.dumps(ms.inspect(data).to_dict()))
+    table = midstream("inspect", tmp_path / "x.mids").stdout.decode()
+    assert "side info" in table
+    assert "p4" in table
+
+
+def test_pipes(source: Path, pyramid: Pyramid) -> None:
+    encoded = midstream("encode", "-", "-o", "-", stdin=source.read_bytes()).stdout
+    assert encoded == ms.encode(pyramid)
+    assert json.loads(midstream("inspect", "-", "--json", stdin=encoded).stdout)["codec"] == "paper"
+    decoded = midstream("decode", "-", "-o", "-", stdin=encoded).stdout
+    assert midstream("encode", "-", "-o", "-", stdin=decoded).stdout == ms.encode(ms.decode(encoded))
+
+
+@pytest.mark.parametrize(
+    ("options", "kwargs"),
+    [
+        (["--thresholds=-1,0.5"], {"thresholds": [-1, 0.5]}),
+        (["--symbols", 6, "--thresholds", "uniform", "--step", 1], {"symbols": 6, "thresholds": "uniform", "step": 1.0}),
+        (["--symbols", 6, "--thresholds", "lloyd-max"], {"symbols": 6, "thresholds": "lloyd-max"}),
+        (["--symbols", 256, "--coder", "raw"], {"symbols": 256, "coder": "raw"}),
+    ],
+)  # fmt: skip
+def test_codec_options(source: Path, pyramid: Pyramid, options: list[Any], kwargs: dict[str, Any]) -> None:
+    assert midstream("encode", source, "-o", "-", *options).stdout == ms.encode(pyramid, **kwargs)
+
+
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, source: Path) -> None:
+    out = tmp_path / "out"
+    assert "No such command 'frobnicate'" in mistake("frobnicate")
+    assert "Missing option '--output'" in mistake("encode", source)
+    assert "none.npz: cannot be read: No such file" in mistake("encode", tmp_path / "none.npz", "-o", out)
+    assert "valid: raw, prefix, rans" in mistake("encode", source, "-o", out, "--coder", "zip")
+    assert "valid: uniform, lloyd-max, range" in mistake("encode", source, "-o", out, "--thresholds", "otsu")
+    assert "not a midstream bitstream" in mistake("decode", source, "-o", out)
+    assert "ends within" in mistake("inspect", "-", stdin=b"MIDS")
+    assert "a pyramid is a file ending in" in mistake(
+        "decode", "-", "-o", out, stdin=ms.encode({"x": np.eye(2, dtype="f4")[None]})
+    )
+    assert "coco:IMAGES_DIR" in mistake("eval", "--model", "picodet-s-416", "--data", "nowhere")
+    assert "no picture" in mistake("eval", "--model", "nope", "--data", tmp_path)
+    cv2.imwrite(str(tmp_path / "x.png"), np.zeros((4, 4, 3), np.uint8))
+    assert "unknown model 'nope'" in mistake("eval", "--model", "nope", "--data", tmp_path)
+    assert "expected WIDTHxHEIGHT" in mistake("paper", "sizes", "--input", "big")
+    assert not out.exists()
+
+
+def test_help_teaches() -> None:
+    for command in ([], ["encode"], ["decode"], ["inspect"], ["split"], ["extract"], ["eval"], ["models"], ["paper"],
+                    ["paper", "sizes"], ["paper", "accuracy"], ["paper", "figure"]):  # fmt: skip
+        assert b"--help" in midstream(*command, "--help").stdout
+    assert midstream("--version").stdout.decode().strip() == ms.__version__
+
+
+def test_models_lists_what_is_known() -> None:
+    names = [model["name"] for model in json.loads(midstream("models", "--json").stdout)]
+    assert names == [
+        "nanodet-m-320", "picodet-s-320", "picodet-s-416", "yolox-nano-416", "maskrcnn-r50-fpn", "fasterrcnn-r50-fpn",
+        "detectron2:CONFIG",
+    ]  # fmt: skip
+
+
+def test_split(tmp_path: Path) -> None:
+    model = toy.write_gfl(tmp_path / "toy.onnx", initialisers_as_inputs=True)
+    done = midstream("split", model, "--at", "fine,coarse", "-o", tmp_path / "parts", "--json")
+    assert json.loads(done.stdout)["largest_difference"] < 1e-5
+    assert done.stderr == b""
+    assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == ["back.onnx", "front.onnx"]
+    assert (
+        "largest difference" in midstream("split", model, "--at", "fine,coarse", "-o", tmp_path / "p").stdout.decode()
+    )
+    assert "are: fine" in mistake("split", model, "--at", "fime,coarse", "-o", tmp_path / "no")
+    assert "does not separate" in mistake("split", model, "--at", "coarse", "-o", tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+def test_extract(data: Path) -> None:
+    pictures = sorted((data / "pictures").iterdir())
+    midstream("extract", "--model", data / "toy.toml", *pictures, "-o", data / "pyramids")
+    assert [p.name for p in sorted((data / "pyramids").iterdir())] == ["0.npz", "1.npz", "2.npz", "3.npz"]
+    assert read_pyramid(str(data / "pyramids" / "0.npz"))["p3"].shape == (5, 4, 4)
+    assert "none.png" in mistake("extract", "--model", data / "toy.toml", data / "none.png", "-o", data / "p")
+    (data / "bad.png").write_bytes(b"not a picture")
+    assert "bad.png" in mistake("extract", "--model", data / "toy.toml", data / "bad.png", "-o", data / "p")
+
+
+def test_eval_prints_one_json_object(data: Path) -> None:
+    command = ["eval", "--model", data / "toy.toml", "--data", f"coco:{data / 'pictures'},{data / 'truth.json'}"]
+    done = midstream(*command, "--symbols", 4, "--z", 1.5, "--json", "-o", data / "result.json")
+    assert done.stderr == b""
+    result = json.loads(done.stdout)
+    assert json.loads((data / "result.json").read_text()) == result
+    assert {
+        "model", "data", "images", "codec", "ap", "ap50", "ap_uncompressed", "ap50_uncompressed", "bytes_per_image",
+        "bits_per_element", "elements_per_image", "ratio_to_input", "encode_ms", "decode_ms", "front_ms", "back_ms",
+    } <= set(result)  # fmt: skip
+    assert result["images"] == 4
+    assert result["elements_per_image"] == 100
+    assert result["codec"] == {"codec": "paper", "symbols": 4, "thresholds": "z", "z": 1.5, "coder": "rans"}
+    assert result["ratio_to_input"] == pytest.approx(result["bytes_per_image"] / (32 * 32 * 3))
+    assert result["bits_per_element"] == pytest.approx(8 * result["bytes_per_image"] / 100)
+    # Three best detections a picture as labels: the network that made them finds them all.
+    assert result["ap_uncompressed"] == pytest.approx(100)
+    assert result["ap"] < 100
+
+
+def test_bytes_are_those_of_the_bitstreams(data: Path) -> None:
+    midstream("extract", "--model", data / "toy.toml", *sorted((data / "pictures").iterdir()), "-o", data / "pyramids")
+    sizes = [len(ms.encode(read_pyramid(str(path)), symbols=3)) for path in sorted((data / "pyramids").iterdir())]
+    result = json.loads(
+        midstream("eval", "-m", data / "toy.toml", "-d", data / "pictures", "--symbols", 3, "--json").stdout
+    )
+    assert result["bytes_per_image"] == np.mean(sizes)
+
+
+def test_eval_of_a_folder_is_agreement(data: Path) -> None:
+    command = ["eval", "-m", data / "toy.toml", "-d", data / "pictures", "--json"]
+    result = json.loads(midstream(*command, "--symbols", 256).stdout)
+    assert result["ap_uncompressed"] == 100
+    assert "agreement" in result["metric"]
+    assert result["ap"] > json.loads(midstream(*command, "--symbols", 1).stdout)["ap"]
+    assert json.loads(midstream(*command, "--limit", 2).stdout)["images"] == 2
+
+
+def test_a_cache_is_used_and_never_for_another_model(data: Path) -> None:
+    command = ["eval", "-m", data / "toy.toml", "-d", data / "pictures", "--json", "--cache", data / "cache"]
+    first = json.loads(midstream(*command).stdout)
+    assert first["front_ms"] > 0
+    kept = sorted((data / "cache").iterdir())
+    assert len(kept) == 4
+    second = json.loads(midstream(*command).stdout)
+    assert second["front_ms"] is None
+    assert second["ap"] == first["ap"]
+    kept[0].write_bytes(b"damaged")
+    third = json.loads(midstream(*command).stdout)
+    assert third["ap"] == first["ap"]
+    assert third["front_ms"] > 0
+    (data / "toy.toml").write_text((data / "toy.toml").read_text().replace("64.0]", "65.0]"))
+    assert json.loads(midstream(*command).stdout)["front_ms"] > 0
+    assert len(list((data / "cache").iterdir())) == 8
+    (data / "pictures" / "0.png").write_bytes((data / "pictures" / "1.png").read_bytes())
+    midstream(*command)
+    assert len(list((data / "cache").iterdir())) == 8  # the same picture as another one: the same pyramid
+
+
+def test_paper_sizes_are_the_papers() -> None:
+    rows = json.loads(midstream("paper", "sizes", "--json").stdout)["rows"]
+    assert [(row["kb_at_least"], row["kb"]) for row in rows] == [
+        (None, 6144), (None, 174592), (None, 43648), (None, 10912), (5456, 10912),
+    ]  # fmt: skip
+    assert [(row["ratio_at_least"], row["ratio"]) for row in rows] == [
+        (None, None), (None, 28.41), (None, 7.10), (None, 1.77), (0.88, 1.77),
+    ]  # fmt: skip
+    assert rows[1]["elements"] == 44_695_552
+    assert rows[1]["shapes"] == [[512, 256, 256], [256, 128, 256], [128, 64, 256], [64, 32, 256], [32, 16, 256]]
+    assert rows[3]["written"]["raw"] == pytest.approx(10912 * 1024, rel=1e-3)
+    assert rows[4]["written"]["rans"] < rows[4]["written"]["prefix"] < rows[4]["written"]["raw"]
+
+
+def test_paper_sizes_of_a_network(data: Path) -> None:
+    table = midstream("paper", "sizes", "--model", data / "toy.toml", "--picture", data / "pictures" / "0.png").stdout
+    assert b"4x4x5" in table
+    assert "its own input size" in mistake("paper", "sizes", "--model", data / "toy.toml", "--input", "64x64")
+
+
+def test_paper_accuracy(data: Path) -> None:
+    command = ["paper", "accuracy", "-m", data / "toy.toml", "-d", data / "pictures"]
+    rows = json.loads(midstream(*command, "--json").stdout)["rows"]
+    features = [*["4 symbols"] * 4, *["3 symbols"] * 4, "4 symbols", "3 symbols"]
+    assert [row["features"] for row in rows] == ["original, 32 bit", "converted, 8 bit", *features]
+    assert [row["thresholds"] for row in rows[2:]] == [f"z = {z}" for z in ("0.5", "1", "1.5", "2")] * 2 + [
+        "lloyd-max"
+    ] * 2
+    assert all(set(row["result"]["bytes_by_coder"]) == {"raw", "prefix"} for row in rows[1:])
+    table = midstream(*command).stdout.decode()
+    assert "z = 1.5" in table
+    assert "lloyd-max" in table
+
+
+def test_paper_figure(data: Path) -> None:
+    picture = data / "pictures" / "0.png"
+    midstream("paper", "figure", "--model", data / "toy.toml", picture, "-o", data / "fig3.png")
+    drawn = cv2.imread(str(data / "fig3.png"))
+    assert drawn.shape[1] > 3 * 380
+    grey = [len(np.unique(tile)) for tile in np.split(drawn[40:-10, :, 0], 3, axis=1)]
+    assert grey[1] <= 5  # four symbols and the margin
+    assert grey[2] <= 4
+    assert "p7" in mistake("paper", "figure", "-m", data / "toy.toml", picture, "-o", "f.png", "--level", "p7")
+    assert "channels 0 to 4" in mistake(
+        "paper", "figure", "-m", data / "toy.toml", picture, "-o", "f.png", "--channel", 9
+    )
+    assert "is a .png file" in mistake("paper", "figure", "-m", data / "toy.toml", picture, "-o", "f.jpg")

@@ -1,0 +1,88 @@
+"""Pyramids in files, and output that appears whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from midstream.errors import InputError
+from midstream.files import read_pyramid, write_bytes, write_pyramid
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_round_trip_keeps_names_order_and_types(tmp_path: Path, suffix: str) -> None:
+    pyramid = {
+        "p5/z": np.arange(8, dtype=np.float16).reshape(2, 2, 2),
+        "file": np.ones((1, 2, 3), np.float32),  # np.savez takes this one for its own argument
+        "a b": np.zeros((1, 1, 1), np.float32),
+    }
+    path = str(tmp_path / f"x{suffix}")
+    write_pyramid(path, pyramid)
+    back = read_pyramid(path)
+    assert list(back) == list(pyramid)
+    for name, values in pyramid.items():
+        assert back[name].dtype == values.dtype
+        np.testing.assert_array_equal(back[name], values)
+
+
+def test_bfloat16_goes_into_safetensors_only(tmp_path: Path) -> None:
+    pyramid = {"x": np.array([[[1.5]]], ml_dtypes.bfloat16)}
+    with pytest.raises(InputError, match=r"bfloat16, which .npz cannot hold"):
+        write_pyramid(str(tmp_path / "x.npz"), pyramid)
+    assert not list(tmp_path.iterdir())
+    write_pyramid(str(tmp_path / "x.safetensors"), pyramid)
+    back = read_pyramid(str(tmp_path / "x.safetensors"))["x"]
+    assert back.dtype == ml_dtypes.bfloat16
+    assert back.tolist() == [[[1.5]]]
+
+
+def test_a_plain_savez_is_read(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", p3=np.ones((1, 2, 2), np.float32))
+    assert list(read_pyramid(str(tmp_path / "x.npz"))) == ["p3"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 not a zip", b"\x10\0\0\0\0\0\0\0 not json", b"garbage"])
+def test_unreadable_files_are_named(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"bad{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"bad{suffix}: not a readable"):
+        read_pyramid(str(path))
+
+
+def test_objects_in_an_npz_are_not_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", p3=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match="not a readable"):
+        read_pyramid(str(tmp_path / "x.npz"))
+
+
+def test_wrong_names_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a pyramid is a file ending in .npz or .safetensors"):
+        read_pyramid("x.npy")
+    with pytest.raises(InputError, match=r"none.npz: cannot be read: No such file"):
+        read_pyramid(str(tmp_path / "none.npz"))
+    with pytest.raises(InputError, match="cannot be written: No such file"):
+        write_bytes(str(tmp_path / "no" / "x"), b"")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x"
+    target.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_bytes(str(target), b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert target.read_bytes() == b"old"
+
+
+def test_a_written_file_has_the_usual_mode(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_bytes(str(tmp_path / "x"), b"")
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,0 +1,264 @@
+"""Descriptions, cuts, preprocessing and heads, on networks made here."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from tests.unit import toy
+
+from midstream import models
+from midstream.errors import InputError, MissingExtraError
+from midstream.models.description import GflHead, Input, YoloxHead, parse_description
+from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error
+from midstream.models.heads import decode_head
+from midstream.models.heads.nms import suppress
+from midstream.models.preprocess import place, resized, to_picture, to_tensor
+from midstream.models.registry import descriptions
+
+
+@pytest.fixture
+def description(tmp_path: Path) -> Path:
+    return toy.write_toy(tmp_path)
+
+
+def picture(height: int = 50, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_network_needs_a_toml_file_and_no_code(description: Path) -> None:
+    model = models.load(str(description))
+    pyramid = model.front(picture())
+    assert {name: level.shape for name, level in pyramid.items()} == {"p3": (5, 4, 4), "p4": (5, 2, 2)}
+    found = model.back(pyramid, (50, 40))
+    assert len(found) > 0
+    assert (np.diff(found.scores) <= 0).all()
+    assert (found.boxes >= 0).all()
+    assert (found.boxes[:, [0, 2]] <= 40).all()
+    assert (found.boxes[:, [1, 3]] <= 50).all()
+    assert model.input_size((50, 40)) == (32, 32)
+    assert model.classes == toy.CLASSES
+
+
+def test_the_fingerprint_follows_all_that_the_front_depends_on(description: Path) -> None:
+    first = models.load(str(description)).fingerprint
+    assert models.load(str(description)).fingerprint == first
+    text = description.read_text()
+    description.write_text(text.replace("nms_iou = 0.6", "nms_iou = 0.5"))
+    assert models.load(str(description)).fingerprint == first
+    description.write_text(text.replace("64.0, 64.0, 64.0", "64.0, 64.0, 65.0"))
+    assert models.load(str(description)).fingerprint != first
+
+
+def test_a_level_can_be_derived(description: Path) -> None:
+    extra = '[[pyramid]]\nname = "p4"\ntensor = "coarse"\nstride = 16\nderived_from = "p3"\n'
+    text = description.read_text().replace('[[pyramid]]\nname = "p4"\ntensor = "coarse"\nstride = 16\n', extra)
+    description.write_text(text)
+    derived = models.load(str(description)).derived
+    assert derived["p4"].source == "p3"
+    level = np.arange(2 * 5 * 4, dtype=np.float32).reshape(2, 5, 4)
+    np.testing.assert_array_equal(derived["p4"].compute({"p3": level}), level[:, ::2, ::2])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('tensor = "fine"', 'tensor = "fime"', "unknown tensor 'fime'; the nearest of .* are: fine"),
+        ('tensor = "fine"', 'tensor = "image"', "'image' is an input of the graph"),
+        ('tensor = "coarse"', 'tensor = "stem"', "no output needs tensor 'stem'"),
+        ('name = "image"', 'name = "images"', "the graph's inputs are .*image.*, the description says images"),
+        ("bins = 4", "bins = 8", r"output 'boxes_fine' has shape \[1, 16, 16\], the head expects \[1, 16, 32\]"),
+        ("strides = [8, 16]", "strides = [8]", "a gfl head of 1 levels has 2 outputs, the network has 4"),
+        ('kind = "gfl"', 'kind = "ssd"', "head: .*'gfl', 'yolox'"),
+        ("stride = 16", "stride = 0", r"pyramid.1.stride: Input should be greater than 0"),
+        ("nms_iou = 0.6", "nms_iou = 0.6\nnms = 1", "nms: Extra inputs are not permitted"),
+        ('name = "toy"', "name = toy", "not TOML"),
+    ],
+)
+def test_a_wrong_description_is_named(description: Path, old: str, new: str, message: str) -> None:
+    description.write_text(description.read_text().replace(old, new, 1))
+
+    def use() -> None:
+        model = models.load(str(description))
+        model.back(model.front(picture()), (50, 40))
+
+    with pytest.raises(InputError, match=message):
+        use()
+
+
+def test_a_pyramid_of_another_shape_says_both(description: Path) -> None:
+    model = models.load(str(description))
+    pyramid = model.front(picture())
+    with pytest.raises(InputError, match=r"'fine' has shape \[1, 5, 4, 3\], the network expects \[1, 5, 4, 4\]"):
+        model.back({**pyramid, "p3": pyramid["p3"][:, :, :3]}, (50, 40))
+    with pytest.raises(InputError, match="no level 'p3'; it has p4"):
+        model.back({"p4": pyramid["p4"]}, (50, 40))
+
+
+def test_missing_weights_say_where_it_looked(
+    description: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "toy.onnx").rename(tmp_path / "elsewhere.onnx")
+    monkeypatch.setenv("MIDSTREAM_ASSETS", str(tmp_path / "assets"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(InputError, match=r"assets/models/toy.onnx.*home/.cache/midstream/models/toy.onnx.*this test"):
+        models.load(str(description))
+    models.load(str(description), tmp_path / "elsewhere.onnx")
+    (tmp_path / "assets" / "models").mkdir(parents=True)
+    (tmp_path / "elsewhere.onnx").rename(tmp_path / "assets" / "models" / "toy.onnx")
+    models.load(str(description))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07"])
+def test_what_is_not_a_model_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.onnx: not a"):
+        load_graph(tmp_path / "x.onnx")
+
+
+def test_shipped_descriptions() -> None:
+    shipped = descriptions()
+    assert set(shipped) == {"nanodet-m-320", "picodet-s-320", "picodet-s-416", "yolox-nano-416"}
+    files = {d.weights.file for d in shipped.values()}
+    assert files == {"nanodet_m_320.onnx", "picodet_s_320_coco.onnx", "picodet_s_416_coco.onnx", "yolox_nano.onnx"}
+    assert all(len(d.class_names) == 80 for d in shipped.values())
+    with pytest.raises(InputError, match=r"unknown model 'resnet'; valid: nanodet-m-320, .*maskrcnn-r50-fpn"):
+        models.load("resnet")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+@pytest.mark.parametrize("name", ["maskrcnn-r50-fpn", "detectron2:Cityscapes/mask_rcnn_R_50_FPN.yaml"])
+def test_torch_networks_name_their_extra(name: str) -> None:
+    with pytest.raises(MissingExtraError, match=r"pip install 'midstream\[torch\]'"):
+        models.load(name)
+
+
+@pytest.mark.parametrize("as_inputs", [False, True])
+def test_a_cut_recomposes(tmp_path: Path, as_inputs: bool) -> None:
+    graph = load_graph(toy.write_gfl(tmp_path / "toy.onnx", as_inputs))
+    cut = cut_graph(graph, ["fine", "coarse"])
+    assert [value.name for value in cut.front.graph.input] == ["image"]
+    assert [value.name for value in cut.back.graph.input] == ["fine", "coarse"]
+    assert recomposition_error(graph, cut, random_inputs(graph, {})) < 1e-6
+
+
+def test_an_incomplete_cut_says_what_is_missing(tmp_path: Path) -> None:
+    graph = load_graph(toy.write_gfl(tmp_path / "toy.onnx"))
+    with pytest.raises(InputError, match=r"does not separate the graph: input 'image' still reaches .* 'fine'"):
+        cut_graph(graph, ["coarse"])
+
+
+def test_open_dimensions_need_a_shape() -> None:
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])],
+        "open",
+        [value("x", TensorProto.FLOAT, ["batch", 3, "height", 4])],
+        [value("z", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    with pytest.raises(InputError, match="--shape x=1,3,H,W"):
+        random_inputs(model, {})
+    inputs = random_inputs(model, {"x": [1, 3, 5, 4]})
+    assert inputs["x"].shape == (1, 3, 5, 4)
+    assert recomposition_error(model, cut_graph(model, ["y"]), inputs) == 0
+    assert isinstance(cut_graph(model, ["y"]).front, onnx.ModelProto)
+
+
+def test_letterbox_keeps_the_ratio_and_pads() -> None:
+    for anchor, corner in (("top-left", (0, 0)), ("center", (0, 8))):
+        to = Input(name="x", size=(32, 32), resize="letterbox", anchor=anchor, pad_value=7)  # type: ignore[arg-type]
+        at = place(to, (64, 32))
+        assert (at.height, at.width, at.top, at.left) == (32, 16, *corner)
+        pixels = resized(to, np.full((64, 32, 3), 200, np.uint8))
+        inside = (pixels == 200).all(2)
+        assert inside.sum() == 32 * 16
+        assert (pixels[~inside] == 7).all()
+        box = np.array([[corner[1], 0, corner[1] + 16, 32]], np.float32)
+        np.testing.assert_allclose(to_picture(box, at, (64, 32)), [[0, 0, 32, 64]])
+
+
+def test_normalisation_and_colour_order() -> None:
+    to = Input(name="x", size=(1, 1), color="BGR", scale=0.5, mean=(1, 2, 3), std=(2, 4, 8))
+    pixel = np.array([[[10, 20, 30]]], np.uint8)  # red, green, blue
+    assert to_tensor(to, pixel).reshape(-1).tolist() == [(15 - 1) / 2, (10 - 2) / 4, (5 - 3) / 8]
+
+
+def test_gfl_boxes_are_distances_from_cell_centres() -> None:
+    head = GflHead(kind="gfl", strides=(8,), bins=4, score_threshold=0.1, nms_iou=0.5)
+    scores = np.zeros((1, 4, 2), np.float32)
+    scores[0, 3, 1] = 0.9  # cell (1, 1), centre (12, 12)
+    boxes = np.full((1, 4, 4, 4), -50, np.float32)
+    for side, distance in enumerate((1, 0, 2, 3)):
+        boxes[0, 3, side, distance] = 50
+    found = decode_head(head, {"s": scores, "b": boxes.reshape(1, 4, 16)}, (16, 16), 2)
+    np.testing.assert_allclose(found.boxes, [[12 - 8, 12, 12 + 16, 12 + 24]])
+    assert found.labels.tolist() == [1]
+
+
+def test_gfl_logits_pass_the_sigmoid() -> None:
+    head = GflHead(kind="gfl", strides=(8,), bins=4, score_threshold=0.4, nms_iou=0.5, sigmoid=True)
+    scores = np.array([[[0.0, -100.0]]], np.float32)
+    found = decode_head(head, {"s": scores, "b": np.zeros((1, 1, 16), np.float32)}, (8, 8), 2)
+    assert found.scores.tolist() == [0.5]
+
+
+def test_yolox_boxes_are_exponentials_of_cells() -> None:
+    head = YoloxHead(kind="yolox", strides=(8, 16), score_threshold=0.1, nms_iou=0.5)
+    rows = np.zeros((1, 5, 5 + 2), np.float32)
+    rows[0, 2] = [0.5, 0.25, np.log(2), np.log(3), 0.8, 0.0, 0.5]  # cell (0, 1) of stride 8
+    found = decode_head(head, {"output": rows}, (16, 16), 2)
+    np.testing.assert_allclose(found.boxes, [[4 - 8, 10 - 12, 4 + 8, 10 + 12]], rtol=1e-6)
+    np.testing.assert_allclose(found.scores, [0.4])
+    rows[0, 2, 2] = 1000  # what a damaged feature may ask for
+    assert np.isfinite(decode_head(head, {"output": rows}, (16, 16), 2).boxes).all()
+
+
+def slow_suppression(boxes: np.ndarray, scores: np.ndarray, threshold: float, iou: float, most: int) -> list[tuple]:
+    """The definition: all candidates by score, one dropped for a better one of its class that it overlaps."""
+    candidates = sorted(
+        ((-scores[i, c], i, c) for i, c in np.argwhere(scores > threshold)), key=lambda candidate: candidate[0]
+    )
+    kept: list[tuple] = []
+    for score, i, c in candidates:
+        if all(c != k or overlap(boxes[i], boxes[j]) <= iou for _, j, k in kept):
+            kept.append((score, i, c))
+    return [(i, c) for _, i, c in kept[:most]]
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    inside = float(np.prod(np.maximum(sides, 0)))
+    return inside / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inside)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60), st.integers(1, 6))
+def test_suppression_is_exact_however_few_are_kept(seed: int, count: int, most: int) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 20, (count, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 15, (count, 2))], axis=1).astype(np.float32)
+    scores = rng.permutation(count * 3).reshape(count, 3).astype(np.float32) / max(count * 3, 1)
+    found = suppress(boxes, scores, 0.1, 0.45, most)
+    expected = slow_suppression(boxes.astype(np.float64), scores, 0.1, 0.45, most)
+    assert found.labels.tolist() == [c for _, c in expected]
+    np.testing.assert_array_equal(found.boxes, boxes[[i for i, _ in expected]].reshape(-1, 4))
+
+
+def test_a_description_may_name_its_outputs_in_full_or_not_at_all() -> None:
+    named = toy.DESCRIPTION + 'scores = ["scores_fine", "scores_coarse"]\n'
+    with pytest.raises(InputError, match="one output for each stride, or none"):
+        parse_description(named, "toy")
+    parse_description(named + 'boxes = ["boxes_fine", "boxes_coarse"]\n', "toy")
+
+
+def test_named_outputs_are_checked_before_anything_runs(tmp_path: Path) -> None:
+    path = toy.write_toy(tmp_path)
+    path.write_text(toy.DESCRIPTION + 'scores = ["a", "b"]\nboxes = ["boxes_fine", "boxes_coarse"]\n')
+    with pytest.raises(InputError, match="unknown output 'a'; valid: scores_fine"):
+        models.load(str(path))

@@ -1,0 +1,96 @@
+"""Small detectors made on the spot: a two-level gfl network and a yolox one, with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+SIDE = 32
+CLASSES = ("cat", "dog", "cow")
+BINS = 4
+CHANNELS = 5
+
+
+def _conv(name: str, source: str, output: str, shape: tuple[int, ...], stride: int, rng: np.random.Generator) -> tuple:
+    weight = numpy_helper.from_array((rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32), name)
+    pad = shape[2] // 2
+    node = helper.make_node("Conv", [source, name], [output], strides=[stride] * 2, pads=[pad] * 4)
+    return node, weight
+
+
+def write_gfl(path: Path, initialisers_as_inputs: bool = False) -> Path:
+    """Input `image` [1, 3, 32, 32]; pyramid `fine` [5, 4, 4] (stride 8), `coarse` [5, 2, 2] (stride 16)."""
+    rng = np.random.default_rng(0)
+    nodes, weights = [], []
+
+    def conv(name: str, source: str, output: str, shape: tuple[int, ...], stride: int) -> None:
+        node, weight = _conv(name, source, output, shape, stride, rng)
+        nodes.append(node)
+        weights.append(weight)
+
+    conv("w0", "image", "stem", (CHANNELS, 3, 3, 3), 8)
+    nodes.append(helper.make_node("Relu", ["stem"], ["fine"]))
+    conv("w1", "fine", "down", (CHANNELS, CHANNELS, 3, 3), 2)
+    nodes.append(helper.make_node("Relu", ["down"], ["coarse"]))
+    outputs = []
+    for kind, width in (("scores", len(CLASSES)), ("boxes", 4 * BINS)):
+        for level, cells in (("fine", 16), ("coarse", 4)):
+            name = f"{kind}_{level}"
+            conv(f"w_{name}", level, f"{name}_map", (width, CHANNELS, 1, 1), 1)
+            activation = "Sigmoid" if kind == "scores" else "Identity"
+            nodes.append(helper.make_node(activation, [f"{name}_map"], [f"{name}_act"]))
+            nodes.append(helper.make_node("Flatten", [f"{name}_act"], [f"{name}_flat"], axis=2))
+            shape = numpy_helper.from_array(np.array([1, width, cells], np.int64), f"shape_{name}")
+            weights.append(shape)
+            nodes.append(helper.make_node("Reshape", [f"{name}_flat", f"shape_{name}"], [f"{name}_rows"]))
+            nodes.append(helper.make_node("Transpose", [f"{name}_rows"], [name], perm=[0, 2, 1]))
+            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, cells, width]))
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIDE, SIDE])]
+    if initialisers_as_inputs:
+        inputs += [helper.make_tensor_value_info(w.name, w.data_type, list(w.dims)) for w in weights]
+    graph = helper.make_graph(nodes, "toy", inputs, outputs, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+DESCRIPTION = f"""
+name = "toy"
+classes = {list(CLASSES)}
+
+[weights]
+file = "toy.onnx"
+source = "this test"
+
+[input]
+name = "image"
+size = [{SIDE}, {SIDE}]
+mean = [127.5, 127.5, 127.5]
+std = [64.0, 64.0, 64.0]
+
+[[pyramid]]
+name = "p3"
+tensor = "fine"
+stride = 8
+
+[[pyramid]]
+name = "p4"
+tensor = "coarse"
+stride = 16
+
+[head]
+kind = "gfl"
+strides = [8, 16]
+bins = {BINS}
+score_threshold = 0.05
+nms_iou = 0.6
+"""
+
+
+def write_toy(folder: Path) -> Path:
+    """toy.onnx and toy.toml in a folder; the description's path."""
+    write_gfl(folder / "toy.onnx")
+    (folder / "toy.toml").write_text(DESCRIPTION)
+    return folder / "toy.toml"
