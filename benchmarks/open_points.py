@@ -76,8 +76,11 @@ def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: s
     return side + (2 * n if scope == "picture" else 0), payload, out
 
 
-def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: int) -> Coded:
-    """Interval means per level, refined per channel in steps of 2^-bits deviations of the coded statistics."""
+def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: int, least: int = 0) -> Coded:
+    """Interval means per level, refined per channel in steps of 2^-bits deviations of the coded statistics.
+
+    Channels with fewer than `least` elements for each interval are not refined; their statistics are 3 bits finer.
+    """
     side = payload = 0
     out = {}
     for name, v in pyramid.items():
@@ -87,14 +90,16 @@ def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: 
         else:
             thresholds = quantize.lloyd_max_thresholds([(flat(w), measure(k, flat(w))) for k, w in pyramid.items()], n)
         symbols = _native.quantize(values, quantize.channel_boundaries(s, thresholds))
-        coded = CodedStatistics.of(s.mean, s.std, statistics)
+        large = values.shape[1] >= least * n
+        coded = CodedStatistics.of(s.mean, s.std, statistics if large else statistics + 3)
         counts, sums = _native.symbol_sums(values, symbols, n)
         z = (sums - counts * coded.mean[:, None]) / coded.std[:, None]
         level = (z.sum(0) / np.maximum(counts.sum(0), 1)).astype("f2").astype("f8")
         own = np.where(counts > 0, z / np.maximum(counts, 1) - level, 0)
-        steps = np.rint(np.ldexp(own, bits)).astype(np.int64)
+        steps = np.rint(np.ldexp(own if large else 0 * own, bits)).astype(np.int64)
         zigzag = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint64).reshape(-1)
-        side += len(coded.write()) + 2 * n + min(_native.rice_bits(zigzag, k) for k in range(20)) // 8 + 4
+        refinement = min(_native.rice_bits(zigzag, k) for k in range(20)) // 8 + 4 if large else 1
+        side += len(coded.write()) + 2 * n + refinement
         payload += sum(map(len, encode_symbols("rans", symbols, n)))
         table = coded.mean[:, None] + coded.std[:, None] * (level + np.ldexp(steps.astype("f8"), -bits))
         out[name] = _native.reconstruct(symbols, table.astype("f4")).reshape(v.shape)
@@ -118,41 +123,55 @@ def eight_bit(pyramid: Pyramid, scope: str) -> Coded:
     return side, payload, out
 
 
-def choices() -> dict[str, Callable[[Pyramid], Coded]]:
-    rows: dict[str, Callable[[Pyramid], Coded]] = {}
-    for n, z in ((4, 1.5), (3, 1.0)):
-        for scope in ("picture", "level", "channel"):
-            rows[f"n={n} z={z}: interval means per {scope}"] = partial(
-                paper, n=n, rule=z, scope=scope, statistics="float32"
-            )
-    for kind in ("float32", "float16", "8", "6", "5", "4", "3", "2"):
-        label = kind if kind.startswith("float") else f"{kind} bits"
-        rows[f"n=4 z=1.5: statistics as {label}"] = partial(paper, n=4, rule=1.5, scope="level", statistics=kind)
-    for kind in ("float32", "9", "8", "7", "6", "5"):
-        rows[f"n=32 lloyd-max: statistics as {kind}"] = partial(
-            paper, n=32, rule="lloyd-max", scope="level", statistics=kind
+Choices = dict[str, Callable[[Pyramid], Coded]]
+
+
+def scopes() -> Choices:
+    return {
+        f"n={n} z={z}: interval means per {scope}": partial(paper, n=n, rule=z, scope=scope, statistics="float32")
+        for n, z in ((4, 1.5), (3, 1.0))
+        for scope in ("picture", "level", "channel")
+    }
+
+
+def precisions() -> Choices:
+    return {
+        f"n={n} {rule}: statistics as {kind}": partial(paper, n=n, rule=rule, scope="level", statistics=kind)
+        for n, rule, kinds in (
+            (4, 1.5, ("float32", "float16", "8", "6", "5", "4", "3", "2")),
+            (32, "lloyd-max", ("float32", "9", "8", "7", "6", "5")),
         )
-    for n, rule, precisions in (
-        (4, 1.5, (2, 3, 4, 5)),
-        (3, 1.0, (2, 3)),
-        (8, "lloyd-max", (4,)),
-        (16, "lloyd-max", (5,)),
-    ):
-        for precision in precisions:
-            rows[f"n={n} {rule}: statistics {precision} bits, interval means per level"] = partial(
-                paper, n=n, rule=rule, scope="level", statistics=str(precision)
+        for kind in kinds
+    }
+
+
+def refinements() -> Choices:
+    rows: Choices = {}
+    for n, rule, widths in ((4, 1.5, (2, 3, 4, 5)), (3, 1.0, (2, 3)), (8, "lloyd-max", (4,)), (16, "lloyd-max", (5,))):
+        for p in widths:
+            rows[f"n={n} {rule}: statistics {p} bits, interval means per level"] = partial(
+                paper, n=n, rule=rule, scope="level", statistics=str(p)
             )
-            for bits in (precision - 1, precision, precision + 1):
-                rows[f"n={n} {rule}: statistics {precision} bits, refined per channel by {bits} bits"] = partial(
-                    refined, n=n, rule=rule, statistics=precision, bits=bits
+            for bits in (p - 1, p, p + 1):
+                rows[f"n={n} {rule}: statistics {p} bits, refined per channel by {bits} bits"] = partial(
+                    refined, n=n, rule=rule, statistics=p, bits=bits
                 )
-    for fit in ("picture", "level"):
-        rows[f"n=4 lloyd-max fitted per {fit}"] = partial(
+    for n, rule, p in ((4, 1.5, 2), (16, "lloyd-max", 4)):
+        for least in (0, 8, 16, 32, 64):
+            rows[f"n={n} {rule}: refined where a channel has {least} elements an interval"] = partial(
+                refined, n=n, rule=rule, statistics=p, bits=p + 1, least=least
+            )
+    return rows
+
+
+def fits_and_ranges() -> Choices:
+    rows: Choices = {
+        f"n=4 lloyd-max fitted per {fit}": partial(
             paper, n=4, rule="lloyd-max", scope="level", statistics="float32", fit=fit
         )
-    for scope in ("level", "channel"):
-        rows[f"8 bit, range per {scope}"] = partial(eight_bit, scope=scope)
-    return rows
+        for fit in ("picture", "level")
+    }
+    return rows | {f"8 bit, range per {scope}": partial(eight_bit, scope=scope) for scope in ("level", "channel")}
 
 
 def main() -> None:
@@ -162,7 +181,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100)
     arguments = parser.parse_args()
     model, pictures = models.load(arguments.model), data.load(arguments.data).head(arguments.limit)
-    rows = choices()
+    rows = scopes() | precisions() | refinements() | fits_and_ranges()
     found = {label: {} for label in ["reference", *rows]}
     spent = {label: np.zeros(3) for label in rows}
     for picture in pictures.pictures:

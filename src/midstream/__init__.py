@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from midstream.codec.codec import decode, encode, inspect
 from midstream.errors import (
@@ -21,6 +22,11 @@ from midstream.errors import (
     UnsupportedError,
 )
 from midstream.limits import Limits
+
+if TYPE_CHECKING:
+    from midstream import data as data
+    from midstream import evaluate as evaluate
+    from midstream import models as models
 
 __version__ = "0.1.0"
 __all__ = [

@@ -117,7 +117,7 @@ def _to_npz(path: str, pyramid: Mapping[str, NDArray[Any]]) -> bytes:
 def _from_safetensors(data: bytes) -> dict[str, NDArray[Any]]:
     # Not safetensors.numpy.load: it does not know bfloat16.
     values = {}
-    for name, tensor in safetensors.deserialize(data):
+    for name, tensor in safetensors.deserialize(data):  # type: ignore[no-untyped-call]
         if tensor["dtype"] not in _SAFETENSORS_TYPES:
             raise ValueError(f"level '{name}' has element type {tensor['dtype']}; valid: {', '.join(DTYPES)}")
         dtype = DTYPES[_SAFETENSORS_TYPES[tensor["dtype"]]]

@@ -99,7 +99,7 @@ def test_pipes(source: Path, pyramid: Pyramid) -> None:
     ("options", "kwargs"),
     [
         (["--thresholds=-1,0.5"], {"thresholds": [-1, 0.5]}),
-        (["--symbols", 6, "--thresholds", "uniform", "--step", 1], {"symbols": 6, "thresholds": "uniform", "step": 1.0}),
+        (["--symbols", 6, "--thresholds", "uniform", "--step", 1], {"symbols": 6, "thresholds": "uniform", "step": 1}),
         (["--symbols", 6, "--thresholds", "lloyd-max"], {"symbols": 6, "thresholds": "lloyd-max"}),
         (["--symbols", 256, "--coder", "raw"], {"symbols": 256, "coder": "raw"}),
     ],

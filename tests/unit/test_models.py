@@ -72,7 +72,7 @@ def test_a_level_can_be_derived(description: Path) -> None:
         ('tensor = "fine"', 'tensor = "fime"', "unknown tensor 'fime'; the nearest of .* are: fine"),
         ('tensor = "fine"', 'tensor = "image"', "'image' is an input of the graph"),
         ('tensor = "coarse"', 'tensor = "stem"', "no output needs tensor 'stem'"),
-        ('name = "image"', 'name = "images"', "the graph's inputs are .*image.*, the description says images"),
+        ('name = "image"', 'name = "images"', "the graph's inputs are .*image.*, the description says 'images'"),
         ("bins = 4", "bins = 8", r"output 'boxes_fine' has shape \[1, 16, 16\], the head expects \[1, 16, 32\]"),
         ("strides = [8, 16]", "strides = [8]", "a gfl head of 1 levels has 2 outputs, the network has 4"),
         ('kind = "gfl"', 'kind = "ssd"', "head: .*'gfl', 'yolox'"),

@@ -10,9 +10,10 @@ import typer
 from typer.exceptions import TyperException
 
 import midstream
+from midstream import _native
 from midstream.cli import coding, evaluation, networks, paper
 from midstream.cli.console import note
-from midstream.errors import MidstreamError
+from midstream.errors import InputError, MidstreamError
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -51,6 +52,7 @@ def _main(
 def run() -> None:
     """Run the command line: 0 when done, 2 with one line on standard error for whatever the user can mend."""
     try:
+        _check_simd_path()
         code = app(standalone_mode=False)
     except (TyperException, MidstreamError) as error:
         message = " ".join((error.format_message() if isinstance(error, TyperException) else str(error)).split())
@@ -67,3 +69,10 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_simd_path() -> None:
+    try:
+        _native.simd_path()
+    except ValueError as error:
+        raise InputError(f"MIDSTREAM_SIMD: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -89,8 +90,7 @@ def paper_options(
     explicit = thresholds is not None and not isinstance(thresholds, str)
     if symbols is None:
         symbols = len(thresholds) + 1 if explicit and thresholds is not None else DEFAULT_SYMBOLS
-    if isinstance(symbols, bool) or not isinstance(symbols, int) or not 1 <= symbols <= MAX_SYMBOLS:
-        raise InputError(f"symbols is a whole number from 1 to {MAX_SYMBOLS}, not {symbols!r}")
+    symbols = _count(symbols)
     if z is not None and thresholds is not None:
         raise InputError("give either z or thresholds, not both")
     if step is not None and thresholds != Rule.uniform.label:
@@ -124,10 +124,24 @@ def _named(symbols: int, name: str, step: float | None, coder: str) -> PaperOpti
     return PaperOptions(symbols, rule, coder)
 
 
+def _count(value: Any) -> int:
+    try:
+        count = operator.index(value)  # numpy's integers, too
+    except TypeError:
+        count = 0
+    if not 1 <= count <= MAX_SYMBOLS:
+        raise InputError(f"symbols is a whole number from 1 to {MAX_SYMBOLS}, not {value!r}")
+    return count
+
+
 def _positive(what: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST_FLOAT32:
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number <= _LARGEST_FLOAT32:
         raise InputError(f"{what} is a positive number of standard deviations, not {value!r}")
-    return float(value)
+    return number
 
 
 def _explicit(symbols: int, thresholds: Any) -> tuple[float, ...]:

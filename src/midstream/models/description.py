@@ -27,9 +27,12 @@ class Weights(_Strict):
 
 
 class Input(_Strict):
-    """From a picture to the network's input: resize, order the colours, ((x * scale) - mean) / std, [1, 3, H, W]."""
+    """From a picture to the network's input: resize, order the colours, ((x * scale) - mean) / std, [1, 3, H, W].
 
-    name: str
+    `name` may be left out for a graph with one input.
+    """
+
+    name: str | None = None
     size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
     resize: Literal["stretch", "letterbox"] = "stretch"
     anchor: Literal["top-left", "center"] = "top-left"

@@ -39,10 +39,9 @@ class OnnxModel:
                 raise unknown("output", name, outputs)
         cut = cut_graph(graph, [level.tensor for level in description.pyramid])
         inputs = [value.name for value in cut.front.graph.input]
-        if inputs != [description.input.name]:
-            raise InputError(
-                f"{weights}: the graph's inputs are {inputs}, the description says {description.input.name}"
-            )
+        self._input = description.input.name or inputs[0]
+        if inputs != [self._input]:
+            raise InputError(f"{weights}: the graph's inputs are {inputs}, the description says '{self._input}'")
         self._front = session(cut.front)
         self._back = session(cut.back)
 
@@ -83,7 +82,7 @@ class OnnxModel:
         """Pyramid of a uint8 RGB picture [H, W, 3]."""
         tensor = to_tensor(self.description.input, picture)
         tensors = [level.tensor for level in self.description.pyramid]
-        values = self._run(self._front, tensors, {self.description.input.name: tensor})
+        values = self._run(self._front, tensors, {self._input: tensor})
         return {
             level.name: np.ascontiguousarray(np.asarray(value)[0])
             for level, value in zip(self.description.pyramid, values, strict=True)

@@ -16,6 +16,8 @@ from midstream.models.onnx_model import OnnxModel
 TORCHVISION = ("maskrcnn-r50-fpn", "fasterrcnn-r50-fpn")
 DETECTRON2_PREFIX = "detectron2:"
 ASSETS_VARIABLE = "MIDSTREAM_ASSETS"
+#: Where a checkout of the project has real material beside it.
+_DEFAULT_ASSETS = "../shared/assets"
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,9 @@ def find_weights(description: Description, weights: Path | None, beside: Path | 
 
 
 def _places(description: Description, beside: Path | None = None) -> list[Path]:
-    assets = os.environ.get(ASSETS_VARIABLE)
     folders = [
         *([beside] if beside is not None else []),
-        *([Path(assets) / "models"] if assets else []),
+        Path(os.environ.get(ASSETS_VARIABLE) or _DEFAULT_ASSETS) / "models",
         Path.home() / ".cache" / "midstream" / "models",
     ]
     return [folder / description.weights.file for folder in folders]
