@@ -1,6 +1,6 @@
 """Table 3 as Markdown, from the JSON of `midstream paper accuracy --json` on standard input.
 
-    midstream paper accuracy --model M --data D --json | python benchmarks/paper_table.py
+midstream paper accuracy --model M --data D --json | python benchmarks/paper_table.py
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ def main() -> None:
         least = f"{row['ratio_at_least']:.2f} to " if row["ratio_at_least"] else ""
         cells = [row["features"], row["thresholds"], f"{row['ap']:.2f}", f"{least}{row['ratio']:.2f}"]
         if result:
-            by_coder = result["bytes_by_coder"] | {"rans": result["bytes_per_image"]}
-            cells += [f"{by_coder[coder]:,.0f}" for coder in ("raw", "prefix", "rans")]
+            cells += [f"{result['bytes_by_coder'][coder]:,.0f}" for coder in ("raw", "prefix", "rans")]
             cells.append(f"{result['ratio_to_input']:.3f}")
         else:
             cells += ["-"] * 4

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -151,14 +152,24 @@ std::optional<Out<uint8_t>> entropy_decode(nb::bytes data, Vector<Table> table, 
 }
 
 nb::bytes rice_encode_all(Vector<uint64_t> values, unsigned k) {
-    require(k < 64, "rice: k is 0 to 63");
-    return to_bytes(rice_encode(values.data(), values.size(), k));
+    require(k <= max_rice, "rice: k is 0 to 61");
+    std::vector<uint8_t> out;
+    {
+        nb::gil_scoped_release release;
+        out = rice_encode(values.data(), values.size(), k);
+    }
+    return to_bytes(out);
 }
 
 std::optional<Out<uint64_t>> rice_decode_all(nb::bytes data, unsigned k, size_t count) {
-    require(k < 64, "rice: k is 0 to 63");
+    require(k <= max_rice, "rice: k is 0 to 61");
     auto values = buffer<uint64_t>(count);
-    if (!rice_decode(bytes_of(data), data.size(), k, values.get(), count)) return std::nullopt;
+    bool ok;
+    {
+        nb::gil_scoped_release release;
+        ok = rice_decode(bytes_of(data), data.size(), k, values.get(), count);
+    }
+    if (!ok) return std::nullopt;
     return wrap(std::move(values), {count});
 }
 
@@ -183,11 +194,25 @@ std::vector<double> centroids_of(Vector<int64_t> counts, Vector<double> sums, si
     return optimal_centroids(counts.data(), sums.data(), counts.size(), n);
 }
 
+uint64_t rice_bits_of(Vector<uint64_t> values, unsigned k) {
+    require(k <= max_rice, "rice: k is 0 to 61");
+    nb::gil_scoped_release release;
+    return rice_bits(values.data(), values.size(), k);
+}
+
+uint32_t crc32c_of(nb::bytes data) {
+    const uint8_t* bytes = bytes_of(data);
+    const size_t size = data.size();
+    nb::gil_scoped_release release;
+    return crc32c(bytes, size);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() = "The native kernels of midstream; what each one does is said in native/kernels.hpp.";
     m.attr("MAX_CODE_LENGTH") = max_code_length;
+    m.attr("MAX_RICE") = max_rice;
     m.attr("RANS_SCALE_BITS") = rans_scale_bits;
     m.def("simd_paths", &available_paths);
     m.def("simd_path", &path_name);
@@ -204,11 +229,10 @@ NB_MODULE(_native, m) {
     m.def("rans_decode", &entropy_decode<rans_decode, uint32_t>, "data"_a, "frequencies"_a, "count"_a);
     m.def("rice_encode", &rice_encode_all, "values"_a, "k"_a);
     m.def("rice_decode", &rice_decode_all, "data"_a, "k"_a, "count"_a);
-    m.def("rice_bits", [](Vector<uint64_t> values, unsigned k) { return rice_bits(values.data(), values.size(), k); },
-          "values"_a, "k"_a);
+    m.def("rice_bits", &rice_bits_of, "values"_a, "k"_a);
     m.def("normalized_histogram", &histogram, "x"_a, "mean"_a, "std"_a, "bins"_a);
     m.def("optimal_centroids", &centroids_of, "counts"_a, "sums"_a, "n"_a);
-    m.def("crc32c", [](nb::bytes data) { return crc32c(bytes_of(data), data.size()); }, "data"_a);
+    m.def("crc32c", &crc32c_of, "data"_a);
 }
 
 }  // namespace midstream

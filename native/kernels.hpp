@@ -46,7 +46,8 @@ std::vector<uint8_t> rans_encode(const uint8_t* symbols, size_t count, const uin
 bool rans_decode(const uint8_t* data, size_t bytes, const uint32_t* frequencies, size_t alphabet, uint8_t* symbols,
                  size_t count);
 
-// rice.cpp: Golomb-Rice code of parameter k (0 to 63) with an escape, for the side information.
+// rice.cpp: Golomb-Rice code of parameter k (0 to 61) with an escape, for the side information.
+constexpr unsigned max_rice = 61;
 std::vector<uint8_t> rice_encode(const uint64_t* values, size_t count, unsigned k);
 bool rice_decode(const uint8_t* data, size_t bytes, unsigned k, uint64_t* values, size_t count);
 uint64_t rice_bits(const uint64_t* values, size_t count, unsigned k);

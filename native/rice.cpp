@@ -1,6 +1,6 @@
 // Golomb-Rice code: the quotient by 2^k in unary (ones, closed by a zero), then k bits. A quotient of `longest_unary` or
 // more is escaped: that many ones, then the value in 64 bits. Bits fill bytes from the lowest bit up.
-#include <algorithm>
+#include <utility>
 
 #include "kernels.hpp"
 
@@ -72,6 +72,7 @@ bool rice_decode(const uint8_t* data, size_t bytes, unsigned k, uint64_t* values
         }
         const bool escaped = quotient == longest_unary;
         if (!reader.get(escaped ? 64 : k, low)) return false;
+        if (escaped ? (low >> k) < longest_unary : quotient > UINT64_MAX >> k) return false;
         values[i] = escaped ? low : (quotient << k) + low;
     }
     return reader.ended();

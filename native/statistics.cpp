@@ -5,6 +5,7 @@
 // order of every addition is part of the definition: sixteen lanes (element i of a block goes to lane i mod 16), folded
 // by halves.
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <limits>
 
@@ -13,6 +14,8 @@
 
 namespace midstream {
 namespace {
+
+static_assert(FLT_EVAL_METHOD == 0, "sums in extended precision would give other bytes: build for SSE2 or later");
 
 constexpr size_t lanes = 16;
 constexpr size_t block_size = 4096;
@@ -84,7 +87,8 @@ MIDSTREAM_INLINE void statistics_with(const float* x, size_t channels, size_t si
             low = std::min(low, b.min);
             high = std::max(high, b.max);
         }
-        out[c] = {mean, std::sqrt(m2 / static_cast<double>(size)), low, high};
+        // + 0: of two zeros of different sign, which one was seen first depends on the lanes.
+        out[c] = {mean, std::sqrt(m2 / static_cast<double>(size)), low + 0.0f, high + 0.0f};
         if (!std::isfinite(mean)) out[c].mean = out[c].std = std::numeric_limits<double>::quiet_NaN();
     }
 }

@@ -2,6 +2,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_CODE_LENGTH: int
+MAX_RICE: int
 RANS_SCALE_BITS: int
 
 def simd_paths() -> list[str]: ...

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.errors import InputError, MissingExtraError, unknown
+from midstream.errors import InputError, MissingExtraError
 
 #: The element types of a pyramid, in the order of their codes in the bitstream.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -18,6 +18,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
+#: Longest level name in UTF-8: the bitstream has one byte for its length.
+MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,15 @@ def check_level(name: object, value: Any) -> Level:
     """
     if not isinstance(name, str) or not name:
         raise InputError(f"a level's name is a non-empty string, not {name!r}")
-    if not 1 <= len(name.encode("utf-8", "replace")) <= 255:
-        raise InputError(f"level name '{name[:20]}...' is longer than 255 bytes")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InputError(f"level name {name!r} is not valid Unicode text") from error
+    if size > MAX_NAME_BYTES:
+        raise InputError(f"level name '{name[:20]}...' is longer than {MAX_NAME_BYTES} bytes")
     array = _from_torch(name, value) if is_torch(value) else np.asarray(value)
-    dtype = next((key for key, known in DTYPES.items() if array.dtype == known), None)
+    native = array.dtype.newbyteorder("=")
+    dtype = next((key for key, known in DTYPES.items() if native == known), None)
     if dtype is None:
         raise InputError(f"level '{name}' has element type {array.dtype}; valid: {', '.join(DTYPES)}")
     if array.ndim != 3:
@@ -88,7 +95,7 @@ def check_level(name: object, value: Any) -> Level:
     channels, height, width = (int(size) for size in array.shape)
     if array.size == 0:
         raise InputError(f"level '{name}' is empty: shape {[channels, height, width]}")
-    values = np.ascontiguousarray(array, dtype=np.float32).reshape(channels, height * width)
+    values = np.require(array, np.float32, ["C", "ALIGNED"]).reshape(channels, height * width)
     return Level(name, values, (channels, height, width), dtype)
 
 
@@ -99,10 +106,3 @@ def check_pyramid(pyramid: Mapping[str, Any]) -> list[Level]:
     if not pyramid:
         raise InputError("the pyramid has no levels")
     return [check_level(name, value) for name, value in pyramid.items()]
-
-
-def check_names(wanted: list[str], known: list[str]) -> None:
-    """Raise InputError for a level name that is not known, with the nearest."""
-    for name in wanted:
-        if name not in known:
-            raise unknown("level", name, known)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import secrets
+import stat
 import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ STANDARD = "-"
 _ORDER = "midstream.levels"
 _SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SUFFIXES = (".npz", ".safetensors")
+_ZIP_MAGIC = b"PK\3\4"
+_MEMBER_SUFFIX = ".npy"
 
 
 def read_bytes(path: str) -> bytes:
@@ -39,45 +42,70 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Write a file whole: under a temporary name beside it, then renamed; `-` is standard output. Raises InputError."""
+    """Write a file whole: under a temporary name beside it, then renamed. Raises InputError.
+
+    `-` is standard output. What is there and is no regular file (a device, a pipe) is written to as it is; a link is
+    followed.
+    """
     if path == STANDARD:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
-    temporary = ""
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(data)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
+        target = Path(path)
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                file.write(data)
+        else:
+            _replace(target.resolve(), data)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _replace(target: Path, data: bytes) -> None:
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
     finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_writable(path: str) -> None:
+    """Refuse a file that cannot be written before the work that leads to it. Raises InputError."""
+    folder = Path(path).parent
+    if path != STANDARD and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise InputError(f"{path}: cannot be written: {folder} is not a folder that can be written to")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for output, if it is not there. Raises InputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror}") from error
 
 
 def read_pyramid(path: str) -> dict[str, NDArray[Any]]:
-    """A pyramid from an .npz or .safetensors file; from `-`, whichever of the two it is.
+    """A pyramid from an .npz or .safetensors file, whatever its name; `-` is standard input.
 
     Raises:
         InputError: not readable, or neither of the two.
     """
-    if path != STANDARD:
-        _check_suffix(path)
-    data = read_bytes(path)
+    return unpack_pyramid(read_bytes(path), path)
+
+
+def unpack_pyramid(data: bytes, origin: str) -> dict[str, NDArray[Any]]:
+    """A pyramid from the content of such a file; `origin` is named in errors."""
     try:
-        return _from_npz(data) if data[:2] == b"PK" else _from_safetensors(data)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not a readable .npz or .safetensors file: {error}") from error
+        return _from_npz(data) if data[:4] == _ZIP_MAGIC else _from_safetensors(data)
+    except MemoryError as error:
+        raise InputError(f"{origin}: declares more than there is memory for") from error
+    except Exception as error:  # damaged files raise whatever the zip, zlib, numpy and JSON readers happen to meet
+        raise InputError(f"{origin}: not a readable .npz or .safetensors file: {error}") from error
 
 
 def write_pyramid(path: str, pyramid: Mapping[str, NDArray[Any]]) -> None:
@@ -86,30 +114,32 @@ def write_pyramid(path: str, pyramid: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         InputError: another ending, a bfloat16 level for .npz (numpy's format cannot hold it), or not writable.
     """
-    if path != STANDARD:
-        _check_suffix(path)
-    data = _to_safetensors(pyramid) if path.endswith(".safetensors") else _to_npz(path, pyramid)
+    if path != STANDARD and Path(path).suffix not in _SUFFIXES:
+        raise InputError(f"{path}: a pyramid is a file ending in {' or '.join(_SUFFIXES)}")
+    data = pack_safetensors(pyramid) if path.endswith(".safetensors") else _to_npz(path, pyramid)
     write_bytes(path, data)
 
 
-def _check_suffix(path: str) -> None:
-    if Path(path).suffix not in _SUFFIXES:
-        raise InputError(f"{path}: a pyramid is a file ending in {' or '.join(_SUFFIXES)}")
-
-
 def _from_npz(data: bytes) -> dict[str, NDArray[Any]]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    pyramid = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:  # np.load mixes up names that end in .npy themselves
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                name = member.filename.removesuffix(_MEMBER_SUFFIX)
+                pyramid[name] = np.lib.format.read_array(file, allow_pickle=False)
+    return pyramid
 
 
 def _to_npz(path: str, pyramid: Mapping[str, NDArray[Any]]) -> bytes:
     for name, values in pyramid.items():
         if values.dtype.kind == "V":
             raise InputError(f"{path}: level '{name}' is {values.dtype}, which .npz cannot hold: write .safetensors")
+        if "\0" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise InputError(f"{path}: a level named {name!r} cannot be a member of an .npz: write .safetensors")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # np.savez would take level names for its own arguments
         for name, values in pyramid.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            with archive.open(f"{name}{_MEMBER_SUFFIX}", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
     return buffer.getvalue()
 
@@ -123,11 +153,12 @@ def _from_safetensors(data: bytes) -> dict[str, NDArray[Any]]:
         dtype = DTYPES[_SAFETENSORS_TYPES[tensor["dtype"]]]
         values[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
     size = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-    order = json.loads(metadata.get(_ORDER, "null")) or sorted(values)
-    return {name: values[name] for name in order} if set(order) == set(values) else values
+    metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
+    order = json.loads(metadata.get(_ORDER, "null"))
+    return {name: values[name] for name in order} if order and sorted(order) == sorted(values) else values
 
 
-def _to_safetensors(pyramid: Mapping[str, NDArray[Any]]) -> bytes:
+def pack_safetensors(pyramid: Mapping[str, NDArray[Any]]) -> bytes:
+    """The content of a .safetensors file that keeps the order of the levels."""
     metadata = {_ORDER: json.dumps(list(pyramid))}
     return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in pyramid.items()}, metadata)

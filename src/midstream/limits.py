@@ -13,14 +13,16 @@ class Limits:
     these numbers are what protects a server.
 
     Attributes:
-        elements: elements of all decoded levels together; 2^28 float32 elements are 1 GiB (the paper's R50-FPN pyramid
-            of a 2048x1024 picture has 44,695,552).
+        elements: elements of all decoded levels together (the paper's R50-FPN pyramid of a 2048x1024 picture has
+            44,695,552). Decoding takes up to nine bytes for each: 2.3 GiB at most.
+        values: reconstruction values of all decoded levels together, channels times symbols; up to 50 bytes for each.
         channels: channels of one level.
         levels: levels of the pyramid.
         chunk_bytes: bytes of one level's chunk.
     """
 
     elements: int = 1 << 28
+    values: int = 1 << 22
     channels: int = 1 << 16
-    levels: int = 64
+    levels: int = 1 << 10
     chunk_bytes: int = 1 << 30

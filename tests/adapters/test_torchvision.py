@@ -13,11 +13,11 @@ from torchvision.models import detection
 from midstream.errors import InputError
 from midstream.models.registry import TORCHVISION
 from midstream.models.torch_common import RANDOM, hash_model
+from midstream.models.torch_split import TorchSplit
 from midstream.models.torchvision_models import (
     LEVELS,
     TorchvisionModel,
     load_torchvision,
-    pyramid_shapes,
 )
 
 SMALL = {"min_size": 160, "max_size": 256, "score_threshold": 0.1}
@@ -86,6 +86,16 @@ def test_p6_is_every_second_row_and_column_of_p5(models, picture):
         pyramid = model.front(picture)
         assert list(model.derived) == ["pool"]
         np.testing.assert_array_equal(model.derived["pool"].compute(pyramid), pyramid["pool"])
+
+
+def pyramid_shapes(height, width):
+    """[C, H, W] by level of a picture that the real network works on at this size, on torch's meta device."""
+    with torch.device("meta"):
+        network = detection.fasterrcnn_resnet50_fpn(
+            weights=None, weights_backbone=None, min_size=min(height, width), max_size=max(height, width)
+        )
+        levels = TorchSplit(network, at=["backbone"]).front([torch.empty(3, height, width)])
+    return {name: tuple(level.shape) for name, level in levels.items()}
 
 
 def test_the_papers_shapes():

@@ -44,8 +44,14 @@ def golden_pyramid() -> dict[str, Any]:
         "p3": fine,
         "p4": values(4, 6, 6).astype(np.float16),
         "p5": values(3, 3, 3).astype(ml_dtypes.bfloat16),
+        "tie": values(4, 9, 4).astype(np.float32),
         "pool": values(2, 1, 1).astype(np.float32),
     }
+
+
+def fingerprint(values: Any) -> str:
+    """Type, shape and SHA-256 of a level's elements."""
+    return f"{values.dtype} {list(values.shape)} {hashlib.sha256(values.tobytes()).hexdigest()}"
 
 
 def main() -> None:
@@ -55,8 +61,8 @@ def main() -> None:
     for name, options in OPTIONS.items():
         data = ms.encode(golden_pyramid(), **options)
         (FOLDER / f"{name}.mids").write_bytes(data)
-        digests = {level: hashlib.sha256(v.tobytes()).hexdigest() for level, v in ms.decode(data).items()}
-        index.append({"file": f"{name}.mids", "options": options, "sha256": digests})
+        levels = {level: fingerprint(values) for level, values in ms.decode(data).items()}
+        index.append({"file": f"{name}.mids", "options": options, "levels": levels})
     (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

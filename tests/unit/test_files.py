@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import threading
+import zipfile
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from midstream.errors import InputError
-from midstream.files import read_pyramid, write_bytes, write_pyramid
+from midstream.files import read_pyramid, unpack_pyramid, write_bytes, write_pyramid
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -61,11 +69,69 @@ def test_objects_in_an_npz_are_not_loaded(tmp_path: Path) -> None:
 
 def test_wrong_names_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a pyramid is a file ending in .npz or .safetensors"):
-        read_pyramid("x.npy")
+        write_pyramid("x.npy", {})
     with pytest.raises(InputError, match=r"none.npz: cannot be read: No such file"):
         read_pyramid(str(tmp_path / "none.npz"))
     with pytest.raises(InputError, match="cannot be written: No such file"):
         write_bytes(str(tmp_path / "no" / "x"), b"")
+
+
+@given(st.data())
+def test_a_damaged_npz_is_an_input_error(data: st.DataObject) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, p3=np.ones((1, 2, 2), np.float32), p4=np.zeros((2, 2, 2), np.float16))
+    content = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(4, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(InputError):
+        unpack_pyramid(bytes(content), "x")
+
+
+@pytest.mark.parametrize("order", ["5", "true", "[{}]", "[" * 5000, '["y"]'])
+def test_a_strange_order_of_levels(order: str) -> None:
+    data = safetensors.numpy.save({"x": np.ones((1, 1, 1), np.float32)}, {"midstream.levels": order})
+    with contextlib.suppress(InputError):
+        assert list(unpack_pyramid(data, "x")) == ["x"]
+
+
+def test_a_declared_size_beyond_memory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1048576, 1048576, 64)}\n"
+        archive.writestr("x.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(InputError, match=r"x\.npz: "):
+        read_pyramid(str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/x", "a\0b"])
+def test_names_that_an_npz_cannot_hold(tmp_path: Path, name: str) -> None:
+    pyramid = {name: np.ones((1, 1, 1), np.float32)}
+    with pytest.raises(InputError, match=r"cannot be a member of an \.npz"):
+        write_pyramid(str(tmp_path / "x.npz"), pyramid)
+
+
+def test_names_that_end_in_npy_are_told_apart(tmp_path: Path) -> None:
+    pyramid = {"x": np.ones((1, 1, 1), np.float32), "x.npy": np.zeros((1, 1, 1), np.float32)}
+    write_pyramid(str(tmp_path / "x.npz"), pyramid)
+    back = read_pyramid(str(tmp_path / "x.npz"))
+    assert {name: float(values.sum()) for name, values in back.items()} == {"x": 1.0, "x.npy": 0.0}
+
+
+def test_links_pipes_and_modes_are_respected(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "target").chmod(0o640)
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_bytes(str(tmp_path / "link"), b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o640
+    os.mkfifo(tmp_path / "pipe")
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    write_bytes(str(tmp_path / "pipe"), b"through")
+    reader.join(timeout=30)
+    assert got == [b"through"]
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,12 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 from tests.unit import toy
 
 from midstream import models
 from midstream.errors import InputError, MissingExtraError
 from midstream.models.description import GflHead, Input, YoloxHead, parse_description
-from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error
+from midstream.models.graph import load_graph
 from midstream.models.heads import decode_head
 from midstream.models.heads.nms import suppress
 from midstream.models.preprocess import place, resized, to_picture, to_tensor
@@ -79,6 +78,10 @@ def test_a_level_can_be_derived(description: Path) -> None:
         ("stride = 16", "stride = 0", r"pyramid.1.stride: Input should be greater than 0"),
         ("nms_iou = 0.6", "nms_iou = 0.6\nnms = 1", "nms: Extra inputs are not permitted"),
         ('name = "toy"', "name = toy", "not TOML"),
+        ("std = [64.0, ", "std = [0.0, ", "std must not be 0"),
+        ("mean = [127.5, ", "mean = [nan, ", "finite number"),
+        ('file = "toy.onnx"', 'file = "../toy.onnx"', "weights.file"),
+        ("stride = 16", 'stride = 12\nderived_from = "p3"', "not a multiple"),
     ],
 )
 def test_a_wrong_description_is_named(description: Path, old: str, new: str, message: str) -> None:
@@ -115,6 +118,26 @@ def test_missing_weights_say_where_it_looked(
     models.load(str(description))
 
 
+def test_a_network_that_does_not_run_is_one_line(description: Path) -> None:
+    graph = onnx.load(str(description.parent / "toy.onnx"))
+    for value in (*graph.graph.input, *graph.graph.output):
+        for dim in value.type.tensor_type.shape.dim[1:]:
+            dim.dim_param = "any"
+    onnx.save(graph, str(description.parent / "toy.onnx"))
+    description.write_text(description.read_text().replace("size = [32, 32]", "size = [64, 64]"))
+    model = models.load(str(description))
+    pyramid = model.front(picture())
+    with pytest.raises(InputError, match=r"toy\.onnx: the network does not run: .*"):
+        model.back(pyramid, (50, 40))
+
+
+def test_a_level_that_is_not_derived_is_found_out(description: Path) -> None:
+    old = 'tensor = "coarse"\nstride = 16'
+    description.write_text(description.read_text().replace(old, old + '\nderived_from = "p3"'))
+    with pytest.raises(InputError, match="level 'p4' is not 'p3' subsampled by 2"):
+        models.load(str(description)).front(picture())
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07"])
 def test_what_is_not_a_model_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.onnx").write_bytes(content)
@@ -137,38 +160,6 @@ def test_shipped_descriptions() -> None:
 def test_torch_networks_name_their_extra(name: str) -> None:
     with pytest.raises(MissingExtraError, match=r"pip install 'midstream\[torch\]'"):
         models.load(name)
-
-
-@pytest.mark.parametrize("as_inputs", [False, True])
-def test_a_cut_recomposes(tmp_path: Path, as_inputs: bool) -> None:
-    graph = load_graph(toy.write_gfl(tmp_path / "toy.onnx", as_inputs))
-    cut = cut_graph(graph, ["fine", "coarse"])
-    assert [value.name for value in cut.front.graph.input] == ["image"]
-    assert [value.name for value in cut.back.graph.input] == ["fine", "coarse"]
-    assert recomposition_error(graph, cut, random_inputs(graph, {})) < 1e-6
-
-
-def test_an_incomplete_cut_says_what_is_missing(tmp_path: Path) -> None:
-    graph = load_graph(toy.write_gfl(tmp_path / "toy.onnx"))
-    with pytest.raises(InputError, match=r"does not separate the graph: input 'image' still reaches .* 'fine'"):
-        cut_graph(graph, ["coarse"])
-
-
-def test_open_dimensions_need_a_shape() -> None:
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])],
-        "open",
-        [value("x", TensorProto.FLOAT, ["batch", 3, "height", 4])],
-        [value("z", TensorProto.FLOAT, None)],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    with pytest.raises(InputError, match="--shape x=1,3,H,W"):
-        random_inputs(model, {})
-    inputs = random_inputs(model, {"x": [1, 3, 5, 4]})
-    assert inputs["x"].shape == (1, 3, 5, 4)
-    assert recomposition_error(model, cut_graph(model, ["y"]), inputs) == 0
-    assert isinstance(cut_graph(model, ["y"]).front, onnx.ModelProto)
 
 
 def test_letterbox_keeps_the_ratio_and_pads() -> None:

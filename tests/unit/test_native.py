@@ -91,7 +91,7 @@ def test_an_unknown_path_lists_the_known_ones() -> None:
         _native.set_simd_path("mmx")
 
 
-@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300), max_size=50), st.integers(0, 63))
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300), max_size=50), st.integers(0, _native.MAX_RICE))
 def test_rice_round_trip(values: list[int], k: int) -> None:
     array = np.array(values, np.uint64)
     data = _native.rice_encode(array, k)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -10,7 +13,9 @@ from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table
 from midstream.codec.codec import StreamInfo, decode, encode_with, inspect
 from midstream.codec.options import DEFAULT_CODER
-from midstream.files import STANDARD, read_bytes, read_pyramid, write_bytes, write_pyramid
+from midstream.errors import BitstreamError
+from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
+from midstream.limits import Limits
 
 PyramidFile = Annotated[
     str, typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; - for stdin.")
@@ -33,6 +38,7 @@ def encode_command(
     Example: midstream encode pyramid.npz -o pyramid.mids --symbols 4 --z 1.5 --coder rans
     """
     chosen = options.codec_options(codec, symbols, z, thresholds, step, coder)
+    check_writable(output)
     data = encode_with(read_pyramid(source), chosen)
     write_bytes(output, data)
     if output != STANDARD:
@@ -44,13 +50,15 @@ def decode_command(
     source: BitstreamFile,
     output: Annotated[str, typer.Option("--output", "-o", help=".npz or .safetensors to write; - for .npz on stdout.")],
     levels: Annotated[str | None, typer.Option(help="Only these levels, separated by commas.")] = None,
+    max_elements: Annotated[int, typer.Option(help="Refuse more elements than this.", min=1)] = Limits().elements,
 ) -> None:
     """Reconstruct a feature pyramid from a bitstream.
 
     Example: midstream decode pyramid.mids -o decoded.npz --levels p5
     """
     wanted = levels.split(",") if levels is not None else None
-    pyramid = decode(read_bytes(source), levels=wanted)
+    with _naming(source):
+        pyramid = decode(read_bytes(source), levels=wanted, limits=replace(Limits(), elements=max_elements))
     write_pyramid(output, pyramid)
     if output != STANDARD:
         note(f"{output}: " + ", ".join(f"{name} {list(values.shape)}" for name, values in pyramid.items()))
@@ -58,15 +66,27 @@ def decode_command(
 
 def inspect_command(source: BitstreamFile, json: options.Json = False) -> None:
     """Say what a bitstream holds and where its bytes go."""
-    info = inspect(read_bytes(source))
+    with _naming(source):
+        info = inspect(read_bytes(source))
     if json:
         print_json(info.to_dict())
         return
     _print(info)
 
 
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Errors of a bitstream say which file it is."""
+    try:
+        yield
+    except BitstreamError as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
 def _print(info: StreamInfo) -> None:
     chosen = ", ".join(f"{key} {_short(value)}" for key, value in info.options.items())
+    if info.thresholds:
+        chosen += f"; thresholds {_short(info.thresholds)}"
     title = f"bitstream version {info.version}, codec {info.codec}: {chosen}"
     columns = ["part", "shape", "type", "elements", "side info", "payload", "checksum", "bits/element"]
     rows = [["header", "", "", "", "", "", f"{info.header_bytes:,} in all", ""]]

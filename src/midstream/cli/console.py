@@ -20,7 +20,12 @@ _PIPE_WIDTH = 200
 
 def note(text: str) -> None:
     """One line on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
+
+
+def printable(text: str) -> str:
+    """The text without control characters: names out of a bitstream must not drive the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def print_json(value: Any) -> None:
@@ -32,9 +37,10 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     """A table on standard output; the first `left` columns are text, the others numbers."""
     table = Table(title=escape(title), title_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(escape(column), justify="left" if i < left else "right")
+        table.add_column(escape(column), justify="left" if i < left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        lines = ([escape(printable(line)) for line in cell.split("\n")] for cell in row)
+        table.add_row(*("\n".join(cell) for cell in lines))
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)

@@ -13,7 +13,7 @@ from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
 from midstream.codec.options import DEFAULT_CODER
 from midstream.evaluate.run import EvalResult, run
-from midstream.files import write_bytes
+from midstream.files import STANDARD, check_writable, write_bytes
 
 
 def eval_command(
@@ -35,17 +35,21 @@ def eval_command(
 
     Example: midstream eval --model picodet-s-416 --data coco:val2017,instances_val2017.json --symbols 4 --z 1.5
     """
+    if output == STANDARD:
+        json, output = True, None
+    if output is not None:
+        check_writable(output)
     chosen = options.codec_options(codec, symbols, z, thresholds, step, coder)
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
     with progress(f"evaluating {network.name}", len(dataset.pictures)) as advance:
         result = run(network, dataset, [chosen], cache, on_picture=advance)[0]
-    if output is not None:
-        write_bytes(output, (json_format.dumps(result.model_dump(), indent=2) + "\n").encode())
     if json:
         print_json(result.model_dump())
-    elif output != "-":
+    else:
         _print(result)
+    if output is not None:
+        write_bytes(output, (json_format.dumps(result.model_dump(), indent=2) + "\n").encode())
 
 
 def _print(result: EvalResult) -> None:

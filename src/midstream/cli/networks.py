@@ -13,8 +13,8 @@ from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table, progress
 from midstream.data import read_picture
 from midstream.errors import InputError
-from midstream.files import write_bytes, write_pyramid
-from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error
+from midstream.files import make_folder, write_pyramid
+from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error, save_graph
 
 
 def models_command(json: options.Json = False) -> None:
@@ -45,10 +45,10 @@ def split_command(
     graph = load_graph(model)
     cut = cut_graph(graph, [name for name in at.split(",") if name])
     error = recomposition_error(graph, cut, random_inputs(graph, dict(_shape(text) for text in shape or [])))
-    options.make_folder(output)
+    make_folder(output)
     paths = {"front": output / "front.onnx", "back": output / "back.onnx"}
-    write_bytes(str(paths["front"]), cut.front.SerializeToString())
-    write_bytes(str(paths["back"]), cut.back.SerializeToString())
+    save_graph(cut.front, paths["front"])
+    save_graph(cut.back, paths["back"])
     if json:
         print_json({"largest_difference": error, **{part: str(path) for part, path in paths.items()}})
         return
@@ -84,7 +84,7 @@ def extract_command(
     if len(set(targets.values())) < len(pictures):
         raise InputError("two pictures have the same name: extract them into different folders")
     network = models.load(model, weights)
-    options.make_folder(output)
+    make_folder(output)
     with progress("extracting", len(pictures)) as advance:
         for picture, target in targets.items():
             write_pyramid(str(target), network.front(read_picture(picture)))

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from midstream.codec.container import CODECS
 from midstream.codec.options import NAMED_THRESHOLDS, PaperOptions, paper_options
 from midstream.codec.symbols import CODERS
-from midstream.errors import InputError
+from midstream.errors import InputError, unknown
 
 _CODEC = "Codec"
 
@@ -29,7 +30,7 @@ Thresholds = Annotated[
     str | None,
     typer.Option(
         help="Instead of --z: n - 1 increasing numbers (--thresholds=-1,0,1), uniform (with --step), lloyd-max (fitted "
-        "on each picture) or range (uniform over each level's range; with 256 symbols the 8-bit conversion).",
+        "on each picture) or range (uniform over each channel's range; with 256 symbols the 8-bit conversion).",
         rich_help_panel=_CODEC,
     ),
 ]
@@ -37,7 +38,7 @@ Step = Annotated[
     float | None, typer.Option(help="Distance of uniform thresholds, in standard deviations.", rich_help_panel=_CODEC)
 ]
 Coder = Annotated[str, typer.Option(help=f"How symbols are written: {', '.join(CODERS)}.", rich_help_panel=_CODEC)]
-CodecName = Annotated[str, typer.Option("--codec", help="The codec: paper.", rich_help_panel=_CODEC)]
+CodecName = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(CODECS)}.", rich_help_panel=_CODEC)]
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A name from 'midstream models', or a description FILE.toml.")
 ]
@@ -63,23 +64,15 @@ def codec_options(
     codec: str, symbols: int | None, z: float | None, thresholds: str | None, step: float | None, coder: str
 ) -> PaperOptions:
     """Codec options from the command line's spelling. Raises InputError."""
-    if codec != "paper":
-        raise InputError(f"unknown codec '{codec}'; valid: paper")
+    if codec not in CODECS:
+        raise unknown("codec", codec, CODECS)
     values: str | list[float] | None = thresholds
     if thresholds is not None and thresholds not in NAMED_THRESHOLDS:
         try:
-            values = [float(part) for part in thresholds.split(",")] if thresholds else []
+            values = [float(part) for part in thresholds.split(",")]
         except ValueError as error:
             raise InputError(
                 f"unknown thresholds '{thresholds}'; valid: {', '.join(NAMED_THRESHOLDS)}, or increasing numbers "
                 "separated by commas"
             ) from error
     return paper_options(symbols, z, values, step, coder)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for output. Raises InputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made: {error.strerror}") from error

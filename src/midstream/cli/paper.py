@@ -50,8 +50,8 @@ def sizes(
         if picture is not None or weights is not None:
             raise InputError("--picture and --weights need --model with an ONNX network")
         width, height = _size(input_size or _PAPER_INPUT)
-        pyramid, size, name, features = stand_in_pyramid(r50_fpn_shapes(height, width)), (height, width), "R50-FPN", ""
-        features = _STAND_IN
+        pyramid, size = stand_in_pyramid(r50_fpn_shapes(height, width)), (height, width)
+        name, features = "R50-FPN", _STAND_IN
     else:
         if input_size is not None:
             raise InputError("--input belongs to R50-FPN: a network of --model has its own input size")
@@ -79,10 +79,11 @@ def _size(text: str) -> tuple[int, int]:
 
 def _print_sizes(title: str, rows: list[SizeRow]) -> None:
     columns = ["data", "W x H x C", "elements x bits", "KB", "ratio to input", *(f"{c}, KB written" for c in CODERS)]
-    cells = []
+    cells: list[list[str]] = []
     for row in rows:
         written = [f"{row.written[c] / 1024:,.0f}" if c in row.written else "-" for c in CODERS]
-        shapes = "\n".join("x".join(map(str, shape)) for shape in row.shapes)
+        # As in the paper: the shapes of the features stand once.
+        shapes = "\n".join("x".join(map(str, shape)) for shape in row.shapes) if len(cells) < 2 else "same"
         cells.append(
             [
                 row.data, shapes, f"{row.elements:,} x {row.bits}", _span(row.kb_at_least, row.kb, "{:,.0f}"),
@@ -123,7 +124,7 @@ def _print_accuracy(title: str, rows: list[AccuracyRow]) -> None:
     columns = ["features", "thresholds", "bits", "AP", *(["mask AP"] if masks else []), "ratio to input"]
     cells = []
     for row in rows:
-        written = {} if row.result is None else {**row.result.bytes_by_coder, "rans": row.result.bytes_per_image}
+        written = {} if row.result is None else row.result.bytes_by_coder
         cells.append(
             [
                 row.features, row.thresholds, row.bits, f"{row.ap:.2f}",

@@ -35,7 +35,7 @@ def encode(
         symbols: number of intervals n, 1 to 256; 4 by default, or one more than a list of thresholds has.
         z: the paper's thresholds for n = 3 (-z, z) and n = 4 (-z, 0, z), in standard deviations.
         thresholds: n - 1 increasing numbers; or `uniform` with a `step`; or `lloyd-max`, fitted on this pyramid; or
-            `range`, uniform over each level's own range (the 8-bit conversion, with 256 symbols).
+            `range`, uniform over each channel's own range (the 8-bit conversion, with 256 symbols).
         step: distance of `uniform` thresholds, in standard deviations.
         coder: `raw`, `prefix` or `rans`.
 
@@ -93,7 +93,7 @@ def decode(
     if isinstance(levels, str):
         raise InputError(f"levels is a list of names: ['{levels}']")
     out: dict[str, Any] = {}
-    for level in container.select(header, None if levels is None else list(levels), limits):
+    for level in container.select(header, None if levels is None else list(levels), parameters.symbols, limits):
         values = paper.decode_level(level, parameters, *container.read_chunk(view, header, level))
         array: NDArray[Any] = values.astype(DTYPES[level.dtype], copy=False)
         out[level.name] = to_torch(array) if like == "torch" else array
@@ -103,7 +103,8 @@ def decode(
 def _as_bytes(data: object) -> memoryview:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InputError(f"a bitstream is bytes, not {type(data).__name__}")
-    return memoryview(data).cast("B")
+    view = memoryview(data)
+    return view.cast("B") if view.contiguous else memoryview(bytes(view))
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class StreamInfo:
     Attributes:
         version: of the bitstream.
         codec: its name.
-        options: the codec's options as in the bitstream; `threshold_values` when they are there.
+        options: as `encode` takes them.
+        thresholds: in the normalised domain; none for `range`.
         levels: in the pyramid's order.
         bits_per_element: of the whole bitstream, header included.
         side_share: side information as a share of `total_bytes`, 0 to 1.
@@ -136,6 +138,7 @@ class StreamInfo:
     version: int
     codec: str
     options: dict[str, Any]
+    thresholds: list[float]
     levels: list[LevelInfo]
     elements: int
     header_bytes: int
@@ -159,9 +162,6 @@ def inspect(data: bytes | bytearray | memoryview, *, limits: Limits | None = Non
     """
     header = container.read_header(_as_bytes(data), limits or Limits())
     parameters = paper.read_parameters(header.parameters)
-    options = parameters.describe()
-    if parameters.thresholds:
-        options["threshold_values"] = list(parameters.thresholds)
     levels = [
         LevelInfo(
             level.name,
@@ -180,7 +180,8 @@ def inspect(data: bytes | bytearray | memoryview, *, limits: Limits | None = Non
     return StreamInfo(
         container.VERSION,
         header.codec,
-        {key: value for key, value in options.items() if key != "codec"},
+        {key: value for key, value in parameters.describe().items() if key != "codec"},
+        list(paper.thresholds_of(parameters)),
         levels,
         elements,
         header.size,

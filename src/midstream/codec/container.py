@@ -129,7 +129,7 @@ def read_header(data: memoryview, limits: Limits) -> Header:
     if len(data) < header.total:
         raise TruncatedError(f"the bitstream ends after {len(data)} of {header.total} bytes")
     if len(data) > header.total:
-        raise CorruptError(f"{len(data) - header.total} bytes follow the end of the bitstream")
+        raise CorruptError(f"data follows the end of the bitstream: {len(data)} bytes where it has {header.total}")
     return header
 
 
@@ -173,14 +173,17 @@ def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[by
     return content[: level.side_bytes], content[level.side_bytes :]
 
 
-def select(header: Header, names: list[str] | None, limits: Limits) -> list[LevelHeader]:
-    """The named levels (all for None) in the pyramid's order, if they are within the limit of elements together."""
+def select(header: Header, names: list[str] | None, symbols: int, limits: Limits) -> list[LevelHeader]:
+    """The named levels (all for None) in the pyramid's order, if they are within the limits together."""
     known = [level.name for level in header.levels]
     for name in names or []:
         if name not in known:
-            raise unknown("level", name, known)
+            raise unknown("level", str(name), known)
     wanted = [level for level in header.levels if names is None or level.name in names]
     elements = sum(level.elements for level in wanted)
     if elements > limits.elements:
         raise LimitError(f"{elements} elements; the limit is {limits.elements}")
+    values = symbols * sum(level.shape[0] for level in wanted)
+    if values > limits.values:
+        raise LimitError(f"{values} reconstruction values; the limit is {limits.values}")
     return wanted

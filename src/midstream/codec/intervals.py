@@ -28,7 +28,8 @@ class IntervalMeans:
         statistics: of the channels.
         level: mean of the normalised elements of each interval, float16 [n]; 0 where there are none.
         bits: precision of the refinement, 2^-bits deviations; 0 for none.
-        refinement: int64 [C, n], what each channel's own means are above the level's, in units of 2^-bits.
+        refinement: int64 [C, n], what each channel's own means are above the level's, in units of 2^-bits; [1, 1] of
+            zero for none.
     """
 
     statistics: CodedStatistics
@@ -52,7 +53,7 @@ class IntervalMeans:
         normalised = (sums - counts * coded.mean[:, None]) / coded.std[:, None]
         level = (normalised.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)).astype(np.float16)
         if not refined:
-            return cls(coded, level, 0, np.zeros(counts.shape, np.int64))
+            return cls(coded, level, 0, np.zeros((1, 1), np.int64))
         own = np.where(counts > 0, normalised / np.maximum(counts, 1) - level, 0)
         return cls(coded, level, width + 1, np.rint(np.ldexp(own, width + 1)).astype(np.int64))
 
@@ -74,6 +75,6 @@ class IntervalMeans:
         bits = reader.u8()
         if bits > _MAX_REFINEMENT:
             raise reader.corrupt(f"a refinement of {bits} bits")
-        count = channels * symbols
-        refinement = reader.rice(count) if bits else np.zeros(count, np.int64)
-        return cls(statistics, level, bits, refinement.reshape(channels, symbols))
+        if bits == 0:
+            return cls(statistics, level, 0, np.zeros((1, 1), np.int64))
+        return cls(statistics, level, bits, reader.rice(channels * symbols).reshape(channels, symbols))

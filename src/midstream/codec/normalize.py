@@ -46,8 +46,8 @@ def measure(name: str, values: NDArray[np.float32]) -> ChannelStatistics:
     broken = np.flatnonzero(np.isnan(statistics.mean))
     if broken.size:
         channel = int(broken[0])
-        kind = "NaN" if np.isnan(values[channel]).any() else "infinity"
-        raise InputError(f"level '{name}', channel {channel} holds a {kind}; only finite features can be coded")
+        kind = "a NaN" if np.isnan(values[channel]).any() else "an infinity"
+        raise InputError(f"level '{name}', channel {channel} holds {kind}; only finite features can be coded")
     return statistics
 
 
@@ -98,7 +98,7 @@ class CodedStatistics:
             raise reader.corrupt(f"statistics of precision {precision}")
         largest = _LARGEST_FLOAT32_BITS >> (_MANTISSA_BITS - precision)
         base = reader.varint()
-        if base > largest:
+        if not 1 <= base <= largest:
             raise reader.corrupt("a standard deviation out of range")
         scale = reader.rice(channels) + base
         if int(scale.min()) < 1 or int(scale.max()) > largest:

@@ -10,6 +10,8 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from midstream.codec.quantize import MAX_SYMBOLS
 from midstream.codec.symbols import CODERS
 from midstream.errors import InputError, unknown
@@ -18,7 +20,8 @@ from midstream.errors import InputError, unknown
 BEST_Z = {3: 1.0, 4: 1.5}
 DEFAULT_SYMBOLS = 4
 DEFAULT_CODER = "rans"
-_LARGEST_FLOAT32 = 3.4028234663852886e38
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_SMALLEST_FLOAT32 = float(np.finfo(np.float32).tiny)
 
 
 class Rule(IntEnum):
@@ -60,14 +63,14 @@ class PaperOptions:
 
     def describe(self) -> dict[str, Any]:
         """The options as `encode` takes them, for results and reports."""
-        named = {Rule.z: "z", Rule.uniform: "step"}
-        return {
-            "codec": "paper",
-            "symbols": self.symbols,
-            "thresholds": list(self.thresholds) if self.rule is Rule.explicit else self.rule.label,
-            **({named[self.rule]: self.parameter} if self.rule in named else {}),
-            "coder": self.coder,
-        }
+        chosen: dict[str, Any] = {"thresholds": self.rule.label}
+        if self.rule is Rule.z:
+            chosen = {"z": self.parameter}
+        elif self.rule is Rule.uniform:
+            chosen["step"] = self.parameter
+        elif self.rule is Rule.explicit:
+            chosen = {"thresholds": list(self.thresholds)}
+        return {"codec": "paper", "symbols": self.symbols, **chosen, "coder": self.coder}
 
 
 def paper_options(
@@ -87,16 +90,16 @@ def paper_options(
     """
     if coder not in CODERS:
         raise unknown("coder", str(coder), CODERS)
-    explicit = thresholds is not None and not isinstance(thresholds, str)
+    explicit = None if thresholds is None or isinstance(thresholds, str) else _numbers(thresholds)
     if symbols is None:
-        symbols = len(thresholds) + 1 if explicit and thresholds is not None else DEFAULT_SYMBOLS
+        symbols = DEFAULT_SYMBOLS if explicit is None else len(explicit) + 1
     symbols = _count(symbols)
     if z is not None and thresholds is not None:
         raise InputError("give either z or thresholds, not both")
-    if step is not None and thresholds != Rule.uniform.label:
+    if step is not None and (explicit is not None or thresholds != Rule.uniform.label):
         raise InputError("step belongs to thresholds='uniform'")
-    if explicit:
-        return PaperOptions(symbols, Rule.explicit, coder, thresholds=_explicit(symbols, thresholds))
+    if explicit is not None:
+        return PaperOptions(symbols, Rule.explicit, coder, thresholds=_explicit(symbols, explicit))
     if thresholds is not None:
         return _named(symbols, str(thresholds), step, coder)
     if z is None and symbols not in BEST_Z:
@@ -139,20 +142,25 @@ def _positive(what: str, value: Any) -> float:
         number = math.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not 0 < number <= _LARGEST_FLOAT32:
+    if not _SMALLEST_FLOAT32 <= number <= _LARGEST_FLOAT32:
         raise InputError(f"{what} is a positive number of standard deviations, not {value!r}")
     return number
 
 
-def _explicit(symbols: int, thresholds: Any) -> tuple[float, ...]:
-    try:
-        values = tuple(float(t) for t in thresholds)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"thresholds must be numbers: {error}") from error
+def _explicit(symbols: int, values: Sequence[float]) -> tuple[float, ...]:
     if len(values) != symbols - 1:
         raise InputError(f"{symbols} symbols need {symbols - 1} thresholds, not {len(values)}")
     if not all(math.isfinite(t) and abs(t) <= _LARGEST_FLOAT32 for t in values):
         raise InputError("thresholds must be finite")
-    if any(b <= a for a, b in pairwise(values)):
+    if any(b <= a for a, b in pairwise(np.asarray(values, np.float32))):  # the bitstream holds them as float32
         raise InputError(f"thresholds must increase: {', '.join(f'{t:g}' for t in values)}")
-    return values
+    return tuple(values)
+
+
+def _numbers(thresholds: Any) -> list[float]:
+    try:
+        return [float(t) for t in thresholds]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"thresholds are increasing numbers or one of {', '.join(NAMED_THRESHOLDS)}, not {thresholds!r}"
+        ) from error

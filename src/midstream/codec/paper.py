@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import ml_dtypes
@@ -16,9 +17,9 @@ from midstream.codec import quantize
 from midstream.codec.container import LevelHeader
 from midstream.codec.intervals import IntervalMeans
 from midstream.codec.normalize import ChannelStatistics, measure
-from midstream.codec.options import PaperOptions, Rule
+from midstream.codec.options import BEST_Z, PaperOptions, Rule
 from midstream.codec.symbols import CODERS, decode_symbols, encode_symbols
-from midstream.codec.wire import Reader, varint
+from midstream.codec.wire import Reader, varint, write_elements
 from midstream.errors import UnsupportedError
 from midstream.features import DTYPES, Level
 
@@ -35,11 +36,14 @@ def encode_levels(levels: Sequence[Level], options: PaperOptions) -> tuple[bytes
     """Codec parameters for the header, and (side information, payload) of every level by name."""
     measured = {level.name: measure(level.name, level.values) for level in levels}
     active = {level.name: _active(level.values, measured[level.name]) for level in levels}
-    thresholds = _thresholds(options, list(active.values()))
+    thresholds = thresholds_of(options)
+    if options.rule is Rule.lloyd_max:
+        fitted = [(a.values, a.statistics) for a in active.values()]
+        thresholds = quantize.lloyd_max_thresholds(fitted, options.symbols)
     chunks = {}
     for level in levels:
         constants = _write_constants(level, measured[level.name].constant)
-        side, payload = _encode_active(active[level.name], options, thresholds, _wire_dtype(level.dtype))
+        side, payload = _encode_active(active[level.name], options, thresholds, DTYPES[level.dtype])
         chunks[level.name] = (constants + side, payload)
     return _write_parameters(options, thresholds), chunks
 
@@ -52,7 +56,7 @@ def decode_level(header: LevelHeader, parameters: PaperOptions, side: bytes, pay
     """
     reader = Reader(side, f"level '{header.name}'")
     channels, height, width = header.shape
-    dtype = _wire_dtype(header.dtype)
+    dtype = DTYPES[header.dtype]
     constant, held = _read_constants(reader, channels, dtype)
     count = channels - len(held)
     if count == 0:
@@ -63,7 +67,7 @@ def decode_level(header: LevelHeader, parameters: PaperOptions, side: bytes, pay
     table = _read_table(reader, parameters, count, dtype)
     symbols = decode_symbols(parameters.coder, parameters.symbols, reader, payload, (count, height * width))
     reader.end()
-    largest = float(ml_dtypes.finfo(DTYPES[header.dtype]).max)  # type: ignore[no-untyped-call]
+    largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
     values = _native.reconstruct(symbols, np.clip(table, -largest, largest).astype(np.float32))
     if values is None:
         raise reader.corrupt("a symbol outside the alphabet")
@@ -75,12 +79,6 @@ def decode_level(header: LevelHeader, parameters: PaperOptions, side: bytes, pay
     return out.reshape(header.shape)
 
 
-def _wire_dtype(name: str) -> np.dtype[Any]:
-    """A level's own element type as it is written. bfloat16 is a void type to numpy, which knows no order of it."""
-    dtype = DTYPES[name]
-    return dtype if dtype.kind == "V" else dtype.newbyteorder("<")
-
-
 def _active(values: NDArray[np.float32], statistics: ChannelStatistics) -> _Active:
     if not statistics.constant.any():
         return _Active(values, statistics)
@@ -89,15 +87,13 @@ def _active(values: NDArray[np.float32], statistics: ChannelStatistics) -> _Acti
     return _Active(values[keep], kept)
 
 
-def _thresholds(options: PaperOptions, active: Sequence[_Active]) -> Sequence[float]:
-    """Thresholds in the normalised domain; none for Rule.range, which works in each level's own."""
+def thresholds_of(options: PaperOptions) -> Sequence[float]:
+    """Thresholds in the normalised domain; none for Rule.range, and for Rule.lloyd_max none before they are fitted."""
     match options.rule:
         case Rule.z:
             return quantize.z_thresholds(options.symbols, options.parameter or 0.0)
         case Rule.uniform:
             return quantize.uniform_thresholds(options.symbols, options.parameter or 0.0)
-        case Rule.lloyd_max:
-            return quantize.lloyd_max_thresholds([(a.values, a.statistics) for a in active], options.symbols)
         case _:
             return options.thresholds
 
@@ -111,7 +107,7 @@ def _encode_active(
     if options.rule is Rule.range:
         low, high = statistics.min, statistics.max
         symbols = _native.quantize(values, quantize.range_boundaries(low, high, options.symbols))
-        side = b"".join(bound.astype(dtype).tobytes() for bound in (low, high))
+        side = write_elements(low, dtype) + write_elements(high, dtype)
     else:
         symbols = _native.quantize(values, quantize.channel_boundaries(statistics, thresholds))
         side = IntervalMeans.of(values, symbols, statistics, options.symbols).write()
@@ -123,7 +119,7 @@ def _read_table(reader: Reader, parameters: PaperOptions, channels: int, dtype: 
     """What each symbol stands for in each channel, [C, n]."""
     if parameters.rule is not Rule.range:
         return IntervalMeans.read(reader, channels, parameters.symbols).table()
-    low, high = (reader.array(dtype, channels).astype(np.float32) for _ in range(2))
+    low, high = reader.elements(dtype, channels), reader.elements(dtype, channels)
     if not (low < high).all():
         raise reader.corrupt("an empty range")
     return quantize.range_values(low, high, parameters.symbols)
@@ -133,8 +129,7 @@ def _write_constants(level: Level, constant: NDArray[np.bool_]) -> bytes:
     """How many channels are constant, which (unless all or none are), and their values in the level's own type."""
     count = int(constant.sum())
     which: bytes = np.packbits(constant, bitorder="little").tobytes() if 0 < count < len(constant) else b""
-    held: bytes = level.values[constant, 0].astype(_wire_dtype(level.dtype)).tobytes()
-    return varint(count) + which + held
+    return varint(count) + which + write_elements(level.values[constant, 0], DTYPES[level.dtype])
 
 
 def _read_constants(
@@ -150,7 +145,7 @@ def _read_constants(
         constant = bits[:channels].astype(np.bool_)
         if int(constant.sum()) != count or bits[channels:].any():
             raise reader.corrupt("the constant channels are not as many as declared")
-    return constant, reader.array(dtype, count).astype(np.float32)
+    return constant, reader.elements(dtype, count)
 
 
 def _write_parameters(options: PaperOptions, thresholds: Sequence[float]) -> bytes:
@@ -174,11 +169,20 @@ def read_parameters(data: bytes) -> PaperOptions:
         raise UnsupportedError(f"threshold rule number {rule}")
     options = PaperOptions(symbols, Rule(rule), CODERS[coder])
     if options.rule in (Rule.z, Rule.uniform):
-        options = PaperOptions(symbols, Rule(rule), CODERS[coder], parameter=reader.f32())
+        options = replace(options, parameter=reader.f32())
     elif options.rule is not Rule.range:
-        thresholds = tuple(float(t) for t in reader.array("<f4", symbols - 1))
-        options = PaperOptions(symbols, Rule(rule), CODERS[coder], thresholds=thresholds)
-    if options.rule is Rule.range and symbols < 2:
-        raise reader.corrupt("a range for one symbol")
+        options = replace(options, thresholds=tuple(float(t) for t in reader.array("<f4", symbols - 1)))
     reader.end()
+    _check_parameters(options, reader)
     return options
+
+
+def _check_parameters(options: PaperOptions, reader: Reader) -> None:
+    if options.rule is Rule.z and options.symbols not in BEST_Z:
+        raise reader.corrupt(f"thresholds by z for {options.symbols} symbols")
+    if options.rule is Rule.range and options.symbols < 2:
+        raise reader.corrupt("a range for one symbol")
+    if options.parameter is not None and options.parameter <= 0:
+        raise reader.corrupt("a threshold parameter that is not positive")
+    if any(b <= a for a, b in pairwise(options.thresholds)):
+        raise reader.corrupt("thresholds that do not increase")

@@ -50,11 +50,12 @@ def lloyd_max_thresholds(levels: Sequence[tuple[NDArray[np.float32], ChannelStat
         counts += level_counts
         sums += level_sums
     centroids = _native.optimal_centroids(counts, sums, symbols) or [0.0]
-    thresholds = [np.float32((a + b) / 2) for a, b in pairwise(centroids)]
-    last = np.float32(centroids[-1])
-    while len(thresholds) < symbols - 1:  # fewer distinct values than intervals: the rest stay empty
-        last = np.float32(last + 1)
-        thresholds.append(last)
+    thresholds = np.array([(a + b) / 2 for a, b in pairwise(centroids)], np.float32)
+    # Fewer distinct values than intervals: the rest lie beyond all and stay empty.
+    beyond = np.float32(centroids[-1]) + np.arange(1, symbols - len(thresholds), dtype=np.float32)
+    thresholds = np.concatenate([thresholds, beyond])
+    for i in range(1, len(thresholds)):  # centroids that float32 cannot tell apart
+        thresholds[i] = max(thresholds[i], np.nextafter(thresholds[i - 1], np.float32(np.inf)))
     return [float(t) for t in thresholds]
 
 
@@ -62,15 +63,15 @@ def _float32_at_or_above(bound: NDArray[np.float64], strictly: NDArray[np.bool_]
     """The smallest float32 that is >= the bound (> where `strictly`)."""
     with np.errstate(over="ignore"):  # beyond float32: an infinity, which no element reaches or every element does
         near = bound.astype(np.float32)
-    short = (near < bound) | (strictly & (near == bound))
-    return np.where(short, np.nextafter(near, np.float32(np.inf)), near)
+        short = (near < bound) | (strictly & (near == bound))
+        return np.where(short, np.nextafter(near, np.float32(np.inf)), near)
 
 
 def channel_boundaries(statistics: ChannelStatistics, thresholds: Sequence[float]) -> NDArray[np.float32]:
     """Thresholds of the normalised domain as float32 boundaries [C, n - 1] of each channel's own values.
 
-    x reaches boundary j exactly when (x - mean) / std lies above threshold j, with the side that is closed as stated at
-    the top; so the quantiser compares float32 with float32, and every machine makes the same symbols.
+    x reaches boundary j when x lies above mean + std * threshold j (in double), with the side that is closed as stated
+    at the top; so the quantiser compares float32 with float32, and every machine makes the same symbols.
     """
     t = np.asarray(thresholds, np.float64)
     bound = statistics.mean[:, None] + t * statistics.std[:, None]

@@ -15,6 +15,7 @@ from midstream.codec.wire import Reader, varint
 
 #: Names in the order of their codes in the bitstream.
 CODERS = ("raw", "prefix", "rans")
+_COUNTED_AT_ONCE = 1 << 20
 #: A weight and the symbols in it, with repetition.
 _Package = tuple[int, tuple[int, ...]]
 _RANS_TOTAL: int = 1 << _native.RANS_SCALE_BITS
@@ -26,7 +27,7 @@ def encode_symbols(coder: str, symbols_map: NDArray[np.uint8], symbols: int) -> 
     if coder == "raw":
         width = (symbols - 1).bit_length()
         return b"", _native.pack(flat, width) if width else b""
-    counts = np.bincount(flat, minlength=symbols)
+    counts = _count(flat, symbols)
     alone = np.count_nonzero(counts) == 1
     if coder == "prefix":
         lengths = code_lengths(counts)
@@ -34,6 +35,12 @@ def encode_symbols(coder: str, symbols_map: NDArray[np.uint8], symbols: int) -> 
     frequencies = rans_frequencies(counts)
     table = b"".join(varint(int(f)) for f in frequencies)
     return table, b"" if alone else _native.rans_encode(flat, frequencies)
+
+
+def _count(flat: NDArray[np.uint8], symbols: int) -> NDArray[np.int64]:
+    """Occurrences of each symbol, in pieces, since bincount makes eight bytes of each."""
+    pieces = (flat[at : at + _COUNTED_AT_ONCE] for at in range(0, flat.size, _COUNTED_AT_ONCE))
+    return np.asarray(sum(np.bincount(piece, minlength=symbols) for piece in pieces), np.int64)
 
 
 def decode_symbols(

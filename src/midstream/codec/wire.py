@@ -12,7 +12,6 @@ from midstream import _native
 from midstream.errors import CorruptError
 
 MAX_VARINT_BYTES = 9  # 63 bits
-MAX_RICE = 63
 
 
 def varint(value: int) -> bytes:
@@ -28,9 +27,15 @@ def varint(value: int) -> bytes:
 def rice(values: NDArray[np.int64]) -> bytes:
     """Whole numbers, below 2^61 in magnitude, in Golomb-Rice code: parameter k, size, bits of the zigzag numbers."""
     zigzag = np.where(values < 0, -2 * values - 1, 2 * values).astype(np.uint64).reshape(-1)
-    k = min(range(MAX_RICE + 1), key=lambda k: _native.rice_bits(zigzag, k))
+    k = min(range(_native.MAX_RICE + 1), key=lambda k: _native.rice_bits(zigzag, k))
     data = _native.rice_encode(zigzag, k)
     return bytes([k]) + varint(len(data)) + data
+
+
+def write_elements(values: NDArray[np.float32], dtype: np.dtype[Any]) -> bytes:
+    """Values as little-endian elements of a level's own type (a key of features.DTYPES)."""
+    bits = values.astype(dtype).view(f"u{dtype.itemsize}")  # numpy knows no byte order of bfloat16
+    return bits.astype(f"<u{dtype.itemsize}").tobytes()
 
 
 class Reader:
@@ -75,6 +80,14 @@ class Reader:
             raise self.corrupt("a number that is not finite")
         return values
 
+    def elements(self, dtype: np.dtype[Any], count: int) -> NDArray[np.float32]:
+        """`count` finite elements as `write_elements` wrote them."""
+        bits = np.frombuffer(self.take(count * dtype.itemsize), f"<u{dtype.itemsize}").astype(f"u{dtype.itemsize}")
+        values = bits.view(dtype).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise self.corrupt("a number that is not finite")
+        return values
+
     def varint(self) -> int:
         """An unsigned varint in its shortest form, at most 63 bits."""
         value = 0
@@ -91,7 +104,7 @@ class Reader:
         """`count` signed whole numbers, as `rice` wrote them."""
         k = self.u8()
         data = self.take(self.varint())
-        if k > MAX_RICE or 8 * len(data) < count:  # every number takes a bit at least
+        if k > _native.MAX_RICE or 8 * len(data) < count:  # every number takes a bit at least
             raise self.corrupt("a block of numbers is malformed")
         zigzag = _native.rice_decode(data, k, count)
         if zigzag is None or int(zigzag.max(initial=0)) >= 1 << 62:

@@ -21,7 +21,7 @@ class Dataset:
 
     Attributes:
         spec: the data set as it was asked for (`coco:...`, `cityscapes:...`, `folder:...`).
-        kind: which loader made it; `folder` has no labels.
+        kind: which loader made it; `folder` has no labels but those that agreement is measured against.
         pictures: in a fixed order (by id).
         ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these pictures, crowds marked
             `iscrowd`, masks as polygons or RLE; None without labels.

@@ -56,6 +56,8 @@ def load_coco(spec: str, paths: str) -> Dataset:
     pictures = []
     for image in sorted(content.images, key=lambda image: image.id):
         path = folder / image.file_name
+        if Path(image.file_name).is_absolute() or ".." in Path(image.file_name).parts:
+            raise InputError(f"{file} lists the picture {image.file_name}, which is outside of {folder}")
         if not path.is_file():
             raise InputError(f"{file} lists the picture {image.file_name}, which is not in {folder}")
         pictures.append(PictureFile(image.id, path))

@@ -3,51 +3,59 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import metadata
 from pathlib import Path
 
+import cv2
 import numpy as np
+import onnxruntime
 
+from midstream import __version__
 from midstream.data import PictureFile
 from midstream.errors import InputError
-from midstream.files import read_pyramid, write_pyramid
+from midstream.files import make_folder, pack_safetensors, read_bytes, unpack_pyramid, write_bytes
 from midstream.models import FloatPyramid, SplitModel
 
 #: What, besides model and picture, decides the front's output to the last bit.
-_PACKAGES = ("midstream", "numpy", "onnxruntime", "opencv-python-headless")
+_VERSIONS = f"{__version__} {np.__version__} {onnxruntime.__version__} {cv2.__version__}"
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class FrontCache:
     """A folder of pyramids, each under a hash of all that made it: model, weights, cut, picture, versions.
 
-    A pyramid made by another model, picture or version has another name and is never looked at.
+    A pyramid made by another model, picture or version has another name. A file is a digest of its name and of the
+    safetensors data that follows, so that one which was damaged or renamed is not used either.
     """
 
     def __init__(self, folder: Path, model: SplitModel) -> None:
         """The folder is made when it does not exist. Raises InputError when it cannot be."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be made: {error.strerror}") from error
+        make_folder(folder)
         self._folder = folder
-        versions = " ".join(f"{package} {metadata.version(package)}" for package in _PACKAGES)
-        self._made_by = f"{model.fingerprint}\n{versions}\n".encode()
-
-    def path(self, picture: PictureFile) -> Path:
-        """Where the pyramid of this picture is or will be."""
-        key = hashlib.sha256(self._made_by + picture.path.read_bytes()).hexdigest()
-        return self._folder / f"{key}.safetensors"
+        self._made_by = f"{model.fingerprint}\n{_VERSIONS}\n".encode()
 
     def get(self, picture: PictureFile) -> FloatPyramid | None:
         """The pyramid, if it is there whole."""
-        path = self.path(picture)
+        path = self._path(picture)
         if not path.exists():
             return None
         try:
-            return {name: np.asarray(values, np.float32) for name, values in read_pyramid(str(path)).items()}
-        except InputError:  # damaged: make it anew
+            content = read_bytes(str(path))
+            if content[:_DIGEST_BYTES] != _digest(path, content[_DIGEST_BYTES:]):
+                return None
+            pyramid = unpack_pyramid(content[_DIGEST_BYTES:], str(path))
+        except InputError:
             return None
+        return {name: np.asarray(values, np.float32) for name, values in pyramid.items()}
 
     def put(self, picture: PictureFile, pyramid: FloatPyramid) -> None:
         """Keep a pyramid."""
-        write_pyramid(str(self.path(picture)), pyramid)
+        path, data = self._path(picture), pack_safetensors(pyramid)
+        write_bytes(str(path), _digest(path, data) + data)
+
+    def _path(self, picture: PictureFile) -> Path:
+        key = hashlib.sha256(self._made_by + read_bytes(str(picture.path))).hexdigest()
+        return self._folder / f"{key}.pyramid"
+
+
+def _digest(path: Path, data: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + data).digest()

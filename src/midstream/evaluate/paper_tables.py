@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class SizeRow(BaseModel):
     Attributes:
         kb, kb_at_least: elements times bits, in units of 1,024 bytes; `kb_at_least` for a prefix code of 1 to 2 bits.
         ratio, ratio_at_least: over the input picture as 8-bit RGB, cut (not rounded) to two decimals as in the paper.
-        written: bytes actually written, by coder.
+        written: bytes actually written, by coder; of all levels, also one that a decoder could derive.
     """
 
     data: str
@@ -111,7 +112,7 @@ def size_rows(
 
 
 def _written(pyramid: Mapping[str, Any], options: PaperOptions, coder: str) -> int:
-    return len(encode_with(pyramid, paper_options(options.symbols, coder=coder)))
+    return len(encode_with(pyramid, replace(options, coder=coder)))
 
 
 def table_3_options() -> list[PaperOptions]:

@@ -32,7 +32,7 @@ class EvalResult(BaseModel):
         side_bytes_per_image: the part that is not payload: header, side information, checksums.
         bits_per_element: 8 * bytes over elements of the whole pyramid (levels that are derived instead of sent, too).
         ratio_to_input: bytes over those of the input as 8-bit RGB at the network's size.
-        bytes_by_coder: bytes_per_image of the same symbols by each coder that was asked for.
+        bytes_by_coder: bytes_per_image by coder, of the same symbols: the codec's own and those that were asked for.
         encode_ms, decode_ms, front_ms, back_ms: mean per picture; front_ms is None when every pyramid was cached.
     """
 
@@ -183,7 +183,7 @@ def _result(
     uncompressed: Accuracy,
 ) -> EvalResult:
     accuracy = evaluate(dataset, tally.detections, model.classes)
-    count = len(dataset.pictures)
+    count, total = len(dataset.pictures), tally.total_bytes
     return EvalResult(
         model=model.name,
         data=dataset.spec,
@@ -198,12 +198,12 @@ def _result(
         segm_ap50=accuracy.segm_ap50,
         segm_ap_uncompressed=uncompressed.segm_ap,
         segm_ap50_uncompressed=uncompressed.segm_ap50,
-        bytes_per_image=tally.total_bytes / count,
-        side_bytes_per_image=(tally.total_bytes - tally.payload_bytes) / count,
-        bits_per_element=8 * tally.total_bytes / pictures.elements,
+        bytes_per_image=total / count,
+        side_bytes_per_image=(total - tally.payload_bytes) / count,
+        bits_per_element=8 * total / pictures.elements,
         elements_per_image=pictures.elements / count,
-        ratio_to_input=tally.total_bytes / pictures.input_bytes,
-        bytes_by_coder={coder: size / count for coder, size in tally.by_coder.items()},
+        ratio_to_input=total / pictures.input_bytes,
+        bytes_by_coder={coder: size / count for coder, size in (tally.by_coder | {options.coder: total}).items()},
         encode_ms=1e3 * tally.encode_s / count,
         decode_ms=1e3 * tally.decode_s / count,
         front_ms=1e3 * pictures.front_s / pictures.fronts if pictures.fronts else None,

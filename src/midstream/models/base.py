@@ -76,7 +76,7 @@ class SplitModel(Protocol):
     def fingerprint(self) -> str: ...  # noqa: D102
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) that the network works at for a picture of `size` (height, width), without padding."""
+        """(height, width) that the network works at for a picture of `size` (height, width)."""
         ...
 
     def front(self, picture: Picture) -> FloatPyramid:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from midstream.errors import InputError
 
-Triple = tuple[float, float, float]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+Triple = tuple[_Finite, _Finite, _Finite]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -22,7 +23,7 @@ class _Strict(BaseModel):
 class Weights(_Strict):
     """The ONNX file: its name, and in words or as an address where it comes from."""
 
-    file: str
+    file: str = Field(pattern=r"^[^/\\]+$")
     source: str = ""
 
 
@@ -39,9 +40,15 @@ class Input(_Strict):
     pad_value: int = Field(default=114, ge=0, le=255)
     interpolation: Literal["nearest", "linear", "cubic", "area"] = "linear"
     color: Literal["RGB", "BGR"] = "RGB"
-    scale: float = 1.0
+    scale: _Finite = 1.0
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (1.0, 1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _deviations_divide(self) -> Input:
+        if 0 in self.std:
+            raise ValueError("std must not be 0")
+        return self
 
 
 class PyramidLevel(_Strict):
@@ -105,12 +112,14 @@ class Description(_Strict):
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Description:
-        sent = {level.name for level in self.pyramid if level.derived_from is None}
+        sent = {level.name: level for level in self.pyramid if level.derived_from is None}
         if len({level.name for level in self.pyramid}) != len(self.pyramid):
             raise ValueError("two pyramid levels have the same name")
         for level in self.pyramid:
             if level.derived_from is not None and level.derived_from not in sent:
                 raise ValueError(f"level '{level.name}' is derived from '{level.derived_from}', which is not sent")
+            if level.derived_from is not None and level.stride % sent[level.derived_from].stride:
+                raise ValueError(f"the stride of '{level.name}' is not a multiple of that of '{level.derived_from}'")
         return self
 
     @property

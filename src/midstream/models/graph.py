@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.shape_inference
-import onnx.utils
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
+from midstream.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ def load_graph(path: Path) -> onnx.ModelProto:
 def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
     """Cut a graph so that the named tensors are all that crosses.
 
+    An input that only the back uses (a scale for its boxes, say) becomes an input of the back. Bodies of control flow
+    (If, Loop) may use tensors from outside themselves; those count like inputs of their node.
+
     Raises:
         InputError: a name that the graph does not have (with the nearest), an input or output, a tensor that the
             outputs do not need, or a cut that leaves another way from input to output (with the missing tensors).
@@ -52,12 +56,14 @@ def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
     if not names:
         raise InputError("name at least one tensor to cut at")
     _check_names(graph, names, inputs, outputs)
-    producers = {output: node for node in graph.node for output in node.output if output}
-    _check_complete(producers, names, inputs, outputs)
-    extractor = onnx.utils.Extractor(_with_value_infos(model, names))
-    needed = _ancestors(producers, names, stop=[])
-    front = extractor.extract_model([name for name in inputs if name in needed], names)
-    return Cut(front, extractor.extract_model(names, outputs))
+    sources = {output: _uses(node) for node in graph.node for output in node.output if output}
+    front = _ancestors(sources, names, stop=[])
+    back = _ancestors(sources, outputs, stop=names)
+    _check_complete(sources, names, inputs, front, back)
+    values = _value_infos(model, names)
+    to_front = [name for name in inputs if name in front]
+    to_back = [*names, *(name for name in inputs if name in back)]
+    return Cut(_extract(model, front, to_front, names, values), _extract(model, back, to_back, outputs, values))
 
 
 def _without_initialisers_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -68,18 +74,37 @@ def _without_initialisers_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     clean.CopyFrom(model)
     del clean.graph.input[:]
     clean.graph.input.extend(kept)
-    # The extractor reads functions and the graph alone: nothing else has to be carried over.
     clean.ir_version = max(model.ir_version, 4)  # 4: the first in which a weight need not be an input
     return clean
 
 
-def _with_value_infos(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    inferred = onnx.shape_inference.infer_shapes(model)
-    known = {value.name for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]}
-    for name in names:
-        if name not in known:
-            inferred.graph.value_info.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    return inferred
+def _extract(
+    model: onnx.ModelProto, needed: set[str], inputs: Sequence[str], outputs: Sequence[str], values: Mapping[str, Any]
+) -> onnx.ModelProto:
+    """The part of a graph that computes `outputs`. Not onnx.utils.Extractor: it loses what bodies take from outside."""
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    graph = part.graph
+    for field in (graph.node, graph.initializer, graph.sparse_initializer, graph.input, graph.output, graph.value_info):
+        del field[:]
+    source = model.graph
+    entering = set(inputs)
+    graph.node.extend(n for n in source.node if any(o in needed and o not in entering for o in n.output))
+    graph.initializer.extend(weight for weight in source.initializer if weight.name in needed)
+    graph.sparse_initializer.extend(weight for weight in source.sparse_initializer if weight.values.name in needed)
+    graph.input.extend(values[name] for name in inputs)
+    graph.output.extend(values[name] for name in outputs)
+    return part
+
+
+def _value_infos(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, Any]:
+    """Type and shape of inputs, outputs and the named tensors; float of any shape where they cannot be inferred."""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    except Exception:  # an operator of another domain, say: ONNX Runtime has the last word
+        graph = model.graph
+    unknown_type = {name: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names}
+    return unknown_type | {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
 
 
 def _check_names(graph: Any, names: Sequence[str], inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -92,7 +117,19 @@ def _check_names(graph: Any, names: Sequence[str], inputs: Sequence[str], output
             raise unknown("tensor", name, produced)
 
 
-def _ancestors(producers: Mapping[str, Any], names: Iterable[str], stop: Iterable[str]) -> set[str]:
+def _uses(node: Any) -> list[str]:
+    """What a node reads, its bodies' tensors from outside included."""
+    used = [name for name in node.input if name]
+    for attribute in node.attribute:
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            own = {value.name for value in (*body.input, *body.initializer)}
+            own |= {output for inner in body.node for output in inner.output}
+            read = [name for inner in body.node for name in _uses(inner)] + [value.name for value in body.output]
+            used += [name for name in read if name not in own]
+    return used
+
+
+def _ancestors(sources: Mapping[str, Sequence[str]], names: Iterable[str], stop: Iterable[str]) -> set[str]:
     """The named tensors and all that they are computed from, not looking past `stop`."""
     ends, seen, todo = set(stop), set(), list(names)
     while todo:
@@ -100,37 +137,48 @@ def _ancestors(producers: Mapping[str, Any], names: Iterable[str], stop: Iterabl
         if name in seen:
             continue
         seen.add(name)
-        if name not in ends and name in producers:
-            todo.extend(used for used in producers[name].input if used)
+        if name not in ends:
+            todo.extend(sources.get(name, ()))
     return seen
 
 
 def _check_complete(
-    producers: Mapping[str, Any], names: Sequence[str], inputs: Sequence[str], outputs: Sequence[str]
+    sources: Mapping[str, Sequence[str]], names: Sequence[str], inputs: Sequence[str], front: set[str], back: set[str]
 ) -> None:
-    back = _ancestors(producers, outputs, stop=names)
     for name in names:
         if name not in back:
             raise InputError(f"no output needs tensor '{name}': leave it out of the cut")
-    leaking = [name for name in inputs if name in back]
+    leaking = [name for name in inputs if name in back and name in front]
     if not leaking:
         return
-    front = _ancestors(producers, names, stop=[])
-    beyond = (name for name in back if name in producers and name not in front)
-    crossing = {used for name in beyond for used in producers[name].input if used in front and used not in names}
-    from_input = [
-        name for name in sorted(crossing) if set(inputs) & _ancestors(producers, [name], stop=names) or name in inputs
-    ]
-    raise InputError(
-        f"the cut does not separate the graph: input '{leaking[0]}' still reaches an output"
-        + (f" through {', '.join(repr(name) for name in from_input[:5])}; cut there too" if from_input else "")
-    )
+    beyond = [name for name in back if name in sources and name not in front]
+    crossing = {used for name in beyond for used in sources[name] if used in front and used not in names}
+    carrying = sorted(name for name in crossing if set(leaking) & _ancestors(sources, [name], stop=names))
+    missing = [name for name in carrying if name not in inputs]
+    hint = f" through {', '.join(repr(name) for name in missing[:5])}; cut there too" if missing else ""
+    if not missing and carrying:
+        hint = ", because the part behind the cut uses it as it is; cut further on"
+    raise InputError(f"the cut does not separate the graph: input '{leaking[0]}' still reaches an output{hint}")
+
+
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph as one ONNX file. Raises InputError, also for one of more than the 2 GiB that such a file holds."""
+    try:
+        data = model.SerializeToString()
+    except Exception as error:
+        raise InputError(f"{path}: cannot be written: {error}") from error
+    write_bytes(str(path), data)
+
+
+def graph_hash(model: onnx.ModelProto) -> str:
+    """SHA-256 of a graph with its weights, wherever the file keeps them."""
+    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
 
 
 def session(model: onnx.ModelProto) -> ort.InferenceSession:
     """An ONNX Runtime session on the CPU. Raises InputError for a model that it cannot run."""
     options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only
+    options.log_severity_level = 4  # errors become exceptions, and need no second voice
     try:
         return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common public base
@@ -168,19 +216,26 @@ def random_inputs(
 def recomposition_error(model: onnx.ModelProto, cut: Cut, inputs: Mapping[str, NDArray[Any]]) -> float:
     """Largest absolute difference between the whole network's outputs and those of front then back."""
     whole = _run(_without_initialisers_as_inputs(model), inputs)
-    middle = _run(cut.front, {name: inputs[name] for name in inputs if name in {i.name for i in cut.front.graph.input}})
-    parts = _run(cut.back, middle)
-    worst = 0.0
+    parts = _run(cut.back, {**inputs, **_run(cut.front, inputs)})
+    worst, compared = 0.0, 0
     for name, value in whole.items():
-        difference = np.abs(np.asarray(value, np.float64) - np.asarray(parts[name], np.float64))
+        a, b = np.asarray(value, np.float64), np.asarray(parts[name], np.float64)
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        with np.errstate(invalid="ignore"):
+            difference = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
         worst = max(worst, float(difference.max(initial=0.0)))
+        compared += int(np.isfinite(a).sum())
+    if not compared:
+        raise InputError("the network gives nothing finite on a random input: its halves cannot be compared")
     return worst
 
 
 def _run(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     runner = session(model)
     names = [output.name for output in runner.get_outputs()]
+    wanted = {value.name for value in runner.get_inputs()}
     try:
-        return dict(zip(names, runner.run(names, dict(inputs)), strict=True))
+        values = runner.run(names, {name: value for name, value in inputs.items() if name in wanted})
+        return dict(zip(names, values, strict=True))
     except Exception as error:
         raise InputError(f"the network does not run on a random input: {str(error).splitlines()[0]}") from error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
 from midstream.models.description import Description
-from midstream.models.graph import cut_graph, load_graph, session
+from midstream.models.graph import cut_graph, graph_hash, load_graph, session
 from midstream.models.heads import decode_head, output_names
 from midstream.models.preprocess import place, to_picture, to_tensor
 
@@ -39,9 +39,11 @@ class OnnxModel:
                 raise unknown("output", name, outputs)
         cut = cut_graph(graph, [level.tensor for level in description.pyramid])
         inputs = [value.name for value in cut.front.graph.input]
-        self._input = description.input.name or inputs[0]
-        if inputs != [self._input]:
-            raise InputError(f"{weights}: the graph's inputs are {inputs}, the description says '{self._input}'")
+        self._input = description.input.name or (inputs[0] if len(inputs) == 1 else "")
+        if inputs != [self._input] or len(cut.back.graph.input) > len(description.pyramid):
+            names = [value.name for value in graph.graph.input]
+            raise InputError(f"{weights}: the graph's inputs are {names}, the description says '{self._input}'")
+        self._front_hash = graph_hash(cut.front)
         self._front = session(cut.front)
         self._back = session(cut.back)
 
@@ -69,9 +71,9 @@ class OnnxModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the ONNX file and all of the description that the front depends on."""
+        """SHA-256 over the front's graph and weights and all of the description that it depends on."""
         described = self.description.model_dump_json(include={"input", "pyramid"})
-        return hashlib.sha256(self.weights.read_bytes() + described.encode()).hexdigest()
+        return hashlib.sha256((self._front_hash + described).encode()).hexdigest()
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The fixed (height, width) of the network's input."""
@@ -83,10 +85,14 @@ class OnnxModel:
         tensor = to_tensor(self.description.input, picture)
         tensors = [level.tensor for level in self.description.pyramid]
         values = self._run(self._front, tensors, {self._input: tensor})
-        return {
+        pyramid = {
             level.name: np.ascontiguousarray(np.asarray(value)[0])
             for level, value in zip(self.description.pyramid, values, strict=True)
         }
+        for name, derived in self.derived.items():
+            if not np.array_equal(derived.compute(pyramid), pyramid[name]):
+                raise InputError(f"level '{name}' is not '{derived.source}' subsampled by {derived.stride}")
+        return pyramid
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
         """Detections in a picture of (height, width) from its pyramid."""
@@ -110,5 +116,8 @@ class OnnxModel:
             )
             if wanted and not fits:
                 raise InputError(f"tensor '{name}' has shape {list(value.shape)}, the network expects {wanted}")
-        values: list[NDArray[Any]] = part.run(names, feeds)
+        try:
+            values: list[NDArray[Any]] = part.run(names, feeds)
+        except Exception as error:  # ONNX Runtime's exceptions have no common public base
+            raise InputError(f"{self.weights}: the network does not run: {str(error).splitlines()[0]}") from error
         return values

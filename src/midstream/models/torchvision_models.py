@@ -120,17 +120,6 @@ def load_torchvision(
     return TorchvisionModel(name, model, classes)
 
 
-def pyramid_shapes(height: int, width: int) -> dict[str, tuple[int, int, int]]:
-    """Level -> (channels, height, width) of the R50-FPN pyramid of a picture that the network works on at this size.
-
-    The real network finds them, without computing anything (on torch's meta device); its two variants share them.
-    """
-    with torch.device("meta"):
-        model = _build("fasterrcnn-r50-fpn", 91, min(height, width), max(height, width), 0.05)
-        levels = TorchSplit(model, at=["backbone"]).front([torch.empty(3, height, width)])
-    return {name: (level.shape[0], level.shape[1], level.shape[2]) for name, level in levels.items()}
-
-
 def _build(name: str, classes: int, min_size: int, max_size: int, score_threshold: float) -> Any:
     """The network as torchvision's own function builds it for its COCO weights."""
     model = _NETWORKS[name][0](

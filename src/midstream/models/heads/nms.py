@@ -24,7 +24,7 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold:
     Args:
         boxes: [n, 4], left, top, right, bottom.
         scores: [n, classes]; a box counts for every class whose score is above the threshold.
-        threshold: smallest score that counts.
+        threshold: scores above it count.
         iou: a box that overlaps a better one of its class by more than this is dropped.
         most: how many are kept, best first.
     """

@@ -16,10 +16,9 @@ from midstream.models.heads.nms import Boxes, cell_grid, sigmoid, suppress
 def decode(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
     """See heads.decode_head."""
     name = head.output or next(iter(outputs))
-    points = np.concatenate([cell_grid(size, stride, head.cell_offset) for stride in head.strides])
-    strides = np.concatenate([np.full(len(cell_grid(size, stride, 0)), stride, np.float32) for stride in head.strides])[
-        :, None
-    ]
+    grids = [cell_grid(size, stride, head.cell_offset) for stride in head.strides]
+    points = np.concatenate(grids)
+    strides = np.repeat(np.array(head.strides, np.float32), [len(grid) for grid in grids])[:, None]
     value = outputs[name]
     if value.size != len(points) * (5 + classes) or value.shape[-1] != 5 + classes:
         raise InputError(

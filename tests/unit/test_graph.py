@@ -1,0 +1,129 @@
+"""Cuts of ONNX graphs: side inputs, control flow, inputs that skip the cut, graphs that do not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tests.unit import toy
+
+from midstream.errors import InputError
+from midstream.models.graph import Cut, cut_graph, graph_hash, load_graph, random_inputs, recomposition_error
+
+SHAPE = [1, 3, 4, 4]
+
+
+def graph_of(nodes: list[Any], inputs: list[str], outputs: list[str], weights: list[Any] | None = None) -> Any:
+    infos = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in names] for names in (inputs, outputs)
+    ]
+    graph = helper.make_graph(nodes, "g", *infos, weights or [])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
+    return helper.make_node(kind, inputs, [output], **attributes)
+
+
+def check(model: Any, *names: str) -> Cut:
+    cut = cut_graph(model, names)
+    assert recomposition_error(model, cut, random_inputs(model, {})) == 0
+    return cut
+
+
+def inputs_of(model: Any) -> list[str]:
+    return [value.name for value in model.graph.input]
+
+
+@pytest.mark.parametrize("as_inputs", [False, True])
+def test_a_cut_recomposes(tmp_path: Path, as_inputs: bool) -> None:
+    cut = check(load_graph(toy.write_gfl(tmp_path / "toy.onnx", as_inputs)), "fine", "coarse")
+    assert inputs_of(cut.front) == ["image"]
+    assert inputs_of(cut.back) == ["fine", "coarse"]
+
+
+def test_an_incomplete_cut_says_what_is_missing(tmp_path: Path) -> None:
+    graph = load_graph(toy.write_gfl(tmp_path / "toy.onnx"))
+    with pytest.raises(InputError, match=r"does not separate the graph: input 'image' still reaches .* 'fine'; cut"):
+        cut_graph(graph, ["coarse"])
+
+
+def test_an_input_of_the_back_alone_stays_its_input() -> None:
+    model = graph_of([node("Relu", ["x"], "a"), node("Mul", ["a", "scale"], "y")], ["x", "scale"], ["y"])
+    cut = check(model, "a")
+    assert inputs_of(cut.front) == ["x"]
+    assert inputs_of(cut.back) == ["a", "scale"]
+
+
+def test_an_input_that_skips_the_cut_is_a_dead_end_and_says_so() -> None:
+    model = graph_of([node("Relu", ["x"], "a"), node("Add", ["a", "x"], "y")], ["x"], ["y"])
+    with pytest.raises(InputError, match="the part behind the cut uses it as it is; cut further on"):
+        cut_graph(model, ["a"])
+
+
+def branch(output: str, *nodes: Any) -> Any:
+    info = helper.make_tensor_value_info(output, TensorProto.FLOAT, SHAPE)
+    return helper.make_graph(list(nodes), output, [], [info])
+
+
+def test_bodies_may_use_weights_and_tensors_from_outside() -> None:
+    weight = numpy_helper.from_array(np.ones(SHAPE, np.float32), "k")
+    true = numpy_helper.from_array(np.array(True), "true")
+    choice = helper.make_node(
+        "If", ["true"], ["chosen"],
+        then_branch=branch("t", node("Add", ["b", "k"], "t")), else_branch=branch("e", node("Neg", ["a"], "e")),
+    )  # fmt: skip
+    nodes = [node("Relu", ["x"], "a"), node("Exp", ["a"], "b"), choice, node("Abs", ["chosen"], "y")]
+    model = graph_of(nodes, ["x"], ["y"], [weight, true])
+    assert inputs_of(check(model, "a").back) == ["a"]
+    assert inputs_of(check(model, "a", "b").back) == ["a", "b"]
+    assert inputs_of(check(model, "chosen").back) == ["chosen"]
+    with pytest.raises(InputError, match="input 'x' still reaches an output through 'a'; cut there too"):
+        cut_graph(model, ["b"])
+
+
+def test_operators_of_another_domain_are_left_to_the_runtime() -> None:
+    strange = helper.make_node("Foo", ["a"], ["y"], domain="my")
+    model = graph_of([node("Relu", ["x"], "a"), strange], ["x"], ["y"])
+    cut = cut_graph(model, ["a"])
+    with pytest.raises(InputError, match="ONNX Runtime cannot run this model"):
+        recomposition_error(model, cut, random_inputs(model, {}))
+
+
+def test_a_network_that_fails_or_gives_nothing_is_no_success() -> None:
+    shape = numpy_helper.from_array(np.array([5, 5], np.int64), "shape")
+    broken = graph_of([node("Relu", ["x"], "a"), node("Reshape", ["a", "shape"], "y")], ["x"], ["y"], [shape])
+    with pytest.raises(InputError, match=r"cannot run this model|does not run on a random input"):
+        recomposition_error(broken, cut_graph(broken, ["a"]), random_inputs(broken, {}))
+    minus = numpy_helper.from_array(np.full(SHAPE, -9, np.float32), "minus")
+    nothing = graph_of(
+        [node("Relu", ["x"], "a"), node("Min", ["a", "minus"], "b"), node("Sqrt", ["b"], "y")], ["x"], ["y"], [minus]
+    )
+    with pytest.raises(InputError, match="nothing finite on a random input"):
+        recomposition_error(nothing, cut_graph(nothing, ["a"]), random_inputs(nothing, {}))
+
+
+def test_open_dimensions_need_a_shape() -> None:
+    model = graph_of([node("Relu", ["x"], "y"), node("Neg", ["y"], "z")], ["x"], ["z"])
+    for i, name in enumerate(("batch", "", "height")):
+        if name:
+            model.graph.input[0].type.tensor_type.shape.dim[i].dim_param = name
+    with pytest.raises(InputError, match="--shape x=1,3,H,W"):
+        random_inputs(model, {})
+    inputs = random_inputs(model, {"x": [1, 3, 5, 4]})
+    assert inputs["x"].shape == (1, 3, 5, 4)
+
+
+def test_the_hash_sees_weights_in_other_files(tmp_path: Path) -> None:
+    hashes = set()
+    for value in (1.0, 2.0):
+        model = onnx.load(str(toy.write_gfl(tmp_path / "toy.onnx")))
+        weight = numpy_helper.to_array(model.graph.initializer[0]) * np.float32(value)
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, model.graph.initializer[0].name))
+        onnx.save(model, str(tmp_path / "x.onnx"), save_as_external_data=True, location=f"w{value}", size_threshold=0)
+        hashes.add(graph_hash(load_graph(tmp_path / "x.onnx")))
+    assert len(hashes) == 2

@@ -1,0 +1,176 @@
+"""Every sentence of docs/format.md that calls something invalid, as a bitstream with right checksums."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+import midstream as ms
+from midstream import _native
+from midstream.codec.wire import rice, varint
+
+Z, EXPLICIT, UNIFORM, LLOYD_MAX, RANGE = range(5)
+
+
+def sealed(data: bytes) -> bytes:
+    return data + struct.pack("<I", _native.crc32c(data))
+
+
+def level(
+    name: bytes = b"x", dtype: int = 0, shape: tuple[int, ...] = (1, 2, 2), side: int = 0, payload: int = 0
+) -> bytes:
+    return bytes([len(name)]) + name + bytes([dtype]) + b"".join(varint(n) for n in (*shape, side, payload))
+
+
+def parameters(symbols: int = 4, coder: int = 0, rule: int = Z, rest: bytes = struct.pack("<f", 1.5)) -> bytes:
+    return bytes([symbols - 1, coder, rule]) + rest
+
+
+def stream(levels: list[bytes], chunks: list[bytes], params: bytes, size: int | None = None) -> bytes:
+    body = b"\0" + varint(len(levels)) + b"".join(levels) + params
+    header = b"MIDS\0\0" + struct.pack("<H", size if size is not None else 12 + len(body)) + body
+    return sealed(header) + b"".join(sealed(chunk) for chunk in chunks)
+
+
+def one(side: bytes, payload: bytes = b"", params: bytes = parameters(), shape: tuple[int, ...] = (1, 2, 2)) -> bytes:
+    return stream([level(shape=shape, side=len(side), payload=len(payload))], [side + payload], params)
+
+
+def halves(*values: float) -> bytes:
+    return np.array(values, "<f2").tobytes()
+
+
+def numbers(*values: int) -> bytes:
+    return rice(np.array(values, np.int64))
+
+
+def side(
+    means: bytes = halves(-2, -0.5, 0.5, 2), precision: int = 2, base: int = 500, scales: bytes = numbers(0),
+    offsets: bytes = numbers(0), bits: int = 0, refinement: bytes = b"",
+) -> bytes:  # fmt: skip
+    """Side information of one channel that is not constant, without the symbol table."""
+    return b"\0" + means + bytes([precision]) + varint(base) + scales + offsets + bytes([bits]) + refinement
+
+
+RAW = bytes([0b11_10_01_00])
+PREFIX, RANS = parameters(coder=1), parameters(coder=2)
+THREE = {"means": halves(-1, 0, 1)}
+LARGEST_SCALE = 0x7F7FFFFF >> 21
+RICE_U_2_62 = bytes([61]) + varint(8) + (0b11 | 0 << 2).to_bytes(8, "little")  # two ones, a zero: u = 2 * 2^61
+ESCAPE_OF_6 = bytes([0, 11]) + ((1 << 24) - 1 | 6 << 24).to_bytes(11, "little")
+ESCAPE_OF_2_62 = bytes([0, 11]) + ((1 << 24) - 1 | 1 << 86).to_bytes(11, "little")
+FOUR_EQUAL = b"".join(varint(1 << 12) for _ in range(4))
+
+
+def test_the_streams_below_are_valid_but_for_what_they_test() -> None:
+    assert ms.decode(one(side(), RAW))["x"].shape == (1, 2, 2)
+    assert ms.decode(one(side(bits=3, refinement=numbers(0, 1, -1, 0)), RAW))
+    assert ms.decode(one(side() + b"\x22\x22", b"\x1b", PREFIX))
+    assert ms.decode(one(side() + b"\x01\x00", b"", PREFIX))
+    payload = _native.rans_encode(np.arange(4, dtype=np.uint8), np.full(4, 1 << 12, np.uint32))
+    assert ms.decode(one(side() + FOUR_EQUAL, payload, RANS))
+    assert ms.decode(one(b"\1" + struct.pack("<f", 1)))
+    assert ms.decode(one(b"\0" + struct.pack("<ff", 0, 1), b"\0\1\2\3", parameters(256, 0, RANGE, b"")))
+    assert ms.decode(one(b"\1\2" + struct.pack("<f", 1) + side()[1:], RAW, shape=(2, 2, 2)))
+    for params in (parameters(3, rule=Z), parameters(rule=UNIFORM), parameters(2, rule=EXPLICIT)):
+        ms.inspect(one(b"\1" + struct.pack("<f", 1), b"", params))
+
+
+CORRUPT: dict[str, bytes] = {
+    "header size below the smallest": sealed(b"MIDS\0\0" + struct.pack("<H", 8)),
+    "no levels": stream([], [], parameters()),
+    "a level without a name": stream([level(b"")], [b""], parameters()),
+    "a name that is not UTF-8": stream([level(b"\xff")], [b""], parameters()),
+    "two levels of one name": stream([level(), level()], [b"", b""], parameters()),
+    "no channels": stream([level(shape=(0, 2, 2))], [b""], parameters()),
+    "no rows": stream([level(shape=(1, 0, 2))], [b""], parameters()),
+    "data after the parameters": one(side(), RAW, parameters() + b"\0"),
+    "parameters that end early": one(side(), RAW, parameters()[:-1]),
+    "z for 5 symbols": one(side(), RAW, parameters(5)),
+    "z of 0": one(side(), RAW, parameters(rest=struct.pack("<f", 0))),
+    "a negative step": one(side(), RAW, parameters(rule=UNIFORM, rest=struct.pack("<f", -1))),
+    "z that is not finite": one(side(), RAW, parameters(rest=struct.pack("<f", np.nan))),
+    "thresholds that do not increase": one(side(), RAW, parameters(3, 0, EXPLICIT, struct.pack("<ff", 1, 1))),
+    "an infinite threshold": one(side(), RAW, parameters(3, 0, EXPLICIT, struct.pack("<ff", 1, np.inf))),
+    "a range for one symbol": one(b"\0" + struct.pack("<ff", 0, 1), b"", parameters(1, 0, RANGE, b"")),
+    "more constants than channels": one(b"\2" + bytes(8)),
+    "fewer constants than marked": one(b"\1\3" + struct.pack("<f", 1), shape=(2, 2, 2)),
+    "a constant beyond the channels": one(b"\1\4" + struct.pack("<f", 1) + side()[1:], RAW, shape=(2, 2, 2)),
+    "a constant that is not finite": one(b"\1" + struct.pack("<f", np.inf)),
+    "a payload where all is constant": one(b"\1" + struct.pack("<f", 1), b"\0"),
+    "side information after the constants": one(b"\1" + struct.pack("<f", 1) + b"\0"),
+    "an empty range": one(b"\0" + struct.pack("<ff", 1, 1), bytes(4), parameters(256, 0, RANGE, b"")),
+    "a mean that is not finite": one(side(halves(0, 0, 0, np.inf)), RAW),
+    "precision 0": one(side(precision=0), RAW),
+    "precision 17": one(side(precision=17), RAW),
+    "a base of 0": one(side(base=0, scales=numbers(5)), RAW),
+    "a base beyond float32": one(side(base=LARGEST_SCALE + 1, scales=numbers(-5)), RAW),
+    "a scale of 0": one(side(base=5, scales=numbers(-5)), RAW),
+    "a scale beyond float32": one(side(base=LARGEST_SCALE, scales=numbers(1)), RAW),
+    "17 bits of refinement": one(side(bits=17, refinement=numbers(0, 0, 0, 0)), RAW),
+    "a refinement that is too short": one(side(bits=3, refinement=b"\0\1\xff"), RAW),
+    "a block with k of 62": one(side(scales=bytes([62, 8]) + bytes(8)), RAW),
+    "a block with fewer bits than numbers": one(side(offsets=bytes([0, 0])), RAW),
+    "a block with a byte too many": one(side(offsets=bytes([0, 2, 0, 0])), RAW),
+    "a block with bits behind its end": one(side(offsets=bytes([0, 1, 2])), RAW),
+    "a number of 2^62": one(side(offsets=RICE_U_2_62), RAW),
+    "an escape that is not needed": one(side(offsets=ESCAPE_OF_6), RAW),
+    "an escaped number of 2^62": one(side(offsets=ESCAPE_OF_2_62), RAW),
+    "raw: a payload that is too short": one(side(), b""),
+    "raw: a payload that is too long": one(side(), RAW + b"\0"),
+    "raw: bits behind the symbols": one(side(), b"\xff", shape=(1, 1, 3)),
+    "raw: a symbol outside the alphabet": one(side(**THREE), b"\xff", parameters(3)),
+    "raw: a table": one(side() + b"\0", RAW),
+    "prefix: no symbol": one(side() + b"\0\0", b"", PREFIX),
+    "prefix: a payload where one symbol occurs": one(side() + b"\1\0", b"\0", PREFIX),
+    "prefix: one symbol with a longer code": one(side() + b"\2\0", b"", PREFIX),
+    "prefix: an incomplete code": one(side() + b"\x22\x02", b"\x1b", PREFIX),
+    "prefix: too many codes": one(side() + b"\x11\x11", b"\x1b", PREFIX),
+    "prefix: a length for no symbol": one(side(**THREE) + b"\x21\x22", b"\x00", parameters(3, 1)),
+    "prefix: the data ends early": one(side() + b"\x33\x21", b"\xff", PREFIX),
+    "prefix: a byte too many": one(side() + b"\x22\x22", b"\x1b\0", PREFIX),
+    "prefix: bits behind the symbols": one(side() + b"\x22\x22", b"\x1b", PREFIX, shape=(1, 1, 3)),
+    "rans: frequencies of another sum": one(side() + FOUR_EQUAL[:-2] + varint(5), bytes(4), RANS),
+    "rans: no symbol": one(side() + bytes(4), b"", RANS),
+    "rans: a payload where one symbol occurs": one(side() + varint(1 << 14) + bytes(3), b"\0", RANS),
+    "rans: a state below the smallest": one(side() + FOUR_EQUAL, bytes(4), RANS),
+    "rans: an odd size": one(side() + FOUR_EQUAL, b"\0\0\1\0\0", RANS),
+    "rans: another last state": one(side() + FOUR_EQUAL, struct.pack("<I", 0x7FFFFFFF), RANS),
+    "rans: words are left": one(side() + FOUR_EQUAL, struct.pack("<IH", 1 << 16, 0), RANS, shape=(1, 1, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CORRUPT)
+def test_what_is_invalid_is_corrupt(name: str) -> None:
+    with pytest.raises(ms.CorruptError):
+        ms.decode(CORRUPT[name])
+
+
+UNSUPPORTED = {
+    "element type 3": stream([level(dtype=3)], [b""], parameters()),
+    "coder 3": one(side(), RAW, parameters(coder=3)),
+    "rule 5": one(side(), RAW, parameters(rule=5)),
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_what_is_unknown_is_unsupported(name: str) -> None:
+    with pytest.raises(ms.UnsupportedError):
+        ms.decode(UNSUPPORTED[name])
+
+
+def test_of_two_levels_of_one_size_the_later_comes_first() -> None:
+    pyramid = {name: np.full((1, side, side), side, np.float32) for name, side in (("a", 2), ("b", 2), ("large", 4))}
+    pyramid["b"] += 1
+    data = ms.encode(pyramid)
+    chunk = 1 + 4 + 4  # one constant channel, its value, the checksum
+    values = [struct.unpack_from("<f", data, len(data) - (3 - i) * chunk + 1)[0] for i in range(3)]
+    assert values == [3.0, 2.0, 4.0]
+
+
+def test_reconstruction_values_are_limited_before_they_are_made() -> None:
+    wide = stream([level(shape=(1 << 16, 1, 1), side=1)], [b"\0"], parameters(256, 0, RANGE, b""))
+    with pytest.raises(ms.LimitError, match="16777216 reconstruction values; the limit is 4194304"):
+        ms.decode(wide)
