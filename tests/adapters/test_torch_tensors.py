@@ -1,0 +1,50 @@
+"""Torch tensors through the codec, and a torch network through the evaluation."""
+
+import numpy as np
+import pytest
+import torch
+
+import midstream as ms
+from midstream.codec.options import paper_options
+from midstream.data import Dataset, PictureFile
+from midstream.evaluate.run import run
+from midstream.models.torch_common import RANDOM
+from midstream.models.torchvision_models import load_torchvision
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_dtype_comes_back_as_it_went_in(dtype):
+    x = torch.randn(5, 9, 7, generator=torch.Generator().manual_seed(0)).to(dtype)
+    x[2] = 0.3
+    data = ms.encode({"p3": x, "p4": x.transpose(1, 2)[:, ::2]}, symbols=16)
+    back = ms.decode(data, like="torch")
+    assert back["p3"].dtype == dtype
+    assert back["p4"].shape == (5, 4, 9)
+    assert torch.equal(back["p3"][2], x[2])
+    assert (back["p3"] - x).float().square().mean() < 0.02
+    plain = ms.decode(data)
+    assert torch.equal(back["p3"].float(), torch.from_numpy(plain["p3"].astype(np.float32)))
+
+
+def test_tensors_and_arrays_give_the_same_bytes():
+    x = torch.randn(3, 8, 8, requires_grad=True)
+    assert ms.encode({"x": x}) == ms.encode({"x": x.detach().numpy()})
+
+
+def test_what_cannot_be_coded_is_named():
+    with pytest.raises(ms.InputError, match="element type int64"):
+        ms.encode({"x": torch.zeros(1, 2, 2, dtype=torch.int64)})
+
+
+def test_a_derived_level_is_recomputed_and_masks_are_scored(tmp_path):
+    import cv2
+
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "0.png"), pixels)
+    model = load_torchvision("maskrcnn-r50-fpn", RANDOM, min_size=96, max_size=128, score_threshold=0.0)
+    pictures = Dataset("folder", "folder", (PictureFile(1, tmp_path / "0.png"),), None)
+    sent = {name: level for name, level in model.front(pixels[:, :, ::-1]).items() if name != "pool"}
+    (result,) = run(model, pictures, [paper_options(256)])
+    assert result.bytes_per_image == len(ms.encode(sent, symbols=256))
+    assert result.elements_per_image == sum(v.size for v in model.front(pixels).values())
+    assert result.segm_ap_uncompressed == pytest.approx(100)
