@@ -70,7 +70,7 @@ def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: s
         )
         mean, std, size = statistics_as(statistics, s)
         side += size + {"channel": 2 * n * len(z), "level": 2 * n, "picture": 0}[scope]
-        payload += sum(map(len, encode_symbols("rans", symbols, n)))
+        payload += sum(map(len, encode_symbols("rans", symbols.reshape(pyramid[name].shape), n)))
         table = (mean[:, None] + std[:, None] * means).astype("f4")
         out[name] = _native.reconstruct(symbols, table).reshape(pyramid[name].shape)
     return side + (2 * n if scope == "picture" else 0), payload, out
@@ -100,7 +100,7 @@ def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: 
         zigzag = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint64).reshape(-1)
         refinement = min(_native.rice_bits(zigzag, k) for k in range(20)) // 8 + 4 if large else 1
         side += len(coded.write()) + 2 * n + refinement
-        payload += sum(map(len, encode_symbols("rans", symbols, n)))
+        payload += sum(map(len, encode_symbols("rans", symbols.reshape(pyramid[name].shape), n)))
         table = coded.mean[:, None] + coded.std[:, None] * (level + np.ldexp(steps.astype("f8"), -bits))
         out[name] = _native.reconstruct(symbols, table.astype("f4")).reshape(v.shape)
     return side, payload, out
@@ -118,7 +118,7 @@ def eight_bit(pyramid: Pyramid, scope: str) -> Coded:
         span = np.maximum(high - low, 1e-30)
         symbols = np.rint((x - low) / span * 255).astype(np.uint8)
         side += 8 if scope == "level" else 8 * len(x)
-        payload += sum(map(len, encode_symbols("rans", symbols, 256)))
+        payload += sum(map(len, encode_symbols("rans", symbols.reshape(v.shape), 256)))
         out[name] = (low + symbols / 255 * span).astype("f4").reshape(v.shape)
     return side, payload, out
 

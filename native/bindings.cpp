@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -151,6 +152,66 @@ std::optional<Out<uint8_t>> entropy_decode(nb::bytes data, Vector<Table> table, 
     return wrap(std::move(symbols), {count});
 }
 
+using Cube = In<uint8_t, nb::ndim<3>>;
+
+SymbolOrder order_of(const Vector<uint8_t>& order, size_t alphabet) {
+    std::vector<bool> seen(alphabet, false);
+    for (size_t i = 0; i < order.size(); ++i) {
+        require(order.data()[i] < alphabet && !seen[order.data()[i]], "dense: the order is not one of symbols");
+        seen[order.data()[i]] = true;
+    }
+    require(order.size() > 0, "dense: no symbols");
+    return {order.data(), order.size()};
+}
+
+void require_references(const Vector<uint8_t>& references, size_t channels) {
+    require(references.size() == channels, "dense: as many references as channels");
+    for (size_t c = 0; c < channels; ++c) require(references.data()[c] <= c, "dense: a reference to no channel");
+}
+
+MapShape shape_of(const Cube& symbols) { return {symbols.shape(0), symbols.shape(1), symbols.shape(2)}; }
+
+nb::bytes dense_encode_all(Cube symbols, size_t alphabet, Vector<uint8_t> order, Vector<uint8_t> references) {
+    const SymbolOrder listed = order_of(order, alphabet);
+    require_references(references, symbols.shape(0));
+    std::vector<uint8_t> out;
+    {
+        nb::gil_scoped_release release;
+        std::array<bool, 256> known{};
+        for (size_t i = 0; i < listed.count; ++i) known[listed.symbols[i]] = true;
+        for (size_t i = 0; i < symbols.size(); ++i) require(known[symbols.data()[i]], "a symbol is not in the order");
+        out = dense_encode(symbols.data(), shape_of(symbols), alphabet, listed, references.data());
+    }
+    return to_bytes(out);
+}
+
+std::optional<Out<uint8_t>> dense_decode_all(nb::bytes data, size_t channels, size_t height, size_t width,
+                                             size_t alphabet, Vector<uint8_t> order, Vector<uint8_t> references) {
+    const SymbolOrder listed = order_of(order, alphabet);
+    require_references(references, channels);
+    const MapShape shape{channels, height, width};
+    auto symbols = buffer<uint8_t>(shape.count());
+    const uint8_t* bytes = bytes_of(data);
+    const size_t size = data.size();
+    bool ok;
+    {
+        nb::gil_scoped_release release;
+        ok = dense_decode(bytes, size, shape, alphabet, listed, references.data(), symbols.get());
+    }
+    if (!ok) return std::nullopt;
+    return wrap(std::move(symbols), {channels, height, width});
+}
+
+Out<uint8_t> dense_references_of(Cube symbols, size_t alphabet) {
+    auto references = buffer<uint8_t>(symbols.shape(0));
+    {
+        nb::gil_scoped_release release;
+        require_symbols(symbols.data(), symbols.size(), alphabet);
+        dense_references(symbols.data(), shape_of(symbols), alphabet, references.get());
+    }
+    return wrap(std::move(references), {symbols.shape(0)});
+}
+
 nb::bytes rice_encode_all(Vector<uint64_t> values, unsigned k) {
     require(k <= max_rice, "rice: k is 0 to 61");
     std::vector<uint8_t> out;
@@ -227,6 +288,10 @@ NB_MODULE(_native, m) {
     m.def("prefix_decode", &entropy_decode<prefix_decode, uint8_t>, "data"_a, "lengths"_a, "count"_a);
     m.def("rans_encode", &entropy_encode<rans_encode, uint32_t>, "symbols"_a, "frequencies"_a);
     m.def("rans_decode", &entropy_decode<rans_decode, uint32_t>, "data"_a, "frequencies"_a, "count"_a);
+    m.def("dense_encode", &dense_encode_all, "symbols"_a, "alphabet"_a, "order"_a, "references"_a);
+    m.def("dense_decode", &dense_decode_all, "data"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a, "order"_a,
+          "references"_a);
+    m.def("dense_references", &dense_references_of, "symbols"_a, "alphabet"_a);
     m.def("rice_encode", &rice_encode_all, "values"_a, "k"_a);
     m.def("rice_decode", &rice_decode_all, "data"_a, "k"_a, "count"_a);
     m.def("rice_bits", &rice_bits_of, "values"_a, "k"_a);

@@ -46,6 +46,23 @@ std::vector<uint8_t> rans_encode(const uint8_t* symbols, size_t count, const uin
 bool rans_decode(const uint8_t* data, size_t bytes, const uint32_t* frequencies, size_t alphabet, uint8_t* symbols,
                  size_t count);
 
+// dense.cpp: context mixing.
+struct MapShape {
+    size_t channels, height, width;
+    size_t count() const { return channels * height * width; }
+};
+struct SymbolOrder {  // the symbols that occur, likeliest first
+    const uint8_t* symbols;
+    size_t count;
+};
+// Channel c may look at the earlier channel c - references[c]; at none for 0.
+std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
+                                  const SymbolOrder& order, const uint8_t* references);
+bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+                  const uint8_t* references, uint8_t* symbols);
+// For each channel the reference that tells most about it; any choice decodes.
+void dense_references(const uint8_t* symbols, const MapShape& shape, size_t alphabet, uint8_t* references);
+
 // rice.cpp: Golomb-Rice code of parameter k (0 to 61) with an escape, for the side information.
 constexpr unsigned max_rice = 61;
 std::vector<uint8_t> rice_encode(const uint64_t* values, size_t count, unsigned k);

@@ -19,6 +19,8 @@ FOLDER = Path(__file__).parent / "v0"
 OPTIONS: dict[str, dict[str, Any]] = {
     "4-symbols-rans": {"symbols": 4, "z": 1.5, "coder": "rans"},
     "3-symbols-prefix": {"symbols": 3, "z": 1.0, "coder": "prefix"},
+    "4-symbols-dense": {"symbols": 4, "z": 1.0, "coder": "dense"},
+    "40-symbols-dense": {"symbols": 40, "thresholds": "uniform", "step": 0.1, "coder": "dense"},
     "3-symbols-raw": {"symbols": 3, "z": 0.5, "coder": "raw"},
     "1-symbol": {"symbols": 1, "coder": "rans"},
     "16-symbols-lloyd-max": {"symbols": 16, "thresholds": "lloyd-max", "coder": "prefix"},

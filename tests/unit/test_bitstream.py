@@ -32,6 +32,8 @@ STREAMS = {
     "rans": small(),
     "prefix": small("prefix"),
     "raw": small("raw", symbols=3),
+    "dense": small("dense"),
+    "dense, many symbols": small("dense", symbols=40),
     "range": small("rans", symbols=256),
     "lloyd-max": small("prefix", symbols=5, thresholds="lloyd-max"),
     "one symbol": small("raw", symbols=1),

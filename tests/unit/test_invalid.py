@@ -55,13 +55,23 @@ def side(
 
 
 RAW = bytes([0b11_10_01_00])
-PREFIX, RANS = parameters(coder=1), parameters(coder=2)
+PREFIX, RANS, DENSE = (parameters(coder=coder) for coder in (1, 2, 3))
 THREE = {"means": halves(-1, 0, 1)}
 LARGEST_SCALE = 0x7F7FFFFF >> 21
 RICE_U_2_62 = bytes([61]) + varint(8) + (0b11 | 0 << 2).to_bytes(8, "little")  # two ones, a zero: u = 2 * 2^61
 ESCAPE_OF_6 = bytes([0, 11]) + ((1 << 24) - 1 | 6 << 24).to_bytes(11, "little")
 ESCAPE_OF_2_62 = bytes([0, 11]) + ((1 << 24) - 1 | 1 << 86).to_bytes(11, "little")
 FOUR_EQUAL = b"".join(varint(1 << 12) for _ in range(4))
+
+
+def dense_payload() -> bytes:
+    """Four symbols of one channel, of 0 and 1."""
+    symbols = np.array([0, 1, 1, 0], np.uint8).reshape(1, 2, 2)
+    return _native.dense_encode(symbols, 4, np.array([0, 1], np.uint8), np.zeros(1, np.uint8))
+
+
+def two_sides() -> bytes:
+    return b"\0" + halves(-2, -0.5, 0.5, 2) + b"\2" + varint(500) + numbers(0, 0) + numbers(0, 0) + b"\0"
 
 
 def test_the_streams_below_are_valid_but_for_what_they_test() -> None:
@@ -74,6 +84,8 @@ def test_the_streams_below_are_valid_but_for_what_they_test() -> None:
     assert ms.decode(one(b"\1" + struct.pack("<f", 1)))
     assert ms.decode(one(b"\0" + struct.pack("<ff", 0, 1), b"\0\1\2\3", parameters(256, 0, RANGE, b"")))
     assert ms.decode(one(b"\1\2" + struct.pack("<f", 1) + side()[1:], RAW, shape=(2, 2, 2)))
+    assert ms.decode(one(side() + b"\1\0\1", dense_payload(), DENSE))
+    assert ms.decode(one(side() + b"\0\2", b"", DENSE))
     for params in (parameters(3, rule=Z), parameters(rule=UNIFORM), parameters(2, rule=EXPLICIT)):
         ms.inspect(one(b"\1" + struct.pack("<f", 1), b"", params))
 
@@ -138,6 +150,16 @@ CORRUPT: dict[str, bytes] = {
     "rans: a state below the smallest": one(side() + FOUR_EQUAL, bytes(4), RANS),
     "rans: an odd size": one(side() + FOUR_EQUAL, b"\0\0\1\0\0", RANS),
     "rans: another last state": one(side() + FOUR_EQUAL, struct.pack("<I", 0x7FFFFFFF), RANS),
+    "dense: more symbols than there are": one(side() + b"\4\0\1\2\3\4", bytes(4), DENSE),
+    "dense: a symbol twice": one(side() + b"\1\2\2", bytes(4), DENSE),
+    "dense: a symbol outside the alphabet": one(side() + b"\1\0\4", bytes(4), DENSE),
+    "dense: a payload where one symbol occurs": one(side() + b"\0\2", b"\0", DENSE),
+    "dense: no payload": one(side() + b"\1\0\1", b"", DENSE),
+    "dense: the payload ends early": one(side() + b"\1\0\1", dense_payload()[:-1], DENSE),
+    "dense: a byte too many": one(side() + b"\1\0\1", dense_payload() + b"\0", DENSE),
+    "dense: another last value": one(side() + b"\1\0\1", dense_payload()[:-1] + b"\1", DENSE),
+    "dense: a reference to itself and before": one(two_sides() + b"\1\0\1\3", bytes(4), DENSE, (2, 2, 2)),
+    "dense: bits behind the references": one(two_sides() + b"\1\0\1\xf0", bytes(4), DENSE, (2, 2, 2)),
     "rans: words are left": one(side() + FOUR_EQUAL, struct.pack("<IH", 1 << 16, 0), RANS, shape=(1, 1, 1)),
 }  # fmt: skip
 
@@ -150,7 +172,7 @@ def test_what_is_invalid_is_corrupt(name: str) -> None:
 
 UNSUPPORTED = {
     "element type 3": stream([level(dtype=3)], [b""], parameters()),
-    "coder 3": one(side(), RAW, parameters(coder=3)),
+    "coder 4": one(side(), RAW, parameters(coder=4)),
     "rule 5": one(side(), RAW, parameters(rule=5)),
 }
 

@@ -18,7 +18,7 @@ from midstream.errors import CorruptError
 @st.composite
 def symbol_maps(draw: st.DrawFn) -> tuple[NDArray[np.uint8], int]:
     symbols = draw(st.one_of(st.integers(1, 16), st.sampled_from([17, 100, 255, 256])))
-    shape = (draw(st.integers(1, 5)), draw(st.integers(1, 60)))
+    shape = (draw(st.integers(1, 5)), draw(st.integers(1, 9)), draw(st.integers(1, 9)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     skew = draw(st.sampled_from([0.02, 0.3, 1.0, 30.0]))
     chances = rng.dirichlet(np.full(symbols, skew))
@@ -83,7 +83,7 @@ def test_frequencies_sum_to_the_scale(counts: list[int]) -> None:
 
 def test_rans_is_within_a_thousandth_of_the_entropy() -> None:
     chances = np.array([0.02, 0.5, 0.4, 0.08])
-    values = np.random.default_rng(0).choice(4, (1, 1_000_000), p=chances).astype(np.uint8)
-    actual = np.bincount(values[0]) / values.size
+    values = np.random.default_rng(0).choice(4, (1, 1000, 1000), p=chances).astype(np.uint8)
+    actual = np.bincount(values.reshape(-1)) / values.size
     entropy = -(actual * np.log2(actual)).sum()
     assert 8 * len(encode_symbols("rans", values, 4)[1]) / values.size == pytest.approx(entropy, rel=1e-3)

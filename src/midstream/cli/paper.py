@@ -13,11 +13,11 @@ from midstream import data as datasets
 from midstream import models
 from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
-from midstream.codec.symbols import CODERS
 from midstream.data import read_picture
 from midstream.errors import InputError, unknown
 from midstream.evaluate.figure import figure_3
 from midstream.evaluate.paper_tables import (
+    TABLE_CODERS,
     AccuracyRow,
     SizeRow,
     accuracy_rows,
@@ -78,10 +78,17 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _print_sizes(title: str, rows: list[SizeRow]) -> None:
-    columns = ["data", "W x H x C", "elements x bits", "KB", "ratio to input", *(f"{c}, KB written" for c in CODERS)]
+    columns = [
+        "data",
+        "W x H x C",
+        "elements x bits",
+        "KB",
+        "ratio to input",
+        *(f"{c}, KB written" for c in TABLE_CODERS),
+    ]
     cells: list[list[str]] = []
     for row in rows:
-        written = [f"{row.written[c] / 1024:,.0f}" if c in row.written else "-" for c in CODERS]
+        written = [f"{row.written[c] / 1024:,.0f}" if c in row.written else "-" for c in TABLE_CODERS]
         # As in the paper: the shapes of the features stand once.
         shapes = "\n".join("x".join(map(str, shape)) for shape in row.shapes) if len(cells) < 2 else "same"
         cells.append(
@@ -130,10 +137,10 @@ def _print_accuracy(title: str, rows: list[AccuracyRow]) -> None:
                 row.features, row.thresholds, row.bits, f"{row.ap:.2f}",
                 *([f"{row.segm_ap:.2f}" if row.segm_ap is not None else "-"] if masks else []),
                 _span(row.ratio_at_least, row.ratio, "{:.2f}"),
-                *(f"{written[c]:,.0f}" if c in written else "-" for c in CODERS),
+                *(f"{written[c]:,.0f}" if c in written else "-" for c in TABLE_CODERS),
             ]
         )  # fmt: skip
-    print_table(title, [*columns, *(f"{c}, bytes" for c in CODERS)], cells, left=3)
+    print_table(title, [*columns, *(f"{c}, bytes" for c in TABLE_CODERS)], cells, left=3)
     first = next(row.result for row in rows if row.result is not None)
     print(f"{first.metric}; bytes per picture as written, side information included")
 

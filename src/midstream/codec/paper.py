@@ -43,7 +43,7 @@ def encode_levels(levels: Sequence[Level], options: PaperOptions) -> tuple[bytes
     chunks = {}
     for level in levels:
         constants = _write_constants(level, measured[level.name].constant)
-        side, payload = _encode_active(active[level.name], options, thresholds, DTYPES[level.dtype])
+        side, payload = _encode_active(active[level.name], options, thresholds, level)
         chunks[level.name] = (constants + side, payload)
     return _write_parameters(options, thresholds), chunks
 
@@ -65,10 +65,10 @@ def decode_level(header: LevelHeader, parameters: PaperOptions, side: bytes, pay
             raise reader.corrupt("a payload where every channel is constant")
         return np.repeat(held, height * width).reshape(header.shape)
     table = _read_table(reader, parameters, count, dtype)
-    symbols = decode_symbols(parameters.coder, parameters.symbols, reader, payload, (count, height * width))
+    symbols = decode_symbols(parameters.coder, parameters.symbols, reader, payload, (count, height, width))
     reader.end()
     largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
-    values = _native.reconstruct(symbols, np.clip(table, -largest, largest).astype(np.float32))
+    values = _native.reconstruct(symbols.reshape(count, -1), np.clip(table, -largest, largest).astype(np.float32))
     if values is None:
         raise reader.corrupt("a symbol outside the alphabet")
     if len(held) == 0:
@@ -99,9 +99,9 @@ def thresholds_of(options: PaperOptions) -> Sequence[float]:
 
 
 def _encode_active(
-    active: _Active, options: PaperOptions, thresholds: Sequence[float], dtype: np.dtype[Any]
+    active: _Active, options: PaperOptions, thresholds: Sequence[float], level: Level
 ) -> tuple[bytes, bytes]:
-    values, statistics = active.values, active.statistics
+    values, statistics, dtype = active.values, active.statistics, DTYPES[level.dtype]
     if len(values) == 0:
         return b"", b""
     if options.rule is Rule.range:
@@ -111,7 +111,7 @@ def _encode_active(
     else:
         symbols = _native.quantize(values, quantize.channel_boundaries(statistics, thresholds))
         side = IntervalMeans.of(values, symbols, statistics, options.symbols).write()
-    table, payload = encode_symbols(options.coder, symbols, options.symbols)
+    table, payload = encode_symbols(options.coder, symbols.reshape(-1, *level.shape[1:]), options.symbols)
     return side + table, payload
 
 

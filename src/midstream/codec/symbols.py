@@ -1,6 +1,6 @@
-"""Symbols to bytes: `raw`, `prefix` and `rans`. Each writes a table (side information) and a payload.
+"""Symbols to bytes: `raw`, `prefix`, `rans` and `dense`. Each writes a table (side information) and a payload.
 
-A level in which only one symbol occurs has an empty payload with `prefix` and `rans`; with n = 1 so has `raw`.
+A level in which only one symbol occurs has an empty payload, with `raw` for n = 1 only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
+from midstream.codec.dense import decode_dense, encode_dense
 from midstream.codec.wire import Reader, varint
 
 #: Names in the order of their codes in the bitstream.
-CODERS = ("raw", "prefix", "rans")
+CODERS = ("raw", "prefix", "rans", "dense")
 _COUNTED_AT_ONCE = 1 << 20
 #: A weight and the symbols in it, with repetition.
 _Package = tuple[int, tuple[int, ...]]
@@ -22,12 +23,14 @@ _RANS_TOTAL: int = 1 << _native.RANS_SCALE_BITS
 
 
 def encode_symbols(coder: str, symbols_map: NDArray[np.uint8], symbols: int) -> tuple[bytes, bytes]:
-    """Table and payload of uint8 symbols [C, size] below `symbols`."""
+    """Table and payload of uint8 symbols [C, H, W] below `symbols`."""
     flat = symbols_map.reshape(-1)
     if coder == "raw":
         width = (symbols - 1).bit_length()
         return b"", _native.pack(flat, width) if width else b""
     counts = _count(flat, symbols)
+    if coder == "dense":
+        return encode_dense(symbols_map, symbols, counts)
     alone = np.count_nonzero(counts) == 1
     if coder == "prefix":
         lengths = code_lengths(counts)
@@ -44,34 +47,44 @@ def _count(flat: NDArray[np.uint8], symbols: int) -> NDArray[np.int64]:
 
 
 def decode_symbols(
-    coder: str, symbols: int, reader: Reader, payload: bytes, shape: tuple[int, int]
+    coder: str, symbols: int, reader: Reader, payload: bytes, shape: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """Read the table from `reader`, then uint8 symbols [C, size] from the payload. Raises CorruptError."""
-    count = shape[0] * shape[1]
-    decoded: NDArray[np.uint8] | None
+    """Read the table from `reader`, then uint8 symbols [C, H, W] from the payload. Raises CorruptError."""
+    count = shape[0] * shape[1] * shape[2]
     if coder == "raw":
-        width = (symbols - 1).bit_length()
-        if len(payload) != (count * width + 7) // 8:
-            raise reader.corrupt(f"{len(payload)} bytes for {count} symbols of {width} bits")
-        decoded = _native.unpack(payload, count, width) if width else np.zeros(count, np.uint8)
-        if width and count * width % 8 and payload[-1] >> (count * width % 8):
-            raise reader.corrupt("the padding of the symbols is not zero")
+        decoded = _decode_raw(reader, symbols, payload, count)
+    elif coder == "dense":
+        decoded = decode_dense(reader, symbols, payload, shape)
     else:
-        table = _read_lengths(reader, symbols) if coder == "prefix" else _read_frequencies(reader, symbols)
-        used = np.flatnonzero(table)
-        if used.size == 0:
-            raise reader.corrupt(f"no symbol in the {coder} table")
-        if used.size == 1:
-            if payload or (coder == "prefix" and table[used[0]] != 1):
-                raise reader.corrupt("symbols are written where only one occurs")
-            return np.full(shape, used[0], np.uint8)
-        if coder == "prefix":
-            decoded = _native.prefix_decode(payload, table.astype(np.uint8), count)
-        else:
-            decoded = _native.rans_decode(payload, table.astype(np.uint32), count)
+        decoded = _decode_order_0(coder, reader, symbols, payload, count)
     if decoded is None:
         raise reader.corrupt(f"the {coder} symbols do not decode")
     return decoded.reshape(shape)
+
+
+def _decode_raw(reader: Reader, symbols: int, payload: bytes, count: int) -> NDArray[np.uint8] | None:
+    width = (symbols - 1).bit_length()
+    if len(payload) != (count * width + 7) // 8:
+        raise reader.corrupt(f"{len(payload)} bytes for {count} symbols of {width} bits")
+    if width == 0:
+        return np.zeros(count, np.uint8)
+    if count * width % 8 and payload[-1] >> (count * width % 8):
+        raise reader.corrupt("the padding of the symbols is not zero")
+    return _native.unpack(payload, count, width)
+
+
+def _decode_order_0(coder: str, reader: Reader, symbols: int, payload: bytes, count: int) -> NDArray[np.uint8] | None:
+    table = _read_lengths(reader, symbols) if coder == "prefix" else _read_frequencies(reader, symbols)
+    used = np.flatnonzero(table)
+    if used.size == 0:
+        raise reader.corrupt(f"no symbol in the {coder} table")
+    if used.size == 1:
+        if payload or (coder == "prefix" and table[used[0]] != 1):
+            raise reader.corrupt("symbols are written where only one occurs")
+        return np.full(count, used[0], np.uint8)
+    if coder == "prefix":
+        return _native.prefix_decode(payload, table.astype(np.uint8), count)
+    return _native.rans_decode(payload, table.astype(np.uint32), count)
 
 
 def code_lengths(counts: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -1,0 +1,326 @@
+// The `dense` coder: context mixing for maps of few symbols. A symbol is written as binary decisions ("is it the likeliest
+// symbol? the second likeliest? ..."); each decision's probability is a mix of what several contexts have seen, in the
+// logistic domain, with weights that learn (Mahoney 2005, "Adaptive weighing of context models for lossless data
+// compression"). All arithmetic is on integers: two machines decode the same symbols. docs/format.md is normative.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "dispatch.hpp"
+#include "kernels.hpp"
+
+namespace midstream {
+namespace {
+
+constexpr int contexts = 7;
+constexpr int inputs = 16;         // two a context, a constant, and one to fill a register
+constexpr int unary_limit = 15;    // ranks from here on are escaped
+constexpr int escape_bits = 8;
+constexpr int border = 2;          // neighbours reach two cells far
+constexpr int count_limit = 255;   // observations after which a probability stops slowing down
+
+// round(65536 / (1 + exp(-i / 2))), i = -16 .. 16
+constexpr std::array<int32_t, 33> logistic = {
+    22,    36,    60,    98,    162,   267,   439,   720,   1179,  1921,  3108,  4971,  7812,  11955, 17625, 24743, 32768,
+    40793, 47911, 53581, 57724, 60565, 62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65514};
+
+// Log odds d in units of 1/256 (limited to +-2047) to a probability in units of 2^-16.
+constexpr int32_t squash(int32_t d) {
+    d = std::clamp(d, -2047, 2047) + 2048;
+    const int32_t i = d >> 7, part = d & 127;
+    return (logistic[i] * (128 - part) + logistic[i + 1] * part + 64) >> 7;
+}
+
+// The other way, from a probability in units of 2^-12: the smallest d that squash maps to it or above.
+constexpr auto stretch = [] {
+    std::array<int16_t, 4096> table{};
+    int32_t d = -2047;
+    for (int32_t p = 0; p < 4096; ++p) {
+        while (d < 2047 && squash(d) < p * 16 + 8) ++d;
+        table[p] = static_cast<int16_t>(d);
+    }
+    return table;
+}();
+
+constexpr auto rate = [] {  // 2^16 / (count + 1.5)
+    std::array<int32_t, count_limit + 1> table{};
+    for (int32_t n = 0; n <= count_limit; ++n) table[n] = 131072 / (2 * n + 3);
+    return table;
+}();
+
+// A probability of a one in the upper 22 bits, how often it was updated in the lower 10.
+struct Slot {
+    uint32_t state = 1u << 31;
+
+    int32_t probability() const { return static_cast<int32_t>(state >> 20); }  // in units of 2^-12
+    int32_t count() const { return static_cast<int32_t>(state & 1023); }
+    MIDSTREAM_INLINE void update(int bit) {
+        const int32_t n = count(), p = static_cast<int32_t>(state >> 10), target = bit ? (1 << 22) - 1 : 0;
+        const int32_t moved = p + static_cast<int32_t>((static_cast<int64_t>(target - p) * rate[n]) >> 16);
+        state = static_cast<uint32_t>(moved) << 10 | static_cast<uint32_t>(n < count_limit ? n + 1 : n);
+    }
+};
+
+// 32-bit carryless binary arithmetic coder; p is the probability of a one in units of 2^-16.
+class Encoder {
+   public:
+    MIDSTREAM_INLINE void code(int& bit, uint32_t p) {
+        const uint32_t middle = low_ + static_cast<uint32_t>((static_cast<uint64_t>(high_ - low_) * p) >> 16);
+        (bit ? high_ : low_) = bit ? middle : middle + 1;
+        for (; (low_ ^ high_) >> 24 == 0; low_ <<= 8, high_ = high_ << 8 | 255)
+            out_.push_back(static_cast<uint8_t>(high_ >> 24));
+    }
+    std::vector<uint8_t> finish() {
+        for (int shift = 24; shift >= 0; shift -= 8) out_.push_back(static_cast<uint8_t>(low_ >> shift));
+        return std::move(out_);
+    }
+
+   private:
+    uint32_t low_ = 0, high_ = 0xFFFFFFFFu;
+    std::vector<uint8_t> out_;
+};
+
+class Decoder {
+   public:
+    Decoder(const uint8_t* data, size_t bytes) : data_(data), bytes_(bytes) {
+        for (int i = 0; i < 4; ++i) value_ = value_ << 8 | next();
+    }
+    MIDSTREAM_INLINE void code(int& bit, uint32_t p) {
+        const uint32_t middle = low_ + static_cast<uint32_t>((static_cast<uint64_t>(high_ - low_) * p) >> 16);
+        bit = value_ <= middle;
+        (bit ? high_ : low_) = bit ? middle : middle + 1;
+        for (; (low_ ^ high_) >> 24 == 0; low_ <<= 8, high_ = high_ << 8 | 255) value_ = value_ << 8 | next();
+    }
+    bool overrun() const { return at_ > bytes_; }
+    bool finished() const { return at_ == bytes_ && value_ == low_; }
+
+   private:
+    uint32_t next() { return at_++ < bytes_ ? data_[at_ - 1] : 0; }
+    const uint8_t* data_;
+    size_t bytes_, at_ = 0;
+    uint32_t low_ = 0, high_ = 0xFFFFFFFFu, value_ = 0;
+};
+
+class Mixer {
+   public:
+    explicit Mixer(size_t sets) : weights_(sets * inputs), learnt_(sets, 0) {
+        for (size_t i = 0; i < weights_.size(); ++i) {
+            const size_t input = i % inputs;
+            weights_[i] = input >= 2 * contexts ? 0 : input % 2 == 0 ? 12000 : 6000;
+        }
+    }
+    MIDSTREAM_INLINE int32_t mix(size_t set, const int32_t (&in)[inputs]) {
+        const int32_t* w = &weights_[set * inputs];
+        int32_t sum = 0;
+        for (int i = 0; i < inputs; ++i) sum += (in[i] * w[i]) >> 8;
+        return squash(sum >> 8);
+    }
+    MIDSTREAM_INLINE void learn(size_t set, const int32_t (&in)[inputs], int32_t p, int bit) {
+        int32_t* w = &weights_[set * inputs];
+        uint16_t& times = learnt_[set];
+        const int32_t step = 3 + 1024 / (32 + times);  // steps shrink as a set of weights settles
+        if (times < 4096) ++times;
+        const int32_t error = (((bit << 16) - p) * step) >> 4;
+        for (int i = 0; i < inputs; ++i)
+            w[i] = std::clamp(w[i] + ((in[i] * error + (1 << 13)) >> 14), -(1 << 19), 1 << 19);
+    }
+
+   private:
+    std::vector<int32_t> weights_;
+    std::vector<uint16_t> learnt_;
+};
+
+// The symbols of a level with a border of the likeliest symbol, so that every neighbour exists.
+struct Plane {
+    size_t width, height, stride;
+    std::vector<uint8_t> cells;
+
+    Plane(size_t channels, size_t h, size_t w, uint8_t fill)
+        : width(w), height(h), stride(w + 2 * border), cells(channels * (h + 2 * border) * stride, fill) {}
+    uint8_t* row(size_t channel, size_t y) {
+        return cells.data() + (channel * (height + 2 * border) + y + border) * stride + border;
+    }
+};
+
+template <class Coder>
+class Model {
+   public:
+    Model(Coder& coder, const MapShape& shape, size_t alphabet, const SymbolOrder& order)
+        : coder_(coder), order_(order.symbols), occurring_(order.count), channels_(shape.channels),
+          decisions_(std::min<size_t>(order.count - 1, unary_limit)),
+          plane_(shape.channels, shape.height, shape.width, order.symbols[0]),
+          mixer_(decisions_) {
+        for (size_t i = 0; i < occurring_; ++i) rank_[order_[i]] = static_cast<uint8_t>(i);
+        for (size_t s = 0; s < 256; ++s) {
+            coarse_[s] = static_cast<uint8_t>(alphabet <= 4 ? s & 3 : std::min<size_t>(s * 4 / alphabet, 3));
+            fine_[s] = static_cast<uint8_t>(alphabet <= 16 ? s & 15 : std::min<size_t>(s * 16 / alphabet, 15));
+        }
+        for (int c = 0; c < contexts; ++c) slots_[c].resize((size_t{1} << bits[c]) * decisions_);
+    }
+
+    // Codes all symbols; when decoding, `symbols` receives them. False when the data ran out.
+    bool run(uint8_t* symbols, const uint8_t* references) {
+        switch (current_path()) {
+#ifdef MIDSTREAM_X86
+            case Path::avx512:  // sixteen weights in one register are slower than in two, measured
+            case Path::avx2: return run_avx2(symbols, references);
+#endif
+            default: return run_portable(symbols, references);
+        }
+    }
+
+   private:
+    bool run_portable(uint8_t* symbols, const uint8_t* references) { return code_all(symbols, references); }
+#ifdef MIDSTREAM_X86
+    MIDSTREAM_AVX2 bool run_avx2(uint8_t* symbols, const uint8_t* references) { return code_all(symbols, references); }
+#endif
+
+    MIDSTREAM_INLINE bool code_all(uint8_t* symbols, const uint8_t* references) {
+        const size_t size = plane_.width * plane_.height;
+        for (size_t c = 0; c < channels_; ++c)
+            for (size_t y = 0; y < plane_.height; ++y) {
+                uint8_t* row = plane_.row(c, y);
+                // Without a reference the channel looks at itself, where nothing is written yet: a constant.
+                const uint8_t* other = plane_.row(references[c] ? c - references[c] : c, y);
+                if (!code_row(c, row, other, references[c] != 0, symbols + c * size + y * plane_.width)) return false;
+            }
+        return true;
+    }
+
+    static constexpr int bits[contexts] = {12, 12, 14, 12, 8, 12, 12};
+
+    MIDSTREAM_INLINE bool code_row(size_t channel, uint8_t* row, const uint8_t* other, bool referenced, uint8_t* out) {
+        const ptrdiff_t s = static_cast<ptrdiff_t>(plane_.stride);
+        const auto q = [this](uint8_t v) { return static_cast<uint32_t>(coarse_[v]); };
+        const auto f = [this](uint8_t v) { return static_cast<uint32_t>(fine_[v]); };
+        const uint32_t place = static_cast<uint32_t>(channel & 255);
+        for (size_t x = 0; x < plane_.width; ++x) {
+            const uint8_t *a = row + x, *r = other + x;
+            const uint32_t w = q(a[-1]), n = q(a[-s]), nw = q(a[-s - 1]), ne = q(a[-s + 1]), ww = q(a[-2]);
+            const uint32_t nn = q(a[-2 * s]), nne = q(a[-2 * s + 1]), nnw = q(a[-2 * s - 1]);
+            const uint32_t rest = referenced ? q(r[-1]) | q(r[-s]) << 2 | q(r[1]) << 4 | q(r[s]) << 6 : 0;
+            const uint32_t same = referenced ? f(r[0]) : f(order_[0]);
+            const uint32_t near = referenced ? q(r[0]) : q(order_[0]);
+            const uint32_t at[contexts] = {
+                w | n << 2 | nw << 4 | ne << 6 | ww << 8 | nn << 10,
+                place << 4 | w << 2 | n,
+                near | rest << 2 | w << 10 | n << 12,
+                place << 4 | same,
+                place,
+                ne | nne << 2 | nn << 4 | nnw << 6 | n << 8 | w << 10,
+                f(a[-1]) | f(a[-s]) << 4 | same << 8,
+            };
+            const int rank = code_symbol(at, rank_[out[x]]);
+            if (rank < 0 || coder_.overrun()) return false;
+            row[x] = out[x] = order_[rank];
+        }
+        return true;
+    }
+
+    MIDSTREAM_INLINE int code_symbol(const uint32_t (&at)[contexts], int rank) {
+        for (size_t decision = 0; decision < decisions_; ++decision) {
+            Slot* slot[contexts];
+            int32_t in[inputs] = {};
+            for (int c = 0; c < contexts; ++c) {
+                slot[c] = &slots_[c][at[c] * decisions_ + decision];
+                const int32_t st = stretch[static_cast<size_t>(slot[c]->probability())];
+                in[2 * c] = st;
+                in[2 * c + 1] = (st * std::min(slot[c]->count(), 32)) >> 5;
+            }
+            in[2 * contexts] = 256;
+            const int32_t p = std::clamp(mixer_.mix(decision, in), 32, 65536 - 32);
+            int bit = rank == static_cast<int>(decision);
+            coder_.code(bit, static_cast<uint32_t>(p));
+            mixer_.learn(decision, in, p, bit);
+            for (int c = 0; c < contexts; ++c) slot[c]->update(bit);
+            if (bit) return static_cast<int>(decision);
+        }
+        return decisions_ + 1 == occurring_ ? static_cast<int>(decisions_) : code_escape(rank);
+    }
+
+    MIDSTREAM_INLINE int code_escape(int rank) {
+        const int wanted = std::max(rank - unary_limit, 0);
+        size_t node = 1;
+        for (int i = escape_bits - 1; i >= 0; --i) {
+            int bit = (wanted >> i) & 1;
+            Slot& slot = escape_[node];
+            coder_.code(bit, static_cast<uint32_t>(std::clamp(slot.probability() * 16, 32, 65536 - 32)));
+            slot.update(bit);
+            node = node * 2 + static_cast<size_t>(bit);
+        }
+        const size_t coded = node - (size_t{1} << escape_bits) + unary_limit;
+        return coded < occurring_ ? static_cast<int>(coded) : -1;
+    }
+
+    Coder& coder_;
+    const uint8_t* order_;
+    size_t occurring_, channels_, decisions_;
+    Plane plane_;
+    Mixer mixer_;
+    std::array<uint8_t, 256> rank_{}, coarse_{}, fine_{};
+    std::vector<Slot> slots_[contexts];
+    std::array<Slot, size_t{1} << escape_bits> escape_{};
+};
+
+struct EncoderInPlace : Encoder {  // a writer never runs out
+    static bool overrun() { return false; }
+};
+
+}  // namespace
+
+std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
+                                  const SymbolOrder& order, const uint8_t* references) {
+    EncoderInPlace encoder;
+    Model<EncoderInPlace> model(encoder, shape, alphabet, order);
+    std::vector<uint8_t> copy(symbols, symbols + shape.count());
+    model.run(copy.data(), references);
+    return encoder.finish();
+}
+
+// How many bits each earlier channel would save, from the counts of pairs of symbol classes at about five hundred places:
+// mutual information. In whole 1/256 bits, so that no machine's logarithm decides.
+void dense_references(const uint8_t* symbols, const MapShape& shape, size_t alphabet, uint8_t* references) {
+    constexpr size_t samples = 512;
+    constexpr int64_t worthwhile = 16 * 256;  // what naming a reference costs, and a little
+    const size_t size = shape.height * shape.width, classes = std::min<size_t>(alphabet, 16);
+    const size_t step = std::max<size_t>(size / samples, 1) | 1;  // odd: no beat with the width of a map
+    const size_t taken = (size + step - 1) / step;
+    std::vector<int64_t> n_log_n(taken + 1, 0);
+    for (size_t n = 2; n <= taken; ++n)
+        n_log_n[n] = std::llround(256 * static_cast<double>(n) * std::log2(static_cast<double>(n)));
+    std::vector<uint8_t> sampled(shape.channels * taken);
+    std::vector<int64_t> own(shape.channels, 0);
+    std::vector<uint32_t> counts(classes * classes);
+    for (size_t c = 0; c < shape.channels; ++c) {
+        uint8_t* here = &sampled[c * taken];
+        std::fill(counts.begin(), counts.end(), 0);
+        for (size_t i = 0; i < taken; ++i) {
+            const uint8_t symbol = symbols[c * size + i * step];
+            here[i] = static_cast<uint8_t>(alphabet <= 16 ? symbol : symbol * 16u / alphabet);
+            ++counts[here[i]];
+        }
+        for (size_t k = 0; k < classes; ++k) own[c] += n_log_n[counts[k]];
+        references[c] = 0;
+        int64_t best = worthwhile;
+        for (size_t other = c - std::min<size_t>(c, 255); other < c; ++other) {
+            const uint8_t* there = &sampled[other * taken];
+            std::fill(counts.begin(), counts.end(), 0);
+            for (size_t i = 0; i < taken; ++i) ++counts[here[i] * classes + there[i]];
+            int64_t saved = n_log_n[taken] - own[c] - own[other];
+            for (const uint32_t count : counts) saved += n_log_n[count];
+            saved *= static_cast<int64_t>(step);
+            if (saved > best) best = saved, references[c] = static_cast<uint8_t>(c - other);
+        }
+    }
+}
+
+bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+                  const uint8_t* references, uint8_t* symbols) {
+    Decoder decoder(data, bytes);
+    Model<Decoder> model(decoder, shape, alphabet, order);
+    std::fill_n(symbols, shape.count(), uint8_t{0});
+    return model.run(symbols, references) && decoder.finished();
+}
+
+}  // namespace midstream

@@ -1,0 +1,58 @@
+"""The coder `dense`: which symbols there are, likeliest first, which channel each channel may look at, and the payload.
+
+The context mixing itself is native (native/dense.cpp); docs/method.md says what each context is worth.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.wire import Reader
+
+_FARTHEST_REFERENCE = 255
+
+
+def encode_dense(symbols_map: NDArray[np.uint8], symbols: int, counts: NDArray[np.int64]) -> tuple[bytes, bytes]:
+    """Table and payload of uint8 symbols [C, H, W] that occur `counts` [n] times."""
+    occurring = np.count_nonzero(counts)
+    order = np.argsort(-counts, kind="stable")[:occurring].astype(np.uint8)
+    table = bytes([occurring - 1]) + order.tobytes()
+    if occurring == 1:
+        return table, b""
+    references = _native.dense_references(symbols_map, symbols)
+    width = _reference_bits(len(symbols_map))
+    packed = _native.pack(references, width) if width else b""
+    return table + packed, _native.dense_encode(symbols_map, symbols, order, references)
+
+
+def decode_dense(reader: Reader, symbols: int, payload: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
+    """Read the table, then uint8 symbols [C, H, W]; None where the payload does not decode. Raises CorruptError."""
+    occurring = reader.u8() + 1
+    order = np.frombuffer(reader.take(occurring), np.uint8)
+    if len(set(order.tolist())) != occurring or int(order.max()) >= symbols:
+        raise reader.corrupt("the dense table does not list symbols")
+    if occurring == 1:
+        if payload:
+            raise reader.corrupt("symbols are written where only one occurs")
+        return np.full(shape, order[0], np.uint8)
+    references = _read_references(reader, shape[0])
+    return _native.dense_decode(payload, *shape, symbols, order, references)
+
+
+def _reference_bits(channels: int) -> int:
+    return min(channels - 1, _FARTHEST_REFERENCE).bit_length()
+
+
+def _read_references(reader: Reader, channels: int) -> NDArray[np.uint8]:
+    width = _reference_bits(channels)
+    if width == 0:
+        return np.zeros(channels, np.uint8)
+    packed = reader.take((channels * width + 7) // 8)
+    if channels * width % 8 and packed[-1] >> (channels * width % 8):
+        raise reader.corrupt("the padding of the references is not zero")
+    references = _native.unpack(packed, channels, width)
+    if (references > np.arange(channels)).any():
+        raise reader.corrupt("a channel refers to none before it")
+    return references
