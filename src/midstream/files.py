@@ -44,26 +44,31 @@ def read_bytes(path: str) -> bytes:
 def write_bytes(path: str, data: bytes) -> None:
     """Write a file whole: under a temporary name beside it, then renamed. Raises InputError.
 
-    `-` is standard output. What is there and is no regular file (a device, a pipe) is written to as it is; a link is
-    followed.
+    `-` is standard output. A device, a pipe and another name of an open file (/dev/stdout) are written to as they are;
+    a link is followed.
     """
-    if path == STANDARD:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
     try:
-        target = Path(path)
-        if target.exists() and not target.is_file():
-            with target.open("wb") as file:
+        if path == STANDARD:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        elif _is_written_directly(path):
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as file:
                 file.write(data)
         else:
-            _replace(target.resolve(), data)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+            _replace(Path(path).resolve(), data)
+    except BrokenPipeError:  # the reader has gone: no mistake of this program's user
+        raise
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, in Python 3.11 and 3.12
+        raise InputError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _is_written_directly(path: str) -> bool:
+    # What /dev/stdout and /proc/self/fd/1 lead to may be a regular file, but it is one that is already open.
+    return path.startswith(("/dev/", "/proc/")) or (Path(path).exists() and not Path(path).is_file())
 
 
 def _replace(target: Path, data: bytes) -> None:
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -76,8 +81,16 @@ def _replace(target: Path, data: bytes) -> None:
 
 def check_writable(path: str) -> None:
     """Refuse a file that cannot be written before the work that leads to it. Raises InputError."""
-    folder = Path(path).parent
-    if path != STANDARD and not (folder.is_dir() and os.access(folder, os.W_OK)):
+    if path == STANDARD:
+        return
+    if not path or path.endswith("/") or Path(path).is_dir():
+        raise InputError(f"'{path}' cannot be written: it names a folder, not a file")
+    if _is_written_directly(path):
+        if not os.access(path, os.W_OK):
+            raise InputError(f"{path}: cannot be written: permission denied")
+        return
+    folder = Path(os.path.realpath(path)).parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise InputError(f"{path}: cannot be written: {folder} is not a folder that can be written to")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midstream.errors import InputError
-from midstream.files import read_pyramid, unpack_pyramid, write_bytes, write_pyramid
+from midstream.files import check_writable, read_pyramid, unpack_pyramid, write_bytes, write_pyramid
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -132,6 +134,31 @@ def test_links_pipes_and_modes_are_respected(tmp_path: Path) -> None:
     reader.join(timeout=30)
     assert got == [b"through"]
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_what_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "none" / "x")
+    for path in (str(tmp_path), "", f"{tmp_path}/new/", str(tmp_path / "none" / "x"), str(tmp_path / "dangling")):
+        with pytest.raises(InputError, match="cannot be written"):
+            check_writable(path)
+    with pytest.raises(InputError, match="cannot be written"):
+        write_bytes(str(tmp_path / "loop"), b"")
+    for path in ("-", "/dev/null", str(tmp_path / "x")):
+        check_writable(path)
+
+
+def test_another_name_of_standard_output_adds_to_it(tmp_path: Path) -> None:
+    code = "from midstream.files import write_bytes; write_bytes('/dev/stdout', b'two')"
+    with (tmp_path / "f").open("ab") as file:
+        file.write(b"one ")
+        file.flush()
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert (tmp_path / "f").read_bytes() == b"one two"
+
+
+def test_long_names_of_several_bytes_a_letter(tmp_path: Path) -> None:
+    write_bytes(str(tmp_path / ("字" * 80)), b"x")
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,8 +61,38 @@ def test_an_input_of_the_back_alone_stays_its_input() -> None:
 
 def test_an_input_that_skips_the_cut_is_a_dead_end_and_says_so() -> None:
     model = graph_of([node("Relu", ["x"], "a"), node("Add", ["a", "x"], "y")], ["x"], ["y"])
-    with pytest.raises(InputError, match="the part behind the cut uses it as it is; cut further on"):
+    with pytest.raises(InputError, match="reaches an output through 'y'; cut there too, or further on"):
         cut_graph(model, ["a"])
+
+
+def test_an_output_beside_the_cut_is_named() -> None:
+    nodes = [node("Relu", ["x"], "a"), node("Abs", ["a"], "y"), node("Neg", ["x"], "z")]
+    with pytest.raises(InputError, match="output 'z' does not come through the cut"):
+        cut_graph(graph_of(nodes, ["x"], ["y", "z"]), ["a"])
+
+
+def test_a_cut_that_separates_nothing_is_refused() -> None:
+    constant = helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(np.ones(SHAPE, np.float32)))
+    model = graph_of([constant, node("Add", ["x", "w"], "y")], ["x"], ["y"])
+    with pytest.raises(InputError, match="'w' does not depend on any input"):
+        cut_graph(model, ["w"])
+
+
+def test_one_output_of_a_node_may_be_cut_and_another_needed() -> None:
+    halves = numpy_helper.from_array(np.array([1, 2], np.int64), "halves")
+    split = helper.make_node("Split", ["a", "halves"], ["b", "c"], axis=1)
+    nodes = [node("Relu", ["x"], "a"), split, helper.make_node("Concat", ["b", "c"], ["y"], axis=1)]
+    check(graph_of(nodes, ["x"], ["y"], [halves]), "a", "b")
+    check(graph_of(nodes, ["x"], ["y"], [halves]), "b", "c")
+
+
+@pytest.mark.parametrize("dims", [[1, 3, 1 << 40, 1 << 40], [1, 3, -1, 4]])
+def test_impossible_shapes_are_named(dims: list[int]) -> None:
+    model = graph_of([node("Relu", ["x"], "y"), node("Neg", ["y"], "z")], ["x"], ["z"])
+    for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim, dims, strict=True):
+        dim.dim_value = size
+    with pytest.raises(InputError, match="input 'x'"):
+        random_inputs(model, {})
 
 
 def branch(output: str, *nodes: Any) -> Any:

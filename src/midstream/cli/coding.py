@@ -56,6 +56,7 @@ def decode_command(
 
     Example: midstream decode pyramid.mids -o decoded.npz --levels p5
     """
+    check_writable(output)
     wanted = levels.split(",") if levels is not None else None
     with _naming(source):
         pyramid = decode(read_bytes(source), levels=wanted, limits=replace(Limits(), elements=max_elements))

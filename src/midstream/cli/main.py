@@ -54,6 +54,7 @@ def run() -> None:
     try:
         _check_simd_path()
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except (TyperException, MidstreamError) as error:
         message = " ".join((error.format_message() if isinstance(error, TyperException) else str(error)).split())
         if message:  # empty when the help has been shown in its place
@@ -68,6 +69,10 @@ def run() -> None:
     except BrokenPipeError:  # the reader of a pipe has gone; leave quietly, also when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        note(f"midstream: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_USAGE_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -25,7 +25,7 @@ from midstream.evaluate.paper_tables import (
     size_rows,
     stand_in_pyramid,
 )
-from midstream.files import write_bytes
+from midstream.files import check_writable, write_bytes
 from midstream.models.registry import TORCHVISION
 
 app = typer.Typer(no_args_is_help=True, help="The founding paper's tables and figure, computed here and now.")
@@ -157,6 +157,7 @@ def figure(
     """Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
     if output != "-" and not output.endswith(".png"):
         raise InputError(f"{output}: the figure is a .png file")
+    check_writable(output)
     pixels = read_picture(picture)
     pyramid = models.load(model, weights).front(pixels)
     name = level or next(iter(pyramid))

@@ -59,7 +59,7 @@ def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
     sources = {output: _uses(node) for node in graph.node for output in node.output if output}
     front = _ancestors(sources, names, stop=[])
     back = _ancestors(sources, outputs, stop=names)
-    _check_complete(sources, names, inputs, front, back)
+    _check_complete(sources, names, inputs, outputs)
     values = _value_infos(model, names)
     to_front = [name for name in inputs if name in front]
     to_back = [*names, *(name for name in inputs if name in back)]
@@ -90,6 +90,10 @@ def _extract(
     source = model.graph
     entering = set(inputs)
     graph.node.extend(n for n in source.node if any(o in needed and o not in entering for o in n.output))
+    for node in graph.node:  # of a node with several outputs one may enter as an input while another is computed
+        for i, output in enumerate(node.output):
+            if output in entering:
+                node.output[i] = f"{output}/unused"
     graph.initializer.extend(weight for weight in source.initializer if weight.name in needed)
     graph.sparse_initializer.extend(weight for weight in source.sparse_initializer if weight.values.name in needed)
     graph.input.extend(values[name] for name in inputs)
@@ -123,6 +127,7 @@ def _uses(node: Any) -> list[str]:
     for attribute in node.attribute:
         for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
             own = {value.name for value in (*body.input, *body.initializer)}
+            own |= {weight.values.name for weight in body.sparse_initializer}
             own |= {output for inner in body.node for output in inner.output}
             read = [name for inner in body.node for name in _uses(inner)] + [value.name for value in body.output]
             used += [name for name in read if name not in own]
@@ -143,11 +148,14 @@ def _ancestors(sources: Mapping[str, Sequence[str]], names: Iterable[str], stop:
 
 
 def _check_complete(
-    sources: Mapping[str, Sequence[str]], names: Sequence[str], inputs: Sequence[str], front: set[str], back: set[str]
+    sources: Mapping[str, Sequence[str]], names: Sequence[str], inputs: Sequence[str], outputs: Sequence[str]
 ) -> None:
+    front, back = _ancestors(sources, names, stop=[]), _ancestors(sources, outputs, stop=names)
     for name in names:
         if name not in back:
             raise InputError(f"no output needs tensor '{name}': leave it out of the cut")
+    if not set(inputs) & front:
+        raise InputError(f"{', '.join(repr(name) for name in names)} does not depend on any input: cut elsewhere")
     leaking = [name for name in inputs if name in back and name in front]
     if not leaking:
         return
@@ -155,10 +163,14 @@ def _check_complete(
     crossing = {used for name in beyond for used in sources[name] if used in front and used not in names}
     carrying = sorted(name for name in crossing if set(leaking) & _ancestors(sources, [name], stop=names))
     missing = [name for name in carrying if name not in inputs]
-    hint = f" through {', '.join(repr(name) for name in missing[:5])}; cut there too" if missing else ""
-    if not missing and carrying:
-        hint = ", because the part behind the cut uses it as it is; cut further on"
-    raise InputError(f"the cut does not separate the graph: input '{leaking[0]}' still reaches an output{hint}")
+    past = [output for output in outputs if not set(names) & _ancestors(sources, [output], stop=names)]
+    if past and not missing:
+        raise InputError(f"output '{past[0]}' does not come through the cut: cut at a tensor that leads to it, too")
+    way = missing or sorted(name for name in beyond if set(carrying) & set(sources[name]))
+    raise InputError(
+        f"the cut does not separate the graph: input '{leaking[0]}' still reaches an output through "
+        f"{', '.join(repr(name) for name in way[:5])}; cut there too{'' if missing else ', or further on'}"
+    )
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
@@ -171,8 +183,11 @@ def save_graph(model: onnx.ModelProto, path: Path) -> None:
 
 
 def graph_hash(model: onnx.ModelProto) -> str:
-    """SHA-256 of a graph with its weights, wherever the file keeps them."""
-    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    """SHA-256 of a graph with its weights, wherever the file keeps them. Raises InputError beyond 2 GiB."""
+    try:
+        return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    except Exception as error:
+        raise InputError(f"the graph cannot be written in one piece: {error}") from error
 
 
 def session(model: onnx.ModelProto) -> ort.InferenceSession:
@@ -203,13 +218,16 @@ def random_inputs(
     values = {}
     for value in (v for v in model.graph.input if v.name not in weights):
         tensor = value.type.tensor_type
-        dims = [dim.dim_value or (1 if i == 0 else 0) for i, dim in enumerate(tensor.shape.dim)]
+        dims = [max(dim.dim_value, 0) or (1 if i == 0 else 0) for i, dim in enumerate(tensor.shape.dim)]
         shape = list(shapes.get(value.name, dims))
         if 0 in shape:
             raise InputError(f"input '{value.name}' has open dimensions: say which with --shape {value.name}=1,3,H,W")
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        floating = np.issubdtype(dtype, np.floating)
-        values[value.name] = (rng.normal(size=shape) if floating else rng.integers(0, 2, shape)).astype(dtype)
+        try:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+            floating = np.issubdtype(dtype, np.floating)
+            values[value.name] = (rng.normal(size=shape) if floating else rng.integers(0, 2, shape)).astype(dtype)
+        except (KeyError, ValueError, MemoryError) as error:
+            raise InputError(f"input '{value.name}' of shape {shape} cannot be made: {error}") from error
     return values
 
 
@@ -217,17 +235,24 @@ def recomposition_error(model: onnx.ModelProto, cut: Cut, inputs: Mapping[str, N
     """Largest absolute difference between the whole network's outputs and those of front then back."""
     whole = _run(_without_initialisers_as_inputs(model), inputs)
     parts = _run(cut.back, {**inputs, **_run(cut.front, inputs)})
-    worst, compared = 0.0, 0
-    for name, value in whole.items():
-        a, b = np.asarray(value, np.float64), np.asarray(parts[name], np.float64)
-        same = (a == b) | (np.isnan(a) & np.isnan(b))
-        with np.errstate(invalid="ignore"):
-            difference = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
-        worst = max(worst, float(difference.max(initial=0.0)))
-        compared += int(np.isfinite(a).sum())
-    if not compared:
+    differences = [_difference(value, parts[name]) for name, value in whole.items()]
+    if not any(compared for _, compared in differences):
         raise InputError("the network gives nothing finite on a random input: its halves cannot be compared")
-    return worst
+    return max(worst for worst, _ in differences)
+
+
+def _difference(whole: Any, parts: Any) -> tuple[float, int]:
+    """Largest absolute difference of two outputs, and how many finite numbers were compared; sequences one by one."""
+    if isinstance(whole, list):
+        pairs = [_difference(a, b) for a, b in zip(whole, parts, strict=True)]
+        return max((worst for worst, _ in pairs), default=0.0), sum(compared for _, compared in pairs)
+    if np.asarray(whole).dtype.kind not in "fiub":
+        return (0.0 if np.array_equal(whole, parts) else np.inf), 0
+    a, b = np.asarray(whole, np.float64), np.asarray(parts, np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):
+        difference = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+    return float(difference.max(initial=0.0)), int(np.isfinite(a).sum())
 
 
 def _run(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
