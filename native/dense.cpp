@@ -71,6 +71,7 @@ class Encoder {
         for (; (low_ ^ high_) >> 24 == 0; low_ <<= 8, high_ = high_ << 8 | 255)
             out_.push_back(static_cast<uint8_t>(high_ >> 24));
     }
+    static bool overrun() { return false; }  // a writer never runs out
     std::vector<uint8_t> finish() {
         for (int shift = 24; shift >= 0; shift -= 8) out_.push_back(static_cast<uint8_t>(low_ >> shift));
         return std::move(out_);
@@ -263,16 +264,12 @@ class Model {
     std::array<Slot, size_t{1} << escape_bits> escape_{};
 };
 
-struct EncoderInPlace : Encoder {  // a writer never runs out
-    static bool overrun() { return false; }
-};
-
 }  // namespace
 
 std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
                                   const SymbolOrder& order, const uint8_t* references) {
-    EncoderInPlace encoder;
-    Model<EncoderInPlace> model(encoder, shape, alphabet, order);
+    Encoder encoder;
+    Model<Encoder> model(encoder, shape, alphabet, order);
     std::vector<uint8_t> copy(symbols, symbols + shape.count());
     model.run(copy.data(), references);
     return encoder.finish();

@@ -52,7 +52,7 @@ def data(tmp_path: Path) -> Path:
     for i in range(4):
         coarse = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
         cv2.imwrite(str(tmp_path / "pictures" / f"{i}.png"), cv2.resize(coarse, (50, 60)))
-    model = ms.models.load(str(tmp_path / "toy.toml"))  # type: ignore[attr-defined]
+    model = ms.models.load(str(tmp_path / "toy.toml"))
     truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     truth["categories"] = [{"id": 10 + i, "name": name} for i, name in enumerate(toy.CLASSES)]
     for i in range(4):

@@ -66,12 +66,11 @@ def run() -> None:
     except (KeyboardInterrupt, typer.Abort):
         note("midstream: interrupted")
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe has gone; leave quietly, also when Python flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would flush once more at exit
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has gone: leave quietly
+            sys.exit(1)
         note(f"midstream: {error.strerror or error}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_USAGE_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -37,22 +37,11 @@ def decode_dense(reader: Reader, symbols: int, payload: bytes, shape: tuple[int,
         if payload:
             raise reader.corrupt("symbols are written where only one occurs")
         return np.full(shape, order[0], np.uint8)
-    references = _read_references(reader, shape[0])
+    references = reader.packed(shape[0], _reference_bits(shape[0]))
+    if (references > np.arange(shape[0])).any():
+        raise reader.corrupt("a channel refers to none before it")
     return _native.dense_decode(payload, *shape, symbols, order, references)
 
 
 def _reference_bits(channels: int) -> int:
     return min(channels - 1, _FARTHEST_REFERENCE).bit_length()
-
-
-def _read_references(reader: Reader, channels: int) -> NDArray[np.uint8]:
-    width = _reference_bits(channels)
-    if width == 0:
-        return np.zeros(channels, np.uint8)
-    packed = reader.take((channels * width + 7) // 8)
-    if channels * width % 8 and packed[-1] >> (channels * width % 8):
-        raise reader.corrupt("the padding of the references is not zero")
-    references = _native.unpack(packed, channels, width)
-    if (references > np.arange(channels)).any():
-        raise reader.corrupt("a channel refers to none before it")
-    return references

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.normalize import ChannelStatistics, CodedStatistics
-from midstream.codec.wire import Reader, rice
+from midstream.codec.wire import Reader, rice, write_elements
+from midstream.features import DTYPES
 
 _MAX_REFINEMENT = 16
 #: A channel's own interval means are worth their bytes from so many elements an interval on.
@@ -65,12 +66,12 @@ class IntervalMeans:
     def write(self) -> bytes:
         """Level means, statistics, bits, refinement channel by channel."""
         refinement = rice(self.refinement) if self.bits else b""
-        return self.level.astype("<f2").tobytes() + self.statistics.write() + bytes([self.bits]) + refinement
+        return write_elements(self.level, DTYPES["float16"]) + self.statistics.write() + bytes([self.bits]) + refinement
 
     @classmethod
     def read(cls, reader: Reader, channels: int, symbols: int) -> IntervalMeans:
         """Read what `write` wrote. Raises CorruptError."""
-        level = reader.array("<f2", symbols)
+        level = reader.elements(DTYPES["float16"], symbols).astype(np.float16)
         statistics = CodedStatistics.read(reader, channels)
         bits = reader.u8()
         if bits > _MAX_REFINEMENT:

@@ -152,7 +152,7 @@ def _write_parameters(options: PaperOptions, thresholds: Sequence[float]) -> byt
     head = bytes([options.symbols - 1, CODERS.index(options.coder), options.rule])
     if options.rule in (Rule.z, Rule.uniform):
         return head + struct.pack("<f", options.parameter)
-    return head + np.asarray(thresholds, "<f4").tobytes()
+    return head + write_elements(np.asarray(thresholds, np.float32), DTYPES["float32"])
 
 
 def read_parameters(data: bytes) -> PaperOptions:
@@ -171,7 +171,7 @@ def read_parameters(data: bytes) -> PaperOptions:
     if options.rule in (Rule.z, Rule.uniform):
         options = replace(options, parameter=reader.f32())
     elif options.rule is not Rule.range:
-        options = replace(options, thresholds=tuple(float(t) for t in reader.array("<f4", symbols - 1)))
+        options = replace(options, thresholds=tuple(float(t) for t in reader.elements(DTYPES["float32"], symbols - 1)))
     reader.end()
     _check_parameters(options, reader)
     return options

@@ -51,8 +51,11 @@ def decode_symbols(
 ) -> NDArray[np.uint8]:
     """Read the table from `reader`, then uint8 symbols [C, H, W] from the payload. Raises CorruptError."""
     count = shape[0] * shape[1] * shape[2]
+    decoded: NDArray[np.uint8] | None
     if coder == "raw":
-        decoded = _decode_raw(reader, symbols, payload, count)
+        raw = Reader(payload, "raw symbols")
+        decoded = raw.packed(count, (symbols - 1).bit_length())
+        raw.end()
     elif coder == "dense":
         decoded = decode_dense(reader, symbols, payload, shape)
     else:
@@ -62,19 +65,8 @@ def decode_symbols(
     return decoded.reshape(shape)
 
 
-def _decode_raw(reader: Reader, symbols: int, payload: bytes, count: int) -> NDArray[np.uint8] | None:
-    width = (symbols - 1).bit_length()
-    if len(payload) != (count * width + 7) // 8:
-        raise reader.corrupt(f"{len(payload)} bytes for {count} symbols of {width} bits")
-    if width == 0:
-        return np.zeros(count, np.uint8)
-    if count * width % 8 and payload[-1] >> (count * width % 8):
-        raise reader.corrupt("the padding of the symbols is not zero")
-    return _native.unpack(payload, count, width)
-
-
 def _decode_order_0(coder: str, reader: Reader, symbols: int, payload: bytes, count: int) -> NDArray[np.uint8] | None:
-    table = _read_lengths(reader, symbols) if coder == "prefix" else _read_frequencies(reader, symbols)
+    table = reader.packed(symbols, 4) if coder == "prefix" else _read_frequencies(reader, symbols)
     used = np.flatnonzero(table)
     if used.size == 0:
         raise reader.corrupt(f"no symbol in the {coder} table")
@@ -118,13 +110,6 @@ def rans_frequencies(counts: NDArray[np.int64]) -> NDArray[np.uint32]:
         scaled[scaled.index(max(scaled))] -= 1
         missing += 1
     return np.asarray(scaled, np.uint32)
-
-
-def _read_lengths(reader: Reader, symbols: int) -> NDArray[np.uint8]:
-    packed = reader.take((symbols + 1) // 2)
-    if symbols % 2 and packed[-1] >> 4:
-        raise reader.corrupt("the padding of the code lengths is not zero")
-    return _native.unpack(packed, symbols, 4)
 
 
 def _read_frequencies(reader: Reader, symbols: int) -> NDArray[np.uint32]:

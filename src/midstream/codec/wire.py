@@ -32,7 +32,7 @@ def rice(values: NDArray[np.int64]) -> bytes:
     return bytes([k]) + varint(len(data)) + data
 
 
-def write_elements(values: NDArray[np.float32], dtype: np.dtype[Any]) -> bytes:
+def write_elements(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> bytes:
     """Values as little-endian elements of a level's own type (a key of features.DTYPES)."""
     bits = values.astype(dtype).view(f"u{dtype.itemsize}")  # numpy knows no byte order of bfloat16
     return bits.astype(f"<u{dtype.itemsize}").tobytes()
@@ -73,12 +73,15 @@ class Reader:
             raise self.corrupt("a number that is not finite")
         return value
 
-    def array(self, dtype: Any, count: int) -> NDArray[Any]:
-        """`count` finite floats of a little-endian numpy dtype."""
-        values = np.frombuffer(self.take(count * np.dtype(dtype).itemsize), dtype=dtype)
-        if not np.isfinite(values.astype(np.float32)).all():
-            raise self.corrupt("a number that is not finite")
-        return values
+    def packed(self, count: int, width: int) -> NDArray[np.uint8]:
+        """`count` symbols of `width` bits (0 to 8), as the native `pack` writes them."""
+        if width == 0:
+            return np.zeros(count, np.uint8)
+        data = self.take((count * width + 7) // 8)
+        used = count * width % 8
+        if used and data[-1] >> used:
+            raise self.corrupt("bits behind the last one are not zero")
+        return _native.unpack(data, count, width)
 
     def elements(self, dtype: np.dtype[Any], count: int) -> NDArray[np.float32]:
         """`count` finite elements as `write_elements` wrote them."""

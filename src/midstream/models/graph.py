@@ -59,7 +59,7 @@ def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
     sources = {output: _uses(node) for node in graph.node for output in node.output if output}
     front = _ancestors(sources, names, stop=[])
     back = _ancestors(sources, outputs, stop=names)
-    _check_complete(sources, names, inputs, outputs)
+    _check_complete(sources, names, inputs, outputs, front, back)
     values = _value_infos(model, names)
     to_front = [name for name in inputs if name in front]
     to_back = [*names, *(name for name in inputs if name in back)]
@@ -82,12 +82,11 @@ def _extract(
     model: onnx.ModelProto, needed: set[str], inputs: Sequence[str], outputs: Sequence[str], values: Mapping[str, Any]
 ) -> onnx.ModelProto:
     """The part of a graph that computes `outputs`. Not onnx.utils.Extractor: it loses what bodies take from outside."""
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
-    graph = part.graph
-    for field in (graph.node, graph.initializer, graph.sparse_initializer, graph.input, graph.output, graph.value_info):
-        del field[:]
-    source = model.graph
+    part = onnx.ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
+    part.opset_import.extend(model.opset_import)
+    part.functions.extend(model.functions)
+    graph, source = part.graph, model.graph
+    graph.name = source.name
     entering = set(inputs)
     graph.node.extend(n for n in source.node if any(o in needed and o not in entering for o in n.output))
     for node in graph.node:  # of a node with several outputs one may enter as an input while another is computed
@@ -148,9 +147,13 @@ def _ancestors(sources: Mapping[str, Sequence[str]], names: Iterable[str], stop:
 
 
 def _check_complete(
-    sources: Mapping[str, Sequence[str]], names: Sequence[str], inputs: Sequence[str], outputs: Sequence[str]
+    sources: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    front: set[str],
+    back: set[str],
 ) -> None:
-    front, back = _ancestors(sources, names, stop=[]), _ancestors(sources, outputs, stop=names)
     for name in names:
         if name not in back:
             raise InputError(f"no output needs tensor '{name}': leave it out of the cut")
