@@ -16,8 +16,8 @@ import numpy as np
 
 from midstream import _native, data, models
 from midstream.codec import quantize
-from midstream.codec.normalize import ChannelStatistics, CodedStatistics, measure
-from midstream.codec.symbols import encode_symbols
+from midstream.codec.normalize import ChannelStatistics, CodedStatistics
+from midstream.codec.symbols import encode_maps
 from midstream.evaluate.accuracy import evaluate, reference_dataset
 
 Pyramid = dict[str, np.ndarray]
@@ -26,6 +26,22 @@ Coded = tuple[int, int, Pyramid]  # bytes of side information, of payload, decod
 
 def flat(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values.reshape(len(values), -1))
+
+
+def measure(values: np.ndarray) -> ChannelStatistics:
+    return ChannelStatistics(*_native.channel_statistics(values))
+
+
+def histogram(values: np.ndarray) -> quantize.Histogram:
+    return quantize.Histogram.of(values, measure(values))
+
+
+def coded_bytes(symbols: np.ndarray, shape: tuple[int, ...], n: int) -> int:
+    return len(encode_maps("fast", [symbols.reshape(shape)], n)[0])
+
+
+def looked_up(table: np.ndarray, symbols: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.take_along_axis(table.astype("f4"), symbols.astype(np.int64), 1).reshape(shape)
 
 
 def statistics_as(kind: str, s: ChannelStatistics) -> tuple[np.ndarray, np.ndarray, int]:
@@ -41,19 +57,18 @@ def statistics_as(kind: str, s: ChannelStatistics) -> tuple[np.ndarray, np.ndarr
 def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: str, fit: str = "picture") -> Coded:
     """Quantise with interval means taken per `scope` (channel, level, picture)."""
     side = payload = 0
-    measured = {k: measure(k, flat(v)) for k, v in pyramid.items()}
+    measured = {k: measure(flat(v)) for k, v in pyramid.items()}
     pairs = [(flat(v), measured[k]) for k, v in pyramid.items()]
     shared = None
     if rule == "lloyd-max" and fit == "picture":
-        shared = quantize.lloyd_max_thresholds(pairs, n)
+        shared = quantize.lloyd_max_thresholds([histogram(values) for values, _ in pairs], n)
     parts = {}
     for name, (values, s) in zip(pyramid, pairs, strict=True):
         if isinstance(rule, float):
             thresholds = quantize.z_thresholds(n, rule)
         else:
-            thresholds = shared or quantize.lloyd_max_thresholds([(values, s)], n)
-        symbols = _native.quantize(values, quantize.channel_boundaries(s, thresholds))
-        counts, sums = _native.symbol_sums(values, symbols, n)
+            thresholds = shared or quantize.lloyd_max_thresholds([histogram(values)], n)
+        symbols, counts, sums = _native.quantize(values, thresholds, n)[4:]
         parts[name] = (symbols, counts, (sums - counts * s.mean[:, None]) / s.std[:, None])
     total = (sum(c.sum(0) for _, c, _ in parts.values()), sum(z.sum(0) for _, _, z in parts.values()))
     out = {}
@@ -70,9 +85,8 @@ def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: s
         )
         mean, std, size = statistics_as(statistics, s)
         side += size + {"channel": 2 * n * len(z), "level": 2 * n, "picture": 0}[scope]
-        payload += sum(map(len, encode_symbols("rans", symbols.reshape(pyramid[name].shape), n)))
-        table = (mean[:, None] + std[:, None] * means).astype("f4")
-        out[name] = _native.reconstruct(symbols, table).reshape(pyramid[name].shape)
+        payload += coded_bytes(symbols, pyramid[name].shape, n)
+        out[name] = looked_up(mean[:, None] + std[:, None] * means, symbols, pyramid[name].shape)
     return side + (2 * n if scope == "picture" else 0), payload, out
 
 
@@ -84,15 +98,14 @@ def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: 
     side = payload = 0
     out = {}
     for name, v in pyramid.items():
-        values, s = flat(v), measure(name, flat(v))
+        values, s = flat(v), measure(flat(v))
         if isinstance(rule, float):
             thresholds = quantize.z_thresholds(n, rule)
         else:
-            thresholds = quantize.lloyd_max_thresholds([(flat(w), measure(k, flat(w))) for k, w in pyramid.items()], n)
-        symbols = _native.quantize(values, quantize.channel_boundaries(s, thresholds))
+            thresholds = quantize.lloyd_max_thresholds([histogram(flat(w)) for w in pyramid.values()], n)
+        symbols, counts, sums = _native.quantize(values, thresholds, n)[4:]
         large = values.shape[1] >= least * n
         coded = CodedStatistics.of(s.mean, s.std, statistics if large else statistics + 3)
-        counts, sums = _native.symbol_sums(values, symbols, n)
         z = (sums - counts * coded.mean[:, None]) / coded.std[:, None]
         level = (z.sum(0) / np.maximum(counts.sum(0), 1)).astype("f2").astype("f8")
         own = np.where(counts > 0, z / np.maximum(counts, 1) - level, 0)
@@ -100,9 +113,9 @@ def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: 
         zigzag = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint64).reshape(-1)
         refinement = min(_native.rice_bits(zigzag, k) for k in range(20)) // 8 + 4 if large else 1
         side += len(coded.write()) + 2 * n + refinement
-        payload += sum(map(len, encode_symbols("rans", symbols.reshape(pyramid[name].shape), n)))
+        payload += coded_bytes(symbols, pyramid[name].shape, n)
         table = coded.mean[:, None] + coded.std[:, None] * (level + np.ldexp(steps.astype("f8"), -bits))
-        out[name] = _native.reconstruct(symbols, table.astype("f4")).reshape(v.shape)
+        out[name] = looked_up(table, symbols, v.shape)
     return side, payload, out
 
 
@@ -118,7 +131,7 @@ def eight_bit(pyramid: Pyramid, scope: str) -> Coded:
         span = np.maximum(high - low, 1e-30)
         symbols = np.rint((x - low) / span * 255).astype(np.uint8)
         side += 8 if scope == "level" else 8 * len(x)
-        payload += sum(map(len, encode_symbols("rans", symbols.reshape(v.shape), 256)))
+        payload += coded_bytes(symbols, v.shape, 256)
         out[name] = (low + symbols / 255 * span).astype("f4").reshape(v.shape)
     return side, payload, out
 

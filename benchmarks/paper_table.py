@@ -10,14 +10,14 @@ import sys
 
 
 def main() -> None:
-    print("| features | thresholds | AP | ratio by bits | raw, bytes | prefix, bytes | rans, bytes | ratio by rans |")
+    print("| features | thresholds | AP | ratio by bits | raw, bytes | prefix, bytes | fast, bytes | ratio by fast |")
     print("|---|---|---|---|---|---|---|---|")
     for row in json.load(sys.stdin)["rows"]:
         result = row["result"]
         least = f"{row['ratio_at_least']:.2f} to " if row["ratio_at_least"] else ""
         cells = [row["features"], row["thresholds"], f"{row['ap']:.2f}", f"{least}{row['ratio']:.2f}"]
         if result:
-            cells += [f"{result['bytes_by_coder'][coder]:,.0f}" for coder in ("raw", "prefix", "rans")]
+            cells += [f"{result['bytes_by_coder'][coder]:,.0f}" for coder in ("raw", "prefix", "fast")]
             cells.append(f"{result['ratio_to_input']:.3f}")
         else:
             cells += ["-"] * 4

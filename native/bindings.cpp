@@ -7,12 +7,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 
 #include "dispatch.hpp"
 #include "kernels.hpp"
+#include "recycle.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -27,18 +29,15 @@ using Matrix = In<T, nb::ndim<2>>;
 template <typename T>
 using Vector = In<T, nb::ndim<1>>;
 template <typename T>
+using InOut = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <typename T>
 using Out = nb::ndarray<nb::numpy, T>;
 
 template <typename T>
-Out<T> wrap(std::unique_ptr<T[]> data, std::initializer_list<size_t> shape) {
-    T* raw = data.release();
-    nb::capsule owner(raw, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+Out<T> wrap(Buffer<T> data, std::initializer_list<size_t> shape) {
+    T* raw = data.get();
+    nb::capsule owner(new Buffer<T>(std::move(data)), [](void* p) noexcept { delete static_cast<Buffer<T>*>(p); });
     return Out<T>(raw, shape, owner);
-}
-
-template <typename T>
-std::unique_ptr<T[]> buffer(size_t count) {
-    return std::unique_ptr<T[]>(new T[count]);
 }
 
 void require(bool ok, const char* what) {
@@ -49,62 +48,86 @@ nb::bytes to_bytes(const std::vector<uint8_t>& data) {
     return nb::bytes(reinterpret_cast<const char*>(data.data()), data.size());
 }
 
-const uint8_t* bytes_of(const nb::bytes& data) { return static_cast<const uint8_t*>(data.data()); }
+// Anything with a buffer of bytes: bytes, a memoryview, an array.
+using Octets = In<uint8_t, nb::ndim<1>>;
 
 nb::tuple statistics(Matrix<float> x) {
-    const size_t channels = x.shape(0);
-    require(x.shape(1) > 0, "channel_statistics: empty channels");
-    std::vector<ChannelStatistics> all(channels);
+    const size_t channels = x.shape(0), size = x.shape(1);
+    require(size > 0, "channel_statistics: empty channels");
     auto mean = buffer<double>(channels), std = buffer<double>(channels);
     auto low = buffer<float>(channels), high = buffer<float>(channels);
     {
         nb::gil_scoped_release release;
-        channel_statistics(x.data(), channels, x.shape(1), all.data());
-        for (size_t c = 0; c < channels; ++c)
-            mean[c] = all[c].mean, std[c] = all[c].std, low[c] = all[c].min, high[c] = all[c].max;
+        for (size_t c = 0; c < channels; ++c) {
+            const ChannelStatistics one = channel_statistics(x.data() + c * size, size);
+            mean[c] = one.mean, std[c] = one.std, low[c] = one.min, high[c] = one.max;
+        }
     }
     return nb::make_tuple(wrap(std::move(mean), {channels}), wrap(std::move(std), {channels}),
                           wrap(std::move(low), {channels}), wrap(std::move(high), {channels}));
 }
 
-Out<uint8_t> quantize_all(Matrix<float> x, Matrix<float> boundaries) {
-    require(boundaries.shape(0) == x.shape(0) && boundaries.shape(1) < 256, "quantize: shape of the boundaries");
-    auto symbols = buffer<uint8_t>(x.size());
+Intervals intervals_of(const ChannelStatistics& channel, size_t size, const std::vector<double>& thresholds,
+                       size_t alphabet) {
+    Intervals out{{}, static_cast<float>(channel.mean), 0};
+    out.total = static_cast<double>(size) * (channel.mean - static_cast<double>(out.pivot));
+    for (const double threshold : thresholds) out.boundaries.push_back(threshold_boundary(channel, threshold));
+    if (thresholds.empty())
+        for (size_t j = 0; j + 1 < alphabet; ++j) out.boundaries.push_back(range_boundary(channel, j, alphabet));
+    return out;
+}
+
+// Statistics of all channels; symbols, counts and sums of those that are finite and not constant. Each channel is read
+// from memory once: it is quantised while it is in cache.
+nb::tuple quantize_all(Matrix<float> x, std::vector<double> thresholds, size_t alphabet) {
+    const size_t channels = x.shape(0), size = x.shape(1);
+    require(size > 0 && alphabet >= 1 && alphabet <= 256, "quantize: an empty channel or alphabet");
+    require(thresholds.empty() || thresholds.size() + 1 == alphabet, "quantize: one threshold less than symbols");
+    auto mean = buffer<double>(channels), std = buffer<double>(channels);
+    auto low = buffer<float>(channels), high = buffer<float>(channels);
+    auto symbols = buffer<uint8_t>(channels * size);
+    auto counts = buffer<int64_t>(channels * alphabet);
+    auto sums = buffer<double>(channels * alphabet);
+    size_t active = 0;
     {
         nb::gil_scoped_release release;
-        quantize(x.data(), x.shape(0), x.shape(1), boundaries.data(), boundaries.shape(1), symbols.get());
+        for (size_t c = 0; c < channels; ++c) {
+            const float* values = x.data() + c * size;
+            const ChannelStatistics one = channel_statistics(values, size);
+            mean[c] = one.mean, std[c] = one.std, low[c] = one.min, high[c] = one.max;
+            if (!std::isfinite(one.mean) || one.min == one.max) continue;
+            const Intervals intervals = intervals_of(one, size, thresholds, alphabet);
+            int64_t* count = &counts[active * alphabet];
+            double* sum = &sums[active * alphabet];
+            quantize(values, size, intervals, &symbols[active++ * size], {count, sum});
+            for (size_t s = 0; s < alphabet; ++s)
+                sum[s] += static_cast<double>(count[s]) * static_cast<double>(intervals.pivot);
+        }
     }
-    return wrap(std::move(symbols), {x.shape(0), x.shape(1)});
+    return nb::make_tuple(wrap(std::move(mean), {channels}), wrap(std::move(std), {channels}),
+                          wrap(std::move(low), {channels}), wrap(std::move(high), {channels}),
+                          wrap(std::move(symbols), {active, size}), wrap(std::move(counts), {active, alphabet}),
+                          wrap(std::move(sums), {active, alphabet}));
 }
 
 void require_symbols(const uint8_t* symbols, size_t count, size_t alphabet) {
-    for (size_t i = 0; i < count; ++i) require(symbols[i] < alphabet, "a symbol is outside the alphabet");
+    require(all_below(symbols, count, alphabet), "a symbol is outside the alphabet");
 }
 
-nb::tuple sums_of(Matrix<float> x, Matrix<uint8_t> symbols, size_t alphabet) {
-    require(symbols.shape(0) == x.shape(0) && symbols.shape(1) == x.shape(1), "symbol_sums: shapes differ");
-    const size_t channels = x.shape(0);
-    auto counts = buffer<int64_t>(channels * alphabet);
-    auto sums = buffer<double>(channels * alphabet);
-    {
-        nb::gil_scoped_release release;
-        require_symbols(symbols.data(), symbols.size(), alphabet);
-        symbol_sums(x.data(), symbols.data(), channels, x.shape(1), alphabet, counts.get(), sums.get());
-    }
-    return nb::make_tuple(wrap(std::move(counts), {channels, alphabet}), wrap(std::move(sums), {channels, alphabet}));
+// Fills the given rows of `out`: element = table[row][symbol].
+void reconstruct_all(Matrix<uint8_t> symbols, Matrix<float> table, InOut<float> out, Vector<int64_t> rows) {
+    const size_t channels = symbols.shape(0), size = symbols.shape(1), alphabet = table.shape(1);
+    require(table.shape(0) == channels && rows.size() == channels && out.shape(1) == size, "reconstruct: shapes");
+    for (size_t c = 0; c < channels; ++c)
+        require(rows.data()[c] >= 0 && static_cast<size_t>(rows.data()[c]) < out.shape(0), "reconstruct: rows");
+    nb::gil_scoped_release release;
+    const bool past_cache = out.size() * sizeof(float) > (size_t{16} << 20);
+    for (size_t c = 0; c < channels; ++c)
+        reconstruct(symbols.data() + c * size, size, table.data() + c * alphabet, alphabet, past_cache,
+                    out.data() + static_cast<size_t>(rows.data()[c]) * size);
 }
 
-std::optional<Out<float>> reconstruct_all(Matrix<uint8_t> symbols, Matrix<float> table) {
-    require(table.shape(0) == symbols.shape(0), "reconstruct: shape of the table");
-    auto out = buffer<float>(symbols.size());
-    bool ok;
-    {
-        nb::gil_scoped_release release;
-        ok = reconstruct(symbols.data(), symbols.shape(0), symbols.shape(1), table.data(), table.shape(1), out.get());
-    }
-    if (!ok) return std::nullopt;
-    return wrap(std::move(out), {symbols.shape(0), symbols.shape(1)});
-}
+Out<float> empty_floats(size_t rows, size_t columns) { return wrap(buffer<float>(rows * columns), {rows, columns}); }
 
 nb::bytes pack_all(Vector<uint8_t> symbols, unsigned width) {
     require(width >= 1 && width <= 8, "pack: width is 1 to 8");
@@ -117,12 +140,12 @@ nb::bytes pack_all(Vector<uint8_t> symbols, unsigned width) {
     return to_bytes(out);
 }
 
-Out<uint8_t> unpack_all(nb::bytes data, size_t count, unsigned width) {
+Out<uint8_t> unpack_all(const Octets& data, size_t count, unsigned width) {
     require(width >= 1 && width <= 8 && data.size() == packed_size(count, width), "unpack: size of the data");
     auto symbols = buffer<uint8_t>(count);
     {
         nb::gil_scoped_release release;
-        unpack(bytes_of(data), count, width, symbols.get());
+        unpack(data.data(), count, width, symbols.get());
     }
     return wrap(std::move(symbols), {count});
 }
@@ -141,18 +164,67 @@ nb::bytes entropy_encode(Vector<uint8_t> symbols, Vector<Table> table) {
 }
 
 template <auto Decode, typename Table>
-std::optional<Out<uint8_t>> entropy_decode(nb::bytes data, Vector<Table> table, size_t count) {
+std::optional<Out<uint8_t>> entropy_decode(const Octets& data, Vector<Table> table, size_t count) {
     auto symbols = buffer<uint8_t>(count);
     bool ok;
     {
         nb::gil_scoped_release release;
-        ok = Decode(bytes_of(data), data.size(), table.data(), table.size(), symbols.get(), count);
+        ok = Decode(data.data(), data.size(), table.data(), table.size(), symbols.get(), count);
     }
     if (!ok) return std::nullopt;
     return wrap(std::move(symbols), {count});
 }
 
 using Cube = In<uint8_t, nb::ndim<3>>;
+
+MapShape shape_of(const Cube& symbols) { return {symbols.shape(0), symbols.shape(1), symbols.shape(2)}; }
+
+nb::list fast_encode_all(const std::vector<Cube>& maps, size_t alphabet) {
+    require(alphabet >= 1 && alphabet <= 256, "fast: an alphabet of 1 to 256 symbols");
+    std::vector<FastMap> plain;
+    for (const Cube& map : maps) {
+        require(map.size() > 0 && map.shape(1) == maps[0].shape(1) && map.shape(2) == maps[0].shape(2),
+                "fast: maps that are empty or differ in height or width");
+        plain.push_back({const_cast<uint8_t*>(map.data()), shape_of(map)});
+    }
+    std::vector<Buffer<uint8_t>> streams(maps.size());
+    {
+        nb::gil_scoped_release release;
+        for (const Cube& map : maps) require_symbols(map.data(), map.size(), alphabet);
+        fast_encode(plain.data(), plain.size(), alphabet, streams.data());
+    }
+    nb::list out;
+    for (auto& stream : streams) {
+        const size_t size = stream.get_deleter().count;
+        out.append(wrap(std::move(stream), {size}));
+    }
+    return out;
+}
+
+// Symbols [sum of channels, height, width] of several streams, or None.
+std::optional<Out<uint8_t>> fast_decode_all(const std::vector<Octets>& streams, const std::vector<size_t>& channels,
+                                            size_t height, size_t width, size_t alphabet) {
+    require(alphabet >= 1 && alphabet <= 256, "fast: an alphabet of 1 to 256 symbols");
+    require(streams.size() == channels.size() && height * width > 0, "fast: as many streams as maps, none empty");
+    size_t all = 0;
+    for (const size_t count : channels) all += count;
+    auto symbols = buffer<uint8_t>(all * height * width);
+    std::vector<FastMap> maps;
+    std::vector<ByteView> views;
+    size_t at = 0;
+    for (size_t i = 0; i < streams.size(); at += channels[i++] * height * width) {
+        require(channels[i] > 0, "fast: an empty map");
+        maps.push_back({symbols.get() + at, {channels[i], height, width}});
+        views.push_back({streams[i].data(), streams[i].size()});
+    }
+    bool ok;
+    {
+        nb::gil_scoped_release release;
+        ok = fast_decode(maps.data(), maps.size(), alphabet, views.data());
+    }
+    if (!ok) return std::nullopt;
+    return wrap(std::move(symbols), {all, height, width});
+}
 
 SymbolOrder order_of(const Vector<uint8_t>& order, size_t alphabet) {
     std::vector<bool> seen(alphabet, false);
@@ -169,8 +241,6 @@ void require_references(const Vector<uint8_t>& references, size_t channels) {
     for (size_t c = 0; c < channels; ++c) require(references.data()[c] <= c, "dense: a reference to no channel");
 }
 
-MapShape shape_of(const Cube& symbols) { return {symbols.shape(0), symbols.shape(1), symbols.shape(2)}; }
-
 nb::bytes dense_encode_all(Cube symbols, size_t alphabet, Vector<uint8_t> order, Vector<uint8_t> references) {
     const SymbolOrder listed = order_of(order, alphabet);
     require_references(references, symbols.shape(0));
@@ -185,13 +255,13 @@ nb::bytes dense_encode_all(Cube symbols, size_t alphabet, Vector<uint8_t> order,
     return to_bytes(out);
 }
 
-std::optional<Out<uint8_t>> dense_decode_all(nb::bytes data, size_t channels, size_t height, size_t width,
+std::optional<Out<uint8_t>> dense_decode_all(const Octets& data, size_t channels, size_t height, size_t width,
                                              size_t alphabet, Vector<uint8_t> order, Vector<uint8_t> references) {
     const SymbolOrder listed = order_of(order, alphabet);
     require_references(references, channels);
     const MapShape shape{channels, height, width};
     auto symbols = buffer<uint8_t>(shape.count());
-    const uint8_t* bytes = bytes_of(data);
+    const uint8_t* bytes = data.data();
     const size_t size = data.size();
     bool ok;
     {
@@ -222,13 +292,13 @@ nb::bytes rice_encode_all(Vector<uint64_t> values, unsigned k) {
     return to_bytes(out);
 }
 
-std::optional<Out<uint64_t>> rice_decode_all(nb::bytes data, unsigned k, size_t count) {
+std::optional<Out<uint64_t>> rice_decode_all(const Octets& data, unsigned k, size_t count) {
     require(k <= max_rice, "rice: k is 0 to 61");
     auto values = buffer<uint64_t>(count);
     bool ok;
     {
         nb::gil_scoped_release release;
-        ok = rice_decode(bytes_of(data), data.size(), k, values.get(), count);
+        ok = rice_decode(data.data(), data.size(), k, values.get(), count);
     }
     if (!ok) return std::nullopt;
     return wrap(std::move(values), {count});
@@ -261,11 +331,9 @@ uint64_t rice_bits_of(Vector<uint64_t> values, unsigned k) {
     return rice_bits(values.data(), values.size(), k);
 }
 
-uint32_t crc32c_of(nb::bytes data) {
-    const uint8_t* bytes = bytes_of(data);
-    const size_t size = data.size();
+uint32_t crc32c_of(const Octets& data, uint32_t before) {
     nb::gil_scoped_release release;
-    return crc32c(bytes, size);
+    return crc32c(data.data(), data.size(), before);
 }
 
 }  // namespace
@@ -274,20 +342,19 @@ NB_MODULE(_native, m) {
     m.doc() = "The native kernels of midstream; what each one does is said in native/kernels.hpp.";
     m.attr("MAX_CODE_LENGTH") = max_code_length;
     m.attr("MAX_RICE") = max_rice;
-    m.attr("RANS_SCALE_BITS") = rans_scale_bits;
     m.def("simd_paths", &available_paths);
     m.def("simd_path", &path_name);
     m.def("set_simd_path", &set_path, "name"_a);
     m.def("channel_statistics", &statistics, "x"_a);
-    m.def("quantize", &quantize_all, "x"_a, "boundaries"_a);
-    m.def("symbol_sums", &sums_of, "x"_a, "symbols"_a, "alphabet"_a);
-    m.def("reconstruct", &reconstruct_all, "symbols"_a, "table"_a);
+    m.def("quantize", &quantize_all, "x"_a, "thresholds"_a, "alphabet"_a);
+    m.def("reconstruct", &reconstruct_all, "symbols"_a, "table"_a, "out"_a, "rows"_a);
+    m.def("empty_floats", &empty_floats, "rows"_a, "columns"_a);
     m.def("pack", &pack_all, "symbols"_a, "width"_a);
     m.def("unpack", &unpack_all, "data"_a, "count"_a, "width"_a);
     m.def("prefix_encode", &entropy_encode<prefix_encode, uint8_t>, "symbols"_a, "lengths"_a);
     m.def("prefix_decode", &entropy_decode<prefix_decode, uint8_t>, "data"_a, "lengths"_a, "count"_a);
-    m.def("rans_encode", &entropy_encode<rans_encode, uint32_t>, "symbols"_a, "frequencies"_a);
-    m.def("rans_decode", &entropy_decode<rans_decode, uint32_t>, "data"_a, "frequencies"_a, "count"_a);
+    m.def("fast_encode", &fast_encode_all, "maps"_a, "alphabet"_a);
+    m.def("fast_decode", &fast_decode_all, "streams"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a);
     m.def("dense_encode", &dense_encode_all, "symbols"_a, "alphabet"_a, "order"_a, "references"_a);
     m.def("dense_decode", &dense_decode_all, "data"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a, "order"_a,
           "references"_a);
@@ -297,7 +364,7 @@ NB_MODULE(_native, m) {
     m.def("rice_bits", &rice_bits_of, "values"_a, "k"_a);
     m.def("normalized_histogram", &histogram, "x"_a, "mean"_a, "std"_a, "bins"_a);
     m.def("optimal_centroids", &centroids_of, "counts"_a, "sums"_a, "n"_a);
-    m.def("crc32c", &crc32c_of, "data"_a);
+    m.def("crc32c", &crc32c_of, "data"_a, "before"_a = 0);
 }
 
 }  // namespace midstream

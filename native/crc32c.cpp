@@ -1,5 +1,7 @@
 #include <array>
+#include <cstring>
 
+#include "dispatch.hpp"
 #include "kernels.hpp"
 
 namespace midstream {
@@ -18,10 +20,7 @@ constexpr auto tables = [] {
     return t;
 }();
 
-}  // namespace
-
-uint32_t crc32c(const uint8_t* data, size_t bytes) {
-    uint32_t crc = 0xFFFFFFFFu;
+uint32_t by_tables(const uint8_t* data, size_t bytes, uint32_t crc) {
     for (; bytes >= 8; bytes -= 8, data += 8) {
         uint32_t next = 0;
         for (unsigned i = 0; i < 4; ++i) next ^= tables[7 - i][(data[i] ^ (crc >> (8 * i))) & 0xFF];
@@ -29,7 +28,30 @@ uint32_t crc32c(const uint8_t* data, size_t bytes) {
         crc = next;
     }
     for (; bytes > 0; --bytes, ++data) crc = (crc >> 8) ^ tables[0][(crc ^ *data) & 0xFF];
-    return ~crc;
+    return crc;
+}
+
+#ifdef MIDSTREAM_X86
+__attribute__((target("sse4.2"))) uint32_t by_instruction(const uint8_t* data, size_t bytes, uint32_t crc) {
+    uint64_t wide = crc;
+    for (; bytes >= 8; bytes -= 8, data += 8) {
+        uint64_t eight;
+        std::memcpy(&eight, data, 8);
+        wide = __builtin_ia32_crc32di(wide, eight);
+    }
+    return by_tables(data, bytes, static_cast<uint32_t>(wide));
+}
+#endif
+
+}  // namespace
+
+uint32_t crc32c(const uint8_t* data, size_t bytes, uint32_t before) {
+#ifdef MIDSTREAM_X86
+    const bool instruction = current_path() == Path::avx2 || current_path() == Path::avx512;  // both imply SSE4.2
+    return ~(instruction ? by_instruction : by_tables)(data, bytes, ~before);
+#else
+    return ~by_tables(data, bytes, ~before);
+#endif
 }
 
 }  // namespace midstream

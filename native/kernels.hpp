@@ -2,9 +2,12 @@
 // throw on data: what can be wrong with a payload is reported by their result.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "recycle.hpp"
 
 namespace midstream {
 
@@ -15,18 +18,27 @@ struct ChannelStatistics {
     float max;
 };
 
-// statistics.cpp: one result a channel; mean and std are NaN for a channel that holds a NaN or an infinity.
-void channel_statistics(const float* x, size_t channels, size_t size, ChannelStatistics* out);
+// statistics.cpp: mean and std are NaN for a channel that holds a NaN or an infinity.
+ChannelStatistics channel_statistics(const float* x, size_t size);
 
-// quantize.cpp: symbol = how many of the channel's ascending boundaries [channels, boundary_count] are <= x.
-void quantize(const float* x, size_t channels, size_t size, const float* boundaries, size_t boundary_count,
-              uint8_t* symbols);
-// Occurrences [channels, alphabet] of each symbol and the sum of the elements that it stands for.
-void symbol_sums(const float* x, const uint8_t* symbols, size_t channels, size_t size, size_t alphabet,
-                 int64_t* counts, double* sums);
-// Element = table[channel][symbol]. False when a symbol is not below `alphabet`.
-bool reconstruct(const uint8_t* symbols, size_t channels, size_t size, const float* table, size_t alphabet,
-                 float* out);
+// channels.cpp: where the intervals of one channel's elements begin, ascending; sums count from the pivot.
+struct Intervals {
+    std::vector<float> boundaries;  // one less than there are symbols
+    float pivot;
+    double total;  // of all elements' distances from the pivot
+};
+struct IntervalSums {  // for each symbol how many elements it stands for, and the sum of their distances from the pivot
+    int64_t* counts;
+    double* deviations;
+};
+// The boundary of a threshold in standard deviations from the mean: elements at or above it belong to the interval
+// above, those on it to the interval nearer zero. Boundary j of `alphabet` equal steps of the channel's range.
+float threshold_boundary(const ChannelStatistics& channel, double threshold);
+float range_boundary(const ChannelStatistics& channel, size_t j, size_t alphabet);
+void quantize(const float* x, size_t size, const Intervals& intervals, uint8_t* symbols, IntervalSums sums);
+// Element = table[symbol]; any value for a symbol that is not below `alphabet`. `past_cache`: all that is reconstructed
+// together is more than a cache holds.
+void reconstruct(const uint8_t* symbols, size_t size, const float* table, size_t alphabet, bool past_cache, float* out);
 
 // pack.cpp: `width` (1 to 8) bits a symbol, first symbol in the lowest bits of the first byte.
 size_t packed_size(size_t count, unsigned width);
@@ -40,17 +52,33 @@ std::vector<uint8_t> prefix_encode(const uint8_t* symbols, size_t count, const u
 bool prefix_decode(const uint8_t* data, size_t bytes, const uint8_t* lengths, size_t alphabet, uint8_t* symbols,
                    size_t count);
 
-// rans.cpp: static order-0 range asymmetric numeral system; frequencies sum to 2^rans_scale_bits.
-constexpr unsigned rans_scale_bits = 14;
-std::vector<uint8_t> rans_encode(const uint8_t* symbols, size_t count, const uint32_t* frequencies, size_t alphabet);
-bool rans_decode(const uint8_t* data, size_t bytes, const uint32_t* frequencies, size_t alphabet, uint8_t* symbols,
-                 size_t count);
-
-// dense.cpp: context mixing.
 struct MapShape {
     size_t channels, height, width;
     size_t count() const { return channels * height * width; }
 };
+
+// Vectorised by any compiler, unlike a loop that stops at the first symbol.
+inline bool all_below(const uint8_t* symbols, size_t count, size_t alphabet) {
+    uint8_t largest = 0;
+    for (size_t i = 0; i < count; ++i) largest = std::max(largest, symbols[i]);
+    return count == 0 || largest < alphabet;
+}
+
+// fast.cpp: static contexts, interleaved rANS. A stream holds its tables.
+struct FastMap {
+    uint8_t* symbols;  // [channels, height, width]
+    MapShape shape;
+};
+struct ByteView {
+    const uint8_t* data;
+    size_t size;
+};
+// Several maps of the same height and width, each to a stream of its own; two at a time, which is faster.
+void fast_encode(const FastMap* maps, size_t count, size_t alphabet, Buffer<uint8_t>* streams);
+// False when a stream is not what fast_encode makes.
+bool fast_decode(const FastMap* maps, size_t count, size_t alphabet, const ByteView* streams);
+
+// dense.cpp: context mixing.
 struct SymbolOrder {  // the symbols that occur, likeliest first
     const uint8_t* symbols;
     size_t count;
@@ -76,7 +104,7 @@ void normalized_histogram(const float* x, size_t size, double mean, double std, 
 // Cuts the bins into at most n runs of least squared error; returns their centroids, ascending.
 std::vector<double> optimal_centroids(const int64_t* counts, const double* sums, size_t bins, size_t n);
 
-// crc32c.cpp: Castagnoli polynomial, as in RFC 3720 appendix B.4.
-uint32_t crc32c(const uint8_t* data, size_t bytes);
+// crc32c.cpp: Castagnoli polynomial, as in RFC 3720 appendix B.4. `before`: of what precedes the data.
+uint32_t crc32c(const uint8_t* data, size_t bytes, uint32_t before);
 
 }  // namespace midstream

@@ -15,18 +15,21 @@ import numpy as np
 
 import midstream as ms
 
-FOLDER = Path(__file__).parent / "v0"
+FOLDER = Path(__file__).parent / "v1"
 OPTIONS: dict[str, dict[str, Any]] = {
-    "4-symbols-rans": {"symbols": 4, "z": 1.5, "coder": "rans"},
+    "4-symbols-fast": {"symbols": 4, "z": 1.5},
     "3-symbols-prefix": {"symbols": 3, "z": 1.0, "coder": "prefix"},
+    "3-symbols-fast": {"symbols": 3, "z": 1.0},
     "4-symbols-dense": {"symbols": 4, "z": 1.0, "coder": "dense"},
     "40-symbols-dense": {"symbols": 40, "thresholds": "uniform", "step": 0.1, "coder": "dense"},
+    "40-symbols-fast": {"symbols": 40, "thresholds": "uniform", "step": 0.1},
     "3-symbols-raw": {"symbols": 3, "z": 0.5, "coder": "raw"},
-    "1-symbol": {"symbols": 1, "coder": "rans"},
+    "1-symbol": {"symbols": 1},
+    "2-symbols-fast": {"thresholds": [0.0]},
     "16-symbols-lloyd-max": {"symbols": 16, "thresholds": "lloyd-max", "coder": "prefix"},
-    "5-symbols-explicit": {"thresholds": [-2.0, -0.5, 0.25, 1.0], "coder": "rans"},
+    "5-symbols-explicit": {"thresholds": [-2.0, -0.5, 0.25, 1.0]},
     "8-symbols-uniform": {"symbols": 8, "thresholds": "uniform", "step": 0.5, "coder": "raw"},
-    "8-bit": {"symbols": 256, "thresholds": "range", "coder": "rans"},
+    "8-bit": {"symbols": 256, "thresholds": "range"},
 }
 
 

@@ -113,7 +113,7 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, source: Path) -> 
     assert "No such command 'frobnicate'" in mistake("frobnicate")
     assert "Missing option '--output'" in mistake("encode", source)
     assert "none.npz: cannot be read: No such file" in mistake("encode", tmp_path / "none.npz", "-o", out)
-    assert "valid: raw, prefix, rans" in mistake("encode", source, "-o", out, "--coder", "zip")
+    assert "valid: fast, dense, raw, prefix" in mistake("encode", source, "-o", out, "--coder", "zip")
     assert "valid: uniform, lloyd-max, range" in mistake("encode", source, "-o", out, "--thresholds", "otsu")
     assert "not a midstream bitstream" in mistake("decode", source, "-o", out)
     assert "-: the bitstream ends within" in mistake("inspect", "-", stdin=b"MIDS")
@@ -198,7 +198,7 @@ def test_eval_prints_one_json_object(data: Path) -> None:
     } <= set(result)  # fmt: skip
     assert result["images"] == 4
     assert result["elements_per_image"] == 100
-    assert result["codec"] == {"codec": "paper", "symbols": 4, "z": 1.5, "coder": "rans"}
+    assert result["codec"] == {"codec": "paper", "symbols": 4, "z": 1.5, "coder": "fast"}
     assert result["ratio_to_input"] == pytest.approx(result["bytes_per_image"] / (32 * 32 * 3))
     assert result["bits_per_element"] == pytest.approx(8 * result["bytes_per_image"] / 100)
     # Three best detections a picture as labels: the network that made them finds them all.
@@ -259,7 +259,7 @@ def test_paper_sizes_are_the_papers() -> None:
     assert rows[1]["elements"] == 44_695_552
     assert rows[1]["shapes"] == [[512, 256, 256], [256, 128, 256], [128, 64, 256], [64, 32, 256], [32, 16, 256]]
     assert rows[3]["written"]["raw"] == pytest.approx(10912 * 1024, rel=1e-3)
-    assert rows[4]["written"]["rans"] < rows[4]["written"]["prefix"] < rows[4]["written"]["raw"]
+    assert rows[4]["written"]["fast"] < rows[4]["written"]["prefix"] < rows[4]["written"]["raw"]
 
 
 def test_paper_sizes_of_a_network(data: Path) -> None:
@@ -276,7 +276,7 @@ def test_paper_accuracy(data: Path) -> None:
     assert [row["thresholds"] for row in rows[2:]] == [f"z = {z}" for z in ("0.5", "1", "1.5", "2")] * 2 + [
         "lloyd-max"
     ] * 2
-    assert all(set(row["result"]["bytes_by_coder"]) == {"raw", "prefix", "rans"} for row in rows[1:])
+    assert all(set(row["result"]["bytes_by_coder"]) == {"raw", "prefix", "fast"} for row in rows[1:])
     table = midstream(*command).stdout.decode()
     assert "z = 1.5" in table
     assert "lloyd-max" in table

@@ -8,30 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.unit import dense_reference
+from tests.unit.toy import smooth_symbols
 
 from midstream import _native
-from midstream.codec.symbols import encode_symbols
 
 Symbols = NDArray[np.uint8]
-
-
-def smooth(symbols: int, shape: tuple[int, int, int], seed: int = 0) -> Symbols:
-    """Maps whose neighbours are alike, and every second channel a noisy copy of the one before."""
-    rng = np.random.default_rng(seed)
-    channels, height, width = shape
-    noise = rng.normal(size=(channels, height + 4, width + 4))
-    for axis in (1, 2):
-        noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
-    values = noise[:, 4:, 4:] / 5
-    values[1::2] = values[0::2][: channels // 2] + rng.normal(size=values[1::2].shape) * 0.2
-    return np.clip(np.floor((values + 1) * symbols / 2), 0, symbols - 1).astype(np.uint8)
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Symbols, int, Symbols, Symbols]:
     symbols = draw(st.sampled_from([2, 3, 4, 5, 8, 16, 17, 40, 256]))
     shape = (draw(st.integers(1, 4)), draw(st.integers(1, 7)), draw(st.integers(1, 7)))
-    values = smooth(symbols, shape, draw(st.integers(0, 2**32)))
+    values = smooth_symbols(symbols, shape, draw(st.integers(0, 2**32)))
     occurring = np.unique(values)
     order = np.array(draw(st.permutations(occurring.tolist())), np.uint8)
     references = np.array([draw(st.integers(0, c)) for c in range(shape[0])], np.uint8)
@@ -61,25 +49,12 @@ def test_the_document_is_enough_for_a_decoder(case: tuple[Symbols, int, Symbols,
 
 
 def test_a_larger_map_agrees_with_the_document() -> None:
-    values = smooth(4, (6, 24, 24))
+    values = smooth_symbols(4, (6, 24, 24))
     order, references = np.array([1, 2, 0, 3], np.uint8), _native.dense_references(values, 4)
     assert references.tolist()[1::2] == [1, 1, 1]  # the copies find their originals
     data = _native.dense_encode(values, 4, order, references)
     decoded = dense_reference.decode(data, values.shape, 4, order.tolist(), references.tolist())
     np.testing.assert_array_equal(np.array(decoded), values)
-
-
-@pytest.mark.parametrize("symbols", [2, 3, 4, 8, 16])
-def test_context_saves_bits(symbols: int) -> None:
-    values = smooth(symbols, (12, 40, 40))
-    dense, order_0 = (sum(map(len, encode_symbols(coder, values, symbols))) for coder in ("dense", "rans"))
-    assert dense < 0.85 * order_0
-
-
-def test_without_context_it_costs_little() -> None:
-    values = np.random.default_rng(0).choice(4, (8, 64, 64), p=[0.1, 0.5, 0.3, 0.1]).astype(np.uint8)
-    dense, order_0 = (sum(map(len, encode_symbols(coder, values, 4))) for coder in ("dense", "rans"))
-    assert dense < 1.03 * order_0
 
 
 @given(st.binary(max_size=60), st.integers(2, 20))
@@ -90,7 +65,7 @@ def test_arbitrary_payloads_end(data: bytes, symbols: int) -> None:
 
 
 def test_misuse_is_refused() -> None:
-    values = smooth(4, (2, 4, 4))
+    values = smooth_symbols(4, (2, 4, 4))
     order, none = np.arange(4, dtype=np.uint8), np.zeros(2, np.uint8)
     for bad_order, references in (
         (np.array([0, 0], np.uint8), none),

@@ -24,13 +24,13 @@ def level(
     return bytes([len(name)]) + name + bytes([dtype]) + b"".join(varint(n) for n in (*shape, side, payload))
 
 
-def parameters(symbols: int = 4, coder: int = 0, rule: int = Z, rest: bytes = struct.pack("<f", 1.5)) -> bytes:
+def parameters(symbols: int = 4, coder: int = 2, rule: int = Z, rest: bytes = struct.pack("<f", 1.5)) -> bytes:
     return bytes([symbols - 1, coder, rule]) + rest
 
 
 def stream(levels: list[bytes], chunks: list[bytes], params: bytes, size: int | None = None) -> bytes:
     body = b"\0" + varint(len(levels)) + b"".join(levels) + params
-    header = b"MIDS\0\0" + struct.pack("<H", size if size is not None else 12 + len(body)) + body
+    header = b"MIDS\1\0" + struct.pack("<H", size if size is not None else 12 + len(body)) + body
     return sealed(header) + b"".join(sealed(chunk) for chunk in chunks)
 
 
@@ -55,19 +55,63 @@ def side(
 
 
 RAW = bytes([0b11_10_01_00])
-PREFIX, RANS, DENSE = (parameters(coder=coder) for coder in (1, 2, 3))
+FAST, DENSE, _, PREFIX = (parameters(coder=coder) for coder in range(4))
 THREE = {"means": halves(-1, 0, 1)}
 LARGEST_SCALE = 0x7F7FFFFF >> 21
 RICE_U_2_62 = bytes([61]) + varint(8) + (0b11 | 0 << 2).to_bytes(8, "little")  # two ones, a zero: u = 2 * 2^61
 ESCAPE_OF_6 = bytes([0, 11]) + ((1 << 24) - 1 | 6 << 24).to_bytes(11, "little")
 ESCAPE_OF_2_62 = bytes([0, 11]) + ((1 << 24) - 1 | 1 << 86).to_bytes(11, "little")
-FOUR_EQUAL = b"".join(varint(1 << 12) for _ in range(4))
 
 
 def dense_payload() -> bytes:
     """Four symbols of one channel, of 0 and 1."""
     symbols = np.array([0, 1, 1, 0], np.uint8).reshape(1, 2, 2)
     return _native.dense_encode(symbols, 4, np.array([0, 1], np.uint8), np.zeros(1, np.uint8))
+
+
+FIVE = struct.pack("<ffff", 1, 2, 3, 4)
+
+
+def bits(*fields: tuple[int, int]) -> bytes:
+    """(value, width) from the lowest bit up."""
+    number = used = 0
+    for value, width in fields:
+        number |= value << used
+        used += width
+    return number.to_bytes((used + 7) // 8, "little")
+
+
+def fast(
+    frequencies: tuple[int, int] = (8, 8), states: bytes | None = None, words: bool = True, beyond: int = 0
+) -> bytes:
+    """Four times the symbol 0 where 0 and 1 are equally likely: four bits, which the state holds."""
+    first, second = frequencies
+    head = bits((4, 8), (1, 16), (first, 5), (second, (16 - first).bit_length()), (beyond, 7))
+    if not words:
+        return head + struct.pack("<I", 0x8000)
+    return head + (struct.pack("<I", 0x8000 << 4) if states is None else states)
+
+
+def coded_5() -> bytes:
+    """A fast stream whose table says that the last digit of 4 is 1: symbol 5 of an alphabet of 5."""
+    first = [(1, 16), (0, 5), (0, 5)]  # values 0, 1, 2 of the first digit: always 2
+    context = 2 << 2  # digit 2 before it, and the neighbours' mean below
+    return bits((4, 8), *first, (1 << context, 16), (0, 5)) + struct.pack("<I", 0x8000)
+
+
+BEYOND_5 = coded_5()
+
+
+def groups(side_sizes: bytes = varint(2)) -> bytes:
+    """Two groups, of 32 channels and of one, by one row of 8,192: symbol 3 everywhere."""
+    count = 33
+    head = b"\0" + halves(-2, -0.5, 0.5, 2) + b"\2" + varint(500) + numbers(*[0] * count) * 2 + b"\0"
+    side_information = head + side_sizes
+    header = [level(shape=(count, 1, 8192), side=len(side_information), payload=4)]
+    return stream(header, [side_information + b"\0\3\0\3"], FAST)
+
+
+GROUPS = groups()
 
 
 def two_sides() -> bytes:
@@ -77,21 +121,22 @@ def two_sides() -> bytes:
 def test_the_streams_below_are_valid_but_for_what_they_test() -> None:
     assert ms.decode(one(side(), RAW))["x"].shape == (1, 2, 2)
     assert ms.decode(one(side(bits=3, refinement=numbers(0, 1, -1, 0)), RAW))
-    assert ms.decode(one(side() + b"\x22\x22", b"\x1b", PREFIX))
-    assert ms.decode(one(side() + b"\x01\x00", b"", PREFIX))
-    payload = _native.rans_encode(np.arange(4, dtype=np.uint8), np.full(4, 1 << 12, np.uint32))
-    assert ms.decode(one(side() + FOUR_EQUAL, payload, RANS))
+    assert ms.decode(one(side(), b"\x22\x22" + b"\x1b", PREFIX))
+    assert ms.decode(one(side(), b"\x01\x00" + b"", PREFIX))
+    assert ms.decode(one(side(), fast(), FAST))
+    assert ms.decode(one(side(), b"\0\3", FAST))
+    assert ms.decode(GROUPS)
     assert ms.decode(one(b"\1" + struct.pack("<f", 1)))
-    assert ms.decode(one(b"\0" + struct.pack("<ff", 0, 1), b"\0\1\2\3", parameters(256, 0, RANGE, b"")))
+    assert ms.decode(one(b"\0" + struct.pack("<ff", 0, 1), b"\0\1\2\3", parameters(256, 2, RANGE, b"")))
     assert ms.decode(one(b"\1\2" + struct.pack("<f", 1) + side()[1:], RAW, shape=(2, 2, 2)))
-    assert ms.decode(one(side() + b"\1\0\1", dense_payload(), DENSE))
-    assert ms.decode(one(side() + b"\0\2", b"", DENSE))
+    assert ms.decode(one(side(), b"\1\0\1" + dense_payload(), DENSE))
+    assert ms.decode(one(side(), b"\0\2" + b"", DENSE))
     for params in (parameters(3, rule=Z), parameters(rule=UNIFORM), parameters(2, rule=EXPLICIT)):
         ms.inspect(one(b"\1" + struct.pack("<f", 1), b"", params))
 
 
 CORRUPT: dict[str, bytes] = {
-    "header size below the smallest": sealed(b"MIDS\0\0" + struct.pack("<H", 8)),
+    "header size below the smallest": sealed(b"MIDS\1\0" + struct.pack("<H", 8)),
     "no levels": stream([], [], parameters()),
     "a level without a name": stream([level(b"")], [b""], parameters()),
     "a name that is not UTF-8": stream([level(b"\xff")], [b""], parameters()),
@@ -104,16 +149,16 @@ CORRUPT: dict[str, bytes] = {
     "z of 0": one(side(), RAW, parameters(rest=struct.pack("<f", 0))),
     "a negative step": one(side(), RAW, parameters(rule=UNIFORM, rest=struct.pack("<f", -1))),
     "z that is not finite": one(side(), RAW, parameters(rest=struct.pack("<f", np.nan))),
-    "thresholds that do not increase": one(side(), RAW, parameters(3, 0, EXPLICIT, struct.pack("<ff", 1, 1))),
-    "an infinite threshold": one(side(), RAW, parameters(3, 0, EXPLICIT, struct.pack("<ff", 1, np.inf))),
-    "a range for one symbol": one(b"\0" + struct.pack("<ff", 0, 1), b"", parameters(1, 0, RANGE, b"")),
+    "thresholds that do not increase": one(side(), RAW, parameters(3, 2, EXPLICIT, struct.pack("<ff", 1, 1))),
+    "an infinite threshold": one(side(), RAW, parameters(3, 2, EXPLICIT, struct.pack("<ff", 1, np.inf))),
+    "a range for one symbol": one(b"\0" + struct.pack("<ff", 0, 1), b"", parameters(1, 2, RANGE, b"")),
     "more constants than channels": one(b"\2" + bytes(8)),
     "fewer constants than marked": one(b"\1\3" + struct.pack("<f", 1), shape=(2, 2, 2)),
     "a constant beyond the channels": one(b"\1\4" + struct.pack("<f", 1) + side()[1:], RAW, shape=(2, 2, 2)),
     "a constant that is not finite": one(b"\1" + struct.pack("<f", np.inf)),
     "a payload where all is constant": one(b"\1" + struct.pack("<f", 1), b"\0"),
     "side information after the constants": one(b"\1" + struct.pack("<f", 1) + b"\0"),
-    "an empty range": one(b"\0" + struct.pack("<ff", 1, 1), bytes(4), parameters(256, 0, RANGE, b"")),
+    "an empty range": one(b"\0" + struct.pack("<ff", 1, 1), bytes(4), parameters(256, 2, RANGE, b"")),
     "a mean that is not finite": one(side(halves(0, 0, 0, np.inf)), RAW),
     "precision 0": one(side(precision=0), RAW),
     "precision 17": one(side(precision=17), RAW),
@@ -135,32 +180,44 @@ CORRUPT: dict[str, bytes] = {
     "raw: bits behind the symbols": one(side(), b"\xff", shape=(1, 1, 3)),
     "raw: a symbol outside the alphabet": one(side(**THREE), b"\xff", parameters(3)),
     "raw: a table": one(side() + b"\0", RAW),
-    "prefix: no symbol": one(side() + b"\0\0", b"", PREFIX),
-    "prefix: a payload where one symbol occurs": one(side() + b"\1\0", b"\0", PREFIX),
-    "prefix: one symbol with a longer code": one(side() + b"\2\0", b"", PREFIX),
-    "prefix: an incomplete code": one(side() + b"\x22\x02", b"\x1b", PREFIX),
-    "prefix: too many codes": one(side() + b"\x11\x11", b"\x1b", PREFIX),
-    "prefix: a length for no symbol": one(side(**THREE) + b"\x21\x22", b"\x00", parameters(3, 1)),
-    "prefix: the data ends early": one(side() + b"\x33\x21", b"\xff", PREFIX),
-    "prefix: a byte too many": one(side() + b"\x22\x22", b"\x1b\0", PREFIX),
-    "prefix: bits behind the symbols": one(side() + b"\x22\x22", b"\x1b", PREFIX, shape=(1, 1, 3)),
-    "rans: frequencies of another sum": one(side() + FOUR_EQUAL[:-2] + varint(5), bytes(4), RANS),
-    "rans: no symbol": one(side() + bytes(4), b"", RANS),
-    "rans: a payload where one symbol occurs": one(side() + varint(1 << 14) + bytes(3), b"\0", RANS),
-    "rans: a state below the smallest": one(side() + FOUR_EQUAL, bytes(4), RANS),
-    "rans: an odd size": one(side() + FOUR_EQUAL, b"\0\0\1\0\0", RANS),
-    "rans: another last state": one(side() + FOUR_EQUAL, struct.pack("<I", 0x7FFFFFFF), RANS),
-    "dense: more symbols than there are": one(side() + b"\4\0\1\2\3\4", bytes(4), DENSE),
-    "dense: a symbol twice": one(side() + b"\1\2\2", bytes(4), DENSE),
-    "dense: a symbol outside the alphabet": one(side() + b"\1\0\4", bytes(4), DENSE),
-    "dense: a payload where one symbol occurs": one(side() + b"\0\2", b"\0", DENSE),
-    "dense: no payload": one(side() + b"\1\0\1", b"", DENSE),
-    "dense: the payload ends early": one(side() + b"\1\0\1", dense_payload()[:-1], DENSE),
-    "dense: a byte too many": one(side() + b"\1\0\1", dense_payload() + b"\0", DENSE),
-    "dense: another last value": one(side() + b"\1\0\1", dense_payload()[:-1] + b"\1", DENSE),
-    "dense: a reference to itself and before": one(two_sides() + b"\1\0\1\3", bytes(4), DENSE, (2, 2, 2)),
-    "dense: bits behind the references": one(two_sides() + b"\1\0\1\xf0", bytes(4), DENSE, (2, 2, 2)),
-    "rans: words are left": one(side() + FOUR_EQUAL, struct.pack("<IH", 1 << 16, 0), RANS, shape=(1, 1, 1)),
+    "prefix: no symbol": one(side(), b"\0\0" + b"", PREFIX),
+    "prefix: a payload where one symbol occurs": one(side(), b"\1\0" + b"\0", PREFIX),
+    "prefix: one symbol with a longer code": one(side(), b"\2\0" + b"", PREFIX),
+    "prefix: an incomplete code": one(side(), b"\x22\x02" + b"\x1b", PREFIX),
+    "prefix: too many codes": one(side(), b"\x11\x11" + b"\x1b", PREFIX),
+    "prefix: a length for no symbol": one(side(**THREE), b"\x21\x22" + b"\x00", parameters(3, 1)),
+    "prefix: the data ends early": one(side(), b"\x33\x21" + b"\xff", PREFIX),
+    "prefix: a byte too many": one(side(), b"\x22\x22" + b"\x1b\0", PREFIX),
+    "prefix: bits behind the symbols": one(side(), b"\x22\x22" + b"\x1b", PREFIX, shape=(1, 1, 3)),
+    "fast: an empty stream": one(side(), b"", FAST),
+    "fast: precision 3": one(side(), b"\3" + fast()[1:], FAST),
+    "fast: precision 13": one(side(), b"\x0d" + fast()[1:], FAST),
+    "fast: frequencies beyond the sum": one(side(), fast(frequencies=(9, 8)), FAST),
+    "fast: tables that end early": one(side(), fast()[:4], FAST),
+    "fast: bits behind the tables": one(side(), fast(beyond=1), FAST),
+    "fast: no states": one(side(), fast(states=b""), FAST),
+    "fast: a state below the smallest": one(side(), fast(states=struct.pack("<I", 0x7FFF)), FAST),
+    "fast: a state of 32 bits": one(side(), fast(states=struct.pack("<I", 0x80008000)), FAST),
+    "fast: half a word": one(side(), fast() + b"\0", FAST),
+    "fast: words are left": one(side(), fast() + b"\0\0", FAST),
+    "fast: words that end early": one(side(), fast(words=False), FAST),
+    "fast: another last state": one(side(), fast(states=struct.pack("<I", (0x8000 << 4) + 1)), FAST),
+    "fast: one symbol outside the alphabet": one(side(), b"\0\4", FAST),
+    "fast: more than one symbol": one(side(), b"\0\3\0", FAST),
+    "fast: symbols outside the alphabet": one(side(halves(*range(5))), BEYOND_5, parameters(5, 0, EXPLICIT, FIVE)),
+    "streams of more bytes than there are": groups(side_sizes=varint(99)),
+    "a size of a stream that is missing": groups(side_sizes=b""),
+    "a size of a stream too many": groups(side_sizes=varint(2) + varint(2)),
+    "dense: more symbols than there are": one(side(), b"\4\0\1\2\3\4" + bytes(4), DENSE),
+    "dense: a symbol twice": one(side(), b"\1\2\2" + bytes(4), DENSE),
+    "dense: a symbol outside the alphabet": one(side(), b"\1\0\4" + bytes(4), DENSE),
+    "dense: a payload where one symbol occurs": one(side(), b"\0\2" + b"\0", DENSE),
+    "dense: no payload": one(side(), b"\1\0\1" + b"", DENSE),
+    "dense: the payload ends early": one(side(), b"\1\0\1" + dense_payload()[:-1], DENSE),
+    "dense: a byte too many": one(side(), b"\1\0\1" + dense_payload() + b"\0", DENSE),
+    "dense: another last value": one(side(), b"\1\0\1" + dense_payload()[:-1] + b"\1", DENSE),
+    "dense: a reference to itself and before": one(two_sides(), b"\1\0\1\3" + bytes(4), DENSE, (2, 2, 2)),
+    "dense: bits behind the references": one(two_sides(), b"\1\0\1\xf0" + bytes(4), DENSE, (2, 2, 2)),
 }  # fmt: skip
 
 
@@ -193,6 +250,6 @@ def test_of_two_levels_of_one_size_the_later_comes_first() -> None:
 
 
 def test_reconstruction_values_are_limited_before_they_are_made() -> None:
-    wide = stream([level(shape=(1 << 16, 1, 1), side=1)], [b"\0"], parameters(256, 0, RANGE, b""))
+    wide = stream([level(shape=(1 << 16, 1, 1), side=1)], [b"\0"], parameters(256, 2, RANGE, b""))
     with pytest.raises(ms.LimitError, match="16777216 reconstruction values; the limit is 4194304"):
         ms.decode(wide)

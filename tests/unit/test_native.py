@@ -55,14 +55,85 @@ def test_statistics_see_what_is_not_finite(simd_path: str, bad: float, size: int
     assert np.isnan(_native.channel_statistics(x)[0]).tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 15, 16, 255])
-def test_quantise(simd_path: str, count: int) -> None:
+def equation(x: np.ndarray, thresholds: list[float]) -> np.ndarray:
+    """Symbols of float32 [C, size] by equation 2 in double: on a threshold, the interval nearer zero."""
+    exact = x.astype(np.float64)
+    mean, std, _, _ = _native.channel_statistics(x)
+    bounds = [mean + t * std for t in thresholds]
+    reached = [exact > b[:, None] if t > 0 else exact >= b[:, None] for t, b in zip(thresholds, bounds, strict=True)]
+    return np.sum(reached, axis=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 15, 16, 255])
+@pytest.mark.parametrize("size", [1, 5, 64, 1001, 2500])
+def test_quantise_with_counts_and_sums(simd_path: str, count: int, size: int) -> None:
     rng = np.random.default_rng(count)
-    x = rng.normal(size=(3, 1001)).astype(np.float32)
-    boundaries = np.sort(rng.normal(size=(3, count)), axis=1).astype(np.float32)
-    x[:, :count] = boundaries[:, :1001]  # an element equal to a boundary reaches it
-    expected = np.stack([np.searchsorted(b, row, side="right") for b, row in zip(boundaries, x, strict=True)])
-    assert (_native.quantize(x, boundaries) == expected).all()
+    x = rng.gamma(2, size=(5, size)).astype(np.float32) * np.float32(3) + np.float32(100)
+    x[2] = 7  # a constant channel is left out
+    thresholds = np.sort(rng.normal(size=count)).tolist()
+    mean, std, low, high, symbols, counts, sums = _native.quantize(x, thresholds, count + 1)
+    np.testing.assert_array_equal((mean, std, low, high), _native.channel_statistics(x))
+    varying = x[low < high]
+    np.testing.assert_array_equal(symbols, equation(varying, thresholds) if size > 1 else symbols)
+    assert symbols.shape == varying.shape
+    for c, row in enumerate(symbols):
+        assert counts[c].tolist() == np.bincount(row, minlength=count + 1).tolist()
+        exact = np.bincount(row, varying[c].astype(float), count + 1)
+        np.testing.assert_allclose(sums[c], exact, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-3, 1.0, 3e38])
+@pytest.mark.parametrize("count", [1, 3, 5, 20])
+def test_quantising_is_the_same_bits_on_every_path(scale: float, count: int) -> None:
+    x = (np.random.default_rng(1).uniform(-1, 1, (3, 2345)) * scale).astype(np.float32)
+    before, results = _native.simd_path(), set()
+    try:
+        for path in _native.simd_paths():
+            _native.set_simd_path(path)
+            parts = _native.quantize(x, np.linspace(-1, 1, count).tolist(), count + 1)
+            assert all(np.isfinite(part).all() for part in parts)
+            results.add(b"".join(part.tobytes() for part in parts))
+    finally:
+        _native.set_simd_path(before)
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("symbols", [2, 5, 16, 17, 256])
+def test_quantise_over_the_range(simd_path: str, symbols: int) -> None:
+    x = np.random.default_rng(symbols).normal(size=(3, 1500)).astype(np.float32)
+    low, high = x.min(1, keepdims=True).astype(float), x.max(1, keepdims=True).astype(float)
+    expected = np.floor((x - low) / (high - low) * (symbols - 1) + 0.5)
+    assert (_native.quantize(x, [], symbols)[4] == expected).all()
+
+
+@pytest.mark.parametrize("symbols", [1, 3, 8, 9, 16, 17, 256])
+@pytest.mark.parametrize("size", [1, 7, 16, 100, 1 << 18])
+def test_reconstruct_fills_the_rows_it_is_given(simd_path: str, symbols: int, size: int) -> None:
+    rng = np.random.default_rng(symbols)
+    table = rng.normal(size=(3, symbols)).astype(np.float32)
+    values = rng.integers(0, symbols, (3, size)).astype(np.uint8)
+    out = _native.empty_floats(20, size + 1)[:, :size] if size < 99 else _native.empty_floats(20, size)
+    out = np.ascontiguousarray(out)
+    out[:] = 9
+    _native.reconstruct(values, table, out, np.array([5, 0, 19]))
+    np.testing.assert_array_equal(out[[5, 0, 19]], np.take_along_axis(table, values.astype(np.int64), 1))
+    assert (np.delete(out, [5, 0, 19], 0) == 9).all()
+    values[2, -1] = 255  # the coders let no such symbol pass; nothing beyond the table is read all the same
+    _native.reconstruct(values, table, out, np.array([5, 0, 19]))
+    np.testing.assert_array_equal(out[[5, 0]], np.take_along_axis(table[:2], values[:2].astype(np.int64), 1))
+
+
+def test_large_buffers_are_used_again_and_hold_their_own_values() -> None:
+    kept = [_native.empty_floats(1000, 1000) for _ in range(3)]
+    for i, array in enumerate(kept):
+        array[:] = i
+    address = kept[1].ctypes.data
+    assert [float(array.max()) for array in kept] == [0, 1, 2]
+    del kept[1]
+    again = _native.empty_floats(1000, 1000)
+    assert again.ctypes.data == address
+    again[:] = 5
+    assert [float(array.max()) for array in kept] == [0, 2]
 
 
 @given(st.integers(1, 8), st.integers(0, 100), st.randoms(use_true_random=False))
@@ -108,6 +179,18 @@ def test_crc32c_check_value() -> None:
     assert _native.crc32c(b"123456789") == 0xE3069283  # the check value of the polynomial's catalogue entry
     assert _native.crc32c(b"") == 0
     assert _native.crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, appendix B.4
+
+
+@given(st.binary(max_size=99), st.binary(max_size=99))
+def test_crc32c_goes_on_and_is_the_same_on_every_path(first: bytes, second: bytes) -> None:
+    before, results = _native.simd_path(), set()
+    try:
+        for path in _native.simd_paths():
+            _native.set_simd_path(path)
+            results |= {_native.crc32c(first + second), _native.crc32c(second, _native.crc32c(first))}
+    finally:
+        _native.set_simd_path(before)
+    assert len(results) == 1
 
 
 def brute_force_error(counts: np.ndarray, sums: np.ndarray, n: int) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 SIDE = 32
@@ -94,3 +95,15 @@ def write_toy(folder: Path) -> Path:
     write_gfl(folder / "toy.onnx")
     (folder / "toy.toml").write_text(DESCRIPTION)
     return folder / "toy.toml"
+
+
+def smooth_symbols(symbols: int, shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.uint8]:
+    """Maps whose neighbours are alike, and every second channel a noisy copy of the one before."""
+    rng = np.random.default_rng(seed)
+    channels, height, width = shape
+    noise = rng.normal(size=(channels, height + 4, width + 4))
+    for axis in (1, 2):
+        noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
+    values = noise[:, 4:, 4:] / 5
+    values[1::2] = values[0::2][: channels // 2] + rng.normal(size=values[1::2].shape) * 0.2
+    return np.clip(np.floor((values + 1) * symbols / 2), 0, symbols - 1).astype(np.uint8)

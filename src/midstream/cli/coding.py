@@ -32,14 +32,15 @@ def encode_command(
     thresholds: options.Thresholds = None,
     step: options.Step = None,
     coder: options.Coder = DEFAULT_CODER,
+    threads: options.Threads = None,
 ) -> None:
     """Code a feature pyramid into a bitstream.
 
-    Example: midstream encode pyramid.npz -o pyramid.mids --symbols 4 --z 1.5 --coder rans
+    Example: midstream encode pyramid.npz -o pyramid.mids --symbols 4 --z 1.5 --coder dense
     """
     chosen = options.codec_options(codec, symbols, z, thresholds, step, coder)
     check_writable(output)
-    data = encode_with(read_pyramid(source), chosen)
+    data = encode_with(read_pyramid(source), chosen, threads)
     write_bytes(output, data)
     if output != STANDARD:
         info = inspect(data)
@@ -51,6 +52,10 @@ def decode_command(
     output: Annotated[str, typer.Option("--output", "-o", help=".npz or .safetensors to write; - for .npz on stdout.")],
     levels: Annotated[str | None, typer.Option(help="Only these levels, separated by commas.")] = None,
     max_elements: Annotated[int, typer.Option(help="Refuse more elements than this.", min=1)] = Limits().elements,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Of a bitstream that was cut, decode the levels that are whole.")
+    ] = False,
+    threads: options.Threads = None,
 ) -> None:
     """Reconstruct a feature pyramid from a bitstream.
 
@@ -59,7 +64,8 @@ def decode_command(
     check_writable(output)
     wanted = levels.split(",") if levels is not None else None
     with _naming(source):
-        pyramid = decode(read_bytes(source), levels=wanted, limits=replace(Limits(), elements=max_elements))
+        limits = replace(Limits(), elements=max_elements)
+        pyramid = decode(read_bytes(source), levels=wanted, limits=limits, partial=partial, threads=threads)
     write_pyramid(output, pyramid)
     if output != STANDARD:
         note(f"{output}: " + ", ".join(f"{name} {list(values.shape)}" for name, values in pyramid.items()))

@@ -39,6 +39,10 @@ Step = Annotated[
 ]
 Coder = Annotated[str, typer.Option(help=f"How symbols are written: {', '.join(CODERS)}.", rich_help_panel=_CODEC)]
 CodecName = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(CODECS)}.", rich_help_panel=_CODEC)]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Threads to use at most; the bytes are the same for any number. [default: all cores]", min=1),
+]
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A name from 'midstream models', or a description FILE.toml.")
 ]

@@ -1,18 +1,19 @@
-"""The container of version 0: header, one chunk a level, CRC-32C on each. docs/format.md is normative."""
+"""The container of version 1: header, one chunk a level, CRC-32C on each. docs/format.md is normative."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from midstream import _native
-from midstream.codec.wire import Reader, varint
+from midstream.codec.wire import Buffer, Reader, varint
 from midstream.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError, unknown
 from midstream.features import DTYPES
 from midstream.limits import Limits
 
 MAGIC = b"MIDS"
-VERSION = 0
+VERSION = 1
 #: Magic, version, reserved byte, size of the whole header.
 _PRELUDE = struct.Struct("<4sBBH")
 _CRC = struct.Struct("<I")
@@ -73,9 +74,9 @@ def wire_order(levels: tuple[LevelHeader, ...]) -> list[LevelHeader]:
 
 
 def write(
-    codec: str, levels: tuple[LevelHeader, ...], parameters: bytes, chunks: dict[str, tuple[bytes, bytes]]
+    codec: str, levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[str, Sequence[Buffer]]
 ) -> bytes:
-    """The bitstream of these levels; `chunks` holds side information and payload by level name."""
+    """The bitstream of these levels; `chunks` holds side information and payload in pieces, by level name."""
     body = bytearray([CODECS.index(codec)]) + varint(len(levels))
     for level in levels:
         name = level.name.encode()
@@ -85,24 +86,33 @@ def write(
     size = _PRELUDE.size + len(body) + _CRC.size
     if size > 0xFFFF:
         raise InputError(f"a header of {size} bytes is too large (65,535): fewer levels or shorter names")
-    parts = [_sealed(_PRELUDE.pack(MAGIC, VERSION, 0, size) + bytes(body))]
-    parts += [_sealed(b"".join(chunks[level.name])) for level in wire_order(levels)]
-    return b"".join(parts)
+    pieces = _sealed([_PRELUDE.pack(MAGIC, VERSION, 0, size) + bytes(body)])
+    for level in wire_order(levels):
+        pieces += _sealed(chunks[level.name])
+    return b"".join(pieces)
 
 
-def _sealed(data: bytes) -> bytes:
-    return data + _CRC.pack(_native.crc32c(data))
+def _sealed(pieces: Sequence[Buffer]) -> list[Buffer]:
+    checksum = 0
+    for piece in pieces:
+        checksum = _native.crc32c(piece, checksum)
+    return [*pieces, _CRC.pack(checksum)]
 
 
-def _unsealed(data: memoryview, what: str) -> bytes:
-    content = bytes(data[: -_CRC.size])
+def _unsealed(data: memoryview, what: str) -> memoryview:
+    content = data[: -_CRC.size]
     if _CRC.unpack(data[-_CRC.size :])[0] != _native.crc32c(content):
         raise CorruptError(f"{what}: wrong checksum")
     return content
 
 
-def read_header(data: memoryview, limits: Limits) -> Header:
+def read_header(data: memoryview, limits: Limits, *, partial: bool = False) -> Header:
     """Read and check the header, and that the bitstream has exactly the size that it declares.
+
+    Args:
+        data: the bitstream.
+        limits: what may be spent.
+        partial: the end of the bitstream may be missing.
 
     Raises:
         TruncatedError, CorruptError, UnsupportedError, LimitError.
@@ -126,7 +136,7 @@ def read_header(data: memoryview, limits: Limits) -> Header:
         raise UnsupportedError(f"codec number {codec}; this release knows {', '.join(CODECS)}")
     levels = _read_levels(reader, limits)
     header = Header(CODECS[codec], levels, reader.take(reader.left), size)
-    if len(data) < header.total:
+    if len(data) < header.total and not partial:
         raise TruncatedError(f"the bitstream ends after {len(data)} of {header.total} bytes")
     if len(data) > header.total:
         raise CorruptError(f"data follows the end of the bitstream: {len(data)} bytes where it has {header.total}")
@@ -166,7 +176,20 @@ def _read_level(reader: Reader, limits: Limits) -> LevelHeader:
     return level
 
 
-def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[bytes, bytes]:
+def whole_levels(data: memoryview, header: Header) -> list[str]:
+    """Names of the levels whose chunks are there, in the pyramid's order. Raises TruncatedError if none is."""
+    places = header.offsets()
+    names = [level.name for level in header.levels if places[level.name] + level.chunk_bytes <= len(data)]
+    if not names:
+        first = wire_order(header.levels)[0]
+        raise TruncatedError(
+            f"no level is whole: the bitstream ends after {len(data)} bytes, "
+            f"level '{first.name}' after {places[first.name] + first.chunk_bytes}"
+        )
+    return names
+
+
+def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[memoryview, memoryview]:
     """Side information and payload of one level. Raises CorruptError for a wrong checksum."""
     at = header.offsets()[level.name]
     content = _unsealed(data[at : at + level.chunk_bytes], f"level '{level.name}'")

@@ -14,33 +14,33 @@ from midstream.codec.wire import Reader
 _FARTHEST_REFERENCE = 255
 
 
-def encode_dense(symbols_map: NDArray[np.uint8], symbols: int, counts: NDArray[np.int64]) -> tuple[bytes, bytes]:
-    """Table and payload of uint8 symbols [C, H, W] that occur `counts` [n] times."""
+def encode_dense(symbols_map: NDArray[np.uint8], symbols: int, counts: NDArray[np.int64]) -> bytes:
+    """The stream of uint8 symbols [C, H, W] that occur `counts` [n] times."""
     occurring = np.count_nonzero(counts)
     order = np.argsort(-counts, kind="stable")[:occurring].astype(np.uint8)
     table = bytes([occurring - 1]) + order.tobytes()
     if occurring == 1:
-        return table, b""
+        return table
     references = _native.dense_references(symbols_map, symbols)
     width = _reference_bits(len(symbols_map))
     packed = _native.pack(references, width) if width else b""
-    return table + packed, _native.dense_encode(symbols_map, symbols, order, references)
+    return table + packed + _native.dense_encode(symbols_map, symbols, order, references)
 
 
-def decode_dense(reader: Reader, symbols: int, payload: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
-    """Read the table, then uint8 symbols [C, H, W]; None where the payload does not decode. Raises CorruptError."""
+def decode_dense(reader: Reader, symbols: int, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
+    """Symbols [C, H, W] of what is left in `reader`; None where the payload does not decode. Raises CorruptError."""
     occurring = reader.u8() + 1
     order = np.frombuffer(reader.take(occurring), np.uint8)
     if len(set(order.tolist())) != occurring or int(order.max()) >= symbols:
         raise reader.corrupt("the dense table does not list symbols")
     if occurring == 1:
-        if payload:
+        if reader.left:
             raise reader.corrupt("symbols are written where only one occurs")
         return np.full(shape, order[0], np.uint8)
     references = reader.packed(shape[0], _reference_bits(shape[0]))
     if (references > np.arange(shape[0])).any():
         raise reader.corrupt("a channel refers to none before it")
-    return _native.dense_decode(payload, *shape, symbols, order, references)
+    return _native.dense_decode(reader.rest(), *shape, symbols, order, references)
 
 
 def _reference_bits(channels: int) -> int:

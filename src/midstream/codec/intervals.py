@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream import _native
 from midstream.codec.normalize import ChannelStatistics, CodedStatistics
 from midstream.codec.wire import Reader, rice, write_elements
 from midstream.features import DTYPES
@@ -40,17 +39,17 @@ class IntervalMeans:
 
     @classmethod
     def of(
-        cls, values: NDArray[np.float32], symbols_map: NDArray[np.uint8], statistics: ChannelStatistics, symbols: int
+        cls, counts: NDArray[np.int64], sums: NDArray[np.float64], statistics: ChannelStatistics, size: int
     ) -> IntervalMeans:
-        """Measure the intervals of quantised values float32 [C, size].
+        """From how many elements each interval has and their sums, [C, n], in channels of `size` elements.
 
         float16 cannot overflow here: a normalised element is at most sqrt(size - 1), and no level has 65504^2
         elements.
         """
-        refined = values.shape[1] >= _ELEMENTS_PER_INTERVAL * symbols
+        symbols = counts.shape[1]
+        refined = size >= _ELEMENTS_PER_INTERVAL * symbols
         width = max((symbols - 1).bit_length(), 2)
         coded = CodedStatistics.of(statistics.mean, statistics.std, width if refined else width + 3)
-        counts, sums = _native.symbol_sums(values, symbols_map, symbols)
         normalised = (sums - counts * coded.mean[:, None]) / coded.std[:, None]
         level = (normalised.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)).astype(np.float16)
         if not refined:

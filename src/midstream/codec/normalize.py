@@ -7,12 +7,12 @@ standard deviation: the deviation as a float32 cut to `precision` mantissa bits,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream import _native
 from midstream.codec.wire import Reader, rice, varint
 from midstream.errors import InputError
 
@@ -35,20 +35,36 @@ class ChannelStatistics:
         """[C]: the channels that hold one value only."""
         return np.equal(self.min, self.max)
 
+    def check(self, name: str, values: NDArray[np.float32], first: int) -> None:
+        """Refuse a NaN or an infinity in float32 [C, size] of level `name`, channels counted from `first`.
 
-def measure(name: str, values: NDArray[np.float32]) -> ChannelStatistics:
-    """Statistics of float32 [C, size], accumulated in float64 blocks (native/statistics.cpp).
+        Raises:
+            InputError: naming level and channel.
+        """
+        broken = np.flatnonzero(np.isnan(self.mean))
+        if broken.size:
+            channel = int(broken[0])
+            kind = "a NaN" if np.isnan(values[channel]).any() else "an infinity"
+            raise InputError(
+                f"level '{name}', channel {first + channel} holds {kind}; only finite features can be coded"
+            )
 
-    Raises:
-        InputError: a NaN or an infinity, naming level and channel.
-    """
-    statistics = ChannelStatistics(*_native.channel_statistics(values))
-    broken = np.flatnonzero(np.isnan(statistics.mean))
-    if broken.size:
-        channel = int(broken[0])
-        kind = "a NaN" if np.isnan(values[channel]).any() else "an infinity"
-        raise InputError(f"level '{name}', channel {channel} holds {kind}; only finite features can be coded")
-    return statistics
+    def active(self) -> ChannelStatistics:
+        """Of the channels that are not constant."""
+        keep = ~self.constant
+        return (
+            self if keep.all() else ChannelStatistics(self.mean[keep], self.std[keep], self.min[keep], self.max[keep])
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[ChannelStatistics]) -> ChannelStatistics:
+        """Of several groups of channels, one after the other."""
+        return cls(
+            np.concatenate([part.mean for part in parts]),
+            np.concatenate([part.std for part in parts]),
+            np.concatenate([part.min for part in parts]),
+            np.concatenate([part.max for part in parts]),
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from midstream.errors import InputError, unknown
 #: The z of the paper's Table 3 with the highest accuracy, for each n that the paper has.
 BEST_Z = {3: 1.0, 4: 1.5}
 DEFAULT_SYMBOLS = 4
-DEFAULT_CODER = "rans"
+DEFAULT_CODER = "fast"
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _SMALLEST_FLOAT32 = float(np.finfo(np.float32).tiny)
 

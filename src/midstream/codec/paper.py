@@ -1,4 +1,4 @@
-"""The codec `paper`: normalise, quantise, reconstruct, one level at a time, and the side information of each."""
+"""The codec `paper`: normalise, quantise, reconstruct, and the side information of each level."""
 
 from __future__ import annotations
 
@@ -15,76 +15,191 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec import quantize
 from midstream.codec.container import LevelHeader
+from midstream.codec.groups import channel_groups, in_tasks, run, thread_count
 from midstream.codec.intervals import IntervalMeans
-from midstream.codec.normalize import ChannelStatistics, measure
+from midstream.codec.normalize import ChannelStatistics
 from midstream.codec.options import BEST_Z, PaperOptions, Rule
-from midstream.codec.symbols import CODERS, decode_symbols, encode_symbols
-from midstream.codec.wire import Reader, varint, write_elements
+from midstream.codec.symbols import CODERS, Symbols, decode_maps, encode_maps
+from midstream.codec.wire import Buffer, Reader, varint, write_elements
 from midstream.errors import UnsupportedError
 from midstream.features import DTYPES, Level
 
 
 @dataclass(frozen=True)
-class _Active:
-    """The channels of a level that are not constant, which are the ones that are quantised."""
+class _Task:
+    """Consecutive groups of channels of one level, which are coded together."""
 
-    values: NDArray[np.float32]
+    level: Level
+    groups: Sequence[slice]
+
+    @property
+    def channels(self) -> slice:
+        """All of them."""
+        return slice(self.groups[0].start, self.groups[-1].stop)
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """What a task gives: statistics of all its channels, counts and sums [C', n] of the others, streams that are."""
+
     statistics: ChannelStatistics
+    counts: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    streams: list[Buffer]
 
 
-def encode_levels(levels: Sequence[Level], options: PaperOptions) -> tuple[bytes, dict[str, tuple[bytes, bytes]]]:
-    """Codec parameters for the header, and (side information, payload) of every level by name."""
-    measured = {level.name: measure(level.name, level.values) for level in levels}
-    active = {level.name: _active(level.values, measured[level.name]) for level in levels}
+def encode_levels(
+    levels: Sequence[Level], options: PaperOptions, threads: int | None
+) -> tuple[bytes, dict[str, tuple[bytes, list[Buffer]]]]:
+    """Codec parameters for the header, and side information and streams of every level by name.
+
+    Raises:
+        InputError: a NaN or an infinity, or an unusable number of threads.
+    """
+    count = thread_count(threads, sum(level.values.size for level in levels))
+    tasks = [_Task(level, groups) for level in levels for groups in in_tasks(channel_groups(level.shape))]
     thresholds = thresholds_of(options)
     if options.rule is Rule.lloyd_max:
-        fitted = [(a.values, a.statistics) for a in active.values()]
-        thresholds = quantize.lloyd_max_thresholds(fitted, options.symbols)
+        thresholds = quantize.lloyd_max_thresholds(run(_histogram, tasks, count), options.symbols)
+    coded = run(lambda task: _encode_task(task, options, thresholds), tasks, count)
     chunks = {}
     for level in levels:
-        constants = _write_constants(level, measured[level.name].constant)
-        side, payload = _encode_active(active[level.name], options, thresholds, level)
-        chunks[level.name] = (constants + side, payload)
+        parts = [part for task, part in zip(tasks, coded, strict=True) if task.level is level]
+        streams = [stream for part in parts for stream in part.streams]
+        sizes = b"".join(varint(len(stream)) for stream in streams[:-1])
+        chunks[level.name] = (_write_side(level, parts, options) + sizes, streams)
     return _write_parameters(options, thresholds), chunks
 
 
-def decode_level(header: LevelHeader, parameters: PaperOptions, side: bytes, payload: bytes) -> NDArray[np.float32]:
-    """One level as float32 [C, H, W], not beyond the finite range of the level's own element type.
+def _histogram(task: _Task) -> quantize.Histogram:
+    values = task.level.values[task.channels]
+    statistics = ChannelStatistics(*_native.channel_statistics(values))
+    statistics.check(task.level.name, values, task.channels.start)
+    return quantize.Histogram.of(values[~statistics.constant], statistics.active())
+
+
+def _encode_task(task: _Task, options: PaperOptions, thresholds: Sequence[float]) -> _Coded:
+    values = task.level.values[task.channels]
+    mean, std, low, high, symbols, counts, sums = _native.quantize(values, list(thresholds), options.symbols)
+    statistics = ChannelStatistics(mean, std, low, high)
+    statistics.check(task.level.name, values, task.channels.start)
+    before = np.concatenate([[0], np.cumsum(~statistics.constant)])
+    maps = [
+        symbols[before[group.start - task.channels.start] : before[group.stop - task.channels.start]]
+        for group in task.groups
+    ]
+    shaped = [symbols_map.reshape(-1, *task.level.shape[1:]) for symbols_map in maps if len(symbols_map)]
+    return _Coded(statistics, counts, sums, encode_maps(options.coder, shaped, options.symbols))
+
+
+def _write_side(level: Level, parts: Sequence[_Coded], options: PaperOptions) -> bytes:
+    """Constant channels, and what the symbols of the others stand for."""
+    statistics, dtype = ChannelStatistics.joined([part.statistics for part in parts]), DTYPES[level.dtype]
+    constants = _write_constants(level, statistics.constant)
+    if statistics.constant.all():
+        return constants
+    active = statistics.active()
+    if options.rule is Rule.range:
+        return constants + write_elements(active.min, dtype) + write_elements(active.max, dtype)
+    counts, sums = np.concatenate([part.counts for part in parts]), np.concatenate([part.sums for part in parts])
+    return constants + IntervalMeans.of(counts, sums, active, level.values.shape[1]).write()
+
+
+@dataclass(frozen=True)
+class LevelReader:
+    """One level of a bitstream, its side information read; the symbols are decoded when asked for.
+
+    Attributes:
+        header: of the level.
+        coder: of the symbols.
+        active: bool [C], the channels that are not constant.
+        held: float32 [K], the values of those that are.
+        table: float32 [C', n], what each symbol stands for in each channel that is not constant.
+        streams: one for each of `groups`.
+        groups: of channels with at least one that is not constant.
+    """
+
+    header: LevelHeader
+    coder: str
+    active: NDArray[np.bool_]
+    held: NDArray[np.float32]
+    table: NDArray[np.float32]
+    streams: list[memoryview]
+    groups: list[slice]
+
+    @classmethod
+    def of(cls, header: LevelHeader, parameters: PaperOptions, side: memoryview, payload: memoryview) -> LevelReader:
+        """Read the side information. Raises CorruptError where it contradicts docs/format.md."""
+        reader = Reader(side, _what(header))
+        dtype = DTYPES[header.dtype]
+        constant, held = _read_constants(reader, header.shape[0], dtype)
+        table = np.zeros((0, parameters.symbols))
+        if len(held) < header.shape[0]:
+            table = _read_table(reader, parameters, header.shape[0] - len(held), dtype)
+        largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+        groups = [group for group in channel_groups(header.shape) if not constant[group].all()]
+        streams = _cut(reader, payload, len(groups))
+        limited = np.clip(table, -largest, largest).astype(np.float32)
+        return cls(header, parameters.coder, ~constant, held, limited, streams, groups)
+
+    def tasks(self) -> list[Sequence[int]]:
+        """Numbers of streams that are decoded together."""
+        return in_tasks(range(len(self.streams)))
+
+    def channels(self, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """The channels in these streams."""
+        first, last = self.groups[numbers[0]].start, self.groups[numbers[-1]].stop
+        return np.flatnonzero(self.active[first:last]) + np.int64(first)
+
+    def symbols(self, numbers: Sequence[int]) -> Symbols:
+        """Symbols [C'', H, W] of these streams. Raises CorruptError."""
+        counts = [int(self.active[self.groups[i]].sum()) for i in numbers]
+        streams = [self.streams[i] for i in numbers]
+        size = self.header.shape[1:]
+        return decode_maps(self.coder, self.table.shape[1], streams, counts, size, _what(self.header))
+
+    def fill(self, numbers: Sequence[int], out: NDArray[np.float32]) -> None:
+        """Decode these streams into their channels of `out` [C, H * W]. Raises CorruptError."""
+        channels = self.channels(numbers)
+        before = int(self.active[: channels[0]].sum())
+        table = self.table[before : before + len(channels)]
+        _native.reconstruct(self.symbols(numbers).reshape(len(channels), -1), table, out, channels)
+
+
+def decode_levels(readers: Sequence[LevelReader], threads: int | None) -> list[NDArray[np.float32]]:
+    """Each level as float32 [C, H, W], not beyond the finite range of the level's own element type.
 
     Raises:
-        CorruptError: the chunk contradicts docs/format.md.
+        CorruptError: a chunk contradicts docs/format.md.
+        InputError: an unusable number of threads.
     """
-    reader = Reader(side, f"level '{header.name}'")
-    channels, height, width = header.shape
-    dtype = DTYPES[header.dtype]
-    constant, held = _read_constants(reader, channels, dtype)
-    count = channels - len(held)
-    if count == 0:
-        reader.end()
-        if payload:
-            raise reader.corrupt("a payload where every channel is constant")
-        return np.repeat(held, height * width).reshape(header.shape)
-    table = _read_table(reader, parameters, count, dtype)
-    symbols = decode_symbols(parameters.coder, parameters.symbols, reader, payload, (count, height, width))
+    count = thread_count(threads, sum(reader.header.elements for reader in readers))
+    out = []
+    for reader in readers:
+        channels, height, width = reader.header.shape
+        values = _native.empty_floats(channels, height * width)
+        values[~reader.active] = reader.held[:, None]
+        out.append(values)
+    tasks = [(reader, numbers, o) for reader, o in zip(readers, out, strict=True) for numbers in reader.tasks()]
+    run(lambda task: task[0].fill(task[1], task[2]), tasks, count)
+    return [values.reshape(reader.header.shape) for reader, values in zip(readers, out, strict=True)]
+
+
+def _what(header: LevelHeader) -> str:
+    return f"level '{header.name}'"
+
+
+def _cut(reader: Reader, payload: memoryview, count: int) -> list[memoryview]:
+    """The payload's streams, by the sizes that end the side information: of each but the last, which has the rest."""
+    if count == 0 and len(payload):
+        raise reader.corrupt("a payload where every channel is constant")
+    sizes = [reader.varint() for _ in range(count - 1)]
     reader.end()
-    largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
-    values = _native.reconstruct(symbols.reshape(count, -1), np.clip(table, -largest, largest).astype(np.float32))
-    if values is None:
-        raise reader.corrupt("a symbol outside the alphabet")
-    if len(held) == 0:
-        return values.reshape(header.shape)
-    out = np.empty((channels, height * width), np.float32)
-    out[constant] = held[:, None]
-    out[~constant] = values
-    return out.reshape(header.shape)
-
-
-def _active(values: NDArray[np.float32], statistics: ChannelStatistics) -> _Active:
-    if not statistics.constant.any():
-        return _Active(values, statistics)
-    keep = ~statistics.constant
-    kept = ChannelStatistics(statistics.mean[keep], statistics.std[keep], statistics.min[keep], statistics.max[keep])
-    return _Active(values[keep], kept)
+    last = len(payload) - sum(sizes)
+    if last < 0:
+        raise reader.corrupt("streams of more bytes than the payload has")
+    edges = np.cumsum([0, *sizes, last]).tolist()
+    return [payload[a:b] for a, b in pairwise(edges)] if count else []
 
 
 def thresholds_of(options: PaperOptions) -> Sequence[float]:
@@ -96,23 +211,6 @@ def thresholds_of(options: PaperOptions) -> Sequence[float]:
             return quantize.uniform_thresholds(options.symbols, options.parameter or 0.0)
         case _:
             return options.thresholds
-
-
-def _encode_active(
-    active: _Active, options: PaperOptions, thresholds: Sequence[float], level: Level
-) -> tuple[bytes, bytes]:
-    values, statistics, dtype = active.values, active.statistics, DTYPES[level.dtype]
-    if len(values) == 0:
-        return b"", b""
-    if options.rule is Rule.range:
-        low, high = statistics.min, statistics.max
-        symbols = _native.quantize(values, quantize.range_boundaries(low, high, options.symbols))
-        side = write_elements(low, dtype) + write_elements(high, dtype)
-    else:
-        symbols = _native.quantize(values, quantize.channel_boundaries(statistics, thresholds))
-        side = IntervalMeans.of(values, symbols, statistics, options.symbols).write()
-    table, payload = encode_symbols(options.coder, symbols.reshape(-1, *level.shape[1:]), options.symbols)
-    return side + table, payload
 
 
 def _read_table(reader: Reader, parameters: PaperOptions, channels: int, dtype: np.dtype[Any]) -> NDArray[np.float64]:

@@ -12,6 +12,8 @@ from midstream import _native
 from midstream.errors import CorruptError
 
 MAX_VARINT_BYTES = 9  # 63 bits
+#: What a field is read from, and what a stream is made as.
+Buffer = bytes | memoryview
 
 
 def varint(value: int) -> bytes:
@@ -41,7 +43,7 @@ def write_elements(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> b
 class Reader:
     """Reads fields from the front of `data`; whatever does not fit is a CorruptError about `what`."""
 
-    def __init__(self, data: bytes | memoryview, what: str) -> None:
+    def __init__(self, data: Buffer, what: str) -> None:
         self._data = memoryview(data)
         self._what = what
         self._at = 0
@@ -57,10 +59,18 @@ class Reader:
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
+        return bytes(self.view(count))
+
+    def view(self, count: int) -> memoryview:
+        """The next `count` bytes, not copied."""
         if count > self.left:
             raise self.corrupt(f"a field of {count} bytes where {self.left} are left")
         self._at += count
-        return bytes(self._data[self._at - count : self._at])
+        return self._data[self._at - count : self._at]
+
+    def rest(self) -> memoryview:
+        """All bytes that are left."""
+        return self.view(self.left)
 
     def u8(self) -> int:
         """One byte."""
@@ -77,7 +87,7 @@ class Reader:
         """`count` symbols of `width` bits (0 to 8), as the native `pack` writes them."""
         if width == 0:
             return np.zeros(count, np.uint8)
-        data = self.take((count * width + 7) // 8)
+        data = self.view((count * width + 7) // 8)
         used = count * width % 8
         if used and data[-1] >> used:
             raise self.corrupt("bits behind the last one are not zero")
@@ -106,7 +116,7 @@ class Reader:
     def rice(self, count: int) -> NDArray[np.int64]:
         """`count` signed whole numbers, as `rice` wrote them."""
         k = self.u8()
-        data = self.take(self.varint())
+        data = self.view(self.varint())
         if k > _native.MAX_RICE or 8 * len(data) < count:  # every number takes a bit at least
             raise self.corrupt("a block of numbers is malformed")
         zigzag = _native.rice_decode(data, k, count)

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.normalize import measure
 from midstream.codec.options import BEST_Z
-from midstream.codec.quantize import channel_boundaries, z_thresholds
+from midstream.codec.quantize import z_thresholds
 from midstream.errors import InputError
 from midstream.models import Picture
 
@@ -35,9 +34,9 @@ def figure_3(name: str, level: NDArray[np.float32], channel: int) -> Picture:
     tiles = [_tile(f"{name}, channel {channel}: original", level[channel])]
     for symbols in (4, 3):
         z = BEST_Z[symbols]
-        boundaries = channel_boundaries(measure(name, values), z_thresholds(symbols, z))
-        drawn = _native.quantize(values, boundaries).reshape(level.shape[1:])
-        tiles.append(_tile(f"{symbols} symbols, z = {z:g}", drawn.astype(np.float32)))
+        drawn = _native.quantize(values, z_thresholds(symbols, z), symbols)[4]
+        flat = drawn if len(drawn) else np.zeros(values.shape)  # a constant channel has no symbols
+        tiles.append(_tile(f"{symbols} symbols, z = {z:g}", flat.reshape(level.shape[1:]).astype(np.float32)))
     return np.concatenate(tiles, axis=1)
 
 

@@ -1,0 +1,48 @@
+// Elements to symbols and back, one channel at a time; a kernel for each instruction set.
+//
+// Everything goes in blocks of block_size elements, which stay in cache. The order of every addition is part of the
+// definition: lanes (element i of a block goes to lane i mod the number of lanes), folded by halves in double.
+//
+// A symbol is the number of boundaries that an element reaches, so a list of float32 boundaries says exactly which
+// elements fall where. Up to most_compared boundaries, the elements that reach each are summed on the way, as distances
+// from a pivot.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace midstream::channels {
+
+constexpr size_t block_size = 1024;
+constexpr size_t statistics_lanes = 32;  // of double
+constexpr size_t sum_lanes = 16;         // of float32
+constexpr size_t most_compared = 15;     // beyond it a binary search is faster
+constexpr size_t most_looked_up = 16;    // entries of a table that fits in registers
+
+struct BlockStatistics {
+    double mean;
+    double m2;  // sum of squared deviations from it
+    float min, max;
+};
+
+struct Kernel {
+    BlockStatistics (*statistics)(const float* x, size_t size);
+    // Symbols of a block; reached[j] counts the elements at or above boundary j, lane[j] sums them.
+    void (*quantize)(const float* x, size_t size, const float* boundaries, size_t count, float pivot, uint8_t* symbols,
+                     uint32_t* reached, float (*lane)[sum_lanes]);
+    // out = table[symbol] for a table of at most most_looked_up entries; symbols beyond it give anything. `past_cache`:
+    // write to memory without reading the lines first, for more than a cache holds.
+    void (*look_up)(const uint8_t* symbols, size_t size, const float* table, size_t entries, bool past_cache, float* out);
+};
+
+const Kernel& kernel();  // of the path in force
+extern const Kernel reference_kernel, avx2_kernel, avx512_kernel;
+
+// Destroys the lanes.
+inline double fold(double* lane, size_t lanes) {
+    for (size_t half = lanes / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+}  // namespace midstream::channels

@@ -1,0 +1,256 @@
+// The `fast` coder: streams, the scalar reference, and the choice of a kernel.
+#include "fast.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "dispatch.hpp"
+#include "fast_tables.hpp"
+#include "kernels.hpp"
+#include "recycle.hpp"
+
+namespace midstream {
+namespace fast {
+namespace {
+
+// Neighbours of a place: of those beyond the border the other one, 0 where there is neither.
+struct Neighbours {
+    unsigned west, north;
+};
+Neighbours neighbours(const uint8_t* plane, size_t x, size_t y, size_t width) {
+    const uint8_t* at = plane + y * width + x;
+    if (y == 0) return x == 0 ? Neighbours{0, 0} : Neighbours{at[-1], at[-1]};
+    const unsigned north = *(at - width);
+    return {x == 0 ? north : at[-1], north};
+}
+
+struct Interval {
+    uint32_t begin, end;
+};
+Interval interval(const Cumulative& table, unsigned context, unsigned digit) {
+    return {digit == 0 ? 0u : table.begin[digit - 1][context],
+            digit == 3 ? 1u << scale_bits : table.begin[digit][context]};
+}
+
+unsigned decode_digit(const Cumulative& table, unsigned context, uint32_t& x, const uint16_t*& in) {
+    const uint32_t slot = x & ((1u << scale_bits) - 1);
+    unsigned digit = 0;
+    while (digit < 3 && slot >= table.begin[digit][context]) ++digit;
+    const auto [begin, end] = interval(table, context, digit);
+    x = (end - begin) * (x >> scale_bits) + slot - begin;
+    if (x < lower_bound) x = x << 16 | *in++;
+    return digit;
+}
+
+void encode_digit(const Cumulative& table, unsigned context, unsigned digit, uint32_t& x, uint16_t*& out) {
+    const auto [begin, end] = interval(table, context, digit);
+    const uint32_t frequency = end - begin;
+    if (x >> (state_bits - scale_bits) >= frequency) *--out = static_cast<uint16_t>(x), x >>= 16;
+    x = (x / frequency << scale_bits) + x % frequency + begin;
+}
+
+bool decode_reference(DecodeRun& run) {
+    const Bundle& bundle = run.bundle;
+    const Digits& digits = run.tables->digits;
+    for (size_t y = 0; y < bundle.height; ++y)
+        for (size_t x = 0; x < bundle.width; ++x) {
+            unsigned symbol[lanes] = {};
+            for (unsigned i = 0; i < digits.count; ++i)
+                for (size_t lane = 0; lane < bundle.active; ++lane) {
+                    const auto [west, north] = neighbours(bundle.planes[lane], x, y, bundle.width);
+                    const unsigned context = context_of(digits, i, symbol[lane], west, north);
+                    const unsigned digit = decode_digit(run.tables->digit[i], context, run.states[lane], run.in);
+                    symbol[lane] = symbol[lane] << digits.width[i] | digit;
+                }
+            if (run.in > run.end) return false;
+            for (size_t lane = 0; lane < bundle.active; ++lane)
+                bundle.planes[lane][y * bundle.width + x] = static_cast<uint8_t>(symbol[lane]);
+        }
+    return true;
+}
+
+void encode_reference(EncodeRun& run) {
+    const Bundle& bundle = run.bundle;
+    const Digits& digits = run.tables->digits;
+    for (size_t y = bundle.height; y-- > 0;)
+        for (size_t x = bundle.width; x-- > 0;)
+            for (unsigned i = digits.count; i-- > 0;)
+                for (size_t lane = bundle.active; lane-- > 0;) {
+                    const uint8_t* plane = bundle.planes[lane];
+                    const unsigned symbol = plane[y * bundle.width + x];
+                    const unsigned prefix = symbol >> (digits.shift[i] + digits.width[i]);
+                    const auto [west, north] = neighbours(plane, x, y, bundle.width);
+                    const unsigned context = context_of(digits, i, prefix, west, north);
+                    const unsigned digit = (symbol >> digits.shift[i]) - (prefix << digits.width[i]);
+                    encode_digit(run.tables->digit[i], context, digit, run.states[lane], run.out);
+                }
+}
+
+const Kernel& kernel() {
+    switch (current_path()) {
+#ifdef MIDSTREAM_X86
+        case Path::avx512: return avx512_kernel;
+        case Path::avx2: return avx2_kernel;
+#endif
+#ifdef MIDSTREAM_NEON
+        case Path::neon: return neon_kernel;
+#endif
+        default: return reference_kernel;
+    }
+}
+
+Bundle bundle_of(uint8_t* symbols, const MapShape& shape, size_t first) {
+    Bundle bundle{{}, std::min(lanes, shape.channels - first), shape.height, shape.width};
+    for (size_t lane = 0; lane < bundle.active; ++lane)
+        bundle.planes[lane] = symbols + (first + lane) * shape.height * shape.width;
+    return bundle;
+}
+
+// First channel of the last bundle.
+size_t last_bundle(const MapShape& shape) { return (shape.channels - 1) / lanes * lanes; }
+
+constexpr uint8_t one_symbol = 0;  // in place of the tables' precision
+
+void reset(uint32_t* from, uint32_t* to) { std::fill(from, to, lower_bound); }
+bool at_rest(const uint32_t* from, const uint32_t* to) {
+    return std::all_of(from, to, [](uint32_t x) { return x == lower_bound; });
+}
+
+// A stream being written.
+class Writer {
+   public:
+    Writer(const FastMap& map, size_t alphabet) : map_(map) {
+        const size_t count = map.shape.count();
+        if (std::all_of(map.symbols, map.symbols + count, [&](uint8_t s) { return s == map.symbols[0]; })) {
+            head_ = {one_symbol, map.symbols[0]};
+            return;
+        }
+        tables_ = make_tables(map.symbols, map.shape, alphabet, head_);
+        reset(states_, states_ + lanes);
+        // Twelve bits a digit at most, so a word is enough; the pages of what is not needed are never touched.
+        room_ = count * tables_.digits.count + 16;
+        words_ = buffer<uint16_t>(room_);
+        run_ = {{&tables_, {}, states_}, words_.get() + room_};
+        bundles_ = (map.shape.channels + lanes - 1) / lanes;
+    }
+    size_t bundles() const { return bundles_; }
+    EncodeRun& begin() {  // the last bundle that is not yet coded
+        run_.bundle = bundle_of(map_.symbols, map_.shape, --bundles_ * lanes);
+        return run_;
+    }
+    void end() { reset(states_ + run_.bundle.active, states_ + lanes); }  // vectors have changed those, too
+    Buffer<uint8_t> finish() const {
+        const size_t stored = words_ == nullptr ? 0 : std::min(lanes, map_.shape.channels) * sizeof *states_;
+        const size_t words = words_ == nullptr ? 0 : static_cast<size_t>(words_.get() + room_ - run_.out) * sizeof *run_.out;
+        auto stream = buffer<uint8_t>(head_.size() + stored + words);
+        uint8_t* at = std::copy(head_.begin(), head_.end(), stream.get());
+        std::memcpy(at, states_, stored);
+        if (words > 0) std::memcpy(at + stored, run_.out, words);
+        return stream;
+    }
+
+   private:
+    const FastMap map_;
+    std::vector<uint8_t> head_;  // tables
+    Tables tables_{};
+    uint32_t states_[lanes];
+    size_t room_ = 0, bundles_ = 0;
+    Buffer<uint16_t> words_;
+    EncodeRun run_{};
+};
+
+// A stream being read.
+class Reader {
+   public:
+    Reader(const FastMap& map, size_t alphabet, const ByteView& stream) : map_(map), alphabet_(alphabet) {
+        const auto [data, bytes] = stream;
+        if (bytes == 2 && data[0] == one_symbol) {
+            valid_ = data[1] < alphabet;
+            std::fill_n(map.symbols, map.shape.count(), data[1]);
+            return;
+        }
+        const size_t table_bytes = read_tables(data, bytes, alphabet, tables_);
+        const size_t stored = std::min(lanes, map.shape.channels), at = table_bytes + stored * sizeof *states_;
+        if (table_bytes == 0 || at > bytes || (bytes - at) % sizeof *run_.in != 0) return;
+        reset(states_, states_ + lanes);
+        std::memcpy(states_, data + table_bytes, at - table_bytes);
+        valid_ = std::all_of(states_, states_ + lanes, [](uint32_t x) { return x >= lower_bound && x >> state_bits == 0; });
+        const size_t count = (bytes - at) / sizeof *run_.in, beyond = max_digits * lanes + 16;
+        words_ = buffer<uint16_t>(count + beyond);
+        std::memcpy(words_.get(), data + at, bytes - at);
+        std::fill_n(words_.get() + count, beyond, uint16_t{0});
+        run_ = {{&tables_, {}, states_}, words_.get(), words_.get() + count};
+        bundles_ = (map.shape.channels + lanes - 1) / lanes;
+    }
+    bool valid() const { return valid_; }
+    size_t bundles() const { return valid_ ? bundles_ - done_ : 0; }
+    DecodeRun& begin() {
+        run_.bundle = bundle_of(map_.symbols, map_.shape, done_++ * lanes);
+        valid_ = at_rest(states_ + run_.bundle.active, states_ + lanes);
+        return run_;
+    }
+    void end(bool ok) {
+        valid_ = valid_ && ok && run_.in <= run_.end;
+        reset(states_ + run_.bundle.active, states_ + lanes);  // vectors have changed those, too
+    }
+    bool finish() const {
+        if (!valid_ || bundles_ == 0) return valid_;
+        if (run_.in != run_.end || !at_rest(states_, states_ + lanes)) return false;
+        // Only where the alphabet does not fill its digits can there be a symbol beyond it.
+        return std::has_single_bit(alphabet_) || alphabet_ == 3 || all_below(map_.symbols, map_.shape.count(), alphabet_);
+    }
+
+   private:
+    const FastMap map_;
+    const size_t alphabet_;
+    Tables tables_{};
+    uint32_t states_[lanes];
+    size_t done_ = 0, bundles_ = 0;
+    bool valid_ = false;
+    Buffer<uint16_t> words_;
+    DecodeRun run_{};
+};
+
+}  // namespace
+
+const Kernel reference_kernel = {
+    decode_reference, [](DecodeRun& a, DecodeRun& b) { return decode_reference(a) && decode_reference(b); },
+    encode_reference, [](EncodeRun& a, EncodeRun& b) { encode_reference(a), encode_reference(b); }};
+
+}  // namespace fast
+
+void fast_encode(const FastMap* maps, size_t count, size_t alphabet, Buffer<uint8_t>* streams) {
+    for (size_t i = 0; i < count; i += 2) {
+        fast::Writer a(maps[i], alphabet);
+        if (i + 1 < count) {
+            fast::Writer b(maps[i + 1], alphabet);
+            while (a.bundles() > b.bundles()) fast::kernel().encode_one(a.begin()), a.end();
+            while (b.bundles() > a.bundles()) fast::kernel().encode_one(b.begin()), b.end();
+            while (a.bundles() > 0) fast::kernel().encode_two(a.begin(), b.begin()), a.end(), b.end();
+            streams[i + 1] = b.finish();
+        }
+        while (a.bundles() > 0) fast::kernel().encode_one(a.begin()), a.end();
+        streams[i] = a.finish();
+    }
+}
+
+bool fast_decode(const FastMap* maps, size_t count, size_t alphabet, const ByteView* streams) {
+    for (size_t i = 0; i < count; i += 2) {
+        fast::Reader a(maps[i], alphabet, streams[i]);
+        if (i + 1 < count) {
+            fast::Reader b(maps[i + 1], alphabet, streams[i + 1]);
+            while (a.bundles() > 0 && b.bundles() > 0) {
+                const bool ok = fast::kernel().decode_two(a.begin(), b.begin());
+                a.end(ok), b.end(ok);
+            }
+            while (b.bundles() > 0) b.end(fast::kernel().decode_one(b.begin()));
+            if (!b.finish()) return false;
+        }
+        while (a.bundles() > 0) a.end(fast::kernel().decode_one(a.begin()));
+        if (!a.finish()) return false;
+    }
+    return true;
+}
+
+}  // namespace midstream

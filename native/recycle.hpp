@@ -1,0 +1,28 @@
+// Large buffers that are used again. The kernel clears every fresh page, which takes as long as decoding into it: a
+// process that codes one pyramid after the other need not pay for that each time.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace midstream {
+
+void* take_memory(size_t bytes);
+void give_memory(void* memory, size_t bytes) noexcept;
+
+template <typename T>
+struct GiveBack {
+    size_t count = 0;
+    void operator()(T* data) const noexcept { give_memory(data, count * sizeof(T)); }
+};
+
+// Uninitialised, of numbers only.
+template <typename T>
+using Buffer = std::unique_ptr<T[], GiveBack<T>>;
+
+template <typename T>
+Buffer<T> buffer(size_t count) {
+    return Buffer<T>(static_cast<T*>(take_memory(count * sizeof(T))), GiveBack<T>{count});
+}
+
+}  // namespace midstream
