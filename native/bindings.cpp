@@ -127,6 +127,11 @@ void reconstruct_all(Matrix<uint8_t> symbols, Matrix<float> table, InOut<float> 
                     out.data() + static_cast<size_t>(rows.data()[c]) * size);
 }
 
+float read_pass_of(Matrix<float> x) {
+    nb::gil_scoped_release release;
+    return read_pass(x.data(), x.size());
+}
+
 Out<float> empty_floats(size_t rows, size_t columns) { return wrap(buffer<float>(rows * columns), {rows, columns}); }
 
 nb::bytes pack_all(Vector<uint8_t> symbols, unsigned width) {
@@ -241,15 +246,19 @@ void require_references(const Vector<uint8_t>& references, size_t channels) {
     for (size_t c = 0; c < channels; ++c) require(references.data()[c] <= c, "dense: a reference to no channel");
 }
 
+void require_listed(const Cube& symbols, const SymbolOrder& listed) {
+    std::array<bool, 256> known{};
+    for (size_t i = 0; i < listed.count; ++i) known[listed.symbols[i]] = true;
+    for (size_t i = 0; i < symbols.size(); ++i) require(known[symbols.data()[i]], "a symbol is not in the order");
+}
+
 nb::bytes dense_encode_all(Cube symbols, size_t alphabet, Vector<uint8_t> order, Vector<uint8_t> references) {
     const SymbolOrder listed = order_of(order, alphabet);
     require_references(references, symbols.shape(0));
     std::vector<uint8_t> out;
     {
         nb::gil_scoped_release release;
-        std::array<bool, 256> known{};
-        for (size_t i = 0; i < listed.count; ++i) known[listed.symbols[i]] = true;
-        for (size_t i = 0; i < symbols.size(); ++i) require(known[symbols.data()[i]], "a symbol is not in the order");
+        require_listed(symbols, listed);
         out = dense_encode(symbols.data(), shape_of(symbols), alphabet, listed, references.data());
     }
     return to_bytes(out);
@@ -280,6 +289,32 @@ Out<uint8_t> dense_references_of(Cube symbols, size_t alphabet) {
         dense_references(symbols.data(), shape_of(symbols), alphabet, references.get());
     }
     return wrap(std::move(references), {symbols.shape(0)});
+}
+
+std::optional<Out<float>> fast_costs_of(const Octets& stream, Cube symbols, size_t alphabet) {
+    auto bits = buffer<float>(symbols.size());
+    bool ok;
+    {
+        nb::gil_scoped_release release;
+        require_symbols(symbols.data(), symbols.size(), alphabet);
+        ok = fast_costs({const_cast<uint8_t*>(symbols.data()), shape_of(symbols)}, alphabet,
+                        {stream.data(), stream.size()}, bits.get());
+    }
+    if (!ok) return std::nullopt;
+    return wrap(std::move(bits), {symbols.shape(0), symbols.shape(1), symbols.shape(2)});
+}
+
+Out<float> dense_costs_of(Cube symbols, size_t alphabet, Vector<uint8_t> order, Vector<uint8_t> references,
+                          uint32_t used) {
+    const SymbolOrder listed = order_of(order, alphabet);
+    require_references(references, symbols.shape(0));
+    auto bits = buffer<float>(symbols.size());
+    {
+        nb::gil_scoped_release release;
+        require_listed(symbols, listed);
+        dense_costs(symbols.data(), shape_of(symbols), alphabet, listed, references.data(), used, bits.get());
+    }
+    return wrap(std::move(bits), {symbols.shape(0), symbols.shape(1), symbols.shape(2)});
 }
 
 nb::bytes rice_encode_all(Vector<uint64_t> values, unsigned k) {
@@ -348,6 +383,7 @@ NB_MODULE(_native, m) {
     m.def("channel_statistics", &statistics, "x"_a);
     m.def("quantize", &quantize_all, "x"_a, "thresholds"_a, "alphabet"_a);
     m.def("reconstruct", &reconstruct_all, "symbols"_a, "table"_a, "out"_a, "rows"_a);
+    m.def("read_pass", &read_pass_of, "x"_a);
     m.def("empty_floats", &empty_floats, "rows"_a, "columns"_a);
     m.def("pack", &pack_all, "symbols"_a, "width"_a);
     m.def("unpack", &unpack_all, "data"_a, "count"_a, "width"_a);
@@ -355,6 +391,9 @@ NB_MODULE(_native, m) {
     m.def("prefix_decode", &entropy_decode<prefix_decode, uint8_t>, "data"_a, "lengths"_a, "count"_a);
     m.def("fast_encode", &fast_encode_all, "maps"_a, "alphabet"_a);
     m.def("fast_decode", &fast_decode_all, "streams"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a);
+    m.def("fast_costs", &fast_costs_of, "stream"_a, "symbols"_a, "alphabet"_a);
+    m.def("dense_costs", &dense_costs_of, "symbols"_a, "alphabet"_a, "order"_a, "references"_a,
+          "used"_a = ~0u);
     m.def("dense_encode", &dense_encode_all, "symbols"_a, "alphabet"_a, "order"_a, "references"_a);
     m.def("dense_decode", &dense_decode_all, "data"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a, "order"_a,
           "references"_a);

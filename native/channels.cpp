@@ -14,13 +14,12 @@ namespace {
 
 BlockStatistics statistics_reference(const float* x, size_t size) {
     double sum[statistics_lanes] = {}, square[statistics_lanes] = {};
-    for (size_t i = 0; i < size; ++i) sum[i % statistics_lanes] += static_cast<double>(x[i]);
-    const double mean = fold(sum, statistics_lanes) / static_cast<double>(size);
     for (size_t i = 0; i < size; ++i) {
-        const double d = static_cast<double>(x[i]) - mean;
+        const double d = static_cast<double>(x[i]) - static_cast<double>(x[0]);
+        sum[i % statistics_lanes] += d;
         square[i % statistics_lanes] += d * d;
     }
-    return {mean, fold(square, statistics_lanes), *std::min_element(x, x + size), *std::max_element(x, x + size)};
+    return merged(x[0], size, sum, square, *std::min_element(x, x + size), *std::max_element(x, x + size));
 }
 
 void quantize_reference(const float* x, size_t size, const float* boundaries, size_t count, float pivot,
@@ -121,6 +120,16 @@ float range_boundary(const ChannelStatistics& channel, size_t j, size_t alphabet
     const double low = channel.min, high = channel.max;
     const double place = (static_cast<double>(j) + 0.5) / static_cast<double>(alphabet - 1);
     return channels::float_at_or_above(low + place * (high - low), false);
+}
+
+float read_pass(const float* x, size_t count) {
+    constexpr size_t together = 64;
+    float sum[together] = {};
+    const size_t whole = count / together * together;
+    for (size_t at = 0; at < whole; at += together)
+        for (size_t i = 0; i < together; ++i) sum[i] += x[at + i];
+    for (size_t i = 1; i < together; ++i) sum[0] += sum[i];
+    return sum[0];
 }
 
 void quantize(const float* x, size_t size, const Intervals& intervals, uint8_t* symbols, IntervalSums sums) {

@@ -9,6 +9,7 @@ namespace {
 
 BlockStatistics statistics(const float* x, size_t size) {
     constexpr size_t parts = statistics_lanes / 4;
+    const __m256d first = _mm256_set1_pd(static_cast<double>(x[0]));
     __m256d sum[parts], square[parts];
     for (size_t k = 0; k < parts; ++k) sum[k] = square[k] = _mm256_setzero_pd();
     __m256 low = _mm256_set1_ps(x[0]), high = low;
@@ -18,33 +19,23 @@ BlockStatistics statistics(const float* x, size_t size) {
             const __m256 v = _mm256_loadu_ps(x + at + 4 * k);
             low = _mm256_min_ps(v, low), high = _mm256_max_ps(v, high);
         }
-        for (size_t k = 0; k < parts; ++k)
-            sum[k] = _mm256_add_pd(sum[k], _mm256_cvtps_pd(_mm_loadu_ps(x + at + 4 * k)));
-    }
-    float lows[8], highs[8];
-    _mm256_storeu_ps(lows, low), _mm256_storeu_ps(highs, high);
-    BlockStatistics out{0, 0, lows[0], highs[0]};
-    const auto see = [&out](float a, float b) {
-        out.min = a < out.min ? a : out.min, out.max = b > out.max ? b : out.max;
-    };
-    for (size_t i = 0; i < 8; ++i) see(lows[i], highs[i]);
-    double lane[statistics_lanes];
-    for (size_t k = 0; k < parts; ++k) _mm256_storeu_pd(lane + 4 * k, sum[k]);
-    for (size_t i = whole; i < size; ++i) lane[i - whole] += static_cast<double>(x[i]), see(x[i], x[i]);
-    out.mean = fold(lane, statistics_lanes) / static_cast<double>(size);
-    const __m256d mean = _mm256_set1_pd(out.mean);
-    for (size_t at = 0; at < whole; at += statistics_lanes)
         for (size_t k = 0; k < parts; ++k) {
-            const __m256d d = _mm256_sub_pd(_mm256_cvtps_pd(_mm_loadu_ps(x + at + 4 * k)), mean);
+            const __m256d d = _mm256_sub_pd(_mm256_cvtps_pd(_mm_loadu_ps(x + at + 4 * k)), first);
+            sum[k] = _mm256_add_pd(sum[k], d);
             square[k] = _mm256_add_pd(square[k], _mm256_mul_pd(d, d));
         }
-    for (size_t k = 0; k < parts; ++k) _mm256_storeu_pd(lane + 4 * k, square[k]);
-    for (size_t i = whole; i < size; ++i) {
-        const double d = static_cast<double>(x[i]) - out.mean;
-        lane[i - whole] += d * d;
     }
-    out.m2 = fold(lane, statistics_lanes);
-    return out;
+    double sums[statistics_lanes], squares[statistics_lanes];
+    for (size_t k = 0; k < parts; ++k)
+        _mm256_storeu_pd(sums + 4 * k, sum[k]), _mm256_storeu_pd(squares + 4 * k, square[k]);
+    float lows[8], highs[8];
+    _mm256_storeu_ps(lows, low), _mm256_storeu_ps(highs, high);
+    for (size_t i = 1; i < 8; ++i) {
+        lows[0] = lows[i] < lows[0] ? lows[i] : lows[0];
+        highs[0] = highs[i] > highs[0] ? highs[i] : highs[0];
+    }
+    add_rest(x, whole, size, sums, squares, lows[0], highs[0]);
+    return merged(x[0], size, sums, squares, lows[0], highs[0]);
 }
 
 // Boundaries j0 .. j0 + count - 1; the symbols go on from what earlier ones have made of them.

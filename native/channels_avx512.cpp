@@ -11,6 +11,7 @@ inline __mmask16 first(size_t count) { return static_cast<__mmask16>(count < 16 
 
 BlockStatistics statistics(const float* x, size_t size) {
     constexpr size_t parts = statistics_lanes / 8;
+    const __m512d first = _mm512_set1_pd(static_cast<double>(x[0]));
     __m512d sum[parts], square[parts];
     for (size_t k = 0; k < parts; ++k) sum[k] = square[k] = _mm512_setzero_pd();
     __m512 low = _mm512_set1_ps(x[0]), high = low;
@@ -20,30 +21,18 @@ BlockStatistics statistics(const float* x, size_t size) {
             const __m512 v = _mm512_loadu_ps(x + at + 8 * k);
             low = _mm512_min_ps(v, low), high = _mm512_max_ps(v, high);
         }
-        for (size_t k = 0; k < parts; ++k)
-            sum[k] = _mm512_add_pd(sum[k], _mm512_cvtps_pd(_mm256_loadu_ps(x + at + 8 * k)));
-    }
-    BlockStatistics out{0, 0, _mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high)};
-    double lane[statistics_lanes];
-    for (size_t k = 0; k < parts; ++k) _mm512_storeu_pd(lane + 8 * k, sum[k]);
-    for (size_t i = whole; i < size; ++i) {
-        lane[i - whole] += static_cast<double>(x[i]);
-        out.min = x[i] < out.min ? x[i] : out.min, out.max = x[i] > out.max ? x[i] : out.max;
-    }
-    out.mean = fold(lane, statistics_lanes) / static_cast<double>(size);
-    const __m512d mean = _mm512_set1_pd(out.mean);
-    for (size_t at = 0; at < whole; at += statistics_lanes)
         for (size_t k = 0; k < parts; ++k) {
-            const __m512d d = _mm512_sub_pd(_mm512_cvtps_pd(_mm256_loadu_ps(x + at + 8 * k)), mean);
+            const __m512d d = _mm512_sub_pd(_mm512_cvtps_pd(_mm256_loadu_ps(x + at + 8 * k)), first);
+            sum[k] = _mm512_add_pd(sum[k], d);
             square[k] = _mm512_add_pd(square[k], _mm512_mul_pd(d, d));
         }
-    for (size_t k = 0; k < parts; ++k) _mm512_storeu_pd(lane + 8 * k, square[k]);
-    for (size_t i = whole; i < size; ++i) {
-        const double d = static_cast<double>(x[i]) - out.mean;
-        lane[i - whole] += d * d;
     }
-    out.m2 = fold(lane, statistics_lanes);
-    return out;
+    double sums[statistics_lanes], squares[statistics_lanes];
+    for (size_t k = 0; k < parts; ++k)
+        _mm512_storeu_pd(sums + 8 * k, sum[k]), _mm512_storeu_pd(squares + 8 * k, square[k]);
+    float smallest = _mm512_reduce_min_ps(low), largest = _mm512_reduce_max_ps(high);
+    add_rest(x, whole, size, sums, squares, smallest, largest);
+    return merged(x[0], size, sums, squares, smallest, largest);
 }
 
 // Boundaries j0 .. j0 + count - 1; the symbols go on from what earlier ones have made of them.

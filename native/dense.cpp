@@ -4,6 +4,7 @@
 // compression"). All arithmetic is on integers: two machines decode the same symbols. docs/format.md is normative.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -72,6 +73,8 @@ class Encoder {
             out_.push_back(static_cast<uint8_t>(high_ >> 24));
     }
     static bool overrun() { return false; }  // a writer never runs out
+    static void end_symbol() {}
+    static constexpr uint32_t used() { return ~0u; }
     std::vector<uint8_t> finish() {
         for (int shift = 24; shift >= 0; shift -= 8) out_.push_back(static_cast<uint8_t>(low_ >> shift));
         return std::move(out_);
@@ -94,6 +97,8 @@ class Decoder {
         for (; (low_ ^ high_) >> 24 == 0; low_ <<= 8, high_ = high_ << 8 | 255) value_ = value_ << 8 | next();
     }
     bool overrun() const { return at_ > bytes_; }
+    static void end_symbol() {}
+    static constexpr uint32_t used() { return ~0u; }
     bool finished() const { return at_ == bytes_ && value_ == low_; }
 
    private:
@@ -101,6 +106,21 @@ class Decoder {
     const uint8_t* data_;
     size_t bytes_, at_ = 0;
     uint32_t low_ = 0, high_ = 0xFFFFFFFFu, value_ = 0;
+};
+
+// Says what an encoder would spend, symbol by symbol, if it had no other contexts than those of the bits of `used`.
+class Meter {
+   public:
+    Meter(float* bits, uint32_t used) : bits_(bits), used_(used) {}
+    uint32_t used() const { return used_; }
+    void code(int& bit, uint32_t p) { spent_ -= std::log2(static_cast<double>(bit ? p : 65536 - p) / 65536); }
+    static bool overrun() { return false; }
+    void end_symbol() { *bits_++ = static_cast<float>(std::exchange(spent_, 0.0)); }
+
+   private:
+    float* bits_;
+    uint32_t used_;
+    double spent_ = 0;
 };
 
 class Mixer {
@@ -203,7 +223,7 @@ class Model {
             const uint32_t rest = referenced ? q(r[-1]) | q(r[-s]) << 2 | q(r[1]) << 4 | q(r[s]) << 6 : 0;
             const uint32_t same = referenced ? f(r[0]) : f(order_[0]);
             const uint32_t near = referenced ? q(r[0]) : q(order_[0]);
-            const uint32_t at[contexts] = {
+            uint32_t at[contexts] = {
                 w | n << 2 | nw << 4 | ne << 6 | ww << 8 | nn << 10,
                 place << 4 | w << 2 | n,
                 near | rest << 2 | w << 10 | n << 12,
@@ -212,8 +232,10 @@ class Model {
                 ne | nne << 2 | nn << 4 | nnw << 6 | n << 8 | w << 10,
                 f(a[-1]) | f(a[-s]) << 4 | same << 8,
             };
+            for (int i = 0; i < contexts; ++i) at[i] &= coder_.used() >> i & 1 ? ~0u : 0u;
             const int rank = code_symbol(at, rank_[out[x]]);
             if (rank < 0 || coder_.overrun()) return false;
+            coder_.end_symbol();
             row[x] = out[x] = order_[rank];
         }
         return true;
@@ -275,41 +297,92 @@ std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape,
     return encoder.finish();
 }
 
-// How many bits each earlier channel would save, from the counts of pairs of symbol classes at about five hundred places:
-// mutual information. In whole 1/256 bits, so that no machine's logarithm decides.
-void dense_references(const uint8_t* symbols, const MapShape& shape, size_t alphabet, uint8_t* references) {
-    constexpr size_t samples = 512;
-    constexpr int64_t worthwhile = 16 * 256;  // what naming a reference costs, and a little
-    const size_t size = shape.height * shape.width, classes = std::min<size_t>(alphabet, 16);
-    const size_t step = std::max<size_t>(size / samples, 1) | 1;  // odd: no beat with the width of a map
-    const size_t taken = (size + step - 1) / step;
-    std::vector<int64_t> n_log_n(taken + 1, 0);
-    for (size_t n = 2; n <= taken; ++n)
-        n_log_n[n] = std::llround(256 * static_cast<double>(n) * std::log2(static_cast<double>(n)));
-    std::vector<uint8_t> sampled(shape.channels * taken);
-    std::vector<int64_t> own(shape.channels, 0);
-    std::vector<uint32_t> counts(classes * classes);
-    for (size_t c = 0; c < shape.channels; ++c) {
-        uint8_t* here = &sampled[c * taken];
-        std::fill(counts.begin(), counts.end(), 0);
-        for (size_t i = 0; i < taken; ++i) {
-            const uint8_t symbol = symbols[c * size + i * step];
-            here[i] = static_cast<uint8_t>(alphabet <= 16 ? symbol : symbol * 16u / alphabet);
-            ++counts[here[i]];
+void dense_costs(const uint8_t* symbols, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+                 const uint8_t* references, uint32_t used, float* bits) {
+    Meter meter(bits, used);
+    Model<Meter> model(meter, shape, alphabet, order);
+    std::vector<uint8_t> copy(symbols, symbols + shape.count());
+    model.run(copy.data(), references);
+}
+
+namespace {
+
+// Where a sample of a channel's places holds each class of symbols, a bit a place.
+class Sample {
+   public:
+    Sample(const uint8_t* symbols, const MapShape& shape, size_t alphabet)
+        : size_(shape.height * shape.width), step_(std::max<size_t>(size_ / places, 1) | 1),  // odd: no beat with the width
+          taken_((size_ + step_ - 1) / step_), words_((taken_ + 63) / 64), classes_(std::min(alphabet, most_classes)),
+          bits_(shape.channels * classes_ * words_), counts_(shape.channels * classes_), n_log_n_(taken_ + 1) {
+        for (size_t n = 2; n <= taken_; ++n)  // in whole 1/256 bits, so that no machine's logarithm decides
+            n_log_n_[n] = std::llround(256 * static_cast<double>(n) * std::log2(static_cast<double>(n)));
+        for (size_t c = 0; c < shape.channels; ++c)
+            for (size_t i = 0; i < taken_; ++i) {
+                const size_t symbol = symbols[c * size_ + i * step_];
+                const size_t k = c * classes_ + (alphabet <= most_classes ? symbol : symbol * most_classes / alphabet);
+                bits_[k * words_ + i / 64] |= uint64_t{1} << (i % 64);
+                ++counts_[k];
+            }
+    }
+
+    // Mutual information of two channels in all their places, in 1/256 bits.
+    MIDSTREAM_INLINE int64_t shared(size_t a, size_t b) const {
+        const uint32_t *count_a = &counts_[a * classes_], *count_b = &counts_[b * classes_];
+        uint32_t left_a[most_classes], left_b[most_classes], both = static_cast<uint32_t>(taken_);
+        std::copy_n(count_a, classes_, left_a);
+        std::copy_n(count_b, classes_, left_b);
+        int64_t sum = n_log_n_[taken_];
+        for (size_t k = 0; k < classes_; ++k) sum -= n_log_n_[count_a[k]] + n_log_n_[count_b[k]];
+        for (size_t i = 1; i < classes_; ++i)
+            for (size_t k = 1; k < classes_; ++k) {
+                const uint64_t *bits_a = &bits_[(a * classes_ + i) * words_], *bits_b = &bits_[(b * classes_ + k) * words_];
+                uint32_t n = 0;
+                for (size_t w = 0; w < words_; ++w) n += static_cast<uint32_t>(std::popcount(bits_a[w] & bits_b[w]));
+                left_a[i] -= n, left_b[k] -= n;
+                sum += n_log_n_[n];
+            }
+        // What remains of a class is together with class 0, which need not be counted.
+        for (size_t k = 1; k < classes_; ++k) {
+            sum += n_log_n_[left_a[k]] + n_log_n_[left_b[k]];
+            both -= left_a[k];
         }
-        for (size_t k = 0; k < classes; ++k) own[c] += n_log_n[counts[k]];
-        references[c] = 0;
-        int64_t best = worthwhile;
-        for (size_t other = c - std::min<size_t>(c, 255); other < c; ++other) {
-            const uint8_t* there = &sampled[other * taken];
-            std::fill(counts.begin(), counts.end(), 0);
-            for (size_t i = 0; i < taken; ++i) ++counts[here[i] * classes + there[i]];
-            int64_t saved = n_log_n[taken] - own[c] - own[other];
-            for (const uint32_t count : counts) saved += n_log_n[count];
-            saved *= static_cast<int64_t>(step);
-            if (saved > best) best = saved, references[c] = static_cast<uint8_t>(c - other);
+        for (size_t k = 1; k < classes_; ++k) both -= count_b[k];
+        return (sum + n_log_n_[both]) * static_cast<int64_t>(step_);
+    }
+
+    MIDSTREAM_INLINE void choose(size_t channels, uint8_t* references) const {
+        constexpr int64_t worthwhile = 16 * 256;  // what naming a reference costs, and a little
+        for (size_t c = 0; c < channels; ++c) {
+            references[c] = 0;
+            int64_t best = worthwhile;
+            for (size_t other = c - std::min<size_t>(c, 255); other < c; ++other) {
+                const int64_t saved = shared(c, other);
+                if (saved > best) best = saved, references[c] = static_cast<uint8_t>(c - other);
+            }
         }
     }
+    void choose_portable(size_t channels, uint8_t* references) const { choose(channels, references); }
+#ifdef MIDSTREAM_X86
+    // For its instruction that counts bits.
+    MIDSTREAM_AVX2 void choose_avx2(size_t channels, uint8_t* references) const { choose(channels, references); }
+#endif
+
+   private:
+    static constexpr size_t places = 512, most_classes = 8;
+    size_t size_, step_, taken_, words_, classes_;
+    std::vector<uint64_t> bits_;
+    std::vector<uint32_t> counts_;
+    std::vector<int64_t> n_log_n_;
+};
+
+}  // namespace
+
+void dense_references(const uint8_t* symbols, const MapShape& shape, size_t alphabet, uint8_t* references) {
+    const Sample sample(symbols, shape, alphabet);
+#ifdef MIDSTREAM_X86
+    if (current_path() == Path::avx2 || current_path() == Path::avx512) return sample.choose_avx2(shape.channels, references);
+#endif
+    sample.choose_portable(shape.channels, references);
 }
 
 bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "dispatch.hpp"
@@ -249,6 +250,29 @@ bool fast_decode(const FastMap* maps, size_t count, size_t alphabet, const ByteV
         }
         while (a.bundles() > 0) a.end(fast::kernel().decode_one(a.begin()));
         if (!a.finish()) return false;
+    }
+    return true;
+}
+
+bool fast_costs(const FastMap& map, size_t alphabet, const ByteView& stream, float* bits) {
+    const auto [channels, height, width] = map.shape;
+    std::fill_n(bits, map.shape.count(), 0.0f);
+    if (stream.size > 0 && stream.data[0] == fast::one_symbol) return true;
+    fast::Tables tables{};
+    if (fast::read_tables(stream.data, stream.size, alphabet, tables) == 0) return false;
+    const fast::Digits& digits = tables.digits;
+    for (size_t c = 0; c < channels; ++c) {
+        const uint8_t* plane = map.symbols + c * height * width;
+        for (size_t at = 0; at < height * width; ++at, ++bits) {
+            const auto [west, north] = fast::neighbours(plane, at % width, at / width, width);
+            for (unsigned i = 0; i < digits.count; ++i) {
+                const unsigned prefix = plane[at] >> (digits.shift[i] + digits.width[i]);
+                const unsigned digit = (plane[at] >> digits.shift[i]) - (prefix << digits.width[i]);
+                const unsigned context = fast::context_of(digits, i, prefix, west, north);
+                const auto [begin, end] = fast::interval(tables.digit[i], context, digit);
+                *bits += static_cast<float>(fast::scale_bits - std::log2(static_cast<double>(end - begin)));
+            }
+        }
     }
     return true;
 }

@@ -40,6 +40,9 @@ void quantize(const float* x, size_t size, const Intervals& intervals, uint8_t* 
 // together is more than a cache holds.
 void reconstruct(const uint8_t* symbols, size_t size, const float* table, size_t alphabet, bool past_cache, float* out);
 
+// Reads all elements once and adds most of them up: what speeds of memory are measured by.
+float read_pass(const float* x, size_t count);
+
 // pack.cpp: `width` (1 to 8) bits a symbol, first symbol in the lowest bits of the first byte.
 size_t packed_size(size_t count, unsigned width);
 void pack(const uint8_t* symbols, size_t count, unsigned width, uint8_t* out);
@@ -77,6 +80,8 @@ struct ByteView {
 void fast_encode(const FastMap* maps, size_t count, size_t alphabet, Buffer<uint8_t>* streams);
 // False when a stream is not what fast_encode makes.
 bool fast_decode(const FastMap* maps, size_t count, size_t alphabet, const ByteView* streams);
+// Bits that each symbol of a map takes in its stream. False when the stream's tables are malformed.
+bool fast_costs(const FastMap& map, size_t alphabet, const ByteView& stream, float* bits);
 
 // dense.cpp: context mixing.
 struct SymbolOrder {  // the symbols that occur, likeliest first
@@ -90,6 +95,10 @@ bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size
                   const uint8_t* references, uint8_t* symbols);
 // For each channel the reference that tells most about it; any choice decodes.
 void dense_references(const uint8_t* symbols, const MapShape& shape, size_t alphabet, uint8_t* references);
+
+// Bits that each symbol of a map takes; with the contexts of the bits of `used` only.
+void dense_costs(const uint8_t* symbols, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+                 const uint8_t* references, uint32_t used, float* bits);
 
 // rice.cpp: Golomb-Rice code of parameter k (0 to 61) with an escape, for the side information.
 constexpr unsigned max_rice = 61;

@@ -1,7 +1,7 @@
 // Mean and population standard deviation of each channel in one pass over memory.
 //
-// Blocks of 1024 elements are read twice while in cache (mean, then squared deviations from it) and merged by the update
-// of Chan, Golub and LeVeque (1979), all in double: no cancellation however large the mean, no loss over any count.
+// Blocks of 1024 elements are summed as distances from their first element, and merged by the update of Chan, Golub and
+// LeVeque (1979), all in double: no cancellation however large the mean, no loss over any count.
 #include <algorithm>
 #include <cfloat>
 #include <cmath>

@@ -11,7 +11,8 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from midstream.codec.codec import decode, encode, inspect
+from midstream.codec.codec import decode, encode
+from midstream.codec.inspect import inspect
 from midstream.errors import (
     BitstreamError,
     CorruptError,

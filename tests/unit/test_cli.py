@@ -81,7 +81,8 @@ def test_encode_decode_inspect(tmp_path: Path, source: Path, pyramid: Pyramid) -
     midstream("decode", tmp_path / "x.mids", "-o", tmp_path / "z.npz", "--levels", "p5,p4")
     assert list(read_pyramid(str(tmp_path / "z.npz"))) == ["p4", "p5"]
     info = json.loads(midstream("inspect", tmp_path / "x.mids", "--json").stdout)
-    assert info == json.loads(json.dumps(ms.inspect(data).to_dict()))
+    assert info == json.loads(json.dumps(ms.inspect(data, symbols=True).to_dict()))
+    assert info["levels"][0]["symbols"]["raw_bits"] == 2
     table = midstream("inspect", tmp_path / "x.mids").stdout.decode()
     assert "side info" in table
     assert "p4" in table

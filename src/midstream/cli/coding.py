@@ -11,11 +11,15 @@ import typer
 
 from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table
-from midstream.codec.codec import StreamInfo, decode, encode_with, inspect
+from midstream.cli.drawing import check_png, png
+from midstream.codec.codec import decode, encode_with, open_levels
+from midstream.codec.inspect import LevelInfo, StreamInfo, inspect
 from midstream.codec.options import DEFAULT_CODER
-from midstream.errors import BitstreamError
+from midstream.errors import BitstreamError, InputError, unknown
+from midstream.evaluate.figure import symbol_figure
 from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
 from midstream.limits import Limits
+from midstream.models import Picture
 
 PyramidFile = Annotated[
     str, typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; - for stdin.")
@@ -71,14 +75,52 @@ def decode_command(
         note(f"{output}: " + ", ".join(f"{name} {list(values.shape)}" for name, values in pyramid.items()))
 
 
-def inspect_command(source: BitstreamFile, json: options.Json = False) -> None:
-    """Say what a bitstream holds and where its bytes go."""
+def inspect_command(
+    source: BitstreamFile,
+    json: options.Json = False,
+    drawn: Annotated[
+        str | None,
+        typer.Option(
+            "--map", metavar="LEVEL:CHANNEL", help="Draw this channel's symbols and the bits that each takes."
+        ),
+    ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="The .png to write; belongs to --map.")] = None,
+) -> None:
+    """Say what a bitstream holds and where its bytes go.
+
+    Example: midstream inspect pyramid.mids --map p3:17 -o map.png
+    """
+    if (drawn is None) != (output is None):
+        raise InputError("--map LEVEL:CHANNEL and -o FILE.png go together")
     with _naming(source):
-        info = inspect(read_bytes(source))
+        data = read_bytes(source)
+        if drawn is not None and output is not None:
+            check_png(output)
+            write_bytes(output, png(_drawn_map(data, drawn)))
+            if output != STANDARD:
+                note(f"{output}: symbols of {drawn} and the bits that they take")
+            return
+        info = inspect(data, symbols=True)
     if json:
         print_json(info.to_dict())
         return
     _print(info)
+
+
+def _drawn_map(data: bytes, place: str) -> Picture:
+    name, _, number = place.rpartition(":")
+    if not name or not number.isdecimal():
+        raise InputError(f"--map is LEVEL:CHANNEL, such as p3:17, not '{place}'")
+    levels = open_levels(data)
+    if name not in levels:
+        raise unknown("level", name, levels)
+    channels = levels[name].header.shape[0]
+    if int(number) >= channels:
+        raise InputError(f"level '{name}' has channels 0 to {channels - 1}, not {number}")
+    found = levels[name].channel_costs(int(number))
+    if found is None:
+        raise InputError(f"level '{name}', channel {number} holds one value only: it has no symbols")
+    return symbol_figure(f"{name}, channel {number}", *found)
 
 
 @contextmanager
@@ -95,24 +137,32 @@ def _print(info: StreamInfo) -> None:
     if info.thresholds:
         chosen += f"; thresholds {_short(info.thresholds)}"
     title = f"bitstream version {info.version}, codec {info.codec}: {chosen}"
-    columns = ["part", "shape", "type", "elements", "side info", "payload", "checksum", "bits/element"]
-    rows = [["header", "", "", "", "", "", f"{info.header_bytes:,} in all", ""]]
-    for level in info.levels:
-        rows.append(
-            [
-                level.name, "x".join(map(str, level.shape)), level.dtype, f"{level.elements:,}",
-                f"{level.side_bytes:,}", f"{level.payload_bytes:,}", f"{level.checksum_bytes:,}",
-                f"{level.bits_per_element:.3f}",
-            ]
-        )  # fmt: skip
+    columns = [
+        "part", "shape", "type", "coder", "elements", "side info", "payload", "checksum", "bits/element", "bits/symbol",
+        "entropy", "raw",
+    ]  # fmt: skip
+    rows = [["header", "", "", "", "", "", "", f"{info.header_bytes:,} in all", "", "", "", ""]]
+    rows += [_row(level) for level in info.levels]
     rows.append(
         [
-            "total", f"{info.total_bytes:,} bytes", "", f"{info.elements:,}",
+            "total", f"{info.total_bytes:,} bytes", "", "", f"{info.elements:,}",
             f"{info.side_bytes:,} ({info.side_share:.1%})", f"{info.payload_bytes:,}", f"{info.checksum_bytes:,}",
-            f"{info.bits_per_element:.3f}",
+            f"{info.bits_per_element:.3f}", "", "", "",
         ]
     )  # fmt: skip
-    print_table(title, columns, rows, left=3)
+    print_table(title, columns, rows, left=4)
+
+
+def _row(level: LevelInfo) -> list[str]:
+    found = level.symbols
+    coded = ["", "", ""] if found is None else [
+        f"{found.bits_per_symbol:.3f}", f"{found.entropy:.3f}", f"{found.raw_bits}",
+    ]  # fmt: skip
+    return [
+        level.name, "x".join(map(str, level.shape)), level.dtype, level.coder, f"{level.elements:,}",
+        f"{level.side_bytes:,} ({level.side_share:.1%})", f"{level.payload_bytes:,}", f"{level.checksum_bytes:,}",
+        f"{level.bits_per_element:.3f}", *coded,
+    ]  # fmt: skip
 
 
 def _short(value: object) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from midstream import data as datasets
 from midstream import models
 from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
+from midstream.cli.drawing import check_png, png
 from midstream.data import read_picture
 from midstream.errors import InputError, unknown
 from midstream.evaluate.figure import figure_3
@@ -25,7 +24,7 @@ from midstream.evaluate.paper_tables import (
     size_rows,
     stand_in_pyramid,
 )
-from midstream.files import check_writable, write_bytes
+from midstream.files import write_bytes
 from midstream.models.registry import TORCHVISION
 
 app = typer.Typer(no_args_is_help=True, help="The founding paper's tables and figure, computed here and now.")
@@ -155,16 +154,10 @@ def figure(
     channel: Annotated[int, typer.Option(help="Which channel.")] = 0,
 ) -> None:
     """Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
-    if output != "-" and not output.endswith(".png"):
-        raise InputError(f"{output}: the figure is a .png file")
-    check_writable(output)
+    check_png(output)
     pixels = read_picture(picture)
     pyramid = models.load(model, weights).front(pixels)
     name = level or next(iter(pyramid))
     if name not in pyramid:
         raise unknown("level", name, pyramid)
-    write_bytes(output, _png(figure_3(name, pyramid[name], channel)))
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    return bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
+    write_bytes(output, png(figure_3(name, pyramid[name], channel)))

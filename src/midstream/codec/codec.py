@@ -1,9 +1,8 @@
-"""Encode, decode and inspect: the library's three verbs."""
+"""Encode and decode."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -96,7 +95,7 @@ def decode(
     if like not in _LIKE:
         raise unknown("value of like", str(like), _LIKE)
     limits = limits or Limits()
-    view = _as_bytes(data)
+    view = as_bytes(data)
     header = container.read_header(view, limits, partial=partial)
     parameters = paper.read_parameters(header.parameters)
     if isinstance(levels, str):
@@ -105,7 +104,7 @@ def decode(
     if partial:
         whole = container.whole_levels(view, header)
         chosen = [level for level in chosen if level.name in whole]
-    readers = [paper.LevelReader.of(level, parameters, *container.read_chunk(view, header, level)) for level in chosen]
+    readers = _readers(view, header, parameters, chosen)
     out: dict[str, Any] = {}
     for level, values in zip(chosen, paper.decode_levels(readers, threads), strict=True):
         array: NDArray[Any] = values.astype(DTYPES[level.dtype], copy=False)
@@ -113,95 +112,25 @@ def decode(
     return out
 
 
-def _as_bytes(data: object) -> memoryview:
+def as_bytes(data: object) -> memoryview:
+    """A view of the bytes of a bitstream. Raises InputError for anything else."""
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InputError(f"a bitstream is bytes, not {type(data).__name__}")
     view = memoryview(data)
     return view.cast("B") if view.contiguous else memoryview(bytes(view))
 
 
-@dataclass(frozen=True)
-class LevelInfo:
-    """One level of a bitstream: bytes of side information, payload and checksum, and bits per element in all."""
-
-    name: str
-    shape: tuple[int, int, int]
-    dtype: str
-    elements: int
-    side_bytes: int
-    payload_bytes: int
-    checksum_bytes: int
-    bits_per_element: float
+def _readers(
+    view: memoryview, header: container.Header, parameters: PaperOptions, levels: Sequence[container.LevelHeader]
+) -> list[paper.LevelReader]:
+    return [paper.LevelReader.of(level, parameters, *container.read_chunk(view, header, level)) for level in levels]
 
 
-@dataclass(frozen=True)
-class StreamInfo:
-    """What `inspect` found; every byte of the bitstream is in exactly one of header, side, payload and checksum bytes.
-
-    Attributes:
-        version: of the bitstream.
-        codec: its name.
-        options: as `encode` takes them.
-        thresholds: in the normalised domain; none for `range`.
-        levels: in the pyramid's order.
-        bits_per_element: of the whole bitstream, header included.
-        side_share: side information as a share of `total_bytes`, 0 to 1.
-    """
-
-    version: int
-    codec: str
-    options: dict[str, Any]
-    thresholds: list[float]
-    levels: list[LevelInfo]
-    elements: int
-    header_bytes: int
-    side_bytes: int
-    payload_bytes: int
-    checksum_bytes: int
-    total_bytes: int
-    bits_per_element: float
-    side_share: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain dictionaries and lists, for JSON."""
-        return asdict(self)
-
-
-def inspect(data: bytes | bytearray | memoryview, *, limits: Limits | None = None) -> StreamInfo:
-    """Say what a bitstream holds and where its bytes go, from its header alone.
-
-    Raises:
-        TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
-    """
-    header = container.read_header(_as_bytes(data), limits or Limits())
+def open_levels(data: bytes | bytearray | memoryview, limits: Limits | None = None) -> dict[str, paper.LevelReader]:
+    """All levels by name, their side information read, the symbols not yet decoded. Raises as `decode` does."""
+    limits = limits or Limits()
+    view = as_bytes(data)
+    header = container.read_header(view, limits)
     parameters = paper.read_parameters(header.parameters)
-    levels = [
-        LevelInfo(
-            level.name,
-            level.shape,
-            level.dtype,
-            level.elements,
-            level.side_bytes,
-            level.payload_bytes,
-            level.chunk_bytes - level.side_bytes - level.payload_bytes,
-            8 * level.chunk_bytes / level.elements,
-        )
-        for level in header.levels
-    ]
-    elements = sum(level.elements for level in levels)
-    side = sum(level.side_bytes for level in levels)
-    return StreamInfo(
-        container.VERSION,
-        header.codec,
-        {key: value for key, value in parameters.describe().items() if key != "codec"},
-        list(paper.thresholds_of(parameters)),
-        levels,
-        elements,
-        header.size,
-        side,
-        sum(level.payload_bytes for level in levels),
-        sum(level.checksum_bytes for level in levels),
-        header.total,
-        8 * header.total / elements,
-        side / header.total,
-    )
+    chosen = container.select(header, None, parameters.symbols, limits)
+    return {reader.header.name: reader for reader in _readers(view, header, parameters, chosen)}

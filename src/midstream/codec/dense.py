@@ -5,6 +5,8 @@ The context mixing itself is native (native/dense.cpp); docs/method.md says what
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,20 +29,44 @@ def encode_dense(symbols_map: NDArray[np.uint8], symbols: int, counts: NDArray[n
     return table + packed + _native.dense_encode(symbols_map, symbols, order, references)
 
 
+@dataclass(frozen=True)
+class _Table:
+    """What precedes the payload: symbols, likeliest first, and how far back each channel's reference is."""
+
+    order: NDArray[np.uint8]
+    references: NDArray[np.uint8]
+
+    @classmethod
+    def read(cls, reader: Reader, symbols: int, channels: int) -> _Table:
+        """Raises CorruptError."""
+        occurring = reader.u8() + 1
+        order = np.frombuffer(reader.take(occurring), np.uint8)
+        if len(set(order.tolist())) != occurring or int(order.max()) >= symbols:
+            raise reader.corrupt("the dense table does not list symbols")
+        if occurring == 1:
+            if reader.left:
+                raise reader.corrupt("symbols are written where only one occurs")
+            return cls(order, np.zeros(channels, np.uint8))
+        references = reader.packed(channels, _reference_bits(channels))
+        if (references > np.arange(channels)).any():
+            raise reader.corrupt("a channel refers to none before it")
+        return cls(order, references)
+
+
 def decode_dense(reader: Reader, symbols: int, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
     """Symbols [C, H, W] of what is left in `reader`; None where the payload does not decode. Raises CorruptError."""
-    occurring = reader.u8() + 1
-    order = np.frombuffer(reader.take(occurring), np.uint8)
-    if len(set(order.tolist())) != occurring or int(order.max()) >= symbols:
-        raise reader.corrupt("the dense table does not list symbols")
-    if occurring == 1:
-        if reader.left:
-            raise reader.corrupt("symbols are written where only one occurs")
-        return np.full(shape, order[0], np.uint8)
-    references = reader.packed(shape[0], _reference_bits(shape[0]))
-    if (references > np.arange(shape[0])).any():
-        raise reader.corrupt("a channel refers to none before it")
-    return _native.dense_decode(reader.rest(), *shape, symbols, order, references)
+    table = _Table.read(reader, symbols, shape[0])
+    if len(table.order) == 1:
+        return np.full(shape, table.order[0], np.uint8)
+    return _native.dense_decode(reader.rest(), *shape, symbols, table.order, table.references)
+
+
+def dense_costs(reader: Reader, symbols_map: NDArray[np.uint8], symbols: int) -> NDArray[np.float32]:
+    """Bits that each of the symbols [C, H, W] takes in the stream in `reader`. Raises CorruptError."""
+    table = _Table.read(reader, symbols, len(symbols_map))
+    if len(table.order) == 1:
+        return np.zeros(symbols_map.shape, np.float32)
+    return _native.dense_costs(symbols_map, symbols, table.order, table.references)
 
 
 def _reference_bits(channels: int) -> int:

@@ -19,7 +19,7 @@ from midstream.codec.groups import channel_groups, in_tasks, run, thread_count
 from midstream.codec.intervals import IntervalMeans
 from midstream.codec.normalize import ChannelStatistics
 from midstream.codec.options import BEST_Z, PaperOptions, Rule
-from midstream.codec.symbols import CODERS, Symbols, decode_maps, encode_maps
+from midstream.codec.symbols import CODERS, Symbols, count_symbols, decode_maps, encode_maps, symbol_costs
 from midstream.codec.wire import Buffer, Reader, varint, write_elements
 from midstream.errors import UnsupportedError
 from midstream.features import DTYPES, Level
@@ -157,6 +157,26 @@ class LevelReader:
         streams = [self.streams[i] for i in numbers]
         size = self.header.shape[1:]
         return decode_maps(self.coder, self.table.shape[1], streams, counts, size, _what(self.header))
+
+    def counts(self) -> NDArray[np.int64]:
+        """Occurrences [n] of each symbol in the whole level. Raises CorruptError."""
+        n = self.table.shape[1]
+        parts = [count_symbols(self.symbols(numbers).reshape(-1), n) for numbers in self.tasks()]
+        return np.asarray(sum(parts, np.zeros(n, np.int64)), np.int64)
+
+    def channel_costs(self, channel: int) -> tuple[Symbols, NDArray[np.float32]] | None:
+        """Symbols [H, W] of one channel and the bits that each takes; None for a constant channel.
+
+        Raises:
+            CorruptError: the stream does not decode.
+        """
+        if not self.active[channel]:
+            return None
+        number = next(i for i, group in enumerate(self.groups) if group.start <= channel < group.stop)
+        symbols = self.symbols([number])
+        costs = symbol_costs(self.coder, self.table.shape[1], self.streams[number], symbols, _what(self.header))
+        place = int(np.flatnonzero(self.channels([number]) == channel)[0])
+        return symbols[place], costs[place]
 
     def fill(self, numbers: Sequence[int], out: NDArray[np.float32]) -> None:
         """Decode these streams into their channels of `out` [C, H * W]. Raises CorruptError."""

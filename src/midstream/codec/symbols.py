@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.dense import decode_dense, encode_dense
+from midstream.codec.dense import decode_dense, dense_costs, encode_dense
 from midstream.codec.wire import Buffer, Reader
 from midstream.errors import CorruptError
 
@@ -94,6 +94,25 @@ def _decode_prefix(reader: Reader, symbols: int, count: int) -> Symbols | None:
     if reader.left or lengths[used[0]] != 1:
         raise reader.corrupt("symbols are written where only one occurs")
     return np.full(count, used[0], np.uint8)
+
+
+def symbol_costs(coder: str, symbols: int, stream: Buffer, symbols_map: Symbols, what: str) -> NDArray[np.float32]:
+    """Bits that each of the symbols [C, H, W], decoded from the stream, takes in it, as the coder itself reckons.
+
+    Tables and what rounds the stream up to whole bytes are not in it. Raises CorruptError about `what`.
+    """
+    reader = Reader(stream, what)
+    if coder == "dense":
+        return dense_costs(reader, symbols_map, symbols)
+    if coder == "fast":
+        costs = _native.fast_costs(stream, symbols_map, symbols)
+        if costs is None:
+            raise reader.corrupt("the fast tables are malformed")
+        return costs
+    if coder == "raw":
+        return np.full(symbols_map.shape, (symbols - 1).bit_length(), np.float32)
+    lengths = reader.packed(symbols, 4)
+    return (lengths * (np.count_nonzero(lengths) > 1)).astype(np.float32)[symbols_map]
 
 
 def code_lengths(counts: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -29,7 +29,8 @@ def varint(value: int) -> bytes:
 def rice(values: NDArray[np.int64]) -> bytes:
     """Whole numbers, below 2^61 in magnitude, in Golomb-Rice code: parameter k, size, bits of the zigzag numbers."""
     zigzag = np.where(values < 0, -2 * values - 1, 2 * values).astype(np.uint64).reshape(-1)
-    k = min(range(_native.MAX_RICE + 1), key=lambda k: _native.rice_bits(zigzag, k))
+    sensible = min(int(zigzag.max(initial=0)).bit_length(), _native.MAX_RICE)
+    k = min(range(sensible + 1), key=lambda k: _native.rice_bits(zigzag, k))
     data = _native.rice_encode(zigzag, k)
     return bytes([k]) + varint(len(data)) + data
 

@@ -1,4 +1,4 @@
-"""The paper's Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
+"""Feature maps as pictures: the paper's Figure 3, and what symbols cost."""
 
 from __future__ import annotations
 
@@ -40,14 +40,24 @@ def figure_3(name: str, level: NDArray[np.float32], channel: int) -> Picture:
     return np.concatenate(tiles, axis=1)
 
 
-def _tile(caption: str, values: NDArray[np.float32]) -> Picture:
-    low, high = float(values.min()), float(values.max())
+def symbol_figure(what: str, symbols: NDArray[np.uint8], bits: NDArray[np.float32]) -> Picture:
+    """Symbols [H, W] beside the bits that each takes, from dark (none) to bright, uint8 [H, W, 3]."""
+    tiles = [
+        _tile(f"{what}: symbols", symbols.astype(np.float32)),
+        _tile(f"bits: {bits.mean():.2f} a symbol, at most {bits.max():.1f}", bits, cv2.COLORMAP_INFERNO, 0.0),
+    ]
+    return np.concatenate(tiles, axis=1)
+
+
+def _tile(caption: str, values: NDArray[np.float32], colours: int | None = None, black: float | None = None) -> Picture:
+    low, high = float(values.min()) if black is None else black, float(values.max())
     grey = np.rint((values - low) / max(high - low, 1e-30) * 255).astype(np.uint8)
+    pixels = np.repeat(grey[:, :, None], 3, 2) if colours is None else cv2.applyColorMap(grey, colours)[:, :, ::-1]
     height, width = grey.shape
     factor = max(1, _TILE_HEIGHT // height)
-    enlarged = cv2.resize(grey, (width * factor, height * factor), interpolation=cv2.INTER_NEAREST)
+    enlarged = cv2.resize(pixels, (width * factor, height * factor), interpolation=cv2.INTER_NEAREST)
     tile = np.full((enlarged.shape[0] + _CAPTION + _MARGIN, enlarged.shape[1] + 2 * _MARGIN, 3), 255, np.uint8)
-    tile[_CAPTION:-_MARGIN, _MARGIN:-_MARGIN] = enlarged[:, :, None]
+    tile[_CAPTION:-_MARGIN, _MARGIN:-_MARGIN] = enlarged
     size = min(0.6, tile.shape[1] / (18 * len(caption)))
     cv2.putText(tile, caption, (_MARGIN, _CAPTION - 12), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA)
     return tile

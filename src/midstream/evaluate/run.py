@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from midstream.codec.codec import decode, encode_with, inspect
+from midstream.codec.codec import decode, encode_with
+from midstream.codec.inspect import inspect
 from midstream.codec.options import PaperOptions
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset

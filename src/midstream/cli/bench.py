@@ -1,0 +1,73 @@
+"""bench: speed, rate and read passes on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from midstream.cli import options
+from midstream.cli.console import print_json, print_table, progress
+from midstream.codec.groups import thread_count
+from midstream.codec.symbols import CODERS
+from midstream.errors import unknown
+from midstream.evaluate.speed import SpeedReport, measure, shapes_of, smooth_pyramid
+from midstream.files import read_pyramid
+
+
+def bench_command(
+    source: Annotated[str | None, typer.Argument(help="A pyramid to measure on, instead of --shape.")] = None,
+    shape: Annotated[
+        str, typer.Option(help="r50 (the paper's, 44.7 million elements), picodet, or CHANNELSxHEIGHTxWIDTH.")
+    ] = "picodet",
+    coder: Annotated[str, typer.Option(help=f"Coders, separated by commas: {', '.join(CODERS)}; or all.")] = "fast",
+    symbols: options.Symbols = None,
+    z: options.Z = None,
+    thresholds: options.Thresholds = None,
+    step: options.Step = None,
+    threads: options.Threads = None,
+    repeats: Annotated[int, typer.Option(help="Runs of each; the fastest counts.", min=1)] = 5,
+    json: options.Json = False,
+) -> None:
+    """Measure speed and rate on this machine, beside one plain read pass over the same elements.
+
+    Example: midstream bench --shape r50 --coder fast,dense
+    """
+    coders = list(CODERS) if coder == "all" else coder.split(",")
+    for name in coders:
+        if name not in CODERS:
+            raise unknown("coder", name, [*CODERS, "all"])
+    chosen = options.codec_options("paper", symbols, z, thresholds, step, coders[0])
+    pyramid = read_pyramid(source) if source is not None else smooth_pyramid(shapes_of(shape))
+    most = thread_count(threads, sum(values.size for values in pyramid.values()))
+    counts = sorted({1, most}) if threads is None else [threads]
+    with progress("measuring", len(coders) * len(counts)) as advance:
+        report = measure(pyramid, chosen, coders, counts, repeats, advance)
+    if json:
+        print_json(report.model_dump())
+        return
+    _print(report)
+
+
+def _print(report: SpeedReport) -> None:
+    gigabytes = 4 * report.elements / 1e9
+    codec = ", ".join(f"{key} {value}" for key, value in report.codec.items() if key not in ("codec", "coder"))
+    title = (
+        f"{report.elements:,} elements, {codec}; {report.simd}\n"
+        f"one read pass {1e3 * report.read_seconds:.2f} ms ({gigabytes / report.read_seconds:.1f} GB/s), "
+        f"a copy {1e3 * report.copy_seconds:.2f} ms"
+    )
+    columns = [
+        "coder", "threads", "bits/element", "encode, ms", "decode, ms", "encode, M/s", "decode, M/s",
+        "encode, passes", "decode, passes",
+    ]  # fmt: skip
+    rows = [
+        [
+            row.coder, str(row.threads), f"{row.bits_per_element:.3f}",
+            f"{1e3 * row.encode_seconds:.2f}", f"{1e3 * row.decode_seconds:.2f}",
+            f"{report.elements / row.encode_seconds / 1e6:,.0f}", f"{report.elements / row.decode_seconds / 1e6:,.0f}",
+            f"{row.encode_passes:.1f}", f"{row.decode_passes:.1f}",
+        ]
+        for row in report.rows
+    ]  # fmt: skip
+    print_table(title, columns, rows)
