@@ -54,6 +54,27 @@ def golden_pyramid() -> dict[str, Any]:
     }
 
 
+def wide_pyramid() -> dict[str, Any]:
+    """Levels of more channels than are coded side by side, and of more elements than one stream has."""
+
+    def values(channels: int, height: int, width: int) -> Any:
+        c, y, x = np.ogrid[:channels, :height, :width]
+        return (((x >> 4) * 5 + (y >> 3) * 3 + c * 7) % 11 - (x + y + c) % 3).astype(np.float32)
+
+    many, groups = values(70, 6, 5), values(40, 64, 128)
+    many[3], groups[:32] = 0.25, 1.5  # the first group of the second has no symbols
+    groups[5] = values(1, 64, 128)[0]
+    return {"groups": groups, "many": many}
+
+
+PYRAMIDS = {"small": golden_pyramid, "wide": wide_pyramid}
+#: Which pyramid is coded as which file, and how.
+STREAMS = [("small", name, options) for name, options in OPTIONS.items()] + [
+    ("wide", "wide-fast", {"symbols": 4, "z": 1.5}),
+    ("wide", "wide-dense", {"symbols": 3, "z": 1.0, "coder": "dense"}),
+]
+
+
 def fingerprint(values: Any) -> str:
     """Type, shape and SHA-256 of a level's elements."""
     return f"{values.dtype} {list(values.shape)} {hashlib.sha256(values.tobytes()).hexdigest()}"
@@ -63,11 +84,11 @@ def main() -> None:
     """Write all streams and their index."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     index = []
-    for name, options in OPTIONS.items():
-        data = ms.encode(golden_pyramid(), **options)
+    for kind, name, options in STREAMS:
+        data = ms.encode(PYRAMIDS[kind](), **options)
         (FOLDER / f"{name}.mids").write_bytes(data)
         levels = {level: fingerprint(values) for level, values in ms.decode(data).items()}
-        index.append({"file": f"{name}.mids", "options": options, "levels": levels})
+        index.append({"file": f"{name}.mids", "pyramid": kind, "options": options, "levels": levels})
     (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
