@@ -2,9 +2,9 @@
 
     python benchmarks/ablation.py --model picodet-s-416 --data folder:$MIDSTREAM_ASSETS/coco/calib --pictures 21
 
-Bits a symbol of the three finest levels at the given n and z, tables not counted. A context that is left out is replaced
-by a constant, so that the others stay as they are. Of `fast`, contexts that it could have had are measured as conditional
-entropies with the tables of each level, which is what static tables reach but for their own size.
+Bits a symbol of the three finest levels at the given n and z, tables not counted. A context that is left out is
+replaced by a constant, so that the others stay as they are. Of `fast`, contexts that it could have had are measured as
+conditional entropies with the tables of each level, which is what static tables reach but for their own size.
 """
 
 from __future__ import annotations
