@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from coders import symbol_maps
+from coders import finest_levels, symbol_maps
 
-from midstream import _native, data, models
+from midstream import _native
 from midstream.codec.symbols import count_symbols
 
 DENSE = (
@@ -70,10 +70,8 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=4)
     parser.add_argument("--z", type=float, default=1.5)
     arguments = parser.parse_args()
-    model, pictures = models.load(arguments.model), data.load(arguments.data).pictures
-    chosen = pictures[:: max(len(pictures) // arguments.pictures, 1)][: arguments.pictures]
     n = arguments.symbols
-    maps = [m for p in chosen for m in symbol_maps(model, data.read_picture(p.path), n, arguments.z)]
+    maps = symbol_maps(finest_levels(arguments.model, arguments.data, arguments.pictures), n, arguments.z)
     every = (1 << len(DENSE)) - 1
     whole = dense_bits(maps, n, every)
     print(f"| {arguments.model}, n = {n}, z = {arguments.z:g}: `dense` | bits a symbol | worth |\n|---|---|---|")
