@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <mutex>
 #include <new>
 #include <vector>
@@ -16,12 +17,14 @@ namespace {
 constexpr size_t huge_page = size_t{2} << 20;
 constexpr size_t smallest_kept = size_t{1} << 16;  // the allocator reuses smaller ones itself
 constexpr size_t most_kept = 64;
+// From here on pages are huge; smaller buffers are scratch, of which often only a part is touched.
+constexpr size_t smallest_huge = 8 * huge_page;
 
 #if defined(__linux__)
 
 // Sizes in steps of an eighth to a quarter, so that the next one is often the same, of whole pages.
 size_t rounded(size_t bytes) {
-    const size_t step = bytes < 4 * huge_page ? std::bit_floor(bytes) / 4 : huge_page;
+    const size_t step = bytes < smallest_huge ? std::bit_floor(bytes) / 4 : huge_page;
     return (bytes + step - 1) / step * step;
 }
 
@@ -34,7 +37,7 @@ std::vector<Kept> kept;
 
 // On pages of 2 MiB where the system offers them: hundreds of faults instead of ten thousands.
 void* map(size_t bytes) {
-    const bool huge = bytes >= huge_page;
+    const bool huge = bytes >= smallest_huge;
     auto* raw = static_cast<char*>(
         mmap(nullptr, bytes + (huge ? huge_page : 0), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (raw == MAP_FAILED) throw std::bad_alloc();
@@ -48,10 +51,10 @@ void* map(size_t bytes) {
 
 void* reuse(size_t bytes) {
     const std::lock_guard lock(guard);
-    const auto same = std::find_if(kept.begin(), kept.end(), [bytes](const Kept& k) { return k.bytes == bytes; });
-    if (same == kept.end()) return nullptr;
+    const auto same = std::find_if(kept.rbegin(), kept.rend(), [bytes](const Kept& k) { return k.bytes == bytes; });
+    if (same == kept.rend()) return nullptr;
     void* memory = same->memory;
-    kept.erase(same);
+    kept.erase(std::next(same).base());
     return memory;
 }
 

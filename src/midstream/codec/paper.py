@@ -57,7 +57,9 @@ def encode_levels(
         InputError: a NaN or an infinity, or an unusable number of threads.
     """
     count = thread_count(threads, sum(level.values.size for level in levels))
-    tasks = [_Task(level, groups) for level in levels for groups in in_tasks(channel_groups(level.shape))]
+    tasks = [
+        _Task(level, groups) for level in levels for groups in in_tasks(channel_groups(level.shape), level.shape, count)
+    ]
     thresholds = thresholds_of(options)
     if options.rule is Rule.lloyd_max:
         thresholds = quantize.lloyd_max_thresholds(run(_histogram, tasks, count), options.symbols)
@@ -142,9 +144,9 @@ class LevelReader:
         limited = np.clip(table, -largest, largest).astype(np.float32)
         return cls(header, parameters.coder, ~constant, held, limited, streams, groups)
 
-    def tasks(self) -> list[Sequence[int]]:
+    def tasks(self, threads: int) -> list[Sequence[int]]:
         """Numbers of streams that are decoded together."""
-        return in_tasks(range(len(self.streams)))
+        return in_tasks(range(len(self.streams)), self.header.shape, threads)
 
     def channels(self, numbers: Sequence[int]) -> NDArray[np.int64]:
         """The channels in these streams."""
@@ -161,7 +163,7 @@ class LevelReader:
     def counts(self) -> NDArray[np.int64]:
         """Occurrences [n] of each symbol in the whole level. Raises CorruptError."""
         n = self.table.shape[1]
-        parts = [count_symbols(self.symbols(numbers).reshape(-1), n) for numbers in self.tasks()]
+        parts = [count_symbols(self.symbols(numbers).reshape(-1), n) for numbers in self.tasks(1)]
         return np.asarray(sum(parts, np.zeros(n, np.int64)), np.int64)
 
     def channel_costs(self, channel: int) -> tuple[Symbols, NDArray[np.float32]] | None:
@@ -200,7 +202,7 @@ def decode_levels(readers: Sequence[LevelReader], threads: int | None) -> list[N
         values = _native.empty_floats(channels, height * width)
         values[~reader.active] = reader.held[:, None]
         out.append(values)
-    tasks = [(reader, numbers, o) for reader, o in zip(readers, out, strict=True) for numbers in reader.tasks()]
+    tasks = [(reader, numbers, o) for reader, o in zip(readers, out, strict=True) for numbers in reader.tasks(count)]
     run(lambda task: task[0].fill(task[1], task[2]), tasks, count)
     return [values.reshape(reader.header.shape) for reader, values in zip(readers, out, strict=True)]
 
