@@ -8,7 +8,7 @@ export MIDSTREAM_ASSETS
 NATIVE := CMakeLists.txt $(wildcard native/*.cpp native/*.hpp)
 COCO := $(MIDSTREAM_ASSETS)/coco
 
-.PHONY: demo test test-torch lint clean
+.PHONY: demo test test-torch test-native test-neon lint clean
 
 # The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
 demo: $(VENV)/.installed
@@ -27,6 +27,35 @@ lint: $(VENV)/.installed-dev
 # torch and torchvision are several GB: their environment lives outside the checkout, one for each pair of versions.
 test-torch:
 	PYTHON=$(PYTHON) tests/adapters/run.sh
+
+# The kernels without Python: every instruction set against the scalar reference.
+PATHS := native/tests/paths.cpp $(filter-out native/bindings.cpp,$(wildcard native/*.cpp))
+PATHS_FLAGS := -std=c++20 -O2 -g -ffp-contract=off -Wall -Wextra -Inative
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+ARM_CXX := aarch64-linux-gnu-g++
+ARM_RUN := qemu-aarch64
+
+# As in CMakeLists.txt: some files are for instruction sets that the machine need not have.
+ifneq ($(filter x86_64%,$(shell $(CXX) -dumpmachine)),)
+build/native/%_avx2.o: PATHS_FLAGS += -mavx2 -mpopcnt
+build/native/%_avx512.o: PATHS_FLAGS += -mavx2 -mpopcnt -mavx512f -mavx512bw -mavx512vl -mavx512dq \
+	-Wno-uninitialized -Wno-maybe-uninitialized
+endif
+
+build/native/%.o: native/%.cpp $(wildcard native/*.hpp)
+	mkdir -p $(@D)
+	$(CXX) $(PATHS_FLAGS) $(SANITIZE) -c -o $@ $<
+
+test-native: $(PATHS:native/%.cpp=build/native/%.o)
+	$(CXX) $(SANITIZE) -o build/native/paths $^
+	build/native/paths
+
+test-neon:
+	@for tool in $(ARM_CXX) $(ARM_RUN); do command -v $$tool > /dev/null || \
+		{ echo "make $@ needs $$tool (Debian: g++-aarch64-linux-gnu, qemu-user)"; exit 1; }; done
+	mkdir -p build
+	$(ARM_CXX) $(PATHS_FLAGS) -static -o build/paths-neon $(PATHS)
+	$(ARM_RUN) build/paths-neon
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -106,6 +106,9 @@ const Kernel& kernel() {
         case Path::avx512: return avx512_kernel;
         case Path::avx2: return avx2_kernel;
 #endif
+#ifdef MIDSTREAM_NEON
+        case Path::neon: return neon_kernel;
+#endif
         default: return reference_kernel;
     }
 }

@@ -36,7 +36,8 @@ struct Kernel {
 };
 
 const Kernel& kernel();  // of the path in force
-extern const Kernel reference_kernel, avx2_kernel, avx512_kernel;
+extern const Kernel reference_kernel;
+extern const Kernel avx2_kernel, avx512_kernel, neon_kernel;  // each where the machine has it
 
 // What the kernels share is in no namespace of its own name, so that each file's copy is of its own instruction set.
 namespace {

@@ -17,6 +17,9 @@ std::vector<std::pair<std::string, Path>> detect() {
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         paths.emplace_back("avx512", Path::avx512);
 #endif
+#ifdef MIDSTREAM_NEON
+    paths.emplace_back("neon", Path::neon);
+#endif
     return paths;
 }
 

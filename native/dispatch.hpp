@@ -9,6 +9,9 @@
 #define MIDSTREAM_AVX2 __attribute__((target("avx2,bmi2")))
 #define MIDSTREAM_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,bmi2")))
 #endif
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__aarch64__)
+#define MIDSTREAM_NEON 1
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define MIDSTREAM_INLINE inline __attribute__((always_inline))
@@ -21,7 +24,7 @@
 namespace midstream {
 
 // `reference` is the scalar code that defines the result; `portable` is the vectorisable code for the baseline machine.
-enum class Path { reference, portable, avx2, avx512 };
+enum class Path { reference, portable, avx2, avx512, neon };
 
 // The paths that this machine can run, slowest first.
 std::vector<std::string> available_paths();

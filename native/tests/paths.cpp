@@ -1,0 +1,195 @@
+// Every instruction set of this machine against the scalar reference, on random input: the same bytes and verdicts.
+//
+// g++ -std=c++20 -O2 -ffp-contract=off -march=native -Inative native/tests/*.cpp $(ls native/*.cpp | grep -v bindings)
+//
+// is enough on Arm and on x86 with AVX-512. `make test-native` needs neither, `make test-neon` emulates an Arm machine.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "kernels.hpp"
+
+namespace {
+
+using namespace midstream;
+using Bytes = std::vector<uint8_t>;
+
+std::mt19937_64 engine;
+std::string current;  // what is being compared
+
+size_t random_size(size_t least, size_t most) { return least + engine() % (most - least + 1); }
+double random_real(double low, double high) { return std::uniform_real_distribution<double>(low, high)(engine); }
+bool chance(double p) { return random_real(0, 1) < p; }
+auto& one_of(auto&& list) { return list.data()[random_size(0, list.size() - 1)]; }
+
+Bytes bytes_of(const auto&... vectors) {
+    Bytes out;
+    const auto append = [&](const auto& vector) {
+        const auto* data = reinterpret_cast<const uint8_t*>(vector.data());
+        out.insert(out.end(), data, data + vector.size() * sizeof vector[0]);
+    };
+    (append(vectors), ...);
+    return out;
+}
+Bytes joined(const std::vector<Bytes>& parts) {
+    Bytes out;
+    for (const auto& part : parts) out.insert(out.end(), part.begin(), part.end());
+    return out;
+}
+
+void expect(const char* what, const Bytes& expected, const auto& work) {
+    for (const auto& path : available_paths()) {
+        set_path(path);
+        if (work() == expected) continue;
+        std::printf("%s differs on %s: %s\n", what, path.c_str(), current.c_str());
+        std::exit(1);
+    }
+}
+void expect_as_reference(const char* what, const auto& work) {
+    set_path("reference");
+    expect(what, work(), work);
+}
+
+// Maps of one height and width, which are coded together.
+struct Maps {
+    size_t alphabet, height, width;
+    std::vector<size_t> channels;
+    std::vector<Bytes> symbols;
+
+    std::vector<FastMap> views() {
+        std::vector<FastMap> out;
+        for (size_t i = 0; i < symbols.size(); ++i) out.push_back({symbols[i].data(), {channels[i], height, width}});
+        return out;
+    }
+};
+
+// Neighbours alike and low symbols more often, more or less so: probabilities of all kinds.
+Bytes random_symbols(size_t count, size_t width, size_t alphabet) {
+    const double alike = random_real(0, 1.2), skew = random_real(0.5, 8);
+    Bytes out(count);
+    for (size_t i = 0; i < count; ++i)
+        out[i] = i > 0 && chance(alike) ? out[i >= width && chance(0.5) ? i - width : i - 1]
+                                        : static_cast<uint8_t>(std::pow(random_real(0, 1), skew) * double(alphabet));
+    return out;
+}
+
+Maps random_maps() {
+    Maps maps{random_size(2, chance(0.5) ? 9 : 256), random_size(1, 40), random_size(1, 40), {}, {}};
+    if (chance(0.1)) maps.height = random_size(1, 3), maps.width = random_size(500, 600);  // a band is a row then
+    current = std::to_string(maps.alphabet) + " symbols";
+    current += ", " + std::to_string(maps.height) + " x " + std::to_string(maps.width) + " of channels";
+    for (size_t n = random_size(1, 4); n > 0; --n) {
+        const size_t channels = random_size(1, 70);
+        maps.channels.push_back(channels), current += " " + std::to_string(channels);
+        maps.symbols.push_back(random_symbols(channels * maps.height * maps.width, maps.width, maps.alphabet));
+    }
+    return maps;
+}
+
+std::vector<Bytes> encoded(Maps& maps) {
+    std::vector<Buffer<uint8_t>> streams(maps.symbols.size());
+    fast_encode(maps.views().data(), streams.size(), maps.alphabet, streams.data());
+    std::vector<Bytes> out;
+    for (const auto& stream : streams) out.emplace_back(stream.get(), stream.get() + stream.get_deleter().count);
+    return out;
+}
+
+// The symbols; nothing where the verdict is bad.
+Bytes decoded(Maps maps, const std::vector<Bytes>& streams) {
+    for (auto& symbols : maps.symbols) std::fill(symbols.begin(), symbols.end(), uint8_t{0xEE});
+    std::vector<ByteView> views;
+    for (const auto& stream : streams) views.push_back({stream.data(), stream.size()});
+    return fast_decode(maps.views().data(), views.size(), maps.alphabet, views.data()) ? joined(maps.symbols) : Bytes{};
+}
+
+Bytes damaged(Bytes stream) {
+    const size_t at = random_size(0, stream.size() - 1);
+    if (chance(0.6)) stream[at] ^= static_cast<uint8_t>(1u << random_size(0, 7));
+    else stream.resize(chance(0.7) ? at : stream.size() + random_size(1, 4));
+    return stream;
+}
+
+void test_coder() {
+    Maps maps = random_maps();
+    expect_as_reference("fast_encode", [&] { return joined(encoded(maps)); });
+    auto streams = encoded(maps);
+    expect("fast_decode", joined(maps.symbols), [&] { return decoded(maps, streams); });
+    for (int i = 0; i < 4; ++i) {
+        auto& one = one_of(streams);
+        const Bytes whole = std::exchange(one, damaged(one));
+        expect_as_reference("fast_decode of a damaged stream", [&] { return decoded(maps, streams); });
+        one = whole;
+    }
+}
+
+// Of any magnitude, some of them equal.
+std::vector<float> random_elements(size_t most) {
+    const double scale = one_of(std::vector{1e-40, 1e-3, 1.0, 1e6, 1.7e38}), center = random_real(-1, 1);
+    std::vector<float> x(random_size(1, most));
+    for (float& e : x) e = static_cast<float>(scale * (center + random_real(-1, 1)));
+    for (size_t i = random_size(0, x.size()); i > 0; --i) one_of(x) = chance(0.1) ? -0.0f : one_of(x);
+    current = std::to_string(x.size()) + " elements";
+    return x;
+}
+
+void test_statistics() {
+    auto x = random_elements(chance(0.5) ? 100 : 4000);
+    if (chance(0.2)) one_of(x) = one_of(std::vector{HUGE_VALF, -HUGE_VALF, std::nanf("")});
+    expect_as_reference("channel_statistics", [&] {
+        const auto [mean, std, min, max] = channel_statistics(x.data(), x.size());
+        return bytes_of(std::vector{mean, std}, std::vector{min, max});
+    });
+}
+
+void test_quantize() {
+    auto x = random_elements(chance(0.5) ? 100 : 4000);
+    Intervals intervals{std::vector<float>(random_size(0, chance(0.8) ? 16 : 255)), one_of(x), 1.5};
+    for (float& boundary : intervals.boundaries) boundary = chance(0.5) ? one_of(x) : std::nextafter(one_of(x), 0.0f);
+    std::sort(intervals.boundaries.begin(), intervals.boundaries.end());
+    expect_as_reference("quantize", [&] {
+        Bytes symbols(x.size());
+        std::vector<int64_t> counts(intervals.boundaries.size() + 1);
+        std::vector<double> deviations(counts.size());
+        quantize(x.data(), x.size(), intervals, symbols.data(), {counts.data(), deviations.data()});
+        return bytes_of(symbols, counts, deviations);
+    });
+}
+
+void test_reconstruct() {
+    const auto table = random_elements(chance(0.8) ? 16 : 256);
+    Bytes symbols(random_size(1, 400));
+    for (uint8_t& symbol : symbols) symbol = static_cast<uint8_t>(random_size(0, table.size() - 1));
+    const size_t before = random_size(0, 20);
+    const bool past_cache = chance(0.5);
+    expect_as_reference("reconstruct", [&] {
+        std::vector<float> x(before + symbols.size() + 20, -1.0f);  // what is beside the elements stays
+        reconstruct(symbols.data(), symbols.size(), table.data(), table.size(), past_cache, x.data() + before);
+        return bytes_of(x);
+    });
+}
+
+void test_crc32c() {
+    Bytes data(random_size(0, 300));
+    for (uint8_t& byte : data) byte = static_cast<uint8_t>(engine());
+    const auto before = static_cast<uint32_t>(engine());
+    current = std::to_string(data.size()) + " bytes";
+    expect_as_reference("crc32c", [&] { return bytes_of(std::vector{crc32c(data.data(), data.size(), before)}); });
+}
+
+}  // namespace
+
+int main() {
+    constexpr unsigned rounds = 300;
+    const auto tests = {test_coder, test_statistics, test_quantize, test_reconstruct, test_crc32c};
+    for (engine.seed(1); const auto test : tests)
+        for (unsigned i = 0; i < rounds; ++i) test();
+    std::printf("%zu cases on", rounds * tests.size());
+    for (const auto& path : available_paths()) std::printf(" %s", path.c_str());
+    std::printf(" passed\n");
+}
