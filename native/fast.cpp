@@ -108,9 +108,6 @@ Bundle bundle_of(uint8_t* symbols, const MapShape& shape, size_t first) {
     return bundle;
 }
 
-// First channel of the last bundle.
-size_t last_bundle(const MapShape& shape) { return (shape.channels - 1) / lanes * lanes; }
-
 constexpr uint8_t one_symbol = 0;  // in place of the tables' precision
 
 void reset(uint32_t* from, uint32_t* to) { std::fill(from, to, lower_bound); }
