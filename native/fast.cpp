@@ -126,9 +126,9 @@ class Writer {
         }
         tables_ = make_tables(map.symbols, map.shape, alphabet, head_);
         reset(states_, states_ + lanes);
-        // Twelve bits a digit at most, so a word is enough; the pages of what is not needed are never touched.
+        // Twelve bits a digit at most, so a word is enough; what is not needed is never touched.
         room_ = count * tables_.digits.count + 16;
-        words_ = buffer<uint16_t>(room_);
+        words_ = buffer<uint16_t>(room_, Pages::small);
         run_ = {{&tables_, {}, states_}, words_.get() + room_};
         bundles_ = (map.shape.channels + lanes - 1) / lanes;
     }

@@ -17,27 +17,26 @@ namespace {
 constexpr size_t huge_page = size_t{2} << 20;
 constexpr size_t smallest_kept = size_t{1} << 16;  // the allocator reuses smaller ones itself
 constexpr size_t most_kept = 64;
-// From here on pages are huge; smaller buffers are scratch, of which often only a part is touched.
-constexpr size_t smallest_huge = 8 * huge_page;
 
 #if defined(__linux__)
 
 // Sizes in steps of an eighth to a quarter, so that the next one is often the same, of whole pages.
 size_t rounded(size_t bytes) {
-    const size_t step = bytes < smallest_huge ? std::bit_floor(bytes) / 4 : huge_page;
+    const size_t step = bytes < 4 * huge_page ? std::bit_floor(bytes) / 4 : huge_page;
     return (bytes + step - 1) / step * step;
 }
 
 struct Kept {
     void* memory;
     size_t bytes;
+    Pages pages;
 };
 std::mutex guard;
 std::vector<Kept> kept;
 
 // On pages of 2 MiB where the system offers them: hundreds of faults instead of ten thousands.
-void* map(size_t bytes) {
-    const bool huge = bytes >= smallest_huge;
+void* map(size_t bytes, Pages pages) {
+    const bool huge = pages == Pages::huge && bytes >= huge_page;
     auto* raw = static_cast<char*>(
         mmap(nullptr, bytes + (huge ? huge_page : 0), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (raw == MAP_FAILED) throw std::bad_alloc();
@@ -49,9 +48,10 @@ void* map(size_t bytes) {
     return raw + before;
 }
 
-void* reuse(size_t bytes) {
+void* reuse(size_t bytes, Pages pages) {
     const std::lock_guard lock(guard);
-    const auto same = std::find_if(kept.rbegin(), kept.rend(), [bytes](const Kept& k) { return k.bytes == bytes; });
+    const auto same = std::find_if(kept.rbegin(), kept.rend(),
+                                   [&](const Kept& k) { return k.bytes == bytes && k.pages == pages; });
     if (same == kept.rend()) return nullptr;
     void* memory = same->memory;
     kept.erase(std::next(same).base());
@@ -62,23 +62,23 @@ void* reuse(size_t bytes) {
 
 }  // namespace
 
-void* take_memory(size_t bytes) {
+void* take_memory(size_t bytes, [[maybe_unused]] Pages pages) {
 #if defined(__linux__)
     if (bytes >= smallest_kept) {
-        void* memory = reuse(rounded(bytes));
-        return memory != nullptr ? memory : map(rounded(bytes));
+        void* memory = reuse(rounded(bytes), pages);
+        return memory != nullptr ? memory : map(rounded(bytes), pages);
     }
 #endif
     return ::operator new(std::max<size_t>(bytes, 1));
 }
 
-void give_memory(void* memory, size_t bytes) noexcept {
+void give_memory(void* memory, [[maybe_unused]] size_t bytes, [[maybe_unused]] Pages pages) noexcept {
 #if defined(__linux__)
     if (bytes >= smallest_kept) {
         bytes = rounded(bytes);
         // The system may take these pages whenever it is short of memory.
         madvise(memory, bytes, MADV_FREE);
-        Kept oldest{memory, bytes};
+        Kept oldest{memory, bytes, pages};
         try {
             const std::lock_guard lock(guard);
             kept.push_back(oldest);

@@ -7,13 +7,17 @@
 
 namespace midstream {
 
-void* take_memory(size_t bytes);
-void give_memory(void* memory, size_t bytes) noexcept;
+// Huge pages are quick to get and to address; small ones leave alone what is never touched.
+enum class Pages { huge, small };
+
+void* take_memory(size_t bytes, Pages pages);
+void give_memory(void* memory, size_t bytes, Pages pages) noexcept;
 
 template <typename T>
 struct GiveBack {
     size_t count = 0;
-    void operator()(T* data) const noexcept { give_memory(data, count * sizeof(T)); }
+    Pages pages = Pages::huge;
+    void operator()(T* data) const noexcept { give_memory(data, count * sizeof(T), pages); }
 };
 
 // Uninitialised, of numbers only.
@@ -21,8 +25,8 @@ template <typename T>
 using Buffer = std::unique_ptr<T[], GiveBack<T>>;
 
 template <typename T>
-Buffer<T> buffer(size_t count) {
-    return Buffer<T>(static_cast<T*>(take_memory(count * sizeof(T))), GiveBack<T>{count});
+Buffer<T> buffer(size_t count, Pages pages = Pages::huge) {
+    return Buffer<T>(static_cast<T*>(take_memory(count * sizeof(T), pages)), GiveBack<T>{count, pages});
 }
 
 }  // namespace midstream
