@@ -2,37 +2,51 @@
 
 #include <algorithm>
 #include <bit>
-#include <iterator>
 #include <mutex>
 #include <new>
 #include <vector>
 
-#if defined(__linux__)
+// A sanitizer guards what the allocator gives, not pages of our own.
+#if defined(__linux__) && !defined(MIDSTREAM_SANITIZE)
+#define MIDSTREAM_RECYCLE 1
 #include <sys/mman.h>
 #endif
 
 namespace midstream {
+
+#ifdef MIDSTREAM_RECYCLE
 namespace {
 
 constexpr size_t huge_page = size_t{2} << 20;
 constexpr size_t smallest_kept = size_t{1} << 16;  // the allocator reuses smaller ones itself
-constexpr size_t most_kept = 64;
-
-#if defined(__linux__)
-
-// Sizes in steps of an eighth to a quarter, so that the next one is often the same, of whole pages.
-size_t rounded(size_t bytes) {
-    const size_t step = bytes < 4 * huge_page ? std::bit_floor(bytes) / 4 : huge_page;
-    return (bytes + step - 1) / step * step;
-}
+constexpr size_t most_kept = 64, most_bytes_kept = size_t{1} << 30;
 
 struct Kept {
     void* memory;
     size_t bytes;
     Pages pages;
 };
-std::mutex guard;
-std::vector<Kept> kept;
+
+// The buffers that nobody uses, oldest first. Never destroyed: arrays may outlive everything else in a process.
+struct Store {
+    std::mutex guard;
+    std::vector<Kept> kept;
+    size_t bytes = 0;
+
+    Kept remove(std::vector<Kept>::iterator at) {
+        const Kept one = *at;
+        bytes -= one.bytes;
+        kept.erase(at);
+        return one;
+    }
+};
+Store& store = *new Store;
+
+// Sizes in steps of an eighth to a quarter, so that the next one is often the same, of whole pages.
+size_t rounded(size_t bytes) {
+    const size_t step = bytes < 4 * huge_page ? std::bit_floor(bytes) / 4 : huge_page;
+    return (bytes + step - 1) / step * step;
+}
 
 // On pages of 2 MiB where the system offers them: hundreds of faults instead of ten thousands.
 void* map(size_t bytes, Pages pages) {
@@ -49,21 +63,34 @@ void* map(size_t bytes, Pages pages) {
 }
 
 void* reuse(size_t bytes, Pages pages) {
-    const std::lock_guard lock(guard);
-    const auto same = std::find_if(kept.rbegin(), kept.rend(),
-                                   [&](const Kept& k) { return k.bytes == bytes && k.pages == pages; });
-    if (same == kept.rend()) return nullptr;
-    void* memory = same->memory;
-    kept.erase(std::next(same).base());
-    return memory;
+    const std::lock_guard lock(store.guard);
+    for (auto at = store.kept.end(); at != store.kept.begin();)
+        if ((--at)->bytes == bytes && at->pages == pages) return store.remove(at).memory;
+    return nullptr;
 }
 
-#endif
+// Keeps a buffer, gives back to the system what is then too much.
+void keep(const Kept& one) noexcept {
+    // Until it is used again the system may take these pages whenever it is short of memory.
+    madvise(one.memory, one.bytes, MADV_FREE);
+    try {
+        const std::lock_guard lock(store.guard);
+        store.kept.push_back(one);
+        store.bytes += one.bytes;
+        while (store.kept.size() > most_kept || store.bytes > most_bytes_kept) {
+            const Kept oldest = store.remove(store.kept.begin());
+            munmap(oldest.memory, oldest.bytes);
+        }
+    } catch (...) {  // no memory to remember it by
+        munmap(one.memory, one.bytes);
+    }
+}
 
 }  // namespace
+#endif
 
 void* take_memory(size_t bytes, [[maybe_unused]] Pages pages) {
-#if defined(__linux__)
+#ifdef MIDSTREAM_RECYCLE
     if (bytes >= smallest_kept) {
         void* memory = reuse(rounded(bytes), pages);
         return memory != nullptr ? memory : map(rounded(bytes), pages);
@@ -73,23 +100,8 @@ void* take_memory(size_t bytes, [[maybe_unused]] Pages pages) {
 }
 
 void give_memory(void* memory, [[maybe_unused]] size_t bytes, [[maybe_unused]] Pages pages) noexcept {
-#if defined(__linux__)
-    if (bytes >= smallest_kept) {
-        bytes = rounded(bytes);
-        // The system may take these pages whenever it is short of memory.
-        madvise(memory, bytes, MADV_FREE);
-        Kept oldest{memory, bytes, pages};
-        try {
-            const std::lock_guard lock(guard);
-            kept.push_back(oldest);
-            if (kept.size() <= most_kept) return;
-            oldest = kept.front();
-            kept.erase(kept.begin());
-        } catch (...) {  // no memory to remember it by
-        }
-        munmap(oldest.memory, oldest.bytes);
-        return;
-    }
+#ifdef MIDSTREAM_RECYCLE
+    if (bytes >= smallest_kept) return keep({memory, rounded(bytes), pages});
 #endif
     ::operator delete(memory);
 }
