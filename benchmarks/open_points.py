@@ -200,6 +200,8 @@ def main() -> None:
     for picture in pictures.pictures:
         pixels = data.read_picture(picture.path)
         size, pyramid = pixels.shape[:2], model.front(pixels)
+        if any((v.min((1, 2)) == v.max((1, 2))).any() for v in pyramid.values()):
+            raise SystemExit(f"{picture.path}: a channel is constant; this benchmark is of those that are not")
         found["reference"][picture.id] = model.back(pyramid, size)
         for label, code in rows.items():
             side, payload, decoded = code(pyramid)

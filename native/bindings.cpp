@@ -40,6 +40,16 @@ Out<T> wrap(Buffer<T> data, std::initializer_list<size_t> shape) {
     return Out<T>(raw, shape, owner);
 }
 
+// Throws where a product of sizes is too large for a size.
+size_t product(std::initializer_list<size_t> sizes) {
+    size_t out = 1;
+    for (const size_t size : sizes) {
+        if (size != 0 && out > SIZE_MAX / size) throw std::bad_alloc();
+        out *= size;
+    }
+    return out;
+}
+
 void require(bool ok, const char* what) {
     if (!ok) throw std::invalid_argument(what);
 }
@@ -54,16 +64,16 @@ using Octets = In<uint8_t, nb::ndim<1>>;
 nb::tuple statistics(Matrix<float> x) {
     const size_t channels = x.shape(0), size = x.shape(1);
     require(size > 0, "channel_statistics: empty channels");
-    auto mean = buffer<double>(channels), std = buffer<double>(channels);
+    auto mean = buffer<double>(channels), deviation = buffer<double>(channels);
     auto low = buffer<float>(channels), high = buffer<float>(channels);
     {
         nb::gil_scoped_release release;
         for (size_t c = 0; c < channels; ++c) {
             const ChannelStatistics one = channel_statistics(x.data() + c * size, size);
-            mean[c] = one.mean, std[c] = one.std, low[c] = one.min, high[c] = one.max;
+            mean[c] = one.mean, deviation[c] = one.std, low[c] = one.min, high[c] = one.max;
         }
     }
-    return nb::make_tuple(wrap(std::move(mean), {channels}), wrap(std::move(std), {channels}),
+    return nb::make_tuple(wrap(std::move(mean), {channels}), wrap(std::move(deviation), {channels}),
                           wrap(std::move(low), {channels}), wrap(std::move(high), {channels}));
 }
 
@@ -83,7 +93,7 @@ nb::tuple quantize_all(Matrix<float> x, std::vector<double> thresholds, size_t a
     const size_t channels = x.shape(0), size = x.shape(1);
     require(size > 0 && alphabet >= 1 && alphabet <= 256, "quantize: an empty channel or alphabet");
     require(thresholds.empty() || thresholds.size() + 1 == alphabet, "quantize: one threshold less than symbols");
-    auto mean = buffer<double>(channels), std = buffer<double>(channels);
+    auto mean = buffer<double>(channels), deviation = buffer<double>(channels);
     auto low = buffer<float>(channels), high = buffer<float>(channels);
     auto symbols = buffer<uint8_t>(channels * size);
     auto counts = buffer<int64_t>(channels * alphabet);
@@ -94,7 +104,7 @@ nb::tuple quantize_all(Matrix<float> x, std::vector<double> thresholds, size_t a
         for (size_t c = 0; c < channels; ++c) {
             const float* values = x.data() + c * size;
             const ChannelStatistics one = channel_statistics(values, size);
-            mean[c] = one.mean, std[c] = one.std, low[c] = one.min, high[c] = one.max;
+            mean[c] = one.mean, deviation[c] = one.std, low[c] = one.min, high[c] = one.max;
             if (!std::isfinite(one.mean) || one.min == one.max) continue;
             const Intervals intervals = intervals_of(one, size, thresholds, alphabet);
             int64_t* count = &counts[active * alphabet];
@@ -104,7 +114,7 @@ nb::tuple quantize_all(Matrix<float> x, std::vector<double> thresholds, size_t a
                 sum[s] += static_cast<double>(count[s]) * static_cast<double>(intervals.pivot);
         }
     }
-    return nb::make_tuple(wrap(std::move(mean), {channels}), wrap(std::move(std), {channels}),
+    return nb::make_tuple(wrap(std::move(mean), {channels}), wrap(std::move(deviation), {channels}),
                           wrap(std::move(low), {channels}), wrap(std::move(high), {channels}),
                           wrap(std::move(symbols), {active, size}), wrap(std::move(counts), {active, alphabet}),
                           wrap(std::move(sums), {active, alphabet}));
@@ -117,7 +127,8 @@ void require_symbols(const uint8_t* symbols, size_t count, size_t alphabet) {
 // Fills the given rows of `out`: element = table[row][symbol].
 void reconstruct_all(Matrix<uint8_t> symbols, Matrix<float> table, InOut<float> out, Vector<int64_t> rows) {
     const size_t channels = symbols.shape(0), size = symbols.shape(1), alphabet = table.shape(1);
-    require(table.shape(0) == channels && rows.size() == channels && out.shape(1) == size, "reconstruct: shapes");
+    require(table.shape(0) == channels && alphabet > 0 && rows.size() == channels && out.shape(1) == size,
+            "reconstruct: shapes");
     for (size_t c = 0; c < channels; ++c)
         require(rows.data()[c] >= 0 && static_cast<size_t>(rows.data()[c]) < out.shape(0), "reconstruct: rows");
     nb::gil_scoped_release release;
@@ -132,7 +143,7 @@ float read_pass_of(Matrix<float> x) {
     return read_pass(x.data(), x.size());
 }
 
-Out<float> empty_floats(size_t rows, size_t columns) { return wrap(buffer<float>(rows * columns), {rows, columns}); }
+Out<float> empty_floats(size_t rows, size_t columns) { return wrap(buffer<float>(product({rows, columns})), {rows, columns}); }
 
 nb::bytes pack_all(Vector<uint8_t> symbols, unsigned width) {
     require(width >= 1 && width <= 8, "pack: width is 1 to 8");
@@ -213,7 +224,7 @@ std::optional<Out<uint8_t>> fast_decode_all(const std::vector<Octets>& streams, 
     require(streams.size() == channels.size() && height * width > 0, "fast: as many streams as maps, none empty");
     size_t all = 0;
     for (const size_t count : channels) all += count;
-    auto symbols = buffer<uint8_t>(all * height * width);
+    auto symbols = buffer<uint8_t>(product({all, height, width}));
     std::vector<FastMap> maps;
     std::vector<ByteView> views;
     size_t at = 0;
@@ -269,7 +280,7 @@ std::optional<Out<uint8_t>> dense_decode_all(const Octets& data, size_t channels
     const SymbolOrder listed = order_of(order, alphabet);
     require_references(references, channels);
     const MapShape shape{channels, height, width};
-    auto symbols = buffer<uint8_t>(shape.count());
+    auto symbols = buffer<uint8_t>(product({channels, height, width}));
     const uint8_t* bytes = data.data();
     const size_t size = data.size();
     bool ok;

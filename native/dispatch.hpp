@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(_MSC_VER)
 #define MIDSTREAM_X86 1
 #define MIDSTREAM_AVX2 __attribute__((target("avx2,bmi2")))
 #define MIDSTREAM_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,bmi2")))

@@ -88,7 +88,11 @@ void encode_reference(EncodeRun& run) {
                 }
 }
 
-const Kernel& kernel() {
+// A band of rows of 32 channels would be larger than the map where rows are this long.
+constexpr size_t widest = size_t{1} << 15;
+
+const Kernel& kernel(const FastMap& map) {
+    if (map.shape.width > widest) return reference_kernel;
     switch (current_path()) {
 #ifdef MIDSTREAM_X86
         case Path::avx512: return avx512_kernel;
@@ -223,12 +227,12 @@ void fast_encode(const FastMap* maps, size_t count, size_t alphabet, Buffer<uint
         fast::Writer a(maps[i], alphabet);
         if (i + 1 < count) {
             fast::Writer b(maps[i + 1], alphabet);
-            while (a.bundles() > b.bundles()) fast::kernel().encode_one(a.begin()), a.end();
-            while (b.bundles() > a.bundles()) fast::kernel().encode_one(b.begin()), b.end();
-            while (a.bundles() > 0) fast::kernel().encode_two(a.begin(), b.begin()), a.end(), b.end();
+            while (a.bundles() > b.bundles()) fast::kernel(maps[i]).encode_one(a.begin()), a.end();
+            while (b.bundles() > a.bundles()) fast::kernel(maps[i]).encode_one(b.begin()), b.end();
+            while (a.bundles() > 0) fast::kernel(maps[i]).encode_two(a.begin(), b.begin()), a.end(), b.end();
             streams[i + 1] = b.finish();
         }
-        while (a.bundles() > 0) fast::kernel().encode_one(a.begin()), a.end();
+        while (a.bundles() > 0) fast::kernel(maps[i]).encode_one(a.begin()), a.end();
         streams[i] = a.finish();
     }
 }
@@ -239,13 +243,13 @@ bool fast_decode(const FastMap* maps, size_t count, size_t alphabet, const ByteV
         if (i + 1 < count) {
             fast::Reader b(maps[i + 1], alphabet, streams[i + 1]);
             while (a.bundles() > 0 && b.bundles() > 0) {
-                const bool ok = fast::kernel().decode_two(a.begin(), b.begin());
+                const bool ok = fast::kernel(maps[i]).decode_two(a.begin(), b.begin());
                 a.end(ok), b.end(ok);
             }
-            while (b.bundles() > 0) b.end(fast::kernel().decode_one(b.begin()));
+            while (b.bundles() > 0) b.end(fast::kernel(maps[i]).decode_one(b.begin()));
             if (!b.finish()) return false;
         }
-        while (a.bundles() > 0) a.end(fast::kernel().decode_one(a.begin()));
+        while (a.bundles() > 0) a.end(fast::kernel(maps[i]).decode_one(a.begin()));
         if (!a.finish()) return false;
     }
     return true;

@@ -7,7 +7,7 @@
 namespace midstream::fast {
 namespace {
 
-// perm[m]: which of eight lanes takes the next word, if the lanes of the bits of m take one each.
+// Where words go when the lanes of the bits of a mask take, or give, one each; a lane number in each byte.
 struct Permutations {
     alignas(64) uint64_t take[256];  // lane -> how many lanes before it take a word
     alignas(64) uint64_t give[256];  // the lanes that give a word, at the end of the eight

@@ -4,7 +4,9 @@
 //   V::two_at_once          whether there are registers for two bundles
 //   V::Table                a table, ready to be looked up
 //   V::place[lane]          at which byte of V::Bytes a lane is
-//   V::zip(a, b, low, high) bytes of the lower, of the upper halves of two registers alternately, in each half of V::Bytes
+//   V::zip(a, b, low, high) the lower, then the upper bytes of two registers alternately, in each half of V::Bytes
+//   V::decode, V::encode    one digit of every lane; decode may read 16 words from `in`, encode may write 16 words below
+//                           `out`; lanes that are not active hold anything and neither take nor give words
 //
 // No library templates here: each file that includes this is compiled for an instruction set of its own.
 #pragma once
@@ -49,7 +51,7 @@ MIDSTREAM_FLAT void transpose(typename V::Bytes (&rows)[tile]) {
     }
 }
 
-// The 32 planes of a bundle in the order of V's bytes, with somewhere to read from and write to for absent lanes.
+// The 32 planes of a bundle in the order of V's bytes. Absent lanes read any plane, and are never written.
 template <class V>
 struct Planes {
     uint8_t* byte[lanes];
@@ -125,7 +127,7 @@ struct Prepared {
     }
 };
 
-// Of the first digit: those of the neighbours. `high` is how far its two bits are shifted.
+// Of the first digit: those of the neighbours. Symbols are shifted by `shift` to their first digit.
 template <class V>
 MIDSTREAM_FLAT typename V::Bytes first_context(typename V::Bytes west, typename V::Bytes north, unsigned shift) {
     return V::join(V::shift_right(west, shift), V::shift_right(north, shift));

@@ -11,8 +11,7 @@ namespace {
 
 constexpr size_t most_counted = size_t{1} << 16;  // symbols; of larger maps a part of the rows is counted
 
-using Counts = std::array<std::array<uint32_t, 4>, contexts>;      // [context][digit]
-using Frequencies = std::array<std::array<uint32_t, 4>, contexts>; // in units of 2^-precision
+using Counts = std::array<std::array<uint64_t, 4>, contexts>;  // [context][digit]
 
 // 2^16 * log2(n / 2^12), rounded down: squaring n doubles its logarithm.
 constexpr auto log2_frequency = [] {
@@ -70,7 +69,7 @@ class RowCounter {
 
    private:
     std::vector<uint8_t> places_;
-    std::array<std::array<uint32_t, 4 * contexts>, 4> counts_{};
+    std::array<std::array<uint64_t, 4 * contexts>, 4> counts_{};
 };
 
 void count(const uint8_t* symbols, const MapShape& shape, const Digits& digits, size_t step, Counts* counts) {
@@ -89,14 +88,14 @@ void count(const uint8_t* symbols, const MapShape& shape, const Digits& digits, 
 }
 
 // Scales counts to a sum of 2^precision, at least 1 for what occurs.
-std::array<uint32_t, 4> scaled(const std::array<uint32_t, 4>& counts, unsigned precision) {
+std::array<uint32_t, 4> scaled(const std::array<uint64_t, 4>& counts, unsigned precision) {
     uint64_t total = 0;
-    for (const uint32_t n : counts) total += n;
+    for (const uint64_t n : counts) total += n;
     std::array<uint32_t, 4> out{};
     int64_t missing = int64_t{1} << precision;
     for (size_t d = 0; d < 4; ++d) {
         if (counts[d] == 0) continue;
-        out[d] = std::max<uint32_t>(static_cast<uint32_t>((uint64_t{counts[d]} << precision) / total), 1);
+        out[d] = std::max<uint32_t>(static_cast<uint32_t>((counts[d] << precision) / total), 1);
         missing -= out[d];
     }
     uint32_t& largest = out[static_cast<size_t>(std::max_element(out.begin(), out.end()) - out.begin())];
@@ -104,8 +103,8 @@ std::array<uint32_t, 4> scaled(const std::array<uint32_t, 4>& counts, unsigned p
     return out;
 }
 
-bool occurs(const std::array<uint32_t, 4>& counts) {
-    return std::any_of(counts.begin(), counts.end(), [](uint32_t n) { return n > 0; });
+bool occurs(const std::array<uint64_t, 4>& counts) {
+    return std::any_of(counts.begin(), counts.end(), [](uint64_t n) { return n > 0; });
 }
 
 // Size of tables and of what is coded with them, in units of 2^-16 bits.
@@ -117,7 +116,7 @@ int64_t cost(const Counts* counts, const Digits& digits, size_t alphabet, unsign
             total += static_cast<int64_t>((digit_values(digits, i, alphabet) - 1) * precision) << 16;
             const auto frequencies = scaled(here, precision);
             for (size_t d = 0; d < 4; ++d)
-                total -= int64_t{here[d]} * logarithms()[frequencies[d] << (scale_bits - precision)];
+                total -= static_cast<int64_t>(here[d]) * logarithms()[frequencies[d] << (scale_bits - precision)];
         }
     return total;
 }

@@ -29,9 +29,11 @@ struct Kept {
 
 // The buffers that nobody uses, oldest first. Never destroyed: arrays may outlive everything else in a process.
 struct Store {
-    std::mutex guard;
+    std::mutex guard;  // only ever tried: a process that was forked while another thread held it must not wait for ever
     std::vector<Kept> kept;
     size_t bytes = 0;
+
+    Store() { kept.reserve(most_kept); }
 
     Kept remove(std::vector<Kept>::iterator at) {
         const Kept one = *at;
@@ -63,7 +65,8 @@ void* map(size_t bytes, Pages pages) {
 }
 
 void* reuse(size_t bytes, Pages pages) {
-    const std::lock_guard lock(store.guard);
+    const std::unique_lock lock(store.guard, std::try_to_lock);
+    if (!lock) return nullptr;
     for (auto at = store.kept.end(); at != store.kept.begin();)
         if ((--at)->bytes == bytes && at->pages == pages) return store.remove(at).memory;
     return nullptr;
@@ -72,17 +75,17 @@ void* reuse(size_t bytes, Pages pages) {
 // Keeps a buffer, gives back to the system what is then too much.
 void keep(const Kept& one) noexcept {
     // Until it is used again the system may take these pages whenever it is short of memory.
-    madvise(one.memory, one.bytes, MADV_FREE);
-    try {
-        const std::lock_guard lock(store.guard);
-        store.kept.push_back(one);
-        store.bytes += one.bytes;
-        while (store.kept.size() > most_kept || store.bytes > most_bytes_kept) {
-            const Kept oldest = store.remove(store.kept.begin());
-            munmap(oldest.memory, oldest.bytes);
-        }
-    } catch (...) {  // no memory to remember it by
+    const bool given = madvise(one.memory, one.bytes, MADV_FREE) == 0;
+    const std::unique_lock lock(store.guard, std::try_to_lock);
+    if (!given || !lock || store.kept.size() == most_kept) {
         munmap(one.memory, one.bytes);
+        return;
+    }
+    store.kept.push_back(one);
+    store.bytes += one.bytes;
+    while (store.bytes > most_bytes_kept) {
+        const Kept oldest = store.remove(store.kept.begin());
+        munmap(oldest.memory, oldest.bytes);
     }
 }
 

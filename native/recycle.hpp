@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <new>
 
 namespace midstream {
 
@@ -26,6 +28,7 @@ using Buffer = std::unique_ptr<T[], GiveBack<T>>;
 
 template <typename T>
 Buffer<T> buffer(size_t count, Pages pages = Pages::huge) {
+    if (count > SIZE_MAX / 4 / sizeof(T)) throw std::bad_alloc();
     return Buffer<T>(static_cast<T*>(take_memory(count * sizeof(T), pages)), GiveBack<T>{count, pages});
 }
 

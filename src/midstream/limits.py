@@ -14,7 +14,7 @@ class Limits:
 
     Attributes:
         elements: elements of all decoded levels together (the paper's R50-FPN pyramid of a 2048x1024 picture has
-            44,695,552). Decoding takes up to nine bytes for each, 2.3 GiB at most, and of a hostile `dense` stream up
+            44,695,552). Decoding takes up to ten bytes for each, 2.5 GiB at most, and of a hostile `dense` stream up
             to 0.6 microseconds: a server sets this to what its network can produce.
         values: reconstruction values of all decoded levels together, channels times symbols; up to 50 bytes for each.
         channels: channels of one level.

@@ -34,7 +34,7 @@ def test_average_precision_of_the_assets(name: str, assets: Path) -> None:
     # Four symbols cost accuracy, but not the task; two bits an element are the most that they take.
     assert 0.6 * few.ap_uncompressed < few.ap < few.ap_uncompressed
     assert few.bits_per_element < 2
-    assert few.side_bytes_per_image < 0.03 * few.bytes_per_image
+    assert 8 * few.side_bytes_per_image / few.elements_per_image < 0.031
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -92,7 +92,7 @@ def read_header(data: bytes) -> tuple[dict[str, Level], Reader, int]:
     reader = Reader(data[8 : size - 4])
     need(reader.bits(8) == 0, "codec is not 0", "unsupported")
     levels: dict[str, Level] = {}
-    for _ in range(within(reader.varint(), 1, size, "number of levels")):
+    for _ in range(within(reader.varint(), 1, 1 << 10, "number of levels")):
         raw = reader.take(within(reader.bits(8), 1, 255, "size of a name"))
         name = raw.decode(errors="replace")
         need(name.encode() == raw and name not in levels, "a name is not UTF-8 or comes twice")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.unit import toy
 
 import midstream as ms
+from midstream.codec.codec import open_levels
 from midstream.files import read_pyramid, write_pyramid
 
 Pyramid = dict[str, NDArray[np.float32]]
@@ -86,6 +87,57 @@ def test_encode_decode_inspect(tmp_path: Path, source: Path, pyramid: Pyramid) -
     table = midstream("inspect", tmp_path / "x.mids").stdout.decode()
     assert "side info" in table
     assert "p4" in table
+
+
+def test_a_cut_bitstream_is_decoded_in_part_when_asked_for(tmp_path: Path, source: Path, pyramid: Pyramid) -> None:
+    data = ms.encode(pyramid)
+    (tmp_path / "cut.mids").write_bytes(data[:-9])
+    assert "ends after" in mistake("decode", tmp_path / "cut.mids", "-o", tmp_path / "x.npz")
+    midstream("decode", tmp_path / "cut.mids", "-o", tmp_path / "x.npz", "--partial", "--threads", 2)
+    assert list(read_pyramid(str(tmp_path / "x.npz"))) == ["p4", "p5"]
+    with pytest.raises(ms.TruncatedError, match="level 'p3' needs"):
+        ms.decode(data[:-9], levels=["p3"], partial=True)
+    assert list(ms.decode(data[:-9], partial=True, limits=ms.Limits(elements=552))) == ["p4", "p5"]
+
+
+@pytest.mark.parametrize("coder", ["fast", "dense", "raw", "prefix"])
+def test_a_map_of_what_symbols_cost(tmp_path: Path, pyramid: Pyramid, coder: str) -> None:
+    pyramid["p4"][2] = 1
+    (tmp_path / "x.mids").write_bytes(ms.encode(pyramid, coder=coder))
+    midstream("inspect", tmp_path / "x.mids", "--map", "p3:4", "-o", tmp_path / "map.png")
+    pixels = cv2.imread(str(tmp_path / "map.png"))
+    assert pixels is not None
+    assert pixels.shape[1] > pixels.shape[0] > 200
+    for place, message in (
+        ("p9:1", "unknown level"),
+        ("p3:6", "channels 0 to 5"),
+        ("p4:2", "one value only"),
+        ("p3", "such as"),
+    ):
+        assert message in mistake("inspect", tmp_path / "x.mids", "--map", place, "-o", tmp_path / "map.png")
+    assert "go together" in mistake("inspect", tmp_path / "x.mids", "--map", "p3:1")
+
+
+@pytest.mark.parametrize("coder", ["fast", "dense", "raw", "prefix"])
+def test_costs_add_up_to_the_payload(pyramid: Pyramid, coder: str) -> None:
+    x = np.repeat(pyramid["p3"], 4, axis=1)
+    data = ms.encode({"x": x}, coder=coder)
+    reader = open_levels(data)["x"]
+    costs = [reader.channel_costs(c) for c in range(len(x))]
+    bits = sum(float(found[1].sum()) for found in costs if found is not None)
+    payload = 8 * ms.inspect(data).payload_bytes
+    assert bits <= payload <= bits + 8 * 200  # tables and states
+
+
+def test_bench(tmp_path: Path, source: Path) -> None:
+    report = json.loads(midstream("bench", "--shape", "5x16x20", "--coder", "all", "--repeats", 1, "--json").stdout)
+    assert [row["coder"] for row in report["rows"]] == ["fast", "dense", "raw", "prefix"]
+    assert report["elements"] == 1600
+    assert all(row["encode_passes"] > 0 and row["bits_per_element"] > 0 for row in report["rows"])
+    assert "read pass" in midstream("bench", source, "--repeats", 1).stdout.decode()
+    assert "valid: r50, picodet, or" in mistake("bench", "--shape", "5x16")
+    assert "the benchmark takes" in mistake("bench", "--shape", "5x16x" + "9" * 30)
+    assert "unknown coder" in mistake("bench", "--coder", "zip")
 
 
 def test_pipes(source: Path, pyramid: Pyramid) -> None:

@@ -75,6 +75,7 @@ def test_the_bytes_stay(coder: str, digest: str, simd_path: str) -> None:
 
 
 def test_what_cannot_be_coded_is_refused() -> None:
-    for bad in (np.array([[[2**31]]]), np.zeros((0, 2, 2), int), np.zeros((2, 2), int)):
+    beyond = (np.array([[[2**64 - 1]]], np.uint64), np.array([[[-(2**63)]]]), np.array([[[1.7]]]))
+    for bad in (np.array([[[2**31]]]), np.zeros((0, 2, 2), int), np.zeros((2, 2), int), *beyond):
         with pytest.raises(InputError, match="coefficients are"):
             encode_coefficients("fast", bad)

@@ -15,7 +15,7 @@ from midstream.cli.drawing import check_png, png
 from midstream.codec.codec import decode, encode_with, open_levels
 from midstream.codec.inspect import LevelInfo, StreamInfo, inspect
 from midstream.codec.options import DEFAULT_CODER
-from midstream.errors import BitstreamError, InputError, unknown
+from midstream.errors import BitstreamError, InputError, LimitError, unknown
 from midstream.evaluate.figure import symbol_figure
 from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
 from midstream.limits import Limits
@@ -25,6 +25,10 @@ PyramidFile = Annotated[
     str, typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; - for stdin.")
 ]
 BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard input.")]
+
+
+#: Of the number of a channel.
+_MOST_DIGITS = 9
 
 
 def encode_command(
@@ -100,7 +104,11 @@ def inspect_command(
             if output != STANDARD:
                 note(f"{output}: symbols of {drawn} and the bits that they take")
             return
-        info = inspect(data, symbols=True)
+        try:
+            info = inspect(data, symbols=True)
+        except LimitError as error:  # too much to decode: what the header says
+            info = inspect(data)
+            note(f"without entropies: {error}")
     if json:
         print_json(info.to_dict())
         return
@@ -109,7 +117,7 @@ def inspect_command(
 
 def _drawn_map(data: bytes, place: str) -> Picture:
     name, _, number = place.rpartition(":")
-    if not name or not number.isdecimal():
+    if not name or not number.isdecimal() or len(number) > _MOST_DIGITS:
         raise InputError(f"--map is LEVEL:CHANNEL, such as p3:17, not '{place}'")
     levels = open_levels(data)
     if name not in levels:

@@ -82,7 +82,7 @@ def decode(
         levels: names of the levels to decode; only their chunks are read. All by default.
         like: `numpy` arrays or `torch` tensors.
         limits: what may be spent (Limits() by default).
-        partial: of a bitstream whose end is missing, decode the levels that are whole; they come coarse to fine.
+        partial: of a bitstream whose end is missing, decode the levels that are whole: it holds them coarse to fine.
         threads: how many to use at most, all cores by default.
 
     Returns:
@@ -100,10 +100,10 @@ def decode(
     parameters = paper.read_parameters(header.parameters)
     if isinstance(levels, str):
         raise InputError(f"levels is a list of names: ['{levels}']")
-    chosen = container.select(header, None if levels is None else list(levels), parameters.symbols, limits)
+    names = None if levels is None else list(levels)
     if partial:
-        whole = container.whole_levels(view, header)
-        chosen = [level for level in chosen if level.name in whole]
+        names = container.whole_levels(view, header, names)
+    chosen = container.select(header, names, parameters.symbols, limits)
     readers = _readers(view, header, parameters, chosen)
     out: dict[str, Any] = {}
     for level, values in zip(chosen, paper.decode_levels(readers, threads), strict=True):

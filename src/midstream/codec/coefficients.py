@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.symbols import decode_maps, encode_maps
+from midstream.codec.symbols import CODERS, decode_maps, encode_maps
 from midstream.codec.wire import Buffer, Reader, rice, varint
-from midstream.errors import InputError
+from midstream.errors import InputError, unknown
 
 #: Alphabets that `fast` codes in one, two, three and four digits.
 _ALPHABETS = (4, 16, 64, 256)
@@ -24,9 +24,12 @@ _LARGEST = (1 << 31) - 1
 
 def encode_coefficients(coder: str, values: NDArray[np.integer[Any]]) -> bytes:
     """Whole numbers [C, H, W], at most 2^31 - 1 in magnitude, as bytes. Raises InputError."""
-    wide = values.astype(np.int64)
-    if values.ndim != 3 or values.size == 0 or int(np.abs(wide).max()) > _LARGEST:
+    if coder not in CODERS:
+        raise unknown("coder", coder, CODERS)
+    fits = values.ndim == 3 and values.size > 0 and values.dtype.kind in "iu"
+    if not fits or int(values.min()) < -_LARGEST or int(values.max()) > _LARGEST:
         raise InputError("coefficients are [C, H, W] whole numbers of at most 2^31 - 1 in magnitude, not none")
+    wide = values.astype(np.int64)
     zigzag = np.where(wide < 0, -2 * wide - 1, 2 * wide)
     n = next((n for n in _ALPHABETS if np.mean(zigzag >= n - 1) <= _MOST_ESCAPED), _ALPHABETS[-1])
     stream = encode_maps(coder, [np.minimum(zigzag, n - 1).astype(np.uint8)], n)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from midstream import _native
 from midstream.codec.wire import Buffer, Reader, varint
@@ -53,6 +54,7 @@ class Header:
     parameters: bytes
     size: int
 
+    @cached_property
     def offsets(self) -> dict[str, int]:
         """Where each level's chunk begins. Chunks lie coarse to fine, so that a prefix is a coarse pyramid."""
         at, places = self.size, {}
@@ -176,22 +178,20 @@ def _read_level(reader: Reader, limits: Limits) -> LevelHeader:
     return level
 
 
-def whole_levels(data: memoryview, header: Header) -> list[str]:
-    """Names of the levels whose chunks are there, in the pyramid's order. Raises TruncatedError if none is."""
-    places = header.offsets()
-    names = [level.name for level in header.levels if places[level.name] + level.chunk_bytes <= len(data)]
-    if not names:
-        first = wire_order(header.levels)[0]
-        raise TruncatedError(
-            f"no level is whole: the bitstream ends after {len(data)} bytes, "
-            f"level '{first.name}' after {places[first.name] + first.chunk_bytes}"
-        )
-    return names
+def whole_levels(data: memoryview, header: Header, names: Sequence[str] | None) -> list[str]:
+    """Those of the named levels (of all for None) whose chunks are there. Raises TruncatedError if none is."""
+    wanted = [level for level in wire_order(header.levels) if names is None or level.name in names]
+    ends = {level.name: header.offsets[level.name] + level.chunk_bytes for level in wanted}
+    whole = [name for name, end in ends.items() if end <= len(data)]
+    if wanted and not whole:
+        name, end = next(iter(ends.items()))
+        raise TruncatedError(f"no level is whole: of {len(data)} bytes level '{name}' needs {end}")
+    return [*whole, *(name for name in names or [] if name not in ends)]
 
 
 def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[memoryview, memoryview]:
     """Side information and payload of one level. Raises CorruptError for a wrong checksum."""
-    at = header.offsets()[level.name]
+    at = header.offsets[level.name]
     content = _unsealed(data[at : at + level.chunk_bytes], f"level '{level.name}'")
     return content[: level.side_bytes], content[level.side_bytes :]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,11 +41,17 @@ def in_tasks(items: Sequence[_T], shape: tuple[int, int, int], threads: int) -> 
 
 def thread_count(threads: int | None, elements: int) -> int:
     """How many threads to use for so many elements: all cores for None. Raises InputError."""
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+    try:
+        count = _cores() if threads is None else operator.index(threads)  # numpy's integers, too
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(threads, bool):
         raise InputError(f"threads is a whole number of at least 1, not {threads!r}")
-    if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threads if elements >= _WORTH_THREADS else 1
+    return count if elements >= _WORTH_THREADS else 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(function: Callable[[_T], _R], tasks: Sequence[_T], threads: int) -> list[_R]:

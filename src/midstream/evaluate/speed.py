@@ -69,9 +69,9 @@ def shapes_of(name: str) -> Shapes:
     if name == "r50":
         return r50_fpn_shapes(*_PAPER_PICTURE)
     if name == "picodet":
-        return _PICODET
+        return dict(_PICODET)
     parts = name.lower().split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if len(parts) != 3 or not all(part.isdecimal() and part.strip("0") and len(part) < 100 for part in parts):
         raise InputError(f"unknown shape '{name}'; valid: r50, picodet, or CHANNELSxHEIGHTxWIDTH such as 256x100x168")
     channels, height, width = map(int, parts)
     if channels * height * width > _MOST_ELEMENTS:
