@@ -8,7 +8,16 @@ export MIDSTREAM_ASSETS
 NATIVE := CMakeLists.txt $(wildcard native/*.cpp native/*.hpp)
 COCO := $(MIDSTREAM_ASSETS)/coco
 
-.PHONY: demo test test-torch test-native test-neon lint clean
+# How long `make fuzz` runs each target.
+SECONDS ?= 30
+# The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
+SANITIZED := build/sanitized
+SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bitstream.py)
+# The runtimes that have to be there before the interpreter; it keeps memory for ever, which is no leak of ours.
+UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
+
+.PHONY: demo test test-torch test-native test-neon test-sanitized fuzz lint clean
 
 # The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
 demo: $(VENV)/.installed
@@ -57,6 +66,16 @@ test-neon:
 	$(ARM_CXX) $(PATHS_FLAGS) -static -o build/paths-neon $(PATHS)
 	$(ARM_RUN) build/paths-neon
 
+# Recycled buffers are switched off there. What the fuzzer has collected is run again, where it has been.
+test-sanitized: $(SANITIZED)/.installed
+	$(UNDER_SANITIZERS) -m pytest -p no:cacheprovider $(SANITIZED_TESTS) \
+		--deselect tests/unit/test_native.py::test_large_buffers_are_used_again_and_hold_their_own_values
+	if [ -e fuzz/corpus/decode ]; then $(UNDER_SANITIZERS) fuzz/fuzz_decode.py -runs=0 fuzz/corpus/decode; fi
+
+fuzz: $(VENV)/.installed-fuzz
+	$(MAKE) --directory=fuzz --jobs=$$(nproc)
+	$(BIN)/python fuzz/run.py --seconds=$(SECONDS)
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -66,6 +85,19 @@ $(VENV)/.installed: pyproject.toml $(NATIVE) | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes]'
+	touch $@
+
+$(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement fuzz/requirements.txt
+	touch $@
+
+# A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.
+$(SANITIZED)/.installed: $(VENV)/.installed-dev $(shell find src -name '*.py')
+	$(PYTHON) -m venv --without-pip $(SANITIZED)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(SANITIZED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth"
+	CXX=g++ $(BIN)/python -m pip --python $(SANITIZED)/bin/python install --quiet --no-deps --force-reinstall . \
+		--config-settings=cmake.define.MIDSTREAM_SANITIZE=ON --config-settings=install.strip=false
 	touch $@
 
 clean:

@@ -1,0 +1,192 @@
+"""Whole bitstreams: whatever the bytes, `decode` raises a BitstreamError or gives finite values of the declared shapes.
+
+    python fuzz/fuzz_decode.py fuzz/corpus/decode        # takes the options of libFuzzer
+    python fuzz/fuzz_decode.py fuzz/crashes/decode-...   # one input again
+
+Every input that the mutator makes has right checksums: behind a wrong one, nothing is read.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import struct
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar
+
+import atheris
+import numpy as np
+
+import midstream as ms
+from midstream import _native
+from midstream.codec import container, groups
+from midstream.codec.codec import open_levels
+from midstream.codec.symbols import CODERS
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMITS = ms.Limits(elements=1 << 16, values=1 << 14, channels=1 << 10, levels=8, chunk_bytes=1 << 14)
+PRELUDE = 8
+_T = TypeVar("_T")
+
+
+def unless_refused(read: Callable[[], _T]) -> _T | None:
+    """What `read` gives; None for the one kind of error that a bitstream may cause."""
+    try:
+        return read()
+    except ms.BitstreamError:
+        return None
+
+
+def same(a: Any, b: Any) -> bool:
+    """Two levels with the same bits in them."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def check(data: bytes) -> None:
+    """What has to hold of any bytes."""
+    unless_refused(lambda: ms.inspect(data, limits=LIMITS))
+    info = unless_refused(lambda: ms.inspect(data, symbols=True, limits=LIMITS))
+    decoded = unless_refused(lambda: ms.decode(data, limits=LIMITS))
+    cut = unless_refused(lambda: ms.decode(data[: len(data) * 3 // 4], limits=LIMITS, partial=True))
+    assert (info is None) == (decoded is None), "only one of inspect and decode refuses it"
+    if info is None or decoded is None:
+        return
+    assert list(decoded) == [level.name for level in info.levels], "other levels than declared"
+    for level in info.levels:
+        assert level.symbols is not None
+        assert 0 <= level.symbols.entropy <= level.symbols.raw_bits + 1e-9, "an impossible entropy"
+        values = decoded[level.name]
+        assert values.shape == level.shape, "another shape than declared"
+        assert str(values.dtype) == level.dtype, "another element type than declared"
+        assert np.isfinite(values.astype(np.float32)).all(), "a value that is not finite"
+    assert all(same(values, decoded[name]) for name, values in (cut or {}).items()), "a prefix decodes otherwise"
+    check_alone_on_the_reference(data, decoded)
+    for level in open_levels(data, LIMITS).values():
+        costs = level.channel_costs(0)
+        assert costs is None or (np.isfinite(costs[1]).all() and (costs[1] >= 0).all()), "an impossible number of bits"
+
+
+def check_alone_on_the_reference(data: bytes, decoded: dict[str, Any]) -> None:
+    """Every level decodes alone, and the scalar code gives what the vectors gave."""
+    fastest = _native.simd_path()
+    _native.set_simd_path("reference")
+    try:
+        for name, values in decoded.items():
+            alone = ms.decode(data, levels=[name], limits=LIMITS)
+            assert list(alone) == [name], "another level than asked for"
+            assert same(alone[name], values), "alone or on the reference path it decodes otherwise"
+    finally:
+        _native.set_simd_path(fastest)
+
+
+def header_of(data: bytes) -> container.Header | None:
+    """The header, where it can be read; chunks may be cut."""
+    return unless_refused(lambda: container.read_header(memoryview(data), LIMITS, partial=True))
+
+
+def cut_at_header(data: bytes) -> tuple[bytes, bytes]:
+    """The header's fields without prelude and checksum, and all that follows it."""
+    size = struct.unpack_from("<H", data, 6)[0] if len(data) >= PRELUDE else len(data)
+    return data[PRELUDE : max(size - 4, PRELUDE)], data[size:]
+
+
+def sealed(content: bytes) -> bytes:
+    """With its checksum."""
+    return content + struct.pack("<I", _native.crc32c(content))
+
+
+def joined(fields: bytes, chunks: bytes, room: int) -> bytes:
+    """A bitstream of these fields; the chunks are cut or filled up to the sizes that the fields declare, and sealed."""
+    head = sealed(struct.pack("<4sBBH", container.MAGIC, container.VERSION, 0, PRELUDE + len(fields) + 4) + fields)
+    header = header_of(head)
+    if header is None or header.total > room:
+        return head + chunks
+    chunks = chunks.ljust(header.total, b"\0")
+    for level in container.wire_order(header.levels):
+        size = level.chunk_bytes - 4
+        head, chunks = head + sealed(chunks[:size]), chunks[size + 4 :]
+    return head
+
+
+def chunks_of(data: bytes, header: container.Header) -> dict[str, list[bytes]]:
+    """Side information and payload of each level, whatever their checksums."""
+    out = {}
+    for level in header.levels:
+        side = header.offsets[level.name]
+        payload = side + level.side_bytes
+        out[level.name] = [data[side:payload], data[payload : payload + level.payload_bytes]]
+    return out
+
+
+def with_other_chunk(data: bytes, header: container.Header, rng: random.Random, room: int) -> bytes:
+    """Side information or payload of one level mutated; the header declares the new sizes."""
+    chunks = chunks_of(data, header)
+    level = rng.choice(header.levels)
+    part = rng.randrange(2)
+    chunk = chunks[level.name]
+    chunk[part] = atheris.Mutate(chunk[part], len(chunk[part]) + room)
+    changed = replace(level, side_bytes=len(chunk[0]), payload_bytes=len(chunk[1]))
+    levels = tuple(changed if other is level else other for other in header.levels)
+    return container.write(header.codec, levels, header.parameters, chunks)
+
+
+def mutate(data: bytes, most: int, seed: int) -> bytes:
+    """The mutator: the header's fields, or a chunk, or now and then the bytes as they are; then the checksums."""
+    rng, header = random.Random(seed), header_of(data)
+    choice, room = rng.randrange(8), max(most - len(data), 0)
+    if choice == 0:
+        return atheris.Mutate(data, most)
+    if choice > 2 and header is not None and header.total == len(data):
+        return with_other_chunk(data, header, rng, room)[:most]
+    fields, chunks = cut_at_header(data)
+    fields = atheris.Mutate(fields, min(len(fields) + room, 1000))
+    return joined(fields, chunks, most)[:most]
+
+
+def seeds() -> dict[str, bytes]:
+    """The golden streams that are small, and small ones of every coder."""
+    golden = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "golden").glob("v*/*.mids"))}
+    out = {name: data for name, data in golden.items() if len(data) < 2000}
+    rng = np.random.default_rng(5)
+    fine = rng.normal(size=(3, 4, 4)).astype(np.float32)
+    fine[1] = 0.5
+    small = {"fine": fine, "coarse": rng.normal(size=(2, 2, 3)).astype(np.float16)}
+    smooth = np.repeat(rng.normal(size=(70, 3, 1)), 6, axis=2).astype(np.float32)
+    for coder in CODERS:
+        for symbols in (2, 3, 4, 40, 256):
+            rule: dict[str, Any] = {"thresholds": "uniform", "step": 0.1} if symbols == 40 else {}
+            rule = {"thresholds": "range"} if symbols == 256 else rule
+            out[f"small-{coder}-{symbols}"] = ms.encode(small, symbols=symbols, coder=coder, **rule)
+        out[f"groups-{coder}"] = ms.encode({"x": smooth}, symbols=4, coder=coder)
+    return out
+
+
+def instrument() -> None:
+    """Have libFuzzer see the branches of the package.
+
+    Its functions are changed where they are: atheris does not see through the loader of an editable install.
+    """
+    for found in gc.get_objects():
+        if isinstance(found, FunctionType) and (found.__module__ or "").split(".")[0] == "midstream":
+            atheris.instrument_func(found)
+
+
+def main() -> None:
+    """Write the seeds into the corpus, the first folder among the arguments, and start libFuzzer."""
+    warnings.simplefilter("error")  # a hostile stream makes no noise either
+    groups._LEAST_ELEMENTS = 1 << 9  # several groups of channels in small levels
+    corpus = next((Path(argument) for argument in sys.argv[1:] if Path(argument).is_dir()), None)
+    for name, data in seeds().items() if corpus else ():
+        (corpus / f"seed-{name}").write_bytes(data)
+    instrument()
+    atheris.Setup(sys.argv, check, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
