@@ -39,8 +39,10 @@ def run(name: str, command: list[str], seconds: int) -> tuple[int, bool]:
     """Executions of one target, and whether nothing was found."""
     corpus, log = FUZZ / "corpus" / name, BUILD / f"{name}.log"
     corpus.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST.get(name, 600)}", "-timeout=60", "-rss_limit_mb=4096",
-               "-print_final_stats=1", f"-artifact_prefix={FUZZ / 'crashes' / name}-"]  # fmt: skip
+    # Minutes: a shared machine can stand still for one, and what hangs does not end in ten either.
+    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST.get(name, 600)}", "-timeout=600",
+               "-report_slow_units=600", "-rss_limit_mb=4096", "-print_final_stats=1",
+               f"-artifact_prefix={FUZZ / 'crashes' / name}-"]  # fmt: skip
     with log.open("wb") as out:
         code = subprocess.run(
             [*command, *options, str(corpus)], stdout=out, stderr=subprocess.STDOUT, env={**SANITIZERS, **os.environ}
