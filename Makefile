@@ -84,7 +84,7 @@ $(VENV)/.installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare]'
 	touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt

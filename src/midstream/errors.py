@@ -21,6 +21,10 @@ class MissingExtraError(MidstreamError, ImportError):
         super().__init__(f"{what} needs the extra '{extra}': pip install 'midstream[{extra}]'")
 
 
+class CodecError(MidstreamError):
+    """A codec of other people, compared with ours, is not here or failed; the message has its command and output."""
+
+
 class BitstreamError(MidstreamError):
     """Base of the four ways in which a bitstream can be unusable."""
 

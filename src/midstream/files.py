@@ -25,6 +25,8 @@ from midstream.features import DTYPES
 STANDARD = "-"
 #: Key of a safetensors file's metadata that keeps the pyramid's order, which the format does not.
 _ORDER = "midstream.levels"
+#: Key of the metadata that holds a JSON document about arrays that are not a pyramid.
+_DOCUMENT = "midstream"
 _SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SUFFIXES = (".npz", ".safetensors")
 _ZIP_MAGIC = b"PK\3\4"
@@ -175,3 +177,19 @@ def pack_safetensors(pyramid: Mapping[str, NDArray[Any]]) -> bytes:
     """The content of a .safetensors file that keeps the order of the levels."""
     metadata = {_ORDER: json.dumps(list(pyramid))}
     return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in pyramid.items()}, metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: object) -> None:
+    """Arrays and a JSON document as a .safetensors file. Raises InputError."""
+    arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    write_bytes(str(path), safetensors.numpy.save(arrays, {_DOCUMENT: json.dumps(metadata)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], Any]:
+    """What `write_tensors` wrote. Raises InputError."""
+    data = read_bytes(str(path))
+    try:
+        size = int.from_bytes(data[:8], "little")
+        return safetensors.numpy.load(data), json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_DOCUMENT])
+    except Exception as error:  # damaged files raise whatever the readers happen to meet
+        raise InputError(f"{path}: not a readable .safetensors file of midstream: {error}") from error

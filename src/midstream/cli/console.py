@@ -10,12 +10,25 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 _ERRORS = Console(stderr=True)
 #: Width of a table in a pipe, where there is no terminal to fit into.
 _PIPE_WIDTH = 200
+#: Of a progress bar.
+_COLUMNS = (
+    TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
+    TimeRemainingColumn(),
+)  # fmt: skip
 
 
 def note(text: str) -> None:
@@ -47,16 +60,48 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console.print(table)
 
 
+class Stages:
+    """A bar for each stage of long work on a terminal; in a pipe a line on standard error for what is worth one."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(*_COLUMNS, TextColumn("{task.fields[detail]}"), console=_ERRORS, transient=True)
+        self._shown = _ERRORS.is_terminal
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Stages:
+        if self._shown:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._shown:
+            self._bar.stop()
+
+    def stage(self, what: str, total: int) -> None:
+        """Begin a stage of so many steps."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(what, total=total, detail="")
+
+    def step(self, detail: str = "") -> None:
+        """One step is done; `detail` says of what."""
+        if self._task is not None:
+            self._bar.update(self._task, advance=1, detail=escape(detail))
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self._shown:
+            self._bar.console.print(escape(printable(text)), highlight=False)
+        else:
+            note(text)
+
+
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     """A bar with the time left on a terminal, nothing in a pipe; yields the function that advances it by one."""
     if not _ERRORS.is_terminal:
         yield lambda: None
         return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_ERRORS, transient=True) as bar:
+    with Progress(*_COLUMNS, console=_ERRORS, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)

@@ -42,7 +42,7 @@ def in_tasks(items: Sequence[_T], shape: tuple[int, int, int], threads: int) -> 
 def thread_count(threads: int | None, elements: int) -> int:
     """How many threads to use for so many elements: all cores for None. Raises InputError."""
     try:
-        count = _cores() if threads is None else operator.index(threads)  # numpy's integers, too
+        count = core_count() if threads is None else operator.index(threads)  # numpy's integers, too
     except TypeError:
         count = 0
     if count < 1 or isinstance(threads, bool):
@@ -50,7 +50,8 @@ def thread_count(threads: int | None, elements: int) -> int:
     return count if elements >= _WORTH_THREADS else 1
 
 
-def _cores() -> int:
+def core_count() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -62,29 +62,57 @@ def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Se
         InputError: there is no ground truth to count, no class name in common, or a detection is malformed.
         MissingExtraError: masks on Cityscapes without the extra `cityscapes`.
     """
-    truth = dataset.ground_truth
-    if truth is None:
-        raise InputError(f"'{dataset.spec}' has no labels to evaluate against")
-    if all(annotation["iscrowd"] for annotation in truth["annotations"]):
-        raise InputError(f"'{dataset.spec}' has no labelled object in its {len(dataset.pictures)} pictures")
-    categories = _category_ids(classes, truth["categories"])
-    found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
-    _check(found, truth["images"], len(classes))
-    results = [entry for identity, found_there in found.items() for entry in _entries(identity, found_there)]
-    results = [{**r, "category_id": c} for r in results if (c := categories[r["category_id"]]) is not None]
-
-    ap, ap50 = _coco_ap(dataset, truth, results, "bbox")
+    case = Case.of(dataset, detections, classes)
+    ap, ap50 = _coco_ap(case, "bbox")
     prefix = "agreement with the uncompressed network: " if dataset.kind == "folder" else ""
-    masks = any(there.masks is not None for there in found.values())
-    if not masks or not all(annotation.get("segmentation") for annotation in truth["annotations"]):
+    if not case.has_masks:
         return Accuracy(ap, ap50, None, None, f"{prefix}COCO box AP (pycocotools)")
     if dataset.kind == "cityscapes":
-        segm_ap, segm_ap50 = instance_ap(dataset, found, categories)
+        segm_ap, segm_ap50 = instance_ap(dataset, case.found, case.categories)
         metric = "COCO box AP (pycocotools), Cityscapes instance AP (cityscapesscripts)"
     else:
-        segm_ap, segm_ap50 = _coco_ap(dataset, truth, results, "segm")
+        segm_ap, segm_ap50 = _coco_ap(case, "segm")
         metric = f"{prefix}COCO box and mask AP (pycocotools)"
     return Accuracy(ap, ap50, segm_ap, segm_ap50, metric)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Detections beside the ground truth that they are held against, checked.
+
+    Attributes:
+        truth: the data set's ground truth.
+        found: the detections by picture id.
+        categories: of each of the network's classes the data set's category, None for one that it lacks.
+        results: one COCO entry a detection, of the classes that the data set has.
+    """
+
+    dataset: Dataset
+    truth: dict[str, Any]
+    found: dict[int, Detections]
+    categories: list[int | None]
+    results: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Case:
+        """Check and convert; arguments and errors as `evaluate` has them."""
+        truth = dataset.ground_truth
+        if truth is None:
+            raise InputError(f"'{dataset.spec}' has no labels to evaluate against")
+        if all(annotation["iscrowd"] for annotation in truth["annotations"]):
+            raise InputError(f"'{dataset.spec}' has no labelled object in its {len(dataset.pictures)} pictures")
+        categories = _category_ids(classes, truth["categories"])
+        found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
+        _check(found, truth["images"], len(classes))
+        entries = [entry for identity, there in found.items() for entry in _entries(identity, there)]
+        results = [{**e, "category_id": c} for e in entries if (c := categories[e["category_id"]]) is not None]
+        return cls(dataset, truth, found, categories, results)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether both the network and the ground truth have masks."""
+        found = any(there.masks is not None for there in self.found.values())
+        return found and all(annotation.get("segmentation") for annotation in self.truth["annotations"])
 
 
 def reference_dataset(
@@ -193,29 +221,37 @@ def _has_extent(entry: Mapping[str, Any], kind: Literal["bbox", "segm"]) -> bool
     return int(pycocotools.mask.area(entry["segmentation"])) > 0
 
 
-def _coco_ap(
-    dataset: Dataset, truth: Mapping[str, Any], results: list[dict[str, Any]], kind: Literal["bbox", "segm"]
-) -> tuple[float, float]:
+def _coco_ap(case: Case, kind: Literal["bbox", "segm"]) -> tuple[float, float]:
     """AP and AP50 by pycocotools, in percent."""
-    annotations, limit = truth["annotations"], MAX_DETECTIONS
-    if dataset.kind == "folder":
-        # A box or mask without area overlaps nothing, not even itself, and a limit below the reference's own count
-        # would make the reference miss itself: neither says anything about agreement.
-        annotations = [entry for entry in annotations if _has_extent(entry, kind)]
-        results = [entry for entry in results if _has_extent(entry, kind)]
-        limit = max([limit, *Counter((e["image_id"], e["category_id"]) for e in annotations).values()])
+    evaluation = coco_evaluation(case, kind)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_index(truth, annotations), _index(truth, results), kind)
-        evaluation.params.maxDets = [limit]
-        # Only the range of areas that AP and AP50 are about.
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
-        evaluation.evaluate()
         evaluation.accumulate()
     precision = evaluation.eval["precision"]  # [overlap, recall, category, 1, 1]; -1 for a category without truth
     counted = precision > -1
     if not counted.any():  # an agreement about masks of which the reference has only empty ones
         return 0.0, 0.0
     return 100 * float(precision[counted].mean()), 100 * float(precision[0][counted[0]].mean())
+
+
+def coco_evaluation(case: Case, kind: Literal["bbox", "segm"], by_size: bool = False) -> Any:
+    """pycocotools' COCOeval with its `evalImgs`: every detection matched, nothing counted yet.
+
+    `by_size` matches within COCO's small, medium and large objects, too.
+    """
+    annotations, results, limit = case.truth["annotations"], case.results, MAX_DETECTIONS
+    if case.dataset.kind == "folder":
+        # A box or mask without area overlaps nothing, not even itself, and a limit below the reference's own count
+        # would make the reference miss itself: neither says anything about agreement.
+        annotations = [entry for entry in annotations if _has_extent(entry, kind)]
+        results = [entry for entry in results if _has_extent(entry, kind)]
+        limit = max([limit, *Counter((e["image_id"], e["category_id"]) for e in annotations).values()])
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_index(case.truth, annotations), _index(case.truth, results), kind)
+        evaluation.params.maxDets = [limit]
+        if not by_size:
+            evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
+        evaluation.evaluate()
+    return evaluation
 
 
 def _index(truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> Any:

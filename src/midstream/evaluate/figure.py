@@ -43,10 +43,15 @@ def figure_3(name: str, level: NDArray[np.float32], channel: int) -> Picture:
 def symbol_figure(what: str, symbols: NDArray[np.uint8], bits: NDArray[np.float32]) -> Picture:
     """Symbols [H, W] beside the bits that each takes, from dark (none) to bright, uint8 [H, W, 3]."""
     tiles = [
-        _tile(f"{what}: symbols", symbols.astype(np.float32)),
+        _tile(f"{what}: symbols" if what else "symbols", symbols.astype(np.float32)),
         _tile(f"bits: {bits.mean():.2f} a symbol, at most {bits.max():.1f}", bits, cv2.COLORMAP_INFERNO, 0.0),
     ]
     return np.concatenate(tiles, axis=1)
+
+
+def grey_figure(caption: str, values: NDArray[np.float32]) -> Picture:
+    """One feature map [H, W] from black, its least value, to white, uint8 [H, W, 3]."""
+    return _tile(caption, values)
 
 
 def _tile(caption: str, values: NDArray[np.float32], colours: int | None = None, black: float | None = None) -> Picture:

@@ -62,6 +62,7 @@ class SplitModel(Protocol):
         has_masks: whether `back` returns masks.
         derived: the levels that are recomputed from others instead of sent.
         fingerprint: a hash of all that determines the front's output (weights, cut, preprocessing); keys caches.
+        identity: a hash of all that determines the detections, back and head included; keys results.
     """
 
     @property
@@ -74,9 +75,15 @@ class SplitModel(Protocol):
     def derived(self) -> Mapping[str, DerivedLevel]: ...  # noqa: D102
     @property
     def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) that the network works at for a picture of `size` (height, width)."""
+        ...
+
+    def resized(self, picture: Picture) -> Picture:
+        """The picture at `input_size`, padding left out: `front` gives the same for it as for the picture itself."""
         ...
 
     def front(self, picture: Picture) -> FloatPyramid:

@@ -63,12 +63,21 @@ class Detectron2Model:
 
         return hash_model(self._model, self.name, self._cfg.dump(), torch.__version__, detectron2.__version__)
 
+    @property
+    def identity(self) -> str:
+        """The fingerprint, which covers the whole network."""
+        return self.fingerprint
+
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) that the network works at for a picture of `size`, by Detectron2's own rule, unpadded."""
         height, width = self._resize.get_output_shape(
             *size, self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST
         )
         return int(height), int(width)
+
+    def resized(self, picture: Picture) -> Picture:
+        """The picture at `input_size`, uint8 RGB."""
+        return np.ascontiguousarray(self._resize.get_transform(picture).apply_image(picture))
 
     def front(self, picture: Picture) -> FloatPyramid:
         """The levels of a picture (8-bit RGB [H, W, 3]), float32 [C, h, w] each, named as the backbone names them."""

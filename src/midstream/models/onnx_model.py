@@ -16,7 +16,7 @@ from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Pictur
 from midstream.models.description import Description
 from midstream.models.graph import cut_graph, graph_hash, load_graph, session
 from midstream.models.heads import decode_head, output_names
-from midstream.models.preprocess import place, to_picture, to_tensor
+from midstream.models.preprocess import fitted, place, to_picture, to_tensor
 
 
 class OnnxModel:
@@ -24,8 +24,8 @@ class OnnxModel:
 
     has_masks = False
 
-    def __init__(self, description: Description, weights: Path) -> None:
-        """Read and cut the graph.
+    def __init__(self, description: Description, weights: Path, threads: int | None = None) -> None:
+        """Read and cut the graph; `threads` is how many to use, all cores by default.
 
         Raises:
             InputError: an unreadable file, or tensors, inputs or outputs that the graph does not have.
@@ -44,8 +44,9 @@ class OnnxModel:
             names = [value.name for value in graph.graph.input]
             raise InputError(f"{weights}: the graph's inputs are {names}, the description says '{self._input}'")
         self._front_hash = graph_hash(cut.front)
-        self._front = session(cut.front)
-        self._back = session(cut.back)
+        self._front = session(cut.front, threads)
+        self._back_hash = graph_hash(cut.back)
+        self._back = session(cut.back, threads)
 
     @property
     def name(self) -> str:
@@ -75,10 +76,20 @@ class OnnxModel:
         described = self.description.model_dump_json(include={"input", "pyramid"})
         return hashlib.sha256((self._front_hash + described).encode()).hexdigest()
 
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 over both graphs and the whole description."""
+        described = self.description.model_dump_json(exclude={"weights"})
+        return hashlib.sha256((self._front_hash + self._back_hash + described).encode()).hexdigest()
+
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The fixed (height, width) of the network's input."""
         del size
         return self.description.input.size
+
+    def resized(self, picture: Picture) -> Picture:
+        """The picture within the network's input, uint8 RGB [h, w, 3]."""
+        return fitted(self.description.input, picture)
 
     def front(self, picture: Picture) -> FloatPyramid:
         """Pyramid of a uint8 RGB picture [H, W, 3]."""

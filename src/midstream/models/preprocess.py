@@ -45,12 +45,20 @@ def place(description: Input, size: tuple[int, int]) -> Placement:
     return Placement(ratio, ratio, left, top, inner_width, inner_height)
 
 
+def fitted(description: Input, picture: Picture) -> Picture:
+    """The picture at the size that it has within the network's input, without padding: uint8 RGB [h, w, 3]."""
+    at = place(description, (picture.shape[0], picture.shape[1]))
+    return np.asarray(
+        cv2.resize(picture, (at.width, at.height), interpolation=_INTERPOLATIONS[description.interpolation])
+    )
+
+
 def resized(description: Input, picture: Picture) -> Picture:
     """The picture at the network's size, padding included: uint8 RGB [H, W, 3]."""
     at = place(description, (picture.shape[0], picture.shape[1]))
-    inner = cv2.resize(picture, (at.width, at.height), interpolation=_INTERPOLATIONS[description.interpolation])
+    inner = fitted(description, picture)
     if (at.height, at.width) == description.size:
-        return np.asarray(inner)
+        return inner
     full = np.full((*description.size, 3), description.pad_value, np.uint8)
     full[at.top : at.top + at.height, at.left : at.left + at.width] = inner
     return full

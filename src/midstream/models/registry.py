@@ -60,12 +60,13 @@ def known_models() -> list[ModelInfo]:
     return infos
 
 
-def load(name: str, weights: Path | None = None) -> SplitModel:
+def load(name: str, weights: Path | None = None, threads: int | None = None) -> SplitModel:
     """A network by name, or by the path of a description file ending in .toml.
 
     Args:
         name: see `midstream models`.
         weights: the ONNX file (or torch state dict) to use instead of looking for it.
+        threads: how many the network uses, all cores by default. torch has one such number for the whole process.
 
     Raises:
         InputError: an unknown name, a bad description, weights that are nowhere; the message says where it looked.
@@ -74,18 +75,26 @@ def load(name: str, weights: Path | None = None) -> SplitModel:
     if name in TORCHVISION:
         from midstream.models.torchvision_models import load_torchvision
 
+        _use_torch_threads(threads)
         return load_torchvision(name, weights)
     if name.startswith(DETECTRON2_PREFIX):
         from midstream.models.detectron2_models import load_detectron2
 
+        _use_torch_threads(threads)
         return load_detectron2(name.removeprefix(DETECTRON2_PREFIX), weights)
     if name.endswith(".toml"):
         description, beside = read_description(Path(name)), Path(name).parent
-        return OnnxModel(description, find_weights(description, weights, beside))
+        return OnnxModel(description, find_weights(description, weights, beside), threads)
     shipped = descriptions()
     if name not in shipped:
         raise unknown("model", name, [*shipped, *TORCHVISION, f"{DETECTRON2_PREFIX}CONFIG", "FILE.toml"], limit=12)
-    return OnnxModel(shipped[name], find_weights(shipped[name], weights))
+    return OnnxModel(shipped[name], find_weights(shipped[name], weights), threads)
+
+
+def _use_torch_threads(threads: int | None) -> None:
+    from midstream.models.torch_common import use_threads
+
+    use_threads(threads)
 
 
 def find_weights(description: Description, weights: Path | None, beside: Path | None = None) -> Path:

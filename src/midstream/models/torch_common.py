@@ -63,6 +63,12 @@ def load_state_dict(model: torch.nn.Module, state: Mapping[str, torch.Tensor], s
             raise InputError(f"weights {source} do not fit {name}: {len(keys)} {what}, such as {', '.join(keys[:3])}")
 
 
+def use_threads(threads: int | None) -> None:
+    """Let torch use so many threads in the whole process; None leaves it as it is."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 def one_line(error: object, limit: int = 160) -> str:
     """An error's text on one line, cut where it is long."""
     text = " ".join(str(error).split())

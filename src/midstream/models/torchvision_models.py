@@ -60,15 +60,24 @@ class TorchvisionModel:
         """A hash of the weights, the preprocessing and the library's version."""
         return hash_model(self._model, self.name, self._model.transform, torch.__version__, torchvision.__version__)
 
+    @property
+    def identity(self) -> str:
+        """The fingerprint, which covers the whole network."""
+        return self.fingerprint
+
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) that the network works at for a picture of `size`, by torchvision's own rule, unpadded."""
         resized, _ = self._model.transform.resize(torch.empty(3, *size, device="meta"))
         return int(resized.shape[-2]), int(resized.shape[-1])
 
+    def resized(self, picture: Picture) -> Picture:
+        """The picture at `input_size`, uint8 RGB; torchvision itself would not round it to 8 bits."""
+        pixels, _ = self._model.transform.resize(_to_tensor(picture))
+        return np.ascontiguousarray((pixels * 255).round().clamp(0, 255).byte().numpy().transpose(1, 2, 0))
+
     def front(self, picture: Picture) -> FloatPyramid:
         """The levels `0`, `1`, `2`, `3`, `pool` of a picture (8-bit RGB [H, W, 3]): float32 [256, h, w] each."""
-        pixels = torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C"))
-        return to_float_pyramid(self._split.front([pixels.float() / 255]))
+        return to_float_pyramid(self._split.front([_to_tensor(picture)]))
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
         """Detections from a pyramid (`pool` included) of a picture of `size` (height, width).
@@ -79,6 +88,11 @@ class TorchvisionModel:
         found = self._split.back(pyramid, [torch.zeros(3, *size)])[0]
         masks = encode_masks(mask[0] > 0.5 for mask in found["masks"]) if self.has_masks else None
         return Detections(found["boxes"].numpy(), found["scores"].numpy(), found["labels"].numpy(), masks)
+
+
+def _to_tensor(picture: Picture) -> torch.Tensor:
+    """float32 [3, H, W], 0 to 1."""
+    return torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C")).float() / 255
 
 
 def load_torchvision(

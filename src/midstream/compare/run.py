@@ -1,0 +1,250 @@
+"""A whole comparison: from specs to results, in a folder that keeps what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from midstream import __version__, models
+from midstream import data as datasets
+from midstream.codec.groups import core_count
+from midstream.compare import statistics
+from midstream.compare.assembly import Assembly, Drawn, Evidence
+from midstream.compare.curves import Floats
+from midstream.compare.machine import machine, packages
+from midstream.compare.measuring import Point, describe, measure, missing, workers
+from midstream.compare.metrics import known_metrics
+from midstream.compare.probe import network_memory
+from midstream.compare.results import Failure, Interpolation, NetworkResult, Results, Role, Run, to_csv
+from midstream.compare.scoring import DEFAULT_RESAMPLES, Scoring, score_all, weights
+from midstream.compare.store import PointRecord, Store, read_point
+from midstream.compare.worker import Network
+from midstream.data import Dataset
+from midstream.errors import InputError, MidstreamError, unknown
+from midstream.files import write_bytes
+from midstream.models import SplitModel
+from midstream.pipelines.base import Pipeline
+from midstream.pipelines.image import AnchorSize
+from midstream.pipelines.registry import Curve, parse_curve
+
+UNCOMPRESSED = "uncompressed"
+#: Mbit/s.
+DEFAULT_LINKS = (1.0, 10.0, 100.0)
+DEFAULT_METRIC = "ap"
+RESULTS, TABLE = "results.json", "results.csv"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare.
+
+    Attributes:
+        model, weights: see models.load.
+        data, limit: see data.load; the first so many pictures.
+        anchors, tests: specs of curves, see pipelines.registry.parse_curve.
+        anchor_size: at which pictures are coded.
+        metric: the main one, see compare.metrics: what curves are drawn of.
+        interpolation: between the points of a curve, for BD-rates.
+        resamples: of the bootstrap; 0 for no intervals.
+        links: Mbit/s.
+        jobs: worker processes, each on one core; all cores by default.
+        cache: folder for pyramids, see evaluate.cache.
+        command: as it was called, for the report.
+    """
+
+    model: str
+    data: str
+    anchors: Sequence[str] = ()
+    tests: Sequence[str] = ()
+    weights: Path | None = None
+    limit: int | None = None
+    anchor_size: AnchorSize = "input"
+    metric: str = DEFAULT_METRIC
+    interpolation: Interpolation = "pchip"
+    resamples: int = DEFAULT_RESAMPLES
+    links: Sequence[float] = DEFAULT_LINKS
+    jobs: int | None = None
+    cache: Path | None = None
+    command: str = ""
+
+
+class Progress(Protocol):
+    """What a comparison tells of itself while it runs."""
+
+    def stage(self, what: str, total: int) -> None:
+        """The next `total` steps are about `what`."""
+        ...
+
+    def step(self, detail: str = "") -> None:
+        """One of them is done."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something worth a line: a point is done, a codec has failed."""
+        ...
+
+
+def compare(request: Request, folder: Path, progress: Progress) -> Results:
+    """Measure what `folder` does not hold yet, score it, and write results.json and results.csv.
+
+    A point whose codec is missing or fails is left out of its curve and listed in `Results.failures`; all others are
+    measured.
+
+    Raises:
+        InputError: an unusable spec, model, data set or option; a folder of another network's or data set's results.
+        MidstreamError: a worker died, or the uncompressed network itself failed.
+    """
+    curves = _curves(request)
+    dataset = datasets.load(request.data).head(request.limit)
+    model = models.load(request.model, request.weights)
+    store = Store(folder, model, dataset)
+    jobs = request.jobs or core_count()
+    points = describe(store, [pipeline for _, curve in curves for pipeline in curve.points])
+    with workers(Network(request.model, request.weights, request.cache), jobs) as pool:
+        failed = _measure(pool, jobs, store, dataset, points, progress)
+        lost = {point.pipeline for point in failed}
+        there = {p.key: p.pipeline for p in points if p.key is not None and p.pipeline not in lost}
+        evidence = _score(request, pool, store, model, there, _reference(points, failed), progress)
+        drawn = [Drawn(curve.label, role, _keys(curve, there, evidence.sizes)) for role, curve in curves]
+        assembly = Assembly(pool, evidence, drawn, request.metric, request.interpolation)
+        progress.stage("comparing", len(assembly.pairs))
+        comparisons = assembly.comparisons(progress.step)
+        results = Results(
+            run=_run(request, store, dataset, jobs),
+            network=_network(request, model, dataset, evidence.records[evidence.reference]),
+            reference=evidence.reference,
+            curves=assembly.curves(),
+            points=assembly.points(request.links),
+            comparisons=comparisons,
+            failures=_failures(curves, failed),
+        )
+    write_bytes(str(folder / RESULTS), (results.model_dump_json(indent=2) + "\n").encode())
+    write_bytes(str(folder / TABLE), to_csv(results))
+    return results
+
+
+def _curves(request: Request) -> list[tuple[Role, Curve]]:
+    if request.metric not in known_metrics():
+        raise unknown("metric", request.metric, known_metrics())
+    if any(not link > 0 for link in request.links):
+        raise InputError("a link has more than 0 Mbit/s")
+    asked: list[tuple[Role, str]] = [("reference", UNCOMPRESSED)]
+    asked += [("anchor", text) for text in request.anchors] + [("test", text) for text in request.tests]
+    seen: dict[str, tuple[Role, Curve]] = {}
+    for role, text in asked:
+        seen.setdefault(text, (role, parse_curve(text, request.anchor_size)))
+    return list(seen.values())
+
+
+def _measure(
+    pool: ProcessPoolExecutor,
+    jobs: int,
+    store: Store,
+    dataset: Dataset,
+    points: Sequence[Point],
+    progress: Progress,
+) -> list[Point]:
+    work = missing(store, points)
+    progress.stage("measuring", len(work) * len(dataset.pictures))
+    failed = [point for point in points if point.key is None]
+    for point in failed:
+        progress.say(f"{point.pipeline.codec.label()}: failed: {point.failure}")
+
+    def done(point: Point, record: PointRecord | None) -> None:
+        said = f"failed: {point.failure}" if record is None else f"{record.sizes.mean():,.0f} bytes a picture"
+        progress.say(f"{point.pipeline.codec.label()}: {said}")
+
+    return failed + measure(pool, jobs, store, dataset, work, progress.step, done)
+
+
+def _reference(points: Sequence[Point], failed: Sequence[Point]) -> str:
+    point = next(point for point in points if point.pipeline.codec.name == UNCOMPRESSED)
+    why = next((f.failure for f in failed if f.pipeline == point.pipeline), None)
+    if why is not None or point.key is None:
+        raise MidstreamError(f"the uncompressed network itself failed: {why or point.failure}")
+    return point.key
+
+
+def _score(
+    request: Request,
+    pool: ProcessPoolExecutor,
+    store: Store,
+    model: SplitModel,
+    there: Mapping[str, Pipeline],
+    reference: str,
+    progress: Progress,
+) -> Evidence:
+    scoring = Scoring(request.data, request.limit, model.classes, store.point_path(reference), request.resamples)
+    progress.stage("scoring", len(there))
+    scores = score_all(pool, store, scoring, list(there), progress.step)
+    if request.metric not in scores[reference]:
+        raise InputError(
+            f"this network and data set have no metric '{request.metric}'; they have {', '.join(scores[reference])}: "
+            "choose with --metric"
+        )
+    records = {key: _read(store, key) for key in there}
+    drawn = weights(scoring, store.manifest.pictures).astype(np.float64)
+    sizes = {key: statistics.mean_bytes(record, drawn) for key, record in records.items()}
+    return Evidence({key: each.codec for key, each in there.items()}, records, scores, sizes, reference)
+
+
+def _read(store: Store, key: str) -> PointRecord:
+    record = read_point(store.point_path(key))
+    if record is None:
+        raise MidstreamError(f"{store.point_path(key)} cannot be read again")
+    return record
+
+
+def _keys(curve: Curve, there: Mapping[str, Pipeline], sizes: Mapping[str, Floats]) -> tuple[str, ...]:
+    keys = [key for key, pipeline in there.items() if pipeline in curve.points]
+    return tuple(sorted(keys, key=lambda key: float(sizes[key][0])))
+
+
+def _failures(curves: Sequence[tuple[Role, Curve]], failed: Sequence[Point]) -> list[Failure]:
+    return [
+        Failure(curve=curve.label, spec=point.pipeline.codec.spec(), why=point.failure or "")
+        for _, curve in curves
+        for point in failed
+        if point.pipeline in curve.points
+    ]
+
+
+def _run(request: Request, store: Store, dataset: Dataset, jobs: int) -> Run:
+    return Run(
+        midstream=__version__,
+        command=request.command,
+        model=store.manifest.model,
+        data=store.manifest.data,
+        pictures=store.manifest.pictures,
+        pictures_hash=store.manifest.pictures_hash,
+        anchor_size=request.anchor_size,
+        metric=request.metric,
+        metric_title=known_metrics()[request.metric].title,
+        agreement=dataset.ground_truth is None,
+        interpolation=request.interpolation,
+        resamples=request.resamples,
+        links=list(request.links),
+        jobs=jobs,
+        machine=machine(),
+        packages=packages(),
+    )
+
+
+def _network(request: Request, model: SplitModel, dataset: Dataset, reference: PointRecord) -> NetworkResult:
+    front, _, _, back = (1e3 * reference.seconds.mean(0)).tolist()
+    pictures = len(dataset.pictures)
+    peak = network_memory(request.model, request.weights, dataset.pictures[0].path)
+    return NetworkResult(
+        name=model.name,
+        identity=model.identity,
+        front_ms=front,
+        back_ms=back,
+        memory_mb=None if peak is None else peak / 1e6,
+        pixels=reference.pixels / pictures,
+        elements=(reference.elements or 0) / pictures,
+    )

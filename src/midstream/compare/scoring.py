@@ -1,0 +1,116 @@
+"""Scoring points: every metric, on the whole set and on resamples of it, kept in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import data as datasets
+from midstream.compare.metrics import known_metrics
+from midstream.compare.metrics.base import Evidence, Score
+from midstream.compare.store import Store, read_point
+from midstream.data import Dataset
+from midstream.errors import InputError, MidstreamError
+from midstream.evaluate.accuracy import Case, reference_dataset
+from midstream.evaluate.matches import resamples
+from midstream.files import read_tensors, write_tensors
+from midstream.models import Detections
+
+#: Resamples of the pictures.
+DEFAULT_RESAMPLES = 1000
+#: Of the generator that draws them: the same pictures for every point, so that differences are paired.
+_SEED = 0
+#: Counted up when a metric changes, so that kept scores are not taken for those of today.
+_VERSION = 1
+Scores = dict[str, Score]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How points are scored.
+
+    Attributes:
+        data, limit: the data set, as a process loads it.
+        classes: of the network.
+        reference: file of the uncompressed network's point, for a data set without labels.
+        resamples: how many.
+    """
+
+    data: str
+    limit: int | None
+    classes: tuple[str, ...]
+    reference: Path
+    resamples: int
+
+
+def weights(scoring: Scoring, pictures: int) -> NDArray[np.int64]:
+    """Multiplicities [1 + resamples, pictures], the same for every point."""
+    return resamples(scoring.resamples, pictures, _SEED)
+
+
+def score(scoring: Scoring, point: Path, target: Path) -> None:
+    """Score a point and write the file. Raises InputError."""
+    dataset = _dataset(scoring.data, scoring.limit)
+    if dataset.ground_truth is None:
+        dataset = reference_dataset(dataset, _detections(dataset, scoring.reference), scoring.classes)
+    case = Case.of(dataset, _detections(dataset, point), scoring.classes)
+    evidence = Evidence(case, weights(scoring, len(dataset.pictures)))
+    metrics = [each() for each in known_metrics().values()]
+    scores = {metric.name: metric.score(evidence) for metric in metrics if metric.applies(case)}
+    values = {name: each.values for name, each in scores.items()}
+    write_tensors(target, values, {name: [each.by_class, each.by_size] for name, each in scores.items()})
+
+
+@cache
+def _dataset(spec: str, limit: int | None) -> Dataset:
+    return datasets.load(spec).head(limit)
+
+
+def _detections(dataset: Dataset, path: Path) -> dict[int, Detections]:
+    record = read_point(path)
+    if record is None:
+        raise InputError(f"{path}: not a readable file of a point")
+    return {picture.id: each for picture, each in zip(dataset.pictures, record.detections, strict=True)}
+
+
+def read_scores(path: Path) -> Scores | None:
+    """The scores in a file; None when it is not there or damaged."""
+    try:
+        values, about = read_tensors(path)
+        return {name: Score(values[name], *about[name]) for name in about}
+    except (InputError, KeyError, TypeError):
+        return None
+
+
+def score_all(
+    pool: ProcessPoolExecutor,
+    store: Store,
+    scoring: Scoring,
+    keys: Sequence[str],
+    on_point: Callable[[], None] = lambda: None,
+) -> dict[str, Scores]:
+    """The scores of points by key, those that are not kept yet computed by the workers. Raises InputError."""
+    labels = store.manifest.pictures_hash
+    paths = {key: store.score_path(key, (labels, _VERSION, scoring.resamples, scoring.reference.name)) for key in keys}
+    known = {key: read_scores(path) for key, path in paths.items()}
+    work = {
+        key: pool.submit(score, scoring, store.point_path(key), paths[key])
+        for key, scores in known.items()
+        if scores is None
+    }
+    out: dict[str, Scores] = {}
+    for key, scores in known.items():
+        if scores is None:
+            work[key].result()
+            scores = read_scores(paths[key])
+        if scores is None:
+            raise MidstreamError(f"{paths[key]} cannot be read again")
+        out[key] = scores
+        on_point()
+    return out

@@ -1,0 +1,198 @@
+"""A folder of results: a manifest that says of which network and pictures, and a file for every point."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from midstream.data import Dataset
+from midstream.errors import InputError
+from midstream.files import make_folder, read_bytes, read_tensors, write_bytes, write_tensors
+from midstream.models import Detections, SplitModel
+
+MANIFEST = "run.json"
+_POINTS, _SCORES = "points", "scores"
+#: Of a point's key in its file's name, in hexadecimal digits.
+_KEY_DIGITS = 32
+#: Seconds of a picture, in this order.
+STAGES = ("front", "encode", "decode", "back")
+
+
+class Manifest(BaseModel):
+    """Whose results a folder holds; a run of another network, data set or number of pictures is refused."""
+
+    model: str
+    identity: str
+    data: str
+    pictures: int
+    pictures_hash: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory in bytes above what was there before; None where the system does not tell."""
+
+    encode: int | None
+    decode: int | None
+
+
+@dataclass(frozen=True)
+class PointRecord:
+    """What a pipeline did with every picture.
+
+    Attributes:
+        sizes: int64 [pictures], bytes.
+        seconds: float64 [pictures, 4], by STAGES.
+        pixels: of the network's input, summed over the pictures.
+        elements: of the pyramid, summed over the pictures; None where the picture is coded.
+        detections: by picture, in the data set's order.
+        description: of the pipeline.
+    """
+
+    description: dict[str, Any]
+    sizes: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    pixels: int
+    elements: int | None
+    detections: list[Detections]
+    memory: Memory = field(default=Memory(None, None))
+
+
+def pictures_hash(dataset: Dataset) -> str:
+    """A hash of the pictures' files and of the ground truth."""
+    digest = hashlib.sha256()
+    for picture in dataset.pictures:
+        digest.update(f"{picture.id} ".encode() + hashlib.sha256(read_bytes(str(picture.path))).digest())
+    digest.update(json.dumps(dataset.ground_truth, sort_keys=True, default=repr).encode())
+    return digest.hexdigest()
+
+
+class Store:
+    """The folder. Points are found by a hash of all that determines them, whatever run asked for them first."""
+
+    def __init__(self, folder: Path, model: SplitModel, dataset: Dataset) -> None:
+        """Open the folder, or make it.
+
+        Raises:
+            InputError: it cannot be made, or holds results of another network or of other pictures.
+        """
+        self.manifest = Manifest(
+            model=model.name,
+            identity=model.identity,
+            data=dataset.spec,
+            pictures=len(dataset.pictures),
+            pictures_hash=pictures_hash(dataset),
+        )
+        self.folder = folder
+        for name in (_POINTS, _SCORES):
+            make_folder(folder / name)
+        path = folder / MANIFEST
+        if path.exists():
+            self._check(path)
+        write_bytes(str(path), (self.manifest.model_dump_json(indent=2) + "\n").encode())
+
+    def _check(self, path: Path) -> None:
+        try:
+            there = Manifest.model_validate_json(read_bytes(str(path)))
+        except ValidationError as error:
+            raise InputError(f"{path} is not a manifest of results: give another folder") from error
+        mine = self.manifest
+        if there.identity != mine.identity:
+            raise InputError(
+                f"{self.folder} holds results of another network ({there.model}, {there.identity[:12]}; this is "
+                f"{mine.model}, {mine.identity[:12]}): give another folder"
+            )
+        if there.pictures_hash != mine.pictures_hash:
+            raise InputError(
+                f"{self.folder} holds results on other data ({there.data}, {there.pictures} pictures; this is "
+                f"{mine.data}, {mine.pictures} pictures): give another folder"
+            )
+
+    def key(self, description: Mapping[str, Any]) -> str:
+        """A point's key: network, pictures and pipeline."""
+        about = [self.manifest.identity, self.manifest.pictures_hash, description]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
+
+    def point_path(self, key: str) -> Path:
+        """The file of a point."""
+        return point_path(self.folder, key)
+
+    def score_path(self, key: str, about: object) -> Path:
+        """The file of what a point scored, by all that determines the score."""
+        digest = hashlib.sha256(f"{key} {about}".encode()).hexdigest()[:_KEY_DIGITS]
+        return self.folder / _SCORES / f"{digest}.safetensors"
+
+
+def point_path(folder: Path, key: str) -> Path:
+    """The file of a point in a folder of results."""
+    return folder / _POINTS / f"{key}.safetensors"
+
+
+def write_point(path: Path, record: PointRecord) -> None:
+    """A record as a safetensors file, whole or not at all."""
+    found = record.detections
+    tensors: dict[str, NDArray[Any]] = {
+        "sizes": record.sizes,
+        "seconds": record.seconds,
+        "counts": np.array([len(each) for each in found], np.int64),
+        "boxes": np.concatenate([each.boxes.reshape(-1, 4) for each in found]).astype(np.float32),
+        "scores": np.concatenate([each.scores for each in found]).astype(np.float32),
+        "labels": np.concatenate([each.labels for each in found]).astype(np.int64),
+    }
+    if any(each.masks is not None for each in found):
+        masks = [mask for each in found for mask in each.masks or []]
+        runs = [_counts(mask) for mask in masks]
+        tensors["mask_sizes"] = np.array([mask["size"] for mask in masks], np.int64).reshape(-1, 2)
+        tensors["mask_lengths"] = np.array([len(run) for run in runs], np.int64)
+        tensors["mask_runs"] = np.frombuffer(b"".join(runs), np.uint8)
+    metadata = {
+        "description": record.description,
+        "pixels": record.pixels,
+        "elements": record.elements,
+        "memory": [record.memory.encode, record.memory.decode],
+    }
+    write_tensors(path, tensors, metadata)
+
+
+def _counts(mask: Mapping[str, Any]) -> bytes:
+    counts = mask["counts"]
+    return counts.encode() if isinstance(counts, str) else bytes(counts)
+
+
+def read_point(path: Path) -> PointRecord | None:
+    """The record; None when the file is not there or is damaged, so that the point is measured again."""
+    try:
+        tensors, metadata = read_tensors(path)
+        ends = np.cumsum(tensors["counts"])[:-1]
+        boxes, scores, labels = (np.split(tensors[name], ends) for name in ("boxes", "scores", "labels"))
+        masks = _masks(tensors, ends) if "mask_runs" in tensors else [None] * len(boxes)
+        found = [Detections(*each) for each in zip(boxes, scores, labels, masks, strict=True)]
+        return PointRecord(
+            description=metadata["description"],
+            sizes=tensors["sizes"],
+            seconds=tensors["seconds"],
+            pixels=metadata["pixels"],
+            elements=metadata["elements"],
+            detections=found,
+            memory=Memory(*metadata["memory"]),
+        )
+    except (InputError, KeyError, ValueError, TypeError):
+        return None
+
+
+def _masks(tensors: Mapping[str, NDArray[Any]], ends: NDArray[np.int64]) -> Sequence[list[dict[str, Any]] | None]:
+    runs = np.split(tensors["mask_runs"], np.cumsum(tensors["mask_lengths"])[:-1])
+    masks = [
+        {"size": size.tolist(), "counts": run.tobytes()} for size, run in zip(tensors["mask_sizes"], runs, strict=False)
+    ]
+    edges = [0, *ends.tolist(), len(masks)]
+    return [masks[start:end] for start, end in pairwise(edges)]

@@ -1,0 +1,83 @@
+"""What runs in the worker processes: a network on one core, one picture or one score at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from midstream import models
+from midstream.compare import probe
+from midstream.compare.store import Memory
+from midstream.data import PictureFile, read_picture
+from midstream.evaluate.cache import FrontCache
+from midstream.files import write_pyramid
+from midstream.models import SplitModel
+from midstream.pipelines.base import Measured, Pipeline
+from midstream.pipelines.features import sent
+from midstream.pipelines.image import ImagePipeline
+
+
+@dataclass(frozen=True)
+class Network:
+    """How a process finds the network, and where it keeps pyramids."""
+
+    name: str
+    weights: Path | None
+    cache: Path | None
+
+
+class _Held:
+    """What this process has loaded."""
+
+    model: SplitModel
+    cache: FrontCache | None = None
+
+
+def start(network: Network) -> None:
+    """Load the network; leave when the process that asked for the work has gone, and leave interrupts to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+    _Held.model = models.load(network.name, network.weights, threads=1)
+    _Held.cache = FrontCache(network.cache, _Held.model) if network.cache else None
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def measure(pipeline: Pipeline, picture: PictureFile) -> Measured:
+    """One picture through one pipeline. Raises CodecError, InputError."""
+    pixels = read_picture(picture.path)
+    if not pipeline.needs_pyramid or _Held.cache is None:
+        return pipeline.measure(_Held.model, pixels)
+    pyramid = _Held.cache.get(picture)
+    if pyramid is None:
+        pyramid = _Held.model.front(pixels)
+        _Held.cache.put(picture, pyramid)
+    return pipeline.measure(_Held.model, pixels, pyramid)
+
+
+def memory(pipeline: Pipeline, picture: PictureFile) -> Memory:
+    """Peaks of a pipeline's codec with this picture."""
+    pixels = read_picture(picture.path)
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(pipeline, ImagePipeline):
+            source = Path(folder) / "picture.npy"
+            np.save(source, pipeline.source(_Held.model, pixels), allow_pickle=False)
+        else:
+            source = Path(folder) / "pyramid.safetensors"
+            write_pyramid(str(source), sent(_Held.model, _Held.model.front(pixels)))
+        return Memory(*probe.codec_memory(pipeline.codec.name, pipeline.codec.options(), source))

@@ -1,0 +1,124 @@
+"""What a codec and a pipeline are. Each is one small class; a codec's file in `codecs` is all that adding it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from midstream.models import Detections, FloatPyramid, Picture, SplitModel
+
+
+class Codec(BaseModel):
+    """Options of a codec, checked; its fields are what a spec such as `vvc:preset=faster,qp=32` may set.
+
+    Attributes:
+        name: as a spec spells it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str]
+
+    def options(self) -> dict[str, Any]:
+        """All options with their values, for reports and for the key of a result."""
+        return self.model_dump()
+
+    def made_by(self) -> dict[str, str]:
+        """Versions and command line of the programs behind it: what decides its bytes, besides the options.
+
+        Raises:
+            CodecError: a program or package that it needs is not here; the message says what brings it.
+        """
+        return {}
+
+    def spec(self) -> str:
+        """The spec that makes this codec again, with the value of every option."""
+        return _spec(self.name, self.options())
+
+    def label(self) -> str:
+        """The spec with the options that were given."""
+        return _spec(self.name, self.model_dump(include=self.model_fields_set))
+
+
+class PictureCodec(Codec):
+    """Codes an 8-bit RGB picture."""
+
+    def encode(self, picture: Picture) -> bytes:
+        """The picture, uint8 [H, W, 3], as a stream. Raises CodecError."""
+        raise NotImplementedError
+
+    def decode(self, data: bytes) -> Picture:
+        """The picture from the stream alone, at least as large as it was. Raises CodecError."""
+        raise NotImplementedError
+
+
+class PyramidCodec(Codec):
+    """Codes a feature pyramid."""
+
+    def encode(self, pyramid: FloatPyramid) -> bytes:
+        """The pyramid as a stream that holds all that decoding takes. Raises CodecError."""
+        raise NotImplementedError
+
+    def decode(self, data: bytes) -> FloatPyramid:
+        """The pyramid from the stream alone. Raises CodecError."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One picture through a pipeline.
+
+    Attributes:
+        size: bytes that cross from the device to the server.
+        pixels: of the network's input.
+        elements: of the whole pyramid, derived levels included; None where no features are coded.
+        front_s, encode_s, decode_s, back_s: seconds. Front and back of the network are one after the other on the
+            server where the picture is coded; where features are, the front is on the device.
+    """
+
+    detections: Detections
+    size: int
+    pixels: int
+    elements: int | None
+    front_s: float
+    encode_s: float
+    decode_s: float
+    back_s: float
+
+
+class Pipeline(Protocol):
+    """From a picture to detections.
+
+    Attributes:
+        name: of the kind of pipeline.
+        codec: what codes in it.
+        needs_pyramid: whether `measure` can use a pyramid that is already there.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def codec(self) -> Codec: ...  # noqa: D102
+    @property
+    def needs_pyramid(self) -> bool: ...  # noqa: D102
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides its results, besides network and picture; raises CodecError as `Codec.made_by` does."""
+        ...
+
+    def measure(self, model: SplitModel, picture: Picture, pyramid: FloatPyramid | None = None) -> Measured:
+        """Run one picture through; `pyramid`, if given, is what the front makes of it. Raises CodecError."""
+        ...
+
+
+def _spec(name: str, options: Mapping[str, Any]) -> str:
+    given = ",".join(f"{key}={_spelled(value)}" for key, value in options.items() if value is not None)
+    return f"{name}:{given}" if given else name
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return "/".join(map(_spelled, value)) if isinstance(value, list | tuple) else f"{value}"

@@ -1,0 +1,34 @@
+"""JPEG XL."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from midstream.models import Picture
+from midstream.pipelines.base import PictureCodec
+from midstream.pipelines.packages import imagecodecs, library_versions
+
+
+class JpegXl(PictureCodec):
+    """Lossy JPEG XL by libjxl."""
+
+    name: ClassVar[str] = "jpegxl"
+    distance: float = Field(2.0, gt=0, le=25, description="Butteraugli distance: 1 is visually lossless.")
+    effort: int = Field(7, ge=1, le=9)
+
+    def made_by(self) -> dict[str, str]:
+        """Versions of imagecodecs and libjxl."""
+        return library_versions(self.name, "libjxl")
+
+    def encode(self, picture: Picture) -> bytes:
+        """A bare codestream."""
+        package = imagecodecs(self.name)
+        source = np.ascontiguousarray(picture)
+        return bytes(package.jpegxl_encode(source, distance=self.distance, effort=self.effort, numthreads=1))
+
+    def decode(self, data: bytes) -> Picture:
+        """The picture."""
+        return np.asarray(imagecodecs(self.name).jpegxl_decode(data, numthreads=1), np.uint8)

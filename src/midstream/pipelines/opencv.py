@@ -1,0 +1,30 @@
+"""Picture files in memory, by OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from midstream.errors import CodecError
+from midstream.models import Picture
+
+
+def write(ending: str, picture: Picture, settings: Sequence[int]) -> bytes:
+    """The RGB picture as a file of the format that `ending` names. Raises CodecError."""
+    try:
+        done, data = cv2.imencode(ending, picture[:, :, ::-1], settings)
+    except cv2.error as error:
+        raise CodecError(f"OpenCV cannot write {ending}: {error.err}") from error
+    if not done:
+        raise CodecError(f"OpenCV cannot write a {ending} of {picture.shape[1]}x{picture.shape[0]} pixels")
+    return data.tobytes()
+
+
+def read(data: bytes) -> Picture:
+    """The RGB picture in a file. Raises CodecError."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise CodecError(f"OpenCV does not read this file of {len(data)} bytes")
+    return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)

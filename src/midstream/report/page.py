@@ -1,0 +1,110 @@
+"""report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from midstream import data as datasets
+from midstream import models
+from midstream.compare.results import CurveResult, PointResult, Results
+from midstream.compare.run import UNCOMPRESSED, Progress, Request
+from midstream.compare.store import point_path, read_point
+from midstream.compare.text import figure
+from midstream.errors import MissingExtraError
+from midstream.files import write_bytes
+from midstream.pipelines.registry import parse_curve
+from midstream.report.plots import accuracy_plot, latency_plot, loss_plot
+from midstream.report.samples import Candidate, detection_rows, feature_rows
+
+try:
+    import jinja2
+except ImportError as error:
+    raise MissingExtraError("the report", "compare") from error
+
+REPORT = "report.html"
+#: Curves of which a point is shown in pictures, and a largest loss for it, in percent.
+_SHOWN_CURVES, _SHOWN_LOSS = 4, 3.0
+_SIZES = ("small", "medium", "large")
+
+
+def write_report(results: Results, request: Request, folder: Path, progress: Progress) -> Path:
+    """Write the page into the folder that `compare` has filled; it holds all its pictures and needs no network."""
+    progress.stage("drawing", 1)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("midstream.report"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    shown = chosen_points(results)
+    dataset = datasets.load(request.data).head(request.limit)
+    network = models.load(request.model, request.weights)
+    candidates = [_candidate(folder, request, label, point) for label, point in shown]
+    page = environment.get_template(REPORT).render(
+        results=results,
+        run=results.run,
+        reference=results.point(results.reference).accuracy[results.run.metric],
+        summary=_summary(results),
+        rows=_rows(results),
+        plots=[accuracy_plot(results), loss_plot(results)],
+        latency=latency_plot(results, shown),
+        classes=_classes(results, [point for _, point in shown[1:]]),
+        shown=shown,
+        sizes=[
+            size for size in _SIZES if size in results.point(results.reference).accuracy[results.run.metric].by_size
+        ],
+        detections=detection_rows(dataset, network.classes, candidates),
+        features=feature_rows(network, dataset.pictures[0], candidates[1:]),
+        figure=figure,
+    )
+    target = folder / REPORT
+    write_bytes(str(target), page.encode())
+    progress.step()
+    return target
+
+
+def chosen_points(results: Results) -> list[tuple[str, PointResult]]:
+    """The uncompressed network, then of the first curves the cheapest point that loses little, or else the best."""
+    tests = [curve for curve in results.curves if curve.role == "test" and curve.points]
+    anchors = [curve for curve in results.curves if curve.role == "anchor" and curve.points]
+    few = [*tests[: _SHOWN_CURVES - 1], *anchors[:1]] or anchors[:_SHOWN_CURVES]
+    out = [(UNCOMPRESSED, results.point(results.reference))]
+    return out + [(point.label, point) for point in (_typical(results, curve) for curve in few)]
+
+
+def _typical(results: Results, curve: CurveResult) -> PointResult:
+    points = [results.point(key) for key in curve.points]
+    good = [point for point in points if point.accuracy[results.run.metric].loss <= _SHOWN_LOSS]
+    return good[0] if good else min(points, key=lambda point: point.accuracy[results.run.metric].loss)
+
+
+def _candidate(folder: Path, request: Request, label: str, point: PointResult) -> Candidate:
+    record = read_point(point_path(folder, point.key))
+    assert record is not None, "it has just been read for the results"
+    return Candidate(label, parse_curve(point.spec, request.anchor_size).points[0], record)
+
+
+def _summary(results: Results) -> list[dict[str, Any]]:
+    """A row for each curve: rates at the targets, BD-rates to each anchor."""
+    rows = []
+    for curve in results.curves:
+        if curve.role == "reference":
+            continue
+        beside = {each.anchor: each for each in results.comparisons if each.test == curve.label}
+        rows.append({"curve": curve, "beside": beside})
+    return rows
+
+
+def _rows(results: Results) -> list[tuple[CurveResult, PointResult]]:
+    return [(curve, results.point(key)) for curve in results.curves for key in curve.points]
+
+
+def _classes(results: Results, points: Sequence[PointResult]) -> list[tuple[str, float, list[float]]]:
+    """Class, uncompressed value, and the points' differences from it, the largest mean drop first."""
+    metric = results.run.metric
+    reference = results.point(results.reference).accuracy[metric].by_class
+    rows = [
+        (name, value, [round(point.accuracy[metric].by_class[name] - value, 1) + 0.0 for point in points])
+        for name, value in reference.items()
+    ]
+    return sorted(rows, key=lambda row: sum(row[2]))

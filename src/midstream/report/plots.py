@@ -1,0 +1,140 @@
+"""Curves and times as SVG, for screen and print, in colours that the colour-blind can tell apart."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from midstream.compare.results import Bounds, CurveResult, PointResult, Results
+from midstream.errors import MissingExtraError
+
+try:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise MissingExtraError("the report", "compare") from error
+
+#: Okabe and Ito's palette (Color Universal Design, 2008) without its yellow, which paper swallows.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vP*Xph<>"
+_LINES = {"anchor": "--", "test": "-"}
+_STAGES = {"front": "#0072B2", "encode": "#E69F00", "link": "#999999", "decode": "#56B4E9", "back": "#009E73"}
+_HATCHES = ("", "//", "..", "\\\\", "xx")
+_WIDTH = 9.0
+
+
+def accuracy_plot(results: Results) -> str:
+    """Accuracy over bytes, with the intervals over pictures; the uncompressed network and the losses beside it."""
+    title = results.run.metric_title
+    figure, axes = _axes(f"{title}, %")
+    reference = results.point(results.reference).accuracy[results.run.metric].value
+    for loss, dots in ((0.0, "-"), (1.0, "--"), (3.0, ":")):
+        level = reference * (1 - loss / 100)
+        axes.axhline(level, color="#666666", linewidth=0.8, linestyle=dots, zorder=0)
+        said, place = (f"-{loss:g} %", "top") if loss else ("uncompressed", "bottom")
+        axes.annotate(said, (0, level), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                      fontsize=7, va=place, color="#444444")  # fmt: skip
+    _draw(axes, results, lambda point: point.accuracy[results.run.metric].value, "interval")
+    return _svg(figure, f"{title} over bytes per picture")
+
+
+def loss_plot(results: Results) -> str:
+    """Relative loss over bytes, intervals paired: what is common to both networks on a resample cancels."""
+    figure, axes = _axes(f"loss of {results.run.metric_title}, % of the uncompressed network's")
+    axes.axhline(0, color="#666666", linewidth=0.8, zorder=0)
+    _draw(axes, results, lambda point: point.accuracy[results.run.metric].loss, "loss_interval")
+    axes.invert_yaxis()
+    return _svg(figure, "relative loss over bytes per picture")
+
+
+def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]]) -> str:
+    """Where the time of a picture goes on each link, for a few points with their labels."""
+    links = results.run.links
+    rows = max(len(points), 1)
+    figure = Figure((_WIDTH, 0.9 + len(links) * (0.5 + 0.28 * rows)), layout="constrained")
+    for place, link in enumerate(links, start=1):
+        axes = figure.add_subplot(len(links), 1, place)
+        for row, (_, point) in enumerate(points):
+            times = point.milliseconds
+            total = point.latency_ms[f"{link:g}"]
+            sending = total - times.front - times.encode - times.decode - times.back
+            parts = (times.front, times.encode, sending, times.decode, times.back)
+            start = 0.0
+            for (stage, colour), hatch, length in zip(_STAGES.items(), _HATCHES, parts, strict=True):
+                label = stage if row == 0 and place == 1 else None
+                axes.barh(row, length, left=start, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4,
+                          label=label)  # fmt: skip
+                start += length
+            axes.annotate(f"{total:,.0f} ms", (start, row), (3, 0), textcoords="offset points", va="center", fontsize=7)
+        axes.set_yticks(range(len(points)), [label for label, _ in points], fontsize=7)
+        axes.invert_yaxis()
+        axes.margins(x=0.12)
+        axes.set_title(f"{link:g} Mbit/s", fontsize=9, loc="left")
+        axes.tick_params(axis="x", labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=len(_STAGES), fontsize=8, frameon=False)
+    return _svg(figure, "latency by stage and link")
+
+
+def _axes(label: str) -> tuple[Any, Any]:
+    figure = Figure((_WIDTH, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlabel("bytes per picture (logarithmic)")
+    axes.set_ylabel(label)
+    axes.grid(which="both", linewidth=0.3, color="#cccccc")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _draw(axes: Any, results: Results, value: Any, interval: str) -> None:
+    number = 0
+    for curve in results.curves:
+        if curve.role == "reference" or not curve.points:
+            continue
+        points = [results.point(key) for key in curve.points]
+        values = [value(point) for point in points]
+        bounds = [getattr(point.accuracy[results.run.metric], interval) for point in points]
+        style = {
+            "color": _COLOURS[number % len(_COLOURS)],
+            "marker": _MARKERS[number % len(_MARKERS)],
+            "linestyle": _LINES[curve.role],
+        }
+        axes.errorbar([p.bytes for p in points], values, _bars(values, bounds), label=_shortened(curve),
+                      linewidth=1.3, markersize=5, elinewidth=0.6, capsize=2, **style)  # fmt: skip
+        number += 1
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if high / low < 100:
+        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}" if f"{value:.0e}"[0] in "235" else "")
+    axes.tick_params(axis="both", which="both", labelsize=8)
+    if number:
+        axes.figure.legend(fontsize=7, loc="outside lower center", ncols=3, frameon=False)
+
+
+def _bars(values: Sequence[float], bounds: Sequence[Bounds | None]) -> list[list[float]] | None:
+    """Lengths below and above; where a basic interval leaves its value out, as it may, on one side only."""
+    if any(each is None for each in bounds):
+        return None
+    pairs = [(max(v - b.low, 0.0), max(b.high - v, 0.0)) for v, b in zip(values, bounds, strict=True) if b is not None]
+    return [[low for low, _ in pairs], [high for _, high in pairs]]
+
+
+def _shortened(curve: CurveResult, most: int = 48) -> str:
+    return curve.label if len(curve.label) <= most else curve.label[: most - 3] + "..."
+
+
+def _svg(figure: Any, description: str) -> str:
+    """The figure as an <svg> element that scales to its container, text as text."""
+    text = io.StringIO()
+    # Identifiers that follow from the content, and no date: the same results give the same file.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": description, "font.family": "sans-serif"}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    # Several figures in one page must not share identifiers.
+    prefix = re.sub(r"\W+", "-", description)
+    svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{description}"', svg, count=1)

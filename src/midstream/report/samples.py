@@ -1,0 +1,138 @@
+"""Pictures for the report: detections with and without coding, feature maps, symbols."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from midstream.codec.codec import open_levels
+from midstream.compare.store import PointRecord
+from midstream.data import Dataset, PictureFile, read_picture
+from midstream.errors import BitstreamError, MidstreamError
+from midstream.evaluate.accuracy import REFERENCE_THRESHOLD
+from midstream.evaluate.figure import grey_figure, symbol_figure
+from midstream.models import Detections, FloatPyramid, Picture, SplitModel
+from midstream.pipelines.base import Pipeline
+from midstream.pipelines.features import FeaturePipeline, completed, sent
+from midstream.pipelines.image import ImagePipeline
+
+#: Pictures that are shown.
+_PICTURES = 3
+_LONGEST_SIDE = 480
+_JPEG_QUALITY = 82
+#: RGB, told apart by brightness, too: found by both networks, found only by this one.
+_KEPT, _NEW = (0, 158, 115), (213, 94, 0)
+_SAME_OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture with its caption; `data` is a URL that holds all of it."""
+
+    caption: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A point that is shown: its label, and what it takes to run it again."""
+
+    label: str
+    pipeline: Pipeline
+    record: PointRecord
+
+
+def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Candidate]) -> list[list[Shown]]:
+    """For each of a few pictures, the detections of every point on it; the first point is the one to compare with.
+
+    The pictures are those on which the first point finds most.
+    """
+    found = points[0].record.detections
+    confident = [int((each.scores >= REFERENCE_THRESHOLD).sum()) for each in found]
+    chosen = sorted(range(len(found)), key=lambda i: (-confident[i], i))[:_PICTURES]
+    rows = []
+    for number in sorted(chosen):
+        pixels = read_picture(dataset.pictures[number].path)
+        row = []
+        for point in points:
+            drawn = _drawn(pixels, point.record.detections[number], found[number], classes)
+            caption = f"{point.label}: {point.record.sizes[number]:,} bytes"
+            row.append(Shown(caption, _url(drawn)))
+        rows.append(row)
+    return rows
+
+
+def feature_rows(model: SplitModel, picture: PictureFile, points: Sequence[Candidate]) -> list[Shown]:
+    """The busiest channel of the finest level as it is and as each point decodes it, with symbols where it has them;
+    for a coded picture, the picture as decoded."""
+    pixels = read_picture(picture.path)
+    pyramid = model.front(pixels)
+    level = next(iter(sent(model, pyramid)))
+    channel = int(np.argmax(pyramid[level].var(axis=(1, 2))))
+    shown = [Shown("", _url(grey_figure(f"{level}, channel {channel}: original", pyramid[level][channel])))]
+    for point in points:
+        try:
+            shown += _coded(model, pixels, pyramid, (level, channel), point)
+        except MidstreamError as error:
+            shown.append(Shown(f"{point.label}: {error}", ""))
+    return shown
+
+
+def _coded(
+    model: SplitModel, pixels: Picture, pyramid: FloatPyramid, at: tuple[str, int], point: Candidate
+) -> list[Shown]:
+    level, channel = at
+    if isinstance(point.pipeline, ImagePipeline):
+        decoded = point.pipeline.codec.decode(point.pipeline.codec.encode(point.pipeline.source(model, pixels)))
+        return [Shown(f"{point.label}: the decoded picture", _url(_small(decoded)))]
+    assert isinstance(point.pipeline, FeaturePipeline)
+    data = point.pipeline.codec.encode(sent(model, pyramid))
+    received = completed(model, point.pipeline.codec.decode(data), list(pyramid))
+    out = [Shown(point.label, _url(grey_figure("decoded", received[level][channel])))]
+    try:
+        costs = open_levels(data)[level].channel_costs(channel)
+    except (BitstreamError, KeyError):  # not a bitstream of ours: it has no symbols to show
+        return out
+    return out if costs is None else [*out, Shown(point.label, _url(symbol_figure("", *costs)))]
+
+
+def _drawn(pixels: Picture, found: Detections, reference: Detections, classes: Sequence[str]) -> Picture:
+    canvas = _small(pixels)
+    scale = canvas.shape[1] / pixels.shape[1]
+    kept = reference.scores >= REFERENCE_THRESHOLD
+    for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True):
+        if score < REFERENCE_THRESHOLD:
+            continue
+        same = _overlaps(box, reference.boxes[kept & (reference.labels == label)])
+        colour = _KEPT if (same >= _SAME_OVERLAP).any() else _NEW
+        left, top, right, bottom = (round(float(side) * scale) for side in box)
+        cv2.rectangle(canvas, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
+        text = f"{classes[int(label)]} {score:.2f}"
+        place = (left + 2, max(top - 4, 10))
+        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of one box [4] with others [n, 4]."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    common = np.clip(sides, 0, None).prod(1)
+    areas = (others[:, 2:] - others[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+    return np.asarray(common / np.maximum(areas - common, 1e-9))
+
+
+def _small(pixels: Picture) -> Picture:
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _LONGEST_SIDE / max(height, width))
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.ascontiguousarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def _url(pixels: Picture) -> str:
+    data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
