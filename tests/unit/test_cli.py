@@ -46,28 +46,7 @@ def source(tmp_path: Path, pyramid: Pyramid) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A toy network, four pictures, and labels that are the network's own detections on them."""
-    toy.write_toy(tmp_path)
-    (tmp_path / "pictures").mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(4):
-        coarse = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
-        cv2.imwrite(str(tmp_path / "pictures" / f"{i}.png"), cv2.resize(coarse, (50, 60)))
-    model = ms.models.load(str(tmp_path / "toy.toml"))
-    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
-    truth["categories"] = [{"id": 10 + i, "name": name} for i, name in enumerate(toy.CLASSES)]
-    for i in range(4):
-        found = model.back(model.front(ms.data.read_picture(tmp_path / "pictures" / f"{i}.png")), (60, 50))
-        truth["images"].append({"id": i + 1, "file_name": f"{i}.png", "width": 50, "height": 60})
-        for box, label in list(zip(found.boxes.tolist(), found.labels.tolist(), strict=True))[:3]:
-            left, top, right, bottom = box
-            sides = [left, top, right - left, bottom - top]
-            truth["annotations"].append(
-                {"id": len(truth["annotations"]) + 1, "image_id": i + 1, "category_id": 10 + label, "bbox": sides,
-                 "area": sides[2] * sides[3], "iscrowd": 0}
-            )  # fmt: skip
-    (tmp_path / "truth.json").write_text(json.dumps(truth))
-    return tmp_path
+    return toy.write_labelled(tmp_path)
 
 
 def test_encode_decode_inspect(tmp_path: Path, source: Path, pyramid: Pyramid) -> None:

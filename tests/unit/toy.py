@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from midstream import models
+from midstream.data import read_picture
 
 SIDE = 32
 CLASSES = ("cat", "dog", "cow")
@@ -95,6 +101,31 @@ def write_toy(folder: Path) -> Path:
     write_gfl(folder / "toy.onnx")
     (folder / "toy.toml").write_text(DESCRIPTION)
     return folder / "toy.toml"
+
+
+def write_labelled(folder: Path) -> Path:
+    """The toy network, four pictures in `pictures`, and truth.json: some of the network's own detections on them."""
+    write_toy(folder)
+    (folder / "pictures").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        coarse = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / "pictures" / f"{i}.png"), cv2.resize(coarse, (50, 60)))
+    model = models.load(str(folder / "toy.toml"))
+    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    truth["categories"] = [{"id": 10 + i, "name": name} for i, name in enumerate(CLASSES)]
+    for i in range(4):
+        found = model.back(model.front(read_picture(folder / "pictures" / f"{i}.png")), (60, 50))
+        truth["images"].append({"id": i + 1, "file_name": f"{i}.png", "width": 50, "height": 60})
+        for box, label in list(zip(found.boxes.tolist(), found.labels.tolist(), strict=True))[:3]:
+            left, top, right, bottom = box
+            sides = [left, top, right - left, bottom - top]
+            truth["annotations"].append(
+                {"id": len(truth["annotations"]) + 1, "image_id": i + 1, "category_id": 10 + label, "bbox": sides,
+                 "area": sides[2] * sides[3], "iscrowd": 0}
+            )  # fmt: skip
+    (folder / "truth.json").write_text(json.dumps(truth))
+    return folder
 
 
 def smooth_symbols(symbols: int, shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.uint8]:

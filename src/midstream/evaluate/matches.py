@@ -3,7 +3,8 @@
 pycocotools matches detections to objects picture by picture; only its last step, which ranks the detections of all
 pictures and counts, knows of the whole set. These records are what that step starts from. Counting them with a
 multiplicity for every picture gives the AP of a set in which each picture occurs that often: exactly pycocotools' own
-when every multiplicity is 1 (the tests hold it to that, and to repeated pictures).
+when every multiplicity is 1 (the tests hold it to that, and to repeated pictures; only where detections tie in score
+does the rank of their copies, which is arbitrary, differ).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
 from midstream.evaluate.cache import FrontCache
 from midstream.evaluate.cityscapes import require_program
 from midstream.models import Detections, FloatPyramid, SplitModel
+from midstream.pipelines.features import completed, sent
 
 _BYTES_PER_PIXEL = 3  # the input picture as 8-bit RGB
 
@@ -117,7 +118,7 @@ def run(
         for options, tally in zip(codecs, tallies, strict=True):
             _code(model, pyramid, options, picture.id, size, tally)
             for coder in also_coders:
-                data = encode_with(_sent(model, pyramid), replace(options, coder=coder))
+                data = encode_with(sent(model, pyramid), replace(options, coder=coder))
                 tally.by_coder[coder] = tally.by_coder.get(coder, 0) + len(data)
         on_picture()
     if dataset.ground_truth is None:
@@ -149,10 +150,6 @@ def _front(
     return size, pyramid
 
 
-def _sent(model: SplitModel, pyramid: FloatPyramid) -> FloatPyramid:
-    return {name: values for name, values in pyramid.items() if name not in model.derived}
-
-
 def _code(
     model: SplitModel,
     pyramid: FloatPyramid,
@@ -162,12 +159,11 @@ def _code(
     tally: _Tally,
 ) -> None:
     start = time.perf_counter()
-    data = encode_with(_sent(model, pyramid), options)
+    data = encode_with(sent(model, pyramid), options)
     encoded = time.perf_counter()
     received = decode(data)
     decoded = time.perf_counter()
-    full = {name: received[name] if name in received else model.derived[name].compute(received) for name in pyramid}
-    tally.detections[picture_id] = model.back(full, size)
+    tally.detections[picture_id] = model.back(completed(model, received, list(pyramid)), size)
     tally.back_s += time.perf_counter() - decoded
     tally.decode_s += decoded - encoded
     tally.encode_s += encoded - start

@@ -37,22 +37,21 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     shown = chosen_points(results)
+    reference = results.point(results.reference).accuracy[results.run.metric]
     dataset = datasets.load(request.data).head(request.limit)
     network = models.load(request.model, request.weights)
     candidates = [_candidate(folder, request, label, point) for label, point in shown]
     page = environment.get_template(REPORT).render(
         results=results,
         run=results.run,
-        reference=results.point(results.reference).accuracy[results.run.metric],
+        reference=reference,
         summary=_summary(results),
         rows=_rows(results),
         plots=[accuracy_plot(results), loss_plot(results)],
         latency=latency_plot(results, shown),
         classes=_classes(results, [point for _, point in shown[1:]]),
         shown=shown,
-        sizes=[
-            size for size in _SIZES if size in results.point(results.reference).accuracy[results.run.metric].by_size
-        ],
+        sizes=[size for size in _SIZES if size in reference.by_size],
         detections=detection_rows(dataset, network.classes, candidates),
         features=feature_rows(network, dataset.pictures[0], candidates[1:]),
         figure=figure,

@@ -1,0 +1,264 @@
+"""Comparisons from end to end on a toy network: results, resuming, failures, refusals, the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit import toy
+
+from midstream import data as datasets
+from midstream import models
+from midstream.compare.results import Results, to_csv
+from midstream.compare.run import Request, compare
+from midstream.compare.statistics import transmission_ms
+from midstream.compare.store import Memory, PointRecord, Store, read_point, write_point
+from midstream.errors import InputError, MidstreamError
+from midstream.evaluate.accuracy import evaluate
+from midstream.models.base import Detections
+from midstream.report.page import chosen_points, write_report
+
+ANCHOR, TEST = "jpeg:quality=20,60,95", "paper:symbols=4,z=1,2"
+
+
+class Quiet:
+    """Progress that is remembered."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int]] = []
+        self.said: list[str] = []
+
+    def stage(self, what: str, total: int) -> None:
+        self.stages.append((what, total))
+
+    def step(self, detail: str = "") -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.write_labelled(tmp_path_factory.mktemp("toy"))
+
+
+def request_of(folder: Path, **changes: Any) -> Request:
+    asked = Request(
+        model=str(folder / "toy.toml"),
+        data=f"coco:{folder / 'pictures'},{folder / 'truth.json'}",
+        anchors=[ANCHOR],
+        tests=[TEST],
+        resamples=100,
+        jobs=2,
+        command="midstream compare ...",
+    )
+    return replace(asked, **changes)
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
+    output = tmp_path_factory.mktemp("results")
+    return compare(request_of(folder), output, Quiet()), output
+
+
+def test_results_are_what_the_pipelines_do(folder: Path, done: tuple[Results, Path]) -> None:
+    results, output = done
+    assert [(curve.label, curve.role, len(curve.points)) for curve in results.curves] == [
+        ("uncompressed", "reference", 1), (ANCHOR, "anchor", 3), (TEST, "test", 2)
+    ]  # fmt: skip
+    assert not results.failures
+    request = request_of(folder)
+    model, dataset = models.load(request.model), datasets.load(request.data)
+    point = next(p for p in results.points if p.label == "paper:symbols=4,z=1.0")
+    record = read_point(output / "points" / f"{point.key}.safetensors")
+    assert record is not None
+    assert point.bytes == record.sizes.mean()
+    assert point.bits_per_pixel == pytest.approx(8 * point.bytes / toy.SIDE**2)
+    assert point.bits_per_element == pytest.approx(8 * point.bytes / 100)
+    detections = {p.id: found for p, found in zip(dataset.pictures, record.detections, strict=True)}
+    wanted = evaluate(dataset, detections, model.classes)
+    assert point.accuracy["ap"].value == pytest.approx(wanted.ap, abs=1e-9)
+    assert point.accuracy["ap50"].value == pytest.approx(wanted.ap50, abs=1e-9)
+    reference = results.point(results.reference)
+    assert point.accuracy["ap"].loss == pytest.approx(100 * (1 - wanted.ap / reference.accuracy["ap"].value))
+    assert reference.accuracy["ap"].loss == 0
+    assert reference.accuracy["ap"].loss_interval is not None
+    assert reference.accuracy["ap"].loss_interval.low == reference.accuracy["ap"].loss_interval.high == 0
+    times = point.milliseconds
+    spent = times.front + times.encode + times.decode + times.back
+    assert point.latency_ms["10"] == pytest.approx(spent + transmission_ms(point.bytes, 10))
+    assert transmission_ms(1e6, 8) == pytest.approx(1000)
+    assert set(point.accuracy["ap"].by_class) <= set(toy.CLASSES)
+
+
+def test_files_hold_the_results(done: tuple[Results, Path]) -> None:
+    results, output = done
+    assert Results.model_validate_json((output / "results.json").read_bytes()) == results
+    rows = (output / "results.csv").read_text().splitlines()
+    assert len(rows) == 1 + 6
+    assert (output / "results.csv").read_bytes() == to_csv(results)
+    assert rows[0].startswith("curve,role,spec,bytes,bytes_low,bytes_high,bits_per_pixel,bits_per_element,ap,")
+
+
+def test_a_second_run_measures_nothing_and_finds_the_same(folder: Path, done: tuple[Results, Path]) -> None:
+    results, output = done
+    before = {path: path.stat().st_mtime_ns for path in (output / "points").iterdir()}
+    quiet = Quiet()
+    again = compare(request_of(folder), output, quiet)
+    assert ("measuring", 0) in quiet.stages
+    assert {path: path.stat().st_mtime_ns for path in (output / "points").iterdir()} == before
+    assert (again.points, again.comparisons, again.curves) == (results.points, results.comparisons, results.curves)
+
+
+def test_a_new_curve_and_a_damaged_point_cost_only_themselves(folder: Path, done: tuple[Results, Path]) -> None:
+    results, output = done
+    damaged = output / "points" / f"{results.reference}.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    before = {path: path.stat().st_mtime_ns for path in (output / "points").iterdir()}
+    quiet = Quiet()
+    compare(request_of(folder, tests=[TEST, "int8+zstd"]), output, quiet)
+    assert ("measuring", 2 * 4) in quiet.stages
+    changed = {path for path in (output / "points").iterdir() if path.stat().st_mtime_ns != before.get(path)}
+    assert damaged in changed
+    assert len(changed) == 2
+
+
+def test_a_codec_that_fails_takes_its_curve_along_and_nothing_else(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDSTREAM_FFMPEG", "/nowhere/ffmpeg")  # for this process and its workers
+    from midstream.pipelines import ffmpeg
+
+    ffmpeg.find_ffmpeg.cache_clear()
+    ffmpeg.versions.cache_clear()
+    quiet = Quiet()
+    try:
+        results = compare(request_of(folder, anchors=[ANCHOR, "hevc:qp=22,32"]), tmp_path / "out", quiet)
+    finally:
+        ffmpeg.find_ffmpeg.cache_clear()
+        ffmpeg.versions.cache_clear()
+    assert [(failure.curve, failure.spec) for failure in results.failures] == [
+        ("hevc:qp=22,32", f"hevc:qp={qp},preset=slow") for qp in (22, 32)
+    ]
+    assert "imageio-ffmpeg" in results.failures[0].why
+    assert any("hevc:qp=22: failed: no ffmpeg with libx265" in line for line in quiet.said)
+    assert len(results.points) == 6
+    page = write_report(results, request_of(folder), tmp_path / "out", Quiet()).read_text()
+    assert "2 points failed" in page
+    assert "no ffmpeg with libx265" in page
+
+
+def test_a_codec_that_fails_on_a_picture_says_with_which_command(folder: Path, tmp_path: Path) -> None:
+    results = compare(request_of(folder, anchors=[], tests=["vvc:qp=30,preset=faster", "paper"]), tmp_path, Quiet())
+    if results.failures:  # vvenc codes nothing as small as the toy's 32x32 pixels in some versions
+        assert "-c:v libvvenc -preset faster -qp 30" in results.failures[0].why
+        assert ".png: " in results.failures[0].why
+    assert any(point.label == "paper" for point in results.points)
+
+
+def test_a_folder_of_other_results_is_refused(folder: Path, done: tuple[Results, Path], tmp_path: Path) -> None:
+    _, output = done
+    with pytest.raises(InputError, match=r"holds results on other data .*4 pictures; this is .*2 pictures"):
+        compare(request_of(folder, limit=2), output, Quiet())
+    (tmp_path / "other").mkdir()
+    other = toy.write_labelled(tmp_path / "other")
+    description = (other / "toy.toml").read_text().replace('name = "toy"', 'name = "other"')
+    (other / "toy.toml").write_text(description)
+    with pytest.raises(InputError, match=r"holds results of another network \(toy, .*this is other, "):
+        compare(request_of(folder, model=str(other / "toy.toml")), output, Quiet())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metric": "map"}, "unknown metric 'map'; valid: ap, ap50"),
+        ({"metric": "segm_ap"}, "have no metric 'segm_ap'; they have ap, ap50"),
+        ({"links": [0.0]}, "a link has more than 0 Mbit/s"),
+        ({"tests": ["papr"]}, "unknown codec 'papr'"),
+        ({"model": "nothing"}, "unknown model 'nothing'"),
+    ],
+)
+def test_mistakes(folder: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(MidstreamError) as error:
+        compare(request_of(folder, anchors=[], **{"tests": ["uncompressed"], **changes}), tmp_path, Quiet())
+    assert message in str(error.value)
+
+
+def test_pictures_without_labels_are_compared_by_agreement(folder: Path, tmp_path: Path) -> None:
+    results = compare(request_of(folder, data=str(folder / "pictures"), anchors=[]), tmp_path, Quiet())
+    assert results.run.agreement
+    assert results.point(results.reference).accuracy["ap"].value == pytest.approx(100)
+
+
+class _Links(HTMLParser):
+    """Whatever a page would load from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.pictures = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.pictures += tag in ("img", "svg")
+        assert tag not in ("script", "link", "iframe")
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset") and not (value or "").startswith(("data:", "#")):
+                self.found.append(f"{tag} {name}={value}")
+
+
+def test_the_report_needs_nothing_but_itself(folder: Path, done: tuple[Results, Path]) -> None:
+    results, output = done
+    page = write_report(results, request_of(folder), output, Quiet()).read_text()
+    links = _Links()
+    links.feed(page)
+    assert links.found == []
+    assert links.pictures > 8
+    for shown in (ANCHOR, "paper:symbols=4,z=1.0", "midstream compare ...", results.run.pictures_hash):
+        assert shown in page
+    assert chosen_points(results)[0][0] == "uncompressed"
+    assert "import " not in page.split("</style>")[0]
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_points_survive_the_disk(tmp_path: Path, masks: bool) -> None:
+    def found(count: int) -> Detections:
+        runs = [{"size": [4, 5], "counts": f"0{i}".encode()} for i in range(count)] if masks else None
+        boxes = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
+        return Detections(boxes, np.linspace(1, 0.5, count, dtype=np.float32), np.arange(count), runs)
+
+    record = PointRecord(
+        description={"codec": "x"}, sizes=np.array([3, 4, 5]), seconds=np.ones((3, 4)), pixels=7, elements=None,
+        detections=[found(2), found(0), found(3)], memory=Memory(1, None),
+    )  # fmt: skip
+    path = tmp_path / "point.safetensors"
+    write_point(path, record)
+    again = read_point(path)
+    assert again is not None
+    assert (again.description, again.pixels, again.elements, again.memory) == ({"codec": "x"}, 7, None, Memory(1, None))
+    assert (again.sizes == record.sizes).all()
+    for one, other in zip(again.detections, record.detections, strict=True):
+        assert (one.boxes == other.boxes).all()
+        assert (one.scores == other.scores).all()
+        assert one.masks == other.masks
+    data = path.read_bytes()
+    for cut in range(0, len(data), 7):  # whatever is left of it, it is not taken for a point
+        path.write_bytes(data[:cut])
+        assert read_point(path) is None
+
+
+def test_a_manifest_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    request = request_of(folder)
+    with pytest.raises(InputError, match=r"run\.json is not a manifest of results"):
+        Store(tmp_path, models.load(request.model), datasets.load(request.data))
+
+
+def test_the_schema_in_the_documents_is_that_of_the_code() -> None:
+    written = Path(__file__).parents[2] / "docs" / "results.schema.json"
+    assert json.loads(written.read_text()) == Results.model_json_schema()
