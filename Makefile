@@ -17,12 +17,25 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo test test-torch test-native test-neon test-sanitized fuzz lint clean
+.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz lint clean
 
 # The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
 demo: $(VENV)/.installed
 	$(BIN)/midstream eval --model picodet-s-416 --data coco:$(COCO)/eval,$(COCO)/instances_eval.json \
 		--symbols 4 --z 1.5 --limit 32
+
+# Every pipeline on the first LIMIT photographs. vvenc's faster preset: medium takes ten times as long.
+LIMIT ?= 32
+compare: $(VENV)/.installed-compare
+	$(BIN)/midstream compare --model picodet-s-416 --data coco:$(COCO)/eval,$(COCO)/instances_eval.json \
+		--limit $(LIMIT) --output compare-$(LIMIT) \
+		--anchor vvc:preset=faster,qp=22,27,32,37,42 --anchor hevc:qp=22,27,32,37,42 \
+		--anchor av1:qp=15,20,30,40,50 --anchor jpegxl:distance=0.5,1,2,4,7 \
+		--anchor webp:quality=90,80,50,35,20 --anchor jpeg:quality=95,90,70,50,30 \
+		--test paper:symbols=4,z=1,1.5,2 --test paper:symbols=4,z=1,1.5,2,coder=dense \
+		--test paper:symbols=3,z=1,1.5,2 --test paper:symbols=3,z=1,1.5,2,coder=dense \
+		--test packed-vvc:preset=faster,qp=17,22,27 --test packed-hevc:qp=17,22,27 --test packed-av1:qp=5,10,20 \
+		--test float16+zstd --test int8+zstd --test zfp:precision=8,10 --test blosc2 --test pcodec
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
@@ -83,6 +96,10 @@ $(VENV)/.installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
+$(VENV)/.installed-compare: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[compare]'
+	touch $@
+
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare]'
 	touch $@
@@ -101,4 +118,4 @@ $(SANITIZED)/.installed: $(VENV)/.installed-dev $(shell find src -name '*.py')
 	touch $@
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build compare-*

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from midstream.compare.curves import (
     Difference,
+    RateCurve,
     Refusal,
+    SmoothCurve,
     difference,
     envelope,
     interval,
     log_interval,
-    rate_at,
 )
 
 RATES = np.array([1000.0, 2000, 4000, 8000, 16000])
@@ -68,12 +69,14 @@ def test_the_envelope_increases_and_leaves_out_only_what_is_dominated(points: li
 
 
 def test_rate_at_goes_through_the_points_and_between_them() -> None:
-    assert rate_at(RATES, VALUES, 30.0) == pytest.approx(4000)
-    assert 2000 < rate_at(RATES, VALUES, 29.0) < 4000
-    assert rate_at(RATES[:1], VALUES[:1], 20.0) == 1000
-    above, below = rate_at(RATES, VALUES, 33.5), rate_at(RATES, VALUES, 10.0)
-    assert above == Refusal("not reached: the best point has 33.00, the target is 33.50")
-    assert below == Refusal("less than 1,000: the cheapest point is still above the target of 10.00")
+    curve = RateCurve.of(RATES[::-1], VALUES[::-1])
+    assert curve.rate_at(30.0) == pytest.approx(4000)
+    between = curve.rate_at(29.0)
+    assert isinstance(between, float)
+    assert 2000 < between < 4000
+    assert RateCurve.of(RATES[:1], VALUES[:1]).rate_at(20.0) == 1000
+    assert curve.rate_at(33.5) == Refusal("not reached: the best point has 33.00, the target is 33.50")
+    assert curve.rate_at(10.0) == Refusal("less than 1,000: the cheapest point is still above the target of 10.00")
 
 
 def test_the_basic_interval_mirrors_the_resamples() -> None:
@@ -91,3 +94,23 @@ def test_no_interval_where_more_than_a_tenth_is_undefined() -> None:
     assert interval(1.0, np.array([])) is None
     assert interval(1.0, np.array([1.0] * 89 + [np.nan] * 11)) is None
     assert interval(1.0, np.array([1.0] * 90 + [np.nan] * 10)) is not None
+
+
+@pytest.mark.parametrize("method", ["pchip", "akima"])
+@given(
+    st.lists(st.tuples(st.floats(10, 1e6), st.floats(0, 100)), min_size=1, max_size=6),
+    st.lists(st.tuples(st.floats(10, 1e6), st.floats(0, 100)), min_size=1, max_size=6),
+)
+def test_the_quick_way_is_the_package_s(
+    method: str, one: list[tuple[float, float]], other: list[tuple[float, float]]
+) -> None:
+    first, second = ((np.array(r), np.array(v)) for r, v in (zip(*one, strict=True), zip(*other, strict=True)))
+    slow = difference(first, second, method)
+    ratio, gain = SmoothCurve.of(*first, method).to(SmoothCurve.of(*second, method))
+    if isinstance(slow, Refusal):
+        assert np.isnan(ratio)
+    elif abs(np.log(ratio)) < 50:  # beyond, an overlap so small that both are rounding
+        assert ratio == pytest.approx(1 + slow.bd_rate / 100, rel=1e-6)
+        assert np.isnan(gain) == (slow.bd_accuracy is None)
+        if slow.bd_accuracy is not None:
+            assert gain == pytest.approx(slow.bd_accuracy, rel=1e-6, abs=1e-6)

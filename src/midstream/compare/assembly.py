@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from midstream.compare import statistics
 from midstream.compare.curves import Floats
@@ -45,9 +48,16 @@ class Assembly:
     """Puts results together; what takes long, the bootstrap of curves, runs in the workers."""
 
     def __init__(
-        self, pool: ProcessPoolExecutor, evidence: Evidence, curves: Sequence[Drawn], metric: str, method: Interpolation
+        self,
+        pool: ProcessPoolExecutor,
+        jobs: int,
+        evidence: Evidence,
+        curves: Sequence[Drawn],
+        metric: str,
+        method: Interpolation,
     ) -> None:
-        self._pool, self._evidence, self._curves = pool, evidence, curves
+        self._pool, self._jobs = pool, jobs
+        self._evidence, self._curves = evidence, curves
         self._metric, self._method = metric, method
         self._sampled = {curve.label: self._sample(curve) for curve in curves if curve.keys}
         self._anchors = [curve for curve in curves if curve.role == "anchor" and curve.keys]
@@ -57,24 +67,33 @@ class Assembly:
         scores = [found.scores[key][self._metric] for key in curve.keys]
         return statistics.sampled(curve.label, [found.sizes[key] for key in curve.keys], scores)
 
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
+    def _pairs(self) -> list[tuple[str, str]]:
         """Anchor and test of each comparison: every test beside every anchor, every anchor beside those before it."""
         tests = [curve.label for curve in self._curves if curve.role == "test" and curve.keys]
         labels = [anchor.label for anchor in self._anchors]
         return [(a, b) for i, a in enumerate(labels) for b in [*labels[i + 1 :], *tests]]
 
-    def comparisons(self, on_pair: Callable[[], None]) -> list[Comparison]:
+    def comparisons(self) -> list[Comparison]:
         """BD-rates of all pairs."""
+        pairs, sampled = self._pairs(), list(self._sampled.values())
+        numbers = {label: number for number, label in enumerate(self._sampled)}
+        rows = max(len(each.rates) for each in sampled)
+        edges = np.linspace(1, rows, self._jobs + 1).astype(int).tolist()
         work = [
-            self._pool.submit(statistics.compared, self._sampled[a], self._sampled[b], self._method)
-            for a, b in self.pairs
+            self._pool.submit(
+                statistics.resampled_differences,
+                sampled,
+                [(numbers[a], numbers[b]) for a, b in pairs],
+                range(start, end),
+                self._method,
+            )
+            for start, end in pairwise(edges)
         ]
-        out = []
-        for each in work:
-            out.append(each.result())
-            on_pair()
-        return out
+        resampled = np.concatenate([each.result() for each in work], axis=1)
+        return [
+            statistics.compared(self._sampled[a], self._sampled[b], found, self._method)
+            for (a, b), found in zip(pairs, resampled, strict=True)
+        ]
 
     def curves(self) -> list[CurveResult]:
         """All curves, also those of which no point is there, with the rates at the targets."""
@@ -97,31 +116,24 @@ class Assembly:
     def points(self, links: Sequence[float]) -> list[PointResult]:
         """All points, each once."""
         found = self._evidence
-        beside = {
-            key: [
-                self._pool.submit(
-                    statistics.at_equal_accuracy,
-                    self._sampled[anchor.label],
-                    found.sizes[key],
-                    found.scores[key][self._metric],
-                )
-                for anchor in self._anchors
-                if key not in anchor.keys
-            ]
-            for key in found.records
-            if key != found.reference
-        }
-        out = []
+        beside = self._at_equal_accuracy()
+        out, reference = [], found.scores[found.reference]
         for key, record in found.records.items():
-            point = statistics.point_result(
-                key,
-                found.codecs[key],
-                record,
-                found.scores[key],
-                found.scores[found.reference],
-                found.sizes[key],
-                links,
-            )
-            equal: list[EqualAccuracy] = [each.result() for each in beside.get(key, [])]
-            out.append(point.model_copy(update={"at_equal_accuracy": equal}))
+            scores, sizes = found.scores[key], found.sizes[key]
+            point = statistics.point_result(key, found.codecs[key], record, scores, reference, sizes, links)
+            out.append(point.model_copy(update={"at_equal_accuracy": beside[key]}))
+        return out
+
+    def _at_equal_accuracy(self) -> dict[str, list[EqualAccuracy]]:
+        """Every point but an anchor's own beside every anchor."""
+        found = self._evidence
+        out: dict[str, list[EqualAccuracy]] = {key: [] for key in found.records}
+        work = []
+        for anchor in self._anchors:
+            keys = [key for key in found.records if key not in anchor.keys and key != found.reference]
+            points = [(found.sizes[key], found.scores[key][self._metric]) for key in keys]
+            work.append((keys, self._pool.submit(statistics.at_equal_accuracy, self._sampled[anchor.label], points)))
+        for keys, each in work:
+            for key, equal in zip(keys, each.result(), strict=True):
+                out[key].append(equal)
         return out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +15,7 @@ from midstream.errors import MissingExtraError
 
 try:
     import bjontegaard
-    from scipy.interpolate import PchipInterpolator
+    from scipy.interpolate import Akima1DInterpolator, PchipInterpolator, make_interp_spline
 except ImportError as error:
     raise MissingExtraError("comparing pipelines", "compare") from error
 
@@ -114,14 +117,76 @@ def difference(
     return Difference(float(rate), accuracy and float(accuracy), (float(low), float(high)), float(share), left_out)
 
 
-def rate_at(rates: Floats, accuracies: Floats, target: float) -> float | Refusal:
-    """The rate at which the envelope has the accuracy `target`: PCHIP of the logarithm of the rate."""
-    rates, accuracies = envelope(rates, accuracies)
-    if not len(rates) or accuracies[-1] < target:
-        best = accuracies[-1] if len(rates) else float("nan")
-        return Refusal(f"not reached: the best point has {best:.2f}, the target is {target:.2f}")
-    if accuracies[0] > target:
-        return Refusal(f"less than {rates[0]:,.0f}: the cheapest point is still above the target of {target:.2f}")
-    if len(rates) == 1:
-        return float(rates[0])
-    return float(np.exp(PchipInterpolator(accuracies, np.log(rates))(target)))
+@dataclass(frozen=True)
+class RateCurve:
+    """A curve as the rate at any accuracy: PCHIP of the logarithm of the rate, on the monotone envelope."""
+
+    rates: Floats
+    accuracies: Floats
+
+    @classmethod
+    def of(cls, rates: Floats, accuracies: Floats) -> RateCurve:
+        """From points in any order."""
+        return cls(*envelope(rates, accuracies))
+
+    @cached_property
+    def _logarithm(self) -> Callable[[float], float]:
+        return PchipInterpolator(self.accuracies, np.log(self.rates))  # type: ignore[no-any-return]
+
+    def rate_at(self, accuracy: float) -> float | Refusal:
+        """The rate, or why there is none."""
+        if self.accuracies[-1] < accuracy:
+            return Refusal(f"not reached: the best point has {self.accuracies[-1]:.2f}, the target is {accuracy:.2f}")
+        if self.accuracies[0] > accuracy:
+            least = f"less than {self.rates[0]:,.0f}"
+            return Refusal(f"{least}: the cheapest point is still above the target of {accuracy:.2f}")
+        return float(np.exp(self._logarithm(accuracy))) if len(self.rates) > 1 else float(self.rates[0])
+
+
+@dataclass(frozen=True)
+class SmoothCurve:
+    """Both ways round, as the package bjontegaard interpolates them, but only once for all comparisons of the curve.
+
+    It takes a thousand resamples to give a BD-rate an interval, and most of the package's time goes into interpolating
+    the same two curves again and again. (The BD-rate itself is the package's, see `difference`; a test holds the two
+    together.)
+
+    Attributes:
+        rates, accuracies: ends of the envelope, the rates as natural logarithms.
+        rate, accuracy: one over the other; None for a curve of too few points.
+    """
+
+    rates: tuple[float, float]
+    accuracies: tuple[float, float]
+    rate: Any
+    accuracy: Any
+
+    @classmethod
+    def of(cls, rates: Floats, accuracies: Floats, method: Interpolation) -> SmoothCurve:
+        """From points in any order."""
+        rates, accuracies = envelope(rates, accuracies)
+        rates = np.log(rates)
+        ends = (float(rates[0]), float(rates[-1])), (float(accuracies[0]), float(accuracies[-1]))
+        if len(rates) < LEAST_POINTS:
+            return cls(*ends, None, None)
+        return cls(*ends, _through(accuracies, rates, method), _through(rates, accuracies, method))
+
+    def to(self, test: SmoothCurve) -> tuple[float, float]:
+        """Ratio of the rates and difference of the accuracies, from this curve as anchor; NaN where undefined."""
+        if self.rate is None or test.rate is None:
+            return np.nan, np.nan
+        ratio = _mean_difference(self.rate, test.rate, self.accuracies, test.accuracies)
+        return float(np.exp(ratio)), _mean_difference(self.accuracy, test.accuracy, self.rates, test.rates)
+
+
+def _through(x: Floats, y: Floats, method: Interpolation) -> Any:
+    if method == "pchip":
+        return PchipInterpolator(x, y)
+    return Akima1DInterpolator(x, y) if len(x) > LEAST_POINTS else make_interp_spline(x, y, k=1)
+
+
+def _mean_difference(anchor: Any, test: Any, one: tuple[float, float], other: tuple[float, float]) -> float:
+    low, high = max(one[0], other[0]), min(one[1], other[1])
+    if low >= high:
+        return np.nan
+    return float((test.integrate(low, high) - anchor.integrate(low, high)) / (high - low))

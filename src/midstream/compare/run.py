@@ -111,16 +111,15 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
         there = {p.key: p.pipeline for p in points if p.key is not None and p.pipeline not in lost}
         evidence = _score(request, pool, store, model, there, _reference(points, failed), progress)
         drawn = [Drawn(curve.label, role, _keys(curve, there, evidence.sizes)) for role, curve in curves]
-        assembly = Assembly(pool, evidence, drawn, request.metric, request.interpolation)
-        progress.stage("comparing", len(assembly.pairs))
-        comparisons = assembly.comparisons(progress.step)
+        progress.stage("comparing", 1)
+        assembly = Assembly(pool, jobs, evidence, drawn, request.metric, request.interpolation)
         results = Results(
             run=_run(request, store, dataset, jobs),
             network=_network(request, model, dataset, evidence.records[evidence.reference]),
             reference=evidence.reference,
             curves=assembly.curves(),
             points=assembly.points(request.links),
-            comparisons=comparisons,
+            comparisons=assembly.comparisons(),
             failures=_failures(curves, failed),
         )
     write_bytes(str(folder / RESULTS), (results.model_dump_json(indent=2) + "\n").encode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midstream.compare import curves
-from midstream.compare.curves import Difference, Floats, Interval, Refusal
+from midstream.compare.curves import Floats, Interval, RateCurve, Refusal, SmoothCurve
 from midstream.compare.metrics.base import Score
 from midstream.compare.results import (
     Accuracy,
@@ -42,6 +42,10 @@ class Sampled:
         """Resample `number`; 0 is the whole set."""
         return self.rates[number], self.accuracies[number]
 
+    def rate_curves(self) -> list[RateCurve]:
+        """One for the whole set and for each resample."""
+        return [RateCurve.of(*each) for each in zip(self.rates, self.accuracies, strict=True)]
+
 
 def sampled(label: str, sizes: Sequence[Floats], scores: Sequence[Score]) -> Sampled:
     """A curve from the mean bytes [1 + resamples] and the scores of its points; one row for a bare metric."""
@@ -60,25 +64,35 @@ def mean_bytes(record: PointRecord, weights: Floats) -> Floats:
     return np.asarray(weights @ record.sizes / weights.sum(1), np.float64)
 
 
-def compared(anchor: Sampled, test: Sampled, method: Interpolation) -> Comparison:
-    """BD-rate and BD-accuracy with their intervals: both curves on the same resamples."""
+def resampled_differences(
+    sampled: Sequence[Sampled], pairs: Sequence[tuple[int, int]], rows: range, method: Interpolation
+) -> Floats:
+    """Of every pair (anchor, test) of curves on some resamples, ratio of rates and difference of accuracies.
+
+    Returns:
+        [pairs, rows, 2], NaN where a curve does not go that far or where the two do not overlap.
+    """
+    out = np.full((len(pairs), len(rows), 2), np.nan)
+    for column, row in enumerate(rows):
+        smooth = [SmoothCurve.of(*each.row(row), method) if row < len(each.rates) else None for each in sampled]
+        for number, (a, b) in enumerate(pairs):
+            anchor, test = smooth[a], smooth[b]
+            if anchor is not None and test is not None:
+                out[number, column] = anchor.to(test)
+    return out
+
+
+def compared(anchor: Sampled, test: Sampled, resampled: Floats, method: Interpolation) -> Comparison:
+    """BD-rate and BD-accuracy; their intervals from `resampled`, [resamples, 2]."""
     whole = curves.difference(anchor.row(0), test.row(0), method)
     if isinstance(whole, Refusal):
         return Comparison(anchor=anchor.label, test=test.label, refusal=whole.why)
-    again = [
-        curves.difference(anchor.row(b), test.row(b), method) for b in range(1, min(len(anchor.rates), len(test.rates)))
-    ]
-    rates = np.array([1 + d.bd_rate / 100 if isinstance(d, Difference) else np.nan for d in again])
-    gains = [d.bd_accuracy if isinstance(d, Difference) else None for d in again]
-    ratio = curves.log_interval(1 + whole.bd_rate / 100, rates)
-    gain = None
-    if whole.bd_accuracy is not None:
-        gain = curves.interval(whole.bd_accuracy, np.array([np.nan if g is None else g for g in gains]))
+    gain = None if whole.bd_accuracy is None else curves.interval(whole.bd_accuracy, resampled[:, 1])
     return Comparison(
         anchor=anchor.label,
         test=test.label,
         bd_rate=whole.bd_rate,
-        bd_rate_interval=_percent(ratio),
+        bd_rate_interval=_percent(curves.log_interval(1 + whole.bd_rate / 100, resampled[:, 0])),
         bd_accuracy=whole.bd_accuracy,
         bd_accuracy_interval=_bounds(gain),
         overlap=whole.overlap,
@@ -90,36 +104,43 @@ def compared(anchor: Sampled, test: Sampled, method: Interpolation) -> Compariso
 
 def targets(curve: Sampled, reference: Floats) -> list[Target]:
     """The rate at each of LOSSES; `reference` is the uncompressed network's metric, [1 + resamples]."""
+    drawn = curve.rate_curves()
     out = []
     for loss in LOSSES:
         wanted = reference * (1 - loss / 100)
-        whole = curves.rate_at(*curve.row(0), float(wanted[0]))
-        refused = isinstance(whole, Refusal)
-        again = [curves.rate_at(*curve.row(b), float(wanted[b])) for b in range(1, len(curve.rates)) if not refused]
-        numbers = np.array([np.nan if isinstance(rate, Refusal) else rate for rate in again])
+        whole, *again = (each.rate_at(float(target)) for each, target in zip(drawn, wanted, strict=False))
+        found = None if isinstance(whole, Refusal) else curves.log_interval(whole, _numbers(again))
         out.append(
             Target(
                 loss=loss,
                 accuracy=float(wanted[0]),
                 bytes=None if isinstance(whole, Refusal) else whole,
-                interval=None if isinstance(whole, Refusal) else _bounds(curves.log_interval(whole, numbers)),
+                interval=_bounds(found),
                 refusal=whole.why if isinstance(whole, Refusal) else None,
             )
         )
     return out
 
 
-def at_equal_accuracy(anchor: Sampled, sizes: Floats, score: Score) -> EqualAccuracy:
-    """A point's bytes beside those that an anchor takes for the same accuracy."""
-    whole = curves.rate_at(*anchor.row(0), float(score.values[0]))
-    if isinstance(whole, Refusal):
-        return EqualAccuracy(anchor=anchor.label, rate_change=None, interval=None, refusal=f"anchor {whole.why}")
-    rows = min(len(anchor.rates), len(score.values))
-    again = [curves.rate_at(*anchor.row(b), float(score.values[b])) for b in range(1, rows)]
-    ratios = np.array([np.nan if isinstance(r, Refusal) else s / r for r, s in zip(again, sizes[1:], strict=False)])
-    ratio = float(sizes[0] / whole)
-    found = _percent(curves.log_interval(ratio, ratios))
-    return EqualAccuracy(anchor=anchor.label, rate_change=100 * (ratio - 1), interval=found, refusal=None)
+def at_equal_accuracy(anchor: Sampled, points: Sequence[tuple[Floats, Score]]) -> list[EqualAccuracy]:
+    """Of each point, mean bytes [1 + resamples] and score, its bytes beside those of an anchor as accurate."""
+    drawn = anchor.rate_curves()
+    out = []
+    for sizes, score in points:
+        whole, *again = (each.rate_at(float(value)) for each, value in zip(drawn, score.values, strict=False))
+        if isinstance(whole, Refusal):
+            refusal = f"anchor {whole.why}"
+            out.append(EqualAccuracy(anchor=anchor.label, rate_change=None, interval=None, refusal=refusal))
+            continue
+        ratio = float(sizes[0] / whole)
+        found = _percent(curves.log_interval(ratio, sizes[1 : 1 + len(again)] / _numbers(again)))
+        change = 100 * (ratio - 1)
+        out.append(EqualAccuracy(anchor=anchor.label, rate_change=change, interval=found, refusal=None))
+    return out
+
+
+def _numbers(rates: Sequence[float | Refusal]) -> Floats:
+    return np.array([np.nan if isinstance(rate, Refusal) else rate for rate in rates])
 
 
 def point_result(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,6 @@ _GREY = "gray10le"
 _SAMPLE_BITS = 10
 #: Chroma without colour, for encoders that have no 4:0:0.
 _NEUTRAL = 1 << (_SAMPLE_BITS - 1)
-#: swscale's ways between RGB and YCbCr, there and back.
-_SCALER = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
 class VideoEncoder(Codec):
@@ -54,7 +52,7 @@ class VideoEncoder(Codec):
         source, target = self.formats()
         return [
             *("-hide_banner", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", source, "-s", size, "-i", "-"),
-            *("-sws_flags", _SCALER, "-pix_fmt", target, "-c:v", self.encoder, *self.arguments()),
+            *("-pix_fmt", target, "-c:v", self.encoder, *self.arguments()),
             *("-threads", "1", "-f", self.muxer, "-"),
         ]  # fmt: skip
 
@@ -78,14 +76,9 @@ class VideoPicture(PictureCodec, VideoEncoder):
 
     def decode(self, data: bytes) -> Picture:
         """The picture, padding included."""
-        frame = ffmpeg.decode(data, self.muxer)
-        return np.asarray(frame.reformat(format="rgb24", interpolation=_scaler(), threads=1).to_ndarray(), np.uint8)
-
-
-def _scaler() -> Any:
-    from av.video.reformatter import Interpolation as Flag
-
-    return Flag.BICUBIC | Flag.ACCURATE_RND | Flag.FULL_CHR_H_INT | Flag.FULL_CHR_H_INP
+        # Chroma by the filter that ffmpeg takes unasked, in either direction; PyAV by itself takes another.
+        frame = ffmpeg.decode(data, self.muxer).reformat(format="rgb24", interpolation="BICUBIC", threads=1)
+        return np.asarray(frame.to_ndarray(), np.uint8)
 
 
 class Packed(PyramidCodec, VideoEncoder):
