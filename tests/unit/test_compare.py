@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,6 +23,7 @@ from midstream.compare.store import Memory, PointRecord, Store, read_point, writ
 from midstream.errors import InputError, MidstreamError
 from midstream.evaluate.accuracy import evaluate
 from midstream.models.base import Detections
+from midstream.pipelines.registry import known_codecs
 from midstream.report.page import chosen_points, write_report
 
 ANCHOR, TEST = "jpeg:quality=20,60,95", "paper:symbols=4,z=1,2"
@@ -262,3 +265,66 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, tmp_path: Path) -> Non
 def test_the_schema_in_the_documents_is_that_of_the_code() -> None:
     written = Path(__file__).parents[2] / "docs" / "results.schema.json"
     assert json.loads(written.read_text()) == Results.model_json_schema()
+
+
+def _command(folder: Path, output: Path, *more: str) -> list[str]:
+    asked = request_of(folder)
+    return [
+        sys.executable, "-m", "midstream", "compare", "--model", asked.model, "--data", asked.data,
+        "--resamples", "20", "-o", str(output), *more,
+    ]  # fmt: skip
+
+
+def test_killed_and_started_again_it_measures_only_the_rest(folder: Path, tmp_path: Path) -> None:
+    command = _command(folder, tmp_path, "--test", "paper:symbols=" + ",".join(map(str, range(5, 35))))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+        assert running.stderr is not None
+        for _ in range(4):
+            assert b"bytes a picture" in running.stderr.readline()
+        running.kill()
+    kept = list((tmp_path / "points").glob("*.safetensors"))
+    assert 4 <= len(kept) < 31
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stderr.count(b"bytes a picture") == 31 - len(kept)
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert len(Results.model_validate_json((tmp_path / "results.json").read_bytes()).points) == 31
+
+
+def test_the_command(folder: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        _command(folder, tmp_path, "--anchor", ANCHOR, "--test", TEST, "--json", "--link", "0.5,20"),
+        capture_output=True,
+        check=True,
+    )
+    results = Results.model_validate_json(done.stdout)
+    assert results.run.links == [0.5, 20]
+    assert "midstream compare --model" in results.run.command.replace("-m midstream", "")
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    tables = subprocess.run(
+        _command(folder, tmp_path, "--anchor", ANCHOR, "--test", TEST), capture_output=True, check=True
+    )
+    assert "paper:symbols=4,z=1" in tables.stdout.decode()
+    assert b"bytes a picture" not in tables.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "nothing to compare: give --anchor and --test"),
+        (["--test", "paper", "--link", "fast"], "--link fast: expected numbers of Mbit/s"),
+        (["--test", "paper", "--anchor-size", "huge"], "unknown anchor size 'huge'; valid: input, original"),
+        (["--test", "paper", "--interpolation", "cubic"], "unknown interpolation 'cubic'; valid: pchip, akima"),
+        (["--test", "hevc:qp=4000"], "hevc: qp '4000': Input should be less than or equal to 51"),
+    ],
+)
+def test_mistakes_on_the_command_line(folder: Path, tmp_path: Path, more: list[str], message: str) -> None:
+    done = subprocess.run(_command(folder, tmp_path, *more), capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode().count("\n") == 1
+    assert f"midstream: {message}" in done.stderr.decode()
+
+
+def test_codecs_are_listed() -> None:
+    done = subprocess.run([sys.executable, "-m", "midstream", "codecs", "--json"], capture_output=True, check=True)
+    assert set(json.loads(done.stdout)) == set(known_codecs())
