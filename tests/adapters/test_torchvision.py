@@ -132,6 +132,20 @@ def test_input_size(limits, size, expected):
     assert model.input_size(size) == expected
 
 
+def test_a_picture_at_the_networks_size(models, picture):
+    """What pipelines that code the picture send: the pyramid differs by the rounding to 8 bits alone."""
+    model = models["fasterrcnn-r50-fpn"]
+    size = picture.shape[:2]
+    small = model.resized(picture)
+    assert small.dtype == np.uint8
+    assert small.shape[:2] == model.input_size(size)
+    again, whole = model.front_resized(small, size), model.front(picture)
+    for name, values in whole.items():
+        assert again[name].shape == values.shape
+        assert np.abs(again[name] - values).mean() < 0.1 * values.std()
+    assert model.identity == model.fingerprint
+
+
 def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone(models):
     state = torch.random.get_rng_state()
     again = load_torchvision("fasterrcnn-r50-fpn", Path(RANDOM), **SMALL)

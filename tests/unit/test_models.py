@@ -18,7 +18,7 @@ from midstream.models.description import GflHead, Input, YoloxHead, parse_descri
 from midstream.models.graph import load_graph
 from midstream.models.heads import decode_head
 from midstream.models.heads.nms import suppress
-from midstream.models.preprocess import place, resized, to_picture, to_tensor
+from midstream.models.preprocess import fitted, place, to_picture, to_tensor
 from midstream.models.registry import descriptions
 
 
@@ -167,7 +167,9 @@ def test_letterbox_keeps_the_ratio_and_pads() -> None:
         to = Input(name="x", size=(32, 32), resize="letterbox", anchor=anchor, pad_value=7)  # type: ignore[arg-type]
         at = place(to, (64, 32))
         assert (at.height, at.width, at.top, at.left) == (32, 16, *corner)
-        pixels = resized(to, np.full((64, 32, 3), 200, np.uint8))
+        inner = fitted(to, np.full((64, 32, 3), 200, np.uint8))
+        assert inner.shape == (32, 16, 3)
+        pixels = to_tensor(to, inner, at)[0].transpose(1, 2, 0)
         inside = (pixels == 200).all(2)
         assert inside.sum() == 32 * 16
         assert (pixels[~inside] == 7).all()
@@ -178,7 +180,7 @@ def test_letterbox_keeps_the_ratio_and_pads() -> None:
 def test_normalisation_and_colour_order() -> None:
     to = Input(name="x", size=(1, 1), color="BGR", scale=0.5, mean=(1, 2, 3), std=(2, 4, 8))
     pixel = np.array([[[10, 20, 30]]], np.uint8)  # red, green, blue
-    assert to_tensor(to, pixel).reshape(-1).tolist() == [(15 - 1) / 2, (10 - 2) / 4, (5 - 3) / 8]
+    assert to_tensor(to, pixel, place(to, (1, 1))).reshape(-1).tolist() == [(15 - 1) / 2, (10 - 2) / 4, (5 - 3) / 8]
 
 
 def test_gfl_boxes_are_distances_from_cell_centres() -> None:

@@ -208,5 +208,20 @@ def test_resized_is_what_the_front_sees(tmp_path: Path) -> None:
     pixels = picture(50, 70)
     small = model.resized(pixels)
     assert small.shape == (toy.SIDE, toy.SIDE, 3)
-    for name, values in model.front(small).items():
+    for name, values in model.front_resized(small, (50, 70)).items():
         assert (values == model.front(pixels)[name]).all()
+
+
+def test_a_letterboxed_picture_is_coded_without_its_padding(tmp_path: Path) -> None:
+    description = toy.write_toy(tmp_path)
+    text = description.read_text().replace(
+        f"size = [{toy.SIDE}, {toy.SIDE}]", f'size = [{toy.SIDE}, {toy.SIDE}]\nresize = "letterbox"'
+    )
+    description.write_text(text)
+    model = models.load(str(description))
+    for size in ((50, 70), (70, 50), (31, 77), (1, 300)):  # 77 * (32 / 77) is a little less than 32
+        pixels = picture(*size)
+        small = model.resized(pixels)
+        assert max(small.shape) <= toy.SIDE
+        for name, values in model.front_resized(small, size).items():
+            assert (values == model.front(pixels)[name]).all()

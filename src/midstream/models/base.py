@@ -83,7 +83,11 @@ class SplitModel(Protocol):
         ...
 
     def resized(self, picture: Picture) -> Picture:
-        """The picture at `input_size`, padding left out: `front` gives the same for it as for the picture itself."""
+        """The picture at the size that it has within the network's input, padding left out: 8-bit RGB."""
+        ...
+
+    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
+        """What `front` returns, from what `resized` made of a picture whose original size was (height, width)."""
         ...
 
     def front(self, picture: Picture) -> FloatPyramid:

@@ -79,6 +79,11 @@ class Detectron2Model:
         """The picture at `input_size`, uint8 RGB."""
         return np.ascontiguousarray(self._resize.get_transform(picture).apply_image(picture))
 
+    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
+        """The front: a picture of `input_size` is not resized again."""
+        del size
+        return self.front(picture)
+
     def front(self, picture: Picture) -> FloatPyramid:
         """The levels of a picture (8-bit RGB [H, W, 3]), float32 [C, h, w] each, named as the backbone names them."""
         ordered = picture[:, :, ::-1] if self._cfg.INPUT.FORMAT == "BGR" else picture

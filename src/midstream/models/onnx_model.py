@@ -93,7 +93,11 @@ class OnnxModel:
 
     def front(self, picture: Picture) -> FloatPyramid:
         """Pyramid of a uint8 RGB picture [H, W, 3]."""
-        tensor = to_tensor(self.description.input, picture)
+        return self.front_resized(self.resized(picture), (picture.shape[0], picture.shape[1]))
+
+    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
+        """Pyramid from what `resized` made of a picture of (height, width)."""
+        tensor = to_tensor(self.description.input, picture, place(self.description.input, size))
         tensors = [level.tensor for level in self.description.pyramid]
         values = self._run(self._front, tensors, {self._input: tensor})
         pyramid = {

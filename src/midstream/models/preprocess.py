@@ -53,20 +53,10 @@ def fitted(description: Input, picture: Picture) -> Picture:
     )
 
 
-def resized(description: Input, picture: Picture) -> Picture:
-    """The picture at the network's size, padding included: uint8 RGB [H, W, 3]."""
-    at = place(description, (picture.shape[0], picture.shape[1]))
-    inner = fitted(description, picture)
-    if (at.height, at.width) == description.size:
-        return inner
-    full = np.full((*description.size, 3), description.pad_value, np.uint8)
-    full[at.top : at.top + at.height, at.left : at.left + at.width] = inner
-    return full
-
-
-def to_tensor(description: Input, picture: Picture) -> NDArray[np.float32]:
-    """float32 [1, 3, H, W], normalised as the network wants it."""
-    pixels = resized(description, picture)
+def to_tensor(description: Input, inner: Picture, at: Placement) -> NDArray[np.float32]:
+    """float32 [1, 3, H, W], padded and normalised as the network wants it, from what `fitted` returned."""
+    pixels = np.full((*description.size, 3), description.pad_value, np.uint8)
+    pixels[at.top : at.top + at.height, at.left : at.left + at.width] = inner
     if description.color == "BGR":
         pixels = pixels[:, :, ::-1]
     mean, std = (np.asarray(v, np.float32) for v in (description.mean, description.std))

@@ -75,6 +75,11 @@ class TorchvisionModel:
         pixels, _ = self._model.transform.resize(_to_tensor(picture))
         return np.ascontiguousarray((pixels * 255).round().clamp(0, 255).byte().numpy().transpose(1, 2, 0))
 
+    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
+        """The front: a picture of `input_size` is not resized again."""
+        del size
+        return self.front(picture)
+
     def front(self, picture: Picture) -> FloatPyramid:
         """The levels `0`, `1`, `2`, `3`, `pool` of a picture (8-bit RGB [H, W, 3]): float32 [256, h, w] each."""
         return to_float_pyramid(self._split.front([_to_tensor(picture)]))

@@ -49,7 +49,7 @@ class ImagePipeline:
         # Codecs that halve the chroma pad an odd side; its true size is the session's, as that of the boxes is.
         decoded = self.codec.decode(data)[: source.shape[0], : source.shape[1]]
         received = time.perf_counter()
-        features = model.front(decoded)
+        features = model.front_resized(decoded, (height, width)) if self.at == "input" else model.front(decoded)
         fronted = time.perf_counter()
         found = model.back(features, (height, width))
         done = time.perf_counter()

@@ -12,6 +12,7 @@ from midstream.errors import MissingExtraError
 
 try:
     import matplotlib as mpl
+    from matplotlib.colors import to_rgba
     from matplotlib.figure import Figure
 except ImportError as error:
     raise MissingExtraError("the report", "compare") from error
@@ -23,6 +24,8 @@ _LINES = {"anchor": "--", "test": "-"}
 _STAGES = {"front": "#0072B2", "encode": "#E69F00", "link": "#999999", "decode": "#56B4E9", "back": "#009E73"}
 _HATCHES = ("", "//", "..", "\\\\", "xx")
 _WIDTH = 9.0
+#: Opacity of error bars, which overlap.
+_FAINT = 0.4
 
 
 def accuracy_plot(results: Results) -> str:
@@ -30,11 +33,11 @@ def accuracy_plot(results: Results) -> str:
     title = results.run.metric_title
     figure, axes = _axes(f"{title}, %")
     reference = results.point(results.reference).accuracy[results.run.metric].value
-    for loss, dots in ((0.0, "-"), (1.0, "--"), (3.0, ":")):
+    for loss, dots, across, place in ((0.0, "-", 0, "bottom"), (1.0, "--", 0.12, "bottom"), (3.0, ":", 0, "top")):
         level = reference * (1 - loss / 100)
         axes.axhline(level, color="#666666", linewidth=0.8, linestyle=dots, zorder=0)
-        said, place = (f"-{loss:g} %", "top") if loss else ("uncompressed", "bottom")
-        axes.annotate(said, (0, level), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+        said = f"-{loss:g} %" if loss else "uncompressed"
+        axes.annotate(said, (across, level), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                       fontsize=7, va=place, color="#444444")  # fmt: skip
     _draw(axes, results, lambda point: point.accuracy[results.run.metric].value, "interval")
     return _svg(figure, f"{title} over bytes per picture")
@@ -97,13 +100,10 @@ def _draw(axes: Any, results: Results, value: Any, interval: str) -> None:
         points = [results.point(key) for key in curve.points]
         values = [value(point) for point in points]
         bounds = [getattr(point.accuracy[results.run.metric], interval) for point in points]
-        style = {
-            "color": _COLOURS[number % len(_COLOURS)],
-            "marker": _MARKERS[number % len(_MARKERS)],
-            "linestyle": _LINES[curve.role],
-        }
-        axes.errorbar([p.bytes for p in points], values, _bars(values, bounds), label=_shortened(curve),
-                      linewidth=1.3, markersize=5, elinewidth=0.6, capsize=2, **style)  # fmt: skip
+        colour = _COLOURS[number % len(_COLOURS)]
+        axes.errorbar([p.bytes for p in points], values, _bars(values, bounds), label=_shortened(curve), color=colour,
+                      marker=_MARKERS[number % len(_MARKERS)], linestyle=_LINES[curve.role], linewidth=1.3,
+                      markersize=5, ecolor=to_rgba(colour, _FAINT), elinewidth=1, capsize=2)  # fmt: skip
         number += 1
     low, high = axes.get_xlim()
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
