@@ -46,6 +46,7 @@ class _Open:
 @contextmanager
 def workers(network: Network, jobs: int) -> Iterator[ProcessPoolExecutor]:
     """So many processes with the network loaded. What is under way when the block is left early is given up."""
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         jobs, mp_context=multiprocessing.get_context("spawn"), initializer=worker.start, initargs=(network,)
     )
@@ -56,6 +57,10 @@ def workers(network: Network, jobs: int) -> Iterator[ProcessPoolExecutor]:
             "a worker process ended of itself, most likely for want of memory: try fewer with --jobs; what was "
             "measured so far is kept"
         ) from error
+    except KeyboardInterrupt:  # who interrupts does not want to wait for a slow codec
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -149,7 +154,7 @@ def _take(current: _Open, number: int | None, future: Future[Measured | Memory],
     except Exception as error:  # whatever a codec of other people throws is the end of its point, not of the run
         said = str(error) if isinstance(error, MidstreamError) else f"{type(error).__name__}: {error}"
         where = "the memory probe" if number is None else str(dataset.pictures[number].path)
-        current.failure = current.failure or f"{where}: {said}"
+        current.failure = current.failure or (said if where in said else f"{where}: {said}")
         return
     if isinstance(result, Memory):
         current.memory = result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -130,8 +131,8 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
 def _curves(request: Request) -> list[tuple[Role, Curve]]:
     if request.metric not in known_metrics():
         raise unknown("metric", request.metric, known_metrics())
-    if any(not link > 0 for link in request.links):
-        raise InputError("a link has more than 0 Mbit/s")
+    if not all(0 < link < math.inf for link in request.links):
+        raise InputError("a link has a finite number of Mbit/s, more than 0")
     asked: list[tuple[Role, str]] = [("reference", UNCOMPRESSED)]
     asked += [("anchor", text) for text in request.anchors] + [("test", text) for text in request.tests]
     seen: dict[str, tuple[Role, Curve]] = {}

@@ -77,7 +77,8 @@ def _output(command: list[str]) -> str:
 def encode(command: list[str], frame: bytes) -> bytes:
     """What ffmpeg writes for the raw frame on its input. Raises CodecError with the command and what it said."""
     try:
-        done = subprocess.run(command, input=frame, capture_output=True, check=False)
+        # In a session of its own: an interrupt on the terminal is for the program that measures, not for a codec.
+        done = subprocess.run(command, input=frame, capture_output=True, check=False, start_new_session=True)
     except OSError as error:
         raise CodecError(f"{shlex.join(command)}: cannot run: {error.strerror}") from error
     if done.returncode or not done.stdout:
