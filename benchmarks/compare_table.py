@@ -19,16 +19,15 @@ def value(number: float | None, bounds: Bounds | None, form: str, refusal: str |
 
 def points(results: Results) -> None:
     metric = results.run.metric
-    print("| point | bytes | bits a pixel | AP | AP50 | loss, % | encode, ms | decode, ms |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| point | bytes | bits a pixel | AP | AP50 | loss, % |")
+    print("|---|---|---|---|---|---|")
     for curve in results.curves:
         for key in curve.points:
             point = results.point(key)
-            main, times = point.accuracy[metric], point.milliseconds
+            main = point.accuracy[metric]
             row = [
                 f"`{point.label}`", f"{point.bytes:,.0f}", f"{point.bits_per_pixel:.3f}", f"{main.value:.2f}",
                 f"{point.accuracy['ap50'].value:.2f}", value(main.loss, main.loss_interval, ".1f"),
-                f"{times.encode:.1f}", f"{times.decode:.1f}",
             ]  # fmt: skip
             print("| " + " | ".join(row) + " |")
 
