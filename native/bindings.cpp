@@ -12,9 +12,11 @@
 #include <optional>
 #include <stdexcept>
 
+#include "components.hpp"
 #include "dispatch.hpp"
 #include "kernels.hpp"
 #include "recycle.hpp"
+#include "transform.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -30,6 +32,8 @@ template <typename T>
 using Vector = In<T, nb::ndim<1>>;
 template <typename T>
 using InOut = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Span = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Out = nb::ndarray<nb::numpy, T>;
 
@@ -328,6 +332,85 @@ Out<float> dense_costs_of(Cube symbols, size_t alphabet, Vector<uint8_t> order, 
     return wrap(std::move(bits), {symbols.shape(0), symbols.shape(1), symbols.shape(2)});
 }
 
+// A profile's knowledge of a group of components, as arrays.
+struct ComponentArrays {
+    Vector<int16_t> scales;
+    Matrix<uint16_t> references;
+    Vector<int16_t> steps;
+    Span<uint32_t> state;
+
+    void check(size_t components) const {
+        require(components > 0 && scales.size() == components && references.shape(0) == components &&
+                    references.shape(1) == 2,
+                "components: shapes");
+        for (size_t k = 0; k < components; ++k)
+            for (size_t i = 0; i < 2; ++i)
+                require(references.data()[2 * k + i] <= k, "components: a reference to no component");
+        require(steps.size() > 0 && steps.size() <= most_classes, "components: 1 to 8 classes of places");
+        require(state.size() == component_state_size(), "components: a state of another size");
+    }
+    ComponentStatistics statistics() const { return {scales.data(), references.data()}; }
+    ComponentSteps classes() const { return {steps.data(), steps.size()}; }
+};
+
+nb::tuple components_encode_all(In<float, nb::ndim<3>> values, Matrix<uint8_t> places, Vector<int16_t> scales,
+                                Matrix<uint16_t> references, Vector<int16_t> steps, Matrix<int8_t> offsets,
+                                float lambda, Span<uint32_t> state) {
+    const ComponentArrays arrays{scales, references, steps, state};
+    const ComponentGrid grid{values.shape(0), values.shape(1), values.shape(2)};
+    arrays.check(grid.components);
+    require(grid.cells() > 0 && places.shape(0) == grid.height && places.shape(1) == grid.width, "components: places");
+    require(offsets.shape(0) == component_levels && offsets.shape(1) == reconstruction_classes, "components: offsets");
+    require(all_below(places.data(), grid.cells(), steps.size()), "components: a class of places outside the classes");
+    auto chosen = buffer<int32_t>(product({grid.components, grid.cells()}));
+    std::vector<uint8_t> out;
+    {
+        nb::gil_scoped_release release;
+        out = components_encode(values.data(), places.data(), grid, arrays.statistics(), arrays.classes(),
+                                offsets.data(), lambda, state.data(), chosen.get());
+    }
+    return nb::make_tuple(to_bytes(out), wrap(std::move(chosen), {grid.components, grid.height, grid.width}));
+}
+
+// Classes of places [height, width] and values [components, height, width], or None.
+std::optional<nb::tuple> components_decode_all(const Octets& data, size_t height, size_t width, Vector<int16_t> scales,
+                                               Matrix<uint16_t> references, Vector<int16_t> steps,
+                                               Span<uint32_t> state) {
+    const ComponentArrays arrays{scales, references, steps, state};
+    const ComponentGrid grid{scales.size(), height, width};
+    arrays.check(grid.components);
+    require(grid.cells() > 0, "components: an empty grid");
+    auto chosen = buffer<int32_t>(product({grid.components, height, width}));
+    auto places = buffer<uint8_t>(product({height, width}));
+    bool ok;
+    {
+        nb::gil_scoped_release release;
+        ok = components_decode(data.data(), data.size(), grid, arrays.statistics(), arrays.classes(), state.data(),
+                               places.get(), chosen.get());
+    }
+    if (!ok) return std::nullopt;
+    return nb::make_tuple(wrap(std::move(places), {height, width}),
+                          wrap(std::move(chosen), {grid.components, height, width}));
+}
+
+Out<uint8_t> components_levels_of(Vector<int16_t> scales, Vector<int16_t> steps) {
+    auto levels = buffer<uint8_t>(product({scales.size(), steps.size()}));
+    components_levels(scales.size(), {scales.data(), nullptr}, {steps.data(), steps.size()}, levels.get());
+    return wrap(std::move(levels), {scales.size(), steps.size()});
+}
+
+Out<uint32_t> component_state() {
+    auto state = buffer<uint32_t>(component_state_size());
+    component_state_reset(state.get());
+    return wrap(std::move(state), {component_state_size()});
+}
+
+void multiply_into(Matrix<float> a, Matrix<float> b, InOut<float> out) {
+    require(a.shape(1) == b.shape(0) && out.shape(0) == a.shape(0) && out.shape(1) == b.shape(1), "multiply: shapes");
+    nb::gil_scoped_release release;
+    multiply(a.data(), b.data(), out.data(), a.shape(0), a.shape(1), b.shape(1));
+}
+
 nb::bytes rice_encode_all(Vector<uint64_t> values, unsigned k) {
     require(k <= max_rice, "rice: k is 0 to 61");
     std::vector<uint8_t> out;
@@ -409,6 +492,17 @@ NB_MODULE(_native, m) {
     m.def("dense_decode", &dense_decode_all, "data"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a, "order"_a,
           "references"_a);
     m.def("dense_references", &dense_references_of, "symbols"_a, "alphabet"_a);
+    m.attr("COMPONENT_LEVELS") = component_levels;
+    m.attr("COMPONENT_SLOTS") = component_slots();
+    m.attr("COMPONENT_SETS") = component_sets();
+    m.attr("MOST_PLACE_CLASSES") = most_classes;
+    m.def("component_state", &component_state);
+    m.def("components_levels", &components_levels_of, "scales"_a, "steps"_a);
+    m.def("components_encode", &components_encode_all, "values"_a, "places"_a, "scales"_a, "references"_a, "steps"_a,
+          "offsets"_a, "lambda_"_a, "state"_a);
+    m.def("components_decode", &components_decode_all, "data"_a, "height"_a, "width"_a, "scales"_a, "references"_a,
+          "steps"_a, "state"_a);
+    m.def("multiply", &multiply_into, "a"_a, "b"_a, "out"_a);
     m.def("rice_encode", &rice_encode_all, "values"_a, "k"_a);
     m.def("rice_decode", &rice_decode_all, "data"_a, "k"_a, "count"_a);
     m.def("rice_bits", &rice_bits_of, "values"_a, "k"_a);

@@ -1,7 +1,5 @@
-// The `dense` coder: context mixing for maps of few symbols. A symbol is written as binary decisions ("is it the likeliest
-// symbol? the second likeliest? ..."); each decision's probability is a mix of what several contexts have seen, in the
-// logistic domain, with weights that learn (Mahoney 2005, "Adaptive weighing of context models for lossless data
-// compression"). All arithmetic is on integers: two machines decode the same symbols. docs/format.md is normative.
+// The `dense` coder: context mixing (mixing.hpp) for maps of few symbols. A symbol is written as binary decisions ("is it
+// the likeliest symbol? the second likeliest? ..."). docs/format.md is normative.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -10,103 +8,15 @@
 
 #include "dispatch.hpp"
 #include "kernels.hpp"
+#include "mixing.hpp"
 
 namespace midstream {
 namespace {
 
 constexpr int contexts = 7;
-constexpr int inputs = 16;         // two a context, a constant, and one to fill a register
 constexpr int unary_limit = 15;    // ranks from here on are escaped
 constexpr int escape_bits = 8;
 constexpr int border = 2;          // neighbours reach two cells far
-constexpr int count_limit = 255;   // observations after which a probability stops slowing down
-
-// round(65536 / (1 + exp(-i / 2))), i = -16 .. 16
-constexpr std::array<int32_t, 33> logistic = {
-    22,    36,    60,    98,    162,   267,   439,   720,   1179,  1921,  3108,  4971,  7812,  11955, 17625, 24743, 32768,
-    40793, 47911, 53581, 57724, 60565, 62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65514};
-
-// Log odds d in units of 1/256 (limited to +-2047) to a probability in units of 2^-16.
-constexpr int32_t squash(int32_t d) {
-    d = std::clamp(d, -2047, 2047) + 2048;
-    const int32_t i = d >> 7, part = d & 127;
-    return (logistic[i] * (128 - part) + logistic[i + 1] * part + 64) >> 7;
-}
-
-// The other way, from a probability in units of 2^-12: the smallest d that squash maps to it or above.
-constexpr auto stretch = [] {
-    std::array<int16_t, 4096> table{};
-    int32_t d = -2047;
-    for (int32_t p = 0; p < 4096; ++p) {
-        while (d < 2047 && squash(d) < p * 16 + 8) ++d;
-        table[p] = static_cast<int16_t>(d);
-    }
-    return table;
-}();
-
-constexpr auto rate = [] {  // 2^16 / (count + 1.5)
-    std::array<int32_t, count_limit + 1> table{};
-    for (int32_t n = 0; n <= count_limit; ++n) table[n] = 131072 / (2 * n + 3);
-    return table;
-}();
-
-// A probability of a one in the upper 22 bits, how often it was updated in the lower 10.
-struct Slot {
-    uint32_t state = 1u << 31;
-
-    int32_t probability() const { return static_cast<int32_t>(state >> 20); }  // in units of 2^-12
-    int32_t count() const { return static_cast<int32_t>(state & 1023); }
-    MIDSTREAM_INLINE void update(int bit) {
-        const int32_t n = count(), p = static_cast<int32_t>(state >> 10), target = bit ? (1 << 22) - 1 : 0;
-        const int32_t moved = p + static_cast<int32_t>((static_cast<int64_t>(target - p) * rate[n]) >> 16);
-        state = static_cast<uint32_t>(moved) << 10 | static_cast<uint32_t>(n < count_limit ? n + 1 : n);
-    }
-};
-
-// 32-bit carryless binary arithmetic coder; p is the probability of a one in units of 2^-16.
-class Encoder {
-   public:
-    MIDSTREAM_INLINE void code(int& bit, uint32_t p) {
-        const uint32_t middle = low_ + static_cast<uint32_t>((static_cast<uint64_t>(high_ - low_) * p) >> 16);
-        (bit ? high_ : low_) = bit ? middle : middle + 1;
-        for (; (low_ ^ high_) >> 24 == 0; low_ <<= 8, high_ = high_ << 8 | 255)
-            out_.push_back(static_cast<uint8_t>(high_ >> 24));
-    }
-    static bool overrun() { return false; }  // a writer never runs out
-    static void end_symbol() {}
-    static constexpr uint32_t used() { return ~0u; }
-    std::vector<uint8_t> finish() {
-        for (int shift = 24; shift >= 0; shift -= 8) out_.push_back(static_cast<uint8_t>(low_ >> shift));
-        return std::move(out_);
-    }
-
-   private:
-    uint32_t low_ = 0, high_ = 0xFFFFFFFFu;
-    std::vector<uint8_t> out_;
-};
-
-class Decoder {
-   public:
-    Decoder(const uint8_t* data, size_t bytes) : data_(data), bytes_(bytes) {
-        for (int i = 0; i < 4; ++i) value_ = value_ << 8 | next();
-    }
-    MIDSTREAM_INLINE void code(int& bit, uint32_t p) {
-        const uint32_t middle = low_ + static_cast<uint32_t>((static_cast<uint64_t>(high_ - low_) * p) >> 16);
-        bit = value_ <= middle;
-        (bit ? high_ : low_) = bit ? middle : middle + 1;
-        for (; (low_ ^ high_) >> 24 == 0; low_ <<= 8, high_ = high_ << 8 | 255) value_ = value_ << 8 | next();
-    }
-    bool overrun() const { return at_ > bytes_; }
-    static void end_symbol() {}
-    static constexpr uint32_t used() { return ~0u; }
-    bool finished() const { return at_ == bytes_ && value_ == low_; }
-
-   private:
-    uint32_t next() { return at_++ < bytes_ ? data_[at_ - 1] : 0; }
-    const uint8_t* data_;
-    size_t bytes_, at_ = 0;
-    uint32_t low_ = 0, high_ = 0xFFFFFFFFu, value_ = 0;
-};
 
 // Says what an encoder would spend, symbol by symbol, if it had no other contexts than those of the bits of `used`.
 class Meter {
@@ -121,35 +31,6 @@ class Meter {
     float* bits_;
     uint32_t used_;
     double spent_ = 0;
-};
-
-class Mixer {
-   public:
-    explicit Mixer(size_t sets) : weights_(sets * inputs), learnt_(sets, 0) {
-        for (size_t i = 0; i < weights_.size(); ++i) {
-            const size_t input = i % inputs;
-            weights_[i] = input >= 2 * contexts ? 0 : input % 2 == 0 ? 12000 : 6000;
-        }
-    }
-    MIDSTREAM_INLINE int32_t mix(size_t set, const int32_t (&in)[inputs]) {
-        const int32_t* w = &weights_[set * inputs];
-        int32_t sum = 0;
-        for (int i = 0; i < inputs; ++i) sum += (in[i] * w[i]) >> 8;
-        return squash(sum >> 8);
-    }
-    MIDSTREAM_INLINE void learn(size_t set, const int32_t (&in)[inputs], int32_t p, int bit) {
-        int32_t* w = &weights_[set * inputs];
-        uint16_t& times = learnt_[set];
-        const int32_t step = 3 + 1024 / (32 + times);  // steps shrink as a set of weights settles
-        if (times < 4096) ++times;
-        const int32_t error = (((bit << 16) - p) * step) >> 4;
-        for (int i = 0; i < inputs; ++i)
-            w[i] = std::clamp(w[i] + ((in[i] * error + (1 << 13)) >> 14), -(1 << 19), 1 << 19);
-    }
-
-   private:
-    std::vector<int32_t> weights_;
-    std::vector<uint16_t> learnt_;
 };
 
 // The symbols of a level with a border of the likeliest symbol, so that every neighbour exists.
@@ -244,15 +125,13 @@ class Model {
     MIDSTREAM_INLINE int code_symbol(const uint32_t (&at)[contexts], int rank) {
         for (size_t decision = 0; decision < decisions_; ++decision) {
             Slot* slot[contexts];
-            int32_t in[inputs] = {};
+            Mixer<contexts>::Inputs in;
             for (int c = 0; c < contexts; ++c) {
                 slot[c] = &slots_[c][at[c] * decisions_ + decision];
-                const int32_t st = stretch[static_cast<size_t>(slot[c]->probability())];
-                in[2 * c] = st;
-                in[2 * c + 1] = (st * std::min(slot[c]->count(), 32)) >> 5;
+                Mixer<contexts>::put(in, c, *slot[c]);
             }
-            in[2 * contexts] = 256;
-            const int32_t p = std::clamp(mixer_.mix(decision, in), 32, 65536 - 32);
+            Mixer<contexts>::put_constant(in);
+            const int32_t p = mixer_.mix(decision, in);
             int bit = rank == static_cast<int>(decision);
             coder_.code(bit, static_cast<uint32_t>(p));
             mixer_.learn(decision, in, p, bit);
@@ -280,7 +159,7 @@ class Model {
     const uint8_t* order_;
     size_t occurring_, channels_, decisions_;
     Plane plane_;
-    Mixer mixer_;
+    Mixer<contexts> mixer_;
     std::array<uint8_t, 256> rank_{}, coarse_{}, fine_{};
     std::vector<Slot> slots_[contexts];
     std::array<Slot, size_t{1} << escape_bits> escape_{};

@@ -3,6 +3,10 @@ from numpy.typing import NDArray
 
 MAX_CODE_LENGTH: int
 MAX_RICE: int
+COMPONENT_LEVELS: int
+COMPONENT_SLOTS: int
+COMPONENT_SETS: int
+MOST_PLACE_CLASSES: int
 
 Octets = bytes | memoryview | NDArray[np.uint8]
 
@@ -57,6 +61,28 @@ def dense_decode(
     references: NDArray[np.uint8],
 ) -> NDArray[np.uint8] | None: ...
 def dense_references(symbols: NDArray[np.uint8], alphabet: int) -> NDArray[np.uint8]: ...
+def component_state() -> NDArray[np.uint32]: ...
+def components_levels(scales: NDArray[np.int16], steps: NDArray[np.int16]) -> NDArray[np.uint8]: ...
+def components_encode(
+    values: NDArray[np.float32],
+    places: NDArray[np.uint8],
+    scales: NDArray[np.int16],
+    references: NDArray[np.uint16],
+    steps: NDArray[np.int16],
+    offsets: NDArray[np.int8],
+    lambda_: float,
+    state: NDArray[np.uint32],
+) -> tuple[bytes, NDArray[np.int32]]: ...
+def components_decode(
+    data: Octets,
+    height: int,
+    width: int,
+    scales: NDArray[np.int16],
+    references: NDArray[np.uint16],
+    steps: NDArray[np.int16],
+    state: NDArray[np.uint32],
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]] | None: ...
+def multiply(a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
 def rice_encode(values: NDArray[np.uint64], k: int) -> bytes: ...
 def rice_decode(data: Octets, k: int, count: int) -> NDArray[np.uint64] | None: ...
 def rice_bits(values: NDArray[np.uint64], k: int) -> int: ...

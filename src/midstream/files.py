@@ -179,17 +179,26 @@ def pack_safetensors(pyramid: Mapping[str, NDArray[Any]]) -> bytes:
     return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in pyramid.items()}, metadata)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: object) -> None:
-    """Arrays and a JSON document as a .safetensors file. Raises InputError."""
+def pack_tensors(tensors: Mapping[str, NDArray[Any]], document: object) -> bytes:
+    """Arrays and a JSON document as the content of a .safetensors file."""
     arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    write_bytes(str(path), safetensors.numpy.save(arrays, {_DOCUMENT: json.dumps(metadata)}))
+    return bytes(safetensors.numpy.save(arrays, {_DOCUMENT: json.dumps(document)}))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], Any]:
-    """What `write_tensors` wrote. Raises InputError."""
-    data = read_bytes(str(path))
+def unpack_tensors(data: bytes, origin: str) -> tuple[dict[str, NDArray[Any]], Any]:
+    """What `pack_tensors` packed; `origin` is named in errors. Raises InputError."""
     try:
         size = int.from_bytes(data[:8], "little")
         return safetensors.numpy.load(data), json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_DOCUMENT])
     except Exception as error:  # damaged files raise whatever the readers happen to meet
-        raise InputError(f"{path}: not a readable .safetensors file of midstream: {error}") from error
+        raise InputError(f"{origin}: not a readable .safetensors file of midstream: {error}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: object) -> None:
+    """Arrays and a JSON document as a .safetensors file. Raises InputError."""
+    write_bytes(str(path), pack_tensors(tensors, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], Any]:
+    """What `write_tensors` wrote. Raises InputError."""
+    return unpack_tensors(read_bytes(str(path)), str(path))

@@ -1,4 +1,4 @@
-"""The container of version 1: header, one chunk a level, CRC-32C on each. docs/format.md is normative."""
+"""The container of version 1: what all headers share, the chunks of `paper`, CRC-32C. docs/format.md is normative."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ VERSION = 1
 #: Magic, version, reserved byte, size of the whole header.
 _PRELUDE = struct.Struct("<4sBBH")
 _CRC = struct.Struct("<I")
+CRC_BYTES = _CRC.size
 #: Codec names in the order of their codes in the bitstream.
-CODECS = ("paper",)
+CODECS = ("paper", "calibrated")
+PAPER = CODECS[0]
 _DTYPE_NAMES = tuple(DTYPES)
 
 
@@ -47,9 +49,8 @@ class LevelHeader:
 
 @dataclass(frozen=True)
 class Header:
-    """The header: levels in the pyramid's own order and the codec's parameters."""
+    """The header of `paper`: levels in the pyramid's own order and the codec's parameters."""
 
-    codec: str
     levels: tuple[LevelHeader, ...]
     parameters: bytes
     size: int
@@ -76,49 +77,61 @@ def wire_order(levels: tuple[LevelHeader, ...]) -> list[LevelHeader]:
 
 
 def write(
-    codec: str, levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[str, Sequence[Buffer]]
+    levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[str, Sequence[Buffer]]
 ) -> bytes:
     """The bitstream of these levels; `chunks` holds side information and payload in pieces, by level name."""
-    body = bytearray([CODECS.index(codec)]) + varint(len(levels))
+    body = varint(len(levels))
     for level in levels:
         name = level.name.encode()
         body += bytes([len(name)]) + name + bytes([_DTYPE_NAMES.index(level.dtype)])
         body += b"".join(varint(number) for number in (*level.shape, level.side_bytes, level.payload_bytes))
-    body += parameters
-    size = _PRELUDE.size + len(body) + _CRC.size
-    if size > 0xFFFF:
-        raise InputError(f"a header of {size} bytes is too large (65,535): fewer levels or shorter names")
-    pieces = _sealed([_PRELUDE.pack(MAGIC, VERSION, 0, size) + bytes(body)])
+    pieces: list[Buffer] = [write_header(PAPER, bytes(body) + parameters)]
     for level in wire_order(levels):
-        pieces += _sealed(chunks[level.name])
+        pieces += sealed(chunks[level.name])
     return b"".join(pieces)
 
 
-def _sealed(pieces: Sequence[Buffer]) -> list[Buffer]:
+def write_header(codec: str, body: bytes) -> bytes:
+    """A header: what all codecs begin with, the codec's own fields, the checksum. Raises InputError if it is too large."""
+    size = _PRELUDE.size + 1 + len(body) + _CRC.size
+    if size > 0xFFFF:
+        raise InputError(f"a header of {size} bytes is too large (65,535): fewer levels or shorter names")
+    return b"".join(sealed([_PRELUDE.pack(MAGIC, VERSION, 0, size), bytes([CODECS.index(codec)]), body]))
+
+
+def sealed(pieces: Sequence[Buffer]) -> list[Buffer]:
+    """The pieces and their checksum."""
     checksum = 0
     for piece in pieces:
         checksum = _native.crc32c(piece, checksum)
     return [*pieces, _CRC.pack(checksum)]
 
 
-def _unsealed(data: memoryview, what: str) -> memoryview:
+def unsealed(data: memoryview, what: str) -> memoryview:
+    """What lies before a checksum. Raises CorruptError about `what` where they disagree."""
     content = data[: -_CRC.size]
     if _CRC.unpack(data[-_CRC.size :])[0] != _native.crc32c(content):
         raise CorruptError(f"{what}: wrong checksum")
     return content
 
 
-def read_header(data: memoryview, limits: Limits, *, partial: bool = False) -> Header:
-    """Read and check the header, and that the bitstream has exactly the size that it declares.
+@dataclass(frozen=True)
+class Opened:
+    """A bitstream of which the fields that all codecs share are read and checked.
 
-    Args:
-        data: the bitstream.
-        limits: what may be spent.
-        partial: the end of the bitstream may be missing.
-
-    Raises:
-        TruncatedError, CorruptError, UnsupportedError, LimitError.
+    Attributes:
+        codec: its name.
+        reader: over the codec's own fields of the header.
+        size: of the whole header.
     """
+
+    codec: str
+    reader: Reader
+    size: int
+
+
+def open_stream(data: memoryview) -> Opened:
+    """Read what every header begins with. Raises TruncatedError, CorruptError, UnsupportedError."""
     if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)]:
         raise CorruptError("not a midstream bitstream: it does not begin with 'MIDS'")
     if len(data) > 4 and data[4] != VERSION:
@@ -130,14 +143,29 @@ def read_header(data: memoryview, limits: Limits, *, partial: bool = False) -> H
         raise TruncatedError(f"the bitstream ends within its header: {len(data)} of {size} bytes")
     if size < _PRELUDE.size + _CRC.size:
         raise CorruptError(f"header: a size of {size} bytes")
-    reader = Reader(_unsealed(data[:size], "header")[_PRELUDE.size :], "header")
+    reader = Reader(unsealed(data[:size], "header")[_PRELUDE.size :], "header")
     if reserved:
         raise UnsupportedError(f"header: reserved bits are set ({reserved:#04x}); a newer release wrote this")
     codec = reader.u8()
     if codec >= len(CODECS):
         raise UnsupportedError(f"codec number {codec}; this release knows {', '.join(CODECS)}")
-    levels = _read_levels(reader, limits)
-    header = Header(CODECS[codec], levels, reader.take(reader.left), size)
+    return Opened(CODECS[codec], reader, size)
+
+
+def read_header(opened: Opened, data: memoryview, limits: Limits, *, partial: bool = False) -> Header:
+    """Read and check the rest of a `paper` header, and that the bitstream has exactly the size that it declares.
+
+    Args:
+        opened: see `open_stream`.
+        data: the bitstream.
+        limits: what may be spent.
+        partial: the end of the bitstream may be missing.
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError.
+    """
+    levels = _read_levels(opened.reader, limits)
+    header = Header(levels, opened.reader.take(opened.reader.left), opened.size)
     if len(data) < header.total and not partial:
         raise TruncatedError(f"the bitstream ends after {len(data)} of {header.total} bytes")
     if len(data) > header.total:
@@ -192,7 +220,7 @@ def whole_levels(data: memoryview, header: Header, names: Sequence[str] | None) 
 def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[memoryview, memoryview]:
     """Side information and payload of one level. Raises CorruptError for a wrong checksum."""
     at = header.offsets[level.name]
-    content = _unsealed(data[at : at + level.chunk_bytes], f"level '{level.name}'")
+    content = unsealed(data[at : at + level.chunk_bytes], f"level '{level.name}'")
     return content[: level.side_bytes], content[level.side_bytes :]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from midstream import __version__
 from midstream.data import PictureFile
 from midstream.errors import InputError
 from midstream.files import make_folder, pack_safetensors, read_bytes, unpack_pyramid, write_bytes
-from midstream.models import FloatPyramid, SplitModel
+from midstream.models import FloatPyramid, Picture, SplitModel
 
 #: What, besides model and picture, decides the front's output to the last bit.
 _VERSIONS = f"{__version__} {np.__version__} {onnxruntime.__version__} {cv2.__version__}"
@@ -31,11 +32,20 @@ class FrontCache:
         """The folder is made when it does not exist. Raises InputError when it cannot be."""
         make_folder(folder)
         self._folder = folder
+        self._model = model
         self._made_by = f"{model.fingerprint}\n{_VERSIONS}\n".encode()
 
-    def get(self, picture: PictureFile) -> FloatPyramid | None:
+    def pyramid(self, picture: PictureFile, pixels: Callable[[], Picture], mirrored: bool = False) -> FloatPyramid:
+        """The pyramid of a picture or its mirror image, kept or made from what `pixels` gives."""
+        there = self.get(picture, mirrored)
+        if there is None:
+            there = self._model.front(pixels())
+            self.put(picture, there, mirrored)
+        return there
+
+    def get(self, picture: PictureFile, mirrored: bool = False) -> FloatPyramid | None:
         """The pyramid, if it is there whole."""
-        path = self._path(picture)
+        path = self._path(picture, mirrored)
         if not path.exists():
             return None
         try:
@@ -47,13 +57,14 @@ class FrontCache:
             return None
         return {name: np.asarray(values, np.float32) for name, values in pyramid.items()}
 
-    def put(self, picture: PictureFile, pyramid: FloatPyramid) -> None:
+    def put(self, picture: PictureFile, pyramid: FloatPyramid, mirrored: bool = False) -> None:
         """Keep a pyramid."""
-        path, data = self._path(picture), pack_safetensors(pyramid)
+        path, data = self._path(picture, mirrored), pack_safetensors(pyramid)
         write_bytes(str(path), _digest(path, data) + data)
 
-    def _path(self, picture: PictureFile) -> Path:
-        key = hashlib.sha256(self._made_by + read_bytes(str(picture.path))).hexdigest()
+    def _path(self, picture: PictureFile, mirrored: bool) -> Path:
+        made_by = self._made_by + b"mirrored\n" * mirrored
+        key = hashlib.sha256(made_by + read_bytes(str(picture.path))).hexdigest()
         return self._folder / f"{key}.pyramid"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture, SplitModel
+from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture, ProposingModel, SplitModel
 from midstream.models.registry import known_models, load
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ __all__ = [
     "Detections",
     "FloatPyramid",
     "Picture",
+    "ProposingModel",
     "SplitModel",
     "TorchSplit",
     "known_models",

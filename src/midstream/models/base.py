@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from midstream.models.heads.nms import Candidates
 
 #: 8-bit RGB, [height, width, 3].
 Picture = NDArray[np.uint8]
@@ -96,4 +98,13 @@ class SplitModel(Protocol):
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
         """Detections from a pyramid (derived levels included) of a picture whose original size was (height, width)."""
+        ...
+
+
+@runtime_checkable
+class ProposingModel(SplitModel, Protocol):
+    """A network whose head can be asked before suppression."""
+
+    def candidates(self, pyramid: FloatPyramid) -> Candidates:
+        """What the head proposes, boxes in pixels of the network's input."""
         ...

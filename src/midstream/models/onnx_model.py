@@ -15,7 +15,7 @@ from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
 from midstream.models.description import Description
 from midstream.models.graph import cut_graph, graph_hash, load_graph, session
-from midstream.models.heads import decode_head, output_names
+from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.preprocess import fitted, place, to_picture, to_tensor
 
 
@@ -111,16 +111,24 @@ class OnnxModel:
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
         """Detections in a picture of (height, width) from its pyramid."""
+        outputs = self._outputs(pyramid)
+        found = decode_head(self.description.head, outputs, self.description.input.size, len(self.classes))
+        boxes = to_picture(found.boxes, place(self.description.input, size), size)
+        return Detections(boxes, found.scores, found.labels)
+
+    def candidates(self, pyramid: FloatPyramid) -> Candidates:
+        """What the head proposes before suppression, boxes in pixels of the network's input."""
+        outputs = self._outputs(pyramid)
+        return candidates(self.description.head, outputs, self.description.input.size, len(self.classes))
+
+    def _outputs(self, pyramid: FloatPyramid) -> dict[str, NDArray[Any]]:
         feeds = {}
         for level in self.description.pyramid:
             if level.name not in pyramid:
                 raise InputError(f"the pyramid has no level '{level.name}'; it has {', '.join(pyramid)}")
             feeds[level.tensor] = np.ascontiguousarray(pyramid[level.name], np.float32)[None]
         names = [output.name for output in self._back.get_outputs()]
-        outputs = dict(zip(names, self._run(self._back, names, feeds), strict=True))
-        found = decode_head(self.description.head, outputs, self.description.input.size, len(self.classes))
-        boxes = to_picture(found.boxes, place(self.description.input, size), size)
-        return Detections(boxes, found.scores, found.labels)
+        return dict(zip(names, self._run(self._back, names, feeds), strict=True))
 
     def _run(self, part: Any, names: list[str], feeds: dict[str, NDArray[np.float32]]) -> list[NDArray[Any]]:
         expected = {value.name: value.shape for value in part.get_inputs()}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from midstream.models.description import GflHead, YoloxHead
 from midstream.models.heads import gfl, yolox
-from midstream.models.heads.nms import Boxes
+from midstream.models.heads.nms import Boxes, Candidates, suppress
 
 
 def decode_head(
@@ -26,9 +26,17 @@ def decode_head(
     Raises:
         InputError: outputs that do not fit the head.
     """
+    found = candidates(head, outputs, size, classes)
+    return suppress(found.boxes, found.scores, head.score_threshold, head.nms_iou, head.max_detections)
+
+
+def candidates(
+    head: GflHead | YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
+) -> Candidates:
+    """What the head proposes before suppression; arguments and errors as `decode_head` has them."""
     if isinstance(head, GflHead):
-        return gfl.decode(head, outputs, size, classes)
-    return yolox.decode(head, outputs, size, classes)
+        return gfl.candidates(head, outputs, size, classes)
+    return yolox.candidates(head, outputs, size, classes)
 
 
 def output_names(head: GflHead | YoloxHead) -> Sequence[str]:
@@ -38,4 +46,4 @@ def output_names(head: GflHead | YoloxHead) -> Sequence[str]:
     return [head.output] if head.output else []
 
 
-__all__ = ["Boxes", "decode_head", "output_names"]
+__all__ = ["Boxes", "Candidates", "candidates", "decode_head", "output_names"]

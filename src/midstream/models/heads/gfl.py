@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.description import GflHead
-from midstream.models.heads.nms import Boxes, cell_grid, sigmoid, suppress
+from midstream.models.heads.nms import Candidates, cell_grid, sigmoid
 
 
-def decode(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
-    """See heads.decode_head."""
+def candidates(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
+    """See heads.candidates."""
     levels = len(head.strides)
     names = [*head.scores, *head.boxes] or list(outputs)
     if len(names) != 2 * levels:
@@ -28,7 +28,7 @@ def decode(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, 
     all_scores = np.concatenate(scores)
     if head.sigmoid:
         all_scores = sigmoid(all_scores)
-    return suppress(np.concatenate(boxes), all_scores, head.score_threshold, head.nms_iou, head.max_detections)
+    return Candidates(np.concatenate(boxes), all_scores)
 
 
 def _matrix(name: str, value: NDArray[Any], rows: int, columns: int) -> NDArray[np.float32]:

@@ -18,6 +18,14 @@ class Boxes:
     labels: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What a head proposes before suppression: boxes float32 [n, 4] in pixels of the input, scores [n, classes]."""
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float, iou: float, most: int) -> Boxes:
     """Greedy non-maximum suppression, every class on its own (OpenCV's NMSBoxes).
 

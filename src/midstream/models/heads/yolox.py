@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.description import YoloxHead
-from midstream.models.heads.nms import Boxes, cell_grid, sigmoid, suppress
+from midstream.models.heads.nms import Candidates, cell_grid, sigmoid
 
 
-def decode(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
-    """See heads.decode_head."""
+def candidates(
+    head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
+) -> Candidates:
+    """See heads.candidates."""
     name = head.output or next(iter(outputs))
     grids = [cell_grid(size, stride, head.cell_offset) for stride in head.strides]
     points = np.concatenate(grids)
@@ -31,4 +33,4 @@ def decode(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int
     chances = sigmoid(rows[:, 4:]) if head.sigmoid else rows[:, 4:]
     scores = chances[:, :1] * chances[:, 1:]
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-    return suppress(boxes, scores, head.score_threshold, head.nms_iou, head.max_detections)
+    return Candidates(boxes, scores)

@@ -1,0 +1,1 @@
+"""Fitting the codec `calibrated` to a network: a few unlabelled pictures, forward passes only."""

@@ -1,0 +1,90 @@
+"""What the coder begins with: scales, related components, conditional means, and its state after the pictures seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.calibrated.coding import quantised
+from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, Floats, GroupPart, widths
+
+#: A component and the places of a view: float32 [K, height, width], uint8 [height, width].
+Sample = tuple[Floats, NDArray[np.uint8]]
+#: What was seen more often counts as seen so often, so that a picture can still teach the coder.
+COUNT_LIMIT = 60
+_LEAST_SEEN = 20
+
+
+def scales_of(deviations: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Indices of steps as large as the deviations."""
+    indices = np.rint(STEPS_PER_OCTAVE * np.log2(np.maximum(deviations, 1e-12))) + STEP_INDICES / 2
+    return np.clip(indices, -1024, 1024).astype(np.int16)
+
+
+def related(samples: Sequence[Sample], scales: NDArray[np.int16]) -> NDArray[np.uint16]:
+    """For each component the two before it whose strength goes with its own the most, as distances, [K, 2].
+
+    What all components of a cell have in common is taken out first: the coder knows that by itself.
+    """
+    deviations = widths(scales)[:, None]
+    logs = np.concatenate([np.log(np.abs(c.reshape(len(c), -1)) / deviations + 0.1) for c, _ in samples], axis=1)
+    logs -= logs.mean(axis=0)
+    logs -= logs.mean(axis=1, keepdims=True)
+    logs /= np.maximum(logs.std(axis=1, keepdims=True), 1e-6)
+    likeness = np.tril((logs @ logs.T) / logs.shape[1], -1)
+    count = len(likeness)
+    best = np.argsort(-likeness, axis=1, kind="stable")[:, :2]
+    out = np.arange(count)[:, None] - best
+    fits = (likeness[np.arange(count)[:, None], best] > 0) & (out > 0) & (out < 1 << 16)
+    return np.asarray(np.where(fits, out, 0), np.uint16)
+
+
+def conditional_means(
+    group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]]
+) -> NDArray[np.int8]:
+    """By how much, in 64ths of a step, what became a magnitude is larger than it on average, by level and magnitude."""
+    classes = group.offsets.shape[1]
+    sums, counts = np.zeros((2, _native.COMPONENT_LEVELS, classes))
+    for indices in steps:
+        levels = _native.components_levels(group.scales, indices)
+        for components, places in samples:
+            chosen = quantised(group, indices, components, places)[1]
+            at = np.nonzero(chosen)
+            cells = places[at[1:]]
+            size = np.abs(chosen[at])
+            off = np.abs(components[at]) / widths(indices)[cells] - size
+            where = levels[at[0], cells], np.minimum(size, classes) - 1
+            np.add.at(sums, where, off)
+            np.add.at(counts, where, 1)
+    means = sums / np.maximum(counts, 1) * (counts / (counts + _LEAST_SEEN))
+    return np.clip(np.rint(64 * means), -48, 48).astype(np.int8)
+
+
+def primed(
+    group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]], advance: Callable[[], None]
+) -> NDArray[np.uint32]:
+    """The coder's state after coding all samples at all steps, finely and coarsely in turn."""
+    state = _native.component_state()
+    for number, (components, places) in enumerate(samples):
+        for offset in range(len(steps)):
+            quantised(group, steps[(number + offset) % len(steps)], components, places, state)
+        advance()
+    return state
+
+
+def with_coder(
+    group: GroupPart,
+    samples: Sequence[Sample],
+    steps: Sequence[NDArray[np.int16]],
+    offsets: bool,
+    advance: Callable[[], None],
+) -> GroupPart:
+    """The group with conditional means and a primed state."""
+    first = replace(group, state=primed(group, samples[::4], steps, lambda: None))
+    if offsets:
+        first = replace(first, offsets=conditional_means(first, samples[::4], steps))
+    return replace(first, state=primed(first, samples, steps, advance))

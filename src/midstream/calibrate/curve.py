@@ -1,0 +1,121 @@
+"""What the codec costs and loses at each step, by the agreement of detections with the uncompressed network's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from midstream.calibrate.views import View, Views
+from midstream.codec.calibrated.coding import Analysed, analyse, code, decode_calibrated
+from midstream.codec.calibrated.profile import QUALITIES, STEP_INDICES, Point, Profile
+from midstream.codec.calibrated.stream import read_chunk, read_stream_header
+from midstream.codec.container import open_stream
+from midstream.data import Dataset
+from midstream.errors import InputError
+from midstream.evaluate.accuracy import evaluate, reference_dataset
+from midstream.features import check_pyramid
+from midstream.limits import Limits
+from midstream.models import Detections, SplitModel
+from midstream.pipelines.features import completed
+
+#: Between measured steps, in eighths of an octave.
+_RUNG = 4
+#: The curve is measured down to this loss.
+_LEAST_LOSS = 0.001
+#: Of the loss of agreement, what AP loses: agreement is stricter, since it asks for the same boxes to the pixel
+#: (docs/method.md has the two networks' figures).
+LOSS_OF_DISAGREEMENT = 0.25
+
+
+@dataclass(frozen=True)
+class _Case:
+    view: View
+    analysed: Analysed
+
+
+def measured_curve(
+    model: SplitModel, views: Views, profile: Profile, coarsest: int, advance: Callable[[str], None]
+) -> list[Point]:
+    """Points from the coarsest useful step to the finest, by increasing step.
+
+    Args:
+        model: the network.
+        views: the held-out pictures are measured.
+        profile: as far as it is known.
+        coarsest: the step to begin with.
+        advance: told of each point.
+    """
+    cases = [_Case(view, analyse(check_pyramid(views.sent(view)), profile)) for view in views.held_out]
+    dataset = Dataset("calibration", "folder", tuple(case.view.file for case in cases), None)
+    found = {case.view.file.id: model.back(views.full(case.view), case.view.size) for case in cases}
+    try:
+        reference = reference_dataset(dataset, found, model.classes)
+    except InputError:  # nothing is seen anywhere: noise, or a network that was never trained
+        reference = None
+    points: list[Point] = []
+    for step in range(min(coarsest, STEP_INDICES - 1), -1, -_RUNG):
+        point = _point(model, views, profile, cases, reference, step)
+        points.append(point)
+        advance(f"step {step}: {point.bytes:,.0f} bytes, loss {point.loss:.1%}")
+        if point.loss < _LEAST_LOSS and reference is not None:
+            break
+        if reference is None and len(points) == _UNLABELLED:
+            break
+    return _monotone(points)
+
+
+#: Rungs that are measured where there is no loss to see.
+_UNLABELLED = 8
+
+
+def _point(
+    model: SplitModel, views: Views, profile: Profile, cases: Sequence[_Case], reference: Dataset | None, step: int
+) -> Point:
+    sizes, found = [], {}
+    for case in cases:
+        data = code(case.analysed, step)
+        sizes.append(len(data))
+        found[case.view.file.id] = _detections(model, views, profile, case.view, data)
+    if reference is None:
+        return Point(step=step, bytes=float(np.mean(sizes)), loss=0.0)
+    agreement = evaluate(reference, found, model.classes)
+    best = agreement.ap if agreement.segm_ap is None else agreement.segm_ap
+    return Point(step=step, bytes=float(np.mean(sizes)), loss=LOSS_OF_DISAGREEMENT * (1 - best / 100))
+
+
+def _detections(model: SplitModel, views: Views, profile: Profile, view: View, data: bytes) -> Detections:
+    header = read_stream_header(open_stream(memoryview(data)), Limits(), len(data))
+    _, streams = read_chunk(memoryview(data), header)
+    received = decode_calibrated(header, streams, profile, None, Limits())
+    return model.back(completed(model, received, list(views.full(view))), view.size)
+
+
+def _monotone(points: Sequence[Point]) -> list[Point]:
+    """By increasing step, with a loss that does not fall: the noise of few pictures is averaged out."""
+    ordered = sorted(points, key=lambda point: point.step)
+    blocks: list[tuple[float, int]] = []
+    for point in ordered:  # pool adjacent violators (Ayer et al. 1955)
+        blocks.append((point.loss, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (a, n), (b, m) = blocks[-2:]
+            blocks[-2:] = [((a * n + b * m) / (n + m), n + m)]
+    losses = [loss for loss, count in blocks for _ in range(count)]
+    return [Point(step=p.step, bytes=p.bytes, loss=loss) for p, loss in zip(ordered, losses, strict=True)]
+
+
+def quality_loss(quality: int) -> float:
+    """The estimated relative loss that a quality stands for: from 15 % at 1 to 0.1 % at 100, in equal ratios."""
+    share = (quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0])
+    return 0.15 * (0.001 / 0.15) ** share
+
+
+def quality_steps(points: Sequence[Point]) -> tuple[int, ...]:
+    """The step for each quality, between the measured points and, at the ends, beyond them."""
+    logs = np.log([max(point.loss, 1e-5) for point in points])
+    rising = np.maximum.accumulate(logs + 1e-9 * np.arange(len(logs)))
+    steps = [point.step for point in points]
+    wanted = np.log([quality_loss(quality) for quality in QUALITIES])
+    found = np.rint(np.interp(wanted, rising, steps)).astype(int)
+    return tuple(int(step) for step in np.minimum.accumulate(found))

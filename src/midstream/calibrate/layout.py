@@ -1,0 +1,44 @@
+"""Which levels are coded together, and how many of each level's positions make a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from midstream.codec.calibrated.profile import GroupAbout, LevelAbout
+
+#: A cell has at most so many positions of its finest level on a side.
+_WIDEST = 4
+#: Grids of fewer cells on a side are not made coarser.
+_LEAST_CELLS = 10
+
+
+def groups_of(shapes: Mapping[str, tuple[int, int, int]]) -> tuple[GroupAbout, ...]:
+    """Groups for levels [C, H, W] by name: from the finest on, all that lie over cells of at most 4x4 of its positions.
+
+    Levels that fit no cell, or are too coarse, begin another group.
+    """
+    waiting = sorted(shapes, key=lambda name: -shapes[name][1] * shapes[name][2])
+    groups = []
+    while waiting:
+        finest = shapes[waiting[0]][1:]
+        ratios = {name: r for name in waiting if (r := _ratio(finest, shapes[name][1:])) is not None}
+        cell = max(ratios.values())
+        while cell < _WIDEST and min(finest) >= 2 * cell * _LEAST_CELLS:
+            cell *= 2
+        levels = [
+            LevelAbout(name=name, channels=shapes[name][0], size=shapes[name][1:], ratio=cell // ratio)
+            for name, ratio in ratios.items()
+        ]
+        groups.append(GroupAbout(levels=tuple(levels)))
+        waiting = [name for name in waiting if name not in ratios]
+    return tuple(groups)
+
+
+def _ratio(finest: tuple[int, int], size: tuple[int, int]) -> int | None:
+    """How many times coarser a level is: 1, 2 or 4, or None where its positions do not lie over the finest's."""
+    ratio = 1
+    while ratio <= _WIDEST:
+        if size == (-(-finest[0] // ratio), -(-finest[1] // ratio)):
+            return ratio
+        ratio *= 2
+    return None

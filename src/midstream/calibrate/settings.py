@@ -1,0 +1,56 @@
+"""What a calibration is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+#: Fewer readable pictures than this fit nothing.
+LEAST_PICTURES = 20
+DEFAULT_PICTURES = 100
+DEFAULT_BUDGET_S = 600.0
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Parts of the method, each of which can be left out to measure what it is worth (docs/method.md).
+
+    Attributes:
+        sensitivity: weigh channels by how much the network's outputs move with them.
+        metric: weigh components of the transform, in all directions, too.
+        places: coarser steps where the network sees nothing.
+        flips: also fit to the mirrored pictures.
+        fused: the second stage of the transform, over all levels of a cell.
+        references: contexts of two related components.
+        primed: begin with the coder's state after calibration.
+        offsets: reconstruct at the conditional mean.
+    """
+
+    sensitivity: bool = True
+    metric: bool = True
+    places: bool = True
+    flips: bool = True
+    fused: bool = True
+    references: bool = True
+    primed: bool = True
+    offsets: bool = True
+
+    def to_dict(self) -> dict[str, bool]:
+        """By name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to calibrate.
+
+    Attributes:
+        pictures: how many to use at most, of those that there are.
+        budget_s: seconds of forward passes that sensitivity may take, about; what does not fit is sampled.
+        seed: of all that is drawn.
+        tools: parts of the method in use.
+    """
+
+    pictures: int = DEFAULT_PICTURES
+    budget_s: float = DEFAULT_BUDGET_S
+    seed: int = 0
+    tools: Tools = Tools()

@@ -1,0 +1,89 @@
+"""The pyramids that a calibration sees: of pictures, and of their mirror images; kept in a folder meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from midstream.calibrate.settings import LEAST_PICTURES, Settings
+from midstream.data import PictureFile, read_picture
+from midstream.errors import InputError
+from midstream.evaluate.cache import FrontCache
+from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.pipelines.features import sent
+
+#: One of so many pictures is not fitted to, but measured on.
+_HELD_OUT = 4
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture as it is or mirrored, and what there is in the way of size: (height, width)."""
+
+    file: PictureFile
+    flipped: bool
+    size: tuple[int, int]
+
+
+class Views:
+    """Reads pictures, runs the front, and keeps the pyramids.
+
+    Attributes:
+        fit: views to fit to; `plain` of them are not mirrored.
+        held_out: pictures to measure on.
+        skipped: files that cannot be read, with the reason.
+    """
+
+    def __init__(self, model: SplitModel, files: Sequence[PictureFile], folder: Path, settings: Settings) -> None:
+        self._model = model
+        self._cache = FrontCache(folder, model)
+        rng = np.random.default_rng(settings.seed)
+        self.skipped: list[tuple[Path, str]] = []
+        readable: list[View] = []
+        digest = hashlib.sha256()
+        for number in rng.permutation(len(files)):
+            if len(readable) == settings.pictures:
+                break
+            view = self._readable(files[number])
+            if view is not None:
+                readable.append(view)
+                digest.update(files[number].path.read_bytes())
+        if len(readable) < LEAST_PICTURES:
+            why = f"; {len(self.skipped)} cannot be read, such as {self.skipped[0][0]}" if self.skipped else ""
+            raise InputError(f"{len(readable)} pictures to calibrate on; at least {LEAST_PICTURES} are needed{why}")
+        self.picture_hash = digest.hexdigest()
+        self.count = len(readable)
+        self.held_out = readable[::_HELD_OUT]
+        self.plain = [view for i, view in enumerate(readable) if i % _HELD_OUT]
+        mirrored = [View(v.file, True, v.size) for v in self.plain] if settings.tools.flips else []
+        self.fit = self.plain + mirrored
+
+    def _readable(self, file: PictureFile) -> View | None:
+        try:
+            pixels = read_picture(file.path)
+        except InputError as error:
+            self.skipped.append((file.path, str(error)))
+            return None
+        return View(file, False, (pixels.shape[0], pixels.shape[1]))
+
+    def prepare(self, advance: Callable[[], None]) -> None:
+        """Run the front on all views, once."""
+        for view in (*self.fit, *self.held_out):
+            self.full(view)
+            advance()
+
+    def full(self, view: View) -> FloatPyramid:
+        """The whole pyramid of a view, derived levels included."""
+        return self._cache.pyramid(view.file, lambda: self._pixels(view), mirrored=view.flipped)
+
+    def sent(self, view: View) -> FloatPyramid:
+        """The levels that are coded."""
+        return sent(self._model, self.full(view))
+
+    def _pixels(self, view: View) -> Picture:
+        pixels = read_picture(view.file.path)
+        return np.ascontiguousarray(pixels[:, ::-1]) if view.flipped else pixels

@@ -1,0 +1,258 @@
+"""Encode and decode with a profile, and choose the step: by quality, by a cap on the bytes, by a bound on the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.calibrated.options import CalibratedOptions, Target
+from midstream.codec.calibrated.places import check_scores, classes_of, probed, spread
+from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, Floats, GroupPart, Profile, widths
+from midstream.codec.calibrated.stream import StreamHeader, profile_sizes, stream_shape, write_stream
+from midstream.codec.calibrated.transform import Size, forward, inverse
+from midstream.codec.groups import thread_count
+from midstream.errors import CorruptError, InputError, LimitError, unknown
+from midstream.features import DTYPES, Level
+from midstream.limits import Limits
+
+#: Squared error, in steps, that a bit is worth: by what more of a uniform quantiser's bits save at high rate,
+#: 2 ln 2 / 12 = 0.116 (Gish and Pierce 1968), and a little, since zeros make what follows cheaper.
+LAMBDA = 0.14
+#: Passes of the coder beyond the first that a cap on the bytes may take.
+_MORE_PASSES = 2
+#: Octaves of step per octave of bytes, roughly; what a search begins with.
+_OCTAVES_PER_OCTAVE = 1.2
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """A pyramid as components and classes of places, by group."""
+
+    profile: Profile
+    components: list[Floats]
+    places: list[NDArray[np.uint8]]
+    sizes: dict[str, Size]
+    dtypes: dict[str, str]
+
+
+def encode_calibrated(
+    levels: Sequence[Level],
+    options: CalibratedOptions,
+    scores: NDArray[np.floating[Any]] | None = None,
+    threads: int | None = None,
+) -> bytes:
+    """The bitstream of a pyramid.
+
+    Args:
+        levels: those that the profile has, any order.
+        options: profile and target.
+        scores: see `codec.encode`.
+        threads: at most so many; the bytes are the same for any number.
+
+    Raises:
+        InputError: levels that are not the profile's, a NaN or an infinity, a target that cannot be met.
+    """
+    analysed = analyse(levels, options.profile, scores, threads)
+    if options.target.max_bytes is not None:
+        return _within(analysed, options.target.max_bytes, options.embed)
+    return code(analysed, step_of(options.profile, options.target), options.embed)
+
+
+def step_of(profile: Profile, target: Target) -> int:
+    """The index of the step for a quality or a loss. Raises InputError."""
+    if target.quality is not None:
+        return profile.step_of(target.quality)
+    assert target.max_loss is not None
+    return profile.step_for_loss(target.max_loss)
+
+
+def analyse(
+    levels: Sequence[Level],
+    profile: Profile,
+    scores: NDArray[np.floating[Any]] | None = None,
+    threads: int | None = None,
+) -> Analysed:
+    """The transform and the classes of places, which no step changes. Raises InputError."""
+    by_name = {level.name: level for level in levels}
+    if sorted(by_name) != sorted(profile.about.order):
+        raise InputError(f"the pyramid has the levels {', '.join(by_name)}; the profile {', '.join(profile.about.order)}")
+    count = thread_count(threads, sum(level.values.size for level in levels))
+    maps = {name: _maps(level) for name, level in by_name.items()}
+    for group in profile.groups:
+        _check_levels(group, maps)
+    components = [forward(group, maps, count) for group in profile.groups]
+    places = [_places(profile, i, each, scores) for i, each in enumerate(components)]
+    sizes = {name: values.shape[1:] for name, values in maps.items()}
+    return Analysed(profile, components, places, sizes, {level.name: level.dtype for level in levels})
+
+
+def _maps(level: Level) -> Floats:
+    if not np.isfinite(level.values).all():
+        channel = int(np.flatnonzero(~np.isfinite(level.values).all(axis=1))[0])
+        raise InputError(f"level '{level.name}', channel {channel} holds a NaN or an infinity")
+    return level.values.reshape(level.shape)
+
+
+def _check_levels(group: GroupPart, maps: Mapping[str, Floats]) -> None:
+    """Sizes that belong together: each level is a cell's ratio as large as the grid, but for what a border lacks."""
+    grids = set()
+    for level in group.levels:
+        channels, height, width = maps[level.about.name].shape
+        if channels != level.about.channels:
+            raise InputError(
+                f"level '{level.about.name}' has {channels} channels, the profile is for {level.about.channels}"
+            )
+        grids.add((-(-height // level.about.ratio), -(-width // level.about.ratio)))
+    if len(grids) > 1:
+        shapes = {level.about.name: list(maps[level.about.name].shape) for level in group.levels}
+        raise InputError(f"levels of {shapes} do not lie over one another as those that the profile was made with")
+
+
+def _places(
+    profile: Profile, number: int, components: Floats, scores: NDArray[np.floating[Any]] | None
+) -> NDArray[np.uint8]:
+    grid = components.shape[1:]
+    if number == 0 and scores is not None:
+        return classes_of(profile.about.places, spread(check_scores(scores, (grid[0], grid[1]))))
+    probe = profile.groups[number].probe
+    if probe is None:
+        return np.zeros(grid, np.uint8)
+    return classes_of(profile.about.places, probed(probe, components, profile.groups[number].scales))
+
+
+def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
+    """The bitstream at a step's index."""
+    profile = analysed.profile
+    steps = profile.about.places.steps(step)
+    parts = zip(profile.groups, analysed.components, analysed.places, strict=True)
+    streams = [quantised(group, steps, values, places)[0] for group, values, places in parts]
+    return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
+
+
+def quantised(
+    group: GroupPart,
+    steps: NDArray[np.int16],
+    components: Floats,
+    places: NDArray[np.uint8],
+    state: NDArray[np.uint32] | None = None,
+) -> tuple[bytes, NDArray[np.int32]]:
+    """A group's stream, and what each component became; `state` is the coder's, left as it has learnt."""
+    values = components * (1 / widths(steps))[places]
+    return _native.components_encode(
+        np.ascontiguousarray(values, np.float32),
+        np.ascontiguousarray(places),
+        group.scales,
+        group.references,
+        steps,
+        group.offsets,
+        LAMBDA,
+        group.state.copy() if state is None else state,
+    )
+
+
+def _within(analysed: Analysed, most: int, embed: bool) -> bytes:
+    """The finest step whose stream fits that a few passes of the real coder find; else the coarsest there is."""
+    step = _first_guess(analysed, most)
+    best: bytes | None = None
+    for last in (False,) * _MORE_PASSES + (True,):
+        data = code(analysed, step, embed)
+        if len(data) <= most and (best is None or len(data) > len(best)):
+            best = data
+        if last or len(data) == most:
+            break
+        octaves = _OCTAVES_PER_OCTAVE * float(np.log2(len(data) / most))
+        change = int(np.ceil(octaves * STEPS_PER_OCTAVE))
+        if change == 0 or (change < 0 and step == 0):
+            break
+        step = min(max(step + (change or 1), 0), STEP_INDICES - 1)
+    if best is None:
+        best = code(analysed, STEP_INDICES - 1, embed)
+    if len(best) > most:
+        raise InputError(f"max_bytes {most:,}: the least that this pyramid takes is {len(best):,} bytes")
+    return best
+
+
+def _first_guess(analysed: Analysed, most: int) -> int:
+    curve = sorted(analysed.profile.about.curve, key=lambda point: point.step)
+    steps, sizes = [point.step for point in curve], [point.bytes for point in curve]
+    elements = sum(np.prod(size) for size in analysed.sizes.values())
+    usual = sum(np.prod(size) for size in profile_sizes(analysed.profile).values())
+    wanted = np.log2(most * usual / elements)
+    return round(float(np.interp(-wanted, -np.log2(sizes), steps)))
+
+
+def decode_calibrated(
+    header: StreamHeader,
+    streams: Sequence[memoryview],
+    profile: Profile,
+    names: Sequence[str] | None,
+    limits: Limits,
+    threads: int | None = None,
+) -> dict[str, NDArray[Any]]:
+    """The named levels (all for None), in their own element types.
+
+    Raises:
+        CorruptError: a stream that does not decode; LimitError: more than the limits allow; InputError: no such level.
+    """
+    for name in names or []:
+        if name not in profile.about.order:
+            raise unknown("level", str(name), profile.about.order)
+    wanted = profile.about.order if names is None else names
+    sizes, dtypes = stream_shape(header, profile, limits)
+    steps = profile.about.places.steps(header.step)
+    out: dict[str, NDArray[Any]] = {}
+    for number, (group, stream) in enumerate(zip(profile.groups, streams, strict=True)):
+        own = [level.about.name for level in group.levels]
+        if not set(own) & set(wanted):
+            continue
+        components = dequantised(group, steps, stream, sizes, limits, f"group {number}")
+        count = thread_count(threads, sum(int(np.prod(sizes[name])) for name in own) * len(group.forward))
+        for name, values in inverse(group, components, sizes, count).items():
+            largest = float(ml_dtypes.finfo(DTYPES[dtypes[name]]).max)  # type: ignore[no-untyped-call]
+            out[name] = np.clip(values, -largest, largest).astype(DTYPES[dtypes[name]], copy=False)
+    return {name: out[name] for name in profile.about.order if name in wanted}
+
+
+def dequantised(
+    group: GroupPart,
+    steps: NDArray[np.int16],
+    stream: memoryview | bytes,
+    sizes: Mapping[str, Size],
+    limits: Limits,
+    what: str,
+) -> Floats:
+    """Components [K, height, width] from a group's stream. Raises CorruptError, LimitError."""
+    grids = {
+        (-(-sizes[level.about.name][0] // level.about.ratio), -(-sizes[level.about.name][1] // level.about.ratio))
+        for level in group.levels
+    }
+    if len(grids) > 1:
+        raise CorruptError(f"{what}: levels that do not lie over one another")
+    grid = grids.pop()
+    if grid[0] * grid[1] * len(group.scales) > limits.elements:
+        raise LimitError(f"{grid[0] * grid[1] * len(group.scales)} components; the limit is {limits.elements}")
+    found = _native.components_decode(stream, *grid, group.scales, group.references, steps, group.state.copy())
+    if found is None:
+        raise CorruptError(f"{what}: the components do not decode")
+    places, chosen = found
+    return reconstructed(group, steps, places, chosen)
+
+
+def reconstructed(
+    group: GroupPart, steps: NDArray[np.int16], places: NDArray[np.uint8], chosen: NDArray[np.int32]
+) -> Floats:
+    """What whole numbers [K, height, width] stand for: the mean of what becomes such a number in calibration."""
+    levels = _native.components_levels(group.scales, steps)
+    at = np.nonzero(chosen)
+    values = chosen[at].astype(np.float32)
+    sizes = np.minimum(np.abs(chosen[at]), group.offsets.shape[1]) - 1
+    offsets = group.offsets[levels[at[0], places[at[1:]]], sizes].astype(np.float32) / 64
+    out = np.zeros(chosen.shape, np.float32)
+    out[at] = (values + np.sign(values) * offsets) * widths(steps)[places[at[1:]]]
+    return out

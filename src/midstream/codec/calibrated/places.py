@@ -1,0 +1,61 @@
+"""Where the network sees something: the class of each cell, which says how much coarser it is quantised."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.codec.calibrated.profile import STEPS_PER_OCTAVE, Floats, Places, Probe, widths
+from midstream.codec.calibrated.transform import product
+from midstream.errors import InputError
+
+#: How much of its neighbours' score a cell has: what lies at the border of an object is seen from both sides.
+SPREAD = 0.5
+#: Octaves of step for an octave of score: noise moves a score by as much as it is high, roughly.
+_EXPONENT = 0.5
+_LEAST_SCORE = 2.0**-20
+
+
+def classes_of(places: Places, scores: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Classes [height, width] of cells from the scores that the network gives there, 0 to 1."""
+    octaves = _EXPONENT * np.log2(places.knee / np.maximum(scores, _LEAST_SCORE))
+    steps = np.rint(octaves * (STEPS_PER_OCTAVE / places.spacing))
+    return np.clip(steps, 0, places.classes - 1).astype(np.uint8)
+
+
+def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Scores [height, width] with each cell's eight neighbours taken into account."""
+    height, width = scores.shape
+    padded = np.pad(scores, 1)
+    around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return np.maximum(scores, SPREAD * np.max(around, axis=0))
+
+
+def probed(probe: Probe, components: Floats, scales: NDArray[np.int16]) -> Floats:
+    """Scores [height, width] as the probe sees them in components [K, height, width] of a profile's `scales`."""
+    features = probe_features(components[: len(probe.mean)], scales)
+    normal = (features - probe.mean[:, None]) / probe.scale[:, None]
+    out = product(probe.out[None, :], probe_layer(probe.hidden, normal), 1)
+    scores = np.exp2(np.clip(out, -20, 0)).reshape(components.shape[1:])
+    return np.asarray(scores, np.float32)
+
+
+def probe_features(components: Floats, scales: NDArray[np.int16]) -> Floats:
+    """Logarithmic magnitudes with sign of components [P, height, width] beside their deviations, as [P, cells]."""
+    flat = components.reshape(len(components), -1) / widths(scales[: len(components)])[:, None]
+    return np.asarray(np.sign(flat) * np.log1p(np.abs(flat)), np.float32)
+
+
+def probe_layer(hidden: Floats, normal: Floats) -> Floats:
+    """The random layer's outputs, the inputs themselves and a one, [N + P + 1, cells]."""
+    inputs = np.concatenate([normal, np.ones((1, normal.shape[1]), np.float32)])
+    layer = np.maximum(product(hidden, np.ascontiguousarray(inputs), 1), 0)
+    return np.ascontiguousarray(np.concatenate([layer, inputs]))
+
+
+def check_scores(scores: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np.floating]:
+    """The scores, if they are [height, width] of the grid and from 0 to 1. Raises InputError."""
+    array = np.asarray(scores, np.float32)
+    if array.shape != grid or not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+        raise InputError(f"scores of places are numbers from 0 to 1, {list(grid)}, not {list(array.shape)}")
+    return array

@@ -1,0 +1,354 @@
+"""The profile: what calibration has learnt of a network, in one safetensors file (docs/profile.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from midstream import _native
+from midstream.errors import InputError
+from midstream.files import pack_tensors, read_bytes, unpack_tensors, write_bytes
+
+Floats = NDArray[np.float32]
+#: Of the file's layout.
+PROFILE_VERSION = 1
+#: No network's profile is larger.
+MOST_PROFILE_BYTES = 8_000_000
+#: Of the SHA-256 of the file, what a bitstream carries.
+HASH_BYTES = 8
+#: Steps are 2^((index - STEP_INDICES / 2) / STEPS_PER_OCTAVE) in the weighted domain.
+STEPS_PER_OCTAVE = 8
+#: Of a step's index in a bitstream.
+STEP_INDICES = 256
+QUALITIES = range(1, 101)
+_LARGEST_WEIGHT = 1 << 19
+_LARGEST_COUNT = 255
+
+
+def widths(indices: NDArray[np.int16]) -> Floats:
+    """Lengths in the weighted domain, float32, of indices in eighths of an octave: steps, and deviations."""
+    octaves = (indices.astype(np.float64) - STEP_INDICES / 2) / STEPS_PER_OCTAVE
+    return np.exp2(octaves).astype(np.float32)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LevelAbout(_Strict):
+    """One level: `size` is that of the calibration's pictures, a cell of the group's grid is `ratio` x `ratio` of it."""
+
+    name: str = Field(min_length=1, max_length=255)
+    channels: int = Field(ge=1)
+    size: tuple[int, int]
+    ratio: int = Field(ge=1, le=64)
+
+
+class GroupAbout(_Strict):
+    """Levels that are coded together."""
+
+    levels: tuple[LevelAbout, ...] = Field(min_length=1)
+
+
+class Places(_Strict):
+    """Classes of places: class 0 is coded with the finest step, each further one `spacing` eighths of an octave coarser.
+
+    A place whose score is `knee` or more is of class 0.
+    """
+
+    classes: int = Field(ge=1, le=_native.MOST_PLACE_CLASSES)
+    spacing: int = Field(ge=1, le=64)
+    knee: float = Field(gt=0)
+
+    def steps(self, step: int) -> NDArray[np.int16]:
+        """The step's index of each class, int16 [classes], where class 0 has `step`."""
+        return (step + self.spacing * np.arange(self.classes)).astype(np.int16)
+
+
+class Point(_Strict):
+    """What calibration saw at a step: mean bytes a picture, and the estimated relative loss of accuracy, 0 to 1."""
+
+    step: int = Field(ge=0, lt=STEP_INDICES)
+    bytes: float
+    loss: float
+
+
+class About(_Strict):
+    """The document in the header of a profile.
+
+    Attributes:
+        version: PROFILE_VERSION.
+        made_by: release of midstream.
+        network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
+        pictures, picture_hash, seed: what it was fitted on.
+        tools: which parts of the method are in use (docs/method.md).
+        groups: in the order of the bitstream.
+        order: level names in the pyramid's own order.
+        places: classes of places.
+        qualities: the step's index for quality 1, 2, ... 100, not increasing.
+        curve: measured points by increasing step.
+    """
+
+    version: int
+    made_by: str
+    network: str
+    cut: str
+    pictures: int
+    picture_hash: str
+    seed: int
+    tools: dict[str, bool | float | int | str]
+    groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=16)
+    order: tuple[str, ...] = Field(min_length=1)
+    places: Places
+    qualities: tuple[int, ...]
+    curve: tuple[Point, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class LevelPart:
+    """What is known of one level.
+
+    Attributes:
+        mean, weight, low, high: [C], of each channel; weight is the square root of the task's sensitivity to it.
+        basis: [k, C], orthonormal rows: the channels' KLT in the weighted domain, cut to k rows.
+    """
+
+    about: LevelAbout
+    mean: Floats
+    weight: Floats
+    low: Floats
+    high: Floats
+    basis: Floats
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Predicts, from the components at a place, how much the network sees there (docs/method.md, "Places").
+
+    Attributes:
+        mean, scale: [P], of the first P components' logarithmic magnitudes.
+        hidden: [N, P + 1], random, the bias last; `out`: [N + P + 1], the bias last: log2 of the score.
+    """
+
+    mean: Floats
+    scale: Floats
+    hidden: Floats
+    out: Floats
+
+
+@dataclass(frozen=True)
+class GroupPart:
+    """What is known of one group.
+
+    Attributes:
+        levels: its levels.
+        forward: [K, D], from the stacked first-stage components of a cell to the final ones.
+        inverse: [D, K], back.
+        scales: int16 [K], the standard deviation of each component, as the index of a step of that size.
+        references: uint16 [K, 2], see native/components.hpp.
+        offsets: int8 [levels of magnitude, 3], see native/components.hpp.
+        state: uint32, what the coder begins with.
+        probe: None where places are not told apart.
+    """
+
+    levels: tuple[LevelPart, ...]
+    forward: Floats
+    inverse: Floats
+    scales: NDArray[np.int16]
+    references: NDArray[np.uint16]
+    offsets: NDArray[np.int8]
+    state: NDArray[np.uint32]
+    probe: Probe | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A calibrated network. Make one with `midstream calibrate`; `Profile.read` reads the file."""
+
+    about: About
+    groups: tuple[GroupPart, ...]
+    data: bytes
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the file, [32]."""
+        return hashlib.sha256(self.data).digest()
+
+    @property
+    def key(self) -> bytes:
+        """What bitstreams carry of it, [8]."""
+        return self.digest[:HASH_BYTES]
+
+    @property
+    def name(self) -> str:
+        """The key as people read it."""
+        return self.key.hex()
+
+    @classmethod
+    def read(cls, path: str | Path) -> Profile:
+        """From a file. Raises InputError."""
+        return cls.parse(read_bytes(str(path)), str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, origin: str) -> Profile:
+        """From the content of a file; `origin` is named in errors. Raises InputError for what is not a profile."""
+        if len(data) > MOST_PROFILE_BYTES:
+            raise InputError(f"{origin}: not a profile: {len(data):,} bytes, at most {MOST_PROFILE_BYTES:,} are one")
+        tensors, document = unpack_tensors(data, origin)
+        try:
+            about = About.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{origin}: not a profile of midstream: {where}: {first['msg']}") from error
+        if about.version != PROFILE_VERSION:
+            raise InputError(f"{origin}: a profile of version {about.version}; this release reads {PROFILE_VERSION}")
+        try:
+            _check_about(about)
+            groups = tuple(_group(_Tensors(tensors, f"{i}/"), group) for i, group in enumerate(about.groups))
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{origin}: a damaged profile: {error}") from error
+        return cls(about, groups, bytes(data))
+
+    def write(self, path: str | Path) -> None:
+        """To a file, which appears whole or not at all. Raises InputError."""
+        write_bytes(str(path), self.data)
+
+    def step_of(self, quality: int) -> int:
+        """The step's index for a quality, 1 to 100. Raises InputError."""
+        if isinstance(quality, bool) or not isinstance(quality, int) or quality not in QUALITIES:
+            raise InputError(f"quality is a whole number from {QUALITIES[0]} to {QUALITIES[-1]}, not {quality!r}")
+        return self.about.qualities[quality - 1]
+
+    def step_for_loss(self, loss: float) -> int:
+        """The coarsest step whose estimated relative loss of accuracy is at most `loss`, 0 to 1. Raises InputError."""
+        if not 0 < loss < 1:
+            raise InputError(f"the loss is a share of the accuracy, above 0 and below 1 (or 1% for 0.01), not {loss:g}")
+        fitting = [point.step for point in self.about.curve if point.loss <= loss]
+        if not fitting:
+            least = min(self.about.curve, key=lambda point: point.loss)
+            raise InputError(
+                f"no step of this profile has an estimated loss of {loss:.2%}: the least is {least.loss:.2%}"
+            )
+        return max(fitting)
+
+
+class _Tensors:
+    """Tensors of one group, each checked for type and shape as it is taken."""
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], prefix: str) -> None:
+        self._tensors = tensors
+        self._prefix = prefix
+
+    def has(self, name: str) -> bool:
+        return self._prefix + name in self._tensors
+
+    def take(self, name: str, dtype: str, *shape: int | None) -> NDArray[Any]:
+        value = self._tensors[self._prefix + name]
+        fits = value.ndim == len(shape) and all(w is None or w == g for w, g in zip(shape, value.shape, strict=True))
+        if value.dtype != np.dtype(dtype) or not fits or value.size == 0:
+            raise ValueError(f"tensor {self._prefix}{name} is {value.dtype} {list(value.shape)}")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ValueError(f"tensor {self._prefix}{name} holds a number that is not finite")
+        return value
+
+    def floats(self, name: str, dtype: str, *shape: int | None) -> Floats:
+        return np.ascontiguousarray(self.take(name, dtype, *shape), np.float32)
+
+
+def _check_about(about: About) -> None:
+    names = [level.name for group in about.groups for level in group.levels]
+    if sorted(names) != sorted(about.order) or len(set(names)) != len(names):
+        raise ValueError("groups and order do not name the same levels once")
+    if len(about.qualities) != len(QUALITIES) or not all(0 <= s < STEP_INDICES for s in about.qualities):
+        raise ValueError("qualities are not 100 indices of steps")
+
+
+def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
+    levels = tuple(_level(tensors, level) for level in about.levels)
+    width = sum(len(level.basis) * level.about.ratio**2 for level in levels)
+    basis = tensors.floats("basis", "float16", None, width)
+    forward, inverse = basis, np.ascontiguousarray(basis.T)
+    count = len(basis)
+    if tensors.has("metric"):
+        metric = tensors.floats("metric", "float16", None, count)
+        forward, inverse = _product(metric, forward), _product(inverse, tensors.floats("unmetric", "float16", count, len(metric)))
+        count = len(metric)
+    references = np.ascontiguousarray(tensors.take("references", "uint16", count, 2))
+    if (references > np.arange(count)[:, None]).any():
+        raise ValueError("a component refers to one that does not come before it")
+    return GroupPart(
+        levels,
+        forward,
+        inverse,
+        np.ascontiguousarray(tensors.take("scales", "int16", count)),
+        references,
+        np.ascontiguousarray(tensors.take("offsets", "int8", _native.COMPONENT_LEVELS, 3)),
+        _state(tensors),
+        _probe(tensors, count) if tensors.has("probe.out") else None,
+    )
+
+
+def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
+    def of(name: str, dtype: str, *shape: int | None) -> Floats:
+        return tensors.floats(f"{about.name}.{name}", dtype, *shape)
+
+    mean, weight, low, high = (of(name, "float32", about.channels) for name in ("mean", "weight", "low", "high"))
+    if (weight <= 0).any() or (low > high).any():
+        raise ValueError(f"level {about.name}: weights that are not positive, or an empty range")
+    return LevelPart(about, mean, weight, low, high, of("basis", "float16", None, about.channels))
+
+
+def _probe(tensors: _Tensors, count: int) -> Probe:
+    mean = tensors.floats("probe.mean", "float32", None)
+    inputs = len(mean)
+    if inputs > count:
+        raise ValueError("a probe of more components than there are")
+    hidden = tensors.floats("probe.hidden", "float16", None, inputs + 1)
+    out = tensors.floats("probe.out", "float32", len(hidden) + inputs + 1)
+    return Probe(mean, tensors.floats("probe.scale", "float32", inputs), hidden, out)
+
+
+def _product(a: Floats, b: Floats) -> Floats:
+    out = np.empty((len(a), b.shape[1]), np.float32)
+    _native.multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
+    return out
+
+
+def pack_state(state: NDArray[np.uint32], most: int) -> dict[str, NDArray[Any]]:
+    """The coder's state as it stands in a profile: what was seen more than `most` times counts as seen that often."""
+    slots = state[: _native.COMPONENT_SLOTS]
+    rest = state[_native.COMPONENT_SLOTS :].view(np.int32)
+    weights = rest[: -_native.COMPONENT_SETS]
+    return {
+        "state.chances": (slots >> 16).astype(np.uint16),
+        "state.counts": np.minimum(slots & 1023, most).astype(np.uint8),
+        "state.weights": weights.copy(),
+        "state.learnt": rest[-_native.COMPONENT_SETS :].astype(np.uint16),
+    }
+
+
+def _state(tensors: _Tensors) -> NDArray[np.uint32]:
+    """The coder's state again; what it is made of is checked, since the coder trusts it."""
+    chances = tensors.take("state.chances", "uint16", _native.COMPONENT_SLOTS).astype(np.uint32)
+    counts = tensors.take("state.counts", "uint8", _native.COMPONENT_SLOTS).astype(np.uint32)
+    size = len(_native.component_state()) - _native.COMPONENT_SLOTS - _native.COMPONENT_SETS
+    weights = tensors.take("state.weights", "int32", size)
+    learnt = tensors.take("state.learnt", "uint16", _native.COMPONENT_SETS).astype(np.uint32)
+    if int(np.abs(weights.astype(np.int64)).max()) > _LARGEST_WEIGHT or int(counts.max()) > _LARGEST_COUNT:
+        raise ValueError("a state of the coder that is out of range")
+    slots = (chances << 16 | 1 << 15) | counts
+    return np.concatenate([slots, weights.view(np.uint32), learnt])
+
+
+def pack_profile(about: About, tensors: Mapping[str, NDArray[Any]]) -> Profile:
+    """A profile from its document and its tensors. Raises InputError for more than MOST_PROFILE_BYTES."""
+    return Profile.parse(pack_tensors(tensors, about.model_dump(mode="json")), "the new profile")

@@ -1,0 +1,184 @@
+"""The bitstream of the codec `calibrated`: its header, and one chunk. docs/format.md, "Codec 1", is normative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from midstream.codec import container
+from midstream.codec.calibrated.profile import HASH_BYTES, Profile
+from midstream.codec.calibrated.transform import Size
+from midstream.codec.wire import Reader, varint
+from midstream.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
+from midstream.features import DTYPES
+from midstream.limits import Limits
+
+CODEC = "calibrated"
+_EMBEDDED, _SIZES, _TYPES = 1, 2, 4
+_FLAGS = _EMBEDDED | _SIZES | _TYPES
+_DTYPE_NAMES = tuple(DTYPES)
+_DEFAULT_TYPE = _DTYPE_NAMES[0]
+#: A profile has at most so many groups, as does a stream.
+_MOST_GROUPS = 16
+
+
+@dataclass(frozen=True)
+class StreamHeader:
+    """What a stream says before its chunk.
+
+    Attributes:
+        key: of the profile that made it, [8].
+        step: index of the step of the finest class of places.
+        sizes: (H, W) of each level in the pyramid's order; None where they are the profile's.
+        dtypes: of each level in that order; None where all are float32.
+        streams: bytes of each group's stream.
+        profile_bytes: of the embedded profile, 0 for none.
+        header_bytes: of the header with its checksum.
+    """
+
+    key: bytes
+    step: int
+    sizes: tuple[Size, ...] | None
+    dtypes: tuple[str, ...] | None
+    streams: tuple[int, ...]
+    profile_bytes: int
+    header_bytes: int
+
+    @property
+    def total(self) -> int:
+        """Size of the whole bitstream."""
+        return self.header_bytes + self.profile_bytes + sum(self.streams) + container.CRC_BYTES
+
+
+def write_stream(
+    profile: Profile,
+    step: int,
+    sizes: Mapping[str, Size],
+    dtypes: Mapping[str, str],
+    streams: Sequence[bytes],
+    embed: bool,
+) -> bytes:
+    """The bitstream of coded groups; sizes and element types by level name."""
+    order = profile.about.order
+    usual = profile_sizes(profile)
+    flags = embed * _EMBEDDED
+    extra = bytearray()
+    if any(sizes[name] != usual[name] for name in order):
+        flags |= _SIZES
+        for name in order:
+            extra += varint(sizes[name][0]) + varint(sizes[name][1])
+    if any(dtypes[name] != _DEFAULT_TYPE for name in order):
+        flags |= _TYPES
+        extra += bytes(_DTYPE_NAMES.index(dtypes[name]) for name in order)
+    if flags & (_SIZES | _TYPES):
+        extra = varint(len(order)) + extra
+    body = profile.key + bytes([flags, step]) + bytes(extra) + varint(len(streams))
+    body += b"".join(varint(len(stream)) for stream in streams)
+    if embed:
+        body += varint(len(profile.data))
+    header = container.write_header(CODEC, body)
+    return b"".join([header, *container.sealed([*([profile.data] if embed else []), *streams])])
+
+
+def profile_sizes(profile: Profile) -> dict[str, Size]:
+    """(H, W) of each level in the pictures that a profile was calibrated on."""
+    return {level.name: level.size for group in profile.about.groups for level in group.levels}
+
+
+def read_stream_header(opened: container.Opened, limits: Limits, present: int) -> StreamHeader:
+    """The header of a stream of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
+    reader = opened.reader
+    key, flags, step = reader.take(HASH_BYTES), reader.u8(), reader.u8()
+    if flags & ~_FLAGS:
+        raise UnsupportedError(f"header: unknown flags {flags:#04x}; a newer release wrote this")
+    sizes: tuple[Size, ...] | None = None
+    dtypes: tuple[str, ...] | None = None
+    if flags & (_SIZES | _TYPES):
+        count = reader.varint()
+        if count > limits.levels:
+            raise LimitError(f"{count} levels; the limit is {limits.levels}")
+        if flags & _SIZES:
+            sizes = tuple((_side(reader), _side(reader)) for _ in range(count))
+        if flags & _TYPES:
+            dtypes = tuple(_type(reader.u8()) for _ in range(count))
+    groups = reader.varint()
+    if not 1 <= groups <= _MOST_GROUPS:
+        raise reader.corrupt(f"{groups} groups of levels")
+    streams = tuple(reader.varint() for _ in range(groups))
+    embedded = reader.varint() if flags & _EMBEDDED else 0
+    reader.end()
+    header = StreamHeader(key, step, sizes, dtypes, streams, embedded, opened.size)
+    if header.total > limits.chunk_bytes:
+        raise LimitError(f"a chunk of {header.total} bytes; the limit is {limits.chunk_bytes}")
+    if present < header.total:
+        raise TruncatedError(f"the bitstream ends after {present} of {header.total} bytes")
+    if present > header.total:
+        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {header.total}")
+    return header
+
+
+def _side(reader: Reader) -> int:
+    side = reader.varint()
+    if side < 1:
+        raise reader.corrupt("a level without elements")
+    return side
+
+
+def _type(number: int) -> str:
+    if number >= len(_DTYPE_NAMES):
+        raise UnsupportedError(f"header: element type number {number}")
+    return _DTYPE_NAMES[number]
+
+
+def read_chunk(data: memoryview, header: StreamHeader) -> tuple[bytes, list[memoryview]]:
+    """The embedded profile (empty without one) and the streams of the groups. Raises CorruptError."""
+    content = container.unsealed(data[header.header_bytes :], "chunk")
+    embedded, at, streams = bytes(content[: header.profile_bytes]), header.profile_bytes, []
+    for size in header.streams:
+        streams.append(content[at : at + size])
+        at += size
+    return embedded, streams
+
+
+def profile_for(header: StreamHeader, embedded: bytes, given: Profile | None) -> Profile:
+    """The profile that a stream needs: its own, or the one given.
+
+    Raises:
+        InputError: none is there, or another one was given.
+        CorruptError: the embedded one is not the stream's.
+    """
+    if embedded:
+        try:
+            own = Profile.parse(embedded, "the embedded profile")
+        except InputError as error:
+            raise CorruptError(str(error)) from error
+        if own.key != header.key:
+            raise CorruptError(f"the embedded profile is {own.name}, the stream was made with {header.key.hex()}")
+        return own
+    if given is None:
+        raise InputError(
+            f"this bitstream was made with the profile {header.key.hex()}, which decoding needs: give it (--profile, "
+            "or profile= in Python); streams that were encoded with --embed hold theirs"
+        )
+    if given.key != header.key:
+        raise InputError(f"this bitstream was made with the profile {header.key.hex()}, the one given is {given.name}")
+    return given
+
+
+def stream_shape(header: StreamHeader, profile: Profile, limits: Limits) -> tuple[dict[str, Size], dict[str, str]]:
+    """Sizes and element types of the levels by name. Raises CorruptError, LimitError."""
+    order = profile.about.order
+    for listed in (header.sizes, header.dtypes):
+        if listed is not None and len(listed) != len(order):
+            raise CorruptError(f"header: {len(listed)} levels, the profile has {len(order)}")
+    if len(header.streams) != len(profile.groups):
+        raise CorruptError(f"header: {len(header.streams)} groups, the profile has {len(profile.groups)}")
+    usual = profile_sizes(profile)
+    sizes = usual if header.sizes is None else dict(zip(order, header.sizes, strict=True))
+    channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
+    elements = sum(channels[name] * math.prod(sizes[name]) for name in order)
+    if elements > limits.elements:
+        raise LimitError(f"{elements} elements; the limit is {limits.elements}")
+    dtypes = dict.fromkeys(order, _DEFAULT_TYPE) if header.dtypes is None else dict(zip(order, header.dtypes, strict=True))
+    return sizes, dtypes
