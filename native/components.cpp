@@ -1,7 +1,8 @@
-// Quantised transform components by context mixing (mixing.hpp). Components come one after the other, each a map over the
-// grid, strongest first. What is expected of a value: how strong its component is beside the step (from the profile),
-// how strong the components before it were at its place beside what was expected of them, its neighbours in the map, and
-// two earlier components that it is related to. docs/format.md is normative.
+// Quantised transform components by prediction and context mixing (mixing.hpp), cell after cell, in a cell the strongest
+// component first. What a component is expected to be: a linear function of the cells around that are decoded already.
+// How far off it is likely to be: how strong the component is beside the step, how strong the components before it were
+// in this cell beside what was expected of them, the neighbours' components around it, and two related components.
+// docs/format.md is normative.
 #include "components.hpp"
 
 #include <algorithm>
@@ -18,10 +19,12 @@ namespace {
 constexpr int contexts = 7;
 constexpr int decisions = 6;        // zero or not, then magnitudes 1, 2, 3-4, 5-8, 9 and more
 constexpr int unary_limit = 20;     // magnitudes above it are escaped
-constexpr int numbered = 1024;      // components from here on share their contexts
-constexpr int border = 2;
-constexpr int slow = 4, quick = 2;  // how many components strengths remember: 2^slow, 2^quick
-constexpr int sets = decisions * 4;
+constexpr int longest_escape = 21;  // bits
+constexpr size_t numbered = 1024;   // components from here on share their contexts
+constexpr size_t band = 16;         // components that are zero together cost one decision
+constexpr size_t window = 8;        // components before and behind that a neighbour's strength is summed over
+constexpr int slow_fade = 4, quick_fade = 2;  // log2 of how many components strengths remember
+constexpr size_t sets = decisions * 4;
 using Mix = Mixer<contexts>;
 
 constexpr std::array<size_t, contexts> sizes = {32 * 16 * 4, numbered * 4, 8 * 32 * 8, 32 * 64, 16 * 16 * 16, 4096,
@@ -31,9 +34,9 @@ constexpr size_t context_slots = [] {
     for (const size_t size : sizes) sum += size * decisions;
     return sum;
 }();
-constexpr size_t sign_slots = numbered * 9, plane_slots = component_levels * 2;
+constexpr size_t sign_slots = numbered * 9, band_slots = component_levels * 4 * 3 * 2;
 constexpr size_t place_slots = most_classes * most_classes * most_classes, escape_slots = 32;
-constexpr size_t all_slots = context_slots + sign_slots + plane_slots + place_slots + escape_slots;
+constexpr size_t all_slots = context_slots + sign_slots + band_slots + place_slots + escape_slots;
 
 // Mean magnitude in 1/256 at each level: of a Laplacian of standard deviation 2^((level - 20) / 4) steps, rounded down
 // from 0.6 on.
@@ -51,67 +54,109 @@ constexpr int half_log(uint32_t x, int most) {
 
 // How a strength compares with what was expected: 8 is as expected, a step is half of log2.
 constexpr int ratio(int32_t strength, int32_t wanted) {
-    return std::clamp(half_log(static_cast<uint32_t>(strength) + 4, 63) - half_log(static_cast<uint32_t>(wanted) + 4, 63) + 8,
-                      0, 15);
+    const int have = half_log(static_cast<uint32_t>(strength) + 4, 63);
+    return std::clamp(have - half_log(static_cast<uint32_t>(wanted) + 4, 63) + 8, 0, 15);
 }
 
 constexpr int decision_of(int magnitude) {  // the one that asks whether the magnitude is larger than this
     return magnitude < 3 ? magnitude : magnitude < 5 ? 3 : magnitude < 9 ? 4 : 5;
 }
 
-struct State {
-    Slot* slots;
-    int32_t* weights;
-    uint32_t* learnt;
+uint32_t bits_of(int32_t p) {  // in 1/256
+    static const auto table = [] {
+        std::array<uint32_t, 4097> out{};
+        for (int i = 0; i <= 4096; ++i)
+            out[static_cast<size_t>(i)] = static_cast<uint32_t>(std::lround(-256 * std::log2(std::max(i, 1) / 4096.0)));
+        return out;
+    }();
+    return table[static_cast<size_t>(p >> 4)];
+}
 
-    explicit State(uint32_t* state)
-        : slots(reinterpret_cast<Slot*>(state)), weights(reinterpret_cast<int32_t*>(state + all_slots)),
-          learnt(state + all_slots + sets * Mix::inputs) {}
+// What is known of a cell that was coded: magnitudes up to 255, signs (1 positive, 2 negative), sums of the magnitudes
+// of all components before each one, and which bands are not zero. Behind the borders all is zero.
+struct Cell {
+    uint8_t* magnitudes;
+    uint8_t* signs;
+    int32_t* sums;
+    uint8_t* bands;
 };
 
-// A map of magnitudes (or signs) with a border of zeros.
-template <typename T>
-struct Bordered {
-    size_t stride;
-    std::vector<T> cells;
-    Bordered(size_t height, size_t width)
-        : stride(width + 2 * border), cells((height + 2 * border) * stride) {}
-    T* row(size_t y) { return cells.data() + (y + border) * stride + border; }
+class Cells {
+   public:
+    Cells(const ComponentGrid& grid)
+        : components_(grid.components), bands_((grid.components + band - 1) / band), width_(grid.width + 3),
+          magnitudes_(3 * width_ * components_), signs_(3 * width_ * components_),
+          sums_(3 * width_ * (components_ + 1)), used_(3 * width_ * bands_) {}
+    // Three rows are enough: cells reach two rows up.
+    Cell at(ptrdiff_t y, ptrdiff_t x) {
+        const size_t place = static_cast<size_t>((y + 3) % 3) * width_ + static_cast<size_t>(x + 2);
+        return {&magnitudes_[place * components_], &signs_[place * components_], &sums_[place * (components_ + 1)],
+                &used_[place * bands_]};
+    }
+    void clear(ptrdiff_t y) {
+        const size_t place = static_cast<size_t>((y + 3) % 3) * width_;
+        std::fill_n(&magnitudes_[place * components_], width_ * components_, uint8_t{0});
+        std::fill_n(&signs_[place * components_], width_ * components_, uint8_t{0});
+        std::fill_n(&sums_[place * (components_ + 1)], width_ * (components_ + 1), 0);
+        std::fill_n(&used_[place * bands_], width_ * bands_, uint8_t{0});
+    }
+
+   private:
+    size_t components_, bands_, width_;
+    std::vector<uint8_t> magnitudes_, signs_;
+    std::vector<int32_t> sums_;
+    std::vector<uint8_t> used_;
+};
+
+struct Neighbours {
+    Cell here, w, n, nw, ne, ww, nn;
 };
 
 // What the contexts of a value are made of.
 struct Around {
-    int level, place;
-    uint32_t component, near, nearest, own, brief, beside, related;
-    uint32_t pattern;
+    uint32_t level, component, near, nearest, own, brief, beside, related, pattern;
+};
+
+// How strong a cell's components have been so far, beside what was expected.
+struct Strength {
+    int32_t slow = 0, quick = 0, wanted_slow = 0, wanted_quick = 0;
+    void add(int32_t magnitude, int32_t wanted) {
+        slow += 256 * magnitude - (slow >> slow_fade), quick += 256 * magnitude - (quick >> quick_fade);
+        wanted_slow += wanted - (wanted_slow >> slow_fade), wanted_quick += wanted - (wanted_quick >> quick_fade);
+    }
 };
 
 template <class Coder>
 class Model {
    public:
     Model(Coder& coder, const ComponentGrid& grid, const ComponentStatistics& statistics, const ComponentSteps& steps,
-          uint32_t* state)
-        : coder_(coder), grid_(grid), statistics_(statistics), classes_(steps.classes), state_(state), mixer_(sets),
-          levels_(grid.components * steps.classes), magnitude_(grid.height, grid.width), sign_(grid.height, grid.width),
-          slow_(grid.height, grid.width), quick_(grid.height, grid.width), wanted_slow_(steps.classes),
-          wanted_quick_(steps.classes) {
-        components_levels(grid.components, statistics, steps, levels_.data());
-        std::copy_n(state_.weights, sets * Mix::inputs, mixer_.weights().begin());
-        for (size_t i = 0; i < sets; ++i) mixer_.learnt()[i] = static_cast<uint16_t>(state_.learnt[i]);
-        Slot* at = state_.slots;
+          uint32_t* state, const ComponentPicture& picture)
+        : coder_(coder), grid_(grid), statistics_(statistics), steps_(steps), picture_(picture), state_(state),
+          mixer_(sets), levels_(grid.components * steps.classes), wanted_(steps.classes * (grid.components + 1)),
+          cells_(grid), predicted_(grid.components) {
+        components_levels(grid.components, statistics.scales, steps.steps, steps.classes, levels_.data());
+        for (size_t m = 0; m < steps.classes; ++m)
+            for (size_t k = 0; k < grid.components; ++k)
+                wanted_[m * (grid.components + 1) + k + 1] =
+                    wanted_[m * (grid.components + 1) + k] + expected[levels_[k * steps.classes + m]];
+        const auto* weights = reinterpret_cast<const int32_t*>(state + all_slots);
+        std::copy_n(weights, sets * Mix::inputs, mixer_.weights().begin());
+        const uint32_t* learnt = state + all_slots + sets * Mix::inputs;
+        for (size_t i = 0; i < sets; ++i) mixer_.learnt()[i] = static_cast<uint16_t>(learnt[i]);
+        Slot* at = reinterpret_cast<Slot*>(state);
         for (size_t i = 0; i < contexts; ++i) slots_[i] = at, at += sizes[i] * decisions;
-        signs_ = at, planes_ = signs_ + sign_slots, places_ = planes_ + plane_slots, escape_ = places_ + place_slots;
+        signs_ = at, bands_ = signs_ + sign_slots, places_ = bands_ + band_slots, escape_ = places_ + place_slots;
     }
 
-    // Quantiser says, before a value is coded, what it shall be; a decoder's says nothing.
+    // The quantiser says, before a value is coded, what it shall be; a decoder's says nothing.
     template <class Quantiser>
-    bool run(uint8_t* places, int32_t* chosen, Quantiser& quantiser) {
+    bool run(Quantiser& quantiser) {
         switch (current_path()) {
 #ifdef MIDSTREAM_X86
             case Path::avx512:
-            case Path::avx2: return run_avx2(places, chosen, quantiser);
+            case Path::avx2: return run_avx2(quantiser);
 #endif
-            default: return code_all(places, chosen, quantiser);
+            default: return code_all(quantiser);
         }
     }
 
@@ -121,7 +166,7 @@ class Model {
         const int decision = decision_of(magnitude);
         uint32_t at[contexts];
         locate(around, at);
-        for (int c = 0; c < contexts; ++c) Mix::put(in, c, slots_[c][at[c] * decisions + decision]);
+        for (int c = 0; c < contexts; ++c) Mix::put(in, c, slots_[c][at[c] * decisions + static_cast<uint32_t>(decision)]);
         Mix::put_constant(in);
         const int32_t p = mixer_.mix(set_of(decision, around), in);
         return bits_of(larger ? p : 65536 - p);
@@ -130,41 +175,35 @@ class Model {
    private:
 #ifdef MIDSTREAM_X86
     template <class Quantiser>
-    MIDSTREAM_AVX2 bool run_avx2(uint8_t* places, int32_t* chosen, Quantiser& quantiser) {
-        return code_all(places, chosen, quantiser);
-    }
+    MIDSTREAM_AVX2 bool run_avx2(Quantiser& quantiser) { return code_all(quantiser); }
 #endif
 
     template <class Quantiser>
-    MIDSTREAM_INLINE bool code_all(uint8_t* places, int32_t* chosen, Quantiser& quantiser) {
-        if (!code_places(places)) return false;
-        int before = 1;
-        for (size_t k = 0; k < grid_.components; ++k) {
-            int32_t* plane = chosen + k * grid_.cells();
-            int used = quantiser.used(k);
-            code_bit(planes_[levels_[k * classes_] * 2 + static_cast<size_t>(before)], used);
-            before = used;
-            if (used == 0) {
-                std::fill_n(plane, grid_.cells(), 0);
-            } else if (!code_plane(k, places, plane, chosen, quantiser)) {
-                return false;
+    MIDSTREAM_INLINE bool code_all(Quantiser& quantiser) {
+        if (!picture_.known && !code_places()) return false;
+        for (ptrdiff_t y = 0; y < static_cast<ptrdiff_t>(grid_.height); ++y) {
+            cells_.clear(y);
+            for (ptrdiff_t x = 0; x < static_cast<ptrdiff_t>(grid_.width); ++x) {
+                predict(y, x);
+                if (!code_cell(y, x, quantiser)) return false;
             }
-            remember(k, plane);
         }
-        std::copy(mixer_.weights().begin(), mixer_.weights().end(), state_.weights);
-        for (size_t i = 0; i < sets; ++i) state_.learnt[i] = mixer_.learnt()[i];
+        auto* words = reinterpret_cast<uint32_t*>(state_) + all_slots;
+        std::memcpy(words, mixer_.weights().data(), sets * Mix::inputs * sizeof(int32_t));
+        for (size_t i = 0; i < sets; ++i) words[sets * Mix::inputs + i] = mixer_.learnt()[i];
         return true;
     }
 
-    bool code_places(uint8_t* places) {
+    bool code_places() {
         for (size_t y = 0; y < grid_.height; ++y)
             for (size_t x = 0; x < grid_.width; ++x) {
-                uint8_t* at = places + y * grid_.width + x;
-                const size_t west = x ? at[-1] : y ? at[-static_cast<ptrdiff_t>(grid_.width)] : 0;
-                const size_t north = y ? at[-static_cast<ptrdiff_t>(grid_.width)] : west;
+                uint8_t* at = picture_.places + y * grid_.width + x;
+                const ptrdiff_t up = -static_cast<ptrdiff_t>(grid_.width);
+                const size_t west = x ? at[-1] : y ? at[up] : 0;
+                const size_t north = y ? at[up] : west;
                 Slot* slots = places_ + (west * most_classes + north) * most_classes;
                 size_t place = 0;
-                for (; place + 1 < classes_; ++place) {
+                for (; place + 1 < steps_.classes; ++place) {
                     int more = *at > place;
                     code_bit(slots[place], more);
                     if (!more) break;
@@ -175,64 +214,124 @@ class Model {
         return true;
     }
 
+    // Adds up in one order whatever the vector's width: outputs are lanes.
+    MIDSTREAM_INLINE void predict(ptrdiff_t y, ptrdiff_t x) {
+        std::fill(predicted_.begin(), predicted_.end(), 0.0f);
+        add_predicted(0, y, x - 1);
+        add_predicted(1, y - 1, x);
+        add_predicted(2, y - 1, x + 1);
+    }
+    MIDSTREAM_INLINE void add_predicted(size_t side, ptrdiff_t y, ptrdiff_t x) {
+        if (y < 0 || x < 0 || x >= static_cast<ptrdiff_t>(grid_.width)) return;
+        const size_t cell = static_cast<size_t>(y) * grid_.width + static_cast<size_t>(x), outputs = statistics_.outputs;
+        const float* decoded = picture_.decoded + cell * grid_.components;
+        const float* row = statistics_.prediction + side * statistics_.inputs * outputs;
+        float* out = predicted_.data();
+        for (size_t i = 0; i < statistics_.inputs; ++i, row += outputs) {
+            const float value = decoded[i];
+            if (value == 0) continue;
+            for (size_t o = 0; o < outputs; ++o) out[o] += value * row[o];
+        }
+    }
+
     template <class Quantiser>
-    MIDSTREAM_INLINE bool code_plane(size_t k, const uint8_t* places, int32_t* plane, const int32_t* chosen,
-                                     Quantiser& quantiser) {
-        std::fill(magnitude_.cells.begin(), magnitude_.cells.end(), uint8_t{0});
-        std::fill(sign_.cells.begin(), sign_.cells.end(), int8_t{0});
-        const uint16_t* back = statistics_.references + 2 * k;
-        const int32_t* first = back[0] ? chosen + (k - back[0]) * grid_.cells() : nullptr;
-        const int32_t* second = back[1] ? chosen + (k - back[1]) * grid_.cells() : nullptr;
-        for (size_t y = 0; y < grid_.height; ++y)
-            for (size_t x = 0; x < grid_.width; ++x) {
-                const size_t cell = y * grid_.width + x;
-                const Around around = look(k, y, x, places[cell], first ? first[cell] : 0, second ? second[cell] : 0);
-                int32_t value = quantiser.value(*this, k, cell, around, plane[cell]);
-                if (!code_value(around, k, y, x, value)) return false;
-                plane[cell] = value;
-                magnitude_.row(y)[x] = static_cast<uint8_t>(std::min(std::abs(value), 255));
-                sign_.row(y)[x] = static_cast<int8_t>(value > 0 ? 1 : value < 0 ? 2 : 0);
+    MIDSTREAM_INLINE bool code_cell(ptrdiff_t y, ptrdiff_t x, Quantiser& quantiser) {
+        const size_t cell = static_cast<size_t>(y) * grid_.width + static_cast<size_t>(x), count = grid_.components;
+        const size_t place = picture_.places[cell];
+        const Neighbours near = {cells_.at(y, x),         cells_.at(y, x - 1),     cells_.at(y - 1, x),
+                                 cells_.at(y - 1, x - 1), cells_.at(y - 1, x + 1), cells_.at(y, x - 2),
+                                 cells_.at(y - 2, x)};
+        int32_t* chosen = picture_.chosen + cell * count;
+        Strength strength;
+        int before = 1;
+        for (size_t b = 0; b * band < count; ++b) {
+            const size_t from = b * band, to = std::min(from + band, count);
+            const uint32_t level = levels_[from * steps_.classes + place];
+            const auto own = static_cast<uint32_t>(ratio(strength.slow, strength.wanted_slow)) / 4;
+            Slot& slot = bands_[((level * 4 + own) * 3 + near.w.bands[b] + near.n.bands[b]) * 2 + static_cast<size_t>(before)];
+            int used = quantiser.used(*this, cell, place, near, strength, from, to, predicted_.data());
+            code_bit(slot, used);
+            near.here.bands[b] = static_cast<uint8_t>(used);
+            before = used;
+            if (coder_.overrun()) return false;
+            for (size_t k = from; k < to; ++k) {
+                int32_t value = 0;
+                if (used) {
+                    const Around around = look(k, place, near, strength, chosen);
+                    value = quantiser.value(*this, cell, place, around, k, predicted_[k]);
+                    if (!code_value(around, k, near, value)) return false;
+                }
+                keep(cell, place, k, value, near.here, strength);
             }
+        }
         return true;
     }
 
-    MIDSTREAM_INLINE Around look(size_t k, size_t y, size_t x, uint8_t place, int32_t first, int32_t second) {
-        const ptrdiff_t s = static_cast<ptrdiff_t>(magnitude_.stride);
-        const uint8_t* a = magnitude_.row(y) + x;
-        const uint32_t w = a[-1], n = a[-s], nw = a[-s - 1], ne = a[-s + 1], ww = a[-2], nn = a[-2 * s];
-        const int32_t* l = slow_.row(y) + x;
-        const int32_t beside = (l[-1] + l[1] + l[-s] + l[s]) / 4;
+    MIDSTREAM_INLINE void keep(size_t cell, size_t place, size_t k, int32_t value, const Cell& here, Strength& strength) {
+        const size_t at = cell * grid_.components + k;
+        const uint32_t level = levels_[k * steps_.classes + place];
+        const int32_t size = std::min(std::abs(value), 255);
+        picture_.chosen[at] = value;
+        picture_.decoded[at] = predicted_[k];
+        if (value != 0) {
+            const float magnitude = reconstruction(level, std::abs(value)) * steps_.widths[place];
+            picture_.decoded[at] += value < 0 ? -magnitude : magnitude;
+        }
+        here.magnitudes[k] = static_cast<uint8_t>(size);
+        here.signs[k] = static_cast<uint8_t>(value > 0 ? 1 : value < 0 ? 2 : 0);
+        here.sums[k + 1] = here.sums[k] + size;
+        strength.add(size, expected[level]);
+    }
+
+   public:
+    float reconstruction(uint32_t level, int32_t magnitude) const {
+        const int32_t c = std::min(magnitude, reconstruction_classes) - 1;
+        const int8_t offset = statistics_.offsets[level * reconstruction_classes + static_cast<uint32_t>(c)];
+        return static_cast<float>(magnitude) + static_cast<float>(offset) / 64;
+    }
+
+    MIDSTREAM_INLINE Around look(size_t k, size_t place, const Neighbours& near, const Strength& strength,
+                                 const int32_t* chosen) const {
+        const uint32_t w = near.w.magnitudes[k], n = near.n.magnitudes[k], nw = near.nw.magnitudes[k];
+        const uint32_t ne = near.ne.magnitudes[k], ww = near.ww.magnitudes[k], nn = near.nn.magnitudes[k];
+        const size_t low = k < window ? 0 : k - window, high = std::min(k + window, grid_.components);
+        const auto sum = [&](const Cell& c) { return c.sums[high] - c.sums[low]; };
+        const int32_t beside = 2 * sum(near.w) + 2 * sum(near.n) + sum(near.nw) + sum(near.ne);
+        const int32_t* wanted = &wanted_[place * (grid_.components + 1)];
+        const uint16_t* back = statistics_.references + 2 * k;
         const auto few = [](uint32_t v, uint32_t most) { return std::min(v, most); };
+        const auto there = [&](uint16_t distance) {
+            return distance ? few(static_cast<uint32_t>(std::abs(chosen[k - distance])), 3) : 0;
+        };
         Around out;
-        out.level = levels_[k * classes_ + place];
-        out.place = place;
-        out.component = static_cast<uint32_t>(std::min<size_t>(k, numbered - 1));
+        out.level = levels_[k * steps_.classes + place];
+        out.component = static_cast<uint32_t>(std::min(k, numbered - 1));
         out.near = static_cast<uint32_t>(half_log(2 * w + 2 * n + nw + ne, 7));
         out.nearest = few(w + n, 3);
-        out.own = static_cast<uint32_t>(ratio(l[0], wanted_slow_[place]));
-        out.brief = static_cast<uint32_t>(ratio(quick_.row(y)[x], wanted_quick_[place]));
-        out.beside = static_cast<uint32_t>(ratio(beside, wanted_slow_[place])) / 2;
-        out.related = few(static_cast<uint32_t>(std::abs(first)), 3) * 4 + few(static_cast<uint32_t>(std::abs(second)), 3);
+        out.own = static_cast<uint32_t>(ratio(strength.slow, strength.wanted_slow));
+        out.brief = static_cast<uint32_t>(ratio(strength.quick, strength.wanted_quick));
+        out.beside = static_cast<uint32_t>(ratio(64 * beside, (wanted[high] - wanted[low]) * 3 / 2)) / 2;
+        out.related = there(back[0]) * 4 + there(back[1]);
         out.pattern = few(w, 3) | few(n, 3) << 2 | few(nw, 3) << 4 | few(ne, 3) << 6 | few(ww, 3) << 8 | few(nn, 3) << 10;
         return out;
     }
 
+   private:
     MIDSTREAM_INLINE static void locate(const Around& a, uint32_t (&at)[contexts]) {
-        const uint32_t level = static_cast<uint32_t>(a.level);
-        at[0] = (level * 16 + a.own) * 4 + a.nearest;
+        at[0] = (a.level * 16 + a.own) * 4 + a.nearest;
         at[1] = a.component * 4 + a.nearest;
-        at[2] = (a.near * 32 + level) * 8 + a.beside;
-        at[3] = level * 64 + a.related * 4 + a.nearest;
-        at[4] = (a.brief * 16 + a.own) * 16 + level / 2;
+        at[2] = (a.near * 32 + a.level) * 8 + a.beside;
+        at[3] = a.level * 64 + a.related * 4 + a.nearest;
+        at[4] = (a.brief * 16 + a.own) * 16 + a.level / 2;
         at[5] = a.pattern;
         at[6] = a.component * 4 + a.own / 4;
     }
 
     MIDSTREAM_INLINE static size_t set_of(int decision, const Around& around) {
-        return static_cast<size_t>(decision * 4 + around.level / 8);
+        return static_cast<size_t>(decision) * 4 + around.level / 8;
     }
 
-    MIDSTREAM_INLINE bool code_value(const Around& around, size_t k, size_t y, size_t x, int32_t& value) {
+    MIDSTREAM_INLINE bool code_value(const Around& around, size_t k, const Neighbours& near, int32_t& value) {
         uint32_t at[contexts];
         locate(around, at);
         const int wanted = std::abs(value);
@@ -244,11 +343,8 @@ class Model {
         }
         if (magnitude > unary_limit && !code_escape(wanted - magnitude, magnitude)) return false;
         int negative = value < 0;
-        if (magnitude) {
-            const ptrdiff_t s = static_cast<ptrdiff_t>(sign_.stride);
-            const int8_t* near = sign_.row(y) + x;
-            code_bit(signs_[std::min<size_t>(k, numbered - 1) * 9 + static_cast<size_t>(near[-1] * 3 + near[-s])], negative);
-        }
+        if (magnitude)
+            code_bit(signs_[std::min(k, numbered - 1) * 9 + near.w.signs[k] * size_t{3} + near.n.signs[k]], negative);
         value = negative ? -magnitude : magnitude;
         return !coder_.overrun();
     }
@@ -273,12 +369,12 @@ class Model {
         const uint32_t wanted = static_cast<uint32_t>(std::max(above, 0)) + 1;
         const int width = std::bit_width(wanted);
         int length = 1;
-        for (; length <= 21; ++length) {
+        for (; length <= longest_escape; ++length) {
             int longer = width > length;
             code_bit(escape_[length], longer);
             if (!longer) break;
         }
-        if (length > 21) return false;
+        if (length > longest_escape) return false;
         uint32_t read = 1;
         for (int i = length - 2; i >= 0; --i) {
             int bit = static_cast<int>(wanted >> i & 1);
@@ -294,101 +390,88 @@ class Model {
         slot.update(bit);
     }
 
-    // Strengths fade as components come and go, and so does what is expected of them.
-    void remember(size_t k, const int32_t* plane) {
-        for (size_t y = 0; y < grid_.height; ++y) {
-            int32_t *l = slow_.row(y), *q = quick_.row(y);
-            for (size_t x = 0; x < grid_.width; ++x) {
-                const int32_t strength = 256 * std::min(std::abs(plane[y * grid_.width + x]), 255);
-                l[x] += strength - (l[x] >> slow), q[x] += strength - (q[x] >> quick);
-            }
-        }
-        for (size_t m = 0; m < classes_; ++m) {
-            const int32_t wanted = expected[levels_[k * classes_ + m]];
-            wanted_slow_[m] += wanted - (wanted_slow_[m] >> slow), wanted_quick_[m] += wanted - (wanted_quick_[m] >> quick);
-        }
-    }
-
-    static uint32_t bits_of(int32_t p) {
-        static const auto table = [] {
-            std::array<uint32_t, 4097> out{};
-            for (int i = 0; i <= 4096; ++i)
-                out[static_cast<size_t>(i)] = static_cast<uint32_t>(std::lround(-256 * std::log2(std::max(i, 1) / 4096.0)));
-            return out;
-        }();
-        return table[static_cast<size_t>(p >> 4)];
-    }
-
     Coder& coder_;
     ComponentGrid grid_;
     ComponentStatistics statistics_;
-    size_t classes_;
-    State state_;
+    ComponentSteps steps_;
+    ComponentPicture picture_;
+    uint32_t* state_;
     Mix mixer_;
     std::vector<uint8_t> levels_;
-    Bordered<uint8_t> magnitude_;
-    Bordered<int8_t> sign_;
-    Bordered<int32_t> slow_, quick_;
-    std::vector<int32_t> wanted_slow_, wanted_quick_;
-    Slot *slots_[contexts], *signs_, *planes_, *places_, *escape_;
+    std::vector<int32_t> wanted_;  // [classes, components + 1]: sums of what is expected
+    Cells cells_;
+    std::vector<float> predicted_;
+    Slot *slots_[contexts], *signs_, *bands_, *places_, *escape_;
 };
 
 // What a value shall be: the magnitude, the one below it or zero, whichever costs least.
 class Chooser {
    public:
-    Chooser(const float* values, const ComponentGrid& grid, const int8_t* offsets, float lambda)
-        : values_(values), cells_(grid.cells()), offsets_(offsets), lambda_(lambda / 256) {}
+    Chooser(const float* values, const ComponentGrid& grid, const ComponentSteps& steps, float lambda)
+        : values_(values), components_(grid.components), lambda_(lambda / 256) {
+        for (size_t m = 0; m < steps.classes; ++m) per_step_.push_back(1 / steps.widths[m]);
+    }
 
-    int used(size_t k) const {
-        const float* plane = values_ + k * cells_;
-        for (size_t i = 0; i < cells_; ++i)
-            if (std::fabs(plane[i]) >= least_) return 1;
+    // Whether any component of a band would be something, as things stand before it.
+    template <class M>
+    MIDSTREAM_INLINE int used(M& model, size_t cell, size_t place, const Neighbours& near, const Strength& strength,
+                              size_t from, size_t to, const float* predicted) const {
+        for (size_t k = from; k < to; ++k) {
+            const float size = std::fabs(scaled(cell, place, k, predicted[k]));
+            if (size < least) continue;
+            if (size >= certain) return 1;
+            const Around around = model.look(k, place, near, strength, chosen_ + cell * components_);
+            if (choose(model, around, size)) return 1;
+        }
         return 0;
     }
     template <class M>
-    MIDSTREAM_INLINE int32_t value(M& model, size_t k, size_t cell, const Around& around, int32_t) const {
-        const float x = values_[k * cells_ + cell], size = std::fabs(x);
-        if (size < least_) return 0;
+    MIDSTREAM_INLINE int32_t value(M& model, size_t cell, size_t place, const Around& around, size_t k,
+                                   float predicted) const {
+        const float x = scaled(cell, place, k, predicted), size = std::fabs(x);
+        if (size < least) return 0;
         const int32_t magnitude = choose(model, around, size);
         return x < 0 ? -magnitude : magnitude;
     }
+    void look_at(const int32_t* chosen) { chosen_ = chosen; }
 
    private:
+    float scaled(size_t cell, size_t place, size_t k, float predicted) const {
+        return (values_[cell * components_ + k] - predicted) * per_step_[place];
+    }
     template <class M>
     int32_t choose(M& model, const Around& around, float size) const {
-        const int32_t top = std::min(static_cast<int32_t>(std::min(size, 1e6f) + 0.5f), largest_component - 1);
+        const auto top = static_cast<int32_t>(std::min(size, static_cast<float>(largest_component - 1)) + 0.5f);
         const int32_t high = std::max(top, 1);
-        // Bits up to where the candidates part are the same for all of them.
-        const float none = size * size + lambda_ * static_cast<float>(model.price(around, 0, false));
-        float best = none;
+        if (high > unary_limit) return high;
+        float best = size * size + lambda_ * static_cast<float>(model.price(around, 0, false));
         int32_t chosen = 0;
-        uint32_t shared = 256 + model.price(around, 0, true);  // with the sign
-        for (int32_t m = 1; m <= high && m <= unary_limit; ++m) {
+        // Bits up to where the candidates part are the same for all of them; the first is the sign's.
+        uint32_t shared = 256 + model.price(around, 0, true);
+        for (int32_t m = 1; m <= high; ++m) {
             if (m + 1 >= high) {
-                const float off = size - reconstruction(around.level, m);
+                const float off = size - model.reconstruction(around.level, m);
                 const float cost = off * off + lambda_ * static_cast<float>(shared + model.price(around, m, false));
                 if (cost < best) best = cost, chosen = m;
             }
             if (m < high) shared += model.price(around, m, true);
         }
-        return high > unary_limit ? high : chosen;
-    }
-    float reconstruction(int level, int32_t m) const {
-        const int c = std::min(m, reconstruction_classes) - 1;
-        return static_cast<float>(m) + static_cast<float>(offsets_[level * reconstruction_classes + c]) / 64;
+        return chosen;
     }
 
-    static constexpr float least_ = 0.55f;
+    static constexpr float least = 0.55f, certain = 1.6f;
     const float* values_;
-    size_t cells_;
-    const int8_t* offsets_;
+    const int32_t* chosen_ = nullptr;
+    size_t components_;
+    std::vector<float> per_step_;
     float lambda_;
 };
 
 struct Reader {
-    static int used(size_t) { return 0; }
     template <class M>
-    MIDSTREAM_INLINE static int32_t value(M&, size_t, size_t, const Around&, int32_t) { return 0; }
+    static int used(M&, size_t, size_t, const Neighbours&, const Strength&, size_t, size_t, const float*) { return 0; }
+    template <class M>
+    static int32_t value(M&, size_t, size_t, const Around&, size_t, float) { return 0; }
 };
 
 }  // namespace
@@ -400,40 +483,38 @@ size_t component_sets() { return sets; }
 size_t component_state_size() { return all_slots + sets * Mix::inputs + sets; }
 
 void component_state_reset(uint32_t* state) {
-    State parts(state);
-    std::fill_n(parts.slots, all_slots, Slot{});
+    std::fill_n(reinterpret_cast<Slot*>(state), all_slots, Slot{});
     Mix fresh(sets);
-    std::copy(fresh.weights().begin(), fresh.weights().end(), parts.weights);
-    std::fill_n(parts.learnt, sets, 0u);
+    std::memcpy(state + all_slots, fresh.weights().data(), sets * Mix::inputs * sizeof(int32_t));
+    std::fill_n(state + all_slots + sets * Mix::inputs, sets, 0u);
 }
 
-void components_levels(size_t components, const ComponentStatistics& statistics, const ComponentSteps& steps,
-                       uint8_t* levels) {
+void components_levels(size_t components, const int16_t* scales, const int16_t* steps, size_t classes, uint8_t* levels) {
     for (size_t k = 0; k < components; ++k)
-        for (size_t m = 0; m < steps.classes; ++m)
-            levels[k * steps.classes + m] = static_cast<uint8_t>(
-                std::clamp((statistics.scales[k] - steps.steps[m] + 40) >> 1, 0, component_levels - 1));
+        for (size_t m = 0; m < classes; ++m)
+            levels[k * classes + m] =
+                static_cast<uint8_t>(std::clamp((scales[k] - steps[m] + 40) >> 1, 0, component_levels - 1));
 }
 
-std::vector<uint8_t> components_encode(const float* values, const uint8_t* places, const ComponentGrid& grid,
-                                       const ComponentStatistics& statistics, const ComponentSteps& steps,
-                                       const int8_t* offsets, float lambda, uint32_t* state, int32_t* chosen) {
+std::vector<uint8_t> components_encode(const float* values, const ComponentGrid& grid,
+                                       const ComponentStatistics& statistics, const ComponentSteps& steps, float lambda,
+                                       uint32_t* state, const ComponentPicture& picture) {
     Encoder encoder;
-    Model<Encoder> model(encoder, grid, statistics, steps, state);
-    std::vector<uint8_t> copy(places, places + grid.cells());
-    Chooser chooser(values, grid, offsets, lambda);
-    model.run(copy.data(), chosen, chooser);
+    Model<Encoder> model(encoder, grid, statistics, steps, state, picture);
+    Chooser chooser(values, grid, steps, lambda);
+    chooser.look_at(picture.chosen);
+    model.run(chooser);
     return encoder.finish();
 }
 
 bool components_decode(const uint8_t* data, size_t bytes, const ComponentGrid& grid,
                        const ComponentStatistics& statistics, const ComponentSteps& steps, uint32_t* state,
-                       uint8_t* places, int32_t* chosen) {
+                       const ComponentPicture& picture) {
     Decoder decoder(data, bytes);
-    Model<Decoder> model(decoder, grid, statistics, steps, state);
-    std::fill_n(places, grid.cells(), uint8_t{0});
+    Model<Decoder> model(decoder, grid, statistics, steps, state, picture);
+    if (!picture.known) std::fill_n(picture.places, grid.cells(), uint8_t{0});
     Reader reader;
-    return model.run(places, chosen, reader) && decoder.finished();
+    return model.run(reader) && decoder.finished();
 }
 
 }  // namespace midstream

@@ -19,13 +19,20 @@ struct ComponentGrid {
 
 // What a profile knows of the components of a group.
 struct ComponentStatistics {
-    const int16_t* scales;      // [components]: log2 of the standard deviation, in eighths, as steps are
+    const int16_t* scales;       // [components]: log2 of the standard deviation, in eighths, as steps are
     const uint16_t* references;  // [components, 2]: how many components back a related one lies; 0 for none
+    const int8_t* offsets;       // [component_levels, reconstruction_classes]: by how much, in 64ths of a step, what
+                                 // became a magnitude is larger than it
+    // What is expected of a cell from its neighbours to the west, north and north-east: [3, inputs, outputs]. The first
+    // `inputs` components of each say something of the first `outputs` of the cell.
+    const float* prediction;
+    size_t inputs, outputs;
 };
 
-// How finely one picture is quantised: log2 of the step of each class of places, in eighths.
+// How finely one picture is quantised.
 struct ComponentSteps {
-    const int16_t* steps;  // [classes]
+    const int16_t* steps;  // [classes]: log2 of the step of each class of places, in eighths
+    const float* widths;   // [classes]: the steps themselves
     size_t classes;
 };
 
@@ -36,19 +43,25 @@ size_t component_sets();
 size_t component_state_size();
 void component_state_reset(uint32_t* state);
 
-// Quantises and codes. `values` [components, cells] are in steps; what is chosen for each, the one of least squared
-// error plus `lambda` times the bits that the coder takes for it, is left in `chosen`. `places` [cells] are below
-// steps.classes. `offsets` [component_levels, reconstruction_classes], in 64ths of a step, are added to a magnitude by
-// the decoder. `state` is what the coder begins with and becomes what it has learnt.
-std::vector<uint8_t> components_encode(const float* values, const uint8_t* places, const ComponentGrid& grid,
-                                       const ComponentStatistics& statistics, const ComponentSteps& steps,
-                                       const int8_t* offsets, float lambda, uint32_t* state, int32_t* chosen);
-// False when the data is not valid.
+// A picture's components: where they are of which class, and what they are, cell by cell.
+struct ComponentPicture {
+    uint8_t* places;    // [cells], below steps.classes
+    bool known;         // whether the decoder has the places from elsewhere, so that they are not coded
+    int32_t* chosen;    // [cells, components]: what each became
+    float* decoded;     // [cells, components]: what a decoder makes of it
+};
+
+// Quantises and codes `values` [cells, components]; each becomes what costs least: squared error, in steps, plus `lambda`
+// times the bits that the coder takes for it. Writes picture.chosen and picture.decoded. `state` is what the coder begins
+// with and becomes what it has learnt.
+std::vector<uint8_t> components_encode(const float* values, const ComponentGrid& grid,
+                                       const ComponentStatistics& statistics, const ComponentSteps& steps, float lambda,
+                                       uint32_t* state, const ComponentPicture& picture);
+// False when the data is not valid. Writes picture.chosen and picture.decoded, and the places unless they are known.
 bool components_decode(const uint8_t* data, size_t bytes, const ComponentGrid& grid,
                        const ComponentStatistics& statistics, const ComponentSteps& steps, uint32_t* state,
-                       uint8_t* places, int32_t* chosen);
+                       const ComponentPicture& picture);
 // The level of expected magnitude of each component in each class of places, [components, classes].
-void components_levels(size_t components, const ComponentStatistics& statistics, const ComponentSteps& steps,
-                       uint8_t* levels);
+void components_levels(size_t components, const int16_t* scales, const int16_t* steps, size_t classes, uint8_t* levels);
 
 }  // namespace midstream

@@ -3,6 +3,8 @@
 >>> import midstream as ms
 >>> data = ms.encode({"p3": p3, "p4": p4}, symbols=4, z=1.5)   # float32 [C, H, W] each -> bytes
 >>> back = ms.decode(data)                                     # same names, shapes and element types
+>>> small = ms.encode({"p3": p3, "p4": p4}, codec="calibrated", profile="M.profile", quality=60)
+>>> back = ms.decode(small, profile="M.profile")
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import decode, encode
 from midstream.codec.inspect import inspect
 from midstream.errors import (
@@ -37,6 +40,7 @@ __all__ = [
     "LimitError",
     "Limits",
     "MidstreamError",
+    "Profile",
     "TruncatedError",
     "UnsupportedError",
     "decode",

@@ -66,22 +66,29 @@ def components_levels(scales: NDArray[np.int16], steps: NDArray[np.int16]) -> ND
 def components_encode(
     values: NDArray[np.float32],
     places: NDArray[np.uint8],
+    known: bool,
     scales: NDArray[np.int16],
     references: NDArray[np.uint16],
-    steps: NDArray[np.int16],
     offsets: NDArray[np.int8],
+    prediction: NDArray[np.float32],
+    steps: NDArray[np.int16],
+    widths: NDArray[np.float32],
     lambda_: float,
     state: NDArray[np.uint32],
-) -> tuple[bytes, NDArray[np.int32]]: ...
+) -> tuple[bytes, NDArray[np.int32], NDArray[np.float32]]: ...
 def components_decode(
     data: Octets,
     height: int,
     width: int,
     scales: NDArray[np.int16],
     references: NDArray[np.uint16],
+    offsets: NDArray[np.int8],
+    prediction: NDArray[np.float32],
     steps: NDArray[np.int16],
+    widths: NDArray[np.float32],
     state: NDArray[np.uint32],
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]] | None: ...
+    known: NDArray[np.uint8] | None = None,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None: ...
 def multiply(a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
 def rice_encode(values: NDArray[np.uint64], k: int) -> bytes: ...
 def rice_decode(data: Octets, k: int, count: int) -> NDArray[np.uint64] | None: ...

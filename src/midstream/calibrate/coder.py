@@ -22,7 +22,7 @@ _LEAST_SEEN = 20
 def scales_of(deviations: NDArray[np.float64]) -> NDArray[np.int16]:
     """Indices of steps as large as the deviations."""
     indices = np.rint(STEPS_PER_OCTAVE * np.log2(np.maximum(deviations, 1e-12))) + STEP_INDICES / 2
-    return np.clip(indices, -1024, 1024).astype(np.int16)
+    return np.asarray(np.clip(indices, -1024, 1024), np.int16)
 
 
 def related(samples: Sequence[Sample], scales: NDArray[np.int16]) -> NDArray[np.uint16]:
@@ -43,6 +43,19 @@ def related(samples: Sequence[Sample], scales: NDArray[np.int16]) -> NDArray[np.
     return np.asarray(np.where(fits, out, 0), np.uint16)
 
 
+def _off(
+    group: GroupPart, indices: NDArray[np.int16], sample: Sample
+) -> tuple[NDArray[np.int32], Floats, NDArray[np.uint8]]:
+    """What became of a sample's components [K, h, w], and by how many steps they are off it, away from zero."""
+    components, places = sample
+    _, chosen, decoded = quantised(group, indices, components, places)
+    steps = widths(indices)[places]
+    levels = _native.components_levels(group.scales, indices)[:, places]
+    sizes = np.minimum(np.abs(chosen), group.offsets.shape[1]) - 1
+    held = np.where(chosen != 0, group.offsets[levels, sizes] / np.float32(64), 0)
+    return chosen, np.sign(chosen) * (components - decoded) / steps + held, levels
+
+
 def conditional_means(
     group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]]
 ) -> NDArray[np.int8]:
@@ -50,18 +63,14 @@ def conditional_means(
     classes = group.offsets.shape[1]
     sums, counts = np.zeros((2, _native.COMPONENT_LEVELS, classes))
     for indices in steps:
-        levels = _native.components_levels(group.scales, indices)
-        for components, places in samples:
-            chosen = quantised(group, indices, components, places)[1]
+        for sample in samples:
+            chosen, off, levels = _off(group, indices, sample)
             at = np.nonzero(chosen)
-            cells = places[at[1:]]
-            size = np.abs(chosen[at])
-            off = np.abs(components[at]) / widths(indices)[cells] - size
-            where = levels[at[0], cells], np.minimum(size, classes) - 1
-            np.add.at(sums, where, off)
+            where = levels[at], np.minimum(np.abs(chosen[at]), classes) - 1
+            np.add.at(sums, where, off[at])
             np.add.at(counts, where, 1)
     means = sums / np.maximum(counts, 1) * (counts / (counts + _LEAST_SEEN))
-    return np.clip(np.rint(64 * means), -48, 48).astype(np.int8)
+    return np.asarray(np.clip(np.rint(64 * means), -48, 48), np.int8)
 
 
 def primed(

@@ -18,7 +18,7 @@ from midstream.evaluate.accuracy import evaluate, reference_dataset
 from midstream.features import check_pyramid
 from midstream.limits import Limits
 from midstream.models import Detections, SplitModel
-from midstream.pipelines.features import completed
+from midstream.pipelines.levels import completed
 
 #: Between measured steps, in eighths of an octave.
 _RUNG = 4
@@ -108,7 +108,7 @@ def _monotone(points: Sequence[Point]) -> list[Point]:
 def quality_loss(quality: int) -> float:
     """The estimated relative loss that a quality stands for: from 15 % at 1 to 0.1 % at 100, in equal ratios."""
     share = (quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0])
-    return 0.15 * (0.001 / 0.15) ** share
+    return float(0.15 * (0.001 / 0.15) ** share)
 
 
 def quality_steps(points: Sequence[Point]) -> tuple[int, ...]:

@@ -63,21 +63,3 @@ def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.floa
     shared = np.prod(np.maximum(high - low, 0), axis=2)
     areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (a, b)]
     return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None, :] - shared, 1e-6), np.float32)
-
-
-def cell_scores(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int], grid: tuple[int, int]) -> Vector:
-    """The best score of what the network sees in each cell of a grid over its input, [rows, columns]."""
-    out = np.zeros(grid, np.float32)
-    if isinstance(model, ProposingModel):
-        found = model.candidates(pyramid)
-        height, width = model.input_size(size)
-        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-        scores = np.clip(found.scores.max(axis=1), 0, 1)
-    else:
-        seen = model.back(pyramid, size)
-        (height, width), scores = size, np.clip(seen.scores, 0, 1)
-        centres = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2
-    rows = np.clip(np.nan_to_num(centres[:, 1]) / height * grid[0], 0, grid[0] - 1).astype(np.intp)
-    columns = np.clip(np.nan_to_num(centres[:, 0]) / width * grid[1], 0, grid[1] - 1).astype(np.intp)
-    np.maximum.at(out, (rows, columns), scores)
-    return out

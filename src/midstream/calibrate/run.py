@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import __version__, _native
-from midstream.calibrate import coder, curve, metric, probe, sensitivity, transform
-from midstream.calibrate.distance import cell_scores
+from midstream.calibrate import coder, curve, predict, probe, sensitivity, transform
 from midstream.calibrate.layout import groups_of
-from midstream.calibrate.settings import Settings
+from midstream.calibrate.neighbours import with_neighbours
+from midstream.calibrate.settings import Settings, Tools
 from midstream.calibrate.views import View, Views
+from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.places import classes_of, probed, spread
+from midstream.codec.calibrated.prediction import places_from
 from midstream.codec.calibrated.profile import (
     PROFILE_VERSION,
     QUALITIES,
@@ -33,7 +35,8 @@ from midstream.codec.calibrated.profile import (
     pack_state,
 )
 from midstream.codec.calibrated.transform import forward
-from midstream.models import ProposingModel, SplitModel
+from midstream.models import SplitModel
+from midstream.pipelines.coding import cell_scores
 
 #: Four classes, three quarters of an octave apart: steps up to 4.8 times coarser where nothing is seen.
 PLACES = Places(classes=4, spacing=6, knee=0.5)
@@ -90,7 +93,7 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     seconds = sensitivity.seconds_a_pass(model, views)
     weights = _sensitivity(model, views, moments, seconds, settings, progress)
     abouts = groups_of({name: (s[0], s[1], s[2]) for name, s in shapes.items()})
-    fits = [_fit_group(model, views, about, moments, weights, seconds, settings, progress) for about in abouts]
+    fits = [_fit_group(views, about, moments, weights, tools, progress) for about in abouts]
     placed = _with_places(model, views, fits, settings, progress)
     about = About(
         version=PROFILE_VERSION,
@@ -107,26 +110,21 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
         qualities=(0,) * len(QUALITIES),
         curve=(Point(step=0, bytes=1.0, loss=0.0),),
     )
-    primed = _with_coder(views, placed, about.places, tools.offsets, tools.primed, progress)
+    primed = _with_coder(views, placed, about.places, tools, progress)
     draft = pack_profile(about, _tensors(primed))
     coarsest = int(draft.groups[0].scales[0]) - _CURVE_BELOW
     progress.stage("measuring rate and loss", 0)
     points = curve.measured_curve(model, views, draft, coarsest, progress.say)
     final = about.model_copy(update={"curve": tuple(points), "qualities": curve.quality_steps(points)})
-    return Calibration(
-        pack_profile(final, _tensors(primed)), weights, [fit.variances for fit in fits], views.skipped
-    )
+    return Calibration(pack_profile(final, _tensors(primed)), weights, [fit.variances for fit in fits], views.skipped)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """A group as far as it is fitted: `basis`, `mixing` and `unmixing` are what the profile keeps of the transform."""
+    """A group as far as it is fitted, and the variances of its components."""
 
     group: GroupPart
     variances: NDArray[np.float64]
-    basis: NDArray[np.float16]
-    mixing: NDArray[np.float16] | None
-    unmixing: NDArray[np.float16] | None
 
 
 def _sensitivity(
@@ -150,54 +148,29 @@ def _sensitivity(
 
 
 def _fit_group(
-    model: SplitModel,
     views: Views,
     about: GroupAbout,
     moments: Mapping[str, transform.ChannelMoments],
     weights: Mapping[str, NDArray[np.float64]],
-    seconds: float,
-    settings: Settings,
+    tools: Tools,
     progress: Progress,
 ) -> _Fit:
     parts = transform.level_parts(about, moments, weights)
     progress.stage("statistics of cells", len(views.fit))
     covariance = transform.cell_covariance(parts, views, views.fit, progress.step)
-    variances, rows = transform.components_of(covariance, parts, settings.tools.fused)
+    variances, rows = transform.components_of(covariance, parts, tools.fused)
     basis = rows.astype(np.float16)
-    plain = _group(parts, basis, variances)
-    affordable = int(settings.budget_s / 4 / seconds)
-    count = min(len(variances), metric.MOST_MEASURED)
-    if not settings.tools.metric or not isinstance(model, ProposingModel) or affordable < count:
-        return _Fit(plain, variances, basis, None, None)
-    pictures = int(np.clip(affordable // count, 1, 6))
-    progress.stage("sensitivity of components", count * pictures)
-    amplitude = float(np.sqrt(variances.mean()))
-    found = metric.component_metric(model, views, plain, amplitude, pictures, settings.seed, progress.step)
-    mixed, mixing, unmixing = metric.remixed(variances, found)
-    mixing16, unmixing16 = mixing.astype(np.float16), unmixing.astype(np.float16)
-    group = _group(parts, basis, mixed, mixing16, unmixing16)
-    return _Fit(group, mixed, basis, mixing16, unmixing16)
+    return _Fit(_group(parts, basis, variances), variances)
 
 
-def _group(
-    parts: tuple[LevelPart, ...],
-    basis: NDArray[np.float16],
-    variances: NDArray[np.float64],
-    mixing: NDArray[np.float16] | None = None,
-    unmixing: NDArray[np.float16] | None = None,
-) -> GroupPart:
-    rows = basis.astype(np.float32)
-    there, back = rows, np.ascontiguousarray(rows.T)
-    if mixing is not None and unmixing is not None:
-        there, back = mixing.astype(np.float32) @ rows, rows.T @ unmixing.astype(np.float32)
-    count = len(variances)
+def _group(parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: NDArray[np.float64]) -> GroupPart:
     return GroupPart(
         parts,
-        np.ascontiguousarray(there),
-        np.ascontiguousarray(back),
+        basis.astype(np.float32),
         coder.scales_of(np.sqrt(variances)),
-        np.zeros((count, 2), np.uint16),
+        np.zeros((len(variances), 2), np.uint16),
         np.zeros((_native.COMPONENT_LEVELS, 3), np.int8),
+        np.zeros((3, 0, 0), np.float32),
         _native.component_state(),
     )
 
@@ -229,27 +202,56 @@ def _with_places(
     return [replace(first, group=replace(first.group, probe=fitted)), *fits[1:]]
 
 
-def _with_coder(
-    views: Views, fits: Sequence[_Fit], places: Places, offsets: bool, primed: bool, progress: Progress
-) -> list[_Fit]:
+def _with_coder(views: Views, fits: Sequence[_Fit], places: Places, tools: Tools, progress: Progress) -> list[_Fit]:
+    """All groups with what the coder begins with, and with their prediction from the first group."""
     chosen = _sampled(views)
-    out = []
-    for fit in fits:
-        samples: list[coder.Sample] = []
-        for view in chosen:
-            values = _components(views, fit, view)
-            samples.append((values, _classes(places, fit.group.probe, values, fit.group.scales)))
-        related = coder.related(samples[::2], fit.group.scales)
-        steps = [places.steps(int(fits[0].group.scales[0]) - below) for below in _PRIMED_BELOW]
-        progress.stage("priming the coder", len(samples))
-        group = coder.with_coder(replace(fit.group, references=related), samples, steps, offsets, progress.step)
-        out.append(replace(fit, group=group if primed else replace(group, state=_native.component_state())))
+    steps = [places.steps(int(fits[0].group.scales[0]) - below) for below in _PRIMED_BELOW]
+    first = _primed(fits[0], _first_samples(views, fits[0], places, chosen), steps, tools, progress)
+    out = [first]
+    decoded = _decoded(views, first, places, chosen, steps[len(steps) // 2]) if len(fits) > 1 else []
+    for fit in fits[1:]:
+        values = [_components(views, fit, view) for view in chosen]
+        group = fit.group
+        if tools.prediction:
+            group = predict.with_prediction(group, values, [components for _, components in decoded])
+        left = [each - coding.expected(group, d, each.shape[1:]) for each, (_, d) in zip(values, decoded, strict=True)]
+        samples = [(each, places_from(p, each.shape[1:])) for each, (p, _) in zip(left, decoded, strict=True)]
+        out.append(_primed(replace(fit, group=group), samples, steps, tools, progress))
     return out
 
 
-def _classes(
-    places: Places, fitted: Probe | None, components: Floats, scales: NDArray[np.int16]
-) -> NDArray[np.uint8]:
+def _first_samples(views: Views, fit: _Fit, places: Places, chosen: Sequence[View]) -> list[coder.Sample]:
+    samples = []
+    for view in chosen:
+        values = _components(views, fit, view)
+        samples.append((values, _classes(places, fit.group.probe, values, fit.group.scales)))
+    return samples
+
+
+def _primed(
+    fit: _Fit, samples: Sequence[coder.Sample], steps: Sequence[NDArray[np.int16]], tools: Tools, progress: Progress
+) -> _Fit:
+    group = fit.group
+    if tools.neighbours:
+        group = with_neighbours(group, samples, steps)
+    if tools.references:
+        group = replace(group, references=coder.related(samples[::2], group.scales))
+    progress.stage("priming the coder", len(samples))
+    group = coder.with_coder(group, samples, steps, tools.offsets, progress.step)
+    return replace(fit, group=group if tools.primed else replace(group, state=_native.component_state()))
+
+
+def _decoded(
+    views: Views, fit: _Fit, places: Places, chosen: Sequence[View], steps: NDArray[np.int16]
+) -> list[tuple[NDArray[np.uint8], Floats]]:
+    """Places and components of the first group as a decoder has them."""
+    out = []
+    for components, classes in _first_samples(views, fit, places, chosen):
+        out.append((classes, coding.quantised(fit.group, steps, components, classes)[2]))
+    return out
+
+
+def _classes(places: Places, fitted: Probe | None, components: Floats, scales: NDArray[np.int16]) -> NDArray[np.uint8]:
     if fitted is None:
         return np.zeros(components.shape[1:], np.uint8)
     return classes_of(places, probed(fitted, components, scales))
@@ -259,18 +261,18 @@ def _tensors(fits: Sequence[_Fit]) -> dict[str, NDArray[Any]]:
     out: dict[str, NDArray[Any]] = {}
     for number, fit in enumerate(fits):
         group = fit.group
-        own: dict[str, NDArray[Any]] = {"basis": fit.basis}
-        if fit.mixing is not None and fit.unmixing is not None:
-            own |= {"metric": fit.mixing, "unmetric": fit.unmixing}
+        own: dict[str, NDArray[Any]] = {"basis": group.basis.astype(np.float16)}
+        if group.neighbours.size:
+            own["neighbours"] = group.neighbours.astype(np.float16)
         own |= {"scales": group.scales, "references": group.references, "offsets": group.offsets}
         own |= pack_state(group.state, coder.COUNT_LIMIT)
         for level in group.levels:
             own |= {f"{level.about.name}.{name}": getattr(level, name) for name in ("mean", "weight", "low", "high")}
             own[f"{level.about.name}.basis"] = level.basis.astype(np.float16)
+        if group.prediction is not None:
+            own["prediction"] = group.prediction.astype(np.float16)
         if group.probe is not None:
             own |= {f"probe.{name}": getattr(group.probe, name) for name in ("mean", "scale", "out")}
             own["probe.hidden"] = group.probe.hidden.astype(np.float16)
         out |= {f"{number}/{name}": values for name, values in own.items()}
     return out
-
-

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from midstream.calibrate.distance import responder
 from midstream.calibrate.views import View, Views
 from midstream.models import FloatPyramid, SplitModel
-from midstream.pipelines.features import completed
+from midstream.pipelines.levels import completed
 
 #: Noise beside a channel's own deviation: about what coding does to it at a useful rate.
 NOISE = 0.3
@@ -99,9 +99,7 @@ def _picture(
     return out
 
 
-def _noise(
-    shape: tuple[int, ...], deviation: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _noise(shape: tuple[int, ...], deviation: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
     signs = rng.integers(0, 2, shape).astype(np.float32) * 2 - 1
     scale = NOISE * np.maximum(deviation, 1e-3 * deviation.max(initial=1e-6))
     return np.asarray(signs * scale[:, None, None], np.float32)

@@ -16,20 +16,22 @@ class Tools:
 
     Attributes:
         sensitivity: weigh channels by how much the network's outputs move with them.
-        metric: weigh components of the transform, in all directions, too.
         places: coarser steps where the network sees nothing.
         flips: also fit to the mirrored pictures.
         fused: the second stage of the transform, over all levels of a cell.
+        neighbours: predict a cell from those before it.
+        prediction: predict coarser groups from the first one.
         references: contexts of two related components.
         primed: begin with the coder's state after calibration.
         offsets: reconstruct at the conditional mean.
     """
 
     sensitivity: bool = True
-    metric: bool = True
     places: bool = True
     flips: bool = True
     fused: bool = True
+    neighbours: bool = True
+    prediction: bool = True
     references: bool = True
     primed: bool = True
     offsets: bool = True

@@ -128,7 +128,9 @@ def stacked(parts: Sequence[LevelPart], maps: Mapping[str, Floats]) -> Floats:
     return np.concatenate([stacked_cells(part, maps[part.about.name], grid) for part in parts])
 
 
-def cell_covariance(parts: Sequence[LevelPart], views: Views, fit: Iterable[View], advance: Callable[[], None]) -> Doubles:
+def cell_covariance(
+    parts: Sequence[LevelPart], views: Views, fit: Iterable[View], advance: Callable[[], None]
+) -> Doubles:
     """Second moments [D, D] of the first-stage components in cells. They are centred already."""
     total: Doubles | None = None
     count = 0

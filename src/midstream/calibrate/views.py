@@ -14,7 +14,7 @@ from midstream.data import PictureFile, read_picture
 from midstream.errors import InputError
 from midstream.evaluate.cache import FrontCache
 from midstream.models import FloatPyramid, Picture, SplitModel
-from midstream.pipelines.features import sent
+from midstream.pipelines.levels import sent
 
 #: One of so many pictures is not fitted to, but measured on.
 _HELD_OUT = 4

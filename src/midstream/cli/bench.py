@@ -8,7 +8,9 @@ import typer
 
 from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
+from midstream.codec.container import PAPER
 from midstream.codec.groups import thread_count
+from midstream.codec.options import PaperOptions
 from midstream.codec.symbols import CODERS
 from midstream.errors import unknown
 from midstream.evaluate.speed import SpeedReport, measure, shapes_of, smooth_pyramid
@@ -37,7 +39,8 @@ def bench_command(
     for name in coders:
         if name not in CODERS:
             raise unknown("coder", name, [*CODERS, "all"])
-    chosen = options.codec_options("paper", symbols, z, thresholds, step, coders[0])
+    chosen = options.codec_options(PAPER, symbols, z, thresholds, step, coders[0])
+    assert isinstance(chosen, PaperOptions)
     pyramid = read_pyramid(source) if source is not None else smooth_pyramid(shapes_of(shape))
     most = thread_count(threads, sum(values.size for values in pyramid.values()))
     counts = sorted({1, most}) if threads is None else [threads]

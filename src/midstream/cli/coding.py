@@ -12,9 +12,10 @@ import typer
 from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table
 from midstream.cli.drawing import check_png, png
+from midstream.codec.calibrated.options import CalibratedOptions
+from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import decode, encode_with, open_levels
-from midstream.codec.inspect import LevelInfo, StreamInfo, inspect
-from midstream.codec.options import DEFAULT_CODER
+from midstream.codec.inspect import CalibratedInfo, LevelInfo, StreamInfo, inspect
 from midstream.errors import BitstreamError, InputError, LimitError, unknown
 from midstream.evaluate.figure import symbol_figure
 from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
@@ -39,20 +40,32 @@ def encode_command(
     z: options.Z = None,
     thresholds: options.Thresholds = None,
     step: options.Step = None,
-    coder: options.Coder = DEFAULT_CODER,
+    coder: options.Coder = None,
+    profile: options.ProfileFile = None,
+    quality: options.Quality = None,
+    max_bytes: options.MaxBytes = None,
+    max_loss: options.MaxLoss = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Put the profile into the bitstream.", rich_help_panel="Codec calibrated")
+    ] = False,
     threads: options.Threads = None,
 ) -> None:
     """Code a feature pyramid into a bitstream.
 
     Example: midstream encode pyramid.npz -o pyramid.mids --symbols 4 --z 1.5 --coder dense
+
+    Example: midstream encode pyramid.npz -o pyramid.mids --codec calibrated --profile M.profile --max-bytes 8000
     """
-    chosen = options.codec_options(codec, symbols, z, thresholds, step, coder)
+    chosen = options.codec_options(
+        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, embed
+    )
     check_writable(output)
     data = encode_with(read_pyramid(source), chosen, threads)
     write_bytes(output, data)
     if output != STANDARD:
-        info = inspect(data)
-        note(f"{output}: {info.total_bytes:,} bytes, {info.bits_per_element:.3f} bits per element")
+        info = inspect(data, profile=chosen.profile if isinstance(chosen, CalibratedOptions) else None)
+        rate = "" if info.bits_per_element is None else f", {info.bits_per_element:.3f} bits per element"
+        note(f"{output}: {info.total_bytes:,} bytes{rate}")
 
 
 def decode_command(
@@ -63,6 +76,7 @@ def decode_command(
     partial: Annotated[
         bool, typer.Option("--partial", help="Of a bitstream that was cut, decode the levels that are whole.")
     ] = False,
+    profile: options.ProfileFile = None,
     threads: options.Threads = None,
 ) -> None:
     """Reconstruct a feature pyramid from a bitstream.
@@ -73,7 +87,9 @@ def decode_command(
     wanted = levels.split(",") if levels is not None else None
     with _naming(source):
         limits = replace(Limits(), elements=max_elements)
-        pyramid = decode(read_bytes(source), levels=wanted, limits=limits, partial=partial, threads=threads)
+        pyramid = decode(
+            read_bytes(source), levels=wanted, limits=limits, partial=partial, profile=profile, threads=threads
+        )
     write_pyramid(output, pyramid)
     if output != STANDARD:
         note(f"{output}: " + ", ".join(f"{name} {list(values.shape)}" for name, values in pyramid.items()))
@@ -89,6 +105,7 @@ def inspect_command(
         ),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="The .png to write; belongs to --map.")] = None,
+    profile: options.ProfileFile = None,
 ) -> None:
     """Say what a bitstream holds and where its bytes go.
 
@@ -104,15 +121,33 @@ def inspect_command(
             if output != STANDARD:
                 note(f"{output}: symbols of {drawn} and the bits that they take")
             return
+        known = None if profile is None else Profile.read(profile)
         try:
-            info = inspect(data, symbols=True)
+            info = inspect(data, symbols=True, profile=known)
         except LimitError as error:  # too much to decode: what the header says
-            info = inspect(data)
+            info = inspect(data, profile=known)
             note(f"without entropies: {error}")
     if json:
         print_json(info.to_dict())
-        return
-    _print(info)
+    elif isinstance(info, CalibratedInfo):
+        _print_calibrated(info)
+    else:
+        _print(info)
+
+
+def _print_calibrated(info: CalibratedInfo) -> None:
+    shapes = info.shapes or {}
+    levels = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+    rate = "" if info.bits_per_element is None else f", {info.bits_per_element:.3f} bits per element"
+    title = (
+        f"bitstream version {info.version}, codec {info.codec}: step {info.step}, profile {info.profile}"
+        f"{' (embedded)' if info.embedded else ''}\n{levels or 'levels as the profile has them (--profile)'}{rate}"
+    )
+    rows = [["header", f"{info.header_bytes:,}"]]
+    rows += [["profile", f"{info.profile_bytes:,}"]] if info.embedded else []
+    rows += [[f"group {number}", f"{size:,}"] for number, size in enumerate(info.group_bytes)]
+    rows += [["checksum", f"{info.checksum_bytes:,}"], ["total", f"{info.total_bytes:,}"]]
+    print_table(title, ["part", "bytes"], rows)
 
 
 def _drawn_map(data: bytes, place: str) -> Picture:

@@ -11,7 +11,6 @@ from midstream import data as datasets
 from midstream import models
 from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
-from midstream.codec.options import DEFAULT_CODER
 from midstream.evaluate.run import EvalResult, run
 from midstream.files import STANDARD, check_writable, write_bytes
 
@@ -24,7 +23,12 @@ def eval_command(
     z: options.Z = None,
     thresholds: options.Thresholds = None,
     step: options.Step = None,
-    coder: options.Coder = DEFAULT_CODER,
+    coder: options.Coder = None,
+    profile: options.ProfileFile = None,
+    quality: options.Quality = None,
+    max_bytes: options.MaxBytes = None,
+    max_loss: options.MaxLoss = None,
+    places: options.PlacesBy = None,
     weights: options.Weights = None,
     limit: options.Limit = None,
     cache: options.Cache = None,
@@ -34,12 +38,16 @@ def eval_command(
     """Measure rate and accuracy: front, encode, decode from the bytes, back, average precision.
 
     Example: midstream eval --model picodet-s-416 --data coco:val2017,instances_val2017.json --symbols 4 --z 1.5
+
+    Example: midstream eval --model picodet-s-416 --data photos --codec calibrated --profile M.profile --quality 60
     """
     if output == STANDARD:
         json, output = True, None
     if output is not None:
         check_writable(output)
-    chosen = options.codec_options(codec, symbols, z, thresholds, step, coder)
+    chosen = options.codec_options(
+        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
+    )
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
     with progress(f"evaluating {network.name}", len(dataset.pictures)) as advance:

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from midstream.codec.calibrated.options import DEFAULT_QUALITY, PLACE_SOURCES
+from midstream.codec.codec import CodecOptions
+from midstream.codec.codec import codec_options as checked_options
 from midstream.codec.container import CODECS
-from midstream.codec.options import NAMED_THRESHOLDS, PaperOptions, paper_options
+from midstream.codec.options import DEFAULT_CODER, NAMED_THRESHOLDS
 from midstream.codec.symbols import CODERS
-from midstream.errors import InputError, unknown
+from midstream.errors import InputError
 
 _CODEC = "Codec"
 
@@ -37,7 +40,51 @@ Thresholds = Annotated[
 Step = Annotated[
     float | None, typer.Option(help="Distance of uniform thresholds, in standard deviations.", rich_help_panel=_CODEC)
 ]
-Coder = Annotated[str, typer.Option(help=f"How symbols are written: {', '.join(CODERS)}.", rich_help_panel=_CODEC)]
+Coder = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How symbols are written: {', '.join(CODERS)}. [default: {DEFAULT_CODER}]",
+        rich_help_panel=_CODEC,
+        show_default=False,
+    ),
+]
+_CALIBRATED = "Codec calibrated"
+ProfileFile = Annotated[
+    Path | None,
+    typer.Option("--profile", help="The network's profile, from 'midstream calibrate'.", rich_help_panel=_CALIBRATED),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(
+        help=f"1 to 100: the same number means about the same loss of accuracy on every network. [default: "
+        f"{DEFAULT_QUALITY}]",
+        rich_help_panel=_CALIBRATED,
+        metavar="Q",
+    ),
+]
+PlacesBy = Annotated[
+    str | None,
+    typer.Option(
+        "--places",
+        help=f"Who says where the network sees something: {', '.join(PLACE_SOURCES)}; the network costs a run of its "
+        f"back. [default: {PLACE_SOURCES[0]}]",
+        rich_help_panel=_CALIBRATED,
+        show_default=False,
+    ),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(help="Instead of --quality: a hard cap on the bytes of each bitstream.", rich_help_panel=_CALIBRATED),
+]
+MaxLoss = Annotated[
+    str | None,
+    typer.Option(
+        help="Instead of --quality: the most that the accuracy may suffer, such as 1% or 0.01, by the calibration's "
+        "own estimate.",
+        rich_help_panel=_CALIBRATED,
+        metavar="SHARE",
+    ),
+]
 CodecName = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(CODECS)}.", rich_help_panel=_CODEC)]
 Threads = Annotated[
     int | None,
@@ -65,18 +112,47 @@ Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to
 
 
 def codec_options(
-    codec: str, symbols: int | None, z: float | None, thresholds: str | None, step: float | None, coder: str
-) -> PaperOptions:
+    codec: str,
+    symbols: int | None = None,
+    z: float | None = None,
+    thresholds: str | None = None,
+    step: float | None = None,
+    coder: str | None = None,
+    profile: Path | None = None,
+    quality: int | None = None,
+    max_bytes: int | None = None,
+    max_loss: str | None = None,
+    embed: bool = False,
+    places: str | None = None,
+) -> CodecOptions:
     """Codec options from the command line's spelling. Raises InputError."""
-    if codec not in CODECS:
-        raise unknown("codec", codec, CODECS)
-    values: str | list[float] | None = thresholds
-    if thresholds is not None and thresholds not in NAMED_THRESHOLDS:
-        try:
-            values = [float(part) for part in thresholds.split(",")]
-        except ValueError as error:
-            raise InputError(
-                f"unknown thresholds '{thresholds}'; valid: {', '.join(NAMED_THRESHOLDS)}, or increasing numbers "
-                "separated by commas"
-            ) from error
-    return paper_options(symbols, z, values, step, coder)
+    ours = {
+        "symbols": symbols, "z": z, "thresholds": _thresholds(thresholds), "step": step, "coder": coder,
+    }  # fmt: skip
+    theirs = {
+        "profile": profile, "quality": quality, "max_bytes": max_bytes, "max_loss": share(max_loss),
+        "embed": embed or None, "places": places,
+    }  # fmt: skip
+    return checked_options(codec, ours, theirs)
+
+
+def _thresholds(text: str | None) -> str | list[float] | None:
+    if text is None or text in NAMED_THRESHOLDS:
+        return text
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"unknown thresholds '{text}'; valid: {', '.join(NAMED_THRESHOLDS)}, or increasing numbers separated by "
+            "commas"
+        ) from error
+
+
+def share(text: str | None) -> float | None:
+    """A share as people write it: 1% or 0.01. Raises InputError."""
+    if text is None:
+        return None
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError as error:
+        raise InputError(f"a share such as 1% or 0.01, not '{text}'") from error

@@ -76,9 +76,7 @@ def wire_order(levels: tuple[LevelHeader, ...]) -> list[LevelHeader]:
     return [levels[i] for i in places]
 
 
-def write(
-    levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[str, Sequence[Buffer]]
-) -> bytes:
+def write(levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[str, Sequence[Buffer]]) -> bytes:
     """The bitstream of these levels; `chunks` holds side information and payload in pieces, by level name."""
     body = varint(len(levels))
     for level in levels:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.codec import container, paper
+from midstream.codec.calibrated.profile import Profile
+from midstream.codec.calibrated.stream import profile_for, read_chunk, read_stream_header, stream_shape
 from midstream.codec.codec import as_bytes, open_levels
 from midstream.limits import Limits
 
@@ -85,18 +87,66 @@ class StreamInfo:
         return asdict(self)
 
 
-def inspect(data: bytes | bytearray | memoryview, *, symbols: bool = False, limits: Limits | None = None) -> StreamInfo:
+@dataclass(frozen=True)
+class CalibratedInfo:
+    """What `inspect` found in a bitstream of the codec `calibrated`.
+
+    Attributes:
+        version: of the bitstream.
+        codec: its name.
+        profile: hash of the profile that made it, in hexadecimal.
+        embedded: whether the profile is in the stream.
+        step: index of the finest step; eight are an octave.
+        shapes: of the levels by name; None where only the profile knows them and none is at hand.
+        dtypes: element types of the levels by name; None as `shapes`.
+        group_bytes: of each group's stream.
+        profile_bytes: of the embedded profile.
+        bits_per_element: of the whole bitstream; None without shapes.
+    """
+
+    version: int
+    codec: str
+    profile: str
+    embedded: bool
+    step: int
+    shapes: dict[str, tuple[int, int, int]] | None
+    dtypes: dict[str, str] | None
+    group_bytes: list[int]
+    header_bytes: int
+    profile_bytes: int
+    payload_bytes: int
+    checksum_bytes: int
+    total_bytes: int
+    bits_per_element: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dictionaries and lists, for JSON."""
+        return asdict(self)
+
+
+def inspect(
+    data: bytes | bytearray | memoryview,
+    *,
+    symbols: bool = False,
+    limits: Limits | None = None,
+    profile: Profile | None = None,
+) -> StreamInfo | CalibratedInfo:
     """Say what a bitstream holds and where its bytes go.
 
     Args:
         data: the whole bitstream.
-        symbols: also decode the symbols, for their number and entropy; else the header alone is read.
+        symbols: of `paper`, also decode the symbols, for their number and entropy; else the header alone is read.
+        profile: of `calibrated`, to know the shapes of the levels where the stream does not hold its profile.
         limits: what may be spent (Limits() by default).
 
     Raises:
         TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
     """
-    header = container.read_header(as_bytes(data), limits or Limits())
+    view, limits = as_bytes(data), limits or Limits()
+    opened = container.open_stream(view)
+    if opened.codec != container.PAPER:
+        return _calibrated(view, opened, profile, limits)
+    header = container.read_header(opened, view, limits)
     parameters = paper.read_parameters(header.parameters)
     readers = open_levels(data, limits) if symbols else {}
     levels = [_level_info(level, parameters.coder, readers.get(level.name)) for level in header.levels]
@@ -104,7 +154,7 @@ def inspect(data: bytes | bytearray | memoryview, *, symbols: bool = False, limi
     side = sum(level.side_bytes for level in levels)
     return StreamInfo(
         container.VERSION,
-        header.codec,
+        container.PAPER,
         {key: value for key, value in parameters.describe().items() if key != "codec"},
         list(paper.thresholds_of(parameters)),
         levels,
@@ -116,6 +166,34 @@ def inspect(data: bytes | bytearray | memoryview, *, symbols: bool = False, limi
         header.total,
         8 * header.total / elements,
         side / header.total,
+    )
+
+
+def _calibrated(view: memoryview, opened: container.Opened, profile: Profile | None, limits: Limits) -> CalibratedInfo:
+    header = read_stream_header(opened, limits, len(view))
+    embedded, streams = read_chunk(view, header)
+    known = profile_for(header, embedded, profile) if embedded or profile is not None else None
+    shapes = dtypes = None
+    if known is not None:
+        sizes, dtypes = stream_shape(header, known, limits)
+        channels = {level.name: level.channels for group in known.about.groups for level in group.levels}
+        shapes = {name: (channels[name], *size) for name, size in sizes.items()}
+    elements = sum(c * h * w for c, h, w in shapes.values()) if shapes else None
+    return CalibratedInfo(
+        version=container.VERSION,
+        codec=opened.codec,
+        profile=header.key.hex(),
+        embedded=bool(embedded),
+        step=header.step,
+        shapes=shapes,
+        dtypes=dtypes,
+        group_bytes=[len(stream) for stream in streams],
+        header_bytes=header.header_bytes,
+        profile_bytes=header.profile_bytes,
+        payload_bytes=sum(header.streams),
+        checksum_bytes=container.CRC_BYTES,
+        total_bytes=header.total,
+        bits_per_element=8 * header.total / elements if elements else None,
     )
 
 

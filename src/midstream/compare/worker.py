@@ -22,8 +22,8 @@ from midstream.evaluate.cache import FrontCache
 from midstream.files import write_pyramid
 from midstream.models import SplitModel
 from midstream.pipelines.base import Measured, Pipeline
-from midstream.pipelines.features import sent
 from midstream.pipelines.image import ImagePipeline
+from midstream.pipelines.levels import sent
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from midstream.codec.codec import decode, encode_with
+from midstream.codec.calibrated.options import CalibratedOptions
+from midstream.codec.codec import CodecOptions
 from midstream.codec.inspect import inspect
 from midstream.codec.options import PaperOptions
 from midstream.data import Dataset, PictureFile, read_picture
@@ -18,7 +19,8 @@ from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
 from midstream.evaluate.cache import FrontCache
 from midstream.evaluate.cityscapes import require_program
 from midstream.models import Detections, FloatPyramid, SplitModel
-from midstream.pipelines.features import completed, sent
+from midstream.pipelines.coding import check_profile, decode_features, encode_features
+from midstream.pipelines.levels import completed
 
 _BYTES_PER_PIXEL = 3  # the input picture as 8-bit RGB
 
@@ -90,7 +92,7 @@ class _Pictures:
 def run(
     model: SplitModel,
     dataset: Dataset,
-    codecs: Sequence[PaperOptions],
+    codecs: Sequence[CodecOptions],
     cache: Path | None = None,
     also_coders: Sequence[str] = (),
     on_picture: Callable[[], None] = lambda: None,
@@ -102,15 +104,19 @@ def run(
         dataset: the pictures. Without labels, accuracy is agreement with the uncompressed network's own detections.
         codecs: options, one result each.
         cache: folder for pyramids, see evaluate.cache.
-        also_coders: coders whose bytes for the same symbols are counted as well.
+        also_coders: coders whose bytes for the same symbols are counted as well; only for the codec `paper`.
         on_picture: called after every picture.
 
     Raises:
-        InputError: a picture that cannot be read, data without ground truth or without a class of the network.
+        InputError: a picture that cannot be read, data without ground truth or without a class of the network, a
+            profile of another network.
         MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, not after it.
     """
     if dataset.kind == "cityscapes" and model.has_masks:
         require_program()
+    for options in codecs:
+        if isinstance(options, CalibratedOptions):
+            check_profile(model, options.profile)
     front_cache = FrontCache(cache, model) if cache else None
     pictures, tallies = _Pictures(), [_Tally() for _ in codecs]
     for picture in dataset.pictures:
@@ -118,7 +124,8 @@ def run(
         for options, tally in zip(codecs, tallies, strict=True):
             _code(model, pyramid, options, picture.id, size, tally)
             for coder in also_coders:
-                data = encode_with(sent(model, pyramid), replace(options, coder=coder))
+                assert isinstance(options, PaperOptions)
+                data = encode_features(model, pyramid, size, replace(options, coder=coder))
                 tally.by_coder[coder] = tally.by_coder.get(coder, 0) + len(data)
         on_picture()
     if dataset.ground_truth is None:
@@ -153,15 +160,15 @@ def _front(
 def _code(
     model: SplitModel,
     pyramid: FloatPyramid,
-    options: PaperOptions,
+    options: CodecOptions,
     picture_id: int,
     size: tuple[int, int],
     tally: _Tally,
 ) -> None:
     start = time.perf_counter()
-    data = encode_with(sent(model, pyramid), options)
+    data = encode_features(model, pyramid, size, options)
     encoded = time.perf_counter()
-    received = decode(data)
+    received = decode_features(data, options)
     decoded = time.perf_counter()
     tally.detections[picture_id] = model.back(completed(model, received, list(pyramid)), size)
     tally.back_s += time.perf_counter() - decoded
@@ -174,7 +181,7 @@ def _code(
 def _result(
     model: SplitModel,
     dataset: Dataset,
-    options: PaperOptions,
+    options: CodecOptions,
     pictures: _Pictures,
     tally: _Tally,
     uncompressed: Accuracy,

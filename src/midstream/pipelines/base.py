@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
+from midstream.pipelines.levels import sent
 
 
 class Codec(BaseModel):
@@ -58,8 +59,17 @@ class PyramidCodec(Codec):
     """Codes a feature pyramid."""
 
     def encode(self, pyramid: FloatPyramid) -> bytes:
-        """The pyramid as a stream that holds all that decoding takes. Raises CodecError."""
+        """The levels that are sent as a stream that holds all that decoding takes. Raises CodecError."""
         raise NotImplementedError
+
+    def encode_for(self, model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bytes:
+        """The stream of what the network's front made of a picture of (height, width); a codec may ask the network.
+
+        Raises:
+            CodecError: as `encode`; InputError: a codec that was fitted to another network.
+        """
+        del size
+        return self.encode(sent(model, pyramid))
 
     def decode(self, data: bytes) -> FloatPyramid:
         """The pyramid from the stream alone. Raises CodecError."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Measured, PyramidCodec
+from midstream.pipelines.levels import completed
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class FeaturePipeline:
         if pyramid is None:
             pyramid = model.front(picture)
         started = time.perf_counter()
-        data = self.codec.encode(sent(model, pyramid))
+        data = self.codec.encode_for(model, pyramid, (picture.shape[0], picture.shape[1]))
         encoded = time.perf_counter()
         received = completed(model, self.codec.decode(data), list(pyramid))
         decoded = time.perf_counter()
@@ -50,13 +51,3 @@ class FeaturePipeline:
             decode_s=decoded - encoded,
             back_s=done - decoded,
         )
-
-
-def sent(model: SplitModel, pyramid: FloatPyramid) -> FloatPyramid:
-    """The levels that are coded: those that cannot be derived from others."""
-    return {name: values for name, values in pyramid.items() if name not in model.derived}
-
-
-def completed(model: SplitModel, received: FloatPyramid, levels: list[str]) -> FloatPyramid:
-    """All of `levels`, in this order, derived where they were not sent."""
-    return {name: received[name] if name in received else model.derived[name].compute(received) for name in levels}

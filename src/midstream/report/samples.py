@@ -17,8 +17,9 @@ from midstream.evaluate.accuracy import REFERENCE_THRESHOLD
 from midstream.evaluate.figure import grey_figure, symbol_figure
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Pipeline
-from midstream.pipelines.features import FeaturePipeline, completed, sent
+from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import ImagePipeline
+from midstream.pipelines.levels import completed, sent
 
 #: Pictures that are shown.
 _PICTURES = 3

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.places import check_scores, classes_of, probed, spread
+from midstream.codec.calibrated.prediction import places_from, predicted
 from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, Floats, GroupPart, Profile, widths
 from midstream.codec.calibrated.stream import StreamHeader, profile_sizes, stream_shape, write_stream
 from midstream.codec.calibrated.transform import Size, forward, inverse
@@ -81,13 +82,16 @@ def analyse(
     """The transform and the classes of places, which no step changes. Raises InputError."""
     by_name = {level.name: level for level in levels}
     if sorted(by_name) != sorted(profile.about.order):
-        raise InputError(f"the pyramid has the levels {', '.join(by_name)}; the profile {', '.join(profile.about.order)}")
+        raise InputError(
+            f"the pyramid has the levels {', '.join(by_name)}; the profile {', '.join(profile.about.order)}"
+        )
     count = thread_count(threads, sum(level.values.size for level in levels))
     maps = {name: _maps(level) for name, level in by_name.items()}
     for group in profile.groups:
         _check_levels(group, maps)
     components = [forward(group, maps, count) for group in profile.groups]
-    places = [_places(profile, i, each, scores) for i, each in enumerate(components)]
+    first = _places(profile, components[0], scores)
+    places = [first, *(places_from(first, each.shape[1:]) for each in components[1:])]
     sizes = {name: values.shape[1:] for name, values in maps.items()}
     return Analysed(profile, components, places, sizes, {level.name: level.dtype for level in levels})
 
@@ -114,24 +118,31 @@ def _check_levels(group: GroupPart, maps: Mapping[str, Floats]) -> None:
         raise InputError(f"levels of {shapes} do not lie over one another as those that the profile was made with")
 
 
-def _places(
-    profile: Profile, number: int, components: Floats, scores: NDArray[np.floating[Any]] | None
-) -> NDArray[np.uint8]:
-    grid = components.shape[1:]
-    if number == 0 and scores is not None:
+def _places(profile: Profile, components: Floats, scores: NDArray[np.floating[Any]] | None) -> NDArray[np.uint8]:
+    """Of the first group."""
+    grid, group = components.shape[1:], profile.groups[0]
+    if scores is not None:
         return classes_of(profile.about.places, spread(check_scores(scores, (grid[0], grid[1]))))
-    probe = profile.groups[number].probe
-    if probe is None:
+    if group.probe is None:
         return np.zeros(grid, np.uint8)
-    return classes_of(profile.about.places, probed(probe, components, profile.groups[number].scales))
+    return classes_of(profile.about.places, probed(group.probe, components, group.scales))
+
+
+def expected(group: GroupPart, first: Floats, grid: tuple[int, ...]) -> Floats | float:
+    """What a coarser group's components are predicted to be from the first group's, decoded."""
+    return 0.0 if group.prediction is None else predicted(group.prediction, first, (grid[0], grid[1]))
 
 
 def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     """The bitstream at a step's index."""
     profile = analysed.profile
     steps = profile.about.places.steps(step)
-    parts = zip(profile.groups, analysed.components, analysed.places, strict=True)
-    streams = [quantised(group, steps, values, places)[0] for group, values, places in parts]
+    first = profile.groups[0]
+    stream, _, decoded = quantised(first, steps, analysed.components[0], analysed.places[0])
+    streams = [stream]
+    for group, values, places in zip(profile.groups[1:], analysed.components[1:], analysed.places[1:], strict=True):
+        left = values - expected(group, decoded, values.shape[1:])
+        streams.append(quantised(group, steps, left, places, known=True)[0])
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
 
 
@@ -141,19 +152,31 @@ def quantised(
     components: Floats,
     places: NDArray[np.uint8],
     state: NDArray[np.uint32] | None = None,
-) -> tuple[bytes, NDArray[np.int32]]:
-    """A group's stream, and what each component became; `state` is the coder's, left as it has learnt."""
-    values = components * (1 / widths(steps))[places]
-    return _native.components_encode(
-        np.ascontiguousarray(values, np.float32),
+    known: bool = False,
+) -> tuple[bytes, NDArray[np.int32], Floats]:
+    """A group's stream; what each of its components [K, height, width] became; what a decoder makes of that.
+
+    `state` is the coder's, left as it has learnt; places that are `known` to the decoder are not in the stream.
+    """
+    stream, chosen, decoded = _native.components_encode(
+        np.ascontiguousarray(components.reshape(len(components), -1).T),
         np.ascontiguousarray(places),
+        known,
         group.scales,
         group.references,
-        steps,
         group.offsets,
+        group.neighbours,
+        steps,
+        widths(steps),
         LAMBDA,
         group.state.copy() if state is None else state,
     )
+    return stream, chosen.T.reshape(components.shape), _by_component(decoded, components.shape[1:])
+
+
+def _by_component(decoded: Floats, grid: tuple[int, ...]) -> Floats:
+    """[K, height, width] from [cells, K]."""
+    return np.ascontiguousarray(decoded.T).reshape(-1, *grid)
 
 
 def _within(analysed: Analysed, most: int, embed: bool) -> bytes:
@@ -207,12 +230,16 @@ def decode_calibrated(
     sizes, dtypes = stream_shape(header, profile, limits)
     steps = profile.about.places.steps(header.step)
     out: dict[str, NDArray[Any]] = {}
+    first: tuple[NDArray[np.uint8], Floats] | None = None
     for number, (group, stream) in enumerate(zip(profile.groups, streams, strict=True)):
         own = [level.about.name for level in group.levels]
+        if number and not set(own) & set(wanted):
+            continue
+        places, components = dequantised(group, steps, stream, sizes, limits, f"group {number}", first)
+        first = first or (places, components)
         if not set(own) & set(wanted):
             continue
-        components = dequantised(group, steps, stream, sizes, limits, f"group {number}")
-        count = thread_count(threads, sum(int(np.prod(sizes[name])) for name in own) * len(group.forward))
+        count = thread_count(threads, sum(int(np.prod(sizes[name])) for name in own) * len(group.basis))
         for name, values in inverse(group, components, sizes, count).items():
             largest = float(ml_dtypes.finfo(DTYPES[dtypes[name]]).max)  # type: ignore[no-untyped-call]
             out[name] = np.clip(values, -largest, largest).astype(DTYPES[dtypes[name]], copy=False)
@@ -226,8 +253,12 @@ def dequantised(
     sizes: Mapping[str, Size],
     limits: Limits,
     what: str,
-) -> Floats:
-    """Components [K, height, width] from a group's stream. Raises CorruptError, LimitError."""
+    first: tuple[NDArray[np.uint8], Floats] | None = None,
+) -> tuple[NDArray[np.uint8], Floats]:
+    """Places [height, width] and components [K, height, width] from a group's stream.
+
+    `first` are those of the first group, for another one. Raises CorruptError, LimitError.
+    """
     grids = {
         (-(-sizes[level.about.name][0] // level.about.ratio), -(-sizes[level.about.name][1] // level.about.ratio))
         for level in group.levels
@@ -237,22 +268,22 @@ def dequantised(
     grid = grids.pop()
     if grid[0] * grid[1] * len(group.scales) > limits.elements:
         raise LimitError(f"{grid[0] * grid[1] * len(group.scales)} components; the limit is {limits.elements}")
-    found = _native.components_decode(stream, *grid, group.scales, group.references, steps, group.state.copy())
+    known = None if first is None else places_from(first[0], grid)
+    found = _native.components_decode(
+        stream,
+        *grid,
+        group.scales,
+        group.references,
+        group.offsets,
+        group.neighbours,
+        steps,
+        widths(steps),
+        group.state.copy(),
+        known,
+    )
     if found is None:
         raise CorruptError(f"{what}: the components do not decode")
-    places, chosen = found
-    return reconstructed(group, steps, places, chosen)
-
-
-def reconstructed(
-    group: GroupPart, steps: NDArray[np.int16], places: NDArray[np.uint8], chosen: NDArray[np.int32]
-) -> Floats:
-    """What whole numbers [K, height, width] stand for: the mean of what becomes such a number in calibration."""
-    levels = _native.components_levels(group.scales, steps)
-    at = np.nonzero(chosen)
-    values = chosen[at].astype(np.float32)
-    sizes = np.minimum(np.abs(chosen[at]), group.offsets.shape[1]) - 1
-    offsets = group.offsets[levels[at[0], places[at[1:]]], sizes].astype(np.float32) / 64
-    out = np.zeros(chosen.shape, np.float32)
-    out[at] = (values + np.sign(values) * offsets) * widths(steps)[places[at[1:]]]
-    return out
+    places, components = found[0], _by_component(found[1], grid)
+    if not np.isfinite(components).all():
+        raise CorruptError(f"{what}: components out of range")
+    return places, components if first is None else components + expected(group, first[1], grid)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from midstream.codec.calibrated.profile import QUALITIES, Profile
-from midstream.errors import InputError
+from midstream.errors import InputError, unknown
 
 DEFAULT_QUALITY = 60
+PlaceSource = Literal["probe", "network"]
+PLACE_SOURCES: tuple[PlaceSource, ...] = get_args(PlaceSource)
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,14 @@ class CalibratedOptions:
         profile: of the network.
         target: what to aim at.
         embed: put the profile into the stream.
+        places: who says where the network sees something: the profile's `probe`, or the `network` itself, where it is
+            at hand; the latter costs a run of the back and saves some bytes (docs/method.md).
     """
 
     profile: Profile
     target: Target
     embed: bool = False
+    places: PlaceSource = "probe"
 
     @property
     def coder(self) -> str:
@@ -79,7 +84,8 @@ class CalibratedOptions:
 
     def describe(self) -> dict[str, Any]:
         """The options, for results and reports; the profile by its hash."""
-        return {"codec": "calibrated", "profile": self.profile.name, **self.target.describe(), "embed": self.embed}
+        chosen = {"codec": "calibrated", "profile": self.profile.name, **self.target.describe()}
+        return {**chosen, "embed": self.embed, "places": self.places}
 
 
 def calibrated_options(
@@ -88,6 +94,7 @@ def calibrated_options(
     max_bytes: int | None = None,
     max_loss: float | None = None,
     embed: bool = False,
+    places: str = PLACE_SOURCES[0],
 ) -> CalibratedOptions:
     """Check the options; a profile may be named by its file.
 
@@ -97,4 +104,6 @@ def calibrated_options(
     if profile is None:
         raise InputError("the codec calibrated needs a profile of the network: make one with 'midstream calibrate'")
     loaded = profile if isinstance(profile, Profile) else Profile.read(profile)
-    return CalibratedOptions(loaded, Target.of(quality, max_bytes, max_loss), embed)
+    if places not in PLACE_SOURCES:
+        raise unknown("source of places", str(places), PLACE_SOURCES)
+    return CalibratedOptions(loaded, Target.of(quality, max_bytes, max_loss), embed, places)

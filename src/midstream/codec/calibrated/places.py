@@ -20,7 +20,7 @@ def classes_of(places: Places, scores: NDArray[np.floating]) -> NDArray[np.uint8
     """Classes [height, width] of cells from the scores that the network gives there, 0 to 1."""
     octaves = _EXPONENT * np.log2(places.knee / np.maximum(scores, _LEAST_SCORE))
     steps = np.rint(octaves * (STEPS_PER_OCTAVE / places.spacing))
-    return np.clip(steps, 0, places.classes - 1).astype(np.uint8)
+    return np.asarray(np.clip(steps, 0, places.classes - 1), np.uint8)
 
 
 def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -28,7 +28,7 @@ def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
     height, width = scores.shape
     padded = np.pad(scores, 1)
     around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    return np.maximum(scores, SPREAD * np.max(around, axis=0))
+    return np.asarray(np.maximum(scores, SPREAD * np.max(around, axis=0)))
 
 
 def probed(probe: Probe, components: Floats, scales: NDArray[np.int16]) -> Floats:

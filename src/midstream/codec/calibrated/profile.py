@@ -29,6 +29,9 @@ STEPS_PER_OCTAVE = 8
 #: Of a step's index in a bitstream.
 STEP_INDICES = 256
 QUALITIES = range(1, 101)
+#: Cells of the first group that a component of another is predicted from.
+PREDICTION_WINDOW = 3
+PREDICTION_CELLS = PREDICTION_WINDOW**2
 _LARGEST_WEIGHT = 1 << 19
 _LARGEST_COUNT = 255
 
@@ -150,23 +153,27 @@ class GroupPart:
 
     Attributes:
         levels: its levels.
-        forward: [K, D], from the stacked first-stage components of a cell to the final ones.
-        inverse: [D, K], back.
+        basis: [K, D], orthonormal rows: from the stacked first-stage components of a cell to the final ones.
         scales: int16 [K], the standard deviation of each component, as the index of a step of that size.
         references: uint16 [K, 2], see native/components.hpp.
         offsets: int8 [levels of magnitude, 3], see native/components.hpp.
+        neighbours: [3, I, O], what the first I components of the cells to the west, north and north-east say of the
+            first O of a cell; empty where nothing is predicted.
         state: uint32, what the coder begins with.
-        probe: None where places are not told apart.
+        probe: of the first group; None where places are not told apart.
+        prediction: [K, P * 9 + 1], of the other groups: their components from the first P of the first group around a
+            place and a one (prediction.py); None where nothing is predicted.
     """
 
     levels: tuple[LevelPart, ...]
-    forward: Floats
-    inverse: Floats
+    basis: Floats
     scales: NDArray[np.int16]
     references: NDArray[np.uint16]
     offsets: NDArray[np.int8]
+    neighbours: Floats
     state: NDArray[np.uint32]
     probe: Probe | None = field(default=None)
+    prediction: Floats | None = field(default=None)
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,7 @@ class Profile:
         try:
             _check_about(about)
             groups = tuple(_group(_Tensors(tensors, f"{i}/"), group) for i, group in enumerate(about.groups))
+            _check_predictions(groups)
         except (KeyError, ValueError) as error:
             raise InputError(f"{origin}: a damaged profile: {error}") from error
         return cls(about, groups, bytes(data))
@@ -276,25 +284,31 @@ def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
     levels = tuple(_level(tensors, level) for level in about.levels)
     width = sum(len(level.basis) * level.about.ratio**2 for level in levels)
     basis = tensors.floats("basis", "float16", None, width)
-    forward, inverse = basis, np.ascontiguousarray(basis.T)
     count = len(basis)
-    if tensors.has("metric"):
-        metric = tensors.floats("metric", "float16", None, count)
-        forward, inverse = _product(metric, forward), _product(inverse, tensors.floats("unmetric", "float16", count, len(metric)))
-        count = len(metric)
     references = np.ascontiguousarray(tensors.take("references", "uint16", count, 2))
     if (references > np.arange(count)[:, None]).any():
         raise ValueError("a component refers to one that does not come before it")
     return GroupPart(
         levels,
-        forward,
-        inverse,
+        basis,
         np.ascontiguousarray(tensors.take("scales", "int16", count)),
         references,
         np.ascontiguousarray(tensors.take("offsets", "int8", _native.COMPONENT_LEVELS, 3)),
+        _neighbours(tensors, count),
         _state(tensors),
         _probe(tensors, count) if tensors.has("probe.out") else None,
+        tensors.floats("prediction", "float16", count, None) if tensors.has("prediction") else None,
     )
+
+
+def _check_predictions(groups: tuple[GroupPart, ...]) -> None:
+    for number, group in enumerate(groups):
+        if number and group.probe is not None:
+            raise ValueError("a probe that is not of the first group")
+        if group.prediction is not None:
+            inputs = group.prediction.shape[1] - 1
+            if number == 0 or inputs % PREDICTION_CELLS or not 0 < inputs // PREDICTION_CELLS <= len(groups[0].scales):
+                raise ValueError("a prediction that does not fit the first group")
 
 
 def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
@@ -317,10 +331,13 @@ def _probe(tensors: _Tensors, count: int) -> Probe:
     return Probe(mean, tensors.floats("probe.scale", "float32", inputs), hidden, out)
 
 
-def _product(a: Floats, b: Floats) -> Floats:
-    out = np.empty((len(a), b.shape[1]), np.float32)
-    _native.multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
-    return out
+def _neighbours(tensors: _Tensors, count: int) -> Floats:
+    if not tensors.has("neighbours"):
+        return np.zeros((3, 0, 0), np.float32)
+    values = tensors.floats("neighbours", "float16", 3, None, None)
+    if max(values.shape[1:]) > count:
+        raise ValueError("a prediction from neighbours of more components than there are")
+    return values
 
 
 def pack_state(state: NDArray[np.uint32], most: int) -> dict[str, NDArray[Any]]:

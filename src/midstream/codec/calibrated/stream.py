@@ -71,9 +71,8 @@ def write_stream(
     if any(dtypes[name] != _DEFAULT_TYPE for name in order):
         flags |= _TYPES
         extra += bytes(_DTYPE_NAMES.index(dtypes[name]) for name in order)
-    if flags & (_SIZES | _TYPES):
-        extra = varint(len(order)) + extra
-    body = profile.key + bytes([flags, step]) + bytes(extra) + varint(len(streams))
+    listed = varint(len(order)) + bytes(extra) if extra else b""
+    body = profile.key + bytes([flags, step]) + listed + varint(len(streams))
     body += b"".join(varint(len(stream)) for stream in streams)
     if embed:
         body += varint(len(profile.data))
@@ -180,5 +179,7 @@ def stream_shape(header: StreamHeader, profile: Profile, limits: Limits) -> tupl
     elements = sum(channels[name] * math.prod(sizes[name]) for name in order)
     if elements > limits.elements:
         raise LimitError(f"{elements} elements; the limit is {limits.elements}")
-    dtypes = dict.fromkeys(order, _DEFAULT_TYPE) if header.dtypes is None else dict(zip(order, header.dtypes, strict=True))
+    dtypes = (
+        dict.fromkeys(order, _DEFAULT_TYPE) if header.dtypes is None else dict(zip(order, header.dtypes, strict=True))
+    )
     return sizes, dtypes

@@ -43,7 +43,7 @@ def forward(group: GroupPart, maps: Mapping[str, Floats], threads: int) -> Float
     """Components [K, height, width] of a group's levels, float32 [C, H, W] by name."""
     grid = grid_of(group.levels, {level.about.name: _size(maps[level.about.name]) for level in group.levels})
     stacked = np.concatenate([_first_stage(level, maps[level.about.name], grid, threads) for level in group.levels])
-    return product(group.forward, stacked, threads).reshape(-1, *grid)
+    return product(group.basis, stacked, threads).reshape(-1, *grid)
 
 
 def inverse(group: GroupPart, components: Floats, sizes: Mapping[str, Size], threads: int) -> dict[str, Floats]:
@@ -51,7 +51,7 @@ def inverse(group: GroupPart, components: Floats, sizes: Mapping[str, Size], thr
     grid = (components.shape[1], components.shape[2])
     used = np.flatnonzero(components.any(axis=(1, 2)))
     flat = np.ascontiguousarray(components[used].reshape(len(used), -1))
-    stacked = product(np.ascontiguousarray(group.inverse[:, used]), flat, threads)
+    stacked = product(np.ascontiguousarray(group.basis[used].T), flat, threads)
     out, at = {}, 0
     for level in group.levels:
         count = len(level.basis) * level.about.ratio**2

@@ -13,9 +13,7 @@ from midstream.models.description import YoloxHead
 from midstream.models.heads.nms import Candidates, cell_grid, sigmoid
 
 
-def candidates(
-    head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
-) -> Candidates:
+def candidates(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
     """See heads.candidates."""
     name = head.output or next(iter(outputs))
     grids = [cell_grid(size, stride, head.cell_offset) for stride in head.strides]

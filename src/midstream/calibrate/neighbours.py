@@ -1,0 +1,64 @@
+"""Fitting what a cell is expected to be from those before it: ridge regression on what a decoder has of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.calibrate.coder import Sample, scales_of
+from midstream.codec.calibrated.coding import quantised
+from midstream.codec.calibrated.profile import Floats, GroupPart
+
+#: Components of each neighbour that are looked at, and components of a cell that are predicted.
+_INPUTS, _OUTPUTS = 128, 256
+#: Ridge beside the inputs' mean energy.
+_RIDGE = 0.02
+#: Once from what is decoded without prediction, then from what is decoded with the first one.
+_ROUNDS = 2
+
+
+def with_neighbours(group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]]) -> GroupPart:
+    """The group with a prediction from neighbours, and the scales of what it leaves.
+
+    Args:
+        group: as fitted so far.
+        samples: components and places of views.
+        steps: each view is decoded at one of these, in turn.
+    """
+    for _ in range(_ROUNDS):
+        decoded = [
+            quantised(group, steps[number % len(steps)], components, places)[2]
+            for number, (components, places) in enumerate(samples)
+        ]
+        group = replace(group, neighbours=_fitted(samples, decoded))
+    energy = np.zeros(len(group.scales))
+    for (components, _), around in zip(samples, decoded, strict=True):
+        left = components.reshape(len(components), -1).astype(np.float64)
+        inputs, outputs = group.neighbours.shape[1:]
+        rows = group.neighbours.reshape(-1, outputs)
+        left[:outputs] -= rows.T @ _around(around, inputs)
+        energy += np.square(left).mean(axis=1) / len(samples)
+    return replace(group, scales=scales_of(np.sqrt(energy)))
+
+
+def _fitted(samples: Sequence[Sample], decoded: Sequence[Floats]) -> Floats:
+    count = len(decoded[0])
+    inputs, outputs = min(_INPUTS, count), min(_OUTPUTS, count)
+    gram, cross = np.zeros((3 * inputs, 3 * inputs)), np.zeros((3 * inputs, outputs))
+    for (components, _), values in zip(samples, decoded, strict=True):
+        around = _around(values, inputs)
+        gram += around @ around.T
+        cross += around @ components[:outputs].reshape(outputs, -1).T
+    ridge = _RIDGE * np.trace(gram) / len(gram)
+    fitted = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
+    return fitted.reshape(3, inputs, outputs).astype(np.float16).astype(np.float32)
+
+
+def _around(decoded: Floats, inputs: int) -> NDArray[np.float32]:
+    """The first components to the west, north and north-east of each cell, [3 * inputs, cells]; zero beyond a border."""
+    padded = np.pad(decoded[:inputs], ((0, 0), (1, 0), (1, 1)))
+    sides = [padded[:, 1:, :-2], padded[:, :-1, 1:-1], padded[:, :-1, 2:]]
+    return np.concatenate([side.reshape(inputs, -1) for side in sides])

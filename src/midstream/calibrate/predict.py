@@ -1,0 +1,43 @@
+"""Fitting what a coarser group's components are expected to be: ridge regression on the decoded first group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from midstream.calibrate.coder import scales_of
+from midstream.codec.calibrated.prediction import predicted, surroundings
+from midstream.codec.calibrated.profile import PREDICTION_CELLS, Floats, GroupPart
+
+#: Components of the first group that are looked at.
+_INPUTS = 96
+#: Ridge beside the inputs' mean energy.
+_RIDGE = 0.02
+
+
+def with_prediction(group: GroupPart, values: Sequence[Floats], decoded: Sequence[Floats]) -> GroupPart:
+    """The group with a prediction, and the scales of what it leaves.
+
+    Args:
+        group: as fitted so far.
+        values: its components [K, height, width] in every view.
+        decoded: those of the first group, as a decoder has them.
+    """
+    inputs = min(_INPUTS, decoded[0].shape[0])
+    gram = np.zeros((PREDICTION_CELLS * inputs + 1,) * 2)
+    cross = np.zeros((len(values[0]), len(gram)))
+    count = 0
+    for own, first in zip(values, decoded, strict=True):
+        around = surroundings(first, inputs, (own.shape[1], own.shape[2])).astype(np.float64)
+        gram += around @ around.T
+        cross += own.reshape(len(own), -1) @ around.T
+        count += around.shape[1]
+    ridge = _RIDGE * np.trace(gram) / len(gram)
+    fitted = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross.T).T.astype(np.float16).astype(np.float32)
+    left = [
+        own - predicted(fitted, first, (own.shape[1], own.shape[2])) for own, first in zip(values, decoded, strict=True)
+    ]
+    energy = sum(np.square(each).sum(axis=(1, 2), dtype=np.float64) for each in left) / count
+    return replace(group, prediction=fitted, scales=scales_of(np.sqrt(energy)))
