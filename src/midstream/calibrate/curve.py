@@ -21,9 +21,11 @@ from midstream.models import Detections, SplitModel
 from midstream.pipelines.levels import completed
 
 #: Between measured steps, in eighths of an octave.
-_RUNG = 4
+RUNG = 4
 #: The curve is measured down to this loss.
-_LEAST_LOSS = 0.001
+LEAST_LOSS = 0.001
+#: A curve whose loss is below this and has not fallen for so many points has come to what the transform leaves out.
+_SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.05, 0.95, 3
 #: Of the loss of agreement, what AP loses: agreement is stricter, since it asks for the same boxes to the pixel
 #: (docs/method.md has the two networks' figures).
 LOSS_OF_DISAGREEMENT = 0.25
@@ -36,7 +38,13 @@ class _Case:
 
 
 def measured_curve(
-    model: SplitModel, views: Views, profile: Profile, coarsest: int, advance: Callable[[str], None]
+    model: SplitModel,
+    views: Views,
+    profile: Profile,
+    coarsest: int,
+    rung: int,
+    least_loss: float,
+    advance: Callable[[str], None],
 ) -> list[Point]:
     """Points from the coarsest useful step to the finest, by increasing step.
 
@@ -45,6 +53,8 @@ def measured_curve(
         views: the held-out pictures are measured.
         profile: as far as it is known.
         coarsest: the step to begin with.
+        rung: from a step to the next finer one.
+        least_loss: the curve ends with a loss below it, or where finer steps help no more.
         advance: told of each point.
     """
     cases = [_Case(view, analyse(check_pyramid(views.sent(view)), profile)) for view in views.held_out]
@@ -55,11 +65,11 @@ def measured_curve(
     except InputError:  # nothing is seen anywhere: noise, or a network that was never trained
         reference = None
     points: list[Point] = []
-    for step in range(min(coarsest, STEP_INDICES - 1), -1, -_RUNG):
+    for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
         point = _point(model, views, profile, cases, reference, step)
         points.append(point)
         advance(f"step {step}: {point.bytes:,.0f} bytes, loss {point.loss:.1%}")
-        if point.loss < _LEAST_LOSS and reference is not None:
+        if reference is not None and _finished(points, least_loss):
             break
         if reference is None and len(points) == _UNLABELLED:
             break
@@ -68,6 +78,30 @@ def measured_curve(
 
 #: Rungs that are measured where there is no loss to see.
 _UNLABELLED = 8
+
+
+def _finished(points: Sequence[Point], least_loss: float) -> bool:
+    """Whether the last point is good enough, or no better than the third before it, which was small already."""
+    if points[-1].loss < least_loss:
+        return True
+    return (
+        len(points) > _PATIENCE
+        and points[-1].loss < _SMALL_LOSS
+        and points[-1].loss > 0.95 * points[-1 - _PATIENCE].loss
+    )
+
+
+def costs_at_equal_loss(curves: Sequence[Sequence[Point]]) -> list[float]:
+    """Geometric mean of each curve's bytes over the losses that all of them have."""
+    lows = [min(point.loss for point in each) for each in curves]
+    highs = [max(point.loss for point in each) for each in curves]
+    wanted = np.linspace(max(lows), min(highs), 50)
+    out = []
+    for each in curves:
+        ordered = sorted(each, key=lambda point: point.loss)
+        sizes = np.interp(wanted, [point.loss for point in ordered], [np.log(point.bytes) for point in ordered])
+        out.append(float(np.exp(sizes.mean())))
+    return out
 
 
 def _point(

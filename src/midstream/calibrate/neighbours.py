@@ -58,7 +58,7 @@ def _fitted(samples: Sequence[Sample], decoded: Sequence[Floats]) -> Floats:
 
 
 def _around(decoded: Floats, inputs: int) -> NDArray[np.float32]:
-    """The first components to the west, north and north-east of each cell, [3 * inputs, cells]; zero beyond a border."""
+    """The first components of the cells to the west, north and north-east, [3 * inputs, cells]; 0 beyond a border."""
     padded = np.pad(decoded[:inputs], ((0, 0), (1, 0), (1, 1)))
     sides = [padded[:, 1:, :-2], padded[:, :-1, 1:-1], padded[:, :-1, 2:]]
     return np.concatenate([side.reshape(inputs, -1) for side in sides])

@@ -1,4 +1,4 @@
-"""A probe that guesses, from the components alone, what the network sees in a cell: ridge regression, in closed form."""
+"""A probe that guesses from the components alone what the network sees in a cell: ridge regression, closed form."""
 
 from __future__ import annotations
 

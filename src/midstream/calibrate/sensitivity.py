@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream.calibrate.distance import responder
 from midstream.calibrate.views import View, Views
-from midstream.models import FloatPyramid, SplitModel
+from midstream.models import SplitModel
 from midstream.pipelines.levels import completed
 
 #: Noise beside a channel's own deviation: about what coding does to it at a useful rate.
 NOISE = 0.3
 #: Pictures beyond these add little.
-_MOST_PICTURES = 8
+_MOST_PICTURES = 16
 _LEAST_PICTURES = 2
-#: A channel counts at least this share of its level's mean sensitivity, for what the sample did not show.
-_FLOOR = 0.003
+#: A channel counts at least this share of its level's mean in a picture, for what the picture did not show.
+_FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,33 @@ def channel_sensitivity(
     seed: int,
     advance: Callable[[], None],
 ) -> dict[str, NDArray[np.float64]]:
-    """Squared movement of the outputs per unit of squared noise, [C] by level.
+    """Squared movement of the outputs per unit of squared noise, [C] by level, 1 on average.
+
+    The geometric mean over pictures, each taken relative to its own average: in a picture where much is seen everything
+    moves more, and a few of those would decide alone.
 
     Args:
+        model: the network.
+        views: the first pictures of them are disturbed; results are kept beside the pyramids.
         deviations: of each channel, [C] by level.
         chosen: how to sample; channels that are disturbed together share what they move.
         seed: of the noise.
         advance: called after every pass.
     """
-    moved = {name: np.zeros(len(each)) for name, each in deviations.items()}
-    for number, view in enumerate(views.plain[: chosen.pictures]):
-        rng = np.random.default_rng([seed, number])
-        for name, part in _picture(model, views, view, deviations, chosen.together, rng, advance).items():
-            moved[name] += part / min(chosen.pictures, len(views.plain))
-    return {name: np.maximum(each, _FLOOR * each.mean()) for name, each in moved.items()}
+    pictures = views.plain[: chosen.pictures]
+    logs = {name: np.zeros(len(each)) for name, each in deviations.items()}
+    for number, view in enumerate(pictures):
+        moved = views.kept(
+            f"sensitivity {seed} {number} {chosen.together}",
+            view,
+            partial(_picture, model, views, view, deviations, chosen.together, [seed, number], advance),
+        )
+        mean = max(float(np.mean([each.mean() for each in moved.values()])), 1e-30)
+        for name, each in moved.items():
+            logs[name] += np.log(np.maximum(each, _FLOOR * max(each.mean(), 1e-30)) / mean) / len(pictures)
+    found = {name: np.exp(each) for name, each in logs.items()}
+    average = np.mean([each.mean() for each in found.values()])
+    return {name: each / average for name, each in found.items()}
 
 
 def _picture(
@@ -79,18 +93,18 @@ def _picture(
     view: View,
     deviations: dict[str, NDArray[np.float64]],
     together: int,
-    rng: np.random.Generator,
+    seed: list[int],
     advance: Callable[[], None],
 ) -> dict[str, NDArray[np.float64]]:
-    pyramid = views.full(view)
-    respond = responder(model, pyramid, view.size)
+    pyramid, sent = views.full(view), views.sent(view)
+    respond, rng = responder(model, pyramid, view.size), np.random.default_rng(seed)
     out = {}
     for name, deviation in deviations.items():
         moved = np.zeros(len(deviation))
         # Those of like strength go together, where not each has a pass of its own.
         for channels in _bundles(deviation, together):
             noise = _noise(pyramid[name][channels].shape, deviation[channels], rng)
-            changed = {**views.sent(view), name: pyramid[name].copy()}
+            changed = {**sent, name: pyramid[name].copy()}
             changed[name][channels] += noise
             step = respond(completed(model, changed, list(pyramid)))
             moved[channels] = float(np.dot(step, step)) / max(float(np.sum(noise.astype(np.float64) ** 2)), 1e-30)
@@ -108,8 +122,3 @@ def _noise(shape: tuple[int, ...], deviation: NDArray[np.float64], rng: np.rando
 def _bundles(deviation: NDArray[np.float64], together: int) -> Sequence[NDArray[np.intp]]:
     order = np.argsort(-deviation, kind="stable")
     return [order[at : at + together] for at in range(0, len(order), together)]
-
-
-def passes_of(pyramid: FloatPyramid) -> int:
-    """Passes that one picture takes with every channel by itself."""
-    return sum(len(maps) for maps in pyramid.values())

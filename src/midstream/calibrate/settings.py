@@ -16,6 +16,7 @@ class Tools:
 
     Attributes:
         sensitivity: weigh channels by how much the network's outputs move with them.
+        power: choose how far the sensitivity is believed by trying.
         places: coarser steps where the network sees nothing.
         flips: also fit to the mirrored pictures.
         fused: the second stage of the transform, over all levels of a cell.
@@ -27,6 +28,7 @@ class Tools:
     """
 
     sensitivity: bool = True
+    power: bool = True
     places: bool = True
     flips: bool = True
     fused: bool = True

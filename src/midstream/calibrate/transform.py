@@ -13,12 +13,14 @@ from midstream.codec.calibrated.profile import Floats, GroupAbout, LevelAbout, L
 from midstream.codec.calibrated.transform import grid_of, stacked_cells
 
 #: Dimensions of a cell after the first stage, and components after the second, that a profile has room for.
-MOST_DIMENSIONS = 1280
-MOST_COMPONENTS = 640
-#: Components weaker than this beside the strongest carry nothing at any useful step.
-_NOTHING = 1e-6
+MOST_DIMENSIONS = 1792
+MOST_COMPONENTS = 1280
+#: What each stage leaves out is at most this share of the energy, if there is room.
+_LEFT_OUT = 0.005
 #: Cells that the second stage is fitted to, per dimension, at most.
 _CELLS_PER_DIMENSION = 64
+#: Channels that show that a level has a floor.
+_SHARED_FLOOR = 4
 Doubles = NDArray[np.float64]
 
 
@@ -65,46 +67,44 @@ def _limits(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """The range that decoded values may have: the level's own floor where an activation has one, else with room."""
     room = 0.5 * (high - low)
     floor = low.min()
-    bounded = np.isclose(low, floor, rtol=1e-3, atol=1e-6)  # channels that reach what none goes below
-    everywhere = bounded.mean() > 0.5
-    return (np.full_like(low, floor) if everywhere else low - room), high + room
+    # Where several channels stop at the same least value, it is an activation's, and none can go below it.
+    shared = np.isclose(low, floor, rtol=1e-4, atol=1e-7).sum() >= _SHARED_FLOOR
+    return (np.full_like(low, floor) if shared else low - room), high + room
 
 
 def level_parts(
     group: GroupAbout, moments: Mapping[str, ChannelMoments], sensitivity: Mapping[str, Doubles]
 ) -> tuple[LevelPart, ...]:
     """The first stage: each level's channel KLT in the weighted domain, all cut at one variance."""
-    solved = {}
-    for level in group.levels:
-        weight = np.sqrt(sensitivity[level.name])
-        values, vectors = np.linalg.eigh(moments[level.name].covariance * np.outer(weight, weight))
-        solved[level.name] = weight, np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)
-    ratios = {level.name: level.ratio for level in group.levels}
-    counts = _kept({name: each[1] for name, each in solved.items()}, ratios)
-    return tuple(_part(level, moments[level.name], *solved[level.name], counts[level.name]) for level in group.levels)
+    weights = {level.name: np.sqrt(sensitivity[level.name]) for level in group.levels}
+    variances, rows = {}, {}
+    for name, weight in weights.items():
+        values, vectors = np.linalg.eigh(moments[name].covariance * np.outer(weight, weight))
+        variances[name], rows[name] = np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)
+    counts = _kept(variances, {level.name: level.ratio for level in group.levels})
+    return tuple(
+        _part(level, moments[level.name], weights[level.name], rows[level.name], counts[level.name])
+        for level in group.levels
+    )
 
 
 def _kept(variances: Mapping[str, Doubles], ratios: Mapping[str, int]) -> dict[str, int]:
-    """How many components each level keeps, so that what is dropped is no stronger than what is kept."""
+    """How many components each level keeps, so that what is left out is weaker than all that is kept."""
     ranked = sorted(((v, name) for name, each in variances.items() for v in each), reverse=True)
-    counts = dict.fromkeys(variances, 1)
-    dimensions = sum(ratios[name] ** 2 for name in variances)
-    seen = dict.fromkeys(variances, 0)
+    counts = dict.fromkeys(variances, 0)
+    left = sum(ratios[name] ** 2 * variance for variance, name in ranked)
+    enough, dimensions = _LEFT_OUT * left, 0
     for variance, name in ranked:
-        seen[name] += 1
-        if seen[name] == 1:
-            continue
-        if dimensions + ratios[name] ** 2 > MOST_DIMENSIONS or variance < _NOTHING * ranked[0][0]:
+        size = ratios[name] ** 2
+        if dimensions + size > MOST_DIMENSIONS or left <= enough:
             break
         counts[name] += 1
-        dimensions += ratios[name] ** 2
-    return counts
+        dimensions += size
+        left -= size * variance
+    return {name: max(count, 1) for name, count in counts.items()}
 
 
-def _part(
-    level: LevelAbout, moments: ChannelMoments, weight: Doubles, values: Doubles, rows: Doubles, count: int
-) -> LevelPart:
-    del values
+def _part(level: LevelAbout, moments: ChannelMoments, weight: Doubles, rows: Doubles, count: int) -> LevelPart:
     return LevelPart(
         level,
         moments.mean.astype(np.float32),
@@ -154,6 +154,7 @@ def components_of(covariance: Doubles, parts: Sequence[LevelPart], fused: bool) 
         order = np.argsort(-np.diag(covariance), kind="stable")[:MOST_COMPONENTS]
         return np.diag(covariance)[order], np.eye(len(covariance))[order]
     values, vectors = np.linalg.eigh(covariance)
-    values, rows = values[::-1], _signed(vectors[:, ::-1].T)
-    count = min(int((values > _NOTHING * values[0]).sum()), MOST_COMPONENTS)
+    values, rows = np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)
+    needed = int(np.searchsorted(np.cumsum(values), (1 - _LEFT_OUT) * values.sum())) + 1
+    count = min(needed, MOST_COMPONENTS, len(values))
     return values[:count], rows[:count]

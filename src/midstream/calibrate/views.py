@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from midstream import __version__
 from midstream.calibrate.settings import LEAST_PICTURES, Settings
 from midstream.data import PictureFile, read_picture
 from midstream.errors import InputError
 from midstream.evaluate.cache import FrontCache
+from midstream.files import read_tensors, write_tensors
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.levels import sent
 
@@ -40,6 +43,7 @@ class Views:
 
     def __init__(self, model: SplitModel, files: Sequence[PictureFile], folder: Path, settings: Settings) -> None:
         self._model = model
+        self._folder = folder
         self._cache = FrontCache(folder, model)
         rng = np.random.default_rng(settings.seed)
         self.skipped: list[tuple[Path, str]] = []
@@ -83,6 +87,21 @@ class Views:
     def sent(self, view: View) -> FloatPyramid:
         """The levels that are coded."""
         return sent(self._model, self.full(view))
+
+    def kept(
+        self, what: str, view: View, make: Callable[[], dict[str, NDArray[np.float64]]]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Numbers about a view that an earlier run left in the folder, or those that `make` makes now."""
+        about = f"{what}\n{self._model.identity}\n{self.picture_hash}\n{view.file.path.name}\n{__version__}"
+        path = self._folder / f"{hashlib.sha256(about.encode()).hexdigest()}.numbers"
+        if path.exists():
+            try:
+                return read_tensors(path)[0]
+            except InputError:  # damaged: made again
+                pass
+        made = make()
+        write_tensors(path, made, what)
+        return made
 
     def _pixels(self, view: View) -> Picture:
         pixels = read_picture(view.file.path)

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 import midstream
 from midstream import _native
-from midstream.cli import bench, coding, compare, evaluation, networks, paper
+from midstream.cli import bench, calibrate, coding, compare, evaluation, networks, paper
 from midstream.cli.console import note
 from midstream.errors import InputError, MidstreamError
 
@@ -30,6 +30,7 @@ app.command("inspect")(coding.inspect_command)
 app.command("split")(networks.split_command)
 app.command("extract")(networks.extract_command)
 app.command("models")(networks.models_command)
+app.command("calibrate")(calibrate.calibrate_command)
 app.command("eval")(evaluation.eval_command)
 app.command("compare")(compare.compare_command)
 app.command("codecs")(compare.codecs_command)

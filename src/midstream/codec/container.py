@@ -90,7 +90,7 @@ def write(levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[st
 
 
 def write_header(codec: str, body: bytes) -> bytes:
-    """A header: what all codecs begin with, the codec's own fields, the checksum. Raises InputError if it is too large."""
+    """A header: what all begin with, the codec's own fields, the checksum. Raises InputError if it is too large."""
     size = _PRELUDE.size + 1 + len(body) + _CRC.size
     if size > 0xFFFF:
         raise InputError(f"a header of {size} bytes is too large (65,535): fewer levels or shorter names")

@@ -46,8 +46,8 @@ def check_profile(model: SplitModel, profile: Profile) -> None:
     """Refuse a profile that was calibrated on another network, or on another cut of it. Raises InputError."""
     if profile.about.cut != model.fingerprint:
         raise InputError(
-            f"the profile {profile.name} was made for {profile.about.network}, cut graph {profile.about.cut[:16]}; this "
-            f"is {model.name}, cut graph {model.fingerprint[:16]}: calibrate it, or use the network that it was made for"
+            f"the profile {profile.name} was made for {profile.about.network}, cut graph {profile.about.cut[:16]}; "
+            f"this is {model.name}, cut graph {model.fingerprint[:16]}: calibrate it, or use the profile's network"
         )
 
 

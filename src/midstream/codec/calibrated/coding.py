@@ -28,7 +28,7 @@ LAMBDA = 0.14
 #: Passes of the coder beyond the first that a cap on the bytes may take.
 _MORE_PASSES = 2
 #: Octaves of step per octave of bytes, roughly; what a search begins with.
-_OCTAVES_PER_OCTAVE = 1.2
+_OCTAVES_PER_OCTAVE = 0.75
 
 
 @dataclass(frozen=True)
@@ -180,25 +180,30 @@ def _by_component(decoded: Floats, grid: tuple[int, ...]) -> Floats:
 
 
 def _within(analysed: Analysed, most: int, embed: bool) -> bytes:
-    """The finest step whose stream fits that a few passes of the real coder find; else the coarsest there is."""
-    step = _first_guess(analysed, most)
+    """The largest stream that fits of a few passes of the real coder; further ones only while none fits."""
+    step, sizes = _first_guess(analysed, most), dict[int, int]()
     best: bytes | None = None
-    for last in (False,) * _MORE_PASSES + (True,):
+    while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
         data = code(analysed, step, embed)
+        sizes[step] = len(data)
         if len(data) <= most and (best is None or len(data) > len(best)):
             best = data
-        if last or len(data) == most:
-            break
-        octaves = _OCTAVES_PER_OCTAVE * float(np.log2(len(data) / most))
-        change = int(np.ceil(octaves * STEPS_PER_OCTAVE))
-        if change == 0 or (change < 0 and step == 0):
-            break
-        step = min(max(step + (change or 1), 0), STEP_INDICES - 1)
+        step = _next_guess(sizes, most)
     if best is None:
-        best = code(analysed, STEP_INDICES - 1, embed)
-    if len(best) > most:
-        raise InputError(f"max_bytes {most:,}: the least that this pyramid takes is {len(best):,} bytes")
+        raise InputError(f"max_bytes {most:,}: the least that this pyramid takes is {min(sizes.values()):,} bytes")
     return best
+
+
+def _next_guess(sizes: Mapping[int, int], most: int) -> int:
+    """The step to try after those whose sizes are known: along the line through the nearest, on the fitting side."""
+    fitting = min((step for step, size in sizes.items() if size <= most), default=None)
+    beyond = max((step for step, size in sizes.items() if size > most), default=None)
+    near = min(sizes, key=lambda step: abs(np.log(sizes[step] / most)))
+    guess = near + int(np.ceil(_OCTAVES_PER_OCTAVE * STEPS_PER_OCTAVE * np.log2(sizes[near] / most)))
+    if fitting is None:  # whatever it takes: twice as far each time
+        return min(max(guess, near + (1 << len(sizes))), STEP_INDICES - 1)
+    low = 0 if beyond is None else beyond + 1
+    return min(max(guess, low), max(fitting - 1, low))
 
 
 def _first_guess(analysed: Analysed, most: int) -> int:

@@ -21,7 +21,7 @@ def _spans(count: int, there: int) -> list[tuple[int, int]]:
 
 
 def surroundings(first: Floats, count: int, grid: Size) -> Floats:
-    """The first `count` components of the first group around each place of a grid, and a one: [count * 9 + 1, cells]."""
+    """The first group's first `count` components around each place of a grid, and a one: [count * 9 + 1, cells]."""
     height, width = first.shape[1:]
     reach = PREDICTION_WINDOW // 2
     padded = np.pad(first[:count], ((0, 0), (reach, reach), (reach, reach)), mode="edge")
@@ -39,6 +39,6 @@ def _centres(count: int, there: int) -> NDArray[np.intp]:
 
 
 def predicted(prediction: Floats, first: Floats, grid: Size) -> Floats:
-    """Components [K, height, width] to expect; `prediction` is [K, count * 9 + 1], `first` the first group's [.., h, w]."""
+    """Components [K, height, width] to expect: a prediction [K, count * 9 + 1] of the first group's [.., h, w]."""
     count = (prediction.shape[1] - 1) // PREDICTION_CELLS
     return product(prediction, surroundings(first, count, grid), 1).reshape(-1, *grid)

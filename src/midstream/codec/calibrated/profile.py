@@ -47,7 +47,7 @@ class _Strict(BaseModel):
 
 
 class LevelAbout(_Strict):
-    """One level: `size` is that of the calibration's pictures, a cell of the group's grid is `ratio` x `ratio` of it."""
+    """One level: `size` is that of the calibration's pictures, a cell of the group's grid `ratio` x `ratio` of it."""
 
     name: str = Field(min_length=1, max_length=255)
     channels: int = Field(ge=1)
@@ -62,7 +62,7 @@ class GroupAbout(_Strict):
 
 
 class Places(_Strict):
-    """Classes of places: class 0 is coded with the finest step, each further one `spacing` eighths of an octave coarser.
+    """Classes of places: class 0 has the finest step, each further one is `spacing` eighths of an octave coarser.
 
     A place whose score is `knee` or more is of class 0.
     """
@@ -93,6 +93,7 @@ class About(_Strict):
         network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
         pictures, picture_hash, seed: what it was fitted on.
         tools: which parts of the method are in use (docs/method.md).
+        power: to which the measured sensitivity was raised.
         groups: in the order of the bitstream.
         order: level names in the pyramid's own order.
         places: classes of places.
@@ -107,7 +108,8 @@ class About(_Strict):
     pictures: int
     picture_hash: str
     seed: int
-    tools: dict[str, bool | float | int | str]
+    tools: dict[str, bool]
+    power: float = 1.0
     groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=16)
     order: tuple[str, ...] = Field(min_length=1)
     places: Places

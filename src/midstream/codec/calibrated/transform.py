@@ -50,7 +50,7 @@ def inverse(group: GroupPart, components: Floats, sizes: Mapping[str, Size], thr
     """Levels [C, H, W] from components [K, height, width]; values that the network never gives are limited."""
     grid = (components.shape[1], components.shape[2])
     used = np.flatnonzero(components.any(axis=(1, 2)))
-    flat = np.ascontiguousarray(components[used].reshape(len(used), -1))
+    flat = np.ascontiguousarray(components[used].reshape(len(used), grid[0] * grid[1]))
     stacked = product(np.ascontiguousarray(group.basis[used].T), flat, threads)
     out, at = {}, 0
     for level in group.levels:

@@ -1,0 +1,189 @@
+"""Fitting everything that a profile holds, for given weights of the channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.calibrate import coder, predict, probe, transform
+from midstream.calibrate.neighbours import with_neighbours
+from midstream.calibrate.progress import Progress
+from midstream.calibrate.settings import Tools
+from midstream.calibrate.views import View, Views
+from midstream.codec.calibrated import coding
+from midstream.codec.calibrated.places import classes_of, probed, spread
+from midstream.codec.calibrated.prediction import places_from
+from midstream.codec.calibrated.profile import Floats, GroupAbout, GroupPart, LevelPart, Places, Probe, pack_state
+from midstream.codec.calibrated.transform import forward
+from midstream.models import SplitModel
+from midstream.pipelines.coding import cell_scores
+
+#: Steps that the coder is primed at, below the strongest component, in eighths of an octave.
+_PRIMED_BELOW = (12, 20, 28, 36)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A group as far as it is fitted, and the variances of its components."""
+
+    group: GroupPart
+    variances: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a fit is made from.
+
+    Attributes:
+        fit: views whose statistics the transform is.
+        sampled: views that the probe is fitted to and the coder primed with.
+    """
+
+    model: SplitModel
+    views: Views
+    fit: Sequence[View]
+    sampled: Sequence[View]
+    tools: Tools
+    seed: int
+    progress: Progress
+
+
+def fitted(
+    material: Material,
+    abouts: Sequence[GroupAbout],
+    moments: Mapping[str, transform.ChannelMoments],
+    weights: Mapping[str, NDArray[np.float64]],
+    places: Places,
+) -> list[Fit]:
+    """All groups: transform, probe, predictions, and what the coder begins with."""
+    fits = [_fit_group(material, about, moments, weights) for about in abouts]
+    if material.tools.places:
+        fits = [_with_probe(material, fits[0]), *fits[1:]]
+    return _with_coder(material, fits, places)
+
+
+def _fit_group(
+    material: Material,
+    about: GroupAbout,
+    moments: Mapping[str, transform.ChannelMoments],
+    weights: Mapping[str, NDArray[np.float64]],
+) -> Fit:
+    parts = transform.level_parts(about, moments, weights)
+    material.progress.stage("statistics of cells", len(material.fit))
+    covariance = transform.cell_covariance(parts, material.views, material.fit, material.progress.step)
+    variances, rows = transform.components_of(covariance, parts, material.tools.fused)
+    basis = rows.astype(np.float16)
+    return Fit(_group(parts, basis, variances), variances)
+
+
+def _group(parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: NDArray[np.float64]) -> GroupPart:
+    return GroupPart(
+        parts,
+        basis.astype(np.float32),
+        coder.scales_of(np.sqrt(variances)),
+        np.zeros((len(variances), 2), np.uint16),
+        np.zeros((_native.COMPONENT_LEVELS, 3), np.int8),
+        np.zeros((3, 0, 0), np.float32),
+        _native.component_state(),
+    )
+
+
+def _components(views: Views, fit: Fit, view: View) -> Floats:
+    return forward(fit.group, views.sent(view), 1)
+
+
+def _with_probe(material: Material, first: Fit) -> Fit:
+    """The first group, whose grid is the finest, with a probe of what the network sees."""
+    components, scores = [], []
+    material.progress.stage("what the network sees", len(material.sampled))
+    for view in material.sampled:
+        values = _components(material.views, first, view)
+        components.append(values)
+        grid = (values.shape[1], values.shape[2])
+        pyramid = material.views.full(view)
+        scores.append(spread(cell_scores(material.model, pyramid, view.size, grid)).astype(np.float32))
+        material.progress.step()
+    guess = probe.fit_probe(components, scores, first.group.scales, material.seed)
+    return replace(first, group=replace(first.group, probe=guess))
+
+
+def _with_coder(material: Material, fits: Sequence[Fit], places: Places) -> list[Fit]:
+    """All groups with what the coder begins with, and with their prediction from the first group."""
+    views, chosen, tools, progress = material.views, material.sampled, material.tools, material.progress
+    steps = [places.steps(int(fits[0].group.scales[0]) - below) for below in _PRIMED_BELOW]
+    first = _primed(fits[0], _first_samples(views, fits[0], places, chosen), steps, tools, progress)
+    out = [first]
+    decoded = _decoded(views, first, places, chosen, steps[len(steps) // 2]) if len(fits) > 1 else []
+    for fit in fits[1:]:
+        values = [_components(views, fit, view) for view in chosen]
+        group = fit.group
+        if tools.prediction:
+            group = predict.with_prediction(group, values, [components for _, components in decoded])
+        left = [each - coding.expected(group, d, each.shape[1:]) for each, (_, d) in zip(values, decoded, strict=True)]
+        samples = [(each, places_from(p, each.shape[1:])) for each, (p, _) in zip(left, decoded, strict=True)]
+        out.append(_primed(replace(fit, group=group), samples, steps, tools, progress))
+    return out
+
+
+def _first_samples(views: Views, fit: Fit, places: Places, chosen: Sequence[View]) -> list[coder.Sample]:
+    samples = []
+    for view in chosen:
+        values = _components(views, fit, view)
+        samples.append((values, _classes(places, fit.group.probe, values, fit.group.scales)))
+    return samples
+
+
+def _primed(
+    fit: Fit, samples: Sequence[coder.Sample], steps: Sequence[NDArray[np.int16]], tools: Tools, progress: Progress
+) -> Fit:
+    group = fit.group
+    if tools.neighbours:
+        group = with_neighbours(group, samples, steps)
+    if tools.references:
+        group = replace(group, references=coder.related(samples[::2], group.scales))
+    progress.stage("priming the coder", len(samples))
+    group = coder.with_coder(group, samples, steps, tools.offsets, progress.step)
+    return replace(fit, group=group if tools.primed else replace(group, state=_native.component_state()))
+
+
+def _decoded(
+    views: Views, fit: Fit, places: Places, chosen: Sequence[View], steps: NDArray[np.int16]
+) -> list[tuple[NDArray[np.uint8], Floats]]:
+    """Places and components of the first group as a decoder has them."""
+    out = []
+    for components, classes in _first_samples(views, fit, places, chosen):
+        out.append((classes, coding.quantised(fit.group, steps, components, classes)[2]))
+    return out
+
+
+def _classes(places: Places, fitted: Probe | None, components: Floats, scales: NDArray[np.int16]) -> NDArray[np.uint8]:
+    if fitted is None:
+        return np.zeros(components.shape[1:], np.uint8)
+    return classes_of(places, probed(fitted, components, scales))
+
+
+def tensors_of(fits: Sequence[Fit]) -> dict[str, NDArray[Any]]:
+    """What a profile holds of them."""
+    out: dict[str, NDArray[Any]] = {}
+    for number, fit in enumerate(fits):
+        group = fit.group
+        own: dict[str, NDArray[Any]] = {"basis": group.basis.astype(np.float16)}
+        if group.neighbours.size:
+            own["neighbours"] = group.neighbours.astype(np.float16)
+        own |= {"scales": group.scales, "references": group.references, "offsets": group.offsets}
+        own |= pack_state(group.state, coder.COUNT_LIMIT)
+        for level in group.levels:
+            own |= {f"{level.about.name}.{name}": getattr(level, name) for name in ("mean", "weight", "low", "high")}
+            own[f"{level.about.name}.basis"] = level.basis.astype(np.float16)
+        if group.prediction is not None:
+            own["prediction"] = group.prediction.astype(np.float16)
+        if group.probe is not None:
+            own |= {f"probe.{name}": getattr(group.probe, name) for name in ("mean", "scale", "out")}
+            own["probe.hidden"] = group.probe.hidden.astype(np.float16)
+        out |= {f"{number}/{name}": values for name, values in own.items()}
+    return out

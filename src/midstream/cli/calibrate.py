@@ -1,0 +1,156 @@
+"""calibrate."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from midstream import data as datasets
+from midstream import models
+from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, Settings, Tools
+from midstream.cli import options
+from midstream.cli.console import Stages, note, print_json, print_table
+from midstream.cli.drawing import check_png, png
+from midstream.errors import InputError, unknown
+from midstream.files import STANDARD, check_writable, write_bytes
+
+if TYPE_CHECKING:
+    from midstream.calibrate.run import Calibration
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_TOOLS = tuple(field.name for field in fields(Tools))
+#: Qualities that the report lists.
+_SHOWN = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 1)
+
+
+def calibrate_command(
+    model: options.ModelName,
+    images: Annotated[Path, typer.Option(help="Folder of pictures like those to come; no labels are needed.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The profile to write.")],
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="How long it may take, about: 90s, 10m, 1h. Less of the network is measured in less."
+        ),
+    ] = f"{DEFAULT_BUDGET_S / 60:.0f}m",
+    pictures: Annotated[
+        int, typer.Option(help="How many pictures to use at most; 50 to 500 are sensible.", min=1)
+    ] = DEFAULT_PICTURES,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn: the same seed gives the same profile.", min=0)] = 0,
+    weights: options.Weights = None,
+    without: Annotated[
+        str | None,
+        typer.Option(metavar="TOOL,...", help=f"Leave parts of the method out, to measure them: {', '.join(_TOOLS)}."),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what is done, so that a run that was stopped goes on. [default: OUTPUT.work]"),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep that folder when the profile is written.")] = False,
+    picture: Annotated[
+        str | None, typer.Option("--picture", help="Also draw the sensitivity of levels and channels, a .png.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Fit the codec 'calibrated' to a network from a few unlabelled pictures: forward passes only, no training.
+
+    Three quarters of the pictures are fitted to, one quarter says what each quality costs and loses.
+
+    Example: midstream calibrate --model picodet-s-416 --images photos -o picodet.profile
+    """
+    from midstream.calibrate.run import calibrate
+    from midstream.calibrate.views import Views
+
+    if output == STANDARD:
+        raise InputError("a profile is written to a file: -o NAME.profile")
+    check_writable(output)
+    if picture is not None:
+        check_png(picture)
+    settings = Settings(pictures, _seconds(budget), seed, _tools(without))
+    dataset = datasets.load(str(images))
+    network = models.load(model, weights)
+    folder = work or Path(f"{output}.work")
+    with Stages() as stages:
+        views = Views(network, dataset.pictures, folder, settings)
+        for path, why in views.skipped:
+            stages.say(f"skipped {path}: {why}")
+        done = calibrate(network, views, settings, stages)
+    done.profile.write(output)
+    if picture is not None:
+        from midstream.calibrate.figure import sensitivity_figure
+
+        write_bytes(picture, png(sensitivity_figure(done.sensitivity)))
+    if work is None and not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    if json:
+        print_json(_report(done))
+    else:
+        _print(done)
+    note(f"{output}: profile {done.profile.name}, {len(done.profile.data):,} bytes")
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if found is None or float(found[1]) == 0:
+        raise InputError(f"--budget {text}: a time such as 90s, 10m or 1h")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def _tools(without: str | None) -> Tools:
+    names = without.split(",") if without else []
+    for name in names:
+        if name not in _TOOLS:
+            raise unknown("part of the method", name, _TOOLS, limit=len(_TOOLS))
+    return replace(Tools(), **dict.fromkeys(names, False))
+
+
+def _report(done: Calibration) -> dict[str, object]:
+    about = done.profile.about
+    return {
+        "profile": done.profile.name,
+        "bytes": len(done.profile.data),
+        "network": about.network,
+        "pictures": about.pictures,
+        "skipped": [[str(path), why] for path, why in done.skipped],
+        "sensitivity_power": done.power,
+        "sensitivity": {name: values.tolist() for name, values in done.sensitivity.items()},
+        "variances": [values.tolist() for values in done.variances],
+        "qualities": list(about.qualities),
+        "curve": [point.model_dump() for point in about.curve],
+    }
+
+
+def _print(done: Calibration) -> None:
+    about = done.profile.about
+    rows = []
+    for group, variances in zip(done.profile.groups, done.variances, strict=True):
+        share = variances.cumsum() / variances.sum()
+        for i, level in enumerate(group.levels):
+            seen = done.sensitivity[level.about.name]
+            own = [f"{len(variances)}", *(f"{int((share < s).sum()) + 1}" for s in (0.5, 0.9, 0.99))]
+            rows.append(
+                [
+                    level.about.name, f"{level.about.channels}", f"{len(level.basis)}",
+                    f"{seen.min():.3g} / {sorted(seen)[len(seen) // 2]:.3g} / {seen.max():.3g}",
+                    *(own if i == 0 else [""] * 4),
+                ]
+            )  # fmt: skip
+    title = f"{about.network}, {about.pictures} pictures"
+    if done.skipped:
+        title += f" ({len(done.skipped)} more cannot be read)"
+    columns = ["level", "channels", "kept", "sensitivity, least / median / most", "components", "50 %", "90 %", "99 %"]
+    print_table(f"{title}; sensitivity to the power of {done.power:g}; components that hold a share of the energy",
+                columns, rows)  # fmt: skip
+    points = sorted(about.curve, key=lambda point: point.step)
+    shown = []
+    for quality in _SHOWN:
+        step = done.profile.step_of(quality)
+        near = min(points, key=lambda point: abs(point.step - step))
+        shown.append([f"{quality}", f"{step}", f"{near.bytes:,.0f}", f"{near.loss:.1%}"])
+    print_table("on the held-out quarter: nearest measured bytes a picture, estimated relative loss of accuracy",
+                ["quality", "step", "bytes", "loss"], shown)  # fmt: skip

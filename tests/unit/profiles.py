@@ -1,0 +1,89 @@
+"""Small profiles made on the spot: random orthonormal transforms for pyramids of three levels in two groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.calibrated.profile import (
+    PROFILE_VERSION,
+    About,
+    GroupAbout,
+    LevelAbout,
+    Places,
+    Point,
+    Profile,
+    pack_profile,
+    pack_state,
+)
+
+#: Channels, size and positions of a cell on a side, by group.
+GROUPS = ({"p3": (6, (16, 20), 2), "p4": (5, (8, 10), 1)}, {"p5": (4, (4, 5), 1)})
+STEP = 128
+
+
+def profile(seed: int = 0, **changes: Any) -> Profile:
+    """A profile of levels p3, p4 (one group) and p5; `changes` of its document."""
+    rng = np.random.default_rng(seed)
+    groups = tuple(
+        GroupAbout(levels=tuple(LevelAbout(name=n, channels=c, size=s, ratio=r) for n, (c, s, r) in each.items()))
+        for each in GROUPS
+    )
+    tensors: dict[str, NDArray[Any]] = {}
+    for number, group in enumerate(groups):
+        tensors |= {f"{number}/{name}": values for name, values in _group(group, number, rng).items()}
+    about = About(
+        version=PROFILE_VERSION,
+        made_by="test",
+        network="toy",
+        cut="0" * 64,
+        pictures=20,
+        picture_hash="0" * 64,
+        seed=0,
+        tools={},
+        groups=groups,
+        order=("p3", "p4", "p5"),
+        places=Places(classes=3, spacing=6, knee=0.5),
+        qualities=tuple(STEP + 50 - q for q in range(100)),
+        curve=tuple(Point(step=s, bytes=1e5 / 2 ** (s / 12), loss=s / 1000) for s in range(60, 190, 10)),
+    )
+    return pack_profile(about.model_copy(update=changes), tensors)
+
+
+def _rows(rng: np.random.Generator, count: int, size: int) -> NDArray[np.float16]:
+    return np.linalg.qr(rng.normal(size=(size, size)))[0][:count].astype(np.float16)
+
+
+def _group(about: GroupAbout, number: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    out: dict[str, NDArray[Any]] = {}
+    dimensions = 0
+    for level in about.levels:
+        c = level.channels
+        out[f"{level.name}.mean"] = rng.normal(size=c).astype(np.float32)
+        out[f"{level.name}.weight"] = rng.uniform(0.5, 2, c).astype(np.float32)
+        out[f"{level.name}.low"], out[f"{level.name}.high"] = np.full((2, c), [[-50], [50]], np.float32)
+        out[f"{level.name}.basis"] = _rows(rng, c, c)
+        dimensions += c * level.ratio**2
+    count = dimensions
+    out["basis"] = _rows(rng, count, dimensions)
+    out["scales"] = (STEP + 8 - np.arange(count) // 4).astype(np.int16)
+    out["references"] = np.minimum(rng.integers(0, 4, (count, 2)), np.arange(count)[:, None]).astype(np.uint16)
+    out["offsets"] = rng.integers(-8, 8, (_native.COMPONENT_LEVELS, 3)).astype(np.int8)
+    out["neighbours"] = (0.2 * rng.normal(size=(3, count // 2, count))).astype(np.float16) / 4
+    if number == 0:
+        out["probe.mean"], out["probe.scale"] = np.zeros(4, np.float32), np.ones(4, np.float32)
+        out["probe.hidden"] = rng.normal(size=(8, 5)).astype(np.float16)
+        out["probe.out"] = rng.normal(size=13).astype(np.float32) - 1
+    else:
+        out["prediction"] = (0.1 * rng.normal(size=(count, 9 * 3 + 1))).astype(np.float16)
+    return out | pack_state(_native.component_state(), 60)
+
+
+def pyramid(seed: int = 1, scale: float = 1.0) -> dict[str, NDArray[np.float32]]:
+    """What such a profile codes."""
+    rng = np.random.default_rng(seed)
+    levels = {name: spec for group in GROUPS for name, spec in group.items()}
+    return {name: (scale * rng.laplace(size=(c, *size))).astype(np.float32) for name, (c, size, _) in levels.items()}

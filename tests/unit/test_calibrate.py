@@ -1,0 +1,258 @@
+"""Calibration from end to end on a toy network: the profile, its repetition, resuming, refusals, the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from tests.unit import toy
+from tests.unit.test_compare import Quiet
+
+import midstream as ms
+from midstream import data as datasets
+from midstream import models
+from midstream.calibrate import curve, sensitivity
+from midstream.calibrate.distance import responder
+from midstream.calibrate.layout import groups_of
+from midstream.calibrate.run import Calibration, calibrate
+from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.transform import ChannelMoments, level_parts
+from midstream.calibrate.views import Views
+from midstream.cli import main
+from midstream.codec.calibrated.options import calibrated_options
+from midstream.codec.calibrated.profile import GroupAbout, LevelAbout, Point
+from midstream.compare.run import Request, compare
+from midstream.errors import InputError
+from midstream.evaluate.run import run
+from midstream.pipelines.coding import cell_scores, encode_features
+from midstream.pipelines.registry import parse_curve
+
+FAST = Settings(pictures=24, tools=replace(Tools(), power=False))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = toy.write_labelled(tmp_path_factory.mktemp("toy"))
+    (folder / "calib").mkdir()
+    rng = np.random.default_rng(9)
+    for i in range(26):
+        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / "calib" / f"{i:02}.png"), cv2.resize(coarse, (48, 40)))
+    (folder / "calib" / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def calibrated(folder: Path, work: Path, settings: Settings = FAST, model: Any = None) -> Calibration:
+    network = model or models.load(str(folder / "toy.toml"), threads=1)
+    views = Views(network, datasets.load(str(folder / "calib")).pictures, work, settings)
+    return calibrate(network, views, settings, Quiet())
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+    return calibrated(folder, tmp_path_factory.mktemp("work"), replace(FAST, tools=Tools()))
+
+
+def test_a_profile_codes_the_network_s_pyramids(folder: Path, done: Calibration) -> None:
+    network = models.load(str(folder / "toy.toml"))
+    pyramid = network.front(datasets.read_picture(folder / "pictures" / "0.png"))
+    sizes, errors = [], []
+    for quality in (5, 50, 100):
+        data = ms.encode(pyramid, "calibrated", profile=done.profile, quality=quality)
+        decoded = ms.decode(data, profile=done.profile)
+        sizes.append(len(data))
+        errors.append(sum(float(np.square(pyramid[name] - decoded[name]).sum()) for name in pyramid))
+    assert sizes == sorted(sizes)
+    assert errors[0] > errors[-1]
+    losses = [point.loss for point in done.profile.about.curve]
+    assert losses == sorted(losses)
+    assert list(done.profile.about.qualities) == sorted(done.profile.about.qualities, reverse=True)
+
+
+def test_the_same_seed_gives_the_same_profile_and_another_does_not(folder: Path, tmp_path: Path) -> None:
+    first, again = (calibrated(folder, tmp_path / name) for name in "ab")
+    other = calibrated(folder, tmp_path / "a", replace(FAST, seed=1))
+    assert first.profile.data == again.profile.data
+    assert first.profile.key != other.profile.key
+
+
+def test_a_run_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = calibrated(folder, tmp_path)
+
+    def measured_again(*_: object) -> None:
+        raise AssertionError("sensitivity was measured again")
+
+    monkeypatch.setattr(sensitivity, "_picture", measured_again)
+    monkeypatch.setattr(models.base.DerivedLevel, "compute", measured_again)
+    assert calibrated(folder, tmp_path).profile.data == first.profile.data
+
+
+def test_damaged_leftovers_are_made_again(folder: Path, tmp_path: Path) -> None:
+    first = calibrated(folder, tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    assert calibrated(folder, tmp_path).profile.data == first.profile.data
+
+
+def test_pictures_that_cannot_be_read_are_listed(folder: Path, tmp_path: Path) -> None:
+    views = Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,
+                  replace(FAST, pictures=100))  # fmt: skip
+    assert [path.name for path, _ in views.skipped] == ["broken.png"]
+    assert views.count == 26
+    assert not {view.file for view in views.held_out} & {view.file for view in views.fit}
+    with pytest.raises(InputError, match="19 pictures to calibrate on; at least 20"):
+        Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,
+              replace(FAST, pictures=19))  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", [field.name for field in fields(Tools)])
+def test_every_part_can_be_left_out(tool: str, folder: Path, tmp_path: Path) -> None:
+    tools = replace(FAST.tools, **{tool: False})
+    left_out = calibrated(folder, tmp_path, replace(FAST, tools=tools)).profile
+    assert left_out.about.tools[tool] is False
+    if tool == "places":
+        assert left_out.groups[0].probe is None
+    if tool == "neighbours":
+        assert left_out.groups[0].neighbours.size == 0
+    if tool == "offsets":
+        assert not left_out.groups[0].offsets.any()
+
+
+class WithoutCandidates:
+    """A network of which only its detections can be had."""
+
+    def __init__(self, network: Any) -> None:
+        for name in ("name", "classes", "has_masks", "derived", "fingerprint", "identity", "input_size", "front"):
+            setattr(self, name, getattr(network, name))
+        self.back = network.back
+
+
+def test_a_network_that_shows_its_detections_only(folder: Path, tmp_path: Path) -> None:
+    network = WithoutCandidates(models.load(str(folder / "toy.toml"), threads=1))
+    found = calibrated(folder, tmp_path, model=network)
+    assert all(values.min() > 0 for values in found.sensitivity.values())
+    pixels = datasets.read_picture(folder / "pictures" / "0.png")
+    pyramid = network.front(pixels)
+    respond = responder(network, pyramid, pixels.shape[:2])
+    still, moved = respond(pyramid), respond({name: values * 0 for name, values in pyramid.items()})
+    assert float(np.square(still).sum()) < 1e-9 < float(np.square(moved).sum())
+    assert cell_scores(network, pyramid, pixels.shape[:2], (2, 2)).max() > 0
+
+
+def test_a_small_budget_measures_channels_together() -> None:
+    assert sensitivity.plan(384, 0.01, 1e9) == sensitivity.Plan(16, 1)
+    slow = sensitivity.plan(1024, 2.0, 150)
+    assert slow.pictures == 2
+    assert -(-1024 // slow.together) * slow.pictures <= 76
+
+
+def test_layout() -> None:
+    def cells(**shapes: tuple[int, int, int]) -> list[dict[str, int]]:
+        return [{level.name: level.ratio for level in group.levels} for group in groups_of(shapes)]
+
+    assert cells(a=(9, 52, 52), b=(9, 26, 26), c=(9, 13, 13), d=(9, 7, 7)) == [{"a": 4, "b": 2, "c": 1}, {"d": 1}]
+    assert cells(p2=(9, 200, 304), p3=(9, 100, 152), p4=(9, 50, 76), p5=(9, 25, 38)) == [
+        {"p2": 4, "p3": 2, "p4": 1}, {"p5": 2},
+    ]  # fmt: skip
+    assert cells(only=(9, 80, 100)) == [{"only": 4}]
+    assert cells(odd=(9, 30, 40), other=(9, 17, 9)) == [{"odd": 2}, {"other": 1}]
+
+
+def test_a_shared_floor_bounds_what_is_decoded() -> None:
+    about = GroupAbout(levels=(LevelAbout(name="a", channels=3, size=(4, 4), ratio=1),))
+    moments = ChannelMoments(np.zeros(3), np.eye(3), np.zeros(3, np.float32), np.ones(3, np.float32))
+    part = level_parts(about, {"a": moments}, {"a": np.array([1.0, 4.0, 9.0])})[0]
+    assert np.allclose(part.weight, [1, 2, 3])
+    assert np.allclose(np.abs(part.basis).argmax(axis=1), [2, 1, 0])
+
+
+def test_curves_are_compared_at_equal_loss() -> None:
+    def points(factor: float) -> list[Point]:
+        return [Point(step=s, bytes=factor * 2 ** (8 - s / 8), loss=0.01 * s) for s in range(0, 40, 8)]
+
+    a, b = curve.costs_at_equal_loss([points(100), points(150)])
+    assert b / a == pytest.approx(1.5)
+    assert curve.quality_loss(100) < curve.quality_loss(60) < curve.quality_loss(1)
+
+
+def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Path) -> None:
+    done.profile.write(tmp_path / "toy.profile")
+    network = models.load(str(folder / "toy.toml"))
+    spec = f"coco:{folder / 'pictures'},{folder / 'truth.json'}"
+    by_probe, by_network = run(
+        network,
+        datasets.load(spec),
+        [calibrated_options(done.profile, 60), calibrated_options(done.profile, 60, places="network")],
+    )
+    assert by_probe.codec["places"] == "probe"
+    assert by_probe.bytes_per_image > 0 < by_network.bytes_per_image
+    text = f"calibrated:profile={tmp_path / 'toy.profile'},quality=20,90"
+    request = Request(model=str(folder / "toy.toml"), data=spec, anchors=["jpeg:quality=20,90"], tests=[text], jobs=1,
+                      resamples=20)  # fmt: skip
+    results = compare(request, tmp_path / "out", Quiet())
+    assert not results.failures
+    assert len(next(c for c in results.curves if c.label == text).points) == 2
+    assert parse_curve(text).points[0].codec.spec().startswith("calibrated:profile=")
+
+
+def test_a_profile_of_another_network_is_refused(folder: Path, done: Calibration, tmp_path: Path) -> None:
+    (tmp_path / "toy.onnx").write_bytes((folder / "toy.onnx").read_bytes())
+    (tmp_path / "toy.toml").write_text(toy.DESCRIPTION.replace("std = [64.0", "std = [63.0"))
+    other = models.load(str(tmp_path / "toy.toml"))
+    pyramid = other.front(datasets.read_picture(folder / "pictures" / "0.png"))
+    with pytest.raises(InputError, match="was made for toy, cut graph"):
+        encode_features(other, pyramid, (60, 50), calibrated_options(done.profile))
+    with pytest.raises(InputError, match="was made for toy, cut graph"):
+        run(other, datasets.load(str(folder / "pictures")), [calibrated_options(done.profile)])
+
+
+def call(*arguments: object) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["midstream", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main.run()
+    return int(left.value.code or 0)
+
+
+def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile, toml = tmp_path / "toy.profile", folder / "toy.toml"
+    fit = ("calibrate", "-m", toml, "--images", folder / "calib", "-o", profile, "--pictures", 22)
+    assert call(*fit, "--without", "power,flips", "--picture", tmp_path / "s.png", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["pictures"] == 22
+    assert "toy.profile: profile" in err
+    assert not (tmp_path / "toy.profile.work").exists()
+    assert cv2.imread(str(tmp_path / "s.png")) is not None
+    assert call("extract", folder / "pictures" / "0.png", "-m", toml, "-o", tmp_path) == 0
+    for target in (("--quality", 70), ("--max-bytes", 400), ("--max-loss", "90%"), ("--embed",)):
+        assert call("encode", tmp_path / "0.npz", "-o", tmp_path / "0.mids", "--codec", "calibrated",
+                    "--profile", profile, *target) == 0  # fmt: skip
+    assert call("decode", tmp_path / "0.mids", "-o", tmp_path / "back.npz") == 0  # the profile is embedded
+    assert call("inspect", tmp_path / "0.mids") == 0
+    assert "(embedded)" in capsys.readouterr().out
+    evaluate = ("eval", "-m", toml, "-d", folder / "pictures", "--codec", "calibrated", "--profile", profile)
+    assert call(*evaluate, "--quality", 40, "--places", "network", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["codec"]["quality"] == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--budget", "soon"), "--budget soon: a time such as"),
+        (("--without", "luck"), "unknown part of the method 'luck'"),
+        (("--pictures", "5"), "5 pictures to calibrate on; at least 20"),
+        (("--picture", "s.gif"), "s.gif"),
+    ],
+)
+def test_commands_that_are_refused(
+    arguments: tuple[str, ...], message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ("calibrate", "-m", folder / "toy.toml", "--images", folder / "calib", "-o", tmp_path / "p")
+    assert call(*base, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()

@@ -1,0 +1,304 @@
+"""The codec `calibrated`: round trips, targets, profiles, and everything that a stream or a profile may have wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit import profiles
+
+import midstream as ms
+from midstream import _native
+from midstream.codec.calibrated.coding import analyse, code
+from midstream.codec.calibrated.profile import Point, widths
+from midstream.codec.inspect import CalibratedInfo, inspect
+from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
+from midstream.features import check_pyramid
+from midstream.limits import Limits
+
+PROFILE = profiles.profile()
+PYRAMID = profiles.pyramid()
+DATA = ms.encode(PYRAMID, "calibrated", profile=PROFILE, quality=60)
+
+
+def error_of(pyramid: dict[str, np.ndarray], decoded: dict[str, np.ndarray]) -> float:
+    return float(np.mean([np.square(pyramid[name] - decoded[name]).mean() for name in pyramid]))
+
+
+def test_names_shapes_and_types_come_back() -> None:
+    decoded = ms.decode(DATA, profile=PROFILE)
+    assert list(decoded) == list(PYRAMID)
+    assert all(decoded[n].shape == PYRAMID[n].shape and decoded[n].dtype == np.float32 for n in PYRAMID)
+
+
+def test_a_better_quality_is_larger_and_nearer() -> None:
+    sizes, errors = [], []
+    for quality in (1, 30, 60, 100):
+        data = ms.encode(PYRAMID, "calibrated", profile=PROFILE, quality=quality)
+        sizes.append(len(data))
+        errors.append(error_of(PYRAMID, ms.decode(data, profile=PROFILE)))
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] / 4
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_the_finest_step_loses_next_to_nothing() -> None:
+    fine = profiles.profile(qualities=(0,) * 100)
+    decoded = ms.decode(ms.encode(PYRAMID, "calibrated", profile=fine, quality=1), profile=fine)
+    assert error_of(PYRAMID, decoded) < 1e-5  # the transform itself, of float16 rows
+
+
+def test_the_same_bytes_on_every_path_and_for_any_number_of_threads(simd_path: str) -> None:
+    assert ms.encode(PYRAMID, "calibrated", profile=PROFILE, quality=60, threads=3) == DATA
+    once, twice = (ms.decode(DATA, profile=PROFILE, threads=t) for t in (1, 2))
+    for name in PYRAMID:
+        assert np.array_equal(once[name], twice[name])
+
+
+def test_products_add_up_in_one_order(simd_path: str) -> None:
+    rng = np.random.default_rng(3)
+    for rows, inner, columns in ((1, 1, 1), (5, 7, 65), (9, 130, 200)):
+        a, b = rng.normal(size=(rows, inner)).astype("f4"), rng.normal(size=(inner, columns)).astype("f4")
+        out = np.empty((rows, columns), np.float32)
+        _native.multiply(a, b, out)
+        expected = np.zeros((rows, columns), np.float32)
+        for d in range(inner):
+            expected += a[:, d, None] * b[d]
+        assert np.array_equal(out, expected)
+
+
+@given(
+    seed=st.integers(0, 1 << 30),
+    height=st.integers(1, 6),
+    width=st.integers(1, 7),
+    components=st.integers(1, 40),
+    classes=st.integers(1, 8),
+    step=st.integers(60, 160),
+    known=st.booleans(),
+)
+def test_what_the_encoder_says_is_decoded_is(
+    seed: int, height: int, width: int, components: int, classes: int, step: int, known: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = (rng.standard_t(2, (height * width, components)) * rng.uniform(0, 40)).astype(np.float32)
+    places = rng.integers(0, classes, (height, width)).astype(np.uint8)
+    steps = (step + 6 * np.arange(classes)).astype(np.int16)
+    inputs, outputs = rng.integers(0, components + 1, 2)
+    common = (
+        rng.integers(90, 150, components).astype(np.int16),
+        np.minimum(rng.integers(0, 9, (components, 2)), np.arange(components)[:, None]).astype(np.uint16),
+        rng.integers(-48, 49, (_native.COMPONENT_LEVELS, 3)).astype(np.int8),
+        (rng.normal(size=(3, inputs, outputs)) * 0.1).astype(np.float32),
+        steps,
+        widths(steps),
+    )
+    stream, chosen, decoded = _native.components_encode(values, places, known, *common, 0.14, _native.component_state())
+    found = _native.components_decode(
+        stream, height, width, *common, _native.component_state(), places if known else None
+    )
+    assert found is not None
+    assert np.array_equal(found[0], places)
+    assert np.array_equal(found[1], decoded)
+    assert np.abs(chosen).max() <= 1 << 20
+    longer = _native.components_decode(
+        stream + b"\0", height, width, *common, _native.component_state(), places if known else None
+    )
+    assert longer is None
+
+
+def test_the_profile_can_be_in_the_stream() -> None:
+    data = ms.encode(PYRAMID, "calibrated", profile=PROFILE, quality=60, embed=True)
+    assert len(data) > len(PROFILE.data)
+    for name, values in ms.decode(data).items():
+        assert np.array_equal(values, ms.decode(DATA, profile=PROFILE)[name])
+
+
+def test_a_stream_says_which_profile_it_needs(tmp_path: Path) -> None:
+    other = profiles.profile(seed=5)
+    with pytest.raises(InputError, match=f"{PROFILE.name}.*{other.name}"):
+        ms.decode(DATA, profile=other)
+    with pytest.raises(InputError, match=f"{PROFILE.name}.*--profile"):
+        ms.decode(DATA)
+    PROFILE.write(tmp_path / "p.profile")
+    assert ms.Profile.read(tmp_path / "p.profile").key == PROFILE.key
+    assert set(ms.decode(DATA, profile=tmp_path / "p.profile")) == set(PYRAMID)
+
+
+def test_one_level_alone() -> None:
+    whole = ms.decode(DATA, profile=PROFILE)
+    for name in PYRAMID:
+        alone = ms.decode(DATA, profile=PROFILE, levels=[name])
+        assert list(alone) == [name]
+        assert np.array_equal(alone[name], whole[name])
+    with pytest.raises(InputError, match="unknown level 'p9'"):
+        ms.decode(DATA, profile=PROFILE, levels=["p9"])
+
+
+@pytest.fixture(scope="module")
+def measured() -> ms.Profile:
+    """A profile that knows what its steps cost on other pyramids."""
+    analysed = [analyse(check_pyramid(profiles.pyramid(seed)), PROFILE) for seed in (7, 8)]
+    sizes = {step: float(np.mean([len(code(each, step)) for each in analysed])) for step in range(60, 160, 6)}
+    return profiles.profile(curve=tuple(Point(step=s, bytes=b, loss=s / 1000) for s, b in sizes.items()))
+
+
+@pytest.mark.parametrize("most", [150, 400, 1000, 2500])
+@pytest.mark.parametrize("scale", [0.3, 1, 3])
+def test_a_cap_is_never_exceeded(most: int, scale: float, measured: ms.Profile) -> None:
+    data = ms.encode(profiles.pyramid(1, scale), "calibrated", profile=measured, max_bytes=most)
+    assert len(data) <= most
+    if scale == 1:
+        assert len(data) > 0.75 * most
+
+
+@pytest.mark.parametrize("most", [100, 1000])
+def test_a_cap_holds_where_the_profile_knows_nothing(most: int) -> None:
+    assert len(ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_bytes=most)) <= most
+
+
+def test_a_cap_below_what_is_possible_says_what_is() -> None:
+    with pytest.raises(InputError, match=r"max_bytes 20: the least that this pyramid takes is \d+ bytes"):
+        ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_bytes=20)
+
+
+def test_a_loss_is_the_coarsest_step_within_it() -> None:
+    data = ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_loss=0.105)
+    found = inspect(data)
+    assert isinstance(found, CalibratedInfo)
+    assert found.step == 100
+    with pytest.raises(InputError, match=r"the least is 6\.00%"):
+        ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_loss=0.01)
+
+
+def test_other_sizes_and_types_are_in_the_stream() -> None:
+    sizes = {"p3": (9, 13), "p4": (5, 7), "p5": (2, 4)}
+    rng = np.random.default_rng(4)
+    pyramid = {name: rng.normal(size=(len(PYRAMID[name]), *size)).astype(np.float16) for name, size in sizes.items()}
+    data = ms.encode(pyramid, "calibrated", profile=PROFILE, quality=100)
+    decoded = ms.decode(data, profile=PROFILE)
+    assert {name: values.shape[1:] for name, values in decoded.items()} == sizes
+    assert all(values.dtype == np.float16 for values in decoded.values())
+    info = inspect(data, profile=PROFILE)
+    assert isinstance(info, CalibratedInfo)
+    assert info.shapes == {name: values.shape for name, values in pyramid.items()}
+    assert info.total_bytes == len(data) == info.header_bytes + info.payload_bytes + info.checksum_bytes
+
+
+def test_places_by_scores() -> None:
+    grid = (8, 10)
+    everywhere = ms.encode(PYRAMID, "calibrated", profile=PROFILE, scores=np.ones(grid))
+    nowhere = ms.encode(PYRAMID, "calibrated", profile=PROFILE, scores=np.zeros(grid))
+    assert len(nowhere) < len(everywhere)
+    for bad in (np.ones((2, 2)), np.full(grid, 1.5), np.full(grid, np.nan)):
+        with pytest.raises(InputError, match="scores of places"):
+            ms.encode(PYRAMID, "calibrated", profile=PROFILE, scores=bad)
+
+
+def test_what_cannot_be_coded_is_refused() -> None:
+    def refused(pyramid: dict[str, np.ndarray], message: str, **options: object) -> None:
+        with pytest.raises(InputError, match=message):
+            ms.encode(pyramid, "calibrated", profile=PROFILE, **options)  # type: ignore[arg-type]
+
+    refused({"p3": PYRAMID["p3"]}, "the profile p3, p4, p5")
+    refused({**PYRAMID, "p3": PYRAMID["p3"][:2]}, "'p3' has 2 channels, the profile is for 6")
+    refused({**PYRAMID, "p4": PYRAMID["p4"][:, :3]}, "do not lie over one another")
+    holed = PYRAMID["p4"].copy()
+    holed[2, 0, 0] = np.nan
+    refused({**PYRAMID, "p4": holed}, "'p4', channel 2 holds a NaN")
+    refused(PYRAMID, "one of quality", quality=60, max_bytes=100)
+    for quality in (0, 101, 5.5, True):
+        refused(PYRAMID, "quality is a whole number, 1 to 100", quality=quality)
+    refused(PYRAMID, "max_loss is a share", max_loss=1.5)
+    refused(PYRAMID, "max_bytes is a whole number", max_bytes=0)
+    refused(PYRAMID, "symbols is no option of the codec calibrated", symbols=4)
+    with pytest.raises(InputError, match="quality is no option of the codec paper"):
+        ms.encode(PYRAMID, quality=60)
+    with pytest.raises(InputError, match="needs a profile"):
+        ms.encode(PYRAMID, "calibrated")
+
+
+def test_every_prefix_is_truncated() -> None:
+    for size in range(len(DATA)):
+        with pytest.raises(TruncatedError):
+            ms.decode(DATA[:size], profile=PROFILE)
+    with pytest.raises(CorruptError, match="data follows"):
+        ms.decode(DATA + b"\0", profile=PROFILE)
+
+
+def test_every_byte_matters() -> None:
+    for at in range(len(DATA)):
+        for change in (1, 0x80):
+            damaged = bytearray(DATA)
+            damaged[at] ^= change
+            with pytest.raises(BitstreamError):
+                ms.decode(bytes(damaged), profile=PROFILE)
+
+
+def resealed(header: bytes, rest: bytes) -> bytes:
+    size = (len(header) + 4).to_bytes(2, "little")
+    header = header[:6] + size + header[8:]
+    sealed = header + _native.crc32c(header).to_bytes(4, "little")
+    return sealed + rest + _native.crc32c(rest).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("at", range(9, len(DATA) - 8, 7))
+def test_damage_behind_right_checksums_is_handled(at: int) -> None:
+    size = int.from_bytes(DATA[6:8], "little")
+    for change in (1, 0x55, 0xFF):
+        damaged = bytearray(DATA)
+        damaged[at] ^= change
+        data = resealed(bytes(damaged[: size - 4]), bytes(damaged[size:-4]))
+        try:
+            decoded = ms.decode(data, profile=PROFILE, limits=Limits(elements=1 << 20))
+        except (BitstreamError, InputError):  # InputError: another profile is asked for
+            continue
+        assert all(np.isfinite(values).all() for values in decoded.values())
+
+
+def test_what_a_header_may_not_say() -> None:
+    size = int.from_bytes(DATA[6:8], "little")
+    body, rest = DATA[: size - 4], DATA[size:-4]
+
+    def refused(kind: type[Exception], header: bytes, message: str, limits: Limits | None = None) -> None:
+        with pytest.raises(kind, match=message):
+            ms.decode(resealed(header, rest), profile=PROFILE, limits=limits)
+
+    flags = 17
+    refused(UnsupportedError, body[:flags] + b"\x80" + body[flags + 1 :], "unknown flags")
+    refused(UnsupportedError, body[:8] + b"\x09" + body[9:], "codec number 9")
+    refused(CorruptError, body + b"\0", "bytes too many")
+    refused(CorruptError, body[:19] + b"\0" + body[20:], "0 groups")
+    refused(LimitError, body, "the limit is 100", Limits(elements=100))
+    refused(LimitError, body, "the limit is 50", Limits(chunk_bytes=50))
+
+
+def test_profiles_that_are_damaged_or_not_profiles() -> None:
+    for data, message in (
+        (b"", "not a readable"),
+        (b"x" * 9_000_000, "at most 8,000,000"),
+        (PROFILE.data[:-1], "not a readable"),
+        (PROFILE.data.replace(b'\\"version\\": 1', b'\\"version\\": 7'), "version 7"),
+        (PROFILE.data.replace(b'\\"seed\\"', b'\\"sead\\"'), "seed"),
+        (PROFILE.data.replace(b"0/scales", b"0/scalex"), "damaged"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ms.Profile.parse(data, "it")
+
+
+def test_a_profile_whose_numbers_are_out_of_range_is_refused() -> None:
+    group = PROFILE.groups[0]
+    assert replace(group).state.size == _native.component_state().size
+    start = 8 + int.from_bytes(PROFILE.data[:8], "little")
+    rng = np.random.default_rng(0)
+    for at in rng.integers(start, len(PROFILE.data), 300):
+        damaged = bytearray(PROFILE.data)
+        damaged[at] = 0xFF
+        try:
+            other = ms.Profile.parse(bytes(damaged), "it")
+        except InputError:
+            continue
+        ms.encode(PYRAMID, "calibrated", profile=other, quality=60)
