@@ -74,8 +74,7 @@ def _group(about: GroupAbout, number: int, rng: np.random.Generator) -> dict[str
     out["offsets"] = rng.integers(-8, 8, (_native.COMPONENT_LEVELS, 3)).astype(np.int8)
     out["neighbours"] = (0.2 * rng.normal(size=(3, count // 2, count))).astype(np.float16) / 4
     if number == 0:
-        out["probe.mean"], out["probe.scale"] = np.zeros(4, np.float32), np.ones(4, np.float32)
-        out["probe.hidden"] = rng.normal(size=(8, 5)).astype(np.float16)
+        out["probe.mean"], out["probe.scale"] = np.zeros(12, np.float32), np.ones(12, np.float32)
         out["probe.out"] = rng.normal(size=13).astype(np.float32) - 1
     else:
         out["prediction"] = (0.1 * rng.normal(size=(count, 9 * 3 + 1))).astype(np.float16)

@@ -187,7 +187,7 @@ def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Pa
     by_probe, by_network = run(
         network,
         datasets.load(spec),
-        [calibrated_options(done.profile, 60), calibrated_options(done.profile, 60, places="network")],
+        [calibrated_options(done.profile, 60, places=source) for source in ("probe", "network")],
     )
     assert by_probe.codec["places"] == "probe"
     assert by_probe.bytes_per_image > 0 < by_network.bytes_per_image

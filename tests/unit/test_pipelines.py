@@ -23,7 +23,9 @@ from midstream.pipelines.shapes import read_shapes, write_shapes
 
 Pyramid = dict[str, NDArray[np.float32]]
 PICTURES = [name for name, kind in known_codecs().items() if issubclass(kind, PictureCodec)]
-FEATURES = [name for name, kind in known_codecs().items() if issubclass(kind, PyramidCodec)]
+#: Not those that are fitted to a network: tests/unit/test_calibrate.py.
+FITTED = "calibrated"
+FEATURES = [name for name, kind in known_codecs().items() if issubclass(kind, PyramidCodec) and name != FITTED]
 #: What gives up at most so much of a channel's range.
 PRECISE = {
     "uncompressed": 0.0, "float16+zstd": 1e-3, "blosc2": 1e-3, "pcodec": 1e-3, "int8+zstd": 0.5 / 255 + 1e-6,
@@ -156,6 +158,8 @@ def test_a_spec_makes_its_codec_again(name: str) -> None:
         ("vvc:qp=", "is not NAME:option=value"),
         ("vvc:qp=1,qp=2", "qp is given twice"),
         ("paper:symbols=5,z=1", "paper: z is defined for 3 and 4 symbols, not 5"),
+        ("calibrated", "calibrated: the codec calibrated needs a profile of the network"),
+        ("calibrated:quality=50", "calibrated: the codec calibrated needs a profile of the network"),
         ("paper:coder=zip", "paper: unknown coder 'zip'; valid: fast, dense, raw, prefix"),
         ("jpeg:quality=" + ",".join(map(str, range(1, 100))) + ",optimize=0,1", "asks for 198 points"),
         ("", "unknown codec ''"),

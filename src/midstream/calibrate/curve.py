@@ -26,6 +26,8 @@ RUNG = 4
 LEAST_LOSS = 0.001
 #: A curve whose loss is below this and has not fallen for so many points has come to what the transform leaves out.
 _SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.05, 0.95, 3
+#: Nobody works at a higher loss than this: what a transform does there says nothing.
+_USEFUL_LOSS = 0.07
 #: Of the loss of agreement, what AP loses: agreement is stricter, since it asks for the same boxes to the pixel
 #: (docs/method.md has the two networks' figures).
 LOSS_OF_DISAGREEMENT = 0.25
@@ -92,10 +94,11 @@ def _finished(points: Sequence[Point], least_loss: float) -> bool:
 
 
 def costs_at_equal_loss(curves: Sequence[Sequence[Point]]) -> list[float]:
-    """Geometric mean of each curve's bytes over the losses that all of them have."""
+    """Geometric mean of each curve's bytes over the useful losses that all of them have."""
     lows = [min(point.loss for point in each) for each in curves]
     highs = [max(point.loss for point in each) for each in curves]
-    wanted = np.linspace(max(lows), min(highs), 50)
+    worst = max(min(*highs, _USEFUL_LOSS), max(lows))
+    wanted = np.linspace(max(lows), worst, 50)
     out = []
     for each in curves:
         ordered = sorted(each, key=lambda point: point.loss)

@@ -49,7 +49,6 @@ class Material:
     fit: Sequence[View]
     sampled: Sequence[View]
     tools: Tools
-    seed: int
     progress: Progress
 
 
@@ -108,7 +107,7 @@ def _with_probe(material: Material, first: Fit) -> Fit:
         pyramid = material.views.full(view)
         scores.append(spread(cell_scores(material.model, pyramid, view.size, grid)).astype(np.float32))
         material.progress.step()
-    guess = probe.fit_probe(components, scores, first.group.scales, material.seed)
+    guess = probe.fit_probe(components, scores, first.group.scales)
     return replace(first, group=replace(first.group, probe=guess))
 
 
@@ -184,6 +183,5 @@ def tensors_of(fits: Sequence[Fit]) -> dict[str, NDArray[Any]]:
             own["prediction"] = group.prediction.astype(np.float16)
         if group.probe is not None:
             own |= {f"probe.{name}": getattr(group.probe, name) for name in ("mean", "scale", "out")}
-            own["probe.hidden"] = group.probe.hidden.astype(np.float16)
         out |= {f"{number}/{name}": values for name, values in own.items()}
     return out

@@ -30,7 +30,7 @@ _MOST_SAMPLES, _TRIAL_SAMPLES = 150, 40
 #: unequal strength needs the first, one whose channels are alike shows little but the noise of the measurement.
 _POWERS = (1.0, 0.5, 0.0)
 #: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
-_TRIAL_RUNG, _TRIAL_LOSS = 6, 0.03
+_TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 Weights = dict[str, NDArray[np.float64]]
 
 
@@ -64,7 +64,7 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     about = _about(model, views, settings)
     power = _power(model, views, about, moments, measured, seconds, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:_MOST_SAMPLES]
-    material = Material(model, views, views.fit, sampled, settings.tools, settings.seed, progress)
+    material = Material(model, views, views.fit, sampled, settings.tools, progress)
     fits = fitted(material, about.groups, moments, _raised(measured, power), about.places)
     draft = pack_profile(about, tensors_of(fits))
     progress.stage("measuring rate and loss", 0)
@@ -142,7 +142,7 @@ def _power(
     if not settings.tools.sensitivity or not settings.tools.power or passes * seconds > settings.budget_s / 4:
         return _POWERS[0]
     chosen = views.plain[:_TRIAL_SAMPLES]
-    material = Material(model, views, chosen, chosen, settings.tools, settings.seed, progress)
+    material = Material(model, views, chosen, chosen, settings.tools, progress)
     curves = []
     for power in _POWERS:
         fits: list[Fit] = fitted(material, about.groups, moments, _raised(measured, power), about.places)

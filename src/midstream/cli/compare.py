@@ -174,6 +174,8 @@ def codecs_command(json: options.Json = False) -> None:
             here = "here" if kind().made_by() is not None else ""
         except CodecError:
             here = "missing"
+        except ValueError:  # a codec that was fitted to a network has no defaults
+            here = "needs a profile"
         fields = ", ".join(f"{key}={_default(field.default)}" for key, field in kind.model_fields.items())
         pictures = issubclass(kind, PictureCodec)
         rows.append([name, "pictures" if pictures else "features", fields, here, (kind.__doc__ or "").split("\n")[0]])

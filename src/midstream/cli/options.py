@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from midstream.codec.calibrated.options import DEFAULT_QUALITY, PLACE_SOURCES
+from midstream.codec.calibrated.options import DEFAULT_QUALITY
 from midstream.codec.codec import CodecOptions
 from midstream.codec.codec import codec_options as checked_options
 from midstream.codec.container import CODECS
@@ -66,8 +66,8 @@ PlacesBy = Annotated[
     str | None,
     typer.Option(
         "--places",
-        help=f"Who says where the network sees something: {', '.join(PLACE_SOURCES)}; the network costs a run of its "
-        f"back. [default: {PLACE_SOURCES[0]}]",
+        help="Who says where the network sees something: probe, network (a run of its back), or auto: the network "
+        "where it shows its scores. [default: auto]",
         rich_help_panel=_CALIBRATED,
         show_default=False,
     ),

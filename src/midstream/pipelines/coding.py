@@ -29,7 +29,8 @@ def encode_features(
     levels, scores = sent(model, pyramid), None
     if isinstance(options, CalibratedOptions):
         check_profile(model, options.profile)
-        if options.places == "network":
+        asked = options.places == "network" or (options.places == "auto" and isinstance(model, ProposingModel))
+        if asked:
             first = options.profile.groups[0].levels
             grid = grid_of(first, {part.about.name: levels[part.about.name].shape[1:] for part in first})
             scores = cell_scores(model, pyramid, size, grid)

@@ -11,7 +11,7 @@ from midstream.codec.calibrated.profile import QUALITIES, Profile
 from midstream.errors import InputError, unknown
 
 DEFAULT_QUALITY = 60
-PlaceSource = Literal["probe", "network"]
+PlaceSource = Literal["auto", "probe", "network"]
 PLACE_SOURCES: tuple[PlaceSource, ...] = get_args(PlaceSource)
 
 
@@ -68,14 +68,15 @@ class CalibratedOptions:
         profile: of the network.
         target: what to aim at.
         embed: put the profile into the stream.
-        places: who says where the network sees something: the profile's `probe`, or the `network` itself, where it is
-            at hand; the latter costs a run of the back and saves some bytes (docs/method.md).
+        places: who says where the network sees something: the profile's `probe`, or the `network` itself, which costs a
+            run of its back and saves some bytes (docs/method.md); `auto` is the network where it is at hand and shows
+            its scores before suppression, else the probe.
     """
 
     profile: Profile
     target: Target
     embed: bool = False
-    places: PlaceSource = "probe"
+    places: PlaceSource = "auto"
 
     @property
     def coder(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.profile import STEPS_PER_OCTAVE, Floats, Places, Probe, widths
+from midstream.codec.calibrated.profile import PROBE_FEATURES, STEPS_PER_OCTAVE, Floats, Places, Probe, widths
 from midstream.codec.calibrated.transform import product
 from midstream.errors import InputError
 
@@ -33,24 +33,24 @@ def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def probed(probe: Probe, components: Floats, scales: NDArray[np.int16]) -> Floats:
     """Scores [height, width] as the probe sees them in components [K, height, width] of a profile's `scales`."""
-    features = probe_features(components[: len(probe.mean)], scales)
+    features = probe_features(components, scales, len(probe.mean) // PROBE_FEATURES)
     normal = (features - probe.mean[:, None]) / probe.scale[:, None]
-    out = product(probe.out[None, :], probe_layer(probe.hidden, normal), 1)
-    scores = np.exp2(np.clip(out, -20, 0)).reshape(components.shape[1:])
-    return np.asarray(scores, np.float32)
+    octaves = product(probe.out[None, :-1], normal, 1) + probe.out[-1]
+    return np.asarray(np.exp2(np.clip(octaves, -20, 0)).reshape(components.shape[1:]), np.float32)
 
 
-def probe_features(components: Floats, scales: NDArray[np.int16]) -> Floats:
-    """Logarithmic magnitudes with sign of components [P, height, width] beside their deviations, as [P, cells]."""
-    flat = components.reshape(len(components), -1) / widths(scales[: len(components)])[:, None]
-    return np.asarray(np.sign(flat) * np.log1p(np.abs(flat)), np.float32)
+def probe_features(components: Floats, scales: NDArray[np.int16], count: int) -> Floats:
+    """What a probe looks at, [PROBE_FEATURES * count, cells]: logarithms of the first `count` components.
 
-
-def probe_layer(hidden: Floats, normal: Floats) -> Floats:
-    """The random layer's outputs, the inputs themselves and a one, [N + P + 1, cells]."""
-    inputs = np.concatenate([normal, np.ones((1, normal.shape[1]), np.float32)])
-    layer = np.maximum(product(hidden, np.ascontiguousarray(inputs), 1), 0)
-    return np.ascontiguousarray(np.concatenate([layer, inputs]))
+    Each beside its deviation: with its sign and without, in the cell and on average over the cells around it.
+    """
+    relative = components[:count] / widths(scales[:count])[:, None, None]
+    sizes = np.log1p(np.abs(relative))
+    here = np.concatenate([np.copysign(sizes, relative), sizes]).astype(np.float32)
+    height, width = here.shape[1:]
+    padded = np.pad(here, ((0, 0), (1, 1), (1, 1)))
+    around = sum(padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)) / np.float32(9)
+    return np.ascontiguousarray(np.concatenate([here, around]).reshape(PROBE_FEATURES * count, -1), np.float32)
 
 
 def check_scores(scores: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np.floating]:

@@ -26,6 +26,8 @@ MOST_PROFILE_BYTES = 8_000_000
 HASH_BYTES = 8
 #: Steps are 2^((index - STEP_INDICES / 2) / STEPS_PER_OCTAVE) in the weighted domain.
 STEPS_PER_OCTAVE = 8
+#: That a probe makes of each component (places.py).
+PROBE_FEATURES = 4
 #: Of a step's index in a bitstream.
 STEP_INDICES = 256
 QUALITIES = range(1, 101)
@@ -139,13 +141,12 @@ class Probe:
     """Predicts, from the components at a place, how much the network sees there (docs/method.md, "Places").
 
     Attributes:
-        mean, scale: [P], of the first P components' logarithmic magnitudes.
-        hidden: [N, P + 1], random, the bias last; `out`: [N + P + 1], the bias last: log2 of the score.
+        mean, scale: [P], of the features (places.py).
+        out: [P + 1]: log2 of the score, a number a feature and a constant.
     """
 
     mean: Floats
     scale: Floats
-    hidden: Floats
     out: Floats
 
 
@@ -325,12 +326,12 @@ def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
 
 def _probe(tensors: _Tensors, count: int) -> Probe:
     mean = tensors.floats("probe.mean", "float32", None)
-    inputs = len(mean)
-    if inputs > count:
-        raise ValueError("a probe of more components than there are")
-    hidden = tensors.floats("probe.hidden", "float16", None, inputs + 1)
-    out = tensors.floats("probe.out", "float32", len(hidden) + inputs + 1)
-    return Probe(mean, tensors.floats("probe.scale", "float32", inputs), hidden, out)
+    scale, out = tensors.floats("probe.scale", "float32", len(mean)), tensors.floats("probe.out", "float32", None)
+    if len(mean) % PROBE_FEATURES or len(mean) // PROBE_FEATURES > count or len(out) != len(mean) + 1:
+        raise ValueError("a probe of other features than there are")
+    if (scale <= 0).any():
+        raise ValueError("a probe with a scale that is not positive")
+    return Probe(mean, scale, out)
 
 
 def _neighbours(tensors: _Tensors, count: int) -> Floats:

@@ -18,7 +18,7 @@ class Calibrated(PyramidCodec):
     """Fitted to the network (`midstream calibrate`), on one core; the options are those of `midstream encode`."""
 
     name: ClassVar[str] = "calibrated"
-    profile: Path
+    profile: Path | None = None
     quality: int | None = None
     max_bytes: int | None = None
     max_loss: float | None = None
