@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from midstream.calibrate.views import View, Views
-from midstream.codec.calibrated.coding import Analysed, analyse, code, decode_calibrated
+from midstream.codec.calibrated.coding import Analysed, code
+from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.profile import QUALITIES, STEP_INDICES, Point, Profile
-from midstream.codec.calibrated.stream import read_chunk, read_stream_header
-from midstream.codec.container import open_stream
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.evaluate.accuracy import evaluate, reference_dataset
-from midstream.features import check_pyramid
-from midstream.limits import Limits
 from midstream.models import Detections, SplitModel
+from midstream.pipelines.coding import analysed_features, decode_features
 from midstream.pipelines.levels import completed
 
 #: Between measured steps, in eighths of an octave.
@@ -59,7 +57,8 @@ def measured_curve(
         least_loss: the curve ends with a loss below it, or where finer steps help no more.
         advance: told of each point.
     """
-    cases = [_Case(view, analyse(check_pyramid(views.sent(view)), profile)) for view in views.held_out]
+    options = CalibratedOptions(profile, Target())
+    cases = [_Case(view, analysed_features(model, views.full(view), view.size, options, 1)) for view in views.held_out]
     dataset = Dataset("calibration", "folder", tuple(case.view.file for case in cases), None)
     found = {case.view.file.id: model.back(views.full(case.view), case.view.size) for case in cases}
     try:
@@ -68,7 +67,7 @@ def measured_curve(
         reference = None
     points: list[Point] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        point = _point(model, views, profile, cases, reference, step)
+        point = _point(model, views, options, cases, reference, step)
         points.append(point)
         advance(f"step {step}: {point.bytes:,.0f} bytes, loss {point.loss:.1%}")
         if reference is not None and _finished(points, least_loss):
@@ -108,13 +107,18 @@ def costs_at_equal_loss(curves: Sequence[Sequence[Point]]) -> list[float]:
 
 
 def _point(
-    model: SplitModel, views: Views, profile: Profile, cases: Sequence[_Case], reference: Dataset | None, step: int
+    model: SplitModel,
+    views: Views,
+    options: CalibratedOptions,
+    cases: Sequence[_Case],
+    reference: Dataset | None,
+    step: int,
 ) -> Point:
     sizes, found = [], {}
     for case in cases:
         data = code(case.analysed, step)
         sizes.append(len(data))
-        found[case.view.file.id] = _detections(model, views, profile, case.view, data)
+        found[case.view.file.id] = _detections(model, views, options, case.view, data)
     if reference is None:
         return Point(step=step, bytes=float(np.mean(sizes)), loss=0.0)
     agreement = evaluate(reference, found, model.classes)
@@ -122,10 +126,8 @@ def _point(
     return Point(step=step, bytes=float(np.mean(sizes)), loss=LOSS_OF_DISAGREEMENT * (1 - best / 100))
 
 
-def _detections(model: SplitModel, views: Views, profile: Profile, view: View, data: bytes) -> Detections:
-    header = read_stream_header(open_stream(memoryview(data)), Limits(), len(data))
-    _, streams = read_chunk(memoryview(data), header)
-    received = decode_calibrated(header, streams, profile, None, Limits())
+def _detections(model: SplitModel, views: Views, options: CalibratedOptions, view: View, data: bytes) -> Detections:
+    received = decode_features(data, options, 1)
     return model.back(completed(model, received, list(views.full(view))), view.size)
 
 

@@ -25,7 +25,7 @@ _ONE_PLACE = Places(classes=1, spacing=1, knee=0.5)
 #: Below the strongest component, in eighths of an octave, the curve begins.
 _CURVE_BELOW = 4
 #: Views that the probe is fitted to and the coder primed with, at most; and those of a trial.
-_MOST_SAMPLES, _TRIAL_SAMPLES = 150, 40
+_MOST_SAMPLES, _TRIAL_SAMPLES = 150, 60
 #: How far the measured sensitivity is believed: the powers of it that are tried. A network whose channels are of
 #: unequal strength needs the first, one whose channels are alike shows little but the noise of the measurement.
 _POWERS = (1.0, 0.5, 0.0)

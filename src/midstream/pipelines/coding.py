@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.codec.calibrated.coding import Analysed, analyse, encode_analysed
 from midstream.codec.calibrated.options import CalibratedOptions
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.transform import grid_of
 from midstream.codec.codec import CodecOptions, decode, encode_with
 from midstream.errors import InputError
+from midstream.features import check_pyramid
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
 from midstream.pipelines.levels import sent
 
@@ -26,15 +28,27 @@ def encode_features(
     Raises:
         InputError: as `encode`; a profile of another network.
     """
-    levels, scores = sent(model, pyramid), None
     if isinstance(options, CalibratedOptions):
         check_profile(model, options.profile)
-        asked = options.places == "network" or (options.places == "auto" and isinstance(model, ProposingModel))
-        if asked:
-            first = options.profile.groups[0].levels
-            grid = grid_of(first, {part.about.name: levels[part.about.name].shape[1:] for part in first})
-            scores = cell_scores(model, pyramid, size, grid)
-    return encode_with(levels, options, threads, scores)
+        return encode_analysed(analysed_features(model, pyramid, size, options, threads), options)
+    return encode_with(sent(model, pyramid), options, threads)
+
+
+def analysed_features(
+    model: SplitModel,
+    pyramid: FloatPyramid,
+    size: tuple[int, int],
+    options: CalibratedOptions,
+    threads: int | None = None,
+) -> Analysed:
+    """The pyramid's components and places, which no step changes: places by whom the options say."""
+    levels, scores = sent(model, pyramid), None
+    asked = options.places == "network" or (options.places == "auto" and isinstance(model, ProposingModel))
+    if asked and options.profile.about.places.classes > 1:
+        first = options.profile.groups[0].levels
+        grid = grid_of(first, {part.about.name: levels[part.about.name].shape[1:] for part in first})
+        scores = cell_scores(model, pyramid, size, grid)
+    return analyse(check_pyramid(levels), options.profile, scores, threads)
 
 
 def decode_features(data: bytes, options: CodecOptions, threads: int | None = None) -> FloatPyramid:

@@ -59,7 +59,11 @@ def encode_calibrated(
     Raises:
         InputError: levels that are not the profile's, a NaN or an infinity, a target that cannot be met.
     """
-    analysed = analyse(levels, options.profile, scores, threads)
+    return encode_analysed(analyse(levels, options.profile, scores, threads), options)
+
+
+def encode_analysed(analysed: Analysed, options: CalibratedOptions) -> bytes:
+    """The bitstream at the options' target. Raises InputError for one that cannot be met."""
     if options.target.max_bytes is not None:
         return _within(analysed, options.target.max_bytes, options.embed)
     return code(analysed, step_of(options.profile, options.target), options.embed)

@@ -1,0 +1,99 @@
+"""What each part of the codec `calibrated` is worth: a profile without it, beside one with all of them.
+
+    python benchmarks/tools.py --model picodet-s-416 --images $MIDSTREAM_ASSETS/coco/calib --pictures 100 --work work
+
+Profiles are fitted to --pictures of the folder's pictures; bytes and agreement with the uncompressed network (AP, no
+labels) are measured on those of the others. The figure is the BD-rate to the profile with all parts: by how much more
+bytes the same agreement takes without the part. What a part adds when all others are there is what is listed; they
+overlap, so that the losses do not add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from midstream import data as datasets
+from midstream import models
+from midstream.calibrate.run import calibrate
+from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.views import Views
+from midstream.cli.console import Stages
+from midstream.codec.calibrated.coding import code
+from midstream.codec.calibrated.options import CalibratedOptions, Target
+from midstream.codec.calibrated.profile import Profile
+from midstream.compare.curves import difference
+from midstream.data import Dataset, read_picture
+from midstream.evaluate.accuracy import evaluate, reference_dataset
+from midstream.models import SplitModel
+from midstream.pipelines.coding import analysed_features, decode_features
+from midstream.pipelines.levels import completed
+
+#: Bytes a picture that the curves are measured near.
+SIZES = (1300, 2500, 4800, 9000)
+
+
+def profile_of(model: SplitModel, files: tuple, work: Path, settings: Settings) -> tuple[Profile, set[int]]:
+    views = Views(model, files, work, settings)
+    with Stages() as stages:
+        done = calibrate(model, views, settings, stages)
+    return done.profile, {view.file.id for view in (*views.plain, *views.held_out)}
+
+
+def curve_of(model: SplitModel, profile: Profile, dataset: Dataset, places: str) -> list[tuple[float, float]]:
+    pictures = {picture.id: read_picture(picture.path) for picture in dataset.pictures}
+    pyramids = {number: model.front(pixels) for number, pixels in pictures.items()}
+    sizes = {number: pixels.shape[:2] for number, pixels in pictures.items()}
+    found = {number: model.back(pyramid, sizes[number]) for number, pyramid in pyramids.items()}
+    reference = reference_dataset(dataset, found, model.classes)
+    options = CalibratedOptions(profile, Target(quality=1), places=places)  # type: ignore[arg-type]
+    analysed = {n: analysed_features(model, pyramid, sizes[n], options, 1) for n, pyramid in pyramids.items()}
+    some = list(analysed.values())[::8]
+    points, step = [], int(profile.groups[0].scales.max()) - 2
+    for wanted in SIZES:
+        while step > 0 and np.mean([len(code(each, step)) for each in some]) < wanted:
+            step -= 2
+        streams = {number: code(each, step) for number, each in analysed.items()}
+        received = {
+            number: model.back(
+                completed(model, decode_features(data, options, 1), list(pyramids[number])), sizes[number]
+            )
+            for number, data in streams.items()
+        }
+        agreement = evaluate(reference, received, model.classes).ap
+        points.append((float(np.mean([len(data) for data in streams.values()])), agreement))
+    return points
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--images", required=True)
+    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--only", help="these parts, separated by commas")
+    arguments = parser.parse_args()
+    model = models.load(arguments.model, threads=1)
+    dataset = datasets.load(arguments.images)
+    every = Tools(power=False) if arguments.model.startswith("picodet") else Tools()
+    names = [field.name for field in fields(Tools) if field.name != "power" or every.power]
+    chosen = arguments.only.split(",") if arguments.only else names
+    rows: list[tuple[str, list[tuple[float, float]]]] = []
+    for name in ("", "probe", *chosen):
+        tools = replace(every, **{name: False}) if name in names else every
+        settings = Settings(pictures=arguments.pictures, tools=tools)
+        profile, used = profile_of(model, dataset.pictures, arguments.work, settings)
+        rest = replace(dataset, pictures=tuple(p for p in dataset.pictures if p.id not in used)[:100])
+        rows.append((name, curve_of(model, profile, rest, "probe" if name == "probe" else "network")))
+        whole, now = [np.array(points).T for points in (rows[0][1], rows[-1][1])]
+        change = difference(whole[0], whole[1], now[0], now[1], "pchip").bd_rate if name else 0.0
+        label = {"": "all parts", "probe": "places by the probe"}.get(name, f"without {name}")
+        listed = ", ".join(f"{size:,.0f}: {agreement:.1f}" for size, agreement in rows[-1][1])
+        print(f"| {label} | {change:+.1f} | {listed} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
