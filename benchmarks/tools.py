@@ -25,7 +25,7 @@ from midstream.cli.console import Stages
 from midstream.codec.calibrated.coding import code
 from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.profile import Profile
-from midstream.compare.curves import difference
+from midstream.compare.curves import Refusal, difference
 from midstream.data import Dataset, read_picture
 from midstream.evaluate.accuracy import evaluate, reference_dataset
 from midstream.models import SplitModel
@@ -75,10 +75,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=100)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--only", help="these parts, separated by commas")
+    parser.add_argument("--fixed-power", action="store_true", help="take the sensitivity as it is, which is quicker")
     arguments = parser.parse_args()
     model = models.load(arguments.model, threads=1)
     dataset = datasets.load(arguments.images)
-    every = Tools(power=False) if arguments.model.startswith("picodet") else Tools()
+    every = Tools(power=not arguments.fixed_power)
     names = [field.name for field in fields(Tools) if field.name != "power" or every.power]
     chosen = arguments.only.split(",") if arguments.only else names
     rows: list[tuple[str, list[tuple[float, float]]]] = []
@@ -88,11 +89,12 @@ def main() -> None:
         profile, used = profile_of(model, dataset.pictures, arguments.work, settings)
         rest = replace(dataset, pictures=tuple(p for p in dataset.pictures if p.id not in used)[:100])
         rows.append((name, curve_of(model, profile, rest, "probe" if name == "probe" else "network")))
-        whole, now = [np.array(points).T for points in (rows[0][1], rows[-1][1])]
-        change = difference(whole[0], whole[1], now[0], now[1], "pchip").bd_rate if name else 0.0
+        anchor, test = (tuple(np.array(points).T) for points in (rows[0][1], rows[-1][1]))
+        change = difference(anchor, test, "pchip")  # type: ignore[arg-type]
+        worth = change.why if isinstance(change, Refusal) else f"{change.bd_rate:+.1f}"
         label = {"": "all parts", "probe": "places by the probe"}.get(name, f"without {name}")
         listed = ", ".join(f"{size:,.0f}: {agreement:.1f}" for size, agreement in rows[-1][1])
-        print(f"| {label} | {change:+.1f} | {listed} |", flush=True)
+        print(f"| {label} | {worth} | {listed} |", flush=True)
 
 
 if __name__ == "__main__":
