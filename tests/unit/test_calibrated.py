@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import lzma
 from dataclasses import replace
 from pathlib import Path
 
@@ -302,3 +304,10 @@ def test_a_profile_whose_numbers_are_out_of_range_is_refused() -> None:
         except InputError:
             continue
         ms.encode(PYRAMID, "calibrated", profile=other, quality=60)
+
+
+def test_the_golden_stream_decodes_as_ever(simd_path: str) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "v1" / "calibrated.mids.xz"
+    decoded = ms.decode(lzma.decompress(golden.read_bytes()))
+    digest = hashlib.sha256(b"".join(values.tobytes() for values in decoded.values())).hexdigest()
+    assert digest == "4aad2ff5fa1b1dbb223a48ea823a744ba74ed811c99b1f763b94f0515399ba44"

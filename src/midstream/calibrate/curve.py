@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ def measured_curve(
     rung: int,
     least_loss: float,
     advance: Callable[[str], None],
+    most_bytes: float = math.inf,
 ) -> list[Point]:
     """Points from the coarsest useful step to the finest, by increasing step.
 
@@ -56,6 +58,7 @@ def measured_curve(
         rung: from a step to the next finer one.
         least_loss: the curve ends with a loss below it, or where finer steps help no more.
         advance: told of each point.
+        most_bytes: the curve ends with a point that takes more.
     """
     options = CalibratedOptions(profile, Target())
     cases = [_Case(view, analysed_features(model, views.full(view), view.size, options, 1)) for view in views.held_out]
@@ -70,7 +73,7 @@ def measured_curve(
         point = _point(model, views, options, cases, reference, step)
         points.append(point)
         advance(f"step {step}: {point.bytes:,.0f} bytes, loss {point.loss:.1%}")
-        if reference is not None and _finished(points, least_loss):
+        if point.bytes > most_bytes or (reference is not None and _finished(points, least_loss)):
             break
         if reference is None and len(points) == _UNLABELLED:
             break

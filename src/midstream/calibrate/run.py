@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ _MOST_SAMPLES, _TRIAL_SAMPLES = 150, 60
 _POWERS = (1.0, 0.5, 0.0)
 #: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
+#: A trial that takes so many times the bytes of another is not carried on.
+_HOPELESS = 1.5
 Weights = dict[str, NDArray[np.float64]]
 
 
@@ -143,13 +146,14 @@ def _power(
         return _POWERS[0]
     chosen = views.plain[:_TRIAL_SAMPLES]
     material = Material(model, views, chosen, chosen, settings.tools, progress)
-    curves = []
+    curves: list[list[Point]] = []
     for power in _POWERS:
         fits: list[Fit] = fitted(material, about.groups, moments, _raised(measured, power), about.places)
         draft = pack_profile(about, tensors_of(fits))
         progress.stage(f"trying the sensitivity to the power of {power:g}", 0)
+        most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
         curves.append(
-            curve.measured_curve(model, views, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step)
+            curve.measured_curve(model, views, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)
         )
     costs = curve.costs_at_equal_loss(curves)
     for power, cost in zip(_POWERS, costs, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 #: Fewer readable pictures than this fit nothing.
 LEAST_PICTURES = 20
-DEFAULT_PICTURES = 100
+DEFAULT_PICTURES = 200
 DEFAULT_BUDGET_S = 600.0
 
 

@@ -1,0 +1,59 @@
+"""The calibrated codec on a real detector: fitted to a few pictures here and now, measured on others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.real.test_detectors import load
+from tests.unit.test_compare import Quiet
+
+from midstream import data, models
+from midstream.calibrate.run import Calibration, calibrate
+from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.views import Views
+from midstream.codec.calibrated.options import calibrated_options
+from midstream.codec.options import paper_options
+from midstream.evaluate.run import run
+
+#: Few pictures and a small budget: worse than a calibration with defaults, but done in a minute.
+SETTINGS = Settings(pictures=32, budget_s=80, tools=replace(Tools(), power=False))
+
+
+@pytest.fixture(scope="module")
+def network(assets: Path) -> models.SplitModel:
+    return load("picodet-s-416", assets)
+
+
+@pytest.fixture(scope="module")
+def done(network: models.SplitModel, assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+    pictures = data.load(str(assets / "coco" / "calib")).pictures
+    return calibrate(network, Views(network, pictures, tmp_path_factory.mktemp("work"), SETTINGS), SETTINGS, Quiet())
+
+
+def test_far_below_the_paper_at_better_accuracy(network: models.SplitModel, assets: Path, done: Calibration) -> None:
+    dataset = data.load(f"coco:{assets / 'coco' / 'eval'},{assets / 'coco' / 'instances_eval.json'}").head(60)
+    fine, probed, coarse, capped, paper = run(
+        network,
+        dataset,
+        [
+            calibrated_options(done.profile, quality=75),
+            calibrated_options(done.profile, quality=75, places="probe"),
+            calibrated_options(done.profile, quality=30),
+            calibrated_options(done.profile, max_bytes=4000),
+            paper_options(4, z=1.5, coder="dense"),
+        ],
+    )
+    assert fine.bytes_per_image < paper.bytes_per_image / 3
+    assert fine.ap > paper.ap
+    assert fine.ap > 0.94 * fine.ap_uncompressed
+    assert probed.bytes_per_image < paper.bytes_per_image / 3
+    assert coarse.bytes_per_image < fine.bytes_per_image / 2
+    assert capped.bytes_per_image <= 4000
+
+
+def test_the_profile_is_small_and_the_activation_s_floor_is_kept(done: Calibration) -> None:
+    assert len(done.profile.data) <= 8_000_000
+    floors = {level.about.name: level.low.min() for group in done.profile.groups for level in group.levels}
+    assert all(floors[name] == pytest.approx(-0.375, abs=1e-3) for name in ("p3", "p4", "p5"))
