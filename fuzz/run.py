@@ -15,7 +15,7 @@ from pathlib import Path
 
 FUZZ = Path(__file__).parent
 BUILD = FUZZ.parent / "build" / "fuzz"
-NATIVE = ("fast", "dense", "fields", "round_trip")
+NATIVE = ("fast", "dense", "fields", "round_trip", "components")
 # Small inputs are run often; a whole bitstream is not that small.
 LONGEST = {"decode": 2000}
 SANITIZERS = {

@@ -441,7 +441,8 @@ class Chooser {
     }
     template <class M>
     int32_t choose(M& model, const Around& around, float size) const {
-        const auto top = static_cast<int32_t>(std::min(size, static_cast<float>(largest_component - 1)) + 0.5f);
+        constexpr auto largest = static_cast<float>(largest_component - 1);
+        const auto top = static_cast<int32_t>((size < largest ? size : largest) + 0.5f);  // a NaN is large
         const int32_t high = std::max(top, 1);
         if (high > unary_limit) return high;
         float best = size * size + lambda_ * static_cast<float>(model.price(around, 0, false));
