@@ -22,14 +22,20 @@ from midstream.pipelines.levels import completed
 #: Between measured steps, in eighths of an octave.
 RUNG = 4
 #: The curve is measured down to this loss.
-LEAST_LOSS = 0.001
+LEAST_LOSS = 0.002
 #: A curve whose loss is below this and has not fallen for so many points has come to what the transform leaves out.
-_SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.05, 0.95, 3
+_SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.03, 0.85, 3
 #: Nobody works at a higher loss than this: what a transform does there says nothing.
-_USEFUL_LOSS = 0.07
-#: Of the loss of agreement, what AP loses: agreement is stricter, since it asks for the same boxes to the pixel
-#: (docs/method.md has the two networks' figures).
-LOSS_OF_DISAGREEMENT = 0.25
+_USEFUL_LOSS = 0.12
+#: Points that a curve of losses has at least.
+_FEWEST_USEFUL = 2
+#: The relative loss of AP that goes with a disagreement d is about a * d + b * d^2: agreement asks for the same boxes,
+#: so that small disagreements cost AP next to nothing (docs/method.md has the figures that this was drawn through).
+_LINEAR, _SQUARE = 0.1, 1.5
+#: Steps finer than the coarsest one whose loss is so near the least are for the eye only.
+_AS_GOOD, _AS_GOOD_BY = 1.2, 5e-4
+#: The estimated relative losses that quality 1 and 100 stand for.
+_WORST_QUALITY, _BEST_QUALITY = 0.3, 0.002
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ def _point(
         return Point(step=step, bytes=float(np.mean(sizes)), loss=0.0)
     agreement = evaluate(reference, found, model.classes)
     best = agreement.ap if agreement.segm_ap is None else agreement.segm_ap
-    return Point(step=step, bytes=float(np.mean(sizes)), loss=LOSS_OF_DISAGREEMENT * (1 - best / 100))
+    return Point(step=step, bytes=float(np.mean(sizes)), loss=estimated_loss(1 - best / 100))
 
 
 def _detections(model: SplitModel, views: Views, options: CalibratedOptions, view: View, data: bytes) -> Detections:
@@ -147,17 +153,27 @@ def _monotone(points: Sequence[Point]) -> list[Point]:
     return [Point(step=p.step, bytes=p.bytes, loss=loss) for p, loss in zip(ordered, losses, strict=True)]
 
 
+def estimated_loss(disagreement: float) -> float:
+    """The relative loss of accuracy, 0 to 1, that goes with a disagreement, 0 to 1."""
+    return min(_LINEAR * disagreement + _SQUARE * disagreement**2, 1.0)
+
+
 def quality_loss(quality: int) -> float:
-    """The estimated relative loss that a quality stands for: from 15 % at 1 to 0.1 % at 100, in equal ratios."""
+    """The estimated relative loss that a quality stands for: from 30 % at 1 to 0.2 % at 100, in equal ratios."""
     share = (quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0])
-    return float(0.15 * (0.001 / 0.15) ** share)
+    return float(_WORST_QUALITY * (_BEST_QUALITY / _WORST_QUALITY) ** share)
 
 
 def quality_steps(points: Sequence[Point]) -> tuple[int, ...]:
-    """The step for each quality, between the measured points and, at the ends, beyond them."""
-    logs = np.log([max(point.loss, 1e-5) for point in points])
+    """The step for each quality, between the measured points; no finer than what helps."""
+    least = min(point.loss for point in points)
+    finest = max(point.step for point in points if point.loss <= _AS_GOOD * least + _AS_GOOD_BY)
+    useful = [point for point in points if point.step >= finest]
+    if len(useful) < _FEWEST_USEFUL:  # nothing is lost anywhere, as far as could be seen
+        ends = points[-1].step, points[0].step
+        return tuple(round(step) for step in np.linspace(*ends, len(QUALITIES)))
+    logs = np.log([max(point.loss, 1e-5) for point in useful])
     rising = np.maximum.accumulate(logs + 1e-9 * np.arange(len(logs)))
-    steps = [point.step for point in points]
     wanted = np.log([quality_loss(quality) for quality in QUALITIES])
-    found = np.rint(np.interp(wanted, rising, steps)).astype(int)
+    found = np.rint(np.interp(wanted, rising, [point.step for point in useful])).astype(int)
     return tuple(int(step) for step in np.minimum.accumulate(found))
