@@ -51,7 +51,7 @@ test-torch:
 	PYTHON=$(PYTHON) tests/adapters/run.sh
 
 # The kernels without Python: every instruction set against the scalar reference.
-PATHS := native/tests/paths.cpp $(filter-out native/bindings.cpp,$(wildcard native/*.cpp))
+PATHS := native/tests/paths.cpp $(filter-out native/bindings%.cpp,$(wildcard native/*.cpp))
 PATHS_FLAGS := -std=c++20 -O2 -g -ffp-contract=off -Wall -Wextra -Inative
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 ARM_CXX := aarch64-linux-gnu-g++

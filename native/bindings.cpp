@@ -12,58 +12,12 @@
 #include <optional>
 #include <stdexcept>
 
-#include "components.hpp"
+#include "bindings.hpp"
 #include "dispatch.hpp"
 #include "kernels.hpp"
-#include "recycle.hpp"
-#include "transform.hpp"
-
-namespace nb = nanobind;
-using namespace nb::literals;
 
 namespace midstream {
 namespace {
-
-template <typename T, typename... Shape>
-using In = nb::ndarray<const T, Shape..., nb::c_contig, nb::device::cpu>;
-template <typename T>
-using Matrix = In<T, nb::ndim<2>>;
-template <typename T>
-using Vector = In<T, nb::ndim<1>>;
-template <typename T>
-using InOut = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <typename T>
-using Span = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <typename T>
-using Out = nb::ndarray<nb::numpy, T>;
-
-template <typename T>
-Out<T> wrap(Buffer<T> data, std::initializer_list<size_t> shape) {
-    T* raw = data.get();
-    nb::capsule owner(new Buffer<T>(std::move(data)), [](void* p) noexcept { delete static_cast<Buffer<T>*>(p); });
-    return Out<T>(raw, shape, owner);
-}
-
-// Throws where a product of sizes is too large for a size.
-size_t product(std::initializer_list<size_t> sizes) {
-    size_t out = 1;
-    for (const size_t size : sizes) {
-        if (size != 0 && out > SIZE_MAX / size) throw std::bad_alloc();
-        out *= size;
-    }
-    return out;
-}
-
-void require(bool ok, const char* what) {
-    if (!ok) throw std::invalid_argument(what);
-}
-
-nb::bytes to_bytes(const std::vector<uint8_t>& data) {
-    return nb::bytes(reinterpret_cast<const char*>(data.data()), data.size());
-}
-
-// Anything with a buffer of bytes: bytes, a memoryview, an array.
-using Octets = In<uint8_t, nb::ndim<1>>;
 
 nb::tuple statistics(Matrix<float> x) {
     const size_t channels = x.shape(0), size = x.shape(1);
@@ -332,109 +286,6 @@ Out<float> dense_costs_of(Cube symbols, size_t alphabet, Vector<uint8_t> order, 
     return wrap(std::move(bits), {symbols.shape(0), symbols.shape(1), symbols.shape(2)});
 }
 
-// A profile's knowledge of a group of components, and the steps of a picture, as arrays.
-struct ComponentArrays {
-    Vector<int16_t> scales;
-    Matrix<uint16_t> references;
-    Matrix<int8_t> offsets;
-    In<float, nb::ndim<3>> prediction;
-    Vector<int16_t> steps;
-    Vector<float> widths;
-    Span<uint32_t> state;
-
-    void check() const {
-        const size_t components = scales.size();
-        require(components > 0 && references.shape(0) == components && references.shape(1) == 2, "components: shapes");
-        for (size_t k = 0; k < components; ++k)
-            for (size_t i = 0; i < 2; ++i)
-                require(references.data()[2 * k + i] <= k, "components: a reference to no component");
-        require(offsets.shape(0) == component_levels && offsets.shape(1) == reconstruction_classes,
-                "components: offsets");
-        require(prediction.shape(0) == 3 && prediction.shape(1) <= components && prediction.shape(2) <= components,
-                "components: prediction");
-        require(steps.size() > 0 && steps.size() <= most_classes && widths.size() == steps.size(),
-                "components: 1 to 8 classes of places");
-        require(state.size() == component_state_size(), "components: a state of another size");
-    }
-    ComponentStatistics statistics() const {
-        return {scales.data(), references.data(), offsets.data(), prediction.data(), prediction.shape(1),
-                prediction.shape(2)};
-    }
-    ComponentSteps classes() const { return {steps.data(), widths.data(), steps.size()}; }
-};
-
-// The stream, what each component became and what a decoder makes of it, [cells, components].
-nb::tuple components_encode_all(Matrix<float> values, Matrix<uint8_t> places, bool known, Vector<int16_t> scales,
-                                Matrix<uint16_t> references, Matrix<int8_t> offsets,
-                                In<float, nb::ndim<3>> prediction, Vector<int16_t> steps, Vector<float> widths,
-                                float lambda, Span<uint32_t> state) {
-    const ComponentArrays arrays{scales, references, offsets, prediction, steps, widths, state};
-    arrays.check();
-    const ComponentGrid grid{scales.size(), places.shape(0), places.shape(1)};
-    require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.components,
-            "components: places");
-    require(all_below(places.data(), grid.cells(), steps.size()), "components: a class of places outside the classes");
-    auto chosen = buffer<int32_t>(product({grid.components, grid.cells()}));
-    auto decoded = buffer<float>(product({grid.components, grid.cells()}));
-    std::vector<uint8_t> copy(places.data(), places.data() + grid.cells());
-    std::vector<uint8_t> out;
-    {
-        nb::gil_scoped_release release;
-        out = components_encode(values.data(), grid, arrays.statistics(), arrays.classes(), lambda, state.data(),
-                                {copy.data(), known, chosen.get(), decoded.get()});
-    }
-    return nb::make_tuple(to_bytes(out), wrap(std::move(chosen), {grid.cells(), grid.components}),
-                          wrap(std::move(decoded), {grid.cells(), grid.components}));
-}
-
-// Classes of places [height, width] and components [cells, components], or None.
-std::optional<nb::tuple> components_decode_all(const Octets& data, size_t height, size_t width, Vector<int16_t> scales,
-                                               Matrix<uint16_t> references, Matrix<int8_t> offsets,
-                                               In<float, nb::ndim<3>> prediction, Vector<int16_t> steps,
-                                               Vector<float> widths, Span<uint32_t> state,
-                                               std::optional<Matrix<uint8_t>> known) {
-    const ComponentArrays arrays{scales, references, offsets, prediction, steps, widths, state};
-    arrays.check();
-    const ComponentGrid grid{scales.size(), height, width};
-    require(grid.cells() > 0, "components: an empty grid");
-    auto chosen = buffer<int32_t>(product({grid.components, height, width}));
-    auto decoded = buffer<float>(product({grid.components, height, width}));
-    auto places = buffer<uint8_t>(product({height, width}));
-    if (known) {
-        require(known->shape(0) == height && known->shape(1) == width &&
-                    all_below(known->data(), grid.cells(), steps.size()),
-                "components: known places");
-        std::copy_n(known->data(), grid.cells(), places.get());
-    }
-    bool ok;
-    {
-        nb::gil_scoped_release release;
-        ok = components_decode(data.data(), data.size(), grid, arrays.statistics(), arrays.classes(), state.data(),
-                               {places.get(), known.has_value(), chosen.get(), decoded.get()});
-    }
-    if (!ok) return std::nullopt;
-    return nb::make_tuple(wrap(std::move(places), {height, width}),
-                          wrap(std::move(decoded), {grid.cells(), grid.components}));
-}
-
-Out<uint8_t> components_levels_of(Vector<int16_t> scales, Vector<int16_t> steps) {
-    auto levels = buffer<uint8_t>(product({scales.size(), steps.size()}));
-    components_levels(scales.size(), scales.data(), steps.data(), steps.size(), levels.get());
-    return wrap(std::move(levels), {scales.size(), steps.size()});
-}
-
-Out<uint32_t> component_state() {
-    auto state = buffer<uint32_t>(component_state_size());
-    component_state_reset(state.get());
-    return wrap(std::move(state), {component_state_size()});
-}
-
-void multiply_into(Matrix<float> a, Matrix<float> b, InOut<float> out) {
-    require(a.shape(1) == b.shape(0) && out.shape(0) == a.shape(0) && out.shape(1) == b.shape(1), "multiply: shapes");
-    nb::gil_scoped_release release;
-    multiply(a.data(), b.data(), out.data(), a.shape(0), a.shape(1), b.shape(1));
-}
-
 nb::bytes rice_encode_all(Vector<uint64_t> values, unsigned k) {
     require(k <= max_rice, "rice: k is 0 to 61");
     std::vector<uint8_t> out;
@@ -516,17 +367,7 @@ NB_MODULE(_native, m) {
     m.def("dense_decode", &dense_decode_all, "data"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a, "order"_a,
           "references"_a);
     m.def("dense_references", &dense_references_of, "symbols"_a, "alphabet"_a);
-    m.attr("COMPONENT_LEVELS") = component_levels;
-    m.attr("COMPONENT_SLOTS") = component_slots();
-    m.attr("COMPONENT_SETS") = component_sets();
-    m.attr("MOST_PLACE_CLASSES") = most_classes;
-    m.def("component_state", &component_state);
-    m.def("components_levels", &components_levels_of, "scales"_a, "steps"_a);
-    m.def("components_encode", &components_encode_all, "values"_a, "places"_a, "known"_a, "scales"_a, "references"_a,
-          "offsets"_a, "prediction"_a, "steps"_a, "widths"_a, "lambda_"_a, "state"_a);
-    m.def("components_decode", &components_decode_all, "data"_a, "height"_a, "width"_a, "scales"_a, "references"_a,
-          "offsets"_a, "prediction"_a, "steps"_a, "widths"_a, "state"_a, "known"_a = nb::none());
-    m.def("multiply", &multiply_into, "a"_a, "b"_a, "out"_a);
+    bind_components(m);
     m.def("rice_encode", &rice_encode_all, "values"_a, "k"_a);
     m.def("rice_decode", &rice_decode_all, "data"_a, "k"_a, "count"_a);
     m.def("rice_bits", &rice_bits_of, "values"_a, "k"_a);

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.profile import Floats, GroupAbout, LevelAbout, LevelPart
-from midstream.codec.calibrated.transform import grid_of, stacked_cells
+from midstream.codec.calibrated.transform import first_stage, grid_of
 
 #: Dimensions of a cell after the first stage, and components after the second, that a profile has room for.
 MOST_DIMENSIONS = 1792
@@ -125,7 +125,7 @@ def stacked(parts: Sequence[LevelPart], maps: Mapping[str, Floats]) -> Floats:
     """First-stage components [D, cells] of one view."""
     sizes = {part.about.name: maps[part.about.name].shape[1:] for part in parts}
     grid = grid_of(parts, sizes)
-    return np.concatenate([stacked_cells(part, maps[part.about.name], grid) for part in parts])
+    return np.concatenate([first_stage(part, maps[part.about.name], grid, 1) for part in parts])
 
 
 def cell_covariance(

@@ -42,7 +42,7 @@ def grid_of(levels: Sequence[LevelPart], sizes: Mapping[str, Size]) -> Size:
 def forward(group: GroupPart, maps: Mapping[str, Floats], threads: int) -> Floats:
     """Components [K, height, width] of a group's levels, float32 [C, H, W] by name."""
     grid = grid_of(group.levels, {level.about.name: _size(maps[level.about.name]) for level in group.levels})
-    stacked = np.concatenate([_first_stage(level, maps[level.about.name], grid, threads) for level in group.levels])
+    stacked = np.concatenate([first_stage(level, maps[level.about.name], grid, threads) for level in group.levels])
     return product(group.basis, stacked, threads).reshape(-1, *grid)
 
 
@@ -61,16 +61,12 @@ def inverse(group: GroupPart, components: Floats, sizes: Mapping[str, Size], thr
     return out
 
 
-def stacked_cells(level: LevelPart, maps: Floats, grid: Size, threads: int = 1) -> Floats:
-    """What `forward` stacks of one level, [k * ratio^2, cells]: for calibration, which learns the rest from it."""
-    return _first_stage(level, maps, grid, threads)
-
-
 def _size(maps: Floats) -> Size:
     return maps.shape[1], maps.shape[2]
 
 
-def _first_stage(level: LevelPart, maps: Floats, grid: Size, threads: int) -> Floats:
+def first_stage(level: LevelPart, maps: Floats, grid: Size, threads: int) -> Floats:
+    """One level's components by cell, [k * ratio^2, cells]."""
     channels, height, width = maps.shape
     rows = np.ascontiguousarray(level.basis * level.weight)
     centre = product(rows, np.ascontiguousarray(level.mean[:, None]), 1)
