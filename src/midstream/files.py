@@ -33,12 +33,13 @@ _ZIP_MAGIC = b"PK\3\4"
 _MEMBER_SUFFIX = ".npy"
 
 
-def read_bytes(path: str) -> bytes:
-    """A file's content, or that of standard input for `-`. Raises InputError."""
+def read_bytes(path: str, most: int = -1) -> bytes:
+    """A file's content, or that of standard input for `-`; no more than `most` bytes of it. Raises InputError."""
     if path == STANDARD:
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(most)
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            return file.read(most)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -31,6 +31,7 @@ from midstream.errors import InputError
 from midstream.evaluate.run import run
 from midstream.pipelines.coding import cell_scores, encode_features
 from midstream.pipelines.registry import parse_curve
+from midstream.report.page import write_report
 
 FAST = Settings(pictures=24, tools=replace(Tools(), power=False))
 
@@ -196,6 +197,10 @@ def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Pa
                       resamples=20)  # fmt: skip
     results = compare(request, tmp_path / "out", Quiet())
     assert not results.failures
+    write_report(results, request, tmp_path / "out", Quiet())
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+    tested = next(point for point in results.points if point.spec.startswith("calibrated"))
+    assert tested.memory is not None
     assert len(next(c for c in results.curves if c.label == text).points) == 2
     assert parse_curve(text).points[0].codec.spec().startswith("calibrated:profile=")
 

@@ -20,6 +20,7 @@ from midstream.codec.calibrated.profile import Point, widths
 from midstream.codec.inspect import CalibratedInfo, inspect
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 from midstream.features import check_pyramid
+from midstream.files import pack_tensors, unpack_tensors
 from midstream.limits import Limits
 
 PROFILE = profiles.profile()
@@ -162,6 +163,13 @@ def test_a_cap_holds_where_the_profile_knows_nothing(most: int) -> None:
     assert len(ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_bytes=most)) <= most
 
 
+def test_a_cap_of_any_size_is_taken(measured: ms.Profile) -> None:
+    for most in (1 << 62, 10**30):
+        assert len(ms.encode(PYRAMID, "calibrated", profile=measured, max_bytes=most)) > 3000
+    room = len(PROFILE.data) + 1000
+    assert room - 500 < len(ms.encode(PYRAMID, "calibrated", profile=measured, max_bytes=room, embed=True)) <= room
+
+
 def test_a_cap_below_what_is_possible_says_what_is() -> None:
     with pytest.raises(InputError, match=r"max_bytes 20: the least that this pyramid takes is \d+ bytes"):
         ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_bytes=20)
@@ -289,6 +297,61 @@ def test_profiles_that_are_damaged_or_not_profiles() -> None:
     ):
         with pytest.raises(InputError, match=message):
             ms.Profile.parse(data, "it")
+
+
+def rebuilt(document: dict[str, object] | None = None, **tensors: np.ndarray) -> bytes:
+    """The profile with other values."""
+    parts, about = unpack_tensors(PROFILE.data, "it")
+    return pack_tensors(
+        {**parts, **{name.replace("__", "/"): t for name, t in tensors.items()}}, about | (document or {})
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"version": 2, "more": 1}, "a profile of version 2"),
+        ({"curve": [{"step": 1, "bytes": float("nan"), "loss": 0.1}]}, "curve"),
+        ({"curve": [{"step": 1, "bytes": 0, "loss": 0.1}]}, "curve"),
+        ({"qualities": list(range(100))}, "do not increase"),
+        ({"power": float("inf")}, "power"),
+    ],
+)
+def test_documents_that_are_out_of_range(document: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ms.Profile.parse(rebuilt(document), "it")
+
+
+def test_sizes_of_nothing_are_refused() -> None:
+    groups = unpack_tensors(PROFILE.data, "it")[1]["groups"]
+    for side in (0, -5, 1 << 70):
+        groups[0]["levels"][0]["size"] = [side, 4]
+        with pytest.raises(InputError, match="size"):
+            ms.Profile.parse(rebuilt({"groups": groups}), "it")
+
+
+def test_a_profile_asks_for_no_more_than_the_limits() -> None:
+    wide = np.zeros((4, 9 * 29 + 1), np.float16)
+    profile = ms.Profile.parse(rebuilt(**{"1__prediction": wide}), "it")
+    data = ms.encode(PYRAMID, "calibrated", profile=profile, quality=1, embed=True)
+    elements = sum(values.size for values in PYRAMID.values())
+    assert set(ms.decode(data, limits=Limits(elements=elements))) == set(PYRAMID)
+    with pytest.raises(InputError, match="damaged"):
+        ms.Profile.parse(rebuilt(**{"0__p3.weight": np.full(6, 1e-45, np.float32)}), "it")
+    with pytest.raises(InputError, match="more components than channels"):
+        ms.Profile.parse(rebuilt(**{"0__p3.basis": np.zeros((9, 6), np.float16)}), "it")
+
+
+def test_other_objects_than_profiles_are_refused() -> None:
+    for value in (b"bytes", 5, {}, object()):
+        for call in (lambda v=value: ms.decode(DATA, profile=v), lambda v=value: ms.inspect(DATA, profile=v)):
+            with pytest.raises(InputError, match=r"a profile is a midstream\.Profile"):
+                call()
+
+
+def test_values_beyond_reason_are_refused() -> None:
+    with pytest.raises(InputError, match="too large to code"):
+        ms.encode({n: np.full_like(v, 3e38) for n, v in PYRAMID.items()}, "calibrated", profile=PROFILE)
 
 
 def test_a_profile_whose_numbers_are_out_of_range_is_refused() -> None:

@@ -141,7 +141,8 @@ def decode(
         threads: how many to use at most, all cores by default.
 
     Returns:
-        Level name -> array [C, H, W] with the names, shapes and element types that went in, in the same order.
+        Level name -> array [C, H, W] with the names, shapes and element types that went in, in the same order
+        (`calibrated`: in the profile's).
 
     Raises:
         TruncatedError, CorruptError, UnsupportedError, LimitError: the four ways in which a bitstream is unusable.
@@ -160,7 +161,7 @@ def decode(
     else:
         header = read_stream_header(opened, limits, len(view))
         embedded, streams = read_chunk(view, header)
-        needed = profile_for(header, embedded, Profile.read(profile) if isinstance(profile, str | Path) else profile)
+        needed = profile_for(header, embedded, None if profile is None else Profile.of(profile))
         arrays = decode_calibrated(header, streams, needed, names, limits, threads)
     return {name: to_torch(array) for name, array in arrays.items()} if like == "torch" else arrays
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def inspect(
     *,
     symbols: bool = False,
     limits: Limits | None = None,
-    profile: Profile | None = None,
+    profile: Profile | str | Path | None = None,
 ) -> StreamInfo | CalibratedInfo:
     """Say what a bitstream holds and where its bytes go.
 
@@ -145,7 +146,7 @@ def inspect(
     view, limits = as_bytes(data), limits or Limits()
     opened = container.open_stream(view)
     if opened.codec != container.PAPER:
-        return _calibrated(view, opened, profile, limits)
+        return _calibrated(view, opened, None if profile is None else Profile.of(profile), limits)
     header = container.read_header(opened, view, limits)
     parameters = paper.read_parameters(header.parameters)
     readers = open_levels(data, limits) if symbols else {}

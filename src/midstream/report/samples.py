@@ -12,7 +12,7 @@ import numpy as np
 from midstream.codec.codec import open_levels
 from midstream.compare.store import PointRecord
 from midstream.data import Dataset, PictureFile, read_picture
-from midstream.errors import BitstreamError, MidstreamError
+from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.evaluate.accuracy import REFERENCE_THRESHOLD
 from midstream.evaluate.figure import grey_figure, symbol_figure
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
@@ -91,12 +91,12 @@ def _coded(
         decoded = point.pipeline.codec.decode(point.pipeline.codec.encode(point.pipeline.source(model, pixels)))
         return [Shown(f"{point.label}: the decoded picture", _url(_small(decoded)))]
     assert isinstance(point.pipeline, FeaturePipeline)
-    data = point.pipeline.codec.encode(sent(model, pyramid))
+    data = point.pipeline.codec.encode_for(model, pyramid, (pixels.shape[0], pixels.shape[1]))
     received = completed(model, point.pipeline.codec.decode(data), list(pyramid))
     out = [Shown(point.label, _url(grey_figure("decoded", received[level][channel])))]
     try:
         costs = open_levels(data)[level].channel_costs(channel)
-    except (BitstreamError, KeyError):  # not a bitstream of ours: it has no symbols to show
+    except (BitstreamError, InputError, KeyError):  # not of the codec paper: it has no symbols to show
         return out
     return out if costs is None else [*out, Shown(point.label, _url(symbol_figure("", *costs)))]
 

@@ -15,7 +15,7 @@ from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.places import check_scores, classes_of, probed, spread
 from midstream.codec.calibrated.prediction import places_from, predicted
 from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, Floats, GroupPart, Profile, widths
-from midstream.codec.calibrated.stream import StreamHeader, profile_sizes, stream_shape, write_stream
+from midstream.codec.calibrated.stream import StreamHeader, stream_shape, write_stream
 from midstream.codec.calibrated.transform import Size, forward, inverse
 from midstream.codec.groups import thread_count
 from midstream.errors import CorruptError, InputError, LimitError, unknown
@@ -29,6 +29,8 @@ LAMBDA = 0.14
 _MORE_PASSES = 2
 #: Octaves of step per octave of bytes, roughly; what a search begins with.
 _OCTAVES_PER_OCTAVE = 0.75
+#: Components that a decoder makes for an element within its limits.
+_PADDED = 4
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ def analyse(
     for group in profile.groups:
         _check_levels(group, maps)
     components = [forward(group, maps, count) for group in profile.groups]
+    if not all(np.isfinite(each).all() for each in components):
+        raise InputError("the pyramid holds values that are too large to code: this is no output of the network")
     first = _places(profile, components[0], scores)
     places = [first, *(places_from(first, each.shape[1:]) for each in components[1:])]
     sizes = {name: values.shape[1:] for name, values in maps.items()}
@@ -185,38 +189,45 @@ def _by_component(decoded: Floats, grid: tuple[int, ...]) -> Floats:
 
 def _within(analysed: Analysed, most: int, embed: bool) -> bytes:
     """The largest stream that fits of a few passes of the real coder; further ones only while none fits."""
-    step, sizes = _first_guess(analysed, most), dict[int, int]()
+    beside = len(analysed.profile.data) if embed else 0
+    sizes: dict[int, int] = {}
     best: bytes | None = None
+    step = _guess(analysed, most - beside, {})
     while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
         data = code(analysed, step, embed)
-        sizes[step] = len(data)
+        sizes[step] = len(data) - beside
         if len(data) <= most and (best is None or len(data) > len(best)):
             best = data
-        step = _next_guess(sizes, most)
+        step = _guess(analysed, most - beside, sizes)
     if best is None:
-        raise InputError(f"max_bytes {most:,}: the least that this pyramid takes is {min(sizes.values()):,} bytes")
+        least = min(sizes.values()) + beside
+        raise InputError(f"max_bytes {most:,}: the least that this pyramid takes is {least:,} bytes")
     return best
 
 
-def _next_guess(sizes: Mapping[int, int], most: int) -> int:
-    """The step to try after those whose sizes are known: along the line through the nearest, on the fitting side."""
+def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int]) -> int:
+    """The step to try: the profile's curve, moved to where the nearest known size lies, at the most that fits."""
+    curve = sorted(analysed.profile.about.curve, key=lambda point: point.step)
+    steps, logs = [point.step for point in curve], np.log2([point.bytes for point in curve])
+    wanted = float(np.log2(max(float(most), 1.0)))
+    if not sizes:
+        return round(_step_at(wanted, steps, logs))
     fitting = min((step for step, size in sizes.items() if size <= most), default=None)
     beyond = max((step for step, size in sizes.items() if size > most), default=None)
-    near = min(sizes, key=lambda step: abs(np.log(sizes[step] / most)))
-    guess = near + int(np.ceil(_OCTAVES_PER_OCTAVE * STEPS_PER_OCTAVE * np.log2(sizes[near] / most)))
+    near = min(sizes, key=lambda step: abs(float(np.log2(sizes[step])) - wanted))
+    away = float(np.log2(sizes[near])) - float(np.interp(near, steps, logs))
+    guess = int(np.ceil(_step_at(wanted - away, steps, logs)))
     if fitting is None:  # whatever it takes: twice as far each time
         return min(max(guess, near + (1 << len(sizes))), STEP_INDICES - 1)
     low = 0 if beyond is None else beyond + 1
     return min(max(guess, low), max(fitting - 1, low))
 
 
-def _first_guess(analysed: Analysed, most: int) -> int:
-    curve = sorted(analysed.profile.about.curve, key=lambda point: point.step)
-    steps, sizes = [point.step for point in curve], [point.bytes for point in curve]
-    elements = sum(np.prod(size) for size in analysed.sizes.values())
-    usual = sum(np.prod(size) for size in profile_sizes(analysed.profile).values())
-    wanted = np.log2(most * usual / elements)
-    return round(float(np.interp(-wanted, -np.log2(sizes), steps)))
+def _step_at(wanted: float, steps: Sequence[int], logs: NDArray[np.floating[Any]]) -> float:
+    """Where a falling curve of logarithmic sizes has this one; beyond its ends as steeply as codecs are."""
+    if wanted > logs[0]:
+        return max(steps[0] - _OCTAVES_PER_OCTAVE * STEPS_PER_OCTAVE * float(wanted - logs[0]), 0.0)
+    return float(np.interp(-wanted, -np.minimum.accumulate(logs), steps))
 
 
 def decode_calibrated(
@@ -250,6 +261,8 @@ def decode_calibrated(
             continue
         count = thread_count(threads, sum(int(np.prod(sizes[name])) for name in own) * len(group.basis))
         for name, values in inverse(group, components, sizes, count).items():
+            if not np.isfinite(values).all():
+                raise CorruptError(f"level '{name}': values out of range")
             largest = float(ml_dtypes.finfo(DTYPES[dtypes[name]]).max)  # type: ignore[no-untyped-call]
             out[name] = np.clip(values, -largest, largest).astype(DTYPES[dtypes[name]], copy=False)
     return {name: out[name] for name in profile.about.order if name in wanted}
@@ -275,8 +288,11 @@ def dequantised(
     if len(grids) > 1:
         raise CorruptError(f"{what}: levels that do not lie over one another")
     grid = grids.pop()
-    if grid[0] * grid[1] * len(group.scales) > limits.elements:
-        raise LimitError(f"{grid[0] * grid[1] * len(group.scales)} components; the limit is {limits.elements}")
+    # A profile from elsewhere may ask for more of a cell than its levels hold; a border's padding is honest.
+    inputs = 0 if group.prediction is None else group.prediction.shape[1]
+    needed = grid[0] * grid[1] * max(*group.basis.shape, inputs)
+    if needed > _PADDED * limits.elements:
+        raise LimitError(f"{what}: {needed} components; the limit is {_PADDED} times {limits.elements} elements")
     known = None if first is None else places_from(first[0], grid)
     found = _native.components_decode(
         stream,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from midstream.codec.calibrated.profile import QUALITIES, Profile
 from midstream.errors import InputError, unknown
@@ -35,9 +38,10 @@ class Target:
         if sum(value is not None for value in (quality, max_bytes, max_loss)) > 1:
             raise InputError("give one of quality, max_bytes and max_loss")
         if max_loss is not None:
-            if isinstance(max_loss, bool) or not isinstance(max_loss, int | float) or not 0 < max_loss < 1:
-                raise InputError(f"max_loss is a share of the accuracy above 0 and below 1, not {max_loss!r}")
-            return cls(max_loss=float(max_loss))
+            share = _number(max_loss)
+            if not 0 < share < 1:
+                raise InputError(f"max_loss is a share of the accuracy above 0 and below 1, not {max_loss}")
+            return cls(max_loss=share)
         if max_bytes is not None:
             return cls(max_bytes=_whole("max_bytes", max_bytes, 1, None))
         wanted = DEFAULT_QUALITY if quality is None else quality
@@ -47,6 +51,10 @@ class Target:
         """What is set, for results and reports."""
         chosen = {"quality": self.quality, "max_bytes": self.max_bytes, "max_loss": self.max_loss}
         return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float | np.floating) and not isinstance(value, bool) else math.nan
 
 
 def _whole(what: str, value: Any, least: int, most: int | None) -> int:
@@ -104,7 +112,7 @@ def calibrated_options(
     """
     if profile is None:
         raise InputError("the codec calibrated needs a profile of the network: make one with 'midstream calibrate'")
-    loaded = profile if isinstance(profile, Profile) else Profile.read(profile)
+    loaded = Profile.of(profile)
     if places not in PLACE_SOURCES:
         raise unknown("source of places", str(places), PLACE_SOURCES)
-    return CalibratedOptions(loaded, Target.of(quality, max_bytes, max_loss), embed, places)
+    return CalibratedOptions(loaded, Target.of(quality, max_bytes, max_loss), bool(embed), places)

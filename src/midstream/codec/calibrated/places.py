@@ -55,7 +55,12 @@ def probe_features(components: Floats, scales: NDArray[np.int16], count: int) ->
 
 def check_scores(scores: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np.floating]:
     """The scores, if they are [height, width] of the grid and from 0 to 1. Raises InputError."""
-    array = np.asarray(scores, np.float32)
-    if array.shape != grid or not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-        raise InputError(f"scores of places are numbers from 0 to 1, {list(grid)}, not {list(array.shape)}")
+    try:
+        array = np.asarray(scores, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"scores of places are an array of numbers {list(grid)}: {error}") from error
+    if array.shape != grid:
+        raise InputError(f"scores of places have the shape {list(grid)} of the grid of cells, not {list(array.shape)}")
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise InputError("scores of places are numbers from 0 to 1")
     return array

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ PREDICTION_WINDOW = 3
 PREDICTION_CELLS = PREDICTION_WINDOW**2
 _LARGEST_WEIGHT = 1 << 19
 _LARGEST_COUNT = 255
+_LEAST_WEIGHT = 1e-15
 
 
 def widths(indices: NDArray[np.int16]) -> Floats:
@@ -45,7 +47,10 @@ def widths(indices: NDArray[np.int16]) -> Floats:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+_Side = Annotated[int, Field(ge=1, le=1 << 20)]
 
 
 class LevelAbout(_Strict):
@@ -53,7 +58,7 @@ class LevelAbout(_Strict):
 
     name: str = Field(min_length=1, max_length=255)
     channels: int = Field(ge=1)
-    size: tuple[int, int]
+    size: tuple[_Side, _Side]
     ratio: int = Field(ge=1, le=64)
 
 
@@ -82,8 +87,8 @@ class Point(_Strict):
     """What calibration saw at a step: mean bytes a picture, and the estimated relative loss of accuracy, 0 to 1."""
 
     step: int = Field(ge=0, lt=STEP_INDICES)
-    bytes: float
-    loss: float
+    bytes: float = Field(gt=0)
+    loss: float = Field(ge=0, le=1)
 
 
 class About(_Strict):
@@ -205,7 +210,16 @@ class Profile:
     @classmethod
     def read(cls, path: str | Path) -> Profile:
         """From a file. Raises InputError."""
-        return cls.parse(read_bytes(str(path)), str(path))
+        return cls.parse(read_bytes(str(path), MOST_PROFILE_BYTES + 1), str(path))
+
+    @classmethod
+    def of(cls, value: object) -> Profile:
+        """A profile, or the one in a file of this name. Raises InputError for anything else."""
+        if isinstance(value, Profile):
+            return value
+        if not isinstance(value, str | Path):
+            raise InputError(f"a profile is a midstream.Profile or the name of its file, not {type(value).__name__}")
+        return cls.read(value)
 
     @classmethod
     def parse(cls, data: bytes, origin: str) -> Profile:
@@ -213,14 +227,15 @@ class Profile:
         if len(data) > MOST_PROFILE_BYTES:
             raise InputError(f"{origin}: not a profile: {len(data):,} bytes, at most {MOST_PROFILE_BYTES:,} are one")
         tensors, document = unpack_tensors(data, origin)
+        version = document.get("version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version != PROFILE_VERSION:
+            raise InputError(f"{origin}: a profile of version {version}; this release reads {PROFILE_VERSION}")
         try:
             about = About.model_validate(document)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InputError(f"{origin}: not a profile of midstream: {where}: {first['msg']}") from error
-        if about.version != PROFILE_VERSION:
-            raise InputError(f"{origin}: a profile of version {about.version}; this release reads {PROFILE_VERSION}")
         try:
             _check_about(about)
             groups = tuple(_group(_Tensors(tensors, f"{i}/"), group) for i, group in enumerate(about.groups))
@@ -279,8 +294,11 @@ def _check_about(about: About) -> None:
     names = [level.name for group in about.groups for level in group.levels]
     if sorted(names) != sorted(about.order) or len(set(names)) != len(names):
         raise ValueError("groups and order do not name the same levels once")
-    if len(about.qualities) != len(QUALITIES) or not all(0 <= s < STEP_INDICES for s in about.qualities):
-        raise ValueError("qualities are not 100 indices of steps")
+    falling = all(a >= b for a, b in pairwise(about.qualities))
+    if len(about.qualities) != len(QUALITIES) or not falling:
+        raise ValueError("qualities are not 100 indices of steps that do not increase")
+    if not 0 <= about.qualities[-1] <= about.qualities[0] < STEP_INDICES:
+        raise ValueError("qualities are indices of no steps")
 
 
 def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
@@ -319,9 +337,12 @@ def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
         return tensors.floats(f"{about.name}.{name}", dtype, *shape)
 
     mean, weight, low, high = (of(name, "float32", about.channels) for name in ("mean", "weight", "low", "high"))
-    if (weight <= 0).any() or (low > high).any():
+    if (weight < _LEAST_WEIGHT).any() or (low > high).any():
         raise ValueError(f"level {about.name}: weights that are not positive, or an empty range")
-    return LevelPart(about, mean, weight, low, high, of("basis", "float16", None, about.channels))
+    basis = of("basis", "float16", None, about.channels)
+    if len(basis) > about.channels:
+        raise ValueError(f"level {about.name}: more components than channels")
+    return LevelPart(about, mean, weight, low, high, basis)
 
 
 def _probe(tensors: _Tensors, count: int) -> Probe:
@@ -329,7 +350,7 @@ def _probe(tensors: _Tensors, count: int) -> Probe:
     scale, out = tensors.floats("probe.scale", "float32", len(mean)), tensors.floats("probe.out", "float32", None)
     if len(mean) % PROBE_FEATURES or len(mean) // PROBE_FEATURES > count or len(out) != len(mean) + 1:
         raise ValueError("a probe of other features than there are")
-    if (scale <= 0).any():
+    if (scale < _LEAST_WEIGHT).any():
         raise ValueError("a probe with a scale that is not positive")
     return Probe(mean, scale, out)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import midstream
 from midstream.codec.calibrated.options import PLACE_SOURCES, CalibratedOptions, calibrated_options
+from midstream.codec.codec import encode_with
 from midstream.codec.container import VERSION
 from midstream.models import FloatPyramid, SplitModel
 from midstream.pipelines.base import PyramidCodec
@@ -46,6 +47,10 @@ class Calibrated(PyramidCodec):
     def made_by(self) -> dict[str, str]:
         """The project's version and the bitstream's."""
         return {"midstream": midstream.__version__, "bitstream": str(VERSION)}
+
+    def encode(self, pyramid: FloatPyramid) -> bytes:
+        """A bitstream, with places as the probe sees them: there is no network to ask."""
+        return encode_with(pyramid, self.chosen, threads=1)
 
     def encode_for(self, model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bytes:
         """A bitstream (docs/format.md)."""
