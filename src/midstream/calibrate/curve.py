@@ -24,7 +24,7 @@ RUNG = 4
 #: The curve is measured down to this loss.
 LEAST_LOSS = 0.002
 #: A curve whose loss is below this and has not fallen for so many points has come to what the transform leaves out.
-_SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.03, 0.85, 3
+_SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.03, 0.95, 3
 #: Nobody works at a higher loss than this: what a transform does there says nothing.
 _USEFUL_LOSS = 0.12
 #: Points that a curve of losses has at least.
@@ -97,7 +97,7 @@ def _finished(points: Sequence[Point], least_loss: float) -> bool:
     return (
         len(points) > _PATIENCE
         and points[-1].loss < _SMALL_LOSS
-        and points[-1].loss > 0.95 * points[-1 - _PATIENCE].loss
+        and points[-1].loss > _NO_BETTER * points[-1 - _PATIENCE].loss
     )
 
 
