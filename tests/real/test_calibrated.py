@@ -48,7 +48,7 @@ def test_far_below_the_paper_at_better_accuracy(network: models.SplitModel, asse
     assert fine.bytes_per_image < paper.bytes_per_image / 3
     assert fine.ap > paper.ap
     assert fine.ap > 0.94 * fine.ap_uncompressed
-    assert probed.bytes_per_image < paper.bytes_per_image / 3
+    assert probed.bytes_per_image < paper.bytes_per_image / 2  # the probe costs up to half as much again
     assert coarse.bytes_per_image < fine.bytes_per_image / 2
     assert capped.bytes_per_image <= 4000
 
