@@ -66,6 +66,7 @@ def _group(about: GroupAbout, number: int, rng: np.random.Generator) -> dict[str
         out[f"{level.name}.weight"] = rng.uniform(0.5, 2, c).astype(np.float32)
         out[f"{level.name}.low"], out[f"{level.name}.high"] = np.full((2, c), [[-50], [50]], np.float32)
         out[f"{level.name}.basis"] = _rows(rng, c, c)
+        out[f"{level.name}.synthesis"] = out[f"{level.name}.basis"].T.copy()
         dimensions += c * level.ratio**2
     count = dimensions
     out["basis"] = _rows(rng, count, dimensions)

@@ -164,12 +164,40 @@ def test_layout() -> None:
     assert cells(odd=(9, 30, 40), other=(9, 17, 9)) == [{"odd": 2}, {"other": 1}]
 
 
-def test_a_shared_floor_bounds_what_is_decoded() -> None:
+def test_the_strongest_direction_comes_first_and_goes_back() -> None:
     about = GroupAbout(levels=(LevelAbout(name="a", channels=3, size=(4, 4), ratio=1),))
     moments = ChannelMoments(np.zeros(3), np.eye(3), np.zeros(3, np.float32), np.ones(3, np.float32))
-    part = level_parts(about, {"a": moments}, {"a": np.array([1.0, 4.0, 9.0])})[0]
+    part = level_parts(about, {"a": moments}, {"a": np.diag([1.0, 4.0, 9.0])})[0]
     assert np.allclose(part.weight, [1, 2, 3])
     assert np.allclose(np.abs(part.basis).argmax(axis=1), [2, 1, 0])
+    mixed = np.random.default_rng(0).normal(size=(3, 3))
+    part = level_parts(about, {"a": moments}, {"a": mixed @ mixed.T})[0]
+    assert np.allclose(part.synthesis @ part.basis, np.eye(3), atol=5e-3)
+
+
+def test_directions_that_do_nothing_hardly_count() -> None:
+    alike = np.full((3, 3), 0.0)
+    alike[:2, :2], alike[2, 2] = 1, 1  # two channels of which the network sees the sum only
+    measured = {"a": sensitivity.Sensitivity(np.array([1.0, 1.0, 1.0]), alike)}
+    metric = sensitivity.metrics(measured, 1, directions=True)["a"]
+    together, apart = np.array([1, 1, 0]), np.array([1, -1, 0])
+    assert together @ metric @ together > 3 * (apart @ metric @ apart) > 0
+    assert np.allclose(sensitivity.metrics(measured, 1, directions=False)["a"], np.eye(3))
+
+
+def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> None:
+    network = models.load(str(folder / "toy.toml"), threads=1)
+    views = Views(network, datasets.load(str(folder / "calib")).pictures, tmp_path, FAST)
+    deviations = {name: np.ones(len(maps)) for name, maps in views.sent(views.plain[0]).items()}
+    found, bundled = (
+        sensitivity.measured_sensitivity(network, views, deviations, sensitivity.Plan(2, n), 0, lambda: None)
+        for n in (1, 2)
+    )
+    for name, each in found.items():
+        assert np.allclose(each.alike, each.alike.T)
+        assert np.abs(each.alike).max() <= 1 + 1e-6
+        assert not np.allclose(each.alike, np.eye(len(each.alike)))
+        assert np.array_equal(bundled[name].alike, np.eye(len(each.alike)))
 
 
 def test_curves_are_compared_at_equal_loss() -> None:

@@ -1,4 +1,4 @@
-"""Fitting everything that a profile holds, for given weights of the channels."""
+"""Fitting everything that a profile holds, in a given metric of the channels."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def fitted(
     material: Material,
     abouts: Sequence[GroupAbout],
     moments: Mapping[str, transform.ChannelMoments],
-    weights: Mapping[str, NDArray[np.float64]],
+    metrics: Mapping[str, NDArray[np.float64]],
     places: Places,
 ) -> list[Fit]:
     """All groups: transform, probe, predictions, and what the coder begins with."""
-    fits = [_fit_group(material, about, moments, weights) for about in abouts]
+    fits = [_fit_group(material, about, moments, metrics) for about in abouts]
     if material.tools.places:
         fits = [_with_probe(material, fits[0]), *fits[1:]]
     return _with_coder(material, fits, places)
@@ -70,9 +70,9 @@ def _fit_group(
     material: Material,
     about: GroupAbout,
     moments: Mapping[str, transform.ChannelMoments],
-    weights: Mapping[str, NDArray[np.float64]],
+    metrics: Mapping[str, NDArray[np.float64]],
 ) -> Fit:
-    parts = transform.level_parts(about, moments, weights)
+    parts = transform.level_parts(about, moments, metrics)
     material.progress.stage("statistics of cells", len(material.fit))
     covariance = transform.cell_covariance(parts, material.views, material.fit, material.progress.step)
     variances, rows = transform.components_of(covariance, parts, material.tools.fused)
@@ -178,7 +178,9 @@ def tensors_of(fits: Sequence[Fit]) -> dict[str, NDArray[Any]]:
         own |= pack_state(group.state, coder.COUNT_LIMIT)
         for level in group.levels:
             own |= {f"{level.about.name}.{name}": getattr(level, name) for name in ("mean", "weight", "low", "high")}
-            own[f"{level.about.name}.basis"] = level.basis.astype(np.float16)
+            own |= {
+                f"{level.about.name}.{name}": getattr(level, name).astype(np.float16) for name in ("basis", "synthesis")
+            }
         if group.prediction is not None:
             own["prediction"] = group.prediction.astype(np.float16)
         if group.probe is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from midstream.calibrate import curve, sensitivity, transform
 from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of
 from midstream.calibrate.layout import groups_of
 from midstream.calibrate.progress import Progress
+from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import Settings
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.profile import PROFILE_VERSION, QUALITIES, About, Places, Point, Profile, pack_profile
@@ -34,7 +36,7 @@ _POWERS = (1.0, 0.5, 0.0)
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 #: A trial that takes so many times the bytes of another is not carried on.
 _HOPELESS = 1.5
-Weights = dict[str, NDArray[np.float64]]
+Metrics = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,11 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     seconds = sensitivity.seconds_a_pass(model, views)
     measured = _sensitivity(model, views, moments, seconds, settings, progress)
     about = _about(model, views, settings)
-    power = _power(model, views, about, moments, measured, seconds, settings, progress)
+    metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
+    power = _power(model, views, about, moments, metrics_of, seconds, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:_MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
-    fits = fitted(material, about.groups, moments, _raised(measured, power), about.places)
+    fits = fitted(material, about.groups, moments, metrics_of(power), about.places)
     draft = pack_profile(about, tensors_of(fits))
     progress.stage("measuring rate and loss", 0)
     points = curve.measured_curve(model, views, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
@@ -80,7 +83,13 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
         }
     )
     profile = pack_profile(final, tensors_of(fits))
-    return Calibration(profile, measured, power, [fit.variances for fit in fits], views.skipped)
+    return Calibration(
+        profile,
+        {name: each.channels for name, each in measured.items()},
+        power,
+        [fit.variances for fit in fits],
+        views.skipped,
+    )
 
 
 def _about(model: SplitModel, views: Views, settings: Settings) -> About:
@@ -109,21 +118,15 @@ def _sensitivity(
     seconds: float,
     settings: Settings,
     progress: Progress,
-) -> Weights:
+) -> dict[str, Sensitivity]:
     deviations = {name: each.deviation for name, each in moments.items()}
     if not settings.tools.sensitivity:
-        return {name: np.ones(len(each)) for name, each in deviations.items()}
+        return {name: Sensitivity(np.ones(len(each)), np.eye(len(each))) for name, each in deviations.items()}
     passes = sum(len(each) for each in deviations.values())
     chosen = sensitivity.plan(passes, seconds, settings.budget_s / 4)
     total = chosen.pictures * sum(-(-len(each) // chosen.together) for each in deviations.values())
     progress.stage("sensitivity of channels", total)
-    return sensitivity.channel_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
-
-
-def _raised(measured: Weights, power: float) -> Weights:
-    raised = {name: each**power for name, each in measured.items()}
-    average = np.mean([each.mean() for each in raised.values()])
-    return {name: each / average for name, each in raised.items()}
+    return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
 
 
 def _coarsest(profile: Profile) -> int:
@@ -135,7 +138,7 @@ def _power(
     views: Views,
     about: About,
     moments: Mapping[str, transform.ChannelMoments],
-    measured: Weights,
+    metrics_of: Callable[[float], Metrics],
     seconds: float,
     settings: Settings,
     progress: Progress,
@@ -148,7 +151,7 @@ def _power(
     material = Material(model, views, chosen, chosen, settings.tools, progress)
     curves: list[list[Point]] = []
     for power in _POWERS:
-        fits: list[Fit] = fitted(material, about.groups, moments, _raised(measured, power), about.places)
+        fits: list[Fit] = fitted(material, about.groups, moments, metrics_of(power), about.places)
         draft = pack_profile(about, tensors_of(fits))
         progress.stage(f"trying the sensitivity to the power of {power:g}", 0)
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)

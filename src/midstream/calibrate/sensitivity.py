@@ -1,18 +1,18 @@
-"""How much the network's outputs move per unit of noise in a channel of a level. Forward passes only."""
+"""How much the network's outputs move per unit of noise in the channels of a level. Forward passes only."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate.distance import responder
+from midstream.calibrate.distance import Vector, responder
 from midstream.calibrate.views import View, Views
-from midstream.models import SplitModel
+from midstream.models import ProposingModel, SplitModel
 from midstream.pipelines.levels import completed
 
 #: Noise beside a channel's own deviation: about what coding does to it at a useful rate.
@@ -22,6 +22,11 @@ _MOST_PICTURES = 16
 _LEAST_PICTURES = 2
 #: A channel counts at least this share of its level's mean in a picture, for what the picture did not show.
 _FLOOR = 1e-4
+#: Outputs beyond so many are sketched.
+_SKETCH = 1 << 15
+#: The power to which it is believed how alike channels are, and the least share of the mean that a direction keeps.
+_BELIEF, _LEAST_SHARE = 1 / 3, 0.01
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,18 +55,31 @@ def seconds_a_pass(model: SplitModel, views: Views) -> float:
     return time.perf_counter() - start
 
 
-def channel_sensitivity(
+@dataclass(frozen=True)
+class Sensitivity:
+    """Of one level.
+
+    Attributes:
+        channels: [C], squared movement of the outputs per unit of squared noise in a channel, 1 on average over levels.
+        alike: [C, C], the cosine between what two channels do to the outputs; the identity where it is not known.
+    """
+
+    channels: Doubles
+    alike: Doubles
+
+
+def measured_sensitivity(
     model: SplitModel,
     views: Views,
-    deviations: dict[str, NDArray[np.float64]],
+    deviations: dict[str, Doubles],
     chosen: Plan,
     seed: int,
     advance: Callable[[], None],
-) -> dict[str, NDArray[np.float64]]:
-    """Squared movement of the outputs per unit of squared noise, [C] by level, 1 on average.
+) -> dict[str, Sensitivity]:
+    """How much the outputs move with each channel, and how alike what two channels do is.
 
-    The geometric mean over pictures, each taken relative to its own average: in a picture where much is seen everything
-    moves more, and a few of those would decide alone.
+    Channels take the geometric mean over pictures, each taken relative to its own average: in a picture where much is
+    seen everything moves more, and a few of those would decide alone.
 
     Args:
         model: the network.
@@ -73,50 +91,107 @@ def channel_sensitivity(
     """
     pictures = views.plain[: chosen.pictures]
     logs = {name: np.zeros(len(each)) for name, each in deviations.items()}
+    products = {name: np.zeros((len(each), len(each))) for name, each in deviations.items()}
     for number, view in enumerate(pictures):
         moved = views.kept(
-            f"sensitivity {seed} {number} {chosen.together}",
+            f"products {seed} {number} {chosen.together}",
             view,
             partial(_picture, model, views, view, deviations, chosen.together, [seed, number], advance),
         )
-        mean = max(float(np.mean([each.mean() for each in moved.values()])), 1e-30)
+        mean = max(float(np.mean([np.diag(each).mean() for each in moved.values()])), 1e-30)
         for name, each in moved.items():
-            logs[name] += np.log(np.maximum(each, _FLOOR * max(each.mean(), 1e-30)) / mean) / len(pictures)
-    found = {name: np.exp(each) for name, each in logs.items()}
-    average = np.mean([each.mean() for each in found.values()])
-    return {name: each / average for name, each in found.items()}
+            own = np.diag(each)
+            logs[name] += np.log(np.maximum(own, _FLOOR * max(own.mean(), 1e-30)) / mean) / len(pictures)
+            products[name] += each / mean
+    average = np.mean([np.exp(each).mean() for each in logs.values()])
+    return {name: Sensitivity(np.exp(logs[name]) / average, _cosines(products[name])) for name in logs}
+
+
+def _cosines(products: Doubles) -> Doubles:
+    lengths = np.sqrt(np.maximum(np.diag(products), 1e-30))
+    cosines: Doubles = products / np.outer(lengths, lengths)
+    np.fill_diagonal(cosines, 1)
+    return cosines
 
 
 def _picture(
     model: SplitModel,
     views: Views,
     view: View,
-    deviations: dict[str, NDArray[np.float64]],
+    deviations: dict[str, Doubles],
     together: int,
     seed: list[int],
     advance: Callable[[], None],
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, Doubles]:
+    """Inner products [C, C] by level of what unit noise in each channel does to the outputs.
+
+    All channels take the same signs, so that with the outputs linear in the noise the products are those of the
+    derivatives by the channels, summed over positions; what different positions do to each other averages out.
+    """
     pyramid, sent = views.full(view), views.sent(view)
     respond, rng = responder(model, pyramid, view.size), np.random.default_rng(seed)
+    comparable = together == 1 and isinstance(model, ProposingModel)
     out = {}
     for name, deviation in deviations.items():
-        moved = np.zeros(len(deviation))
+        signs = rng.integers(0, 2, pyramid[name].shape[1:]).astype(np.float32) * 2 - 1
+        scales = NOISE * np.maximum(deviation, 1e-3 * deviation.max(initial=1e-6))
+        lengths, steps = np.zeros(len(deviation)), []
         # Those of like strength go together, where not each has a pass of its own.
         for channels in _bundles(deviation, together):
-            noise = _noise(pyramid[name][channels].shape, deviation[channels], rng)
+            noise = scales[channels, None, None].astype(np.float32) * _signs(signs, len(channels), rng)
             changed = {**sent, name: pyramid[name].copy()}
             changed[name][channels] += noise
             step = respond(completed(model, changed, list(pyramid)))
-            moved[channels] = float(np.dot(step, step)) / max(float(np.sum(noise.astype(np.float64) ** 2)), 1e-30)
+            energy = max(float(np.sum(noise.astype(np.float64) ** 2)), 1e-30)
+            lengths[channels] = float(np.dot(step, step)) / energy
+            if comparable:
+                steps.append(_sketch(step) / np.sqrt(energy))
             advance()
-        out[name] = moved
+        out[name] = np.diag(lengths)
+        if comparable:
+            order = np.argsort(np.concatenate(_bundles(deviation, together)))
+            found = np.stack(steps)[order]
+            out[name] = (found @ found.T).astype(np.float64)
+            np.fill_diagonal(out[name], lengths)
     return out
 
 
-def _noise(shape: tuple[int, ...], deviation: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
-    signs = rng.integers(0, 2, shape).astype(np.float32) * 2 - 1
-    scale = NOISE * np.maximum(deviation, 1e-3 * deviation.max(initial=1e-6))
-    return np.asarray(signs * scale[:, None, None], np.float32)
+def _signs(signs: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The signs of a channel, [1, H, W]; those of several that go together differ, so that they do not add up."""
+    if count == 1:
+        return signs[None]
+    return np.asarray(rng.integers(0, 2, (count, *signs.shape)) * 2 - 1, np.float32)
+
+
+def _sketch(step: Vector) -> Vector:
+    """A short vector whose inner products are nearly those of the long one (count sketch, Charikar et al. 2002)."""
+    if len(step) <= _SKETCH:
+        return step
+    rng = np.random.default_rng(len(step))
+    buckets, signs = rng.integers(0, _SKETCH, len(step)), rng.integers(0, 2, len(step)) * 2 - 1
+    return np.bincount(buckets, weights=step * signs, minlength=_SKETCH).astype(np.float32)
+
+
+def metrics(measured: Mapping[str, Sensitivity], power: float, directions: bool) -> dict[str, Doubles]:
+    """Metrics [C, C] by level in which differences count, with the channels' sensitivity raised to a power.
+
+    How alike channels are is believed to the power of a third: as measured, it makes next to nothing of directions that
+    matter as soon as the noise in all the others adds up, and three times the bytes (docs/method.md).
+    """
+    out = {}
+    for name, each in measured.items():
+        alike = _raised(each.alike, _BELIEF) if directions else np.eye(len(each.alike))
+        root = np.sqrt(each.channels**power)
+        out[name] = alike * np.outer(root, root)
+    average = np.mean([np.diag(each).mean() for each in out.values()])
+    return {name: each / average for name, each in out.items()}
+
+
+def _raised(metric: Doubles, power: float) -> Doubles:
+    values, vectors = np.linalg.eigh(metric)
+    raised = np.maximum(values, _LEAST_SHARE * values.mean()) ** power
+    powered = (vectors * raised) @ vectors.T
+    return np.asarray(powered / np.diag(powered).mean())
 
 
 def _bundles(deviation: NDArray[np.float64], together: int) -> Sequence[NDArray[np.intp]]:

@@ -16,6 +16,7 @@ class Tools:
 
     Attributes:
         sensitivity: weigh channels by how much the network's outputs move with them.
+        directions: measure the sensitivity to directions in the space of a level's channels, not to channels alone.
         power: choose how far the sensitivity is believed by trying.
         places: coarser steps where the network sees nothing.
         flips: also fit to the mirrored pictures.
@@ -28,6 +29,7 @@ class Tools:
     """
 
     sensitivity: bool = True
+    directions: bool = True
     power: bool = True
     places: bool = True
     flips: bool = True

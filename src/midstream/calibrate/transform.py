@@ -73,19 +73,36 @@ def _limits(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 
 def level_parts(
-    group: GroupAbout, moments: Mapping[str, ChannelMoments], sensitivity: Mapping[str, Doubles]
+    group: GroupAbout, moments: Mapping[str, ChannelMoments], metrics: Mapping[str, Doubles]
 ) -> tuple[LevelPart, ...]:
-    """The first stage: each level's channel KLT in the weighted domain, all cut at one variance."""
-    weights = {level.name: np.sqrt(sensitivity[level.name]) for level in group.levels}
-    variances, rows = {}, {}
-    for name, weight in weights.items():
-        values, vectors = np.linalg.eigh(moments[name].covariance * np.outer(weight, weight))
-        variances[name], rows[name] = np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)
-    counts = _kept(variances, {level.name: level.ratio for level in group.levels})
-    return tuple(
-        _part(level, moments[level.name], weights[level.name], rows[level.name], counts[level.name])
-        for level in group.levels
+    """The first stage: each level's channel KLT in the metric [C, C] of the task, all cut at one variance."""
+    stages = {level.name: _first_stage(moments[level.name].covariance, metrics[level.name]) for level in group.levels}
+    counts = _kept(
+        {name: stage.variances for name, stage in stages.items()}, {level.name: level.ratio for level in group.levels}
     )
+    return tuple(_part(level, moments[level.name], stages[level.name], counts[level.name]) for level in group.levels)
+
+
+@dataclass(frozen=True)
+class _FirstStage:
+    """Of one level: weight [C], variances [C] of the components, rows [C, C] to them and columns [C, C] back."""
+
+    weight: Doubles
+    variances: Doubles
+    rows: Doubles
+    columns: Doubles
+
+
+def _first_stage(covariance: Doubles, metric: Doubles) -> _FirstStage:
+    """The KLT of what has this covariance, where a difference d of two vectors is as long as d' metric d."""
+    weight = np.sqrt(np.diag(metric))
+    scales = np.outer(weight, weight)
+    values, vectors = np.linalg.eigh(metric / scales)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    unroot = (vectors / np.sqrt(values)) @ vectors.T
+    variances, directions = np.linalg.eigh(root @ (covariance * scales) @ root)
+    directions = _signed(directions[:, ::-1].T)
+    return _FirstStage(weight, np.maximum(variances[::-1], 0), directions @ root, unroot @ directions.T)
 
 
 def _kept(variances: Mapping[str, Doubles], ratios: Mapping[str, int]) -> dict[str, int]:
@@ -104,14 +121,15 @@ def _kept(variances: Mapping[str, Doubles], ratios: Mapping[str, int]) -> dict[s
     return {name: max(count, 1) for name, count in counts.items()}
 
 
-def _part(level: LevelAbout, moments: ChannelMoments, weight: Doubles, rows: Doubles, count: int) -> LevelPart:
+def _part(level: LevelAbout, moments: ChannelMoments, stage: _FirstStage, count: int) -> LevelPart:
     return LevelPart(
         level,
         moments.mean.astype(np.float32),
-        weight.astype(np.float32),
+        stage.weight.astype(np.float32),
         moments.low,
         moments.high,
-        rows[:count].astype(np.float16).astype(np.float32),
+        stage.rows[:count].astype(np.float16).astype(np.float32),
+        stage.columns[:, :count].astype(np.float16).astype(np.float32),
     )
 
 

@@ -130,7 +130,8 @@ class LevelPart:
 
     Attributes:
         mean, weight, low, high: [C], of each channel; weight is the square root of the task's sensitivity to it.
-        basis: [k, C], orthonormal rows: the channels' KLT in the weighted domain, cut to k rows.
+        basis: [k, C], from the weighted channels to components: their KLT in the metric of the task, cut to k rows.
+        synthesis: [C, k], from the components to the weighted channels.
     """
 
     about: LevelAbout
@@ -139,6 +140,7 @@ class LevelPart:
     low: Floats
     high: Floats
     basis: Floats
+    synthesis: Floats
 
 
 @dataclass(frozen=True)
@@ -342,7 +344,8 @@ def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
     basis = of("basis", "float16", None, about.channels)
     if len(basis) > about.channels:
         raise ValueError(f"level {about.name}: more components than channels")
-    return LevelPart(about, mean, weight, low, high, basis)
+    synthesis = of("synthesis", "float16", about.channels, len(basis))
+    return LevelPart(about, mean, weight, low, high, basis, synthesis)
 
 
 def _probe(tensors: _Tensors, count: int) -> Probe:

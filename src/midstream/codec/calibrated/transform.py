@@ -1,6 +1,7 @@
 """Pyramid to components and back: each level's channel KLT, all levels' components of a cell stacked, their KLT.
 
-The two-stage form of a Karhunen-Loève transform over every level of a cell (docs/method.md, "The transform"). All
+The two-stage form of a Karhunen-Loève transform over every level of a cell, in the metric of the task (docs/method.md,
+"Transform"). All
 products are the native kernel's, whose sums come out the same on every machine and for any number of threads.
 """
 
@@ -87,7 +88,7 @@ def _unstacked(stacked: Floats, level: LevelPart, grid: Size) -> Floats:
 def _last_stage(level: LevelPart, values: Floats, size: Size, threads: int) -> Floats:
     count = len(level.basis)
     inside = np.ascontiguousarray(values[:, : size[0], : size[1]]).reshape(count, -1)
-    columns = np.ascontiguousarray((level.basis / level.weight).T)
+    columns = np.ascontiguousarray(level.synthesis / level.weight[:, None])
     maps = product(columns, inside, threads) + level.mean[:, None]
     limited: NDArray[np.float32] = np.clip(maps, level.low[:, None], level.high[:, None], out=maps)
     return limited.reshape(-1, *size)
