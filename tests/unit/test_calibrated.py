@@ -284,6 +284,11 @@ def test_what_a_header_may_not_say() -> None:
     refused(CorruptError, body[:19] + b"\0" + body[20:], "0 groups")
     refused(LimitError, body, "the limit is 100", Limits(elements=100))
     refused(LimitError, body, "the limit is 50", Limits(chunk_bytes=50))
+    refused(LimitError, body, "level 'p3' has 6 channels; the limit is 5", Limits(channels=5))
+    transforms = 36 + 25 + 29 * 29 + 3 * 14 * 29 + 16 + 16 + 3 * 2 * 4 + 4 * 28
+    refused(LimitError, body, f"{transforms} values", Limits(values=transforms - 1))
+    assert set(ms.decode(DATA, profile=PROFILE, limits=Limits(channels=6, values=transforms))) == set(PYRAMID)
+    refused(CorruptError, body[:flags] + b"\x01" + body[flags + 1 :] + b"\0", "an embedded profile of no bytes")
 
 
 def test_profiles_that_are_damaged_or_not_profiles() -> None:
@@ -338,6 +343,8 @@ def test_a_profile_asks_for_no_more_than_the_limits() -> None:
     assert set(ms.decode(data, limits=Limits(elements=elements))) == set(PYRAMID)
     with pytest.raises(InputError, match="damaged"):
         ms.Profile.parse(rebuilt(**{"0__p3.weight": np.full(6, 1e-45, np.float32)}), "it")
+    with pytest.raises(InputError, match="state of the coder that is out of range"):
+        ms.Profile.parse(rebuilt(**{"0__state.learnt": np.full(24, 4097, np.uint16)}), "it")
     with pytest.raises(InputError, match="more components than channels"):
         ms.Profile.parse(rebuilt(**{"0__p3.basis": np.zeros((9, 6), np.float16)}), "it")
 
