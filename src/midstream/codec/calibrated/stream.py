@@ -87,6 +87,18 @@ def profile_sizes(profile: Profile) -> dict[str, Size]:
 
 def read_stream_header(opened: container.Opened, limits: Limits, present: int) -> StreamHeader:
     """The header of a stream of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
+    header = read_fields(opened, limits)
+    if header.total > limits.chunk_bytes:
+        raise LimitError(f"a chunk of {header.total} bytes; the limit is {limits.chunk_bytes}")
+    if present < header.total:
+        raise TruncatedError(f"the bitstream ends after {present} of {header.total} bytes")
+    if present > header.total:
+        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {header.total}")
+    return header
+
+
+def read_fields(opened: container.Opened, limits: Limits) -> StreamHeader:
+    """The header alone, whatever follows it. Raises CorruptError, UnsupportedError, LimitError."""
     reader = opened.reader
     key, flags, step = reader.take(HASH_BYTES), reader.u8(), reader.u8()
     if flags & ~_FLAGS:
@@ -109,18 +121,7 @@ def read_stream_header(opened: container.Opened, limits: Limits, present: int) -
     if flags & _EMBEDDED and not embedded:
         raise reader.corrupt("an embedded profile of no bytes")
     reader.end()
-    header = StreamHeader(key, step, sizes, dtypes, streams, embedded, opened.size)
-    _check_size(header, limits, present)
-    return header
-
-
-def _check_size(header: StreamHeader, limits: Limits, present: int) -> None:
-    if header.total > limits.chunk_bytes:
-        raise LimitError(f"a chunk of {header.total} bytes; the limit is {limits.chunk_bytes}")
-    if present < header.total:
-        raise TruncatedError(f"the bitstream ends after {present} of {header.total} bytes")
-    if present > header.total:
-        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {header.total}")
+    return StreamHeader(key, step, sizes, dtypes, streams, embedded, opened.size)
 
 
 def _side(reader: Reader) -> int:
