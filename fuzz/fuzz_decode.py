@@ -20,16 +20,20 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 import atheris
+import calibrated
 import numpy as np
 
 import midstream as ms
 from midstream import _native
 from midstream.codec import container, groups
 from midstream.codec.codec import open_levels
+from midstream.codec.inspect import CalibratedInfo
 from midstream.codec.symbols import CODERS
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = ms.Limits(elements=1 << 16, values=1 << 14, channels=1 << 10, levels=8, chunk_bytes=1 << 14)
+#: Of streams that hold a profile, which is half a megabyte.
+ROOMY = replace(LIMITS, chunk_bytes=1 << 21)
 PRELUDE = 8
 _T = TypeVar("_T")
 
@@ -49,6 +53,40 @@ def same(a: Any, b: Any) -> bool:
 
 def check(data: bytes) -> None:
     """What has to hold of any bytes."""
+    if data.startswith(calibrated.RECIPE):
+        check_calibrated(calibrated.Recipe.read(data).built(), None)
+    elif (header := calibrated.fields_of(data)) is not None:
+        needed = header.key == calibrated.PROFILE.key and not header.profile_bytes
+        check_calibrated(data, calibrated.PROFILE if needed else None)
+    else:
+        check_paper(data)
+
+
+def check_calibrated(data: bytes, profile: ms.Profile | None) -> None:
+    """What has to hold of a stream of the codec `calibrated`, which holds its profile or is read with this one."""
+    header = calibrated.fields_of(data)
+    if header is not None and not header.profile_bytes and profile is None:
+        unless_refused(lambda: ms.inspect(data, limits=LIMITS))  # no profile to decode it with
+        return
+    info = unless_refused(lambda: ms.inspect(data, profile=profile, limits=ROOMY))
+    decoded = unless_refused(lambda: ms.decode(data, profile=profile, limits=ROOMY))
+    if decoded is None:
+        return
+    assert isinstance(info, CalibratedInfo), "inspect refuses what decode does not"
+    assert info.shapes is not None
+    assert info.dtypes is not None
+    assert list(decoded) == list(info.shapes), "other levels than declared"
+    for name, values in decoded.items():
+        assert values.shape == info.shapes[name], "another shape than declared"
+        assert str(values.dtype) == info.dtypes[name], "another element type than declared"
+        assert np.isfinite(values.astype(np.float32)).all(), "a value that is not finite"
+    cut = unless_refused(lambda: ms.decode(data[: len(data) * 3 // 4], profile=profile, limits=ROOMY, partial=True))
+    assert cut is None, "a part of a stream decodes"
+    check_alone_on_the_reference(data, decoded, profile)
+
+
+def check_paper(data: bytes) -> None:
+    """What has to hold of all other bytes."""
     unless_refused(lambda: ms.inspect(data, limits=LIMITS))
     info = unless_refused(lambda: ms.inspect(data, symbols=True, limits=LIMITS))
     decoded = unless_refused(lambda: ms.decode(data, limits=LIMITS))
@@ -65,19 +103,19 @@ def check(data: bytes) -> None:
         assert str(values.dtype) == level.dtype, "another element type than declared"
         assert np.isfinite(values.astype(np.float32)).all(), "a value that is not finite"
     assert all(same(values, decoded[name]) for name, values in (cut or {}).items()), "a prefix decodes otherwise"
-    check_alone_on_the_reference(data, decoded)
+    check_alone_on_the_reference(data, decoded, None)
     for level in open_levels(data, LIMITS).values():
         costs = level.channel_costs(0)
         assert costs is None or (np.isfinite(costs[1]).all() and (costs[1] >= 0).all()), "an impossible number of bits"
 
 
-def check_alone_on_the_reference(data: bytes, decoded: dict[str, Any]) -> None:
+def check_alone_on_the_reference(data: bytes, decoded: dict[str, Any], profile: ms.Profile | None) -> None:
     """Every level decodes alone, and the scalar code gives what the vectors gave."""
     fastest = _native.simd_path()
     _native.set_simd_path("reference")
     try:
         for name, values in decoded.items():
-            alone = ms.decode(data, levels=[name], limits=LIMITS)
+            alone = ms.decode(data, levels=[name], profile=profile, limits=ROOMY)
             assert list(alone) == [name], "another level than asked for"
             assert same(alone[name], values), "alone or on the reference path it decodes otherwise"
     finally:
@@ -86,7 +124,8 @@ def check_alone_on_the_reference(data: bytes, decoded: dict[str, Any]) -> None:
 
 def header_of(data: bytes) -> container.Header | None:
     """The header, where it can be read; chunks may be cut."""
-    return unless_refused(lambda: container.read_header(memoryview(data), LIMITS, partial=True))
+    view = memoryview(data)
+    return unless_refused(lambda: container.read_header(container.open_stream(view), view, LIMITS, partial=True))
 
 
 def cut_at_header(data: bytes) -> tuple[bytes, bytes]:
@@ -132,15 +171,18 @@ def with_other_chunk(data: bytes, header: container.Header, rng: random.Random, 
     chunk[part] = atheris.Mutate(chunk[part], len(chunk[part]) + room)
     changed = replace(level, side_bytes=len(chunk[0]), payload_bytes=len(chunk[1]))
     levels = tuple(changed if other is level else other for other in header.levels)
-    return container.write(header.codec, levels, header.parameters, chunks)
+    return container.write(levels, header.parameters, chunks)
 
 
 def mutate(data: bytes, most: int, seed: int) -> bytes:
     """The mutator: the header's fields, or a chunk, or now and then the bytes as they are; then the checksums."""
-    rng, header = random.Random(seed), header_of(data)
+    rng = random.Random(seed)
     choice, room = rng.randrange(8), max(most - len(data), 0)
     if choice == 0:
         return atheris.Mutate(data, most)
+    if data.startswith(calibrated.RECIPE) or calibrated.fields_of(data) is not None:
+        return calibrated.mutated(data, most, rng, atheris.Mutate)[:most]
+    header = header_of(data)
     if choice > 2 and header is not None and header.total == len(data):
         return with_other_chunk(data, header, rng, room)[:most]
     fields, chunks = cut_at_header(data)
@@ -151,7 +193,7 @@ def mutate(data: bytes, most: int, seed: int) -> bytes:
 def seeds() -> dict[str, bytes]:
     """The golden streams that are small, and small ones of every coder."""
     golden = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "golden").glob("v*/*.mids"))}
-    out = {name: data for name, data in golden.items() if len(data) < 2000}
+    out = {name: data for name, data in golden.items() if len(data) < 2000} | calibrated.seeds()
     rng = np.random.default_rng(5)
     fine = rng.normal(size=(3, 4, 4)).astype(np.float32)
     fine[1] = 0.5

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+
+_OPTION = re.compile("`([a-z_]+)`")
 
 
 class MidstreamError(Exception):
@@ -12,6 +15,18 @@ class MidstreamError(Exception):
 
 class InputError(MidstreamError, ValueError):
     """An argument, a file or a tensor that cannot be used as it is."""
+
+
+class OptionError(InputError):
+    """Options of a codec that cannot be used; the message is made of text in which each option stands in backticks."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_OPTION.sub(r"\1", text))
+        self._text = text
+
+    def spelled(self, spell: Callable[[str], str]) -> str:
+        """The message with each option as `spell` has it: the command line names what was typed."""
+        return _OPTION.sub(lambda found: spell(found[1]), self._text)
 
 
 class MissingExtraError(MidstreamError, ImportError):

@@ -16,10 +16,11 @@ class Limits:
         elements: elements of all decoded levels together (the paper's R50-FPN pyramid of a 2048x1024 picture has
             44,695,552). Decoding takes up to ten bytes for each, 2.5 GiB at most, and of a hostile `dense` stream up
             to 0.6 microseconds: a server sets this to what its network can produce.
-        values: reconstruction values of all decoded levels together, channels times symbols; up to 50 bytes for each.
+        values: `paper`: reconstruction values of all decoded levels together, channels times symbols; up to 50 bytes
+            for each. `calibrated`: numbers in the profile's transforms; any profile is within the default.
         channels: channels of one level.
         levels: levels of the pyramid.
-        chunk_bytes: bytes of one level's chunk.
+        chunk_bytes: bytes of one level's chunk; `calibrated`: of the bitstream.
     """
 
     elements: int = 1 << 28

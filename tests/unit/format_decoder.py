@@ -7,6 +7,7 @@ import struct
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -23,6 +24,9 @@ LIMIT = 1 << 24  # this reader's own, of elements and of reconstruction values: 
 F32, F16, BF16 = DTYPES = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
 LARGEST = {F32: (2 - 2.0**-23) * 2.0**127, F16: 65504.0, BF16: (2 - 2.0**-7) * 2.0**127}
 Z, EXPLICIT, UNIFORM, LLOYD_MAX, RANGE = range(5)
+CRCS = list(range(256))
+for _ in range(8):
+    CRCS = [crc >> 1 ^ 0x82F63B78 * (crc & 1) for crc in CRCS]
 
 
 def need(ok: bool, reason: str, kind: str = "corrupt") -> None:
@@ -36,11 +40,7 @@ def within(value: int, low: int, high: int, reason: str) -> int:
 
 
 def check_crc(data: bytes, stored: bytes, what: str) -> None:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    crc = reduce(lambda crc, byte: crc >> 8 ^ CRCS[(crc ^ byte) & 255], data, 0xFFFFFFFF)
     need(stored == struct.pack("<I", crc ^ 0xFFFFFFFF), f"CRC-32C of {what}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,21 +21,22 @@ from midstream.codec.calibrated.profile import (
     pack_state,
 )
 
-#: Channels, size and positions of a cell on a side, by group.
-GROUPS = ({"p3": (6, (16, 20), 2), "p4": (5, (8, 10), 1)}, {"p5": (4, (4, 5), 1)})
+#: Channels, size and positions of a cell on a side, of each level of a group.
+Group = Mapping[str, tuple[int, tuple[int, int], int]]
+GROUPS: Sequence[Group] = ({"p3": (6, (16, 20), 2), "p4": (5, (8, 10), 1)}, {"p5": (4, (4, 5), 1)})
 STEP = 128
 
 
-def profile(seed: int = 0, **changes: Any) -> Profile:
-    """A profile of levels p3, p4 (one group) and p5; `changes` of its document."""
+def profile(seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, **changes: Any) -> Profile:
+    """A profile of levels p3, p4 (one group) and p5, or others; `kept` of all components; `changes` of its document."""
     rng = np.random.default_rng(seed)
     groups = tuple(
         GroupAbout(levels=tuple(LevelAbout(name=n, channels=c, size=s, ratio=r) for n, (c, s, r) in each.items()))
-        for each in GROUPS
+        for each in layout
     )
     tensors: dict[str, NDArray[Any]] = {}
     for number, group in enumerate(groups):
-        tensors |= {f"{number}/{name}": values for name, values in _group(group, number, rng).items()}
+        tensors |= {f"{number}/{name}": values for name, values in _group(group, number, kept, rng).items()}
     about = About(
         version=PROFILE_VERSION,
         made_by="test",
@@ -45,7 +47,7 @@ def profile(seed: int = 0, **changes: Any) -> Profile:
         seed=0,
         tools={},
         groups=groups,
-        order=("p3", "p4", "p5"),
+        order=tuple(name for group in layout for name in group),
         places=Places(classes=3, spacing=6, knee=0.5),
         qualities=tuple(STEP + 50 - q for q in range(100)),
         curve=tuple(Point(step=s, bytes=1e5 / 2 ** (s / 12), loss=s / 1000) for s in range(60, 190, 10)),
@@ -57,7 +59,11 @@ def _rows(rng: np.random.Generator, count: int, size: int) -> NDArray[np.float16
     return np.linalg.qr(rng.normal(size=(size, size)))[0][:count].astype(np.float16)
 
 
-def _group(about: GroupAbout, number: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+def _share(kept: float, count: int) -> int:
+    return max(round(kept * count), min(count, 3))
+
+
+def _group(about: GroupAbout, number: int, kept: float, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     out: dict[str, NDArray[Any]] = {}
     dimensions = 0
     for level in about.levels:
@@ -65,10 +71,11 @@ def _group(about: GroupAbout, number: int, rng: np.random.Generator) -> dict[str
         out[f"{level.name}.mean"] = rng.normal(size=c).astype(np.float32)
         out[f"{level.name}.weight"] = rng.uniform(0.5, 2, c).astype(np.float32)
         out[f"{level.name}.low"], out[f"{level.name}.high"] = np.full((2, c), [[-50], [50]], np.float32)
-        out[f"{level.name}.basis"] = _rows(rng, c, c)
-        out[f"{level.name}.synthesis"] = out[f"{level.name}.basis"].T.copy()
-        dimensions += c * level.ratio**2
-    count = dimensions
+        rows, stretched = _rows(rng, _share(kept, c), c), np.linspace(1, 1.5, c)
+        out[f"{level.name}.basis"] = (rows * stretched).astype(np.float16)
+        out[f"{level.name}.synthesis"] = (rows / stretched).T.astype(np.float16)
+        dimensions += _share(kept, c) * level.ratio**2
+    count = _share(kept, dimensions)
     out["basis"] = _rows(rng, count, dimensions)
     out["scales"] = (STEP + 8 - np.arange(count) // 4).astype(np.int16)
     out["references"] = np.minimum(rng.integers(0, 4, (count, 2)), np.arange(count)[:, None]).astype(np.uint16)
@@ -82,8 +89,8 @@ def _group(about: GroupAbout, number: int, rng: np.random.Generator) -> dict[str
     return out | pack_state(_native.component_state(), 60)
 
 
-def pyramid(seed: int = 1, scale: float = 1.0) -> dict[str, NDArray[np.float32]]:
+def pyramid(seed: int = 1, scale: float = 1.0, layout: Sequence[Group] = GROUPS) -> dict[str, NDArray[np.float32]]:
     """What such a profile codes."""
     rng = np.random.default_rng(seed)
-    levels = {name: spec for group in GROUPS for name, spec in group.items()}
+    levels = {name: spec for group in layout for name, spec in group.items()}
     return {name: (scale * rng.laplace(size=(c, *size))).astype(np.float32) for name, (c, size, _) in levels.items()}

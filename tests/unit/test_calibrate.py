@@ -278,7 +278,9 @@ def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (("--budget", "soon"), "--budget soon: a time such as"),
         (("--without", "luck"), "unknown part of the method 'luck'"),
-        (("--pictures", "5"), "5 pictures to calibrate on; at least 20"),
+        (("--pictures", "10"), "Invalid value for '--pictures'"),
+        (("--images", "/nope"), "there is no folder /nope\n"),
+        (("--images", "FEW"), "4 pictures to calibrate on; at least 20 are needed"),
         (("--picture", "s.gif"), "s.gif"),
     ],
 )
@@ -286,6 +288,6 @@ def test_commands_that_are_refused(
     arguments: tuple[str, ...], message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = ("calibrate", "-m", folder / "toy.toml", "--images", folder / "calib", "-o", tmp_path / "p")
-    assert call(*base, *arguments) == 2
+    assert call(*base, *(folder / "pictures" if each == "FEW" else each for each in arguments)) == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "p").exists()
+    assert list(tmp_path.iterdir()) == []

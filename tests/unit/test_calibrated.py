@@ -213,7 +213,7 @@ def test_what_cannot_be_coded_is_refused() -> None:
         with pytest.raises(InputError, match=message):
             ms.encode(pyramid, "calibrated", profile=PROFILE, **options)  # type: ignore[arg-type]
 
-    refused({"p3": PYRAMID["p3"]}, "the profile p3, p4, p5")
+    refused({"p3": PYRAMID["p3"]}, "the profile, of toy, p3, p4, p5")
     refused({**PYRAMID, "p3": PYRAMID["p3"][:2]}, "'p3' has 2 channels, the profile is for 6")
     refused({**PYRAMID, "p4": PYRAMID["p4"][:, :3]}, "do not lie over one another")
     holed = PYRAMID["p4"].copy()
@@ -284,6 +284,11 @@ def test_what_a_header_may_not_say() -> None:
     refused(CorruptError, body[:19] + b"\0" + body[20:], "0 groups")
     refused(LimitError, body, "the limit is 100", Limits(elements=100))
     refused(LimitError, body, "the limit is 50", Limits(chunk_bytes=50))
+    refused(LimitError, body, "level 'p3' has 6 channels; the limit is 5", Limits(channels=5))
+    transforms = 36 + 25 + 29 * 29 + 3 * 14 * 29 + 16 + 16 + 3 * 2 * 4 + 4 * 28
+    refused(LimitError, body, f"{transforms} values", Limits(values=transforms - 1))
+    assert set(ms.decode(DATA, profile=PROFILE, limits=Limits(channels=6, values=transforms))) == set(PYRAMID)
+    refused(CorruptError, body[:flags] + b"\x01" + body[flags + 1 :] + b"\0", "an embedded profile of no bytes")
 
 
 def test_profiles_that_are_damaged_or_not_profiles() -> None:
@@ -338,6 +343,8 @@ def test_a_profile_asks_for_no_more_than_the_limits() -> None:
     assert set(ms.decode(data, limits=Limits(elements=elements))) == set(PYRAMID)
     with pytest.raises(InputError, match="damaged"):
         ms.Profile.parse(rebuilt(**{"0__p3.weight": np.full(6, 1e-45, np.float32)}), "it")
+    with pytest.raises(InputError, match="state of the coder that is out of range"):
+        ms.Profile.parse(rebuilt(**{"0__state.learnt": np.full(24, 4097, np.uint16)}), "it")
     with pytest.raises(InputError, match="more components than channels"):
         ms.Profile.parse(rebuilt(**{"0__p3.basis": np.zeros((9, 6), np.float16)}), "it")
 
@@ -373,4 +380,4 @@ def test_the_golden_stream_decodes_as_ever(simd_path: str) -> None:
     golden = Path(__file__).parents[1] / "golden" / "v1" / "calibrated.mids.xz"
     decoded = ms.decode(lzma.decompress(golden.read_bytes()))
     digest = hashlib.sha256(b"".join(values.tobytes() for values in decoded.values())).hexdigest()
-    assert digest == "4aad2ff5fa1b1dbb223a48ea823a744ba74ed811c99b1f763b94f0515399ba44"
+    assert digest == "2d5ff94964bdc8b369568b98a69cc6984e7f1225ce226f7e968006d3dfef713a"

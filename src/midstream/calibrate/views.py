@@ -44,7 +44,6 @@ class Views:
     def __init__(self, model: SplitModel, files: Sequence[PictureFile], folder: Path, settings: Settings) -> None:
         self._model = model
         self._folder = folder
-        self._cache = FrontCache(folder, model)
         rng = np.random.default_rng(settings.seed)
         self.skipped: list[tuple[Path, str]] = []
         readable: list[View] = []
@@ -59,6 +58,7 @@ class Views:
         if len(readable) < LEAST_PICTURES:
             why = f"; {len(self.skipped)} cannot be read, such as {self.skipped[0][0]}" if self.skipped else ""
             raise InputError(f"{len(readable)} pictures to calibrate on; at least {LEAST_PICTURES} are needed{why}")
+        self._cache = FrontCache(folder, model)  # after all refusals: it makes the folder
         self.picture_hash = digest.hexdigest()
         self.count = len(readable)
         self.held_out = readable[::_HELD_OUT]

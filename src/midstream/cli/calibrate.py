@@ -12,7 +12,7 @@ import typer
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, Settings, Tools
+from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, LEAST_PICTURES, Settings, Tools
 from midstream.cli import options
 from midstream.cli.console import Stages, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
@@ -39,7 +39,7 @@ def calibrate_command(
         ),
     ] = f"{DEFAULT_BUDGET_S / 60:.0f}m",
     pictures: Annotated[
-        int, typer.Option(help="How many pictures to use at most; 50 to 500 are sensible.", min=1)
+        int, typer.Option(help="How many pictures to use at most; 50 to 500 are sensible.", min=LEAST_PICTURES)
     ] = DEFAULT_PICTURES,
     seed: Annotated[int, typer.Option(help="Of all that is drawn: the same seed gives the same profile.", min=0)] = 0,
     weights: options.Weights = None,
@@ -72,7 +72,7 @@ def calibrate_command(
     if picture is not None:
         check_png(picture)
     settings = Settings(pictures, _seconds(budget), seed, _tools(without))
-    dataset = datasets.load(str(images))
+    dataset = datasets.load(f"folder:{images}")
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")
     with Stages() as stages:

@@ -45,9 +45,7 @@ def encode_command(
     quality: options.Quality = None,
     max_bytes: options.MaxBytes = None,
     max_loss: options.MaxLoss = None,
-    embed: Annotated[
-        bool, typer.Option("--embed", help="Put the profile into the bitstream.", rich_help_panel="Codec calibrated")
-    ] = False,
+    embed: options.Embed = False,
     threads: options.Threads = None,
 ) -> None:
     """Code a feature pyramid into a bitstream.
@@ -56,6 +54,7 @@ def encode_command(
 
     Example: midstream encode pyramid.npz -o pyramid.mids --codec calibrated --profile M.profile --max-bytes 8000
     """
+    options.check_profile_file(profile, source)
     chosen = options.codec_options(
         codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, embed
     )
@@ -83,6 +82,7 @@ def decode_command(
 
     Example: midstream decode pyramid.mids -o decoded.npz --levels p5
     """
+    options.check_profile_file(profile, source)
     check_writable(output)
     wanted = levels.split(",") if levels is not None else None
     with _naming(source):
@@ -113,6 +113,7 @@ def inspect_command(
     """
     if (drawn is None) != (output is None):
         raise InputError("--map LEVEL:CHANNEL and -o FILE.png go together")
+    options.check_profile_file(profile, source)
     with _naming(source):
         data = read_bytes(source)
         if drawn is not None and output is not None:

@@ -28,6 +28,7 @@ def eval_command(
     quality: options.Quality = None,
     max_bytes: options.MaxBytes = None,
     max_loss: options.MaxLoss = None,
+    embed: options.Embed = False,
     places: options.PlacesBy = None,
     weights: options.Weights = None,
     limit: options.Limit = None,
@@ -45,8 +46,9 @@ def eval_command(
         json, output = True, None
     if output is not None:
         check_writable(output)
+    options.check_profile_file(profile)
     chosen = options.codec_options(
-        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
+        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, embed, places=places
     )
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)

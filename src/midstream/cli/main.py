@@ -11,9 +11,9 @@ from typer.exceptions import TyperException
 
 import midstream
 from midstream import _native
-from midstream.cli import bench, calibrate, coding, compare, evaluation, networks, paper
+from midstream.cli import bench, calibrate, coding, compare, evaluation, networks, options, paper
 from midstream.cli.console import note
-from midstream.errors import InputError, MidstreamError
+from midstream.errors import InputError, MidstreamError, OptionError
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -60,7 +60,7 @@ def run() -> None:
         code = app(standalone_mode=False)
         sys.stdout.flush()
     except (TyperException, MidstreamError) as error:
-        message = " ".join((error.format_message() if isinstance(error, TyperException) else str(error)).split())
+        message = " ".join(_message(error).split())
         if message:  # empty when the help has been shown in its place
             note(f"midstream: {message}")
         sys.exit(_USAGE_ERROR)
@@ -77,6 +77,12 @@ def run() -> None:
         note(f"midstream: {error.strerror or error}")
         sys.exit(_USAGE_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _message(error: TyperException | MidstreamError) -> str:
+    if isinstance(error, TyperException):
+        return error.format_message()
+    return error.spelled(options.spelled) if isinstance(error, OptionError) else str(error)
 
 
 def _check_simd_path() -> None:

@@ -14,6 +14,7 @@ from midstream.codec.container import CODECS
 from midstream.codec.options import DEFAULT_CODER, NAMED_THRESHOLDS
 from midstream.codec.symbols import CODERS
 from midstream.errors import InputError
+from midstream.files import STANDARD
 
 _CODEC = "Codec"
 
@@ -50,8 +51,13 @@ Coder = Annotated[
 ]
 _CALIBRATED = "Codec calibrated"
 ProfileFile = Annotated[
-    Path | None,
-    typer.Option("--profile", help="The network's profile, from 'midstream calibrate'.", rich_help_panel=_CALIBRATED),
+    str | None,
+    typer.Option(
+        "--profile",
+        help="The network's profile, from 'midstream calibrate'; - for standard input.",
+        rich_help_panel=_CALIBRATED,
+        metavar="FILE",
+    ),
 ]
 Quality = Annotated[
     int | None,
@@ -84,6 +90,9 @@ MaxLoss = Annotated[
         rich_help_panel=_CALIBRATED,
         metavar="SHARE",
     ),
+]
+Embed = Annotated[
+    bool, typer.Option("--embed", help="Put the profile into the bitstream.", rich_help_panel=_CALIBRATED)
 ]
 CodecName = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(CODECS)}.", rich_help_panel=_CODEC)]
 Threads = Annotated[
@@ -118,22 +127,35 @@ def codec_options(
     thresholds: str | None = None,
     step: float | None = None,
     coder: str | None = None,
-    profile: Path | None = None,
+    profile: str | None = None,
     quality: int | None = None,
     max_bytes: int | None = None,
     max_loss: str | None = None,
     embed: bool = False,
-    places: str | None = None,
+    **more: str | None,
 ) -> CodecOptions:
-    """Codec options from the command line's spelling. Raises InputError."""
+    """Codec options from the command line's spelling, `more` of those of `calibrated`. Raises InputError."""
     ours = {
         "symbols": symbols, "z": z, "thresholds": _thresholds(thresholds), "step": step, "coder": coder,
     }  # fmt: skip
     theirs = {
         "profile": profile, "quality": quality, "max_bytes": max_bytes, "max_loss": share(max_loss),
-        "embed": embed or None, "places": places,
+        "embed": embed or None, **more,
     }  # fmt: skip
     return checked_options(codec, ours, theirs)
+
+
+def check_profile_file(profile: str | None, source: str = "") -> None:
+    """Refuse a --profile that cannot be a file, or is read from where `source` is, too. Raises InputError."""
+    if profile == STANDARD == source:
+        raise InputError("standard input (-) is given twice, for the input and for --profile")
+    if profile is not None and (not profile or Path(profile).is_dir()):
+        raise InputError(f"--profile '{profile}': the name of a file, from 'midstream calibrate', is needed")
+
+
+def spelled(option: str) -> str:
+    """An option of a codec as the command line has it."""
+    return f"--{option.replace('_', '-')}"
 
 
 def _thresholds(text: str | None) -> str | list[float] | None:
@@ -143,7 +165,7 @@ def _thresholds(text: str | None) -> str | list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
         raise InputError(
-            f"unknown thresholds '{text}'; valid: {', '.join(NAMED_THRESHOLDS)}, or increasing numbers separated by "
+            f"unknown --thresholds '{text}'; valid: {', '.join(NAMED_THRESHOLDS)}, or increasing numbers separated by "
             "commas"
         ) from error
 
@@ -155,4 +177,4 @@ def share(text: str | None) -> float | None:
     try:
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError as error:
-        raise InputError(f"a share such as 1% or 0.01, not '{text}'") from error
+        raise InputError(f"--max-loss {text}: a share such as 1% or 0.01") from error

@@ -15,7 +15,7 @@ from midstream.codec.calibrated.options import CalibratedOptions, calibrated_opt
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import profile_for, read_chunk, read_stream_header
 from midstream.codec.options import PaperOptions, paper_options
-from midstream.errors import InputError, unknown
+from midstream.errors import InputError, OptionError, unknown
 from midstream.features import DTYPES, check_pyramid, to_torch
 from midstream.limits import Limits
 
@@ -91,7 +91,8 @@ def codec_options(codec: str, paper_only: Mapping[str, Any], calibrated_only: Ma
     ours, others = (paper_only, calibrated_only) if codec == container.PAPER else (calibrated_only, paper_only)
     for name, value in others.items():
         if value is not None:
-            raise InputError(f"{name} is no option of the codec {codec}; its own are {', '.join(ours)}")
+            own = ", ".join(f"`{each}`" for each in ours)
+            raise OptionError(f"`{name}` is no option of the codec {codec}; its own are {own}")
     given = {name: value for name, value in ours.items() if value is not None and name != "scores"}
     if codec == container.PAPER:
         return paper_options(**given)

@@ -14,7 +14,7 @@ import numpy as np
 
 from midstream.codec.quantize import MAX_SYMBOLS
 from midstream.codec.symbols import CODERS
-from midstream.errors import InputError, unknown
+from midstream.errors import InputError, OptionError, unknown
 
 #: The z of the paper's Table 3 with the highest accuracy, for each n that the paper has.
 BEST_Z = {3: 1.0, 4: 1.5}
@@ -95,9 +95,9 @@ def paper_options(
         symbols = DEFAULT_SYMBOLS if explicit is None else len(explicit) + 1
     symbols = _count(symbols)
     if z is not None and thresholds is not None:
-        raise InputError("give either z or thresholds, not both")
+        raise OptionError("give either `z` or `thresholds`, not both")
     if step is not None and (explicit is not None or thresholds != Rule.uniform.label):
-        raise InputError("step belongs to thresholds='uniform'")
+        raise OptionError("`step` belongs to `thresholds`='uniform'")
     if explicit is not None:
         return PaperOptions(symbols, Rule.explicit, coder, thresholds=_explicit(symbols, explicit))
     if thresholds is not None:
@@ -105,8 +105,8 @@ def paper_options(
     if z is None and symbols not in BEST_Z:
         return _named(symbols, (Rule.range if symbols == MAX_SYMBOLS else Rule.lloyd_max).label, None, coder)
     if symbols not in BEST_Z:
-        raise InputError(
-            f"z is defined for 3 and 4 symbols, not {symbols}: give thresholds, a list or one of "
+        raise OptionError(
+            f"`z` is defined for 3 and 4 symbols, not {symbols}: give `thresholds`, a list or one of "
             f"{', '.join(NAMED_THRESHOLDS)}"
         )
     return PaperOptions(symbols, Rule.z, coder, parameter=_positive("z", BEST_Z[symbols] if z is None else z))
@@ -120,10 +120,10 @@ def _named(symbols: int, name: str, step: float | None, coder: str) -> PaperOpti
     rule = Rule[name.replace("-", "_")]
     if rule is Rule.uniform:
         if step is None:
-            raise InputError("thresholds='uniform' needs a step, in standard deviations")
+            raise OptionError("`thresholds`='uniform' needs a `step`, in standard deviations")
         return PaperOptions(symbols, rule, coder, parameter=_positive("step", step))
     if rule is Rule.range and symbols < 2:
-        raise InputError("thresholds='range' needs at least 2 symbols")
+        raise OptionError("`thresholds`='range' needs at least 2 symbols")
     return PaperOptions(symbols, rule, coder)
 
 
@@ -133,7 +133,7 @@ def _count(value: Any) -> int:
     except TypeError:
         count = 0
     if not 1 <= count <= MAX_SYMBOLS:
-        raise InputError(f"symbols is a whole number from 1 to {MAX_SYMBOLS}, not {value!r}")
+        raise OptionError(f"`symbols` is a whole number from 1 to {MAX_SYMBOLS}, not {value!r}")
     return count
 
 
@@ -143,7 +143,7 @@ def _positive(what: str, value: Any) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not _SMALLEST_FLOAT32 <= number <= _LARGEST_FLOAT32:
-        raise InputError(f"{what} is a positive number of standard deviations, not {value!r}")
+        raise OptionError(f"`{what}` is a positive number of standard deviations, not {value!r}")
     return number
 
 
@@ -151,9 +151,9 @@ def _explicit(symbols: int, values: Sequence[float]) -> tuple[float, ...]:
     if len(values) != symbols - 1:
         raise InputError(f"{symbols} symbols need {symbols - 1} thresholds, not {len(values)}")
     if not all(math.isfinite(t) and abs(t) <= _LARGEST_FLOAT32 for t in values):
-        raise InputError("thresholds must be finite")
+        raise OptionError("`thresholds` must be finite")
     if any(b <= a for a, b in pairwise(np.asarray(values, np.float32))):  # the bitstream holds them as float32
-        raise InputError(f"thresholds must increase: {', '.join(f'{t:g}' for t in values)}")
+        raise OptionError(f"`thresholds` must increase: {', '.join(f'{t:g}' for t in values)}")
     return tuple(values)
 
 

@@ -18,7 +18,7 @@ from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, F
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape, write_stream
 from midstream.codec.calibrated.transform import Size, forward, inverse
 from midstream.codec.groups import thread_count
-from midstream.errors import CorruptError, InputError, LimitError, unknown
+from midstream.errors import CorruptError, InputError, LimitError, OptionError, unknown
 from midstream.features import DTYPES, Level
 from midstream.limits import Limits
 
@@ -89,7 +89,8 @@ def analyse(
     by_name = {level.name: level for level in levels}
     if sorted(by_name) != sorted(profile.about.order):
         raise InputError(
-            f"the pyramid has the levels {', '.join(by_name)}; the profile {', '.join(profile.about.order)}"
+            f"the pyramid has the levels {', '.join(by_name)}; the profile, of {profile.about.network}, "
+            f"{', '.join(profile.about.order)}"
         )
     count = thread_count(threads, sum(level.values.size for level in levels))
     maps = {name: _maps(level) for name, level in by_name.items()}
@@ -201,7 +202,7 @@ def _within(analysed: Analysed, most: int, embed: bool) -> bytes:
         step = _guess(analysed, most - beside, sizes)
     if best is None:
         least = min(sizes.values()) + beside
-        raise InputError(f"max_bytes {most:,}: the least that this pyramid takes is {least:,} bytes")
+        raise OptionError(f"`max_bytes` {most:,}: the least that this pyramid takes is {least:,} bytes")
     return best
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from midstream.codec.calibrated.profile import QUALITIES, Profile
-from midstream.errors import InputError, unknown
+from midstream.errors import OptionError, unknown
 
 DEFAULT_QUALITY = 60
 PlaceSource = Literal["auto", "probe", "network"]
@@ -36,11 +36,11 @@ class Target:
     def of(cls, quality: int | None, max_bytes: int | None, max_loss: float | None) -> Target:
         """One of them, or the default quality. Raises InputError for two, or one out of range."""
         if sum(value is not None for value in (quality, max_bytes, max_loss)) > 1:
-            raise InputError("give one of quality, max_bytes and max_loss")
+            raise OptionError("give one of `quality`, `max_bytes` and `max_loss`")
         if max_loss is not None:
             share = _number(max_loss)
             if not 0 < share < 1:
-                raise InputError(f"max_loss is a share of the accuracy above 0 and below 1, not {max_loss}")
+                raise OptionError(f"`max_loss` is a share of the accuracy above 0 and below 1, not {max_loss}")
             return cls(max_loss=share)
         if max_bytes is not None:
             return cls(max_bytes=_whole("max_bytes", max_bytes, 1, None))
@@ -64,7 +64,7 @@ def _whole(what: str, value: Any, least: int, most: int | None) -> int:
         number = least - 1
     if number < least or (most is not None and number > most):
         upper = f" to {most}" if most is not None else " or more"
-        raise InputError(f"{what} is a whole number, {least}{upper}, not {value!r}")
+        raise OptionError(f"`{what}` is a whole number, {least}{upper}, not {value!r}")
     return number
 
 
@@ -111,7 +111,7 @@ def calibrated_options(
         InputError: a value that cannot be used, or no profile; the message says which are valid.
     """
     if profile is None:
-        raise InputError("the codec calibrated needs a profile of the network: make one with 'midstream calibrate'")
+        raise OptionError("the codec calibrated needs a `profile` of the network: make one with 'midstream calibrate'")
     loaded = Profile.of(profile)
     if places not in PLACE_SOURCES:
         raise unknown("source of places", str(places), PLACE_SOURCES)

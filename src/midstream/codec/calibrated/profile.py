@@ -37,6 +37,7 @@ PREDICTION_WINDOW = 3
 PREDICTION_CELLS = PREDICTION_WINDOW**2
 _LARGEST_WEIGHT = 1 << 19
 _LARGEST_COUNT = 255
+_MOST_LEARNT = 4096
 _LEAST_WEIGHT = 1e-15
 
 
@@ -184,6 +185,12 @@ class GroupPart:
     state: NDArray[np.uint32]
     probe: Probe | None = field(default=None)
     prediction: Floats | None = field(default=None)
+
+    @property
+    def transform_size(self) -> int:
+        """Numbers in what makes levels of components: the transform back and predictions."""
+        parts = [level.synthesis for level in self.levels] + [self.basis, self.neighbours]
+        return sum(part.size for part in parts) + (0 if self.prediction is None else self.prediction.size)
 
 
 @dataclass(frozen=True)
@@ -387,7 +394,8 @@ def _state(tensors: _Tensors) -> NDArray[np.uint32]:
     size = len(_native.component_state()) - _native.COMPONENT_SLOTS - _native.COMPONENT_SETS
     weights = tensors.take("state.weights", "int32", size)
     learnt = tensors.take("state.learnt", "uint16", _native.COMPONENT_SETS).astype(np.uint32)
-    if int(np.abs(weights.astype(np.int64)).max()) > _LARGEST_WEIGHT or int(counts.max()) > _LARGEST_COUNT:
+    largest = (int(each.astype(np.int64).max()) for each in (np.abs(weights.astype(np.int64)), counts, learnt))
+    if any(most < value for value, most in zip(largest, (_LARGEST_WEIGHT, _LARGEST_COUNT, _MOST_LEARNT), strict=True)):
         raise ValueError("a state of the coder that is out of range")
     slots = (chances << 16 | 1 << 15) | counts
     return np.concatenate([slots, weights.view(np.uint32), learnt])

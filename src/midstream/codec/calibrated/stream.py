@@ -87,6 +87,18 @@ def profile_sizes(profile: Profile) -> dict[str, Size]:
 
 def read_stream_header(opened: container.Opened, limits: Limits, present: int) -> StreamHeader:
     """The header of a stream of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
+    header = read_fields(opened, limits)
+    if header.total > limits.chunk_bytes:
+        raise LimitError(f"a chunk of {header.total} bytes; the limit is {limits.chunk_bytes}")
+    if present < header.total:
+        raise TruncatedError(f"the bitstream ends after {present} of {header.total} bytes")
+    if present > header.total:
+        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {header.total}")
+    return header
+
+
+def read_fields(opened: container.Opened, limits: Limits) -> StreamHeader:
+    """The header alone, whatever follows it. Raises CorruptError, UnsupportedError, LimitError."""
     reader = opened.reader
     key, flags, step = reader.take(HASH_BYTES), reader.u8(), reader.u8()
     if flags & ~_FLAGS:
@@ -106,15 +118,10 @@ def read_stream_header(opened: container.Opened, limits: Limits, present: int) -
         raise reader.corrupt(f"{groups} groups of levels")
     streams = tuple(reader.varint() for _ in range(groups))
     embedded = reader.varint() if flags & _EMBEDDED else 0
+    if flags & _EMBEDDED and not embedded:
+        raise reader.corrupt("an embedded profile of no bytes")
     reader.end()
-    header = StreamHeader(key, step, sizes, dtypes, streams, embedded, opened.size)
-    if header.total > limits.chunk_bytes:
-        raise LimitError(f"a chunk of {header.total} bytes; the limit is {limits.chunk_bytes}")
-    if present < header.total:
-        raise TruncatedError(f"the bitstream ends after {present} of {header.total} bytes")
-    if present > header.total:
-        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {header.total}")
-    return header
+    return StreamHeader(key, step, sizes, dtypes, streams, embedded, opened.size)
 
 
 def _side(reader: Reader) -> int:
@@ -165,6 +172,20 @@ def profile_for(header: StreamHeader, embedded: bytes, given: Profile | None) ->
     return given
 
 
+def _check_limits(profile: Profile, sizes: Mapping[str, Size], limits: Limits) -> None:
+    """Of what a profile, which may come with the stream, makes of the header. Raises LimitError."""
+    channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
+    for name, count in channels.items():
+        if count > limits.channels:
+            raise LimitError(f"level '{name}' has {count} channels; the limit is {limits.channels}")
+    elements = sum(channels[name] * math.prod(size) for name, size in sizes.items())
+    if elements > limits.elements:
+        raise LimitError(f"{elements} elements; the limit is {limits.elements}")
+    values = sum(group.transform_size for group in profile.groups)
+    if values > limits.values:
+        raise LimitError(f"{values} values in the profile's transforms; the limit is {limits.values}")
+
+
 def stream_shape(header: StreamHeader, profile: Profile, limits: Limits) -> tuple[dict[str, Size], dict[str, str]]:
     """Sizes and element types of the levels by name. Raises CorruptError, LimitError."""
     order = profile.about.order
@@ -175,10 +196,7 @@ def stream_shape(header: StreamHeader, profile: Profile, limits: Limits) -> tupl
         raise CorruptError(f"header: {len(header.streams)} groups, the profile has {len(profile.groups)}")
     usual = profile_sizes(profile)
     sizes = usual if header.sizes is None else dict(zip(order, header.sizes, strict=True))
-    channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
-    elements = sum(channels[name] * math.prod(sizes[name]) for name in order)
-    if elements > limits.elements:
-        raise LimitError(f"{elements} elements; the limit is {limits.elements}")
+    _check_limits(profile, sizes, limits)
     dtypes = (
         dict.fromkeys(order, _DEFAULT_TYPE) if header.dtypes is None else dict(zip(order, header.dtypes, strict=True))
     )

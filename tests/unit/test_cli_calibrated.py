@@ -1,0 +1,87 @@
+"""The command line with the codec `calibrated`: what it says of options, in the words that were typed."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from tests.unit import profiles
+from tests.unit.test_calibrate import call
+
+import midstream as ms
+from midstream.errors import OptionError
+from midstream.files import write_pyramid
+
+OWN = "--profile, --quality, --max-bytes, --max-loss, --embed"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> tuple[object, ...]:
+    write_pyramid(str(tmp_path / "x.npz"), profiles.pyramid())
+    profiles.profile().write(tmp_path / "x.profile")
+    out = tmp_path / "x.mids"
+    return ("encode", tmp_path / "x.npz", "-o", out, "--codec", "calibrated", "--profile", tmp_path / "x.profile")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--quality", 5, "--max-bytes", 900), "give one of --quality, --max-bytes and --max-loss"),
+        (("--max-bytes", 0), "--max-bytes is a whole number, 1 or more, not 0"),
+        (("--max-bytes", 20), "--max-bytes 20: the least that this pyramid takes is"),
+        (("--max-loss", "2"), "--max-loss is a share of the accuracy"),
+        (("--max-loss", "some"), "--max-loss some: a share such as 1% or 0.01"),
+        (("--symbols", 4), f"--symbols is no option of the codec calibrated; its own are {OWN}\n"),
+        (("--codec", "paper"), "--profile is no option of the codec paper; its own are --symbols, --z"),
+        (("--profile", ""), "--profile '': the name of a file, from 'midstream calibrate', is needed"),
+        (("--profile", "/"), "--profile '/': the name of a file"),
+        (("--profile", "nope"), "nope: cannot be read: No such file"),
+    ],
+)
+def test_messages_name_options_as_typed(
+    base: tuple[object, ...],
+    arguments: tuple[object, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(*base, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x.mids").exists()
+
+
+def test_python_names_them_as_python_does() -> None:
+    with pytest.raises(OptionError, match=re.escape("give one of quality, max_bytes and max_loss")):
+        ms.encode(profiles.pyramid(), "calibrated", profile=profiles.profile(), quality=5, max_bytes=900)
+
+
+def test_a_profile_is_needed(base: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*base[:-2]) == 2
+    assert "the codec calibrated needs a --profile of the network" in capsys.readouterr().err
+
+
+def test_eval_has_the_options_of_encode_and_places(
+    base: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("eval", "-m", "toy", "-d", ".", *base[4:])
+    assert call(*common, "--embed", "--places", "probe", "--symbols", 4) == 2
+    assert f"--symbols is no option of the codec calibrated; its own are {OWN}, --places\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "inspect"])
+def test_standard_input_is_one_thing(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = () if command == "inspect" else ("-o", tmp_path / "out.npz")
+    codec = ("--codec", "calibrated") if command == "encode" else ()
+    assert call(command, "-", *out, *codec, "--profile", "-") == 2
+    assert "standard input (-) is given twice, for the input and for --profile" in capsys.readouterr().err
+
+
+def test_a_profile_can_come_from_standard_input(
+    base: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "x.profile").read_bytes())))
+    assert call(*base[:-1], "-") == 0
+    decoded = ms.decode((tmp_path / "x.mids").read_bytes(), profile=tmp_path / "x.profile")
+    assert set(decoded) == set(profiles.pyramid())
