@@ -129,7 +129,7 @@ def pyramid_of(case: Case) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(CASES)
 def test_any_stream(case: Case) -> None:
     rng = np.random.default_rng(case.seed)
