@@ -17,7 +17,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz lint clean
+.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz lint proto clean
 
 # The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
 demo: $(VENV)/.installed
@@ -116,6 +116,14 @@ $(SANITIZED)/.installed: $(VENV)/.installed-dev $(shell find src -name '*.py')
 	CXX=g++ $(BIN)/python -m pip --python $(SANITIZED)/bin/python install --quiet --no-deps --force-reinstall . \
 		--config-settings=cmake.define.MIDSTREAM_SANITIZE=ON --config-settings=install.strip=false
 	touch $@
+
+# What the generated Python of the service is made with; its libraries must not be older (pyproject.toml).
+PROTO_TOOLS := grpcio-tools==1.76.0
+proto:
+	$(PYTHON) -m venv build/proto
+	build/proto/bin/pip install --quiet '$(PROTO_TOOLS)' 'setuptools<81'
+	build/proto/bin/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src --grpc_python_out=src \
+		midstream/serve/proto/serve.proto
 
 clean:
 	rm -rf $(VENV) build compare-*
