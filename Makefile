@@ -101,7 +101,7 @@ $(VENV)/.installed-compare: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare,serve]'
 	touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt

@@ -151,6 +151,11 @@ class Session:
         """The most frames that are unanswered at a time."""
         return min(self.link.in_flight, self.offer.max_in_flight)
 
+    @property
+    def unanswered(self) -> int:
+        """Frames that are in flight."""
+        return len(self._waiting)
+
     async def send(
         self, bitstream: bytes, size: tuple[int, int], timeout_s: float | None = None
     ) -> asyncio.Future[Answer]:
