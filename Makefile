@@ -17,7 +17,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz lint proto clean
+.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz soak lint proto clean
 
 # The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
 demo: $(VENV)/.installed
@@ -85,6 +85,11 @@ test-sanitized: $(SANITIZED)/.installed
 		--deselect tests/unit/test_native.py::test_large_buffers_are_used_again_and_hold_their_own_values
 	if [ -e fuzz/corpus/decode ]; then $(UNDER_SANITIZERS) fuzz/fuzz_decode.py -runs=0 fuzz/corpus/decode; fi
 
+# The fault tests of tests/serve in their long form: about ten minutes. SOAK='--kills 5' and so on shortens it.
+SOAK ?=
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.serve.soak $(SOAK)
+
 fuzz: $(VENV)/.installed-fuzz
 	$(MAKE) --directory=fuzz --jobs=$$(nproc)
 	$(BIN)/python fuzz/run.py --seconds=$(SECONDS)
@@ -104,7 +109,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare,serve]'
 	touch $@
 
-$(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
+$(VENV)/.installed-# The fault tests of tests/serve in their long form: about ten minutes. SOAK='--kills 5' and so on shortens it.
+SOAK ?=
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.serve.soak $(SOAK)
+
+fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement fuzz/requirements.txt
 	touch $@
 

@@ -25,7 +25,7 @@ _Code = grpc.StatusCode
 _CODES = {code.value[0]: code for code in _Code}
 #: Errors of a frame that are none: there was no room for it just then.
 _AGAIN = (_Code.RESOURCE_EXHAUSTED, _Code.UNAVAILABLE)
-_FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 5.0
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 2.0
 #: How often frames are looked through for those whose time is over.
 _TICK_S = 0.05
 #: Room for what is set in a request when it is sent.
