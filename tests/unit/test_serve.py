@@ -21,12 +21,12 @@ from midstream import models
 from midstream.cli.units import bits_per_second, seconds
 from midstream.models import Detections, FloatPyramid
 from midstream.serve import messages, security
-from midstream.serve.draw import annotate
+from midstream.serve.draw import FilmWriter, annotate
 from midstream.serve.engine import BusyError, Engine, ExpiredError, key_of
 from midstream.serve.lines import Lines
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
-from midstream.serve.sources import Frame, Intake
+from midstream.serve.sources import Frame, Intake, open_source
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.work import Done, Outcome, Refused, Served, Work, infer, prepare
 
@@ -341,6 +341,39 @@ def test_a_bad_file_of_tokens(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "tokens").write_text(text)
     with pytest.raises(ms.InputError, match=message):
         security.read_tokens(tmp_path / "tokens")
+
+
+def test_tls_files(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no certificate")
+    assert security.server_credentials(None, None, None) is None
+    for files, message in (
+        ((text, None, None), "go together"),
+        ((None, None, text), "go together"),
+        ((text, text, None), "the key is not a PEM file"),
+        ((text, tmp_path / "nothing", None), "cannot be read"),
+    ):
+        with pytest.raises(ms.InputError, match=message):
+            security.server_credentials(*files)
+
+
+def test_what_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no video")
+    with pytest.raises(ms.InputError, match="text: cannot be opened as a video"):
+        open_source(str(tmp_path / "text"))
+    with pytest.raises(ms.InputError, match="a source is a folder, a video file, a camera"):
+        open_source(str(tmp_path / "nothing"))
+    with pytest.raises(ms.InputError, match="no picture"):
+        open_source(str(tmp_path))
+
+
+def test_a_film_has_a_name_and_appears_whole(tmp_path: Path) -> None:
+    with pytest.raises(ms.InputError, match=r"an \.mp4 file"):
+        FilmWriter(str(tmp_path / "x.avi"), 5)
+    film = FilmWriter(str(tmp_path / "x.mp4"), 5)
+    film.add(np.zeros((31, 33, 3), np.uint8))
+    film.close(whole=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_whom_a_call_counts_for(tmp_path: Path) -> None:

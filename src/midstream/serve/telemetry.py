@@ -82,7 +82,8 @@ def configure_traces() -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
-    chosen = ConsoleSpanExporter(out=sys.stderr) if exporter == "console" else OTLPSpanExporter()
+    lines = ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.to_json(indent=None) + "\n")
+    chosen = lines if exporter == "console" else OTLPSpanExporter()
     named = "OTEL_SERVICE_NAME" in os.environ
     resource = Resource.create({} if named else {"service.name": "midstream"})
     provider = TracerProvider(resource=resource)
