@@ -87,6 +87,9 @@ def test_clients_of_both_kinds_give_the_answers_of_a_local_run(server: Server, m
         bad = client.send(b"junk", SIZE)
         with pytest.raises(ms.errors.ServiceError, match="does not begin with 'MIDS'"):
             bad.found()
+        large = client.send(bytes(5 << 20), SIZE)
+        assert large.error is not None
+        assert "this server takes messages of 4,194,304" in str(large.error)
     with pytest.raises(ms.errors.ServiceError, match="not open"):
         client.infer(seen[0])
 

@@ -26,6 +26,7 @@ from midstream.serve.engine import BusyError, Engine, ExpiredError, key_of
 from midstream.serve.lines import Lines
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
+from midstream.serve.session import RateLimiter
 from midstream.serve.sources import Frame, Intake, open_source
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.work import Done, Outcome, Refused, Served, Work, infer, prepare
@@ -471,3 +472,26 @@ def test_drawing_marks_what_was_found_and_nothing_else() -> None:
     assert drawn[40:71, 10:51].any()
     assert not drawn[:20].any()
     assert not picture.any()
+
+
+def test_no_more_than_the_rate_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+
+    async def sleep(duration: float) -> None:
+        clock[0] += duration
+
+    monkeypatch.setattr("midstream.serve.session.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("midstream.serve.session.asyncio.sleep", sleep)
+    limiter, sent = RateLimiter(1000.0), []
+
+    async def run() -> None:
+        for size in (500, 1500, 10):
+            await limiter.take(size)
+            sent.append(clock[0])
+        clock[0] += 60  # what was not used then is not made up for
+        for size in (500, 500):
+            await limiter.take(size)
+            sent.append(clock[0])
+
+    asyncio.run(run())
+    assert sent == pytest.approx([100, 100.5, 102, 162, 162.5])

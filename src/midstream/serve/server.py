@@ -59,7 +59,7 @@ class Settings:
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue: int = 64
     in_flight: int = 16
-    calls: int = 256
+    calls: int = 128
     message_bytes: int | None = None
     drain_s: float = 10.0
     tls_cert: Path | None = None
