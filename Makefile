@@ -109,12 +109,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare,serve]'
 	touch $@
 
-$(VENV)/.installed-# The fault tests of tests/serve in their long form: about ten minutes. SOAK='--kills 5' and so on shortens it.
-SOAK ?=
-soak: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.serve.soak $(SOAK)
-
-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
+$(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement fuzz/requirements.txt
 	touch $@
 

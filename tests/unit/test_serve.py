@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,10 +25,10 @@ from midstream.models import Detections, FloatPyramid
 from midstream.serve import messages, security
 from midstream.serve.draw import FilmWriter, annotate
 from midstream.serve.engine import BusyError, Engine, ExpiredError, key_of
-from midstream.serve.lines import Lines
+from midstream.serve.lines import Lines, answered
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
-from midstream.serve.session import RateLimiter
+from midstream.serve.session import Answer, RateLimiter
 from midstream.serve.sources import Frame, Intake, open_source
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.work import Done, Outcome, Refused, Served, Work, infer, prepare
@@ -113,21 +115,21 @@ def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
     large = ms.encode({"p3": np.ones((50, 40, 40), np.float32)})
     calibrated = ms.encode(profiles.pyramid(), codec="calibrated", profile=profiles.profile())
     works = {
-        "TruncatedError": Work(good[:-3], SIZE),
-        "CorruptError": Work(b"junk", SIZE),
-        "LimitError": Work(large, SIZE),
-        "toy takes 'p3'": Work(other, SIZE),
-        "another profile than this server has: none": Work(calibrated, SIZE),
-        "1 to 10000 pixels": Work(good, (1000, 1000)),
-        "a picture of 0x5": Work(good, (5, 0)),
+        ("truncated", "TruncatedError"): Work(good[:-3], SIZE),
+        ("corrupt", "CorruptError"): Work(b"junk", SIZE),
+        ("limit", "LimitError"): Work(large, SIZE),
+        ("shapes", "toy takes 'p3'"): Work(other, SIZE),
+        ("profile", "another profile than this server has: none"): Work(calibrated, SIZE),
+        ("size", "1 to 10000 pixels"): Work(good, (1000, 1000)),
+        ("size", "a picture of 0x5"): Work(good, (5, 0)),
     }
     outcomes = infer(served, [Work(good, SIZE), *works.values(), Work(good, SIZE)])
     assert isinstance(outcomes[0], Done)
     assert isinstance(outcomes[-1], Done)
-    for expected, outcome in zip(works, outcomes[1:-1], strict=True):
+    for (kind, reason), outcome in zip(works, outcomes[1:-1], strict=True):
         assert isinstance(outcome, Refused)
-        assert outcome.kind == "invalid"
-        assert expected in outcome.reason
+        assert outcome.kind == kind
+        assert reason in outcome.reason
 
 
 def test_the_unforeseen_is_refused_without_its_message(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -462,6 +464,25 @@ def test_lines_are_whole(tmp_path: Path) -> None:
     assert [json.loads(line) for line in path.read_text().splitlines()] == [{"a": 1}, {"b": "ä\n"}]
     with pytest.raises(ms.InputError, match="cannot be written"):
         Lines(str(tmp_path / "nowhere" / "lines"))
+
+
+def test_a_line_has_cocos_boxes_and_masks() -> None:
+    mask = {"size": [60, 50], "counts": b"PPYo1"}
+    found = Detections(np.array([[1, 2, 4, 8]], np.float32), np.array([0.5], np.float32), np.array([1]), [mask])
+    frame = Frame(3, "a.png", np.zeros((60, 50, 3), np.uint8), time_s=0.12)
+    line = answered(frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, ("cat", "dog"))
+    assert json.loads(json.dumps(line)) == {
+        "frame": 3, "source": "a.png", "time_s": 0.12, "height": 60, "width": 50,
+        "detections": [{"category": "dog", "category_id": 1, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0],
+                        "segmentation": {"size": [60, 50], "counts": "PPYo1"}}],
+        "bytes": 77, "latency_ms": 20.0, "server_ms": {"queue": 1.0, "decode": 2.0, "back": 3.0},
+    }  # fmt: skip
+
+
+def test_without_the_extra_its_name_is_said() -> None:
+    code = "import sys; sys.modules['grpc'] = None; import midstream as ms; ms.serve"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "split inference needs the extra 'serve': pip install 'midstream[serve]'" in done.stderr
 
 
 def test_drawing_marks_what_was_found_and_nothing_else() -> None:

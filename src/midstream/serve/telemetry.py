@@ -32,6 +32,7 @@ class Telemetry:
         ProcessCollector(registry=self.registry)
         common: dict[str, Any] = {"namespace": "midstream", "registry": self.registry}
         self.requests = Counter("requests", "Frames by method and status.", ["method", "code"], **common)
+        self.errors = Counter("errors", "Frames that were not answered, by what was wrong.", ["kind"], **common)
         self.repeated = Counter("repeated", "Frames answered without computing them again.", **common)
         self.dropped = Counter("dropped", "Frames dropped before they were computed: late, or given up.", **common)
         self.received = Counter("received_bytes", "Bytes of bitstreams.", **common)
