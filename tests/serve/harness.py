@@ -36,7 +36,7 @@ def free_port() -> int:
 class Server:
     """`midstream serve` as a process; restarted on the same port."""
 
-    def __init__(self, model: Path, *options: object, port: int | None = None) -> None:
+    def __init__(self, model: Path | str, *options: object, port: int | None = None) -> None:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "midstream", "serve", "--model", str(model), "--port", str(self.port)]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.serve import harness
 from tests.serve.harness import SIZE, Server
-from tests.unit import profiles, toy
+from tests.unit import profiles, test_calibrate, toy
 
 import midstream as ms
 from midstream import models
+from midstream.calibrate.settings import Settings, Tools
 from midstream.serve import AsyncClient, Client, Link
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
@@ -304,6 +306,29 @@ def test_another_network_is_found_at_connection(model: Path, tmp_path: Path, ser
     assert error.value.code == "FAILED_PRECONDITION"
     assert "the client sends features of toy, cut graph " in str(error.value)
     assert "the server runs toy, cut graph " in str(error.value)
+
+
+def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_path: Path) -> None:
+    toy.write_toy(tmp_path)
+    harness.write_pictures(tmp_path / "calib", 20)
+    settings = Settings(pictures=20, tools=replace(Tools(), power=False))
+    profile = test_calibrate.calibrated(tmp_path, tmp_path / "work", settings).profile
+    profile.write(tmp_path / "toy.profile")
+    network = models.load(str(model))
+    coded = ms.encode(network.front(picture()), "calibrated", profile=profile)
+    expected = network.back(ms.decode(coded, profile=profile), SIZE)
+    with Server(model, "--profile", tmp_path / "toy.profile") as fitted:
+        for embed in (False, True):
+            with Client(fitted.address, network, "calibrated", profile=profile, embed=embed, places="probe") as client:
+                np.testing.assert_array_equal(client.infer(picture()).boxes, expected.boxes)
+    with Client(server.address, network, "calibrated", profile=profile, embed=True, places="probe") as client:
+        np.testing.assert_array_equal(client.infer(picture()).boxes, expected.boxes)
+    with (
+        pytest.raises(ms.errors.ServiceError) as error,
+        Client(server.address, network, "calibrated", profile=tmp_path / "toy.profile"),
+    ):
+        pass
+    assert f"codes with the profile {profile.name}, the server has no profile" in str(error.value)
 
 
 def test_push_names_what_it_cannot_read_and_answers_the_rest(model: Path, tmp_path: Path, server: Server) -> None:

@@ -16,6 +16,8 @@ import onnx
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit import profiles, toy
 
 import midstream as ms
@@ -130,6 +132,24 @@ def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
         assert isinstance(outcome, Refused)
         assert outcome.kind == kind
         assert reason in outcome.reason
+
+
+@given(st.data())
+def test_no_bytes_are_an_internal_error(served: Served, data: st.DataObject) -> None:
+    spoilt = bytearray(ms.encode(served.model.front(pictures(1)[0]), symbols=data.draw(st.integers(2, 9))))
+    for _ in range(data.draw(st.integers(0, 4))):
+        spoilt[data.draw(st.integers(0, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
+    kept = data.draw(st.one_of(st.just(len(spoilt)), st.integers(0, len(spoilt))))
+    outcome = infer(served, [Work(bytes(spoilt[:kept]), SIZE)])[0]
+    assert isinstance(outcome, Done) or outcome.kind != "internal"
+
+
+@pytest.mark.parametrize("value", [1e38, -1e38, 3e38])
+def test_extreme_features_are_answered_or_refused(served: Served, value: float) -> None:
+    pyramid = {"p3": np.full((5, 4, 4), value, np.float32), "p4": np.full((5, 2, 2), value, np.float32)}
+    pyramid["p3"][:, 0, 0] = 0
+    outcome = infer(served, [Work(ms.encode(pyramid), SIZE)])[0]
+    assert isinstance(outcome, Done) or outcome.kind == "not finite"
 
 
 def test_the_unforeseen_is_refused_without_its_message(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
