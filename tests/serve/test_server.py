@@ -189,6 +189,22 @@ def test_time_that_is_over_is_an_error_of_the_frame(server: Server, model: Path,
         assert client.send(bitstream, SIZE, timeout_s=20).error is None
 
 
+def test_who_gives_up_on_a_frame_frees_its_place(model: Path) -> None:
+    async def run() -> None:
+        with Server(model) as server:
+            link = Link(server.address, in_flight=1, retry_s=60)
+            async with AsyncClient(link, str(model)) as client:
+                bitstream = await asyncio.to_thread(client.edge.encode, picture())
+                await asyncio.to_thread(server.kill)
+                for _ in range(3):
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(client.send(bitstream, SIZE), 0.05)
+                await asyncio.to_thread(server.start)
+                assert (await client.send(bitstream, SIZE)).error is None
+
+    asyncio.run(run())
+
+
 def test_metrics_count_what_was_done(server: Server, model: Path, stub: Any) -> None:
     port = server.option("--metrics-port")
     read = lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()  # noqa: E731
