@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from tests.serve import harness
 from tests.serve.harness import SIZE, Server
 from tests.unit import profiles, test_calibrate, toy
@@ -296,6 +298,35 @@ def test_traces_are_written_where_the_environment_says(model: Path, monkeypatch:
     spans = {entry["name"]: entry for entry in server.log if "trace_id" in entry.get("context", {})}
     assert {"queue", "decode", "back", "InferStream"} <= spans.keys()
     assert spans["back"]["parent_id"] == spans["InferStream"]["context"]["span_id"]
+
+
+def test_traces_reach_a_collector_below_the_caller_s(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans: list[Any] = []
+
+    class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
+            for resource in request.resource_spans:
+                name = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
+                spans.extend((name, span) for scope in resource.scope_spans for span in scope.spans)
+            return trace_service_pb2.ExportTraceServiceResponse()
+
+    collector = grpc.server(ThreadPoolExecutor(1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Collector(), collector)
+    port = collector.add_insecure_port("127.0.0.1:0")
+    collector.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "gate")
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with Server(model) as server, grpc.insecure_channel(server.address) as channel:
+        stub = serve_pb2_grpc.SplitInferenceStub(channel)  # type: ignore[no-untyped-call]
+        stub.Infer(request(model), metadata=(("traceparent", f"00-{trace}-{parent}-01"),))
+        assert server.stop() == 0
+    collector.stop(None).wait()
+    assert {name for name, _ in spans} == {"gate"}
+    found = {span.name: span for _, span in spans}
+    assert found.keys() == {"Infer", "queue", "decode", "back"}
+    assert {span.trace_id.hex() for span in found.values()} == {trace}
+    assert found["Infer"].parent_span_id.hex() == parent
 
 
 def test_refusals_of_the_server(model: Path, tmp_path: Path, server: Server) -> None:

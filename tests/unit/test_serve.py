@@ -500,7 +500,9 @@ def test_a_line_has_cocos_boxes_and_masks() -> None:
 
 
 def test_without_the_extra_its_name_is_said() -> None:
-    code = "import sys; sys.modules['grpc'] = None; import midstream as ms; ms.serve"
+    code = (
+        "import sys; sys.modules['grpc'] = None; import midstream.serve.work; import midstream as ms; ms.serve.Client"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "split inference needs the extra 'serve': pip install 'midstream[serve]'" in done.stderr
 
