@@ -36,7 +36,7 @@ def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(mo
             else:
                 proxy.cut_after = 3000 if fault == "cut" else None
                 proxy.reset()
-        summary, errors = push.communicate(timeout=60)
+        summary, errors = push.communicate(timeout=300)
     assert push.returncode == 0, errors
     assert harness.read_lines(output) == harness.local_lines(models.load(str(model)), pictures)
     report = json.loads(summary)

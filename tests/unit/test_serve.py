@@ -190,7 +190,7 @@ def with_engine(test: Callable[[Engine, Gate], Any], **options: int) -> None:
         gate = Gate()
         engine = Engine(gate, Telemetry(), **({"workers": 1, "queue": 2, "in_flight": 2, "batch": 1} | options))
         try:
-            await asyncio.wait_for(test(engine, gate), 30)
+            await asyncio.wait_for(test(engine, gate), 300)
         finally:
             gate.open.set()
             await engine.close()
