@@ -51,7 +51,7 @@ def test_clients_get_the_answers_of_a_local_run_beside_floods_slow_readers_and_d
     frames, kills = 150, 2
     with Server(model, "--queue", 32, "--in-flight", 8) as server, Proxy(server.port) as proxy:
         storm = Storm(server, proxy, edge.side(), harness.cases(edge.model, 100, damaged=0.05))
-        report = asyncio.run(storm.run(frames, kills))
+        report = asyncio.run(asyncio.wait_for(storm.run(frames, kills), 900))
         assert server.stop() == 0
     assert report["before"]["frames"] == report["after"]["frames"] == 3 * frames
     assert report["during"]["frames"] > 100
