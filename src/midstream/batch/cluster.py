@@ -1,0 +1,162 @@
+"""Ray: started here or joined, and a job run on it as one pipeline of Ray Data: read, work, write."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from midstream.batch.folder import KEY, Folder
+from midstream.batch.job import RESULT_BYTES, Job, Worker
+from midstream.batch.sources import INPUT_BYTES, Chunk
+from midstream.errors import InputError, MidstreamError, MissingExtraError
+
+# Read when Ray is imported: no usage statistics, and no word about a change of defaults that does not concern us.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+try:
+    import ray
+    import ray.data
+    import ray.exceptions
+    from ray.data.block import BlockAccessor, BlockMetadata
+    from ray.data.checkpoint import CheckpointConfig
+    from ray.data.datasource import BlockBasedFileDatasink, Datasource, ReadTask
+except ImportError as error:
+    raise MissingExtraError("a batch job", "ray") from error
+
+#: Ray's object store of a job on this machine: a few blocks for every worker, and room for those on their way.
+OBJECT_STORE_BYTES = 512 << 20
+#: CPU slots beside those of the workers: for reading and writing, and for leaving out what is done already.
+_OTHER_SLOTS = 2
+#: How often Ray starts a worker again that was killed, and gives it the block that it was at once more. Without a
+#: bound, an input that kills every worker (too large for the memory, say) would be tried for ever.
+_RESTARTS = 5
+
+
+@contextlib.contextmanager
+def cluster(address: str | None, workers: int | None) -> Iterator[int]:
+    """A Ray to work on: that at `address`, or one of this machine's own for as long as the block lasts.
+
+    Args:
+        address: as `ray.init` takes it, such as auto or HOST:6379.
+        workers: worker processes; by default one for each core.
+
+    Yields:
+        How many workers there can be.
+
+    Raises:
+        InputError: there is no Ray at the address.
+    """
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    if address is None:
+        cores = workers or os.cpu_count() or 1
+        ray.init(
+            num_cpus=cores + _OTHER_SLOTS, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
+        )
+    else:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"no Ray at {address}: {' '.join(str(error).split())}") from error
+    try:
+        yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)) - _OTHER_SLOTS)
+    finally:
+        ray.shutdown()
+
+
+class _Source(Datasource):  # type: ignore[misc]
+    """Chunks as a source of Ray Data: a task each."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        super().__init__()
+        self._chunks = chunks
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        return None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
+    ) -> list[Any]:
+        del parallelism, data_context
+        return [
+            ReadTask(
+                chunk.read,
+                BlockMetadata(num_rows=chunk.count, size_bytes=None, input_files=None, exec_stats=None),
+                per_task_row_limit=per_task_row_limit,
+            )
+            for chunk in self._chunks
+        ]
+
+
+class _Sink(BlockBasedFileDatasink):  # type: ignore[misc]
+    """A job's folder as a sink of Ray Data. A file sink, since those are committed in two steps (see `run`)."""
+
+    def __init__(self, folder: Folder, schema: pa.Schema, part_rows: int) -> None:
+        super().__init__(str(folder.results), min_rows_per_file=part_rows, file_format="parquet")
+        self._folder, self._schema = folder, schema
+
+    def write_block(self, block: BlockAccessor, block_index: int, ctx: Any) -> None:
+        del block_index
+        name = self.filename_provider.get_filename_for_task(ctx.kwargs["write_uuid"], ctx.task_idx)
+        self._folder.write_part(posixpath.basename(name), block.to_arrow().cast(self._schema))
+
+
+def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_rows: int, gpus: float = 0) -> None:
+    """Do a job to all of its inputs that are not done yet; within `cluster`, and with the folder opened.
+
+    Ray Data's checkpoints make every input happen once: the keys of a part are noted before it is written, and the
+    note counts from when the part is whole (docs/scaling.md).
+
+    Args:
+        job: what to do.
+        chunks: the inputs.
+        folder: where results go.
+        workers: processes that hold the network.
+        part_rows: least rows of a part, the last one excepted.
+        gpus: of each worker.
+
+    Raises:
+        MidstreamError: workers cannot start, or are killed again and again.
+    """
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = max(INPUT_BYTES, RESULT_BYTES)
+    config = CheckpointConfig(KEY, str(folder.checkpoint), delete_checkpoint_on_success=False)
+    config.checkpoint_actor_memory_bytes = 0  # beside what the keys take
+    context.checkpoint_config = config
+    with ray.data.DataContext.current(context), _one_line():
+        inputs = ray.data.read_datasource(_Source(chunks), override_num_blocks=len(chunks))
+        outcome = inputs.map_batches(
+            Worker,
+            fn_constructor_args=(job,),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            num_cpus=1,
+            num_gpus=gpus or None,
+            max_restarts=_RESTARTS,
+            max_task_retries=_RESTARTS,
+        )
+        outcome.write_datasink(_Sink(folder, job.schema.append(pa.field("error", pa.string())), part_rows))
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Ray's errors, of many lines, as one that says what to do."""
+    try:
+        yield
+    except ray.exceptions.RayActorError as error:
+        cause = str(error).strip().splitlines()[-1]
+        raise MidstreamError(
+            f"the workers cannot start, or end again and again, for want of memory perhaps (fewer with --workers): "
+            f"{cause}; what is done is kept"
+        ) from error
+    except ray.exceptions.RayError as error:
+        raise MidstreamError(f"Ray gave up: {str(error).strip().splitlines()[-1]}; what is done is kept") from error
