@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import posixpath
+import socket
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,9 +18,11 @@ from midstream.batch.job import RESULT_BYTES, Job, Worker
 from midstream.batch.sources import INPUT_BYTES, Chunk
 from midstream.errors import InputError, MidstreamError, MissingExtraError
 
-# Read when Ray is imported: no usage statistics, and no word about a change of defaults that does not concern us.
+# Read when Ray is imported: no usage statistics, no word about a change of defaults that does not concern us, and
+# nothing from its C++ core on standard error (there, it reports as an error how Ray Data itself makes its workers).
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 try:
     import ray
     import ray.data
@@ -33,9 +37,12 @@ except ImportError as error:
 OBJECT_STORE_BYTES = 512 << 20
 #: CPU slots beside those of the workers: for reading and writing, and for leaving out what is done already.
 _OTHER_SLOTS = 2
-#: How often Ray starts a worker again that was killed, and gives it the block that it was at once more. Without a
-#: bound, an input that kills every worker (too large for the memory, say) would be tried for ever.
-_RESTARTS = 5
+_CONNECT_SECONDS = 10
+#: Least size of a part with decoded pyramids, which are too large to be counted in rows.
+_PART_BYTES = 64 << 20
+#: Share of a slot that reading takes. As it differs from the workers' share, Ray Data keeps the two apart: a block that
+#: is read goes to whichever worker is free, instead of all of a chunk to one.
+_READ_SLOT = 0.5
 
 
 @contextlib.contextmanager
@@ -53,21 +60,30 @@ def cluster(address: str | None, workers: int | None) -> Iterator[int]:
         InputError: there is no Ray at the address.
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(sys.stderr):  # where Ray says that a worker ended; standard output is for results
+        _connect(address, workers)
+        try:
+            yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)) - _OTHER_SLOTS)
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str | None, workers: int | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        cores = workers or os.cpu_count() or 1
-        ray.init(
-            num_cpus=cores + _OTHER_SLOTS, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
-        )
-    else:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"no Ray at {address}: {' '.join(str(error).split())}") from error
+        slots = (workers or os.cpu_count() or 1) + _OTHER_SLOTS
+        ray.init(num_cpus=slots, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+        return
+    host, _, port = address.rpartition(":")
     try:
-        yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)) - _OTHER_SLOTS)
-    finally:
-        ray.shutdown()
+        if "/" not in host and port.isdecimal():  # Ray itself would try for many minutes
+            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+        ray.init(address=address, **quiet)
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"no Ray at {address}: {' '.join(str(error).split())}; one with token authentication needs "
+            "RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
+        ) from error
 
 
 class _Source(Datasource):  # type: ignore[misc]
@@ -97,9 +113,13 @@ class _Source(Datasource):  # type: ignore[misc]
 class _Sink(BlockBasedFileDatasink):  # type: ignore[misc]
     """A job's folder as a sink of Ray Data. A file sink, since those are committed in two steps (see `run`)."""
 
-    def __init__(self, folder: Folder, schema: pa.Schema, part_rows: int) -> None:
+    def __init__(self, folder: Folder, schema: pa.Schema, part_rows: int | None) -> None:
         super().__init__(str(folder.results), min_rows_per_file=part_rows, file_format="parquet")
         self._folder, self._schema = folder, schema
+
+    @property
+    def min_bytes_per_write(self) -> int | None:
+        return _PART_BYTES if self.min_rows_per_write is None else None
 
     def write_block(self, block: BlockAccessor, block_index: int, ctx: Any) -> None:
         del block_index
@@ -118,7 +138,7 @@ def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_ro
         chunks: the inputs.
         folder: where results go.
         workers: processes that hold the network.
-        part_rows: least rows of a part, the last one excepted.
+        part_rows: least rows of a part, the last one excepted; with pyramids, _PART_BYTES counts instead.
         gpus: of each worker.
 
     Raises:
@@ -132,19 +152,17 @@ def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_ro
     config.checkpoint_actor_memory_bytes = 0  # beside what the keys take
     context.checkpoint_config = config
     with ray.data.DataContext.current(context), _one_line():
-        inputs = ray.data.read_datasource(_Source(chunks), override_num_blocks=len(chunks))
+        inputs = ray.data.read_datasource(_Source(chunks), override_num_blocks=len(chunks), num_cpus=_READ_SLOT)
         outcome = inputs.map_batches(
             Worker,
-            fn_constructor_args=(job,),
+            fn_constructor_args=(job, folder.attempts),
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=1,
             num_gpus=gpus or None,
-            max_restarts=_RESTARTS,
-            max_task_retries=_RESTARTS,
         )
-        outcome.write_datasink(_Sink(folder, job.schema.append(pa.field("error", pa.string())), part_rows))
+        outcome.write_datasink(_Sink(folder, job.outcome, None if job.pyramids else part_rows))
 
 
 @contextlib.contextmanager

@@ -30,6 +30,8 @@ MANIFEST = "run.json"
 #: The column that Ray Data's checkpoints are made of.
 KEY = "key"
 _COMPRESSION = "zstd"
+#: How often an input may end the process that works on it, by what it takes of memory or by a crash of a library.
+_MOST_ATTEMPTS = 3
 
 
 class Manifest(BaseModel):
@@ -46,6 +48,33 @@ class Manifest(BaseModel):
         """Of a job with the network named `model`."""
         codec = None if job.options is None else job.options.describe()
         return cls(kind=job.kind, model=model, identity=job.identity, codec=codec, pyramids=job.pyramids)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """A file for every input that is being worked on, which is still there when the process ends before it is done.
+
+    Ray starts such a process again, with the same inputs. Without a count, one input that no process survives would
+    keep the whole job from ever being done.
+    """
+
+    path: Path
+
+    @contextlib.contextmanager
+    def __call__(self, key: str) -> Iterator[None]:
+        """Count an attempt while the block runs. Raises MidstreamError when there were too many."""
+        marker = self.path / key
+        with marker.open("ab") as file:
+            if file.tell() >= _MOST_ATTEMPTS:
+                raise MidstreamError(
+                    f"the process that worked on it ended {_MOST_ATTEMPTS} times: it may take more memory than there "
+                    "is (fewer --workers, then --retry-failed)"
+                )
+            file.write(b".")
+        try:
+            yield
+        finally:
+            marker.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -74,6 +103,11 @@ class Folder:
         """Where a part is before it is whole."""
         return self.path / ".partial"
 
+    @property
+    def attempts(self) -> Attempts:
+        """The inputs that are being worked on."""
+        return Attempts(self.path / ".attempts")
+
     @contextlib.contextmanager
     def opened(self, manifest: Manifest) -> Iterator[None]:
         """Make the folder or go on with it, alone.
@@ -81,7 +115,7 @@ class Folder:
         Raises:
             InputError: it cannot be made, another job is at work in it, or it holds rows of something else.
         """
-        for folder in (self.results, self.failures, self.checkpoint, self.partial):
+        for folder in (self.results, self.failures, self.checkpoint, self.partial, self.attempts.path):
             make_folder(folder)
         lock = FileLock(self.path / ".lock")
         try:
@@ -132,7 +166,7 @@ class Folder:
         Ray Data removes its own uncommitted parts when it is started again; this also finds those that a process
         which outlived its driver put there afterwards.
         """
-        for path in self.partial.glob("*.parquet"):
+        for path in (*self.partial.iterdir(), *self.attempts.path.iterdir()):
             path.unlink(missing_ok=True)
         whole = {path.name for path in self.checkpoint.glob("*.parquet")}
         for path in (*self.results.glob("*.parquet"), *self.failures.glob("*.parquet")):

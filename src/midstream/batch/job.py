@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,9 @@ class Job:
     size: tuple[int, int] | None = None
 
     @property
-    def schema(self) -> pa.Schema:
-        """Of the table of results."""
-        return schema.results(self.kind, self.pyramids)
+    def outcome(self) -> pa.Schema:
+        """Of what `work` yields."""
+        return schema.outcome(self.kind, self.pyramids)
 
     def load(self) -> SplitModel:
         """The network, on one core. Raises InputError when it is another one than the job was made for."""
@@ -70,43 +71,47 @@ class Job:
         return network
 
 
+#: Around the work on the input with a key.
+Guard = Callable[[str], AbstractContextManager[None]]
+
+
 class Worker:
     """A network on one core, and the job; Ray keeps one in each worker process."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, guard: Guard) -> None:
         """Load the network. Raises as `Job.load`."""
         cv2.setNumThreads(1)
-        self._job = job
+        self._job, self._guard = job, guard
         self._network = job.load()
 
     def __call__(self, inputs: pa.Table) -> Iterator[pa.Table]:
         """As `work`."""
-        yield from work(self._network, self._job, inputs)
+        yield from work(self._network, self._job, inputs, self._guard)
 
 
-def work(network: SplitModel, job: Job, inputs: pa.Table) -> Iterator[pa.Table]:
+def work(network: SplitModel, job: Job, inputs: pa.Table, guard: Guard = lambda _: nullcontext()) -> Iterator[pa.Table]:
     """Do a job to a batch.
 
     Args:
         network: of the job.
         job: what to do.
         inputs: a table of `schema.INPUT`.
+        guard: entered for every input; may refuse one by a MidstreamError.
 
     Yields:
         Tables of `schema.outcome`, together one row for each input in the same order: a result, or an `error`. Each
         has no more bytes than RESULT_BYTES or one row.
     """
-    columns = schema.outcome(job.kind, job.pyramids)
     rows: list[Row] = []
     held = 0
     for row in _rows(inputs):
-        rows.append(_outcome(network, job, row))
+        rows.append(_outcome(network, job, row, guard))
         held += len(rows[-1].get("pyramid") or b"") + len(rows[-1].get("bitstream") or b"")
         if held >= RESULT_BYTES:
-            yield pa.Table.from_pylist(rows, columns)
+            yield pa.Table.from_pylist(rows, job.outcome)
             rows, held = [], 0
     if rows:
-        yield pa.Table.from_pylist(rows, columns)
+        yield pa.Table.from_pylist(rows, job.outcome)
 
 
 def _rows(inputs: pa.Table) -> Iterator[Row]:
@@ -116,12 +121,13 @@ def _rows(inputs: pa.Table) -> Iterator[Row]:
             yield batch.slice(i, 1).to_pylist()[0]
 
 
-def _outcome(network: SplitModel, job: Job, row: Row) -> Row:
+def _outcome(network: SplitModel, job: Job, row: Row, guard: Guard) -> Row:
     known = {name: row[name] for name in ("key", "id", "sha256")}
     if row["error"] is not None:
         return {**known, "error": row["error"]}
     try:
-        return {**known, **_STEPS[job.kind](network, job, row)}
+        with guard(row["key"]):
+            return {**known, **_STEPS[job.kind](network, job, row)}
     except MidstreamError as error:
         return {**known, "error": str(error)}
     except Exception as error:  # one input of millions must not stop the others, whatever is wrong with it

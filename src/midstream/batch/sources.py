@@ -21,8 +21,10 @@ from midstream.files import read_bytes
 Row = dict[str, Any]
 #: Most bytes of a table of inputs, unless a single one is larger. Blocks of this size lie in Ray's object store.
 INPUT_BYTES = 8 << 20
-#: Files that one task reads. Each task costs the driver a fraction of a millisecond and some memory.
-_FILES_A_CHUNK = 256
+#: Into how many chunks files are dealt, within bounds of what one task may read: a task costs the driver a fraction of
+#: a millisecond and some memory, and a chunk comes to few blocks.
+_CHUNKS = 512
+_LEAST_FILES, _MOST_FILES = 16, 1024
 #: Rows that are taken out of a Parquet file at once; their pictures are in memory together.
 _ROWS_AT_ONCE = 16
 _BITSTREAM_SUFFIXES = (".mids",)
@@ -203,7 +205,8 @@ def find(inputs: Sequence[str], kind: JobKind) -> list[Chunk]:
 
 def in_chunks(files: Sequence[tuple[str, str]]) -> list[Chunk]:
     """Files, as (id, path), in chunks."""
-    return [Files(tuple(files[i : i + _FILES_A_CHUNK])) for i in range(0, len(files), _FILES_A_CHUNK)]
+    size = min(max(len(files) // _CHUNKS, _LEAST_FILES), _MOST_FILES)
+    return [Files(tuple(files[i : i + size])) for i in range(0, len(files), size)]
 
 
 def _expand(text: str, known: Sequence[str]) -> list[Path]:
