@@ -17,7 +17,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz lint clean
+.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz soak lint proto clean
 
 # The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
 demo: $(VENV)/.installed
@@ -85,6 +85,11 @@ test-sanitized: $(SANITIZED)/.installed
 		--deselect tests/unit/test_native.py::test_large_buffers_are_used_again_and_hold_their_own_values
 	if [ -e fuzz/corpus/decode ]; then $(UNDER_SANITIZERS) fuzz/fuzz_decode.py -runs=0 fuzz/corpus/decode; fi
 
+# The fault tests of tests/serve in their long form: about ten minutes. SOAK='--kills 5' and so on shortens it.
+SOAK ?=
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.serve.soak $(SOAK)
+
 fuzz: $(VENV)/.installed-fuzz
 	$(MAKE) --directory=fuzz --jobs=$$(nproc)
 	$(BIN)/python fuzz/run.py --seconds=$(SECONDS)
@@ -101,7 +106,7 @@ $(VENV)/.installed-compare: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare,serve]'
 	touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
@@ -116,6 +121,14 @@ $(SANITIZED)/.installed: $(VENV)/.installed-dev $(shell find src -name '*.py')
 	CXX=g++ $(BIN)/python -m pip --python $(SANITIZED)/bin/python install --quiet --no-deps --force-reinstall . \
 		--config-settings=cmake.define.MIDSTREAM_SANITIZE=ON --config-settings=install.strip=false
 	touch $@
+
+# What the generated Python of the service is made with; its libraries must not be older (pyproject.toml).
+PROTO_TOOLS := grpcio-tools==1.76.0
+proto:
+	$(PYTHON) -m venv build/proto
+	build/proto/bin/pip install --quiet '$(PROTO_TOOLS)' 'setuptools<81'
+	build/proto/bin/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src --grpc_python_out=src \
+		midstream/serve/proto/serve.proto
 
 clean:
 	rm -rf $(VENV) build compare-*

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from midstream import data as data
     from midstream import evaluate as evaluate
     from midstream import models as models
+    from midstream import serve as serve
 
 __version__ = "0.1.0"
 __all__ = [
@@ -50,7 +51,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    # A codec user should not wait for ONNX Runtime and OpenCV to load.
-    if name in ("models", "data", "evaluate"):
+    # A codec user should not wait for ONNX Runtime, OpenCV and gRPC to load.
+    if name in ("models", "data", "evaluate", "serve"):
         return importlib.import_module(f"midstream.{name}")
     raise AttributeError(f"module 'midstream' has no attribute '{name}'")

@@ -25,6 +25,14 @@ class CodecError(MidstreamError):
     """A codec of other people, compared with ours, is not here or failed; the message has its command and output."""
 
 
+class ServiceError(MidstreamError):
+    """The other half of a split network cannot be reached, does not fit, or refuses; `code` is gRPC's name for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class BitstreamError(MidstreamError):
     """Base of the four ways in which a bitstream can be unusable."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -20,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 _ERRORS = Console(stderr=True)
 #: Width of a table in a pipe, where there is no terminal to fit into.
@@ -92,6 +95,41 @@ class Stages:
         """A line that stays."""
         if self._shown:
             self._bar.console.print(escape(printable(text)), highlight=False)
+        else:
+            note(text)
+
+
+class LiveLine:
+    """A line on standard error that changes; in a pipe a new line from time to time."""
+
+    _PIPE_S = 10.0
+
+    def __init__(self) -> None:
+        self._live = Live(console=_ERRORS, transient=True, auto_refresh=False)
+        self._shown = _ERRORS.is_terminal
+        self._next = time.monotonic() + self._PIPE_S
+
+    def __enter__(self) -> LiveLine:
+        if self._shown:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._shown:
+            self._live.stop()
+
+    def show(self, text: str) -> None:
+        """What is to be read there now."""
+        if self._shown:
+            self._live.update(Text(printable(text), no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._PIPE_S
+            note(text)
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self._shown:
+            self._live.console.print(escape(printable(text)), highlight=False)
         else:
             note(text)
 

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 import midstream
 from midstream import _native
-from midstream.cli import batch, bench, calibrate, coding, compare, evaluation, networks, paper
+from midstream.cli import batch, bench, calibrate, coding, compare, evaluation, networks, paper, pushing, serving
 from midstream.cli.console import note
 from midstream.errors import InputError, MidstreamError
 
@@ -35,6 +35,8 @@ app.command("eval")(evaluation.eval_command)
 app.command("compare")(compare.compare_command)
 app.command("codecs")(compare.codecs_command)
 app.command("bench")(bench.bench_command)
+app.command("serve")(serving.serve_command)
+app.command("push")(pushing.push_command)
 app.add_typer(batch.app, name="batch")
 app.add_typer(paper.app, name="paper")
 

@@ -104,7 +104,7 @@ class Case:
         categories = _category_ids(classes, truth["categories"])
         found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
         _check(found, truth["images"], len(classes))
-        entries = [entry for identity, there in found.items() for entry in _entries(identity, there)]
+        entries = [entry for identity, there in found.items() for entry in coco_entries(identity, there)]
         results = [{**e, "category_id": c} for e in entries if (c := categories[e["category_id"]]) is not None]
         return cls(dataset, truth, found, categories, results)
 
@@ -145,7 +145,7 @@ def reference_dataset(
     _check(found, images, len(classes))
     categories = [{"id": index, "name": name} for index, name in enumerate(classes)]
     own = _category_ids(classes, categories)
-    entries = (entry for identity, there in found.items() for entry in _entries(identity, there))
+    entries = (entry for identity, there in found.items() for entry in coco_entries(identity, there))
     annotations = [
         {**entry, "id": number, "iscrowd": 0, "category_id": own[entry["category_id"]]}
         for number, entry in enumerate((e for e in entries if e.pop("score") >= threshold), start=1)
@@ -198,7 +198,7 @@ def _check(found: Mapping[int, Detections], images: Sequence[Mapping[str, Any]],
                 raise InputError(f"detections in picture {identity}: a mask of {mask['size']}, the picture has {size}")
 
 
-def _entries(identity: int, found: Detections) -> Iterator[dict[str, Any]]:
+def coco_entries(identity: int, found: Detections) -> Iterator[dict[str, Any]]:
     """One COCO entry a detection, its `category_id` still the network's label."""
     boxes = found.boxes.astype(np.float64)
     sizes = boxes[:, 2:] - boxes[:, :2]

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture, ProposingModel, SplitModel
+from midstream.models.base import (
+    BatchingModel,
+    DerivedLevel,
+    Detections,
+    FloatPyramid,
+    Picture,
+    ProposingModel,
+    SplitModel,
+)
 from midstream.models.registry import known_models, load
 
 if TYPE_CHECKING:
     from midstream.models.torch_split import TorchSplit
 
 __all__ = [
+    "BatchingModel",
     "DerivedLevel",
     "Detections",
     "FloatPyramid",

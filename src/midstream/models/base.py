@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -107,4 +107,18 @@ class ProposingModel(SplitModel, Protocol):
 
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
         """What the head proposes, boxes in pixels of the network's input."""
+        ...
+
+
+@runtime_checkable
+class BatchingModel(SplitModel, Protocol):
+    """A network whose back can take several pictures at once."""
+
+    @property
+    def batches(self) -> bool:
+        """Whether the cut graph's first axis is free."""
+        ...
+
+    def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """What `back` returns, of pyramids of equal shapes; the last bits may differ from those of single runs."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -111,22 +111,37 @@ class OnnxModel:
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
         """Detections in a picture of (height, width) from its pyramid."""
-        outputs = self._outputs(pyramid)
+        return self._detections(self._outputs([pyramid]), size)
+
+    @property
+    def batches(self) -> bool:
+        """Whether the first axis of all that enters and leaves the back is free."""
+        values = [*self._back.get_inputs(), *self._back.get_outputs()]
+        return all(value.shape and not isinstance(value.shape[0], int) for value in values)
+
+    def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Detections in several pictures at once, where the graph `batches`."""
+        outputs = self._outputs(pyramids)
+        ones = ({name: values[i : i + 1] for name, values in outputs.items()} for i in range(len(pyramids)))
+        return [self._detections(one, size) for one, size in zip(ones, sizes, strict=True)]
+
+    def _detections(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Detections:
         found = decode_head(self.description.head, outputs, self.description.input.size, len(self.classes))
         boxes = to_picture(found.boxes, place(self.description.input, size), size)
         return Detections(boxes, found.scores, found.labels)
 
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
         """What the head proposes before suppression, boxes in pixels of the network's input."""
-        outputs = self._outputs(pyramid)
+        outputs = self._outputs([pyramid])
         return candidates(self.description.head, outputs, self.description.input.size, len(self.classes))
 
-    def _outputs(self, pyramid: FloatPyramid) -> dict[str, NDArray[Any]]:
+    def _outputs(self, pyramids: Sequence[FloatPyramid]) -> dict[str, NDArray[Any]]:
         feeds = {}
         for level in self.description.pyramid:
-            if level.name not in pyramid:
-                raise InputError(f"the pyramid has no level '{level.name}'; it has {', '.join(pyramid)}")
-            feeds[level.tensor] = np.ascontiguousarray(pyramid[level.name], np.float32)[None]
+            for pyramid in pyramids:
+                if level.name not in pyramid:
+                    raise InputError(f"the pyramid has no level '{level.name}'; it has {', '.join(pyramid)}")
+            feeds[level.tensor] = np.stack([np.asarray(pyramid[level.name], np.float32) for pyramid in pyramids])
         names = [output.name for output in self._back.get_outputs()]
         return dict(zip(names, self._run(self._back, names, feeds), strict=True))
 

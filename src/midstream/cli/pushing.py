@@ -1,0 +1,222 @@
+"""push."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from midstream import models
+from midstream.cli import options
+from midstream.cli.console import LiveLine, note, print_json
+from midstream.cli.units import bits_per_second, seconds
+from midstream.errors import InputError
+from midstream.files import STANDARD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from midstream.serve.draw import FilmWriter
+    from midstream.serve.lines import Lines
+    from midstream.serve.push import Status, Summary
+
+_SERVER = "The server"
+_PACE = "Pace"
+_TOKEN_VARIABLE = "MIDSTREAM_TOKEN"
+#: Some frames have no detections: unreadable, or refused by the server.
+_NOT_ALL = 1
+
+
+def push_command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of pictures, video file, camera (/dev/video0) or stream (rtsp://...).", metavar="SOURCE"
+        ),
+    ],
+    to: Annotated[str, typer.Option(help="The server.", metavar="HOST:PORT", rich_help_panel=_SERVER)],
+    model: options.ModelName,
+    codec: options.CodecName = "paper",
+    symbols: options.Symbols = None,
+    z: options.Z = None,
+    thresholds: options.Thresholds = None,
+    step: options.Step = None,
+    coder: options.Coder = None,
+    profile: options.ProfileFile = None,
+    quality: options.Quality = None,
+    max_bytes: options.MaxBytes = None,
+    max_loss: options.MaxLoss = None,
+    places: options.PlacesBy = None,
+    weights: options.Weights = None,
+    threads: options.Threads = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Detections as JSON lines, one a frame; - for standard output.")
+    ] = STANDARD,
+    draw: Annotated[str | None, typer.Option(help="Also write an annotated video.", metavar="FILE.mp4")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON on standard output; needs -o FILE.")
+    ] = False,
+    drop_oldest: Annotated[
+        bool,
+        typer.Option(
+            "--drop-oldest", help="When behind, drop the oldest frames instead of waiting.", rich_help_panel=_PACE
+        ),
+    ] = False,
+    lag: Annotated[int, typer.Option(help="Frames that may wait here.", min=1, rich_help_panel=_PACE)] = 2,
+    in_flight: Annotated[
+        int, typer.Option(help="Frames sent and not answered yet, at most.", min=1, rich_help_panel=_PACE)
+    ] = 8,
+    rate_limit: Annotated[
+        str | None,
+        typer.Option(help="Send no more than this: 2Mbit, 500kbit a second.", metavar="RATE", rich_help_panel=_PACE),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="An answer later than this is of no use: 500ms.", metavar="TIME", rich_help_panel=_PACE),
+    ] = None,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Feed a video file at its own speed.", rich_help_panel=_PACE)
+    ] = False,
+    retry: Annotated[
+        str,
+        typer.Option(help="How long to go on trying when no answer comes.", metavar="TIME", rich_help_panel=_SERVER),
+    ] = "60s",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help=f"File with the token to send; or the variable {_TOKEN_VARIABLE}.", rich_help_panel=_SERVER),
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS.", rich_help_panel=_SERVER)] = False,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(help="Trust this authority instead of the machine's; implies --tls.", rich_help_panel=_SERVER),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="This client's certificate.", rich_help_panel=_SERVER)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key.", rich_help_panel=_SERVER)] = None,
+) -> None:
+    """Run a network's front on pictures, send the bitstreams to a server, write its detections.
+
+    Lost connections are made anew, what is unanswered is sent again, each frame has one line. Ctrl-C ends a camera:
+    what is in flight is finished. Exit code 1 when a frame could not be read or was refused.
+
+    Example: midstream push photos --to 127.0.0.1:8440 --model picodet-s-416 --symbols 4 --z 1.5 -o found.jsonl
+
+    Example: midstream push /dev/video0 --to cam.example:8440 --tls --model picodet-s-416 --codec calibrated
+    --profile picodet.profile --quality 60 --rate-limit 2Mbit --drop-oldest -o found.jsonl
+    """
+    from midstream import serve
+    from midstream.serve import push
+    from midstream.serve.sources import open_source
+
+    chosen = options.codec_options(
+        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
+    )
+    if json and output == STANDARD:
+        raise InputError("--json prints the summary on standard output, where the detections go: give -o FILE")
+    link = serve.Link(
+        to, _token(token_file), tls, tls_ca, tls_cert, tls_key, in_flight=in_flight, retry_s=seconds(retry)
+    )
+    link.credentials()
+    settings = push.Settings(
+        lag,
+        drop_oldest,
+        None if rate_limit is None else bits_per_second(rate_limit),
+        None if timeout is None else seconds(timeout),
+    )
+    pictures = open_source(source, realtime)
+    edge = serve.Edge(models.load(model, weights, threads), chosen)
+    edge.check()
+    with LiveLine() as line, _outputs(output, draw, pictures.rate) as (lines, film):
+        watching = push.Watching(line.say, lambda status: line.show(_status(status)))
+        summary = asyncio.run(
+            _until_signal(lambda stop: push.push(pictures, edge, link, settings, lines, film, watching, stop))
+        )
+    if json:
+        print_json(summary.as_dict())
+    note(_summary(summary))
+    raise typer.Exit(_NOT_ALL if summary.refused or summary.unreadable else 0)
+
+
+def _token(file: Path | None) -> str | None:
+    """The token to send. Not an option of its own: command lines can be read by everybody on a machine."""
+    if file is None:
+        return os.environ.get(_TOKEN_VARIABLE) or None
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: the token cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+@contextmanager
+def _outputs(output: str, draw: str | None, rate: float) -> Iterator[tuple[Lines, FilmWriter | None]]:
+    """The files that are written; the film appears when all went well."""
+    from midstream.serve.draw import FilmWriter
+    from midstream.serve.lines import Lines
+
+    film = None if draw is None else FilmWriter(draw, rate)
+    lines = Lines(output)
+    whole = False
+    try:
+        yield lines, film
+        whole = True
+    finally:
+        if film is not None:
+            film.close(whole)
+        lines.close()
+
+
+async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, Summary]]) -> Summary:
+    """Run until the source ends or a signal comes, which ends the source; a second one ends everything."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(stop))
+
+    def received() -> None:
+        if stop.is_set():
+            task.cancel()
+            return
+        note("finishing what is in flight; once more to end now")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, received)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _status(status: Status) -> str:
+    summary = status.summary
+    return (
+        f"{summary.done} frames, {status.frames_per_s:.1f} frames/s, {status.kbit_per_s:.0f} kbit/s, "
+        f"latency {_ms(summary.latency_p50_ms)} / {_ms(summary.latency_p99_ms)} ms (p50 / p99), "
+        f"{status.in_flight} in flight" + _troubles(summary)
+    )
+
+
+def _summary(summary: Summary) -> str:
+    span = max(summary.seconds, 1e-9)
+    return (
+        f"{summary.answered} frames answered in {summary.seconds:.1f} s ({summary.answered / span:.1f} frames/s, "
+        f"{8e-3 * summary.bitstream_bytes / span:.0f} kbit/s), latency {_ms(summary.latency_p50_ms)} / "
+        f"{_ms(summary.latency_p99_ms)} ms (p50 / p99)" + _troubles(summary)
+    )
+
+
+def _troubles(summary: Summary) -> str:
+    counts = {
+        "dropped": summary.dropped,
+        "unreadable": summary.unreadable,
+        "refused": summary.refused,
+        "connections lost": summary.lost,
+        "sent again": summary.resent,
+    }
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"

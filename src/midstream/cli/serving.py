@@ -1,0 +1,121 @@
+"""serve."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midstream import models
+from midstream.cli import options
+from midstream.cli.units import seconds
+from midstream.codec.calibrated.profile import Profile
+
+_SAFETY = "Who may connect"
+_LIMITS = "Limits"
+_WATCHING = "Watching it"
+_CORES = os.cpu_count() or 1
+
+
+def serve_command(
+    model: options.ModelName,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Of the codec calibrated: the profile that clients code with.", show_default=False),
+    ] = None,
+    weights: options.Weights = None,
+    host: Annotated[
+        str, typer.Option(help="Address to serve. Others than loopback need TLS or tokens.", rich_help_panel=_SAFETY)
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free: the log says which.", min=0, max=65535)] = 8440,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that decode and run the back. [default: all cores]", min=1)
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="The server's certificate, PEM.", rich_help_panel=_SAFETY)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.", rich_help_panel=_SAFETY)] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(help="Clients must show a certificate of this authority, PEM.", rich_help_panel=_SAFETY),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(help="Clients must send a token of this file: a line 'NAME TOKEN' each.", rich_help_panel=_SAFETY),
+    ] = None,
+    queue: Annotated[
+        int, typer.Option(help="Frames that may wait; more are told to come again.", min=1, rich_help_panel=_LIMITS)
+    ] = 64,
+    in_flight: Annotated[
+        int,
+        typer.Option(help="Frames of one client that may be unanswered.", min=1, rich_help_panel=_LIMITS),
+    ] = 16,
+    batch: Annotated[
+        int,
+        typer.Option(
+            help="Waiting frames that the back takes at once, where its graph has a free first axis.",
+            min=1,
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 8,
+    max_message_bytes: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a request. [default: 4 MiB, or 1.25 bytes an element of larger pyramids]",
+            min=1,
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
+    max_elements: Annotated[
+        int | None,
+        typer.Option(help="Of a pyramid. [default: those of the network's largest]", min=1, rich_help_panel=_LIMITS),
+    ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(help="Of a picture: masks are drawn at its size.", min=1, rich_help_panel=_LIMITS)
+    ] = 1 << 24,
+    drain: Annotated[
+        str, typer.Option(metavar="TIME", help="For what is in flight at SIGTERM: 10s, 500ms, 1m.")
+    ] = "10s",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="Serve metrics to Prometheus there.", min=1, max=65535, rich_help_panel=_WATCHING),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address of the metrics.", rich_help_panel=_WATCHING)] = "127.0.0.1",
+) -> None:
+    """Finish inference from bitstreams: a gRPC server that decodes them and runs the network's back.
+
+    Logs are JSON lines on standard error. Traces go where OTEL_EXPORTER_OTLP_ENDPOINT says. SIGTERM drains:
+    health says NOT_SERVING, no new work, what is in flight is finished.
+
+    Example: midstream serve --model picodet-s-416 --profile picodet.profile
+
+    Example: midstream serve --model picodet-s-416 --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --tokens tokens
+    """
+    from midstream import serve
+    from midstream.serve.telemetry import configure_logs, configure_traces
+
+    chosen = serve.Settings(
+        host=host,
+        port=port,
+        workers=workers or _CORES,
+        queue=queue,
+        in_flight=in_flight,
+        message_bytes=max_message_bytes,
+        drain_s=seconds(drain),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        tokens=tokens,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+    )
+    chosen.check()
+    configure_logs()
+    configure_traces()
+    threads = max(_CORES // chosen.workers, 1)
+    network = models.load(model, weights, threads)
+    known = None if profile is None else Profile.read(profile)
+    served = serve.prepare(network, known, max_pixels=max_pixels, batch=batch, threads=threads, elements=max_elements)
+    serve.run(chosen, served)

@@ -1,0 +1,233 @@
+"""The device's half in Python: `Client` for ordinary programs, `AsyncClient` for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from midstream import models
+from midstream.codec.calibrated.options import CalibratedOptions
+from midstream.codec.codec import CodecOptions, codec_options
+from midstream.errors import ServiceError, unknown
+from midstream.models import Detections, Picture, SplitModel
+from midstream.pipelines.coding import check_profile, encode_features
+from midstream.serve import messages
+from midstream.serve.link import Link
+from midstream.serve.proto import serve_pb2 as pb
+from midstream.serve.session import Answer, Session
+
+_T = TypeVar("_T")
+_PAPER = ("symbols", "z", "thresholds", "step", "coder")
+_CALIBRATED = ("profile", "quality", "max_bytes", "max_loss", "embed", "places")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A network's front and a codec: from a picture to the bitstream that is sent."""
+
+    model: SplitModel
+    options: CodecOptions
+
+    @classmethod
+    def of(cls, model: str | SplitModel, codec: str = "paper", **options: Any) -> Edge:
+        """From names; the options are those of `midstream.encode`.
+
+        Raises:
+            InputError: an unknown network, codec or option, or a profile of another network.
+        """
+        for name in options:
+            if name not in (*_PAPER, *_CALIBRATED):
+                raise unknown("option", name, (*_PAPER, *_CALIBRATED), limit=len(_PAPER + _CALIBRATED))
+        ours, theirs = ({name: options.get(name) for name in names} for names in (_PAPER, _CALIBRATED))
+        chosen = codec_options(codec, ours, theirs)
+        edge = cls(models.load(model) if isinstance(model, str) else model, chosen)
+        edge.check()
+        return edge
+
+    def check(self) -> None:
+        """Refuse a profile of another network. Raises InputError."""
+        if isinstance(self.options, CalibratedOptions):
+            check_profile(self.model, self.options.profile)
+
+    def encode(self, picture: Picture) -> bytes:
+        """The bitstream of a picture, uint8 RGB [H, W, 3]. Raises InputError."""
+        return encode_features(self.model, self.model.front(picture), _size(picture), self.options)
+
+    def side(self) -> pb.Side:
+        """What the server must have to understand the bitstreams."""
+        if isinstance(self.options, CalibratedOptions) and not self.options.embed:
+            return messages.side(self.model, self.options.profile.name)
+        return messages.side(self.model, "")
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    return picture.shape[0], picture.shape[1]
+
+
+class AsyncClient:
+    """Split inference from asyncio.
+
+    >>> async with ms.serve.AsyncClient("127.0.0.1:8440", "picodet-s-416", symbols=4, z=1.5) as client:
+    ...     found = await client.infer(picture)
+    """
+
+    def __init__(self, server: str | Link, model: str | SplitModel, codec: str = "paper", **options: Any) -> None:
+        """A client yet to be entered; arguments and errors as `Client` has them."""
+        self.link = Link(server) if isinstance(server, str) else server
+        self.edge = Edge.of(model, codec, **options)
+
+    async def __aenter__(self) -> AsyncClient:
+        self.session = await Session(self.link, self.edge.side()).__aenter__()
+        self.classes = tuple(self.session.offer.classes)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.session.__aexit__(*error)
+
+    async def infer(self, picture: Picture, timeout_s: float | None = None) -> Detections:
+        """Detections in one picture; arguments and errors as `Client.infer` has them."""
+        bitstream = await asyncio.to_thread(self.edge.encode, picture)
+        return (await self.send(bitstream, _size(picture), timeout_s)).found()
+
+    async def send(self, bitstream: bytes, size: tuple[int, int], timeout_s: float | None = None) -> Answer:
+        """The answer to a bitstream; arguments and errors as `Client.send` has them."""
+        return await (await self.session.send(bitstream, size, timeout_s))
+
+    async def stream(
+        self, pictures: Iterable[Picture] | AsyncIterable[Picture], timeout_s: float | None = None
+    ) -> AsyncIterator[Answer]:
+        """An answer for each picture, in order; as `Client.stream`."""
+        pending: deque[asyncio.Future[Answer]] = deque()
+        async for picture in _each(pictures):
+            bitstream = await asyncio.to_thread(self.edge.encode, picture)
+            while pending and (pending[0].done() or len(pending) >= self.session.in_flight):
+                yield await pending.popleft()
+            pending.append(await self.session.send(bitstream, _size(picture), timeout_s))
+        while pending:
+            yield await pending.popleft()
+
+
+async def _each(pictures: Iterable[Picture] | AsyncIterable[Picture]) -> AsyncIterator[Picture]:
+    if isinstance(pictures, AsyncIterable):
+        async for picture in pictures:
+            yield picture
+    else:
+        for picture in pictures:
+            yield picture
+
+
+class Client:
+    """Split inference: the front of the network here, the back on a server.
+
+    >>> with ms.serve.Client("127.0.0.1:8440", "picodet-s-416", symbols=4, z=1.5) as client:
+    ...     found = client.infer(picture)  # midstream.models.Detections, in pixels of the picture
+    ...     for answer in client.stream(pictures):
+    ...         print(answer.frame, answer.found().scores, answer.latency_s)
+
+    Lost connections are made anew and what is unanswered is sent again. May be shared by threads.
+
+    Attributes:
+        classes: the class names that `Detections.labels` indexes; once entered.
+    """
+
+    def __init__(self, server: str | Link, model: str | SplitModel, codec: str = "paper", **options: Any) -> None:
+        """A client yet to be entered.
+
+        Args:
+            server: HOST:PORT, or a `Link` for TLS, tokens and limits.
+            model: the network: a name from `midstream models`, a description's file, or one that is loaded.
+            codec: `paper` or `calibrated`.
+            options: of the codec, as `midstream.encode` has them: symbols, z, ..., profile, quality, ...
+
+        Raises:
+            InputError: what cannot be used, named. Entering raises ServiceError: the server cannot be reached or has
+                another network, profile or format version.
+        """
+        self._async = AsyncClient(server, model, codec, **options)
+        self.edge = self._async.edge
+
+    def __enter__(self) -> Client:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="midstream-client", daemon=True)
+        self._thread.start()
+        try:
+            self._run(self._async.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        self.classes = self._async.classes
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._run(self._async.__aexit__(*error))
+        finally:
+            self._stop()
+
+    def infer(self, picture: Picture, timeout_s: float | None = None) -> Detections:
+        """Detections in one picture.
+
+        Args:
+            picture: uint8 RGB [H, W, 3].
+            timeout_s: after which the answer is of no use.
+
+        Raises:
+            InputError: not a picture that the front takes.
+            ServiceError: no answer: its `code` says why.
+        """
+        return self.send(self.edge.encode(picture), _size(picture), timeout_s).found()
+
+    def send(self, bitstream: bytes, size: tuple[int, int], timeout_s: float | None = None) -> Answer:
+        """The answer to a bitstream that is there already.
+
+        Args:
+            bitstream: of the features of a picture.
+            size: its (height, width).
+            timeout_s: after which the answer is of no use.
+
+        Raises:
+            ServiceError: the server cannot be reached. What it has against the frame is `Answer.error`.
+        """
+        return self._run(self._async.send(bitstream, size, timeout_s))
+
+    def stream(self, pictures: Iterable[Picture], timeout_s: float | None = None) -> Iterator[Answer]:
+        """An answer for each picture, in order, with several in flight.
+
+        Args:
+            pictures: uint8 RGB [H, W, 3] each; taken as there is room for them.
+            timeout_s: for each picture.
+
+        Raises:
+            InputError, ServiceError: as `infer` and `send`.
+        """
+        pending: deque[Future[Answer]] = deque()
+        for picture in pictures:
+            bitstream = self.edge.encode(picture)
+            while pending and (pending[0].done() or len(pending) >= self._async.session.in_flight):
+                yield pending.popleft().result()
+            pending.append(self._submit(self._async.send(bitstream, _size(picture), timeout_s)))
+        while pending:
+            yield pending.popleft().result()
+
+    def _submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        if not (thread := getattr(self, "_thread", None)) or not thread.is_alive():
+            work.close()
+            raise ServiceError("CANCELLED", "this client is not open: with ms.serve.Client(...) as client")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return self._submit(work).result()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        left = asyncio.all_tasks(self._loop)  # gRPC's own, of the last call
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.close()

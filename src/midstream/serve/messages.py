@@ -1,0 +1,96 @@
+"""Between the service's messages and the project's own types, and whether two sides fit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import midstream
+from midstream.codec.container import VERSION
+from midstream.errors import InputError
+from midstream.models import Detections, SplitModel
+from midstream.serve.proto import serve_pb2 as pb
+from midstream.serve.work import Done
+
+#: Metadata of every call: the cut graph whose features the client sends.
+CUT_KEY = "midstream-cut"
+#: Metadata with which gRPC servers say when to try again, in milliseconds.
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+#: Characters of a session's name.
+MOST_SESSION = 64
+#: Characters of an error that goes over the network: names out of a hostile bitstream may be in it.
+_MOST_REASON = 300
+_MICROSECONDS = 1e6
+#: Of a hash that people read.
+_SHORT = 16
+
+
+def side(model: SplitModel, profile: str) -> pb.Side:
+    """What one side has; `profile` is the key of the profile that it needs of the other, or empty."""
+    return pb.Side(
+        release=midstream.__version__,
+        format_version=VERSION,
+        network=model.name,
+        cut=model.fingerprint,
+        profile=profile,
+    )
+
+
+def mismatch(client: pb.Side, server: pb.Side) -> str:
+    """Why the two halves do not fit, saying which side has what; empty if they do."""
+    if client.format_version and client.format_version != server.format_version:
+        return (
+            f"the client writes bitstreams of version {client.format_version} (midstream {client.release}), the "
+            f"server reads version {server.format_version} (midstream {server.release}): use the same release"
+        )
+    if client.cut and client.cut != server.cut:
+        return (
+            f"the client sends features of {client.network}, cut graph {client.cut[:_SHORT]}; the server runs "
+            f"{server.network}, cut graph {server.cut[:_SHORT]}: use the same --model and weights on both sides"
+        )
+    if client.profile and client.profile != server.profile:
+        return (
+            f"the client codes with the profile {client.profile}, the server has {server.profile or 'no profile'}: "
+            "give both the same --profile"
+        )
+    return ""
+
+
+def readable(reason: str) -> str:
+    """An error's text as it may cross the network: one line, printable, not long."""
+    text = "".join(c if c.isprintable() else " " for c in reason)
+    return text if len(text) <= _MOST_REASON else text[: _MOST_REASON - 3] + "..."
+
+
+def to_message(found: Detections) -> pb.Detections:
+    """Detections for the network; float32 stays float32."""
+    masks = [pb.Mask(height=m["size"][0], width=m["size"][1], counts=_counts(m["counts"])) for m in found.masks or []]
+    return pb.Detections(
+        boxes=found.boxes.ravel().tolist(), scores=found.scores.tolist(), labels=found.labels.tolist(), masks=masks
+    )
+
+
+def _counts(counts: bytes | str) -> bytes:
+    return counts.encode() if isinstance(counts, str) else counts
+
+
+def from_message(message: pb.Detections, has_masks: bool) -> Detections:
+    """Detections from the network. Raises InputError where the message contradicts itself."""
+    count = len(message.scores)
+    masks = [{"size": [mask.height, mask.width], "counts": mask.counts} for mask in message.masks]
+    if (len(message.boxes), len(message.labels)) != (4 * count, count) or len(masks) != (count if has_masks else 0):
+        raise InputError("the server's answer has boxes, scores, labels and masks of different numbers")
+    return Detections(
+        np.array(message.boxes, np.float32).reshape(count, 4),
+        np.array(message.scores, np.float32),
+        np.array(message.labels, np.int64),
+        masks if has_masks else None,
+    )
+
+
+def timings(queue_s: float, done: Done) -> pb.Timings:
+    """Of a frame, for the network."""
+    return pb.Timings(
+        queue_us=int(queue_s * _MICROSECONDS),
+        decode_us=int(done.decode_s * _MICROSECONDS),
+        back_us=int(done.back_s * _MICROSECONDS),
+    )

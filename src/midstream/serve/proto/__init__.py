@@ -1,0 +1,1 @@
+"""The service as gRPC knows it: serve.proto, and what is generated from it (`make proto`)."""

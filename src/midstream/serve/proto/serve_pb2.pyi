@@ -1,0 +1,119 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Side(_message.Message):
+    __slots__ = ("release", "format_version", "network", "cut", "profile")
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    release: str
+    format_version: int
+    network: str
+    cut: str
+    profile: str
+    def __init__(self, release: _Optional[str] = ..., format_version: _Optional[int] = ..., network: _Optional[str] = ..., cut: _Optional[str] = ..., profile: _Optional[str] = ...) -> None: ...
+
+class DescribeRequest(_message.Message):
+    __slots__ = ("client",)
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    client: Side
+    def __init__(self, client: _Optional[_Union[Side, _Mapping]] = ...) -> None: ...
+
+class DescribeReply(_message.Message):
+    __slots__ = ("server", "classes", "has_masks", "max_message_bytes", "max_elements", "max_pixels", "max_in_flight")
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    HAS_MASKS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_ELEMENTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    server: Side
+    classes: _containers.RepeatedScalarFieldContainer[str]
+    has_masks: bool
+    max_message_bytes: int
+    max_elements: int
+    max_pixels: int
+    max_in_flight: int
+    def __init__(self, server: _Optional[_Union[Side, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., has_masks: bool = ..., max_message_bytes: _Optional[int] = ..., max_elements: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_in_flight: _Optional[int] = ...) -> None: ...
+
+class InferRequest(_message.Message):
+    __slots__ = ("session", "frame", "bitstream", "height", "width", "timeout_ms")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    BITSTREAM_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    frame: int
+    bitstream: bytes
+    height: int
+    width: int
+    timeout_ms: int
+    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., bitstream: _Optional[bytes] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+
+class InferReply(_message.Message):
+    __slots__ = ("session", "frame", "detections", "error", "timings", "repeated")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    DETECTIONS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    frame: int
+    detections: Detections
+    error: Error
+    timings: Timings
+    repeated: bool
+    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., detections: _Optional[_Union[Detections, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., repeated: bool = ...) -> None: ...
+
+class Detections(_message.Message):
+    __slots__ = ("boxes", "scores", "labels", "masks")
+    BOXES_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    boxes: _containers.RepeatedScalarFieldContainer[float]
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    labels: _containers.RepeatedScalarFieldContainer[int]
+    masks: _containers.RepeatedCompositeFieldContainer[Mask]
+    def __init__(self, boxes: _Optional[_Iterable[float]] = ..., scores: _Optional[_Iterable[float]] = ..., labels: _Optional[_Iterable[int]] = ..., masks: _Optional[_Iterable[_Union[Mask, _Mapping]]] = ...) -> None: ...
+
+class Mask(_message.Message):
+    __slots__ = ("height", "width", "counts")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    height: int
+    width: int
+    counts: bytes
+    def __init__(self, height: _Optional[int] = ..., width: _Optional[int] = ..., counts: _Optional[bytes] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ("code", "message", "retry_after_ms")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    retry_after_ms: int
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+
+class Timings(_message.Message):
+    __slots__ = ("queue_us", "decode_us", "back_us")
+    QUEUE_US_FIELD_NUMBER: _ClassVar[int]
+    DECODE_US_FIELD_NUMBER: _ClassVar[int]
+    BACK_US_FIELD_NUMBER: _ClassVar[int]
+    queue_us: int
+    decode_us: int
+    back_us: int
+    def __init__(self, queue_us: _Optional[int] = ..., decode_us: _Optional[int] = ..., back_us: _Optional[int] = ...) -> None: ...

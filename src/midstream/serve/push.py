@@ -1,0 +1,264 @@
+"""From a source to a server and back: front, encode, send, write the answers, never far behind the source."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from midstream.errors import InputError
+from midstream.serve.client import Edge
+from midstream.serve.draw import FilmWriter, annotate
+from midstream.serve.lines import Lines, answered, unreadable
+from midstream.serve.link import Link
+from midstream.serve.session import Answer, RateLimiter, Session
+from midstream.serve.sources import Frame, Intake, Source
+
+#: Of the live line: what the last so many seconds were like.
+_WINDOW_S = 5.0
+_TICK_S = 0.5
+#: Latencies that percentiles are of, the newest.
+_MOST_LATENCIES = 10_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to push.
+
+    Attributes:
+        lag: frames that wait for the front at most; then the source waits.
+        drop_oldest: instead of that, drop the oldest of them.
+        rate: bits a second to send at most; None for no limit.
+        timeout_s: after which the answer to a frame is of no use; None for never.
+    """
+
+    lag: int = 2
+    drop_oldest: bool = False
+    rate: float | None = None
+    timeout_s: float | None = None
+
+
+@dataclass
+class Summary:
+    """What a push has done.
+
+    Attributes:
+        answered: frames with detections.
+        refused: frames that the server answered with an error.
+        unreadable: frames of the source that are no pictures.
+        dropped: frames that were too old, on request.
+        seconds: from the first connection.
+        sent_bytes: of requests, those sent again included; `bitstream_bytes` of each answered frame once.
+        resent, lost: frames sent again, connections lost.
+        repeated: frames that the server answered from its memory.
+        latency_p50_ms, latency_p99_ms: from reading a frame to having its answer, over the newest 10,000.
+    """
+
+    answered: int = 0
+    refused: int = 0
+    unreadable: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    sent_bytes: int = 0
+    bitstream_bytes: int = 0
+    resent: int = 0
+    lost: int = 0
+    repeated: int = 0
+    latency_p50_ms: float | None = None
+    latency_p99_ms: float | None = None
+
+    @property
+    def done(self) -> int:
+        """Frames that have their line."""
+        return self.answered + self.refused + self.unreadable
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Status:
+    """The last seconds, for people: frames and kilobits a second, frames in flight."""
+
+    summary: Summary
+    frames_per_s: float
+    kbit_per_s: float
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Whom to tell: `event` of what a person should know, `status` twice a second."""
+
+    event: Callable[[str], None] = lambda text: None
+    status: Callable[[Status], None] = lambda status: None
+
+
+@dataclass
+class _Run:
+    summary: Summary = field(default_factory=Summary)
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_LATENCIES))
+    recent: deque[tuple[float, int, int]] = field(default_factory=deque)
+
+    def percentiles(self) -> None:
+        if self.latencies:
+            low, high = np.percentile(np.array(self.latencies) * 1e3, [50, 99])
+            self.summary.latency_p50_ms, self.summary.latency_p99_ms = round(float(low), 3), round(float(high), 3)
+
+
+#: A frame and, unless it could not be read, its answer to come and the seconds from reading it to handing it over.
+_Pending = tuple[Frame, asyncio.Future[Answer] | None, float]
+
+
+async def push(
+    source: Source,
+    edge: Edge,
+    link: Link,
+    settings: Settings,
+    lines: Lines,
+    film: FilmWriter | None,
+    watching: Watching,
+    stop: asyncio.Event,
+) -> Summary:
+    """Push a source through until its end, or until `stop`: then what has been read is finished.
+
+    Every frame that was not dropped has exactly one line, in the source's order.
+
+    Raises:
+        ServiceError: the server cannot be reached any more, or does not fit.
+        InputError: the source fails, or an output cannot be written. The lines up to there are whole.
+    """
+    run = _Run()
+    limiter = None if settings.rate is None else RateLimiter(settings.rate / 8)
+    async with Session(link, edge.side(), watching.event, limiter) as session:
+        intake = Intake(source, settings.lag, settings.drop_oldest)
+        pending: asyncio.Queue[_Pending | None] = asyncio.Queue(session.in_flight)
+        start = time.monotonic()
+        feeding = asyncio.create_task(_feed(intake, edge, session, settings, pending))
+        writing = asyncio.create_task(_write(pending, session, run, lines, film, watching))
+        others = [
+            asyncio.create_task(_tick(run, session, intake, start, watching)),
+            asyncio.create_task(_close_at(stop, intake)),
+        ]
+        try:
+            await asyncio.wait({feeding, writing}, return_when=asyncio.FIRST_EXCEPTION)
+            if writing.done():
+                writing.result()
+            if feeding.done() and (error := feeding.exception()) is not None:
+                await _finish(pending, writing)
+                raise error
+        finally:
+            intake.close()
+            for task in (feeding, writing, *others):
+                task.cancel()
+            await asyncio.gather(feeding, writing, *others, return_exceptions=True)
+            _count(run, session, intake, start)
+    return run.summary
+
+
+async def _finish(pending: asyncio.Queue[_Pending | None], writing: asyncio.Task[None]) -> None:
+    """The source has failed, or the session has ended: what can still be answered is written."""
+    ending = asyncio.create_task(pending.put(None))
+    await asyncio.wait({ending, writing}, return_when=asyncio.FIRST_COMPLETED)
+    if ending.done():
+        await asyncio.wait({writing})
+    ending.cancel()
+
+
+async def _close_at(stop: asyncio.Event, intake: Intake) -> None:
+    await stop.wait()
+    intake.close()
+
+
+async def _feed(
+    intake: Intake, edge: Edge, session: Session, settings: Settings, pending: asyncio.Queue[_Pending | None]
+) -> None:
+    while (frame := await asyncio.to_thread(intake.get)) is not None:
+        if frame.picture is None:
+            await pending.put((frame, None, 0.0))
+            continue
+        try:
+            bitstream = await asyncio.to_thread(edge.encode, frame.picture)
+        except InputError as error:  # features that are not finite, say
+            await pending.put((replace(frame, picture=None, problem=f"{frame.name}: {error}"), None, 0.0))
+            continue
+        waited_s = time.monotonic() - frame.taken
+        size = (frame.picture.shape[0], frame.picture.shape[1])
+        timeout_s = None if settings.timeout_s is None else max(settings.timeout_s - waited_s, 0)
+        await pending.put((frame, await session.send(bitstream, size, timeout_s), waited_s))
+    await pending.put(None)
+
+
+async def _write(
+    pending: asyncio.Queue[_Pending | None],
+    session: Session,
+    run: _Run,
+    lines: Lines,
+    film: FilmWriter | None,
+    watching: Watching,
+) -> None:
+    classes = tuple(session.offer.classes)
+    while (item := await pending.get()) is not None:
+        frame, future, waited_s = item
+        answer = None if future is None else await future
+        await asyncio.to_thread(_record, frame, answer, waited_s, classes, run, lines, film)
+        if answer is None:
+            watching.event(f"unreadable: {frame.problem}")
+        elif answer.error is not None:
+            watching.event(f"frame {frame.number} ({frame.name}): {answer.error.code}: {answer.error}")
+
+
+def _record(
+    frame: Frame,
+    answer: Answer | None,
+    waited_s: float,
+    classes: tuple[str, ...],
+    run: _Run,
+    lines: Lines,
+    film: FilmWriter | None,
+) -> None:
+    """A line, and a picture of the film."""
+    summary, size = run.summary, 0
+    if answer is None:
+        lines.write(unreadable(frame))
+        summary.unreadable += 1
+    else:
+        latency_s = waited_s + answer.latency_s
+        lines.write(answered(frame, answer, latency_s, classes))
+        size = answer.size
+        summary.bitstream_bytes += size
+        summary.repeated += answer.repeated
+        summary.answered += answer.error is None
+        summary.refused += answer.error is not None
+        run.latencies.append(latency_s)
+    run.recent.append((time.monotonic(), 1, size))
+    if film is not None and frame.picture is not None:
+        found = answer.detections if answer is not None else None
+        film.add(frame.picture if found is None else annotate(frame.picture, found, classes))
+
+
+def _count(run: _Run, session: Session, intake: Intake, start: float) -> None:
+    run.summary.seconds = round(time.monotonic() - start, 3)
+    run.summary.dropped = intake.dropped
+    traffic = session.traffic
+    run.summary.sent_bytes, run.summary.resent, run.summary.lost = traffic.sent_bytes, traffic.resent, traffic.lost
+    run.percentiles()
+
+
+async def _tick(run: _Run, session: Session, intake: Intake, start: float, watching: Watching) -> None:
+    while True:
+        await asyncio.sleep(_TICK_S)
+        _count(run, session, intake, start)
+        now = time.monotonic()
+        while run.recent and run.recent[0][0] < now - _WINDOW_S:
+            run.recent.popleft()
+        span = min(now - start, _WINDOW_S)
+        frames = sum(count for _, count, _ in run.recent)
+        bits = 8 * sum(size for _, _, size in run.recent)
+        watching.status(Status(run.summary, frames / span, bits / 1e3 / span, session.unanswered))

@@ -1,0 +1,186 @@
+"""The server: gRPC with its limits, health, reflection and metrics, from start to an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from midstream.errors import InputError
+from midstream.serve.engine import Engine
+from midstream.serve.proto import serve_pb2 as pb
+from midstream.serve.proto import serve_pb2_grpc
+from midstream.serve.security import TokenGuard, check_exposure, is_loopback, read_tokens, server_credentials
+from midstream.serve.service import Offer, Service
+from midstream.serve.telemetry import Telemetry, log
+from midstream.serve.work import Served, infer
+
+SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
+#: gRPC's own default, 4 MiB, holds every bitstream of a network of three million elements; larger networks get this
+#: many bytes an element, which is more than any coder writes.
+_LEAST_MESSAGE = 4 << 20
+_BYTES_PER_ELEMENT = 1.25
+#: A client that does not answer a ping is gone: its frames are dropped.
+_PING_S, _PONG_S = 30, 10
+#: Pings of clients that are no abuse.
+_LEAST_PING_S = 5
+_METADATA_BYTES = 16 << 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve.
+
+    Attributes:
+        host, port: where; port 0 for any that is free. Other hosts than loopback need TLS or tokens.
+        workers: threads that decode and run the back.
+        queue: frames that may wait for one; more are turned away.
+        in_flight: frames of one client that may be unanswered; more are turned away.
+        calls: open calls of all clients, streams included; more are turned away.
+        message_bytes: of a request; by default 4 MiB, or 1.25 bytes for each element of the network's pyramid.
+        drain_s: after SIGTERM, seconds for what is in flight.
+        tls_cert, tls_key, tls_client_ca: PEM files. With the last, clients must show a certificate of it.
+        tokens: file of lines NAME TOKEN. Clients must send one of the tokens.
+        metrics_host, metrics_port: where Prometheus finds metrics; no port for nowhere.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8440
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    queue: int = 64
+    in_flight: int = 16
+    calls: int = 256
+    message_bytes: int | None = None
+    drain_s: float = 10.0
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    tokens: Path | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+
+    def check(self) -> Secured:
+        """What of them is read from files; before a network is loaded. Raises InputError."""
+        credentials = server_credentials(self.tls_cert, self.tls_key, self.tls_client_ca)
+        tokens = {} if self.tokens is None else read_tokens(self.tokens)
+        check_exposure(self.host, secured=credentials is not None or bool(tokens))
+        return Secured(credentials, tokens)
+
+
+@dataclass(frozen=True)
+class Secured:
+    """TLS credentials, None without; SHA-256 of each token -> its holder."""
+
+    credentials: grpc.ServerCredentials | None
+    tokens: dict[bytes, str]
+
+
+def run(settings: Settings, served: Served, on_ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: how.
+        served: what.
+        on_ready: called with HOST:PORT when clients can connect.
+
+    Raises:
+        InputError: the address or a file cannot be used.
+    """
+    asyncio.run(_run(settings, settings.check(), served, on_ready))
+
+
+async def _run(settings: Settings, secured: Secured, served: Served, on_ready: Callable[[str], None]) -> None:
+    telemetry = Telemetry()
+    engine = Engine(
+        partial(infer, served),
+        telemetry,
+        workers=settings.workers,
+        queue=settings.queue,
+        in_flight=settings.in_flight,
+        batch=served.batch,
+    )
+    size = settings.message_bytes or max(_LEAST_MESSAGE, int(_BYTES_PER_ELEMENT * served.limits.elements))
+    service = Service(served, engine, telemetry, Offer(settings.in_flight, size, secured.tokens))
+    checks = health.aio.HealthServicer()
+    server = _server(settings, secured, size)
+    serve_pb2_grpc.add_SplitInferenceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        address = _bind(server, settings, secured)
+        if settings.metrics_port is not None:
+            telemetry.expose(settings.metrics_host, settings.metrics_port)
+        stop = _on_signals()
+        await server.start()
+        for name in ("", SERVICE):
+            await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+        log.info("serving", address=address, network=served.model.name, workers=settings.workers, batch=served.batch,
+                 message_bytes=size, elements=served.limits.elements, tls=secured.credentials is not None,
+                 tokens=len(secured.tokens))  # fmt: skip
+        on_ready(address)
+        log.info("draining", signal=await stop, frames=engine.busy, seconds=settings.drain_s)
+        await checks.enter_graceful_shutdown()
+        service.leave()
+        await server.stop(settings.drain_s)
+        log.info("stopped", unanswered=engine.busy)
+    finally:
+        await server.stop(None)
+        await engine.close()
+
+
+def _server(settings: Settings, secured: Secured, message_bytes: int) -> grpc.aio.Server:
+    milliseconds = 1000
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.max_send_message_length", message_bytes),
+        ("grpc.max_metadata_size", _METADATA_BYTES),
+        ("grpc.max_concurrent_streams", settings.calls),
+        ("grpc.keepalive_time_ms", _PING_S * milliseconds),
+        ("grpc.keepalive_timeout_ms", _PONG_S * milliseconds),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _LEAST_PING_S * milliseconds),
+        ("grpc.so_reuseport", 0),  # a second server on one port is a mistake, not half of the frames
+    ]
+    guards = [TokenGuard(secured.tokens)] if secured.tokens else []
+    return grpc.aio.server(interceptors=guards, options=options, maximum_concurrent_rpcs=settings.calls)
+
+
+def _bind(server: grpc.aio.Server, settings: Settings, secured: Secured) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
+    address = f"{host}:{settings.port}"
+    try:
+        if secured.credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, secured.credentials)
+    except RuntimeError as error:
+        raise InputError(f"cannot serve at {address}: the address is in use, or not one of this machine") from error
+    if secured.credentials is None and not is_loopback(settings.host):
+        log.warning("tokens and features cross the network in the clear: give --tls-cert and --tls-key")
+    return f"{host}:{port}"
+
+
+def _on_signals() -> asyncio.Future[str]:
+    """Done with the signal's name at the first SIGTERM or SIGINT; a second one ends at once."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[str] = loop.create_future()
+
+    def received(number: signal.Signals) -> None:
+        if not stop.done():
+            stop.set_result(number.name)
+        else:
+            log.warning("ended", signal=number.name)
+            os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received, number)
+    return stop

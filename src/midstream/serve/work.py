@@ -1,0 +1,228 @@
+"""The server's half of one frame: bitstream in, detections out. A pure function, whoever calls it and wherever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from midstream.codec.calibrated.profile import Profile
+from midstream.codec.codec import decode
+from midstream.errors import BitstreamError, InputError, MidstreamError
+from midstream.limits import Limits
+from midstream.models import BatchingModel, Detections, FloatPyramid, SplitModel
+from midstream.pipelines.coding import check_profile
+from midstream.pipelines.levels import completed, sent
+
+#: Height over width of pictures among which one makes a network with inputs of any size work hardest.
+_RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)
+_PROBE_WIDTH = 2048
+
+
+@dataclass(frozen=True)
+class Served:
+    """A network ready to finish inference from bitstreams.
+
+    Attributes:
+        model: the network.
+        profile: of bitstreams of the codec `calibrated` that do not hold their own; None for none.
+        limits: what a bitstream may cost; `elements` is what the network can produce.
+        shapes: of all levels of the probe's pyramid, derived ones included, finest first.
+        fixed: whether every picture has a pyramid of those shapes.
+        max_pixels: of the picture that detections are for.
+        batch: frames that the back takes at once.
+        threads: of decoding one bitstream.
+    """
+
+    model: SplitModel
+    profile: Profile | None
+    limits: Limits
+    shapes: dict[str, tuple[int, ...]]
+    fixed: bool
+    max_pixels: int
+    batch: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """One frame: its bitstream, and the original picture's (height, width)."""
+
+    bitstream: bytes
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Done:
+    """Detections in pixels of the original picture, and the seconds that decoding and the back took."""
+
+    detections: Detections
+    decode_s: float
+    back_s: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A frame that cannot be answered.
+
+    Attributes:
+        reason: for the sender, without anything of this machine.
+        kind: `invalid` where the frame is to blame, `internal` where it may not be.
+        cause: for the log of this machine.
+    """
+
+    reason: str
+    kind: str
+    cause: BaseException | None = None
+
+
+Outcome = Done | Refused
+
+
+def prepare(
+    model: SplitModel, profile: Profile | None, *, max_pixels: int, batch: int, threads: int, elements: int | None
+) -> Served:
+    """Run the network once on a grey picture: to warm it up, and to learn what its pyramids are like.
+
+    Args:
+        model: the network.
+        profile: of the codec `calibrated`.
+        max_pixels: see Served.
+        batch: the most frames to give to the back at once, where it takes more than one.
+        threads: of decoding one bitstream.
+        elements: limit of a pyramid's elements, those of the network's largest pyramid by default.
+
+    Raises:
+        InputError: a profile of another network, or a network that does not run.
+    """
+    if profile is not None:
+        check_profile(model, profile)
+    sizes = [(int(_PROBE_WIDTH * ratio), _PROBE_WIDTH) for ratio in _RATIOS]
+    largest = max(sizes, key=lambda size: int(np.prod(model.input_size(size))))
+    fixed = len({model.input_size(size) for size in sizes}) == 1
+    pyramid = model.front(np.full((*largest, 3), 114, np.uint8))
+    model.back(pyramid, largest)
+    coded = sum(values.size for values in sent(model, pyramid).values())
+    return Served(
+        model,
+        profile,
+        replace(Limits(), elements=coded if elements is None else elements),
+        {name: values.shape for name, values in pyramid.items()},
+        fixed,
+        max_pixels,
+        batch if batch > 1 and fixed and _batches(model, pyramid, largest) else 1,
+        threads,
+    )
+
+
+def _batches(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bool:
+    """Whether the back takes two pictures at once: graphs exist that declare a free axis and fix it inside."""
+    if not (isinstance(model, BatchingModel) and model.batches):
+        return False
+    try:
+        return len(model.back_batch([pyramid, pyramid], [size, size])) == 2
+    except MidstreamError:
+        return False
+
+
+def infer(served: Served, works: Sequence[Work]) -> list[Outcome]:
+    """An outcome for each frame, in order. Raises nothing: whatever a frame holds, it spoils its own answer only."""
+    outcomes: list[Outcome | None] = []
+    ready: list[tuple[int, FloatPyramid, float]] = []
+    for number, work in enumerate(works):
+        start = time.perf_counter()
+        try:
+            with _explained():
+                pyramid = _decoded(served, work)
+        except _RefusalError as error:
+            outcomes.append(error.refused)
+            continue
+        outcomes.append(None)
+        ready.append((number, pyramid, time.perf_counter() - start))
+    for first in range(0, len(ready), served.batch):
+        group = ready[first : first + served.batch]
+        for (number, _, _), outcome in zip(group, _finished(served, works, group), strict=True):
+            outcomes[number] = outcome
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _finished(served: Served, works: Sequence[Work], group: Sequence[tuple[int, FloatPyramid, float]]) -> list[Outcome]:
+    start = time.perf_counter()
+    sizes = [works[number].size for number, _, _ in group]
+    try:
+        with _explained():
+            found = _back(served.model, [pyramid for _, pyramid, _ in group], sizes)
+    except _RefusalError as error:
+        if len(group) == 1:
+            return [error.refused]
+        return [outcome for one in group for outcome in _finished(served, works, [one])]  # which of them was it?
+    share = (time.perf_counter() - start) / len(group)
+    return [
+        Done(detections, decode_s, share)
+        if np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()
+        else Refused("from these features the network makes boxes or scores that are not finite numbers", "invalid")
+        for detections, (_, _, decode_s) in zip(found, group, strict=True)
+    ]
+
+
+def _back(model: SplitModel, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+    if len(pyramids) == 1:
+        return [model.back(pyramids[0], sizes[0])]
+    assert isinstance(model, BatchingModel)
+    return model.back_batch(pyramids, sizes)
+
+
+def _decoded(served: Served, work: Work) -> FloatPyramid:
+    height, width = work.size
+    if min(height, width) < 1 or height * width > served.max_pixels:
+        raise _invalid(f"a picture of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
+    try:
+        received = decode(work.bitstream, limits=served.limits, profile=served.profile, threads=served.threads)
+    except BitstreamError as error:
+        raise _invalid(f"{type(error).__name__}: {error}") from error
+    except InputError as error:  # of a whole bitstream: the profile is missing, or another one
+        own = "none" if served.profile is None else served.profile.name
+        raise _invalid(f"the bitstream was made with another profile than this server has: {own}") from error
+    _check_shapes(served, received)
+    pyramid = {name: np.asarray(values, np.float32) for name, values in received.items()}
+    return completed(served.model, pyramid, list(served.shapes))
+
+
+def _check_shapes(served: Served, received: FloatPyramid) -> None:
+    expected = {name: shape for name, shape in served.shapes.items() if name not in served.model.derived}
+    got = {name: values.shape for name, values in received.items()}
+    fits = got.keys() == expected.keys() and all(
+        shape == expected[name] if served.fixed else shape[0] == expected[name][0] for name, shape in got.items()
+    )
+    if not fits:
+        raise _invalid(f"the bitstream holds {_listed(got)}; {served.model.name} takes {_listed(expected)}")
+
+
+def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    most = 8  # a hostile bitstream may have a thousand
+    text = ", ".join(f"{name!r} {list(shape)}" for name, shape in list(shapes.items())[:most])
+    return text + (f" and {len(shapes) - most} more" if len(shapes) > most else "")
+
+
+class _RefusalError(Exception):
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason)
+        self.refused = refused
+
+
+def _invalid(reason: str) -> _RefusalError:
+    return _RefusalError(Refused(reason, "invalid"))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Anything unforeseen is refused as internal: its message may hold paths of this machine."""
+    try:
+        yield
+    except _RefusalError:
+        raise
+    except Exception as error:
+        raise _RefusalError(Refused("this frame could not be computed", "internal", error)) from error

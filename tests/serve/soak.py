@@ -1,0 +1,125 @@
+"""The long form of the fault tests: `make soak`. Prints its figures as JSON, and fails on the first wrong answer."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.serve import harness
+from tests.serve.harness import Proxy, Server
+from tests.serve.storm import Storm
+from tests.unit import toy
+
+from midstream import models
+from midstream.serve import Edge, Link
+from midstream.serve.session import Session
+
+_CASES = 500
+_DAMAGED = 0.05
+_PUSH_RATE = "100kbit"
+_LEAST_GROWTH = 100 << 20
+_MIB = 1 << 20
+
+
+def storm(model: Path, frames: int, kills: int) -> dict[str, Any]:
+    """Three clients, and all faults around them."""
+    edge = Edge.of(str(model), symbols=4, z=1.5)
+    with Server(model) as server, Proxy(server.port) as proxy:
+        work = Storm(server, proxy, edge.side(), harness.cases(edge.model, _CASES, _DAMAGED))
+        report = asyncio.run(work.run(frames, kills))
+        assert server.stop() == 0
+        assert not server.events("frame failed")
+    return report
+
+
+def pushed(model: Path, folder: Path, pictures: int, kills: int) -> dict[str, Any]:
+    """`midstream push` while the server is killed again and again: its lines are those of a local run."""
+    harness.write_pictures(folder / "pictures", pictures)
+    output = folder / "out.jsonl"
+    with Server(model) as server, Proxy(server.port) as proxy:
+        push = harness.start_push(
+            folder / "pictures", proxy.address, model, output, "--rate-limit", _PUSH_RATE, "--json"
+        )
+        for kill in range(kills):
+            harness.wait_for_lines(output, (2 * kill + 1) * pictures // (2 * kills + 1), push)
+            server.kill()
+            server.start()
+            harness.wait_for_lines(output, (2 * kill + 2) * pictures // (2 * kills + 1), push)
+            proxy.reset()
+        summary, errors = push.communicate()
+    assert push.returncode == 0, errors
+    assert harness.read_lines(output) == harness.local_lines(models.load(str(model)), folder / "pictures")
+    return {"kills": kills, "resets": kills, **json.loads(summary)}
+
+
+def memory(model: Path, requests: int) -> dict[str, Any]:
+    """Resident memory of a server over many requests, of which every 20th is damaged."""
+    edge = Edge.of(str(model), symbols=4, z=1.5)
+    cases = harness.cases(edge.model, _CASES, _DAMAGED)
+
+    async def ask(address: str, count: int) -> None:
+        async with Session(Link(address, in_flight=16), edge.side()) as session:
+            waiting: list[Any] = []
+            for i in range(count):
+                case = cases[i % _CASES]
+                waiting.append((case, await session.send(case.bitstream, harness.SIZE)))
+                if len(waiting) == _CASES or i == count - 1:
+                    for sent, future in waiting:
+                        sent.check(await future)
+                    waiting.clear()
+
+    with Server(model) as server:
+        asyncio.run(ask(server.address, 2000))  # the memory for repeated frames is full
+        points = [server.rss()]
+        start = time.monotonic()
+        for _ in range(10):
+            asyncio.run(ask(server.address, requests // 10))
+            points.append(server.rss())
+        seconds = time.monotonic() - start
+        growth = points[-1] - points[0]
+        assert growth < _LEAST_GROWTH, points
+    return {"requests": requests, "per_s": requests / seconds, "growth_mib": growth / _MIB,
+            "rss_mib": [point / _MIB for point in points]}  # fmt: skip
+
+
+def full_disk(model: Path, folder: Path) -> dict[str, Any]:
+    """`midstream push` to a device that is full."""
+    harness.write_pictures(folder / "few", 10)
+    with Server(model) as server:
+        command = harness.push_command(folder / "few", server.address, model, "/dev/full")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done
+    return {"exit_code": done.returncode, "message": done.stderr.strip()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--frames", type=int, default=5000, help="of each client before, and after the faults")
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--requests", type=int, default=100_000)
+    asked = parser.parse_args()
+    report: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = toy.write_toy(folder)
+        for part, run in {
+            "storm": lambda: storm(model, asked.frames, asked.kills),
+            "push": lambda: pushed(model, folder, asked.pictures, asked.kills),
+            "full_disk": lambda: full_disk(model, folder),
+            "memory": lambda: memory(model, asked.requests),
+        }.items():
+            print(f"{part} ...", file=sys.stderr, flush=True)
+            report[part] = run()
+            print(json.dumps({part: report[part]}, indent=2), flush=True)
+
+
+if __name__ == "__main__":
+    main()

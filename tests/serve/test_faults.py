@@ -1,0 +1,99 @@
+"""Split inference while things fail, in short; `make soak` is the long form. docs/serving.md has its figures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.serve import harness
+from tests.serve.harness import Proxy, Server
+from tests.serve.storm import Storm
+from tests.unit import toy
+
+from midstream import models
+from midstream.serve import Edge, Link
+from midstream.serve.session import Session
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.write_toy(tmp_path_factory.mktemp("toy"))
+
+
+def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(model: Path, tmp_path: Path) -> None:
+    pictures, output = harness.write_pictures(tmp_path / "pictures", 300), tmp_path / "out.jsonl"
+    with Server(model) as server, Proxy(server.port) as proxy:
+        push = harness.start_push(pictures, proxy.address, model, output, "--rate-limit", "150kbit", "--json")
+        for lines, fault in ((30, "kill"), (90, "reset"), (130, "cut"), (190, "kill")):
+            harness.wait_for_lines(output, lines, push)
+            if fault == "kill":
+                server.kill()
+                server.start()
+            else:
+                proxy.cut_after = 3000 if fault == "cut" else None
+                proxy.reset()
+        summary, errors = push.communicate(timeout=60)
+    assert push.returncode == 0, errors
+    assert harness.read_lines(output) == harness.local_lines(models.load(str(model)), pictures)
+    report = json.loads(summary)
+    assert (report["answered"], report["refused"], report["unreadable"], report["dropped"]) == (300, 0, 0, 0)
+    assert report["lost"] >= 4
+    assert report["resent"] > 0
+    assert proxy.cuts > 0
+
+
+def test_clients_get_the_answers_of_a_local_run_beside_floods_slow_readers_and_damage(model: Path) -> None:
+    edge = Edge.of(str(model), symbols=4, z=1.5)
+    frames, kills = 150, 2
+    with Server(model, "--queue", 32, "--in-flight", 8) as server, Proxy(server.port) as proxy:
+        storm = Storm(server, proxy, edge.side(), harness.cases(edge.model, 100, damaged=0.05))
+        report = asyncio.run(storm.run(frames, kills))
+        assert server.stop() == 0
+    assert all(report[phase]["frames"] >= 3 * frames for phase in ("before", "during", "after"))
+    assert report["damaged"] > 3 * 3 * frames * 0.04
+    assert report["turned_away"] > 0
+    assert report["lost"] >= 3 * kills
+    assert report["cuts"] > 0
+    assert not server.events("frame failed")
+
+
+def test_memory_does_not_grow_with_requests(model: Path) -> None:
+    edge = Edge.of(str(model), symbols=4, z=1.5)
+    bitstream = harness.cases(edge.model, 1, damaged=0)[0].bitstream
+
+    async def ask(address: str, count: int) -> None:
+        async with Session(Link(address, in_flight=16), edge.side()) as session:
+            for future in [await session.send(bitstream, harness.SIZE) for _ in range(count)]:
+                assert (await future).error is None
+
+    with Server(model) as server:
+        asyncio.run(ask(server.address, 1500))  # more than the memory for repeated frames holds
+        before = server.rss()
+        asyncio.run(ask(server.address, 3000))
+        assert server.rss() - before < 20 << 20
+
+
+@pytest.mark.parametrize("full", ["device", "limit"])
+def test_a_full_disk_ends_the_push_with_whole_lines(model: Path, tmp_path: Path, full: str) -> None:
+    pictures, output = harness.write_pictures(tmp_path / "pictures", 40), tmp_path / "out.jsonl"
+    most = 20_000
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    with Server(model) as server:
+        name = "/dev/full" if full == "device" else str(output)
+        command = harness.push_command(pictures, server.address, model, name)
+        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"midstream: {name}: cannot be written: ")
+    assert done.stderr.count("\n") == 1
+    if full == "limit":
+        lines = harness.read_lines(output)
+        assert 0 < len(lines) < 40
+        assert f"the first {len(lines)} answers are whole" in done.stderr
+        assert lines == harness.local_lines(models.load(str(model)), pictures)[: len(lines)]
