@@ -11,10 +11,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from midstream.batch import PART_ROWS, cluster
+from midstream.batch import PART_ROWS, pipeline
 from midstream.batch.folder import Folder, Manifest
 from midstream.batch.job import Job
 from midstream.batch.sources import Chunk
+from midstream.cluster import LOCAL
 
 _WATCH_SECONDS = 0.5
 
@@ -53,20 +54,20 @@ def run(
     model: str,
     chunks: Sequence[Chunk],
     folder: Folder,
-    address: str | None = None,
+    address: str = LOCAL,
     workers: int | None = None,
     part_rows: int = PART_ROWS,
     retry_failed: bool = False,
     on_input: Callable[[], None] = lambda: None,
 ) -> Summary:
-    """Do a job, or what is left of it, to all inputs; see `cluster.run`.
+    """Do a job, or what is left of it, to all inputs; see `pipeline.run`.
 
     Args:
         job: what to do.
         model: the network's name.
         chunks: the inputs, of `sources.find`.
         folder: where the tables are; what is done there is not done again.
-        address: of a Ray; None starts one on this machine.
+        address: of a Ray, see `midstream.cluster.joined`.
         workers: processes that hold the network; by default one for each core.
         part_rows: least rows of a part.
         retry_failed: try the inputs of the table of failures again.
@@ -81,9 +82,9 @@ def run(
         if retry_failed:
             folder.forget_failures()
         before = folder.count(folder.results) + folder.count(folder.failures)
-        with cluster.cluster(address, workers) as count, _watched(folder, on_input):
+        with pipeline.cluster(address, workers) as count, _watched(folder, on_input):
             started = time.perf_counter()
-            cluster.run(job, chunks, folder, count, part_rows)
+            pipeline.run(job, chunks, folder, count, part_rows)
             ended = time.perf_counter()
         folder.sweep()
         folder.check_once()

@@ -43,6 +43,7 @@ _SHOWN_ROWS, _SHOWN_ITEMS = 20, 3
 #: Columns that are for programs.
 _HASHES = ("key", "sha256")
 _BATCH = "Batch"
+_LOCAL = "local"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,11 +61,11 @@ Output = Annotated[
     typer.Option("--output", "-o", help="Folder of the tables, on a disk that all machines see; a job goes on there."),
 ]
 Address = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--ray",
         metavar="ADDRESS",
-        help="A running Ray: HOST:PORT, or auto for this machine's. [default: start one here, for the job]",
+        help="A running Ray: HOST:PORT, or auto for this machine's; local starts one here, for the job.",
         rich_help_panel=_BATCH,
     ),
 ]
@@ -104,7 +105,7 @@ def encode_command(
     max_loss: options.MaxLoss = None,
     places: options.PlacesBy = None,
     weights: options.Weights = None,
-    ray: Address = None,
+    ray: Address = _LOCAL,
     workers: Workers = None,
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
@@ -142,7 +143,7 @@ def decode_command(
         typer.Option(metavar="WIDTHxHEIGHT", help="Of the pictures, where the input is .mids files, which do not say."),
     ] = None,
     weights: options.Weights = None,
-    ray: Address = None,
+    ray: Address = _LOCAL,
     workers: Workers = None,
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
@@ -182,7 +183,7 @@ def eval_command(
     max_loss: options.MaxLoss = None,
     places: options.PlacesBy = None,
     weights: options.Weights = None,
-    ray: Address = None,
+    ray: Address = _LOCAL,
     workers: Workers = None,
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
@@ -248,7 +249,7 @@ def _run(
     network: SplitModel,
     chunks: Sequence[Chunk],
     output: Path,
-    address: str | None,
+    address: str,
     workers: int | None,
     part_rows: int,
     retry_failed: bool,

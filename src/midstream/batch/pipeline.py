@@ -1,13 +1,10 @@
-"""Ray: started here or joined, and a job run on it as one pipeline of Ray Data: read, work, write."""
+"""A job on Ray, as one pipeline of Ray Data: read, work, write."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import posixpath
-import socket
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,15 +13,10 @@ import pyarrow as pa
 from midstream.batch.folder import KEY, Folder
 from midstream.batch.job import RESULT_BYTES, Job, Worker
 from midstream.batch.sources import INPUT_BYTES, Chunk
-from midstream.errors import InputError, MidstreamError, MissingExtraError
+from midstream.cluster import joined
+from midstream.errors import MidstreamError, MissingExtraError
 
-# Read when Ray is imported: no usage statistics, no word about a change of defaults that does not concern us, and
-# nothing from its C++ core on standard error (there, it reports as an error how Ray Data itself makes its workers).
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 try:
-    import ray
     import ray.data
     import ray.exceptions
     from ray.data.block import BlockAccessor, BlockMetadata
@@ -33,11 +25,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("a batch job", "ray") from error
 
-#: Ray's object store of a job on this machine: a few blocks for every worker, and room for those on their way.
-OBJECT_STORE_BYTES = 512 << 20
 #: CPU slots beside those of the workers: for reading and writing, and for leaving out what is done already.
 _OTHER_SLOTS = 2
-_CONNECT_SECONDS = 10
 #: Least size of a part with decoded pyramids, which are too large to be counted in rows.
 _PART_BYTES = 64 << 20
 #: Share of a slot that reading takes. As it differs from the workers' share, Ray Data keeps the two apart: a block that
@@ -46,11 +35,11 @@ _READ_SLOT = 0.5
 
 
 @contextlib.contextmanager
-def cluster(address: str | None, workers: int | None) -> Iterator[int]:
-    """A Ray to work on: that at `address`, or one of this machine's own for as long as the block lasts.
+def cluster(address: str, workers: int | None) -> Iterator[int]:
+    """A Ray to work on, see `midstream.cluster.joined`.
 
     Args:
-        address: as `ray.init` takes it, such as auto or HOST:6379.
+        address: as there.
         workers: worker processes; by default one for each core.
 
     Yields:
@@ -59,31 +48,8 @@ def cluster(address: str | None, workers: int | None) -> Iterator[int]:
     Raises:
         InputError: there is no Ray at the address.
     """
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(sys.stderr):  # where Ray says that a worker ended; standard output is for results
-        _connect(address, workers)
-        try:
-            yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)) - _OTHER_SLOTS)
-        finally:
-            ray.shutdown()
-
-
-def _connect(address: str | None, workers: int | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "error"}
-    if address is None:
-        slots = (workers or os.cpu_count() or 1) + _OTHER_SLOTS
-        ray.init(num_cpus=slots, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-        return
-    host, _, port = address.rpartition(":")
-    try:
-        if "/" not in host and port.isdecimal():  # Ray itself would try for many minutes
-            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
-        ray.init(address=address, **quiet)
-    except (OSError, OverflowError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"no Ray at {address}: {' '.join(str(error).split())}; one with token authentication needs "
-            "RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
-        ) from error
+    with joined(address, (workers or os.cpu_count() or 1) + _OTHER_SLOTS) as slots:
+        yield workers or max(1, slots - _OTHER_SLOTS)
 
 
 class _Source(Datasource):  # type: ignore[misc]
