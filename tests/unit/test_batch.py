@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -28,6 +29,7 @@ from midstream.data import read_picture
 from midstream.errors import InputError, MidstreamError
 from midstream.evaluate import run as evaluation
 from midstream.models import Detections, SplitModel
+from midstream.models.reference import Reference
 
 OPTIONS = codec_options("paper", {"symbols": 4}, {})
 
@@ -44,7 +46,7 @@ def network(labelled: Path) -> SplitModel:
 
 def a_job(network: SplitModel, kind: schema.JobKind, **more: object) -> Job:
     options = None if kind == "decode" else OPTIONS
-    return Job(kind, "toy", None, network.identity, options, **more)  # type: ignore[arg-type]
+    return Job(kind, Reference("toy", None, network.identity), options, **more)  # type: ignore[arg-type]
 
 
 def inputs_of(*what: Path | str, kind: schema.JobKind = "encode") -> pa.Table:
@@ -244,9 +246,12 @@ def test_large_results_are_cut(labelled: Path, network: SplitModel, monkeypatch:
 
 
 def test_another_network_on_another_machine_is_refused(labelled: Path) -> None:
-    job = Job("encode", str(labelled / "toy.toml"), None, "0" * 64, OPTIONS)
+    network = models.load(str(labelled / "toy.toml"))
+    there = Reference.of(network, str(labelled / "toy.toml"), None)
+    assert there.weights == labelled / "toy.onnx"
+    assert there.load().identity == network.identity
     with pytest.raises(InputError, match="put the same weights on both"):
-        job.load()
+        replace(there, identity="0" * 64).load()
 
 
 def test_detections_with_masks_come_back() -> None:

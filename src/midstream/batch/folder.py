@@ -47,7 +47,7 @@ class Manifest(BaseModel):
     def of(cls, job: Job, model: str) -> Manifest:
         """Of a job with the network named `model`."""
         codec = None if job.options is None else job.options.describe()
-        return cls(kind=job.kind, model=model, identity=job.identity, codec=codec, pyramids=job.pyramids)
+        return cls(kind=job.kind, model=model, identity=job.network.identity, codec=codec, pyramids=job.pyramids)
 
 
 @dataclass(frozen=True)

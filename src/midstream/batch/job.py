@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
 
-from midstream import models
 from midstream.batch import schema
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import CodecOptions, decode
@@ -22,6 +20,7 @@ from midstream.data.pictures import picture_from
 from midstream.errors import InputError, MidstreamError
 from midstream.files import pack_safetensors
 from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.models.reference import Reference
 from midstream.pipelines.coding import decode_features, encode_features
 from midstream.pipelines.levels import completed
 
@@ -38,8 +37,7 @@ class Job:
     Attributes:
         kind: `encode`: front and encoder; `decode`: decoder and back; `eval`: all four, and the back of the
             uncompressed pyramid.
-        model, weights: as `models.load` takes them.
-        identity: of the network, so that no machine of a cluster works with another one.
+        network: which one.
         options: of the codec; None for decoding.
         profile: for decoding what the codec `calibrated` made.
         pyramids: also keep what was decoded.
@@ -47,9 +45,7 @@ class Job:
     """
 
     kind: schema.JobKind
-    model: str
-    weights: Path | None
-    identity: str
+    network: Reference
     options: CodecOptions | None
     profile: Profile | None = None
     pyramids: bool = False
@@ -60,16 +56,6 @@ class Job:
         """Of what `work` yields."""
         return schema.outcome(self.kind, self.pyramids)
 
-    def load(self) -> SplitModel:
-        """The network, on one core. Raises InputError when it is another one than the job was made for."""
-        network = models.load(self.model, self.weights, threads=1)
-        if network.identity != self.identity:
-            raise InputError(
-                f"the network {network.name} of this machine ({network.identity[:12]}) is not that of the machine "
-                f"which started the job ({self.identity[:12]}): put the same weights on both"
-            )
-        return network
-
 
 #: Around the work on the input with a key.
 Guard = Callable[[str], AbstractContextManager[None]]
@@ -79,10 +65,10 @@ class Worker:
     """A network on one core, and the job; Ray keeps one in each worker process."""
 
     def __init__(self, job: Job, guard: Guard) -> None:
-        """Load the network. Raises as `Job.load`."""
+        """Load the network. Raises as `Reference.load`."""
         cv2.setNumThreads(1)
         self._job, self._guard = job, guard
-        self._network = job.load()
+        self._network = job.network.load(threads=1)
 
     def __call__(self, inputs: pa.Table) -> Iterator[pa.Table]:
         """As `work`."""

@@ -25,7 +25,7 @@ from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.files import make_folder, write_bytes
 from midstream.models import SplitModel
-from midstream.models.onnx_model import OnnxModel
+from midstream.models.reference import Reference
 from midstream.pipelines.coding import check_profile
 
 if TYPE_CHECKING:
@@ -238,10 +238,7 @@ def _job(
     needed = chosen.profile if isinstance(chosen, CalibratedOptions) else profile
     if needed is not None:
         check_profile(network, needed)
-    if isinstance(network, OnnxModel):  # the processes of a cluster are at home elsewhere
-        weights = network.weights.absolute()
-    model = str(Path(model).absolute()) if model.endswith(".toml") else model
-    return network, Job(kind, model, weights, network.identity, chosen, profile, pyramids, size)
+    return network, Job(kind, Reference.of(network, model, weights), chosen, profile, pyramids, size)
 
 
 def _run(
