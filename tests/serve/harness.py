@@ -47,15 +47,16 @@ class Server:
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
         ready = threading.Event()
-        threading.Thread(target=self._read, args=[self.process, ready], daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=[self.process, ready], daemon=True)
+        self._reader.start()
         assert ready.wait(_READY_S), self.log
 
     def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
         assert process.stderr is not None
         for line in process.stderr:
-            entry = json.loads(line) if line.startswith("{") else {"event": "text", "text": line.rstrip()}
+            entry = json.loads(line)
             self.log.append(entry)
-            if entry["event"] == "serving":
+            if entry.get("event") == "serving":
                 ready.set()
         process.stderr.close()
 
@@ -63,18 +64,24 @@ class Server:
         """SIGKILL."""
         self.process.kill()
         self.process.wait()
+        self._reader.join()
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        code = self.process.wait(30)
+        self._reader.join()
+        return code
 
     def rss(self) -> int:
         """Bytes of memory."""
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
+    def option(self, name: str) -> str:
+        return self._command[self._command.index(name) + 1]
+
     def events(self, name: str) -> list[dict[str, Any]]:
-        return [entry for entry in self.log if entry["event"] == name]
+        return [entry for entry in self.log if entry.get("event") == name]
 
     def __enter__(self) -> Server:
         return self

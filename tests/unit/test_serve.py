@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,12 +23,13 @@ from midstream import models
 from midstream.cli.units import bits_per_second, seconds
 from midstream.models import Detections, FloatPyramid
 from midstream.serve import messages, security
-from midstream.serve.draw import annotate
+from midstream.serve.draw import FilmWriter, annotate
 from midstream.serve.engine import BusyError, Engine, ExpiredError, key_of
-from midstream.serve.lines import Lines
+from midstream.serve.lines import Lines, answered
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
-from midstream.serve.sources import Frame, Intake
+from midstream.serve.session import Answer, RateLimiter
+from midstream.serve.sources import Frame, Intake, open_source
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.work import Done, Outcome, Refused, Served, Work, infer, prepare
 
@@ -112,21 +115,21 @@ def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
     large = ms.encode({"p3": np.ones((50, 40, 40), np.float32)})
     calibrated = ms.encode(profiles.pyramid(), codec="calibrated", profile=profiles.profile())
     works = {
-        "TruncatedError": Work(good[:-3], SIZE),
-        "CorruptError": Work(b"junk", SIZE),
-        "LimitError": Work(large, SIZE),
-        "toy takes 'p3'": Work(other, SIZE),
-        "another profile than this server has: none": Work(calibrated, SIZE),
-        "1 to 10000 pixels": Work(good, (1000, 1000)),
-        "a picture of 0x5": Work(good, (5, 0)),
+        ("truncated", "TruncatedError"): Work(good[:-3], SIZE),
+        ("corrupt", "CorruptError"): Work(b"junk", SIZE),
+        ("limit", "LimitError"): Work(large, SIZE),
+        ("shapes", "toy takes 'p3'"): Work(other, SIZE),
+        ("profile", "another profile than this server has: none"): Work(calibrated, SIZE),
+        ("size", "1 to 10000 pixels"): Work(good, (1000, 1000)),
+        ("size", "a picture of 0x5"): Work(good, (5, 0)),
     }
     outcomes = infer(served, [Work(good, SIZE), *works.values(), Work(good, SIZE)])
     assert isinstance(outcomes[0], Done)
     assert isinstance(outcomes[-1], Done)
-    for expected, outcome in zip(works, outcomes[1:-1], strict=True):
+    for (kind, reason), outcome in zip(works, outcomes[1:-1], strict=True):
         assert isinstance(outcome, Refused)
-        assert outcome.kind == "invalid"
-        assert expected in outcome.reason
+        assert outcome.kind == kind
+        assert reason in outcome.reason
 
 
 def test_the_unforeseen_is_refused_without_its_message(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,6 +346,39 @@ def test_a_bad_file_of_tokens(tmp_path: Path, text: str, message: str) -> None:
         security.read_tokens(tmp_path / "tokens")
 
 
+def test_tls_files(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no certificate")
+    assert security.server_credentials(None, None, None) is None
+    for files, message in (
+        ((text, None, None), "go together"),
+        ((None, None, text), "go together"),
+        ((text, text, None), "the key is not a PEM file"),
+        ((text, tmp_path / "nothing", None), "cannot be read"),
+    ):
+        with pytest.raises(ms.InputError, match=message):
+            security.server_credentials(*files)
+
+
+def test_what_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no video")
+    with pytest.raises(ms.InputError, match="text: cannot be opened as a video"):
+        open_source(str(tmp_path / "text"))
+    with pytest.raises(ms.InputError, match="a source is a folder, a video file, a camera"):
+        open_source(str(tmp_path / "nothing"))
+    with pytest.raises(ms.InputError, match="no picture"):
+        open_source(str(tmp_path))
+
+
+def test_a_film_has_a_name_and_appears_whole(tmp_path: Path) -> None:
+    with pytest.raises(ms.InputError, match=r"an \.mp4 file"):
+        FilmWriter(str(tmp_path / "x.avi"), 5)
+    film = FilmWriter(str(tmp_path / "x.mp4"), 5)
+    film.add(np.zeros((31, 33, 3), np.uint8))
+    film.close(whole=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_whom_a_call_counts_for(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("camera 0123456789abcdef\n")
     tokens = security.read_tokens(tmp_path / "tokens")
@@ -430,6 +466,25 @@ def test_lines_are_whole(tmp_path: Path) -> None:
         Lines(str(tmp_path / "nowhere" / "lines"))
 
 
+def test_a_line_has_cocos_boxes_and_masks() -> None:
+    mask = {"size": [60, 50], "counts": b"PPYo1"}
+    found = Detections(np.array([[1, 2, 4, 8]], np.float32), np.array([0.5], np.float32), np.array([1]), [mask])
+    frame = Frame(3, "a.png", np.zeros((60, 50, 3), np.uint8), time_s=0.12)
+    line = answered(frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, ("cat", "dog"))
+    assert json.loads(json.dumps(line)) == {
+        "frame": 3, "source": "a.png", "time_s": 0.12, "height": 60, "width": 50,
+        "detections": [{"category": "dog", "category_id": 1, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0],
+                        "segmentation": {"size": [60, 50], "counts": "PPYo1"}}],
+        "bytes": 77, "latency_ms": 20.0, "server_ms": {"queue": 1.0, "decode": 2.0, "back": 3.0},
+    }  # fmt: skip
+
+
+def test_without_the_extra_its_name_is_said() -> None:
+    code = "import sys; sys.modules['grpc'] = None; import midstream as ms; ms.serve"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "split inference needs the extra 'serve': pip install 'midstream[serve]'" in done.stderr
+
+
 def test_drawing_marks_what_was_found_and_nothing_else() -> None:
     picture = np.zeros((80, 100, 3), np.uint8)
     boxes = np.array([[10, 40, 50, 70], [60, 10, 90, 30]], np.float32)
@@ -438,3 +493,26 @@ def test_drawing_marks_what_was_found_and_nothing_else() -> None:
     assert drawn[40:71, 10:51].any()
     assert not drawn[:20].any()
     assert not picture.any()
+
+
+def test_no_more_than_the_rate_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+
+    async def sleep(duration: float) -> None:
+        clock[0] += duration
+
+    monkeypatch.setattr("midstream.serve.session.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("midstream.serve.session.asyncio.sleep", sleep)
+    limiter, sent = RateLimiter(1000.0), []
+
+    async def run() -> None:
+        for size in (500, 1500, 10):
+            await limiter.take(size)
+            sent.append(clock[0])
+        clock[0] += 60  # what was not used then is not made up for
+        for size in (500, 500):
+            await limiter.take(size)
+            sent.append(clock[0])
+
+    asyncio.run(run())
+    assert sent == pytest.approx([100, 100.5, 102, 162, 162.5])

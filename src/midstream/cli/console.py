@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,11 @@ _COLUMNS = (
 def note(text: str) -> None:
     """One line on standard error."""
     sys.stderr.write(printable(text) + "\n")
+
+
+def quiet_grpc() -> None:
+    """Keep gRPC's core from writing to standard error beside this program, unless the user asks for it."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from midstream import models
 from midstream.cli import options
-from midstream.cli.console import LiveLine, note, print_json
+from midstream.cli.console import LiveLine, note, print_json, quiet_grpc
 from midstream.cli.units import bits_per_second, seconds
 from midstream.errors import InputError
 from midstream.files import STANDARD
@@ -108,6 +108,7 @@ def push_command(
     Example: midstream push /dev/video0 --to cam.example:8440 --tls --model picodet-s-416 --codec calibrated
     --profile picodet.profile --quality 60 --rate-limit 2Mbit --drop-oldest -o found.jsonl
     """
+    quiet_grpc()
     from midstream import serve
     from midstream.serve import push
     from midstream.serve.sources import open_source

@@ -11,6 +11,7 @@ import typer
 
 from midstream import models
 from midstream.cli import options
+from midstream.cli.console import quiet_grpc
 from midstream.cli.units import seconds
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import InputError
@@ -116,6 +117,7 @@ def serve_command(
 
     Example: midstream serve --model picodet-s-416 --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --tokens tokens
     """
+    quiet_grpc()
     from midstream import serve
     from midstream.serve.telemetry import configure_logs, configure_traces
 

@@ -226,8 +226,7 @@ class Client:
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        left = asyncio.all_tasks(self._loop)  # gRPC's own, of the last call
-        for task in left:
+        for task in asyncio.all_tasks(self._loop):  # gRPC's own, of the last call
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._loop.run_until_complete(asyncio.wait([task]))
         self._loop.close()

@@ -59,7 +59,7 @@ class Settings:
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue: int = 64
     in_flight: int = 16
-    calls: int = 256
+    calls: int = 128
     message_bytes: int | None = None
     drain_s: float = 10.0
     tls_cert: Path | None = None
@@ -176,8 +176,11 @@ def _bind(server: grpc.aio.Server, settings: Settings, secured: Secured) -> str:
             port = server.add_secure_port(address, secured.credentials)
     except RuntimeError as error:
         raise InputError(f"cannot serve at {address}: the address is in use, or not one of this machine") from error
-    if secured.credentials is None and not is_loopback(settings.host):
-        log.warning("tokens and features cross the network in the clear: give --tls-cert and --tls-key")
+    if not is_loopback(settings.host):
+        if secured.credentials is None:
+            log.warning("tokens and features cross the network in the clear: give --tls-cert and --tls-key")
+        elif not secured.tokens and settings.tls_client_ca is None:
+            log.warning("whoever can connect can use this server: give --tls-client-ca or --tokens")
     return f"{host}:{port}"
 
 

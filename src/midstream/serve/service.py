@@ -64,6 +64,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         if reason := messages.mismatch(request.client, self._side):
             log.warning("mismatch", peer=context.peer(), reason=messages.readable(reason))
             await context.abort(_Code.FAILED_PRECONDITION, messages.readable(reason))
+        log.info("client", peer=context.peer(), release=messages.readable(request.client.release))
         return pb.DescribeReply(
             server=self._side,
             classes=self._served.model.classes,
@@ -176,8 +177,10 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         if isinstance(outcome, Answer) and isinstance(outcome.outcome, Done):
             self._done(reply, outcome, outcome.outcome)
         else:
-            code, reason, retry_ms = _problem(outcome)
-            reply.error.CopyFrom(pb.Error(code=code.value[0], message=reason, retry_after_ms=retry_ms))
+            problem = _problem(outcome)
+            code = problem.code
+            reply.error.CopyFrom(pb.Error(code=code.value[0], message=problem.reason, retry_after_ms=problem.wait_ms))
+            self._telemetry.errors.labels(problem.kind).inc()
         self._telemetry.requests.labels(method, code.name).inc()
         self._telemetry.received.inc(len(request.bitstream))
         self._telemetry.sent.inc(reply.ByteSize())
@@ -196,22 +199,32 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         trace_stages(stages)
 
 
-def _problem(outcome: Answer | BusyError | ExpiredError | None) -> tuple[grpc.StatusCode, str, int]:
-    """Status, message and milliseconds to wait; for the network, so without anything of this machine."""
+@dataclass(frozen=True)
+class _Problem:
+    """An error for the network, so without anything of this machine; `kind` is for the metrics."""
+
+    kind: str
+    code: grpc.StatusCode
+    reason: str
+    wait_ms: int = 0
+
+
+def _problem(outcome: Answer | BusyError | ExpiredError | None) -> _Problem:
     match outcome:
         case None:
-            return _Code.INVALID_ARGUMENT, f"a session has 1 to {messages.MOST_SESSION} characters", 0
+            return _Problem("session", _Code.INVALID_ARGUMENT, f"a session has 1 to {messages.MOST_SESSION} characters")
         case BusyError():
-            return _Code.RESOURCE_EXHAUSTED, f"{outcome.reason}: try again", int(outcome.retry_s * 1e3)
+            reason = f"{outcome.reason}: try again"
+            return _Problem("busy", _Code.RESOURCE_EXHAUSTED, reason, int(outcome.retry_s * 1e3))
         case ExpiredError():
-            return _Code.DEADLINE_EXCEEDED, "the frame's time was over before it was computed", 0
+            return _Problem("late", _Code.DEADLINE_EXCEEDED, "the frame's time was over before it was computed")
     refused = outcome.outcome
     assert isinstance(refused, Refused)
-    if refused.kind == "invalid":
-        return _Code.INVALID_ARGUMENT, messages.readable(refused.reason), 0
+    if refused.kind != "internal":
+        return _Problem(refused.kind, _Code.INVALID_ARGUMENT, messages.readable(refused.reason))
     reference = secrets.token_hex(4)
     log.error("frame failed", reference=reference, exc_info=refused.cause)
-    return _Code.INTERNAL, f"{refused.reason}; the server's log has the reason under {reference}", 0
+    return _Problem("internal", _Code.INTERNAL, f"{refused.reason}; the server's log has the reason under {reference}")
 
 
 async def _write(answers: _Answers, context: Any) -> None:

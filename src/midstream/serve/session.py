@@ -28,6 +28,9 @@ _AGAIN = (_Code.RESOURCE_EXHAUSTED, _Code.UNAVAILABLE)
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 2.0
 #: How often frames are looked through for those whose time is over.
 _TICK_S = 0.05
+_ENDED = grpc.aio.AioRpcError(
+    _Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "the server has ended the stream"
+)
 #: Room for what is set in a request when it is sent.
 _SPARE_BYTES = 16
 
@@ -132,7 +135,7 @@ class Session:
         self._ended: ServiceError | InputError | None = None
 
     async def __aenter__(self) -> Session:
-        self._tasks = [asyncio.create_task(self._keep_connected()), asyncio.create_task(self._expire())]
+        self._tasks = [asyncio.create_task(self._live()), asyncio.create_task(self._expire())]
         try:
             self.offer = await asyncio.shield(self._greeting)
         except BaseException:
@@ -190,10 +193,19 @@ class Session:
             self._outbox.put_nowait(frame)
         return frame.future
 
+    async def _live(self) -> None:
+        """Until the session cannot go on, which every frame that waits is to hear of."""
+        try:
+            await self._keep_connected()
+        except (ServiceError, InputError) as error:
+            self._end(error)
+        except Exception as error:  # a mistake of this program: without this, frames would wait for ever
+            self._end(ServiceError(_Code.INTERNAL.name, f"the session has failed: {error!r}"))
+
     async def _keep_connected(self) -> None:
         wait, attempts = _FIRST_WAIT_S, 0
         while True:
-            error: grpc.aio.AioRpcError | None = None
+            error = _ENDED
             attempts += 1
             try:
                 async with connect(self.link, self._own) as connection:
@@ -201,21 +213,17 @@ class Session:
                     await self._exchange(connection)
             except grpc.aio.AioRpcError as raised:
                 error = raised
-            except InputError as raised:  # a file of the link
-                self._end(raised)
-                return
             now = time.monotonic()
             if self._trouble_since is None:  # it had worked
                 self._trouble_since, wait, attempts = now, _FIRST_WAIT_S, 1
                 self.traffic.lost += self._greeting.done()
             seconds = now - self._trouble_since
             tried = f" (tried {attempts} times in {seconds:.0f} s)"
-            if error is not None and (error.code() not in PASSING or seconds > self.link.retry_s):
-                self._end(failure(self.link, error, tried))
-                return
+            if error.code() not in PASSING or seconds > self.link.retry_s:
+                raise failure(self.link, error, tried)
             if attempts == 1:
                 what = "lost the connection" if self._greeting.done() else "no connection"
-                reason = messages.readable((error.details() if error else None) or "the server has ended the stream")
+                reason = messages.readable(error.details() or error.code().name)
                 self._on_event(f"{self.link.address}: {what} ({reason}); trying again for {self.link.retry_s:.0f} s")
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # not all clients of a server at once
             wait = min(2 * wait, _MOST_WAIT_S)

@@ -32,6 +32,7 @@ class Telemetry:
         ProcessCollector(registry=self.registry)
         common: dict[str, Any] = {"namespace": "midstream", "registry": self.registry}
         self.requests = Counter("requests", "Frames by method and status.", ["method", "code"], **common)
+        self.errors = Counter("errors", "Frames that were not answered, by what was wrong.", ["kind"], **common)
         self.repeated = Counter("repeated", "Frames answered without computing them again.", **common)
         self.dropped = Counter("dropped", "Frames dropped before they were computed: late, or given up.", **common)
         self.received = Counter("received_bytes", "Bytes of bitstreams.", **common)
@@ -82,7 +83,8 @@ def configure_traces() -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
-    chosen = ConsoleSpanExporter(out=sys.stderr) if exporter == "console" else OTLPSpanExporter()
+    lines = ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.to_json(indent=None) + "\n")
+    chosen = lines if exporter == "console" else OTLPSpanExporter()
     named = "OTEL_SERVICE_NAME" in os.environ
     resource = Resource.create({} if named else {"service.name": "midstream"})
     provider = TracerProvider(resource=resource)

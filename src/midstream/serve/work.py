@@ -70,7 +70,8 @@ class Refused:
 
     Attributes:
         reason: for the sender, without anything of this machine.
-        kind: `invalid` where the frame is to blame, `internal` where it may not be.
+        kind: `internal` where the frame may not be to blame; else what is wrong with it: `truncated`, `corrupt`,
+            `unsupported`, `limit` (the four of a bitstream), `profile`, `shapes`, `size`, `not finite`.
         cause: for the log of this machine.
     """
 
@@ -163,7 +164,7 @@ def _finished(served: Served, works: Sequence[Work], group: Sequence[tuple[int, 
     return [
         Done(detections, decode_s, share)
         if np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()
-        else Refused("from these features the network makes boxes or scores that are not finite numbers", "invalid")
+        else Refused("from these features the network makes boxes or scores that are not finite numbers", "not finite")
         for detections, (_, _, decode_s) in zip(found, group, strict=True)
     ]
 
@@ -178,14 +179,16 @@ def _back(model: SplitModel, pyramids: Sequence[FloatPyramid], sizes: Sequence[t
 def _decoded(served: Served, work: Work) -> FloatPyramid:
     height, width = work.size
     if min(height, width) < 1 or height * width > served.max_pixels:
-        raise _invalid(f"a picture of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
+        raise _refusal("size", f"a picture of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
     try:
         received = decode(work.bitstream, limits=served.limits, profile=served.profile, threads=served.threads)
     except BitstreamError as error:
-        raise _invalid(f"{type(error).__name__}: {error}") from error
+        name = type(error).__name__
+        raise _refusal(name.removesuffix("Error").lower(), f"{name}: {error}") from error
     except InputError as error:  # of a whole bitstream: the profile is missing, or another one
         own = "none" if served.profile is None else served.profile.name
-        raise _invalid(f"the bitstream was made with another profile than this server has: {own}") from error
+        reason = f"the bitstream was made with another profile than this server has: {own}"
+        raise _refusal("profile", reason) from error
     _check_shapes(served, received)
     pyramid = {name: np.asarray(values, np.float32) for name, values in received.items()}
     return completed(served.model, pyramid, list(served.shapes))
@@ -198,7 +201,8 @@ def _check_shapes(served: Served, received: FloatPyramid) -> None:
         shape == expected[name] if served.fixed else shape[0] == expected[name][0] for name, shape in got.items()
     )
     if not fits:
-        raise _invalid(f"the bitstream holds {_listed(got)}; {served.model.name} takes {_listed(expected)}")
+        reason = f"the bitstream holds {_listed(got)}; {served.model.name} takes {_listed(expected)}"
+        raise _refusal("shapes", reason)
 
 
 def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
@@ -213,8 +217,8 @@ class _RefusalError(Exception):
         self.refused = refused
 
 
-def _invalid(reason: str) -> _RefusalError:
-    return _RefusalError(Refused(reason, "invalid"))
+def _refusal(kind: str, reason: str) -> _RefusalError:
+    return _RefusalError(Refused(reason, kind))
 
 
 @contextmanager
