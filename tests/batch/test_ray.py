@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.batch.conftest import Cluster
 from tests.unit import toy
 
 import midstream as ms
@@ -28,13 +26,6 @@ from midstream import models
 #: Of one picture: large enough that reading it takes tens of milliseconds, so that there is time to kill.
 SIDE = 2500
 PICTURES, ROWS = 48, 4
-#: Of all that runs here; a token of its own keeps Ray from making one in the user's home.
-ENVIRONMENT = {
-    **os.environ,
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),
-}
 
 
 @pytest.fixture(scope="module")
@@ -53,37 +44,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A Ray that several tests share: the process that started it, and its address."""
-
-    pid: int
-    address: str
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    code = (
-        "import ray, sys; c = ray.init(num_cpus=4, include_dashboard=False, object_store_memory=2**28, "
-        "log_to_driver=False); print(c.address_info['gcs_address'], flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
-    ) as server:
-        assert server.stdout is not None
-        yield Cluster(server.pid, server.stdout.readline().decode().strip())
-        server.communicate(b"")
-
-
 def command(job: str, made: Path, output: Path, *more: object) -> list[str]:
     given = ["--model", made / "toy.toml", "--output", output, "--workers", 2, "--part-rows", 1, "--json", *more]
     return [sys.executable, "-m", "midstream", "batch", job, *map(str, given)]
 
 
 def run(job: str, made: Path, output: Path, *more: object, code: int = 0) -> dict[str, Any]:
-    done = subprocess.run(
-        command(job, made, output, *more), capture_output=True, check=False, timeout=300, env=ENVIRONMENT
-    )
+    done = subprocess.run(command(job, made, output, *more), capture_output=True, check=False, timeout=300)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
@@ -103,23 +70,6 @@ def check_all_once(made: Path, output: Path) -> None:
     rows = pq.read_table(output / "results", columns=["id", "bitstream"]).to_pylist()
     assert len(rows) == PICTURES
     assert {row["id"]: row["bitstream"] for row in rows} == expected(made)
-
-
-def descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """The processes that a process started, and those that they started: (id, command line)."""
-    found: dict[int, list[tuple[int, str]]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            line = stat.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # has ended
-            continue
-        found.setdefault(parent, []).append((int(stat.parent.name), line))
-    waiting = [pid]
-    while waiting:
-        children = found.get(waiting.pop(), [])
-        yield from children
-        waiting += [child for child, _ in children]
 
 
 def wait_for(what: Any, process: subprocess.Popen[bytes]) -> Any:
@@ -168,7 +118,7 @@ def test_failures_resumption_and_new_inputs(made: Path, tmp_path: Path, cluster:
         cv2.imwrite(str(pictures / f"{i}.png"), np.full((50, 60, 3), 40 * i, np.uint8))
     (pictures / "3.png").write_bytes(b"no picture")
     output = tmp_path / "out"
-    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, code=3)
+    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, code=1)
     assert (summary["done"], summary["failed"]) == (5, 1)
     (failure,) = pq.read_table(output / "failures").to_pylist()
     assert failure["id"] == str(pictures / "3.png")
@@ -176,13 +126,11 @@ def test_failures_resumption_and_new_inputs(made: Path, tmp_path: Path, cluster:
 
     before = {path: path.stat().st_mtime_ns for path in parts(output)}
     cv2.imwrite(str(pictures / "6.png"), np.full((50, 60, 3), 7, np.uint8))
-    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, code=3)
+    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, code=1)
     assert (summary["done"], summary["failed"], summary["before"]) == (6, 1, 6)
     after = {path: path.stat().st_mtime_ns for path in parts(output)}
     assert before.items() < after.items()  # nothing was done again
 
-    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, "--retry-failed", code=3)
-    assert (summary["done"], summary["failed"]) == (6, 1)
     (pictures / "3.png").write_bytes((pictures / "2.png").read_bytes())
     summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, "--retry-failed")
     assert (summary["done"], summary["failed"]) == (7, 0)
@@ -196,14 +144,13 @@ def test_a_worker_that_is_killed_costs_nothing(made: Path, tmp_path: Path, clust
         command("encode", made, output, "--input", made / "in", "--ray", cluster.address),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
     ) as process:
         killed: set[int] = set()
 
         def at_work() -> int | None:
             if not any((output / ".attempts").iterdir()):
                 return None
-            return next((p for p, line in descendants(cluster.pid) if "MapWorker" in line and p not in killed), None)
+            return next((pid for pid in cluster.pids("ray::MapWorker") if pid not in killed), None)
 
         wait_for(lambda: parts(output), process)
         for _ in range(2):
@@ -224,7 +171,6 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(made: Path, tmp_path: Path
             command("encode", made, output, "--input", made / "in"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
         ) as process:
             wait_for(lambda before=done: len(parts(output)) > before + 1 and len(parts(output)), process)
             process.kill()
@@ -252,7 +198,7 @@ def test_eval_is_that_of_one_machine(tmp_path: Path, cluster: Cluster) -> None:
 
 def test_no_ray_at_an_address(made: Path, tmp_path: Path) -> None:
     arguments = command("encode", made, tmp_path / "out", "--input", made / "in", "--ray", "127.0.0.1:1")
-    done = subprocess.run(arguments, capture_output=True, check=False, timeout=300, env=ENVIRONMENT)
+    done = subprocess.run(arguments, capture_output=True, check=False, timeout=300)
     assert done.returncode == 2
     assert done.stdout == b""
     assert done.stderr.decode().startswith("midstream: no Ray at 127.0.0.1:1: ")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from midstream.batch.sources import Chunk
 
 #: All is done that can be, and some inputs failed.
-SOME_FAILED = 3
+SOME_FAILED = 1
 _DATASETS = ("coco:", "cityscapes:", "folder:")
 _SHOWN_FAILURES = 5
 _SHOWN_ROWS, _SHOWN_ITEMS = 20, 3
@@ -113,7 +113,7 @@ def encode_command(
 ) -> None:
     """Pictures to bitstreams: pictures, videos, or Parquet tables with a column of pictures or of their paths.
 
-    Leaves with 0, or with 3 when all is done but some inputs failed: they are in OUTPUT/failures, with the reason.
+    Leaves with 0, or with 1 when all is done but some inputs failed: they are in OUTPUT/failures, with the reason.
 
     Example: midstream batch encode -i 'photos/**/*.jpg' -o coded -m picodet-s-416 --codec calibrated --profile M
     """

@@ -8,6 +8,7 @@ come again. Ray Serve's own proxies, which know nothing of all this, are not sta
 from __future__ import annotations
 
 import contextlib
+import io
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -89,7 +90,7 @@ def replicas(address: str, plan: Plan, least: int, most: int) -> Iterator[Infer]
         MidstreamError: the replicas do not start.
     """
     name = f"midstream-{secrets.token_hex(4)}"
-    with joined(address, slots=most):
+    with joined(address, slots=most), contextlib.redirect_stdout(_Told()):
         ray.serve.start(proxy_location="Disabled")
         deployment = ray.serve.deployment(
             Replica,
@@ -107,6 +108,15 @@ def replicas(address: str, plan: Plan, least: int, most: int) -> Iterator[Infer]
             yield lambda works: _call(handle, works)
         finally:
             ray.serve.delete(name)
+
+
+class _Told(io.TextIOBase):
+    """What Ray prints of processes that ended, as lines of the log."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            log.warning("ray", said=text.strip())
+        return len(text)
 
 
 def _call(handle: Any, works: Sequence[Work]) -> list[Outcome]:
