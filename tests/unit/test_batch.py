@@ -18,6 +18,7 @@ from tests.unit.toy import write_labelled
 import midstream as ms
 from midstream import data as datasets
 from midstream import models
+from midstream.batch import folder as folder_module
 from midstream.batch import job as job_module
 from midstream.batch import schema, sources
 from midstream.batch.folder import KEY, Attempts, Folder, Manifest
@@ -346,7 +347,11 @@ def _interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_inputs_that_are_there_twice_are_found(labelled: Path, network: SplitModel, folder: Folder) -> None:
+@pytest.mark.parametrize("at_once", [4, 1])
+def test_inputs_that_are_there_twice_are_found(
+    labelled: Path, network: SplitModel, folder: Folder, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "_KEYS_AT_ONCE", at_once)
     rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures"))
     commit(folder, "a.parquet", rows[:3])
     folder.check_once()

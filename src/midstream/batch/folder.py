@@ -30,6 +30,9 @@ MANIFEST = "run.json"
 #: The column that Ray Data's checkpoints are made of.
 KEY = "key"
 _COMPRESSION = "zstd"
+#: Keys that are compared with one another in one pass over the tables, and how keys may begin.
+_KEYS_AT_ONCE = 4_000_000
+_PREFIXES = [f"{byte:02x}" for byte in range(256)]
 #: How often an input may end the process that works on it, by what it takes of memory or by a crash of a library.
 _MOST_ATTEMPTS = 3
 
@@ -213,15 +216,24 @@ class Folder:
         return sum(pq.read_metadata(path).num_rows for path in which.glob("*.parquet"))
 
     def check_once(self) -> None:
-        """Make sure that no input is there twice. Raises MidstreamError."""
-        keys = [pq.read_table(path, columns=[KEY])[KEY] for path in self.parts()]
-        total = sum(len(each) for each in keys)
-        distinct = len(pc.unique(pa.chunked_array([chunk for each in keys for chunk in each.chunks], pa.string())))
-        if distinct != total:
+        """Make sure that no input is there twice; holds some millions of keys at a time. Raises MidstreamError."""
+        total = self.count(self.results) + self.count(self.failures)
+        passes = min(total // _KEYS_AT_ONCE + 1, len(_PREFIXES))
+        twice = sum(self._repeated(pa.array(_PREFIXES[i::passes])) for i in range(passes))
+        if twice:
             raise MidstreamError(
-                f"{self.path}: {total - distinct} inputs of {total} are there twice; where the input is a table, every "
+                f"{self.path}: {twice} inputs of {total} are there twice; where the input is a table, every "
                 "row needs an id of its own"
             )
+
+    def _repeated(self, prefixes: pa.Array) -> int:
+        """How many of the keys that begin so were there before."""
+        keys = []
+        for path in self.parts():
+            there = pq.read_table(path, columns=[KEY])[KEY].combine_chunks()
+            keys.append(there.filter(pc.is_in(pc.utf8_slice_codeunits(there, 0, 2), prefixes)))
+        every = pa.chunked_array(keys, pa.string())
+        return len(every) - len(pc.unique(every))
 
     def total_bytes(self) -> int:
         """Of all bitstreams in the table of results."""

@@ -17,7 +17,7 @@ from midstream.batch.job import Job
 from midstream.batch.sources import Chunk
 from midstream.cluster import LOCAL
 
-_WATCH_SECONDS = 0.5
+_WATCH_SECONDS, _WATCH_SHARE = 0.5, 10
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,11 @@ def _watched(folder: Folder, on_input: Callable[[], None]) -> Iterator[None]:
                     on_input()
 
     def watch() -> None:
-        while not stop.wait(_WATCH_SECONDS):
+        pause = _WATCH_SECONDS
+        while not stop.wait(pause):
+            start = time.perf_counter()
             look()
+            pause = max(_WATCH_SECONDS, _WATCH_SHARE * (time.perf_counter() - start))  # there may be many parts
 
     look()
     thread = threading.Thread(target=watch, daemon=True)

@@ -27,6 +27,8 @@ _CHUNKS = 512
 _LEAST_FILES, _MOST_FILES = 16, 1024
 #: Rows that are taken out of a Parquet file at once; their pictures are in memory together.
 _ROWS_AT_ONCE = 16
+#: Of a key, in hexadecimal: Ray Data holds those of all inputs that are done in memory.
+_KEY_DIGITS = 32
 _BITSTREAM_SUFFIXES = (".mids",)
 _TABLE_SUFFIXES = (".parquet",)
 #: Columns of a table that may hold what is asked for, the first that is there counts. A picture may also be a struct
@@ -156,7 +158,7 @@ def _failed(name: str, error: str) -> Row:
 
 
 def _key(name: str, content: str) -> str:
-    return hashlib.sha256(f"{content} {name}".encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{content} {name}".encode(errors="surrogatepass")).hexdigest()[:_KEY_DIGITS]
 
 
 def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
