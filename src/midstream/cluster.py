@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from midstream.errors import InputError, MidstreamError, MissingExtraError
 
@@ -30,8 +29,6 @@ LOCAL = "local"
 #: Object store of such a Ray: a few blocks for every worker, and room for those on their way.
 OBJECT_STORE_BYTES = 512 << 20
 _CONNECT_SECONDS = 10
-#: Attempts to start one: a machine that is busy may be too slow the first time.
-_STARTS = 3
 
 
 @contextlib.contextmanager
@@ -78,23 +75,17 @@ def _silent_descriptor() -> Iterator[None]:
         os.close(kept)
 
 
-def _start(slots: int, quiet: dict[str, Any]) -> None:
-    for attempt in range(1, _STARTS + 1):
+def _connect(address: str, slots: int) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    if address == LOCAL:
         try:
             ray.init(
                 address=LOCAL, num_cpus=slots, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
             )
-            return
-        except Exception as error:  # Ray's own has no narrower type; its processes have half a minute to start
-            ray.shutdown()
-            if attempt == _STARTS:
-                raise MidstreamError(f"Ray does not start on this machine: {' '.join(str(error).split())}") from error
-
-
-def _connect(address: str, slots: int) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "error"}
-    if address == LOCAL:
-        _start(slots, quiet)
+        except Exception as error:  # Ray's own has no narrower type
+            raise MidstreamError(
+                f"Ray does not start on this machine, which may be too busy: {' '.join(str(error).split())}"
+            ) from error
         return
     host, _, port = address.rpartition(":")
     try:

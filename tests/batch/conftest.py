@@ -19,9 +19,10 @@ _START = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment() -> Iterator[None]:
-    """A token of its own keeps Ray from making one in the user's home."""
+    """A token of its own keeps Ray from making one in the user's home; on a busy machine, its workers take their turn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         yield
