@@ -19,7 +19,7 @@ _START = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment() -> Iterator[None]:
-    """A token of its own keeps Ray from making one in the user's home; on a busy machine, its workers take their turn."""
+    """A token of its own keeps Ray from making one in the user's home; its workers are no less urgent than others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")
