@@ -24,7 +24,7 @@ import midstream as ms
 from midstream.serve import Answer
 
 SIZE = (60, 50)
-_READY_S = 60
+_READY_S = 300
 
 
 def free_port() -> int:
@@ -36,7 +36,7 @@ def free_port() -> int:
 class Server:
     """`midstream serve` as a process; restarted on the same port."""
 
-    def __init__(self, model: Path, *options: object, port: int | None = None) -> None:
+    def __init__(self, model: Path | str, *options: object, port: int | None = None) -> None:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "midstream", "serve", "--model", str(model), "--port", str(self.port)]
@@ -69,7 +69,7 @@ class Server:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
+        code = self.process.wait(300)
         self._reader.join()
         return code
 
@@ -266,8 +266,10 @@ def start_push(folder: Path, address: str, model: Path, output: Path | str, *opt
 
 def wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> None:
     """Until a push has written so many lines."""
-    while process.poll() is None:
+    patience = time.monotonic() + _READY_S
+    while process.poll() is None and time.monotonic() < patience:
         if path.exists() and path.read_bytes().count(b"\n") >= count:
             return
         time.sleep(0.02)
-    raise AssertionError(f"the push ended before line {count}: {process.communicate()}")
+    process.kill()
+    raise AssertionError(f"the push did not come to line {count}: {process.communicate()}")

@@ -16,7 +16,7 @@ from tests.serve.harness import SIZE, Case, Proxy, Server
 from midstream.serve import Answer, Link
 from midstream.serve.link import connect
 from midstream.serve.proto import serve_pb2 as pb
-from midstream.serve.session import Session, Traffic
+from midstream.serve.session import Session
 
 CLIENTS = 3
 _IN_FLIGHT = 4
@@ -44,6 +44,8 @@ class Counts:
     damaged: int = 0
     repeated: int = 0
     kills: int = 0
+    lost: int = 0
+    resent: int = 0
     flooded: int = 0
     turned_away: int = 0
     slow: int = 0
@@ -58,11 +60,11 @@ class Storm:
 
     def __init__(self, server: Server, proxy: Proxy, side: pb.Side, cases: Sequence[Case]) -> None:
         self.server, self.proxy, self.side, self.cases = server, proxy, side, cases
-        self.counts, self.traffic = Counts(), Traffic()
+        self.counts = Counts()
         self._answered = 0
 
     async def run(self, frames: int, kills: int) -> dict[str, Any]:
-        """`frames` of each client before and after, and as many as there is time for during the faults."""
+        """`frames` of each client before and after the faults; as many as there is time for while they happen."""
         link = Link(self.proxy.address, in_flight=_IN_FLIGHT, retry_s=120)
         sessions = [Session(link, self.side) for _ in range(CLIENTS)]
         for session in sessions:
@@ -79,11 +81,11 @@ class Storm:
         after = await self._phase(sessions, frames, None)
         for session in sessions:
             await session.__aexit__()
-            self.traffic.lost += session.traffic.lost
-            self.traffic.resent += session.traffic.resent
+            self.counts.lost += session.traffic.lost
+            self.counts.resent += session.traffic.resent
         phases = {"before": before, "during": during, "after": after}
         return {name: phase.report() for name, phase in phases.items()} | {
-            **vars(self.counts), **vars(self.traffic), "resets": self.proxy.resets, "cuts": self.proxy.cuts
+            **vars(self.counts), "resets": self.proxy.resets, "cuts": self.proxy.cuts
         }  # fmt: skip
 
     async def _phase(self, sessions: list[Session], frames: int, until: asyncio.Task[None] | None) -> Phase:
@@ -95,7 +97,7 @@ class Storm:
     async def _steady(self, session: Session, frames: int, until: asyncio.Task[None] | None, phase: Phase) -> None:
         checks: set[asyncio.Task[None]] = set()
         sent = 0
-        while sent < frames or (until is not None and not until.done()):
+        while sent < frames if until is None else not until.done():
             case = self.cases[sent % len(self.cases)]
             check = asyncio.create_task(self._check(case, await session.send(case.bitstream, SIZE), phase))
             checks.add(check)

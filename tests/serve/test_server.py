@@ -9,6 +9,8 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from tests.serve import harness
 from tests.serve.harness import SIZE, Server
-from tests.unit import profiles, toy
+from tests.unit import profiles, test_calibrate, toy
 
 import midstream as ms
 from midstream import models
+from midstream.calibrate.settings import Settings, Tools
 from midstream.serve import AsyncClient, Client, Link
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
@@ -50,7 +54,7 @@ def stub(server: Server) -> Iterator[Any]:
 
 def refused(*options: object) -> str:
     command = [sys.executable, "-m", "midstream", *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2, done
     lines = [line for line in done.stderr.splitlines() if "trying again" not in line]
     assert len(lines) == 1, done.stderr
@@ -184,7 +188,23 @@ def test_time_that_is_over_is_an_error_of_the_frame(server: Server, model: Path,
         late = client.send(bitstream, SIZE, timeout_s=0.0)
         assert late.error is not None
         assert late.error.code == "DEADLINE_EXCEEDED"
-        assert client.send(bitstream, SIZE, timeout_s=20).error is None
+        assert client.send(bitstream, SIZE, timeout_s=300).error is None
+
+
+def test_who_gives_up_on_a_frame_frees_its_place(model: Path) -> None:
+    async def run() -> None:
+        with Server(model) as server:
+            link = Link(server.address, in_flight=1, retry_s=60)
+            async with AsyncClient(link, str(model)) as client:
+                bitstream = await asyncio.to_thread(client.edge.encode, picture())
+                await asyncio.to_thread(server.kill)
+                for _ in range(3):
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(client.send(bitstream, SIZE), 0.05)
+                await asyncio.to_thread(server.start)
+                assert (await client.send(bitstream, SIZE)).error is None
+
+    asyncio.run(run())
 
 
 def test_metrics_count_what_was_done(server: Server, model: Path, stub: Any) -> None:
@@ -209,7 +229,7 @@ def _value(text: str, name: str) -> float:
 
 def test_sigterm_finishes_what_is_in_flight(model: Path) -> None:
     with (
-        Server(model, "--workers", 1, "--in-flight", 64) as server,
+        Server(model, "--workers", 1, "--in-flight", 64, "--drain", "300s") as server,
         Client(Link(server.address, in_flight=64, retry_s=1), str(model)) as client,
     ):
         bitstream = client.edge.encode(picture())
@@ -227,13 +247,13 @@ def test_sigterm_finishes_what_is_in_flight(model: Path) -> None:
 
 
 def test_a_draining_server_is_not_serving_and_takes_no_new_work(model: Path) -> None:
-    with Server(model, "--drain", "20s") as server, grpc.insecure_channel(server.address) as channel:
+    with Server(model, "--drain", "300s") as server, grpc.insecure_channel(server.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         server.process.send_signal(signal.SIGTERM)
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watch.cancel()
-        assert server.process.wait(10) == 0
+        assert server.process.wait(300) == 0
 
 
 def test_tokens(model: Path, tmp_path: Path) -> None:
@@ -280,6 +300,35 @@ def test_traces_are_written_where_the_environment_says(model: Path, monkeypatch:
     assert spans["back"]["parent_id"] == spans["InferStream"]["context"]["span_id"]
 
 
+def test_traces_reach_a_collector_below_the_caller_s(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans: list[Any] = []
+
+    class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
+            for resource in request.resource_spans:
+                name = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
+                spans.extend((name, span) for scope in resource.scope_spans for span in scope.spans)
+            return trace_service_pb2.ExportTraceServiceResponse()
+
+    collector = grpc.server(ThreadPoolExecutor(1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Collector(), collector)
+    port = collector.add_insecure_port("127.0.0.1:0")
+    collector.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "gate")
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with Server(model) as server, grpc.insecure_channel(server.address) as channel:
+        stub = serve_pb2_grpc.SplitInferenceStub(channel)  # type: ignore[no-untyped-call]
+        stub.Infer(request(model), metadata=(("traceparent", f"00-{trace}-{parent}-01"),))
+        assert server.stop() == 0
+    collector.stop(None).wait()
+    assert {name for name, _ in spans} == {"gate"}
+    found = {span.name: span for _, span in spans}
+    assert found.keys() == {"Infer", "queue", "decode", "back"}
+    assert {span.trace_id.hex() for span in found.values()} == {trace}
+    assert found["Infer"].parent_span_id.hex() == parent
+
+
 def test_refusals_of_the_server(model: Path, tmp_path: Path, server: Server) -> None:
     assert "can be reached by others" in refused("serve", "--model", model, "--host", "0.0.0.0")
     assert "address is in use" in refused("serve", "--model", model, "--port", server.port)
@@ -292,7 +341,7 @@ def test_an_unreachable_server_says_what_was_tried(model: Path, tmp_path: Path) 
     port = harness.free_port()
     pictures = harness.write_pictures(tmp_path / "pictures", 2)
     message = refused("push", pictures, "--to", f"127.0.0.1:{port}", "--model", model, "--retry", "300ms")
-    assert re.search(rf"cannot reach the server 127.0.0.1:{port} without TLS \(tried \d+ times in \d s\)", message)
+    assert re.search(rf"cannot reach the server 127.0.0.1:{port} without TLS \(tried \d+ times in \d+ s\)", message)
     assert "Connection refused" in message
 
 
@@ -304,6 +353,29 @@ def test_another_network_is_found_at_connection(model: Path, tmp_path: Path, ser
     assert error.value.code == "FAILED_PRECONDITION"
     assert "the client sends features of toy, cut graph " in str(error.value)
     assert "the server runs toy, cut graph " in str(error.value)
+
+
+def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_path: Path) -> None:
+    toy.write_toy(tmp_path)
+    harness.write_pictures(tmp_path / "calib", 20)
+    settings = Settings(pictures=20, tools=replace(Tools(), power=False))
+    profile = test_calibrate.calibrated(tmp_path, tmp_path / "work", settings).profile
+    profile.write(tmp_path / "toy.profile")
+    network = models.load(str(model))
+    coded = ms.encode(network.front(picture()), "calibrated", profile=profile)
+    expected = network.back(ms.decode(coded, profile=profile), SIZE)
+    with Server(model, "--profile", tmp_path / "toy.profile") as fitted:
+        for embed in (False, True):
+            with Client(fitted.address, network, "calibrated", profile=profile, embed=embed, places="probe") as client:
+                np.testing.assert_array_equal(client.infer(picture()).boxes, expected.boxes)
+    with Client(server.address, network, "calibrated", profile=profile, embed=True, places="probe") as client:
+        np.testing.assert_array_equal(client.infer(picture()).boxes, expected.boxes)
+    with (
+        pytest.raises(ms.errors.ServiceError) as error,
+        Client(server.address, network, "calibrated", profile=tmp_path / "toy.profile"),
+    ):
+        pass
+    assert f"codes with the profile {profile.name}, the server has no profile" in str(error.value)
 
 
 def test_push_names_what_it_cannot_read_and_answers_the_rest(model: Path, tmp_path: Path, server: Server) -> None:
@@ -331,7 +403,7 @@ def test_push_of_a_video_draws_what_was_found(model: Path, tmp_path: Path, serve
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     output, drawn = tmp_path / "out.jsonl", tmp_path / "drawn.mp4"
-    options = ["--draw", drawn, "--realtime", "--rate-limit", "1Mbit", "--timeout", "30s"]
+    options = ["--draw", drawn, "--realtime", "--rate-limit", "1Mbit", "--timeout", "300s"]
     command = harness.push_command(tmp_path / "in.mp4", server.address, model, output, *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -352,7 +424,7 @@ def test_a_signal_ends_the_source_and_finishes_what_is_in_flight(model: Path, tm
     push = harness.start_push(pictures, server.address, model, output, "--rate-limit", "30kbit")
     harness.wait_for_lines(output, 5, push)
     push.send_signal(signal.SIGINT)
-    _, errors = push.communicate(timeout=30)
+    _, errors = push.communicate(timeout=300)
     assert push.returncode == 0, errors
     lines = harness.read_lines(output)
     assert 5 <= len(lines) < 200

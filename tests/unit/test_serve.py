@@ -16,6 +16,8 @@ import onnx
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit import profiles, toy
 
 import midstream as ms
@@ -132,6 +134,24 @@ def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
         assert reason in outcome.reason
 
 
+@given(st.data())
+def test_no_bytes_are_an_internal_error(served: Served, data: st.DataObject) -> None:
+    spoilt = bytearray(ms.encode(served.model.front(pictures(1)[0]), symbols=data.draw(st.integers(2, 9))))
+    for _ in range(data.draw(st.integers(0, 4))):
+        spoilt[data.draw(st.integers(0, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
+    kept = data.draw(st.one_of(st.just(len(spoilt)), st.integers(0, len(spoilt))))
+    outcome = infer(served, [Work(bytes(spoilt[:kept]), SIZE)])[0]
+    assert isinstance(outcome, Done) or outcome.kind != "internal"
+
+
+@pytest.mark.parametrize("value", [1e38, -1e38, 3e38])
+def test_extreme_features_are_answered_or_refused(served: Served, value: float) -> None:
+    pyramid = {"p3": np.full((5, 4, 4), value, np.float32), "p4": np.full((5, 2, 2), value, np.float32)}
+    pyramid["p3"][:, 0, 0] = 0
+    outcome = infer(served, [Work(ms.encode(pyramid), SIZE)])[0]
+    assert isinstance(outcome, Done) or outcome.kind == "not finite"
+
+
 def test_the_unforeseen_is_refused_without_its_message(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def back(pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
         raise RuntimeError("/secret/path")
@@ -170,7 +190,7 @@ def with_engine(test: Callable[[Engine, Gate], Any], **options: int) -> None:
         gate = Gate()
         engine = Engine(gate, Telemetry(), **({"workers": 1, "queue": 2, "in_flight": 2, "batch": 1} | options))
         try:
-            await asyncio.wait_for(test(engine, gate), 30)
+            await asyncio.wait_for(test(engine, gate), 300)
         finally:
             gate.open.set()
             await engine.close()
@@ -480,7 +500,9 @@ def test_a_line_has_cocos_boxes_and_masks() -> None:
 
 
 def test_without_the_extra_its_name_is_said() -> None:
-    code = "import sys; sys.modules['grpc'] = None; import midstream as ms; ms.serve"
+    code = (
+        "import sys; sys.modules['grpc'] = None; import midstream.serve.work; import midstream as ms; ms.serve.Client"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "split inference needs the extra 'serve': pip install 'midstream[serve]'" in done.stderr
 

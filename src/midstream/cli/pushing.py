@@ -110,6 +110,8 @@ def push_command(
     """
     quiet_grpc()
     from midstream import serve
+
+    serve.require()
     from midstream.serve import push
     from midstream.serve.sources import open_source
 

@@ -119,6 +119,8 @@ def serve_command(
     """
     quiet_grpc()
     from midstream import serve
+
+    serve.require()
     from midstream.serve.telemetry import configure_logs, configure_traces
 
     chosen = serve.Settings(

@@ -1,21 +1,60 @@
-"""Split inference over gRPC: the server, the client, and `push`, which feeds a server from a camera."""
+"""Split inference over gRPC: the server, the client, and `push`, which feeds a server from a camera.
+
+`midstream.serve.work` is the server's half of a frame without any of it, and needs no extra.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from midstream.errors import MissingExtraError
 
-try:
-    import grpc  # noqa: F401
-    import opentelemetry.trace  # noqa: F401
-    import prometheus_client  # noqa: F401
-    import structlog  # noqa: F401
-except ImportError as error:
-    raise MissingExtraError("split inference", "serve") from error
-
-from midstream.serve.client import AsyncClient, Client, Edge
-from midstream.serve.link import Link
-from midstream.serve.server import Settings, run
-from midstream.serve.session import Answer
-from midstream.serve.work import Served, prepare
+if TYPE_CHECKING:
+    from midstream.serve.client import AsyncClient, Client, Edge
+    from midstream.serve.link import Link
+    from midstream.serve.server import Settings, run
+    from midstream.serve.session import Answer
+    from midstream.serve.work import Served, prepare
 
 __all__ = ["Answer", "AsyncClient", "Client", "Edge", "Link", "Served", "Settings", "prepare", "run"]
+
+_HOMES = {
+    "Answer": "session",
+    "AsyncClient": "client",
+    "Client": "client",
+    "Edge": "client",
+    "Link": "link",
+    "Served": "work",
+    "Settings": "server",
+    "prepare": "work",
+    "run": "server",
+}
+#: What the extra brings, and what here needs none of it.
+_EXTRA = (
+    "google.protobuf",
+    "grpc",
+    "grpc_health",
+    "grpc_reflection",
+    "opentelemetry",
+    "prometheus_client",
+    "structlog",
+)
+_WITHOUT = "work"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'midstream.serve' has no attribute '{name}'")
+    if _HOMES[name] != _WITHOUT:
+        require()
+    return getattr(importlib.import_module(f"midstream.serve.{_HOMES[name]}"), name)
+
+
+def require() -> None:
+    """Raise MissingExtraError unless the extra `serve` is installed."""
+    try:
+        for package in _EXTRA:
+            importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError("split inference", "serve") from error

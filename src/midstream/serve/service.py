@@ -164,6 +164,8 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
                     outcome = await self._engine.answer(key_of(request.session, request.frame, work), work, timeout_s)
                 except (BusyError, ExpiredError) as error:
                     outcome = error
+                except Exception as error:  # else a stream's client would wait for ever
+                    outcome = Answer(Refused("this frame could not be answered", "internal", error), 0.0, False)
             reply = self._counted(method, request, outcome)
         self._telemetry.stages.labels("total").observe(time.perf_counter() - start)
         return reply

@@ -185,6 +185,7 @@ class Session:
         expires = None if timeout_s is None else born + timeout_s
         frame = _Frame(request, asyncio.get_running_loop().create_future(), expires, born)
         self._waiting[number] = frame
+        frame.future.add_done_callback(lambda _: self._leave(number))  # answered, or given up by who waits for it
         if request.ByteSize() + _SPARE_BYTES > self.offer.max_message_bytes:  # it would end the whole stream
             most = f"{self.offer.max_message_bytes:,}"
             reason = f"a bitstream of {len(bitstream):,} bytes; this server takes messages of {most}"
@@ -217,6 +218,8 @@ class Session:
             if self._trouble_since is None:  # it had worked
                 self._trouble_since, wait, attempts = now, _FIRST_WAIT_S, 1
                 self.traffic.lost += self._greeting.done()
+            if self._greeting.done() and not self._waiting:  # nobody waits: there is time
+                self._trouble_since = now
             seconds = now - self._trouble_since
             tried = f" (tried {attempts} times in {seconds:.0f} s)"
             if error.code() not in PASSING or seconds > self.link.retry_s:
@@ -273,7 +276,7 @@ class Session:
 
     def _received(self, reply: pb.InferReply, outbox: asyncio.Queue[_Frame]) -> None:
         frame = self._waiting.get(reply.frame)
-        if frame is None or reply.session != self._name:  # answered before, on a connection that is no more
+        if frame is None or frame.future.done() or reply.session != self._name:  # answered, on an earlier connection
             return
         self._trouble_since = None
         if reply.HasField("error"):
@@ -304,10 +307,12 @@ class Session:
         self._settle(frame, Answer(frame.request.frame, None, error, len(frame.request.bitstream), latency_s))
 
     def _settle(self, frame: _Frame, answer: Answer) -> None:
-        del self._waiting[frame.request.frame]
-        self._slots.release()
         if not frame.future.done():
             frame.future.set_result(answer)
+
+    def _leave(self, number: int) -> None:
+        del self._waiting[number]
+        self._slots.release()
 
     async def _expire(self) -> None:
         """Frames whose time is over are answered here when the server does not."""
@@ -327,5 +332,4 @@ class Session:
             if not frame.future.done():
                 frame.future.set_exception(error)
                 frame.future.exception()
-        self._waiting.clear()
         self._slots.release()

@@ -225,7 +225,8 @@ def _refusal(kind: str, reason: str) -> _RefusalError:
 def _explained() -> Iterator[None]:
     """Anything unforeseen is refused as internal: its message may hold paths of this machine."""
     try:
-        yield
+        with np.errstate(all="ignore"):  # features may be as large as float32 goes; what comes of it is looked at
+            yield
     except _RefusalError:
         raise
     except Exception as error:
