@@ -121,6 +121,14 @@ def test_frames_of_a_video(tmp_path: Path, network: SplitModel) -> None:
     assert found["bitstream"][1].as_py() == ms.encode(network.front(frame), symbols=4)
 
 
+def test_a_video_that_is_none_is_a_failure_with_its_frame(tmp_path: Path, network: SplitModel) -> None:
+    write_video(tmp_path / "clip.mp4", 3)
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes()[:500])
+    found = outcome(network, a_job(network, "encode"), inputs_of(tmp_path / "cut.mp4"))
+    assert found["id"].to_pylist() == [f"{tmp_path}/cut.mp4#00000000"]
+    assert "cannot read the video" in found["error"][0].as_py()
+
+
 @pytest.mark.parametrize("form", ["bytes", "hugging face", "path"])
 def test_pictures_in_a_table(labelled: Path, form: str) -> None:
     files = sorted((labelled / "pictures").iterdir())

@@ -25,6 +25,8 @@ from midstream.pipelines.coding import decode_features, encode_features
 from midstream.pipelines.levels import completed
 
 Row = dict[str, Any]
+#: A GPU where there is one.
+AUTO = "auto"
 #: Most bytes of a table of results: decoded pyramids are a hundred times larger than the bitstreams that they come
 #: from, and a worker should hold few of them.
 RESULT_BYTES = 8 << 20
@@ -41,6 +43,7 @@ class Job:
         options: of the codec; None for decoding.
         profile: for decoding what the codec `calibrated` made.
         pyramids: also keep what was decoded.
+        device: that the network runs on, see `models.load`; AUTO until it is known what the machines have.
         size: (height, width) of the pictures whose bitstreams do not say it.
     """
 
@@ -49,6 +52,7 @@ class Job:
     options: CodecOptions | None
     profile: Profile | None = None
     pyramids: bool = False
+    device: str = AUTO
     size: tuple[int, int] | None = None
 
     @property
@@ -68,7 +72,7 @@ class Worker:
         """Load the network. Raises as `Reference.load`."""
         cv2.setNumThreads(1)
         self._job, self._guard = job, guard
-        self._network = job.network.load(threads=1)
+        self._network = job.network.load(threads=1, device=job.device)
 
     def __call__(self, inputs: pa.Table) -> Iterator[pa.Table]:
         """As `work`."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from midstream.batch.folder import KEY, Folder
-from midstream.batch.job import RESULT_BYTES, Job, Worker
+from midstream.batch.job import AUTO, RESULT_BYTES, Job, Worker
 from midstream.batch.sources import INPUT_BYTES, Chunk
 from midstream.cluster import joined
-from midstream.errors import MidstreamError, MissingExtraError
+from midstream.errors import InputError, MidstreamError, MissingExtraError
+from midstream.models.graph import CPU, CUDA, has_device
 
 try:
     import ray.data
@@ -93,7 +96,7 @@ class _Sink(BlockBasedFileDatasink):  # type: ignore[misc]
         self._folder.write_part(posixpath.basename(name), block.to_arrow().cast(self._schema))
 
 
-def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_rows: int, gpus: float = 0) -> None:
+def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_rows: int) -> None:
     """Do a job to all of its inputs that are not done yet; within `cluster`, and with the folder opened.
 
     Ray Data's checkpoints make every input happen once: the keys of a part are noted before it is written, and the
@@ -105,9 +108,9 @@ def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_ro
         folder: where results go.
         workers: processes that hold the network.
         part_rows: least rows of a part, the last one excepted; with pyramids, _PART_BYTES counts instead.
-        gpus: of each worker.
 
     Raises:
+        InputError: a device that the Ray does not have.
         MidstreamError: workers cannot start, or are killed again and again.
     """
     context = ray.data.DataContext.get_current().copy()
@@ -117,6 +120,7 @@ def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_ro
     config = CheckpointConfig(KEY, str(folder.checkpoint), delete_checkpoint_on_success=False)
     config.checkpoint_actor_memory_bytes = 0  # beside what the keys take
     context.checkpoint_config = config
+    job, share = _placed(job, workers)
     with ray.data.DataContext.current(context), _one_line():
         inputs = ray.data.read_datasource(_Source(chunks), override_num_blocks=len(chunks), num_cpus=_READ_SLOT)
         outcome = inputs.map_batches(
@@ -126,9 +130,22 @@ def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_ro
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=1,
-            num_gpus=gpus or None,
+            num_gpus=share,
         )
         outcome.write_datasink(_Sink(folder, job.outcome, None if job.pyramids else part_rows))
+
+
+def _placed(job: Job, workers: int) -> tuple[Job, float | None]:
+    """The job with the device that it comes to, and each worker's share of a GPU. Raises InputError."""
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    device = job.device
+    if device == AUTO:
+        device = CUDA if gpus and has_device(CUDA) else CPU
+    if device == CPU:
+        return replace(job, device=CPU), None
+    if not gpus:
+        raise InputError(f"this Ray has no GPU for --device {device}")
+    return replace(job, device=device), 1 / math.ceil(workers / gpus)
 
 
 @contextlib.contextmanager

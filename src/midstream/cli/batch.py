@@ -25,6 +25,8 @@ from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.files import make_folder, write_bytes
 from midstream.models import SplitModel
+from midstream.models.graph import CPU, has_device
+from midstream.models.onnx_model import OnnxModel
 from midstream.models.reference import Reference
 from midstream.pipelines.coding import check_profile
 
@@ -83,6 +85,13 @@ PartRows = Annotated[
         rich_help_panel=_BATCH,
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Of ONNX networks: cpu, cuda, or auto for a GPU where Ray and the ONNX Runtime here have one.",
+        rich_help_panel=_BATCH,
+    ),
+]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Try the inputs that failed again.", rich_help_panel=_BATCH)
 ]
@@ -107,6 +116,7 @@ def encode_command(
     weights: options.Weights = None,
     ray: Address = _LOCAL,
     workers: Workers = None,
+    device: Device = "auto",
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
     json: options.Json = False,
@@ -123,7 +133,7 @@ def encode_command(
     from midstream.batch import sources
 
     chunks = sources.find(inputs, "encode")
-    network, job = _job("encode", model, weights, chosen)
+    network, job = _job("encode", model, weights, device, chosen)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
     _report(summary, json)
 
@@ -145,6 +155,7 @@ def decode_command(
     weights: options.Weights = None,
     ray: Address = _LOCAL,
     workers: Workers = None,
+    device: Device = "auto",
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
     json: options.Json = False,
@@ -161,7 +172,7 @@ def decode_command(
     if picture_size is not None:
         width, height = options.width_height("--picture-size", picture_size)
         size = (height, width)
-    network, job = _job("decode", model, weights, None, known, pyramids, size)
+    network, job = _job("decode", model, weights, device, None, known, pyramids, size)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
     _report(summary, json)
 
@@ -185,6 +196,7 @@ def eval_command(
     weights: options.Weights = None,
     ray: Address = _LOCAL,
     workers: Workers = None,
+    device: Device = "auto",
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
     json: options.Json = False,
@@ -203,7 +215,7 @@ def eval_command(
     from midstream.batch.score import score
 
     dataset, chunks = _pictures(inputs)
-    network, job = _job("eval", model, weights, chosen)
+    network, job = _job("eval", model, weights, device, chosen)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
     result = score(Folder(output), network, chosen, dataset)
     if not json:
@@ -227,18 +239,23 @@ def _job(
     kind: JobKind,
     model: str,
     weights: Path | None,
+    device: str,
     chosen: CodecOptions | None,
     profile: Profile | None = None,
     pyramids: bool = False,
     size: tuple[int, int] | None = None,
 ) -> tuple[SplitModel, Job]:
-    from midstream.batch.job import Job
+    from midstream.batch.job import AUTO, Job
 
     network = models.load(model, weights)
     needed = chosen.profile if isinstance(chosen, CalibratedOptions) else profile
     if needed is not None:
         check_profile(network, needed)
-    return network, Job(kind, Reference.of(network, model, weights), chosen, profile, pyramids, size)
+    if device == AUTO and not isinstance(network, OnnxModel):
+        device = CPU
+    if device != AUTO:
+        has_device(device)  # refuses an unknown one; what this machine has does not matter
+    return network, Job(kind, Reference.of(network, model, weights), chosen, profile, pyramids, device, size)
 
 
 def _run(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from midstream.errors import InputError
 from midstream.models.base import SplitModel
+from midstream.models.graph import CPU
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.registry import load
 
@@ -32,9 +33,9 @@ class Reference:
         name = str(Path(model).absolute()) if model.endswith(".toml") else model
         return cls(name, None if weights is None else weights.absolute(), network.identity)
 
-    def load(self, threads: int | None = None) -> SplitModel:
+    def load(self, threads: int | None = None, device: str = CPU) -> SplitModel:
         """The network. Raises InputError when there is another one here, and as `load`."""
-        network = load(self.model, self.weights, threads)
+        network = load(self.model, self.weights, threads, device)
         if network.identity != self.identity:
             raise InputError(
                 f"the network {network.name} of this machine ({network.identity[:12]}) is not that of the machine "
