@@ -17,7 +17,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-torch test-native test-neon test-sanitized fuzz soak lint proto clean
+.PHONY: demo compare test test-batch test-torch test-native test-neon test-sanitized fuzz soak lint proto clean
 
 # The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
 demo: $(VENV)/.installed
@@ -39,6 +39,10 @@ compare: $(VENV)/.installed-compare
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+# Batch jobs and replicas on a real Ray: workers, replicas and drivers are killed. About two minutes on two free cores.
+test-batch: $(VENV)/.installed-ray
+	$(BIN)/python -m pytest tests/batch
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -107,6 +111,10 @@ $(VENV)/.installed-compare: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare,serve]'
+	touch $@
+
+$(VENV)/.installed-ray: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,serve]' --requirement tests/batch/requirements.txt
 	touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt

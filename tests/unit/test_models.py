@@ -255,3 +255,15 @@ def test_named_outputs_are_checked_before_anything_runs(tmp_path: Path) -> None:
     path.write_text(toy.DESCRIPTION + 'scores = ["a", "b"]\nboxes = ["boxes_fine", "boxes_coarse"]\n')
     with pytest.raises(InputError, match="unknown output 'a'; valid: scores_fine"):
         models.load(str(path))
+
+
+def test_devices(description: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="unknown device 'tpu'; valid: cpu, cuda"):
+        models.load(str(description), device="tpu")
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(InputError, match="pip install onnxruntime-gpu"):
+        models.load(str(description), device="cuda")
+    assert models.load(str(description), device="cpu").front(picture())["p3"].shape == (5, 4, 4)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(InputError, match="are its driver and libraries there"), pytest.warns(UserWarning, match="CUDA"):
+        models.load(str(description), device="cuda")

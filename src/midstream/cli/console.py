@@ -141,8 +141,11 @@ class LiveLine:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar with the time left on a terminal, nothing in a pipe; yields the function that advances it by one."""
+def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """A bar with the time left on a terminal, nothing in a pipe; yields the function that advances it by one.
+
+    A `total` of None is one that is not known.
+    """
     if not _ERRORS.is_terminal:
         yield lambda: None
         return

@@ -57,12 +57,13 @@ def eval_command(
     if json:
         print_json(result.model_dump())
     else:
-        _print(result)
+        print_result(result)
     if output is not None:
         write_bytes(output, (json_format.dumps(result.model_dump(), indent=2) + "\n").encode())
 
 
-def _print(result: EvalResult) -> None:
+def print_result(result: EvalResult) -> None:
+    """A table of the figures on standard output."""
     chosen = ", ".join(f"{key} {value}" for key, value in result.codec.items())
     rows = [
         ["AP", f"{result.ap:.2f}", f"uncompressed {result.ap_uncompressed:.2f}"],

@@ -11,7 +11,19 @@ from typer.exceptions import TyperException
 
 import midstream
 from midstream import _native
-from midstream.cli import bench, calibrate, coding, compare, evaluation, networks, options, paper, pushing, serving
+from midstream.cli import (
+    batch,
+    bench,
+    calibrate,
+    coding,
+    compare,
+    evaluation,
+    networks,
+    options,
+    paper,
+    pushing,
+    serving,
+)
 from midstream.cli.console import note
 from midstream.errors import InputError, MidstreamError, OptionError
 
@@ -37,6 +49,7 @@ app.command("codecs")(compare.codecs_command)
 app.command("bench")(bench.bench_command)
 app.command("serve")(serving.serve_command)
 app.command("push")(pushing.push_command)
+app.add_typer(batch.app, name="batch")
 app.add_typer(paper.app, name="paper")
 
 

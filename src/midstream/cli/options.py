@@ -17,6 +17,8 @@ from midstream.errors import InputError
 from midstream.files import STANDARD
 
 _CODEC = "Codec"
+#: Of a side of a picture.
+_MOST_PIXELS = 1 << 14
 
 Symbols = Annotated[
     int | None,
@@ -178,3 +180,14 @@ def share(text: str | None) -> float | None:
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError as error:
         raise InputError(f"--max-loss {text}: a share such as 1% or 0.01") from error
+
+
+def width_height(option: str, text: str) -> tuple[int, int]:
+    """(width, height) from WIDTHxHEIGHT; `option` is named in errors. Raises InputError."""
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise InputError(f"{option} {text}: expected WIDTHxHEIGHT, such as 2048x1024") from error
+    if not (1 <= width <= _MOST_PIXELS and 1 <= height <= _MOST_PIXELS):
+        raise InputError(f"{option} {text}: both sides must be from 1 to {_MOST_PIXELS}")
+    return width, height

@@ -48,7 +48,7 @@ def sizes(
     if model is None or model in TORCHVISION:
         if picture is not None or weights is not None:
             raise InputError("--picture and --weights need --model with an ONNX network")
-        width, height = _size(input_size or _PAPER_INPUT)
+        width, height = options.width_height("--input", input_size or _PAPER_INPUT)
         pyramid, size = stand_in_pyramid(r50_fpn_shapes(height, width)), (height, width)
         name, features = "R50-FPN", _STAND_IN
     else:
@@ -64,16 +64,6 @@ def sizes(
         print_json({"model": name, "features": features, "rows": [row.model_dump() for row in rows]})
         return
     _print_sizes(f"{name}, input {size[1]}x{size[0]}; bytes written for {features}", rows)
-
-
-def _size(text: str) -> tuple[int, int]:
-    try:
-        width, height = (int(part) for part in text.lower().split("x"))
-    except ValueError as error:
-        raise InputError(f"--input {text}: expected WIDTHxHEIGHT, such as {_PAPER_INPUT}") from error
-    if not (1 <= width <= 1 << 14 and 1 <= height <= 1 << 14):
-        raise InputError(f"--input {text}: both sides must be from 1 to {1 << 14}")
-    return width, height
 
 
 def _print_sizes(title: str, rows: list[SizeRow]) -> None:

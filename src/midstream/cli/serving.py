@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,13 @@ from midstream.cli import options
 from midstream.cli.console import quiet_grpc
 from midstream.cli.units import seconds
 from midstream.codec.calibrated.profile import Profile
+from midstream.errors import InputError
+from midstream.models.reference import Reference
 
 _SAFETY = "Who may connect"
 _LIMITS = "Limits"
 _WATCHING = "Watching it"
+_ON_RAY = "On Ray"
 _CORES = os.cpu_count() or 1
 
 
@@ -84,6 +88,23 @@ def serve_command(
         typer.Option(help="Serve metrics to Prometheus there.", min=1, max=65535, rich_help_panel=_WATCHING),
     ] = None,
     metrics_host: Annotated[str, typer.Option(help="Address of the metrics.", rich_help_panel=_WATCHING)] = "127.0.0.1",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Compute in replicas on Ray Serve, not in threads: HOST:PORT, auto for this machine's Ray, local "
+            "to start one here.",
+            rich_help_panel=_ON_RAY,
+        ),
+    ] = None,
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEAST-MOST",
+            help="How many, a core each: a number, or two between which the load decides. [default: 1 to all cores]",
+            rich_help_panel=_ON_RAY,
+        ),
+    ] = None,
 ) -> None:
     """Finish inference from bitstreams: a gRPC server that decodes them and runs the network's back.
 
@@ -91,6 +112,8 @@ def serve_command(
     health says NOT_SERVING, no new work, what is in flight is finished.
 
     Example: midstream serve --model picodet-s-416 --profile picodet.profile
+
+    Example: midstream serve --model picodet-s-416 --ray auto --replicas 2-16
 
     Example: midstream serve --model picodet-s-416 --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --tokens tokens
     """
@@ -116,10 +139,33 @@ def serve_command(
         metrics_port=metrics_port,
     )
     chosen.check()
+    if replicas is not None and ray is None:
+        raise InputError("--replicas belongs to --ray")
+    least, most = (1, _CORES) if replicas is None else _span(replicas)
     configure_logs()
     configure_traces()
     threads = max(_CORES // chosen.workers, 1)
     network = models.load(model, weights, threads)
     known = None if profile is None else Profile.read(profile)
     served = serve.prepare(network, known, max_pixels=max_pixels, batch=batch, threads=threads, elements=max_elements)
-    serve.run(chosen, served)
+    if ray is None:
+        serve.run(chosen, served)
+        return
+    from midstream.serve.replicas import ONGOING, Plan
+    from midstream.serve.replicas import replicas as started
+
+    plan = Plan(Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements)
+    with started(ray, plan, least, most) as work:
+        serve.run(dataclasses.replace(chosen, workers=ONGOING * most), served, work=work)
+
+
+def _span(text: str) -> tuple[int, int]:
+    """Least and most from N or LEAST-MOST. Raises InputError."""
+    least, dash, most = text.partition("-")
+    try:
+        span = int(least), int(most if dash else least)
+    except ValueError:
+        span = 0, 0
+    if not 1 <= span[0] <= span[1]:
+        raise InputError(f"--replicas {text}: expected a number such as 4, or LEAST-MOST such as 1-4")
+    return span

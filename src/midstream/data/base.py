@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,13 +37,16 @@ class Dataset:
         """The first `count` pictures with their ground truth; all of them for None."""
         if count is None or count >= len(self.pictures):
             return self
-        kept = self.pictures[:count]
+        return self.only({picture.id for picture in self.pictures[:count]})
+
+    def only(self, ids: Collection[int]) -> Dataset:
+        """The pictures with these ids, with their ground truth."""
         truth = self.ground_truth
         if truth is not None:
-            ids = {picture.id for picture in kept}
             truth = {
                 "categories": truth["categories"],
                 "images": [image for image in truth["images"] if image["id"] in ids],
                 "annotations": [a for a in truth["annotations"] if a["image_id"] in ids],
             }
+        kept = tuple(picture for picture in self.pictures if picture.id in ids)
         return replace(self, pictures=kept, ground_truth=truth)

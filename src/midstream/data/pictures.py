@@ -28,7 +28,7 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"cannot read the picture {path}: {error.strerror or error}") from error
 
 
-def decode(data: bytes, path: Path, flags: int) -> NDArray[np.generic]:
+def decode(data: bytes, path: str | Path, flags: int) -> NDArray[np.generic]:
     """What `cv2.imdecode` makes of `data` with `flags`; `path` is only for the message.
 
     The bytes are decoded here instead of by `cv2.imread` because that one cannot open every path (non-ASCII names on
@@ -55,16 +55,25 @@ def decode(data: bytes, path: Path, flags: int) -> NDArray[np.generic]:
 
 
 def read_picture(path: str | Path) -> NDArray[np.uint8]:
-    """The picture in a file as uint8 RGB, [height, width, 3], turned upright as its EXIF orientation says.
-
-    Grey pictures get three equal channels, transparency is dropped (the colour below it stays), 16-bit samples are
-    scaled to 8 bits. OpenCV decodes, because it is what the detectors were trained and are evaluated with.
+    """The picture in a file, as `picture_from` gives it.
 
     Raises:
         InputError: the file is absent or not a whole picture; the message names it.
     """
     path = Path(path)
-    picture = decode(read_bytes(path), path, cv2.IMREAD_COLOR)
+    return picture_from(read_bytes(path), path)
+
+
+def picture_from(data: bytes, path: str | Path) -> NDArray[np.uint8]:
+    """The picture in a file's bytes as uint8 RGB, [height, width, 3], turned upright as its EXIF orientation says.
+
+    Grey pictures get three equal channels, transparency is dropped (the colour below it stays), 16-bit samples are
+    scaled to 8 bits. OpenCV decodes, because it is what the detectors were trained and are evaluated with.
+
+    Raises:
+        InputError: not a whole picture; the message names `path`.
+    """
+    picture = decode(data, path, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
 
 

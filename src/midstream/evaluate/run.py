@@ -66,7 +66,7 @@ class EvalResult(BaseModel):
 
 
 @dataclass
-class _Tally:
+class Tally:
     """What one codec has cost and found so far."""
 
     detections: dict[int, Detections] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class _Tally:
 
 
 @dataclass
-class _Pictures:
+class Pictures:
     """What the pictures themselves amount to."""
 
     elements: int = 0
@@ -118,7 +118,7 @@ def run(
         if isinstance(options, CalibratedOptions):
             check_profile(model, options.profile)
     front_cache = FrontCache(cache, model) if cache else None
-    pictures, tallies = _Pictures(), [_Tally() for _ in codecs]
+    pictures, tallies = Pictures(), [Tally() for _ in codecs]
     for picture in dataset.pictures:
         size, pyramid = _front(model, picture, front_cache, pictures)
         for options, tally in zip(codecs, tallies, strict=True):
@@ -132,13 +132,13 @@ def run(
         dataset = reference_dataset(dataset, pictures.detections, model.classes)
     uncompressed = evaluate(dataset, pictures.detections, model.classes)
     return [
-        _result(model, dataset, options, pictures, tally, uncompressed)
+        result_of(model, dataset, options, pictures, tally, uncompressed)
         for options, tally in zip(codecs, tallies, strict=True)
     ]
 
 
 def _front(
-    model: SplitModel, picture: PictureFile, cache: FrontCache | None, pictures: _Pictures
+    model: SplitModel, picture: PictureFile, cache: FrontCache | None, pictures: Pictures
 ) -> tuple[tuple[int, int], FloatPyramid]:
     pixels = read_picture(picture.path)
     pyramid = cache.get(picture) if cache else None
@@ -163,7 +163,7 @@ def _code(
     options: CodecOptions,
     picture_id: int,
     size: tuple[int, int],
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     start = time.perf_counter()
     data = encode_features(model, pyramid, size, options)
@@ -178,14 +178,15 @@ def _code(
     tally.payload_bytes += inspect(data).payload_bytes
 
 
-def _result(
+def result_of(
     model: SplitModel,
     dataset: Dataset,
     options: CodecOptions,
-    pictures: _Pictures,
-    tally: _Tally,
+    pictures: Pictures,
+    tally: Tally,
     uncompressed: Accuracy,
 ) -> EvalResult:
+    """What a codec's tally amounts to. Raises as `evaluate`."""
     accuracy = evaluate(dataset, tally.detections, model.classes)
     count, total = len(dataset.pictures), tally.total_bytes
     return EvalResult(

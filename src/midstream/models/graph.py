@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from midstream.errors import InputError, unknown
 from midstream.files import write_bytes
 
+CPU, CUDA = "cpu", "cuda"
+_PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -193,16 +196,32 @@ def graph_hash(model: onnx.ModelProto) -> str:
         raise InputError(f"the graph cannot be written in one piece: {error}") from error
 
 
-def session(model: onnx.ModelProto, threads: int | None = None) -> ort.InferenceSession:
-    """An ONNX Runtime session on the CPU, by default on all cores. Raises InputError for a model that does not run."""
+def has_device(device: str) -> bool:
+    """Whether the ONNX Runtime that is installed was built for a device. Raises InputError for an unknown one."""
+    if device not in _PROVIDERS:
+        raise unknown("device", device, _PROVIDERS)
+    return _PROVIDERS[device] in ort.get_available_providers()
+
+
+def session(model: onnx.ModelProto, threads: int | None = None, device: str = CPU) -> ort.InferenceSession:
+    """An ONNX Runtime session, by default on all cores of the CPU.
+
+    Raises:
+        InputError: a model that does not run; a device that is unknown, not there, or not known to this ONNX Runtime.
+    """
+    if not has_device(device):
+        raise InputError(f"this ONNX Runtime is not for {device}: pip install onnxruntime-gpu in its place")
     options = ort.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors become exceptions, and need no second voice
     try:
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        made = ort.InferenceSession(model.SerializeToString(), options, providers=[_PROVIDERS[device]])
     except Exception as error:  # ONNX Runtime's exceptions have no common public base
         raise InputError(f"ONNX Runtime cannot run this model: {str(error).splitlines()[0]}") from error
+    if _PROVIDERS[device] not in made.get_providers():  # it falls back to the CPU with no more than a line of its log
+        raise InputError(f"ONNX Runtime cannot use {device} on this machine: are its driver and libraries there?")
+    return made
 
 
 def random_inputs(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
 from midstream.models.description import Description
-from midstream.models.graph import cut_graph, graph_hash, load_graph, session
+from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.preprocess import fitted, place, to_picture, to_tensor
 
@@ -24,8 +24,8 @@ class OnnxModel:
 
     has_masks = False
 
-    def __init__(self, description: Description, weights: Path, threads: int | None = None) -> None:
-        """Read and cut the graph; `threads` is how many to use, all cores by default.
+    def __init__(self, description: Description, weights: Path, threads: int | None = None, device: str = CPU) -> None:
+        """Read and cut the graph; `threads` and `device` as `load` takes them.
 
         Raises:
             InputError: an unreadable file, or tensors, inputs or outputs that the graph does not have.
@@ -44,9 +44,9 @@ class OnnxModel:
             names = [value.name for value in graph.graph.input]
             raise InputError(f"{weights}: the graph's inputs are {names}, the description says '{self._input}'")
         self._front_hash = graph_hash(cut.front)
-        self._front = session(cut.front, threads)
+        self._front = session(cut.front, threads, device)
         self._back_hash = graph_hash(cut.back)
-        self._back = session(cut.back, threads)
+        self._back = session(cut.back, threads, device)
 
     @property
     def name(self) -> str:

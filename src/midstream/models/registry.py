@@ -10,6 +10,7 @@ from pathlib import Path
 from midstream.errors import InputError, unknown
 from midstream.models.base import SplitModel
 from midstream.models.description import Description, parse_description, read_description
+from midstream.models.graph import CPU
 from midstream.models.onnx_model import OnnxModel
 
 #: Networks of torchvision, in the adapter midstream.models.torchvision_models.
@@ -60,18 +61,21 @@ def known_models() -> list[ModelInfo]:
     return infos
 
 
-def load(name: str, weights: Path | None = None, threads: int | None = None) -> SplitModel:
+def load(name: str, weights: Path | None = None, threads: int | None = None, device: str = CPU) -> SplitModel:
     """A network by name, or by the path of a description file ending in .toml.
 
     Args:
         name: see `midstream models`.
         weights: the ONNX file (or torch state dict) to use instead of looking for it.
         threads: how many the network uses, all cores by default. torch has one such number for the whole process.
+        device: of an ONNX network, cpu or cuda; results differ in the last bits.
 
     Raises:
         InputError: an unknown name, a bad description, weights that are nowhere; the message says where it looked.
         MissingExtraError: a torch network without torch.
     """
+    if device != CPU and (name in TORCHVISION or name.startswith(DETECTRON2_PREFIX)):
+        raise InputError(f"{name} runs on the CPU; {device} is for ONNX networks")
     if name in TORCHVISION:
         from midstream.models.torchvision_models import load_torchvision
 
@@ -84,11 +88,11 @@ def load(name: str, weights: Path | None = None, threads: int | None = None) -> 
         return load_detectron2(name.removeprefix(DETECTRON2_PREFIX), weights)
     if name.endswith(".toml"):
         description, beside = read_description(Path(name)), Path(name).parent
-        return OnnxModel(description, find_weights(description, weights, beside), threads)
+        return OnnxModel(description, find_weights(description, weights, beside), threads, device)
     shipped = descriptions()
     if name not in shipped:
         raise unknown("model", name, [*shipped, *TORCHVISION, f"{DETECTRON2_PREFIX}CONFIG", "FILE.toml"], limit=12)
-    return OnnxModel(shipped[name], find_weights(shipped[name], weights), threads)
+    return OnnxModel(shipped[name], find_weights(shipped[name], weights), threads, device)
 
 
 def _use_torch_threads(threads: int | None) -> None:

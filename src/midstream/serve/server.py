@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import TokenGuard, check_exposure, is_loopback, read_tokens, server_credentials
 from midstream.serve.service import Offer, Service
 from midstream.serve.telemetry import Telemetry, log
-from midstream.serve.work import Served, infer
+from midstream.serve.work import Outcome, Served, Work, infer
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 #: gRPC's own default, 4 MiB, holds every bitstream of a network of three million elements; larger networks get this
@@ -85,24 +85,36 @@ class Secured:
     tokens: dict[bytes, str]
 
 
-def run(settings: Settings, served: Served, on_ready: Callable[[str], None] = lambda address: None) -> None:
+def run(
+    settings: Settings,
+    served: Served,
+    on_ready: Callable[[str], None] = lambda address: None,
+    work: Callable[[Sequence[Work]], list[Outcome]] | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: how.
         served: what.
         on_ready: called with HOST:PORT when clients can connect.
+        work: what to do with a batch of frames, from any thread; by default, `infer` here.
 
     Raises:
         InputError: the address or a file cannot be used.
     """
-    asyncio.run(_run(settings, settings.check(), served, on_ready))
+    asyncio.run(_run(settings, settings.check(), served, on_ready, work or partial(infer, served)))
 
 
-async def _run(settings: Settings, secured: Secured, served: Served, on_ready: Callable[[str], None]) -> None:
+async def _run(
+    settings: Settings,
+    secured: Secured,
+    served: Served,
+    on_ready: Callable[[str], None],
+    work: Callable[[Sequence[Work]], list[Outcome]],
+) -> None:
     telemetry = Telemetry()
     engine = Engine(
-        partial(infer, served),
+        work,
         telemetry,
         workers=settings.workers,
         queue=settings.queue,

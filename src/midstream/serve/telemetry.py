@@ -50,8 +50,16 @@ class Telemetry:
             raise InputError(f"metrics cannot be served at {host}:{port}: {error.strerror}") from error
 
 
+class _Libraries(logging.Handler):
+    """What libraries log, as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.warning("library", logger=record.name, said=record.getMessage())
+
+
 def configure_logs() -> None:
-    """JSON lines on standard error; for people where that is a terminal."""
+    """JSON lines on standard error, those of libraries too; for people where that is a terminal."""
+    logging.getLogger().addHandler(_Libraries(logging.WARNING))
     renderer: Any = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer()

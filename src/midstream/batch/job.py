@@ -1,0 +1,214 @@
+"""What a job is, and the one function that does it: a table of inputs in, a table of results out. No Ray here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from midstream.batch import schema
+from midstream.codec.calibrated.profile import Profile
+from midstream.codec.codec import CodecOptions, decode
+from midstream.codec.inspect import inspect
+from midstream.data.pictures import picture_from
+from midstream.errors import InputError, MidstreamError
+from midstream.files import pack_safetensors
+from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.models.reference import Reference
+from midstream.pipelines.coding import decode_features, encode_features
+from midstream.pipelines.levels import completed
+
+Row = dict[str, Any]
+#: A GPU where there is one.
+AUTO = "auto"
+#: Most bytes of a table of results: decoded pyramids are a hundred times larger than the bitstreams that they come
+#: from, and a worker should hold few of them.
+RESULT_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done to every input.
+
+    Attributes:
+        kind: `encode`: front and encoder; `decode`: decoder and back; `eval`: all four, and the back of the
+            uncompressed pyramid.
+        network: which one.
+        options: of the codec; None for decoding.
+        profile: for decoding what the codec `calibrated` made.
+        pyramids: also keep what was decoded.
+        device: that the network runs on, see `models.load`; AUTO until it is known what the machines have.
+        size: (height, width) of the pictures whose bitstreams do not say it.
+    """
+
+    kind: schema.JobKind
+    network: Reference
+    options: CodecOptions | None
+    profile: Profile | None = None
+    pyramids: bool = False
+    device: str = AUTO
+    size: tuple[int, int] | None = None
+
+    @property
+    def outcome(self) -> pa.Schema:
+        """Of what `work` yields."""
+        return schema.outcome(self.kind, self.pyramids)
+
+
+#: Around the work on the input with a key.
+Guard = Callable[[str], AbstractContextManager[None]]
+
+
+class Worker:
+    """A network on one core, and the job; Ray keeps one in each worker process."""
+
+    def __init__(self, job: Job, guard: Guard) -> None:
+        """Load the network. Raises as `Reference.load`."""
+        cv2.setNumThreads(1)
+        self._job, self._guard = job, guard
+        self._network = job.network.load(threads=1, device=job.device)
+
+    def __call__(self, inputs: pa.Table) -> Iterator[pa.Table]:
+        """As `work`."""
+        yield from work(self._network, self._job, inputs, self._guard)
+
+
+def work(network: SplitModel, job: Job, inputs: pa.Table, guard: Guard = lambda _: nullcontext()) -> Iterator[pa.Table]:
+    """Do a job to a batch.
+
+    Args:
+        network: of the job.
+        job: what to do.
+        inputs: a table of `schema.INPUT`.
+        guard: entered for every input; may refuse one by a MidstreamError.
+
+    Yields:
+        Tables of `schema.outcome`, together one row for each input in the same order: a result, or an `error`. Each
+        has no more bytes than RESULT_BYTES or one row.
+    """
+    rows: list[Row] = []
+    held = 0
+    for row in _rows(inputs):
+        rows.append(_outcome(network, job, row, guard))
+        held += len(rows[-1].get("pyramid") or b"") + len(rows[-1].get("bitstream") or b"")
+        if held >= RESULT_BYTES:
+            yield pa.Table.from_pylist(rows, job.outcome)
+            rows, held = [], 0
+    if rows:
+        yield pa.Table.from_pylist(rows, job.outcome)
+
+
+def _rows(inputs: pa.Table) -> Iterator[Row]:
+    """Row by row, so that no more than one input is copied at a time."""
+    for batch in inputs.to_batches():
+        for i in range(batch.num_rows):
+            yield batch.slice(i, 1).to_pylist()[0]
+
+
+def _outcome(network: SplitModel, job: Job, row: Row, guard: Guard) -> Row:
+    known = {name: row[name] for name in ("key", "id", "sha256")}
+    if row["error"] is not None:
+        return {**known, "error": row["error"]}
+    try:
+        with guard(row["key"]):
+            return {**known, **_STEPS[job.kind](network, job, row)}
+    except MidstreamError as error:
+        return {**known, "error": str(error)}
+    except Exception as error:  # one input of millions must not stop the others, whatever is wrong with it
+        return {**known, "error": f"{type(error).__name__}: {error}"}
+
+
+def _encode(network: SplitModel, job: Job, row: Row) -> Row:
+    coded = _code(network, job, _picture(row))
+    return {**coded.row, "bitstream": coded.data}
+
+
+def _decode(network: SplitModel, job: Job, row: Row) -> Row:
+    data = row["data"]
+    size = (row["height"], row["width"]) if row["height"] and row["width"] else job.size
+    if size is None:
+        raise InputError("the size of the picture is not known: give it with --picture-size WIDTHxHEIGHT")
+    received, decode_ms = _timed(decode, data, profile=job.profile, threads=1)
+    found, back_ms = _timed(network.back, _whole(network, received), size)
+    kept = {"pyramid": pack_safetensors(received)} if job.pyramids else {}
+    detections = schema.detection_rows(found, network.classes)
+    about = _about(size, received, data)
+    return {**about, **kept, "detections": detections, "decode_ms": decode_ms, "back_ms": back_ms}
+
+
+def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
+    assert job.options is not None
+    picture = _picture(row)
+    coded = _code(network, job, picture)
+    received, decode_ms = _timed(decode_features, coded.data, job.options, threads=1)
+    size, levels = (picture.shape[0], picture.shape[1]), list(coded.pyramid)
+    found, back_ms = _timed(network.back, completed(network, received, levels), size)
+    height, width = network.input_size(size)
+    return {
+        **coded.row,
+        "input_bytes": height * width * picture.shape[2],
+        "bitstream": coded.data,
+        "payload_bytes": inspect(coded.data).payload_bytes,
+        "detections": schema.detection_rows(found, network.classes),
+        "uncompressed": schema.detection_rows(network.back(coded.pyramid, size), network.classes),
+        "decode_ms": decode_ms,
+        "back_ms": back_ms,
+    }
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """What front and encoder made of a picture; `row` is what is known of it without the bitstream."""
+
+    pyramid: FloatPyramid
+    data: bytes
+    row: Row
+
+
+def _code(network: SplitModel, job: Job, picture: Picture) -> _Coded:
+    assert job.options is not None
+    size = (picture.shape[0], picture.shape[1])
+    pyramid, front_ms = _timed(network.front, picture)
+    data, encode_ms = _timed(encode_features, network, pyramid, size, job.options, threads=1)
+    return _Coded(pyramid, data, {**_about(size, pyramid, data), "front_ms": front_ms, "encode_ms": encode_ms})
+
+
+_STEPS: Mapping[schema.JobKind, Callable[[SplitModel, Job, Row], Row]] = {
+    "encode": _encode,
+    "decode": _decode,
+    "eval": _evaluate,
+}
+
+
+def _picture(row: Row) -> Picture:
+    if row["raw"]:
+        return np.frombuffer(row["data"], np.uint8).reshape(row["height"], row["width"], 3)
+    return picture_from(row["data"], row["id"])
+
+
+def _whole(network: SplitModel, received: FloatPyramid) -> FloatPyramid:
+    """With the levels that are derived, behind those that they come from."""
+    return completed(network, received, [*received, *(name for name in network.derived if name not in received)])
+
+
+def _about(size: tuple[int, int], pyramid: FloatPyramid, data: bytes) -> Row:
+    return {
+        "height": size[0],
+        "width": size[1],
+        "shapes": schema.shapes_of(pyramid),
+        "elements": sum(values.size for values in pyramid.values()),
+        "bytes": len(data),
+    }
+
+
+def _timed(step: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[Any, float]:
+    """What a step returns, and its milliseconds."""
+    start = time.perf_counter()
+    result = step(*arguments, **named)
+    return result, 1e3 * (time.perf_counter() - start)

@@ -1,0 +1,133 @@
+"""A batch job from inputs to a folder of tables."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from midstream.batch import PART_ROWS, pipeline
+from midstream.batch.folder import Folder, Manifest
+from midstream.batch.job import Job
+from midstream.batch.sources import Chunk
+from midstream.cluster import LOCAL
+
+_WATCH_SECONDS, _WATCH_SHARE = 0.5, 10
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did, and what the folder holds afterwards.
+
+    Attributes:
+        done, failed: inputs in the table of results and in that of failures.
+        before: of these, those of earlier runs.
+        bytes: of all bitstreams in the table of results.
+        workers: processes that held the network.
+        seconds: wall clock, Ray's start included.
+        work_seconds: from the first worker's start to the last part.
+    """
+
+    kind: str
+    model: str
+    output: str
+    done: int
+    failed: int
+    before: int
+    bytes: int
+    workers: int
+    seconds: float
+    work_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def run(
+    job: Job,
+    model: str,
+    chunks: Sequence[Chunk],
+    folder: Folder,
+    address: str = LOCAL,
+    workers: int | None = None,
+    part_rows: int = PART_ROWS,
+    retry_failed: bool = False,
+    on_input: Callable[[], None] = lambda: None,
+) -> Summary:
+    """Do a job, or what is left of it, to all inputs; see `pipeline.run`.
+
+    Args:
+        job: what to do.
+        model: the network's name.
+        chunks: the inputs, of `sources.find`.
+        folder: where the tables are; what is done there is not done again.
+        address: of a Ray, see `midstream.cluster.joined`.
+        workers: processes that hold the network; by default one for each core.
+        part_rows: least rows of a part.
+        retry_failed: try the inputs of the table of failures again.
+        on_input: called after every input that is in a table.
+
+    Raises:
+        InputError: the folder holds something else or is in use, there is no Ray at the address.
+        MidstreamError: the workers end again and again.
+    """
+    start = time.perf_counter()
+    with folder.opened(Manifest.of(job, model)):
+        if retry_failed:
+            folder.forget_failures()
+        before = folder.count(folder.results) + folder.count(folder.failures)
+        with pipeline.cluster(address, workers) as count, _watched(folder, on_input):
+            started = time.perf_counter()
+            pipeline.run(job, chunks, folder, count, part_rows)
+            ended = time.perf_counter()
+        folder.sweep()
+        folder.check_once()
+    return Summary(
+        kind=job.kind,
+        model=model,
+        output=str(folder.path),
+        done=folder.count(folder.results),
+        failed=folder.count(folder.failures),
+        before=before,
+        bytes=folder.total_bytes(),
+        workers=count,
+        seconds=time.perf_counter() - start,
+        work_seconds=ended - started,
+    )
+
+
+@contextlib.contextmanager
+def _watched(folder: Folder, on_input: Callable[[], None]) -> Iterator[None]:
+    """Call `on_input` for every row of a part that appears, and once more at the end for those not seen yet."""
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        for path in folder.parts():
+            if str(path) not in seen:
+                seen.add(str(path))
+                for _ in range(pq.read_metadata(path).num_rows):
+                    on_input()
+
+    def watch() -> None:
+        pause = _WATCH_SECONDS
+        while not stop.wait(pause):
+            start = time.perf_counter()
+            look()
+            pause = max(_WATCH_SECONDS, _WATCH_SHARE * (time.perf_counter() - start))  # there may be many parts
+
+    look()
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        look()

@@ -1,0 +1,142 @@
+"""Tables: the columns of what a job reads and of what it writes, and detections as nested columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from midstream.errors import MissingExtraError
+from midstream.models import Detections, FloatPyramid
+
+try:
+    import pyarrow as pa
+except ImportError as error:
+    raise MissingExtraError("a batch job", "ray") from error
+
+JobKind = Literal["encode", "decode", "eval"]
+
+#: One input. `key` is a hash of name and content, unique; `sha256` that of the content alone. `data` is a picture's
+#: file, or a bitstream; where `raw` is set, 8-bit RGB of `height` x `width`. `height` and `width` are the picture's,
+#: null where only the file knows them. `error` says why there is no content.
+INPUT = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("sha256", pa.string()),
+        pa.field("data", pa.large_binary()),
+        pa.field("raw", pa.bool_(), nullable=False),
+        pa.field("height", pa.int32()),
+        pa.field("width", pa.int32()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+_SHAPE = pa.struct(
+    [("level", pa.string()), ("channels", pa.int32()), ("height", pa.int32()), ("width", pa.int32())]
+)  # fmt: skip
+_MASK = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.binary())])
+_DETECTION = pa.struct(
+    [
+        ("name", pa.string()), ("label", pa.int64()), ("score", pa.float32()),
+        ("left", pa.float32()), ("top", pa.float32()), ("right", pa.float32()), ("bottom", pa.float32()),
+        ("mask", _MASK),
+    ]
+)  # fmt: skip
+
+#: What a table of results may hold, in this order; docs/scaling.md explains the columns.
+_COLUMNS: dict[str, pa.DataType] = {
+    "key": pa.string(),
+    "id": pa.string(),
+    "sha256": pa.string(),
+    "height": pa.int32(),
+    "width": pa.int32(),
+    "shapes": pa.list_(_SHAPE),
+    "elements": pa.int64(),
+    "input_bytes": pa.int64(),
+    "bitstream": pa.binary(),
+    "bytes": pa.int64(),
+    "payload_bytes": pa.int64(),
+    "pyramid": pa.large_binary(),
+    "detections": pa.list_(_DETECTION),
+    "uncompressed": pa.list_(_DETECTION),
+    "front_ms": pa.float64(),
+    "encode_ms": pa.float64(),
+    "decode_ms": pa.float64(),
+    "back_ms": pa.float64(),
+}
+_COMMON = ("key", "id", "sha256", "height", "width", "shapes", "elements", "bytes")
+_OWN: dict[JobKind, tuple[str, ...]] = {
+    "encode": ("bitstream", "front_ms", "encode_ms"),
+    "decode": ("detections", "decode_ms", "back_ms"),
+    "eval": (
+        "input_bytes", "bitstream", "payload_bytes", "detections", "uncompressed",
+        "front_ms", "encode_ms", "decode_ms", "back_ms",
+    ),
+}  # fmt: skip
+#: The table of inputs that failed.
+FAILURES = pa.schema([(name, pa.string()) for name in ("key", "id", "sha256", "error")])
+
+
+def results(kind: JobKind, pyramids: bool = False) -> pa.Schema:
+    """The columns of a job's table of results; with `pyramids`, of decoding, what was decoded as safetensors."""
+    kept = {*_COMMON, *_OWN[kind], *(["pyramid"] if pyramids else [])}
+    return pa.schema([(name, kind_of) for name, kind_of in _COLUMNS.items() if name in kept])
+
+
+def outcome(kind: JobKind, pyramids: bool = False) -> pa.Schema:
+    """What a worker returns: results, with an `error` in the rows of inputs that failed."""
+    return results(kind, pyramids).append(FAILURES.field("error"))
+
+
+def shapes_of(pyramid: FloatPyramid) -> list[dict[str, Any]]:
+    """The value of `shapes`."""
+    return [
+        {"level": name, "channels": shape[0], "height": shape[1], "width": shape[2]}
+        for name, shape in ((name, values.shape) for name, values in pyramid.items())
+    ]
+
+
+def detection_rows(found: Detections, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The value of `detections`, best score first."""
+    sides = ("left", "top", "right", "bottom")
+    masks = [None] * len(found) if found.masks is None else [_mask_row(mask) for mask in found.masks]
+    return [
+        {"name": classes[label], "label": label, "score": score, **dict(zip(sides, box, strict=True)), "mask": mask}
+        for label, score, box, mask in zip(
+            found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), masks, strict=True
+        )
+    ]
+
+
+def _mask_row(mask: Mapping[str, Any]) -> dict[str, Any]:
+    counts = mask["counts"]
+    return {
+        "height": mask["size"][0],
+        "width": mask["size"][1],
+        "counts": counts.encode() if isinstance(counts, str) else bytes(counts),
+    }
+
+
+def read_detections(column: pa.ChunkedArray, has_masks: bool) -> list[Detections]:
+    """What `detection_rows` made rows of, one a picture, from a column of `detections`."""
+    values = column.combine_chunks()
+    flat = values.flatten()
+    ends = np.concatenate(([0], np.cumsum(values.value_lengths().to_numpy(zero_copy_only=False)))).tolist()
+    boxes = np.stack([_floats(flat, side) for side in ("left", "top", "right", "bottom")], axis=1)
+    scores, labels = _floats(flat, "score"), flat.field("label").to_numpy(zero_copy_only=False).astype(np.int64)
+    masks = [_mask(row) for row in flat.field("mask").to_pylist()] if has_masks else None
+    return [
+        Detections(boxes[i:j], scores[i:j], labels[i:j], masks[i:j] if masks is not None else None)
+        for i, j in pairwise(ends)
+    ]
+
+
+def _floats(flat: pa.StructArray, name: str) -> Any:
+    return flat.field(name).to_numpy(zero_copy_only=False).astype(np.float32)
+
+
+def _mask(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"size": [row["height"], row["width"]], "counts": row["counts"]}

@@ -1,0 +1,83 @@
+"""The figures of `midstream eval` from the rows of a batch evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midstream.batch.folder import Folder
+from midstream.batch.schema import read_detections
+from midstream.codec.codec import CodecOptions
+from midstream.data import Dataset, PictureFile
+from midstream.errors import InputError
+from midstream.evaluate.accuracy import evaluate, reference_dataset
+from midstream.evaluate.run import EvalResult, Pictures, Tally, result_of
+from midstream.models import SplitModel
+
+_COLUMNS = [
+    "id", "bytes", "payload_bytes", "elements", "input_bytes", "detections", "uncompressed",
+    "front_ms", "encode_ms", "decode_ms", "back_ms",
+]  # fmt: skip
+
+
+def score(folder: Folder, network: SplitModel, options: CodecOptions, dataset: Dataset | None) -> EvalResult:
+    """Rate and accuracy over the pictures of a folder that did not fail.
+
+    Args:
+        folder: of a job `eval`; detections of all its pictures are held in memory.
+        network: of the job.
+        options: of the job.
+        dataset: with the ground truth; its pictures are found by their ids. Without one, and for one without labels,
+            accuracy is agreement with the uncompressed network.
+
+    Raises:
+        InputError: no picture was evaluated; and as `evaluate`.
+    """
+    numbers = _numbers(folder, dataset)
+    if not numbers:
+        raise InputError(f"{folder.path}: no picture was evaluated; see the table of failures")
+    if dataset is None:
+        files = tuple(PictureFile(number, Path(name)) for name, number in numbers.items())
+        dataset = Dataset(spec=str(folder.path), kind="folder", pictures=files, ground_truth=None)
+    dataset = dataset.only(set(numbers.values()))
+    pictures, tally = Pictures(), Tally()
+    _add(folder, numbers, network, pictures, tally)
+    # Where scores are equal, the order of the pictures decides: that of the data set, as in `midstream eval`.
+    pictures.detections, tally.detections = (
+        {picture.id: found[picture.id] for picture in dataset.pictures}
+        for found in (pictures.detections, tally.detections)
+    )
+    if dataset.ground_truth is None:
+        dataset = reference_dataset(dataset, pictures.detections, network.classes)
+    uncompressed = evaluate(dataset, pictures.detections, network.classes)
+    return result_of(network, dataset, options, pictures, tally, uncompressed)
+
+
+def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:
+    """The id of every row as a number of the data set, or by its place in the order of names."""
+    names: list[str] = []
+    for batch in folder.batches(folder.results, ["id"]):
+        names += batch["id"].to_pylist()
+    if dataset is None:
+        return {name: number for number, name in enumerate(sorted(names), start=1)}
+    known = {str(picture.id): picture.id for picture in dataset.pictures}
+    return {name: known[name] for name in names if name in known}
+
+
+def _add(folder: Folder, numbers: dict[str, int], network: SplitModel, pictures: Pictures, tally: Tally) -> None:
+    for batch in folder.batches(folder.results, _COLUMNS):
+        found = read_detections(batch["detections"], network.has_masks)
+        uncompressed = read_detections(batch["uncompressed"], network.has_masks)
+        for i, row in enumerate(batch.drop_columns(["detections", "uncompressed"]).to_pylist()):
+            number = numbers.get(row["id"])
+            if number is None:  # of an earlier run on more pictures
+                continue
+            tally.detections[number], pictures.detections[number] = found[i], uncompressed[i]
+            tally.total_bytes += row["bytes"]
+            tally.payload_bytes += row["payload_bytes"]
+            tally.encode_s += row["encode_ms"] / 1e3
+            tally.decode_s += row["decode_ms"] / 1e3
+            tally.back_s += row["back_ms"] / 1e3
+            pictures.elements += row["elements"]
+            pictures.input_bytes += row["input_bytes"]
+            pictures.front_s += row["front_ms"] / 1e3
+            pictures.fronts += 1

@@ -1,0 +1,378 @@
+"""batch encode, decode, eval and read: large collections on Ray."""
+
+from __future__ import annotations
+
+import base64
+import json as json_format
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from midstream import data as datasets
+from midstream import models
+from midstream.batch import PART_ROWS
+from midstream.cli import options
+from midstream.cli.console import note, print_json, print_table, progress
+from midstream.cli.evaluation import print_result
+from midstream.codec.calibrated.options import CalibratedOptions
+from midstream.codec.calibrated.profile import Profile
+from midstream.codec.codec import CodecOptions
+from midstream.data import Dataset
+from midstream.errors import InputError
+from midstream.files import make_folder, write_bytes
+from midstream.models import SplitModel
+from midstream.models.graph import CPU, has_device
+from midstream.models.onnx_model import OnnxModel
+from midstream.models.reference import Reference
+from midstream.pipelines.coding import check_profile
+
+if TYPE_CHECKING:
+    from midstream.batch.folder import Folder
+    from midstream.batch.job import Job
+    from midstream.batch.run import Summary
+    from midstream.batch.schema import JobKind
+    from midstream.batch.sources import Chunk
+
+#: All is done that can be, and some inputs failed.
+SOME_FAILED = 1
+_DATASETS = ("coco:", "cityscapes:", "folder:")
+_SHOWN_FAILURES = 5
+_SHOWN_ROWS, _SHOWN_ITEMS = 20, 3
+#: Columns that are for programs.
+_HASHES = ("key", "sha256")
+_BATCH = "Batch"
+_LOCAL = "local"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Code or evaluate a large collection on Ray: one table of results in Parquet, resumable, every input once.",
+)
+
+Inputs = Annotated[
+    list[str],
+    typer.Option(
+        "--input", "-i", metavar="WHAT", help="Files, a folder or a 'pattern' (** for any depth); may be repeated."
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option("--output", "-o", help="Folder of the tables, on a disk that all machines see; a job goes on there."),
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="A running Ray: HOST:PORT, or auto for this machine's; local starts one here, for the job.",
+        rich_help_panel=_BATCH,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes that hold the network, a core each. [default: all cores]", min=1, rich_help_panel=_BATCH
+    ),
+]
+PartRows = Annotated[
+    int,
+    typer.Option(
+        help="Least rows of a file of the table; what is not in a file is lost by a kill.",
+        min=1,
+        rich_help_panel=_BATCH,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Of ONNX networks: cpu, cuda, or auto for a GPU where Ray and the ONNX Runtime here have one.",
+        rich_help_panel=_BATCH,
+    ),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try the inputs that failed again.", rich_help_panel=_BATCH)
+]
+
+
+@app.command("encode")
+def encode_command(
+    inputs: Inputs,
+    output: Output,
+    model: options.ModelName,
+    codec: options.CodecName = "paper",
+    symbols: options.Symbols = None,
+    z: options.Z = None,
+    thresholds: options.Thresholds = None,
+    step: options.Step = None,
+    coder: options.Coder = None,
+    profile: options.ProfileFile = None,
+    quality: options.Quality = None,
+    max_bytes: options.MaxBytes = None,
+    max_loss: options.MaxLoss = None,
+    places: options.PlacesBy = None,
+    weights: options.Weights = None,
+    ray: Address = _LOCAL,
+    workers: Workers = None,
+    device: Device = "auto",
+    part_rows: PartRows = PART_ROWS,
+    retry_failed: RetryFailed = False,
+    json: options.Json = False,
+) -> None:
+    """Pictures to bitstreams: pictures, videos, or Parquet tables with a column of pictures or of their paths.
+
+    Leaves with 0, or with 1 when all is done but some inputs failed: they are in OUTPUT/failures, with the reason.
+
+    Example: midstream batch encode -i 'photos/**/*.jpg' -o coded -m picodet-s-416 --codec calibrated --profile M
+    """
+    chosen = options.codec_options(
+        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
+    )
+    from midstream.batch import sources
+
+    chunks = sources.find(inputs, "encode")
+    network, job = _job("encode", model, weights, device, chosen)
+    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
+    _report(summary, json)
+
+
+@app.command("decode")
+def decode_command(
+    inputs: Inputs,
+    output: Output,
+    model: options.ModelName,
+    profile: options.ProfileFile = None,
+    pyramids: Annotated[
+        bool,
+        typer.Option("--pyramids", help="Also keep what was decoded, a hundred times larger: .safetensors."),
+    ] = False,
+    picture_size: Annotated[
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="Of the pictures, where the input is .mids files, which do not say."),
+    ] = None,
+    weights: options.Weights = None,
+    ray: Address = _LOCAL,
+    workers: Workers = None,
+    device: Device = "auto",
+    part_rows: PartRows = PART_ROWS,
+    retry_failed: RetryFailed = False,
+    json: options.Json = False,
+) -> None:
+    """Bitstreams to detections: the folder of 'batch encode', Parquet tables with a column bitstream, or .mids files.
+
+    Example: midstream batch decode -i coded -o found -m picodet-s-416 --profile M.profile
+    """
+    from midstream.batch import sources
+
+    chunks = sources.find(inputs, "decode")
+    known = None if profile is None else Profile.read(profile)
+    size = None
+    if picture_size is not None:
+        width, height = options.width_height("--picture-size", picture_size)
+        size = (height, width)
+    network, job = _job("decode", model, weights, device, None, known, pyramids, size)
+    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
+    _report(summary, json)
+
+
+@app.command("eval")
+def eval_command(
+    inputs: Inputs,
+    output: Output,
+    model: options.ModelName,
+    codec: options.CodecName = "paper",
+    symbols: options.Symbols = None,
+    z: options.Z = None,
+    thresholds: options.Thresholds = None,
+    step: options.Step = None,
+    coder: options.Coder = None,
+    profile: options.ProfileFile = None,
+    quality: options.Quality = None,
+    max_bytes: options.MaxBytes = None,
+    max_loss: options.MaxLoss = None,
+    places: options.PlacesBy = None,
+    weights: options.Weights = None,
+    ray: Address = _LOCAL,
+    workers: Workers = None,
+    device: Device = "auto",
+    part_rows: PartRows = PART_ROWS,
+    retry_failed: RetryFailed = False,
+    json: options.Json = False,
+) -> None:
+    """Rate and accuracy, as 'midstream eval' has them: front, encode, decode from the bytes, back.
+
+    --input is a labelled data set, coco:IMAGES_DIR,ANNOTATIONS.json or cityscapes:ROOT, or what 'batch encode' takes:
+    then accuracy is the agreement with the uncompressed network.
+
+    Example: midstream batch eval -i coco:val2017,instances_val2017.json -o figures -m picodet-s-416 --symbols 4 --z 1.5
+    """
+    chosen = options.codec_options(
+        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
+    )
+    from midstream.batch.folder import Folder
+    from midstream.batch.score import score
+
+    dataset, chunks = _pictures(inputs)
+    network, job = _job("eval", model, weights, device, chosen)
+    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
+    result = score(Folder(output), network, chosen, dataset)
+    if not json:
+        print_result(result)
+    _report(summary, json, result.model_dump())
+
+
+def _pictures(inputs: Sequence[str]) -> tuple[Dataset | None, list[Chunk]]:
+    from midstream.batch import sources
+
+    if not any(each.startswith(_DATASETS) for each in inputs):
+        return None, sources.find(inputs, "eval")
+    if len(inputs) > 1:
+        raise InputError("one data set at a time: give --input once")
+    dataset = datasets.load(inputs[0])
+    files = [(str(picture.id), str(picture.path.absolute())) for picture in dataset.pictures]
+    return dataset, sources.in_chunks(files)
+
+
+def _job(
+    kind: JobKind,
+    model: str,
+    weights: Path | None,
+    device: str,
+    chosen: CodecOptions | None,
+    profile: Profile | None = None,
+    pyramids: bool = False,
+    size: tuple[int, int] | None = None,
+) -> tuple[SplitModel, Job]:
+    from midstream.batch.job import AUTO, Job
+
+    network = models.load(model, weights)
+    needed = chosen.profile if isinstance(chosen, CalibratedOptions) else profile
+    if needed is not None:
+        check_profile(network, needed)
+    if device == AUTO and not isinstance(network, OnnxModel):
+        device = CPU
+    if device != AUTO:
+        has_device(device)  # refuses an unknown one; what this machine has does not matter
+    return network, Job(kind, Reference.of(network, model, weights), chosen, profile, pyramids, device, size)
+
+
+def _run(
+    job: Job,
+    network: SplitModel,
+    chunks: Sequence[Chunk],
+    output: Path,
+    address: str,
+    workers: int | None,
+    part_rows: int,
+    retry_failed: bool,
+) -> Summary:
+    from midstream.batch import run
+    from midstream.batch.folder import Folder
+
+    counts = [chunk.count for chunk in chunks]
+    total = None if None in counts else sum(count for count in counts if count is not None)
+    with progress(f"{job.kind} with {network.name}", total) as advance:
+        return run.run(
+            job, network.name, chunks, Folder(output.absolute()), address, workers, part_rows, retry_failed, advance
+        )
+
+
+def _report(summary: Summary, json: bool, result: dict[str, Any] | None = None) -> None:
+    """Print the summary; leave with SOME_FAILED when that is so."""
+    if json:
+        print_json(summary.to_dict() | ({} if result is None else {"result": result}))
+    else:
+        now = summary.done + summary.failed - summary.before
+        rate = f", {now / summary.work_seconds:.1f} a second" if now else ""
+        before = f", {summary.before:,} done before" if summary.before else ""
+        note(
+            f"{summary.output}: {summary.done:,} done, {summary.failed:,} failed{before}; {summary.bytes:,} bytes of "
+            f"bitstreams; {summary.workers} workers, {summary.seconds:.1f} s{rate}"
+        )
+    if summary.failed:
+        _note_failures(summary)
+        raise typer.Exit(SOME_FAILED)
+
+
+def _note_failures(summary: Summary) -> None:
+    from midstream.batch.folder import Folder
+
+    folder = Folder(Path(summary.output))
+    for row in islice(folder.rows(folder.failures), _SHOWN_FAILURES):
+        note(f"failed: {row['id']}: {row['error']}")
+    if summary.failed > _SHOWN_FAILURES:
+        note(f"and {summary.failed - _SHOWN_FAILURES:,} more: midstream batch read {summary.output} --failures")
+
+
+@app.command("read")
+def read_command(
+    folder: Annotated[Path, typer.Argument(help="The folder of a job.")],
+    failures: Annotated[bool, typer.Option("--failures", help="The inputs that failed, with the reason.")] = False,
+    columns: Annotated[str | None, typer.Option(help="Only these columns, separated by commas.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many rows.", min=1)] = None,
+    extract: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the bitstreams as files, named after the inputs' keys.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line; what is binary as base64.")] = False,
+) -> None:
+    """Show the rows of a job's table. The files are plain Parquet: any other program reads them too.
+
+    Example: midstream batch read coded --json --columns id,bytes | jq .bytes
+
+    Example: duckdb -c "SELECT avg(bytes) FROM 'coded/results/*.parquet'"
+    """
+    from midstream.batch.folder import Folder
+
+    there = Folder(folder)
+    manifest = there.manifest()
+    names = None if columns is None else columns.split(",")
+    if extract is not None:
+        _extract(there, extract, limit)
+        return
+    rows = islice(there.rows(there.failures if failures else there.results, names), limit)
+    if json:
+        for row in rows:
+            sys.stdout.write(json_format.dumps(row, default=_encoded) + "\n")
+        return
+    title = (
+        f"{manifest.kind} with {manifest.model}: {there.count(there.results):,} done, "
+        f"{there.count(there.failures):,} failed"
+    )
+    _print_rows(title, rows)
+
+
+def _encoded(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _print_rows(title: str, rows: Iterator[dict[str, Any]]) -> None:
+    first = list(islice(rows, _SHOWN_ROWS + 1))
+    names = [name for name in (first[0] if first else {}) if name not in _HASHES]
+    print_table(title, names, [[_cell(row[name]) for name in names] for row in first[:_SHOWN_ROWS]])
+    if len(first) > _SHOWN_ROWS:
+        note("and more; all of them: --json")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, list):
+        return ", ".join(_item(item) for item in value[:_SHOWN_ITEMS]) + (", ..." if len(value) > _SHOWN_ITEMS else "")
+    return f"{value:.1f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _item(item: dict[str, Any]) -> str:
+    if "score" in item:
+        return f"{item['name']} {item['score']:.2f}"
+    return f"{item['level']} {item['channels']}x{item['height']}x{item['width']}"
+
+
+def _extract(folder: Folder, target: Path, limit: int | None) -> None:
+    make_folder(target)
+    count = 0
+    for row in islice(folder.rows(folder.results, ["key", "bitstream"]), limit):
+        write_bytes(str(target / f"{row['key']}.mids"), row["bitstream"])
+        count += 1
+    note(f"{target}: {count:,} bitstreams")
