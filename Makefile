@@ -38,7 +38,7 @@ compare: $(VENV)/.installed-compare
 		--test float16+zstd --test int8+zstd --test zfp:precision=8,10 --test blosc2 --test pcodec
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # Batch jobs and replicas on a real Ray: workers, replicas and drivers are killed. About two minutes on two free cores.
 test-batch: $(VENV)/.installed-ray
