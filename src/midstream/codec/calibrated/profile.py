@@ -186,6 +186,11 @@ class GroupPart:
     probe: Probe | None = field(default=None)
     prediction: Floats | None = field(default=None)
 
+    @cached_property
+    def columns(self) -> Floats:
+        """The basis as a decoder multiplies with it: [D, K]."""
+        return np.ascontiguousarray(self.basis.T)
+
     @property
     def transform_size(self) -> int:
         """Numbers in what makes levels of components: the transform back and predictions."""

@@ -52,7 +52,8 @@ def inverse(group: GroupPart, components: Floats, sizes: Mapping[str, Size], thr
     grid = (components.shape[1], components.shape[2])
     used = np.flatnonzero(components.any(axis=(1, 2)))
     flat = np.ascontiguousarray(components[used].reshape(len(used), grid[0] * grid[1]))
-    stacked = product(np.ascontiguousarray(group.basis[used].T), flat, threads)
+    columns = group.columns if len(used) == len(components) else np.take(group.columns, used, axis=1)
+    stacked = product(columns, flat, threads)
     out, at = {}, 0
     for level in group.levels:
         count = len(level.basis) * level.about.ratio**2
