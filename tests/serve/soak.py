@@ -64,27 +64,30 @@ def memory(model: Path, requests: int) -> dict[str, Any]:
     edge = Edge.of(str(model), symbols=4, z=1.5)
     cases = harness.cases(edge.model, _CASES, _DAMAGED)
 
-    async def ask(address: str, count: int) -> None:
-        async with Session(Link(address, in_flight=16), edge.side()) as session:
-            waiting: list[Any] = []
-            for i in range(count):
-                case = cases[i % _CASES]
-                waiting.append((case, await session.send(case.bitstream, harness.SIZE)))
-                if len(waiting) == _CASES or i == count - 1:
-                    for sent, future in waiting:
-                        sent.check(await future)
-                    waiting.clear()
+    async def ask(session: Session, count: int) -> None:
+        waiting: list[Any] = []
+        for i in range(count):
+            case = cases[i % _CASES]
+            waiting.append((case, await session.send(case.bitstream, harness.SIZE)))
+            if len(waiting) == _CASES or i == count - 1:
+                for sent, future in waiting:
+                    sent.check(await future)
+                waiting.clear()
+
+    async def run(server: Server) -> tuple[list[int], float]:
+        async with Session(Link(server.address, in_flight=16), edge.side()) as session:
+            await ask(session, 2000)  # the memory for repeated frames is full
+            points = [server.rss()]
+            start = time.monotonic()
+            for _ in range(10):
+                await ask(session, requests // 10)
+                points.append(server.rss())
+            return points, time.monotonic() - start
 
     with Server(model) as server:
-        asyncio.run(ask(server.address, 2000))  # the memory for repeated frames is full
-        points = [server.rss()]
-        start = time.monotonic()
-        for _ in range(10):
-            asyncio.run(ask(server.address, requests // 10))
-            points.append(server.rss())
-        seconds = time.monotonic() - start
-        growth = points[-1] - points[0]
-        assert growth < _MOST_GROWTH, points
+        points, seconds = asyncio.run(run(server))
+    growth = points[-1] - points[0]
+    assert growth < _MOST_GROWTH, points
     return {"requests": requests, "per_s": requests / seconds, "growth_mib": growth / _MIB,
             "rss_mib": [point / _MIB for point in points]}  # fmt: skip
 

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,13 @@ def picture(seed: int = 0) -> np.ndarray[Any, Any]:
     return harness.picture(np.random.default_rng(seed))
 
 
+@cache
+def loaded(model: Path) -> models.SplitModel:
+    return models.load(str(model))
+
+
 def request(model: Path, frame: int = 0, **changes: Any) -> pb.InferRequest:
-    network = models.load(str(model))
+    network = loaded(model)
     data = ms.encode(network.front(picture(frame)), symbols=4, z=1.5)
     fields = {"session": "test", "frame": frame, "bitstream": data, "height": SIZE[0], "width": SIZE[1]}
     return pb.InferRequest(**(fields | changes))

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from midstream import models
@@ -148,26 +149,23 @@ class Client:
             InputError: what cannot be used, named. Entering raises ServiceError: the server cannot be reached or has
                 another network, profile or format version.
         """
+        self._open = False
         self._async = AsyncClient(server, model, codec, **options)
         self.edge = self._async.edge
 
     def __enter__(self) -> Client:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="midstream-client", daemon=True)
-        self._thread.start()
+        self._open = True
         try:
             self._run(self._async.__aenter__())
         except BaseException:
-            self._stop()
+            self._open = False
             raise
         self.classes = self._async.classes
         return self
 
     def __exit__(self, *error: object) -> None:
-        try:
-            self._run(self._async.__aexit__(*error))
-        finally:
-            self._stop()
+        self._run(self._async.__aexit__(*error))
+        self._open = False
 
     def infer(self, picture: Picture, timeout_s: float | None = None) -> Detections:
         """Detections in one picture.
@@ -215,18 +213,18 @@ class Client:
             yield pending.popleft().result()
 
     def _submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        if not (thread := getattr(self, "_thread", None)) or not thread.is_alive():
+        if not self._open:
             work.close()
             raise ServiceError("CANCELLED", "this client is not open: with ms.serve.Client(...) as client")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(work, _background())
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return self._submit(work).result()
 
-    def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        for task in asyncio.all_tasks(self._loop):  # gRPC's own, of the last call
-            task.cancel()
-            self._loop.run_until_complete(asyncio.wait([task]))
-        self._loop.close()
+
+@cache
+def _background() -> asyncio.AbstractEventLoop:
+    """One loop in a thread for all clients of a process: gRPC's asyncio complains about loops that come and go."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="midstream-clients", daemon=True).start()
+    return loop
