@@ -4,7 +4,7 @@
 
 Between the first part of the table and the last: pictures a second, and processor milliseconds a picture, of the
 workers and of all processes. The latter do not depend on what else a machine does. Memory is the largest sum of the
-processes' proportional shares, Ray's object store included.
+processes' proportional shares, Ray's object store included. One Ray, started here, is joined by all runs.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
+import ray
 
 #: So that the first part comes early, and the last ones of several workers together.
 _PART_ROWS = 16
 _SAMPLE_S = 0.5
+#: As of a job's own Ray.
+_STORE_BYTES = 512 << 20
 _WORKER = "ray::MapWorker"
 
 
 @dataclass
 class Usage:
-    """Of a process and all below it: processor seconds by process at every moment, and largest memory by kind."""
+    """Of all that this process started: processor seconds by process at every moment, and largest memory by kind."""
 
-    pid: int
+    driver: int
     moments: list[tuple[float, dict[int, float]]] = field(default_factory=list)
     workers: set[int] = field(default_factory=set)
     memory: dict[str, int] = field(default_factory=lambda: {"worker": 0, "driver": 0, "all": 0})
@@ -39,7 +42,7 @@ class Usage:
         seconds: dict[int, float] = {}
         while not stop.wait(_SAMPLE_S):
             shares = {}
-            for process in [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]:
+            for process in psutil.Process().children(recursive=True):
                 try:
                     times = process.cpu_times()
                     seconds[process.pid] = times.user + times.system
@@ -52,7 +55,7 @@ class Usage:
             probe.touch()
             self.moments.append((probe.stat().st_mtime, dict(seconds)))
             largest = max((shares[pid] for pid in self.workers if pid in shares), default=0)
-            now = {"worker": largest, "driver": shares.get(self.pid, 0), "all": sum(shares.values())}
+            now = {"worker": largest, "driver": shares.get(self.driver, 0), "all": sum(shares.values())}
             self.memory = {name: max(size, now[name]) for name, size in self.memory.items()}
 
     def seconds(self, start: float, end: float, workers_only: bool) -> float:
@@ -62,12 +65,13 @@ class Usage:
         return sum(last.get(pid, 0.0) - first.get(pid, 0.0) for pid in chosen)
 
 
-def measure(arguments: argparse.Namespace, workers: int) -> list[float]:
+def measure(arguments: argparse.Namespace, workers: int, address: str) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "midstream", "batch", arguments.job, "--model", arguments.model),
             *(word for each in arguments.input for word in ("--input", each)),
-            *("--output", f"{folder}/out", "--workers", str(workers), "--part-rows", str(_PART_ROWS), *arguments.more),
+            *("--output", f"{folder}/out", "--workers", str(workers), "--part-rows", str(_PART_ROWS)),
+            *("--ray", address, *arguments.more),
         ]
         with subprocess.Popen(command) as process:
             usage, stop = Usage(process.pid), threading.Event()
@@ -96,7 +100,9 @@ def main() -> None:
     parser.add_argument("more", nargs="*", help="for the job, after --")
     arguments = parser.parse_args()
     counts = [int(count) for count in arguments.workers.split(",")]
-    runs = [(count, measure(arguments, count)) for _ in range(arguments.repeats) for count in counts]
+    context = ray.init("local", num_cpus=max(counts) + 2, include_dashboard=False, object_store_memory=_STORE_BYTES)
+    address = context.address_info["gcs_address"]
+    runs = [(count, measure(arguments, count, address)) for _ in range(arguments.repeats) for count in counts]
     print("| workers | pictures/s | ms of processor a picture, workers | of all | MiB, a worker | driver | all |")
     print("|---|---|---|---|---|---|---|")
     for count in counts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import subprocess
 from pathlib import Path
 
@@ -81,15 +80,11 @@ def test_memory_does_not_grow_with_requests(model: Path) -> None:
 @pytest.mark.parametrize("full", ["device", "limit"])
 def test_a_full_disk_ends_the_push_with_whole_lines(model: Path, tmp_path: Path, full: str) -> None:
     pictures, output = harness.write_pictures(tmp_path / "pictures", 40), tmp_path / "out.jsonl"
-    most = 20_000
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
     with Server(model) as server:
         name = "/dev/full" if full == "device" else str(output)
         command = harness.push_command(pictures, server.address, model, name)
-        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, check=False)
+        limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]  # KiB
+        done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"midstream: {name}: cannot be written: ")
     assert done.stderr.count("\n") == 1

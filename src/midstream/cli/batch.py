@@ -130,7 +130,7 @@ def encode_command(
     chosen = options.codec_options(
         codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
     )
-    from midstream.batch import sources
+    from midstream.batch import schema, sources  # noqa: F401 (the first says which extra is missing)
 
     chunks = sources.find(inputs, "encode")
     network, job = _job("encode", model, weights, device, chosen)
@@ -164,7 +164,7 @@ def decode_command(
 
     Example: midstream batch decode -i coded -o found -m picodet-s-416 --profile M.profile
     """
-    from midstream.batch import sources
+    from midstream.batch import schema, sources  # noqa: F401
 
     chunks = sources.find(inputs, "decode")
     known = None if profile is None else Profile.read(profile)
@@ -211,6 +211,7 @@ def eval_command(
     chosen = options.codec_options(
         codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
     )
+    from midstream.batch import schema  # noqa: F401
     from midstream.batch.folder import Folder
     from midstream.batch.score import score
 
@@ -323,6 +324,7 @@ def read_command(
 
     Example: duckdb -c "SELECT avg(bytes) FROM 'coded/results/*.parquet'"
     """
+    from midstream.batch import schema  # noqa: F401
     from midstream.batch.folder import Folder
 
     there = Folder(folder)
