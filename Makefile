@@ -19,10 +19,9 @@ UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell 
 
 .PHONY: demo compare test test-batch test-torch test-native test-neon test-sanitized fuzz soak lint proto clean
 
-# The main job: rate and accuracy of the paper's codec on a real detector and real photographs.
-demo: $(VENV)/.installed
-	$(BIN)/midstream eval --model picodet-s-416 --data coco:$(COCO)/eval,$(COCO)/instances_eval.json \
-		--symbols 4 --z 1.5 --limit 32
+# The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
+demo: $(VENV)/.installed-demo
+	$(BIN)/midstream demo
 
 # Every pipeline on the first LIMIT photographs. vvenc's faster preset: medium takes ten times as long.
 LIMIT ?= 32
@@ -109,6 +108,10 @@ $(VENV)/.installed-compare: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[compare]'
 	touch $@
 
+$(VENV)/.installed-demo: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[cityscapes,compare]'
+	touch $@
+
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare,serve]'
 	touch $@
@@ -139,4 +142,4 @@ proto:
 		midstream/serve/proto/serve.proto
 
 clean:
-	rm -rf $(VENV) build compare-*
+	rm -rf $(VENV) build compare-* midstream-demo

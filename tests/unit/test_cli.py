@@ -189,8 +189,8 @@ def test_help_teaches() -> None:
 def test_models_lists_what_is_known() -> None:
     names = [model["name"] for model in json.loads(midstream("models", "--json").stdout)]
     assert names == [
-        "nanodet-m-320", "picodet-s-320", "picodet-s-416", "yolox-nano-416", "maskrcnn-r50-fpn", "fasterrcnn-r50-fpn",
-        "detectron2:CONFIG",
+        "nanodet-m-320", "picodet-s-320", "picodet-s-416", "streets-r16", "yolox-nano-416", "maskrcnn-r50-fpn",
+        "fasterrcnn-r50-fpn", "detectron2:CONFIG",
     ]  # fmt: skip
 
 

@@ -147,6 +147,7 @@ def test_what_is_not_a_model_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_shipped_descriptions() -> None:
     shipped = descriptions()
+    assert shipped.pop("streets-r16").weights.file == "streets-r16.onnx"
     assert set(shipped) == {"nanodet-m-320", "picodet-s-320", "picodet-s-416", "yolox-nano-416"}
     files = {d.weights.file for d in shipped.values()}
     assert files == {"nanodet_m_320.onnx", "picodet_s_320_coco.onnx", "picodet_s_416_coco.onnx", "yolox_nano.onnx"}

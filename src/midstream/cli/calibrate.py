@@ -30,7 +30,10 @@ _SHOWN = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 1)
 
 def calibrate_command(
     model: options.ModelName,
-    images: Annotated[Path, typer.Option(help="Folder of pictures like those to come; no labels are needed.")],
+    images: Annotated[
+        str,
+        typer.Option(metavar="DIR", help="Folder of pictures like those to come, unlabelled; or scenes:COUNT,SEED."),
+    ],
     output: Annotated[str, typer.Option("--output", "-o", help="The profile to write.")],
     budget: Annotated[
         str,
@@ -72,7 +75,7 @@ def calibrate_command(
     if picture is not None:
         check_png(picture)
     settings = Settings(pictures, _seconds(budget), seed, _tools(without))
-    dataset = datasets.load(f"folder:{images}")
+    dataset = datasets.load(images if images.startswith("scenes:") else f"folder:{images}")
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")
     with Stages() as stages:

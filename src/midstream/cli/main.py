@@ -17,11 +17,13 @@ from midstream.cli import (
     calibrate,
     coding,
     compare,
+    demo,
     evaluation,
     networks,
     options,
     paper,
     pushing,
+    scenes,
     serving,
 )
 from midstream.cli.console import note
@@ -36,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A feature codec for machine vision: code a detector's feature pyramid instead of the picture.",
 )
+app.command("demo")(demo.demo_command)
 app.command("encode")(coding.encode_command)
 app.command("decode")(coding.decode_command)
 app.command("inspect")(coding.inspect_command)
@@ -46,6 +49,7 @@ app.command("calibrate")(calibrate.calibrate_command)
 app.command("eval")(evaluation.eval_command)
 app.command("compare")(compare.compare_command)
 app.command("codecs")(compare.codecs_command)
+app.command("scenes")(scenes.scenes_command)
 app.command("bench")(bench.bench_command)
 app.command("serve")(serving.serve_command)
 app.command("push")(pushing.push_command)

@@ -110,13 +110,17 @@ Weights = Annotated[
 Data = Annotated[
     str,
     typer.Option(
-        "--data", "-d", help="coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT, or a folder of pictures (agreement)."
+        "--data",
+        "-d",
+        help="coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT, scenes:COUNT,SEED (made by the project), or a folder "
+        "of pictures (agreement).",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many pictures.", min=1)]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder that keeps the pyramids, so that the network's front runs once a picture.")
 ]
+Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT.", metavar="WxH")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="File to write; - for standard output.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made when it does not exist.")]

@@ -1,4 +1,4 @@
-"""Data sets to measure on: COCO, Cityscapes, and folders of pictures without labels."""
+"""Data sets to measure on: COCO, Cityscapes, scenes made by the project, and folders of pictures without labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from midstream.data.cityscapes import load_cityscapes
 from midstream.data.coco import load_coco
 from midstream.data.folder import load_folder
 from midstream.data.pictures import read_picture
+from midstream.data.scenes import load_scenes
 from midstream.errors import InputError, unknown
 
 __all__ = ["Dataset", "PictureFile", "load", "read_picture"]
@@ -19,6 +20,7 @@ _LOADERS: dict[str, Callable[[str, str], Dataset]] = {
     "coco": load_coco,
     "cityscapes": load_cityscapes,
     "folder": load_folder,
+    "scenes": load_scenes,
 }
 
 
@@ -27,7 +29,7 @@ def load(spec: str) -> Dataset:
 
     Args:
         spec: `coco:IMAGES_DIR,ANNOTATIONS.json`; `cityscapes:ROOT` or `cityscapes:ROOT,SPLIT` (default `val`);
-            `folder:DIR` or just a folder for pictures without labels.
+            `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for pictures without labels.
 
     Raises:
         InputError: the kind is unknown, or what it names is missing or unusable; the message says what.
@@ -40,5 +42,5 @@ def load(spec: str) -> Dataset:
     # One letter before the colon is a drive on Windows, not a kind.
     if colon and re.fullmatch(r"\w{2,}", kind):
         raise unknown("kind of data set", kind, _LOADERS)
-    forms = "coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT or a folder of pictures"
+    forms = "coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT, scenes:COUNT,SEED or a folder of pictures"
     raise InputError(f"there is no folder '{spec}'; a data set is {forms}")

@@ -100,6 +100,25 @@ class YoloxHead(_Head):
     output: str | None = None
 
 
+class RcnnHead(_Strict):
+    """A graph that suppresses by itself, with masks (Mask R-CNN): names of its outputs for n detections, best first.
+
+    `boxes` [n, 4] in pixels of the input, `scores` [n], `labels` [n] counted from 1, `masks` [n, 1, m, m], chances
+    within each box. `proposals` [p, 4] and `objectness` [p], 0 to 1, are those of all anchors before suppression.
+    """
+
+    kind: Literal["rcnn"]
+    boxes: str = "boxes"
+    scores: str = "scores"
+    labels: str = "labels"
+    masks: str = "masks"
+    proposals: str = "proposals"
+    objectness: str = "objectness"
+
+
+Head = Annotated[GflHead | YoloxHead | RcnnHead, Field(discriminator="kind")]
+
+
 class Description(_Strict):
     """A network with a known kind of head."""
 
@@ -107,7 +126,7 @@ class Description(_Strict):
     weights: Weights
     input: Input
     pyramid: tuple[PyramidLevel, ...] = Field(min_length=1)
-    head: GflHead | YoloxHead = Field(discriminator="kind")
+    head: Head
     classes: Literal["coco"] | tuple[str, ...]
 
     @model_validator(mode="after")

@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
-from midstream.models.description import Description
+from midstream.models.description import Description, RcnnHead
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
+from midstream.models.heads.rcnn import pasted
 from midstream.models.preprocess import fitted, place, to_picture, to_tensor
 
 
 class OnnxModel:
     """A SplitModel (see models.base) made of a description and an ONNX file."""
-
-    has_masks = False
 
     def __init__(self, description: Description, weights: Path, threads: int | None = None, device: str = CPU) -> None:
         """Read and cut the graph; `threads` and `device` as `load` takes them.
@@ -57,6 +56,11 @@ class OnnxModel:
     def classes(self) -> tuple[str, ...]:
         """Class names."""
         return self.description.class_names
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the head is one with masks."""
+        return isinstance(self.description.head, RcnnHead)
 
     @property
     def derived(self) -> Mapping[str, DerivedLevel]:
@@ -128,7 +132,8 @@ class OnnxModel:
     def _detections(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Detections:
         found = decode_head(self.description.head, outputs, self.description.input.size, len(self.classes))
         boxes = to_picture(found.boxes, place(self.description.input, size), size)
-        return Detections(boxes, found.scores, found.labels)
+        masks = None if found.masks is None else [pasted(m, b, size) for m, b in zip(found.masks, boxes, strict=True)]
+        return Detections(boxes, found.scores, found.labels, masks)
 
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
         """What the head proposes before suppression, boxes in pixels of the network's input."""

@@ -21,6 +21,10 @@ ASSETS_VARIABLE = "MIDSTREAM_ASSETS"
 _DEFAULT_ASSETS = "../shared/assets"
 
 
+#: What comes with the package: weights of the project's own network, and its profile.
+SHIPPED = Path(str(resources.files("midstream.models"))) / "weights"
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """One line of `midstream models`; `weights` is the file that would be used, None when it is nowhere."""
@@ -102,7 +106,8 @@ def _use_torch_threads(threads: int | None) -> None:
 
 
 def find_weights(description: Description, weights: Path | None, beside: Path | None = None) -> Path:
-    """The ONNX file: as given, else beside its description file, in $MIDSTREAM_ASSETS/models or the user's cache."""
+    """The ONNX file: as given, else beside its description file, in the package, in $MIDSTREAM_ASSETS/models or the
+    user's cache."""
     if weights is not None:
         if not weights.is_file():
             raise InputError(f"{weights}: no such file")
@@ -122,6 +127,7 @@ def find_weights(description: Description, weights: Path | None, beside: Path | 
 def _places(description: Description, beside: Path | None = None) -> list[Path]:
     folders = [
         *([beside] if beside is not None else []),
+        SHIPPED,
         Path(os.environ.get(ASSETS_VARIABLE) or _DEFAULT_ASSETS) / "models",
         Path.home() / ".cache" / "midstream" / "models",
     ]

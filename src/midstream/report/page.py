@@ -16,7 +16,7 @@ from midstream.errors import MissingExtraError
 from midstream.files import write_bytes
 from midstream.pipelines.registry import parse_curve
 from midstream.report.plots import accuracy_plot, latency_plot, loss_plot
-from midstream.report.samples import Candidate, detection_rows, feature_rows
+from midstream.report.samples import Candidate, detection_rows, feature_rows, paper_figure
 
 try:
     import jinja2
@@ -54,6 +54,7 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
         sizes=[size for size in _SIZES if size in reference.by_size],
         detections=detection_rows(dataset, network.classes, candidates),
         features=feature_rows(network, dataset.pictures[0], candidates[1:]),
+        paper_figure=paper_figure(network, dataset.pictures[0]),
         figure=figure,
     )
     target = folder / REPORT

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from midstream.codec.codec import open_levels
 from midstream.compare.store import PointRecord
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.evaluate.accuracy import REFERENCE_THRESHOLD
-from midstream.evaluate.figure import grey_figure, symbol_figure
+from midstream.evaluate.cityscapes import decode_mask
+from midstream.evaluate.figure import figure_3, grey_figure, symbol_figure
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.features import FeaturePipeline
@@ -60,9 +62,9 @@ def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Ca
         pixels = read_picture(dataset.pictures[number].path)
         row = []
         for point in points:
-            drawn = _drawn(pixels, point.record.detections[number], found[number], classes)
+            shown = drawn(pixels, point.record.detections[number], found[number], classes)
             caption = f"{point.label}: {point.record.sizes[number]:,} bytes"
-            row.append(Shown(caption, _url(drawn)))
+            row.append(Shown(caption, _url(shown)))
         rows.append(row)
     return rows
 
@@ -72,9 +74,8 @@ def feature_rows(model: SplitModel, picture: PictureFile, points: Sequence[Candi
     for a coded picture, the picture as decoded."""
     pixels = read_picture(picture.path)
     pyramid = model.front(pixels)
-    level = next(iter(sent(model, pyramid)))
-    channel = int(np.argmax(pyramid[level].var(axis=(1, 2))))
-    shown = [Shown("", _url(grey_figure(f"{level}, channel {channel}: original", pyramid[level][channel])))]
+    level, channel, values = _busiest(model, pyramid)
+    shown = [Shown("", _url(grey_figure(f"{level}, channel {channel}: original", values[channel])))]
     for point in points:
         try:
             shown += _coded(model, pixels, pyramid, (level, channel), point)
@@ -101,15 +102,33 @@ def _coded(
     return out if costs is None else [*out, Shown(point.label, _url(symbol_figure("", *costs)))]
 
 
-def _drawn(pixels: Picture, found: Detections, reference: Detections, classes: Sequence[str]) -> Picture:
+def paper_figure(model: SplitModel, picture: PictureFile) -> Shown:
+    """The founding paper's Figure 3: the busiest channel of the finest level, as 4 symbols and as 3."""
+    level, channel, values = _busiest(model, model.front(read_picture(picture.path)))
+    return Shown("", _url(figure_3(level, values, channel)))
+
+
+def _busiest(model: SplitModel, pyramid: FloatPyramid) -> tuple[str, int, NDArray[np.float32]]:
+    """The finest level that is sent: its name, its channel of the largest variance, and all of it."""
+    level = next(iter(sent(model, pyramid)))
+    return level, int(np.argmax(pyramid[level].var(axis=(1, 2)))), pyramid[level]
+
+
+def drawn(pixels: Picture, found: Detections, reference: Detections, classes: Sequence[str]) -> Picture:
+    """A picture, made smaller if it is large, with what was found in it: boxes, classes, scores, and masks as a tint.
+
+    What the reference found, too, is in one colour, the rest in another.
+    """
     canvas = _small(pixels)
     scale = canvas.shape[1] / pixels.shape[1]
     kept = reference.scores >= REFERENCE_THRESHOLD
-    for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True):
+    for index, (box, score, label) in enumerate(zip(found.boxes, found.scores, found.labels, strict=True)):
         if score < REFERENCE_THRESHOLD:
             continue
         same = _overlaps(box, reference.boxes[kept & (reference.labels == label)])
         colour = _KEPT if (same >= _SAME_OVERLAP).any() else _NEW
+        if found.masks is not None:
+            _tint(canvas, decode_mask(found.masks[index]), colour)
         left, top, right, bottom = (round(float(side) * scale) for side in box)
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
         text = f"{classes[int(label)]} {score:.2f}"
@@ -117,6 +136,13 @@ def _drawn(pixels: Picture, found: Detections, reference: Detections, classes: S
         cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
         cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return canvas
+
+
+def _tint(canvas: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    """Half of the colour where the mask is."""
+    size = (canvas.shape[1], canvas.shape[0])
+    there = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    canvas[there] = canvas[there] // 2 + np.array(colour, np.uint8) // 2
 
 
 def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:

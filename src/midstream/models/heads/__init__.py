@@ -7,14 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.models.description import GflHead, YoloxHead
-from midstream.models.heads import gfl, yolox
+from midstream.models.description import GflHead, Head, RcnnHead
+from midstream.models.heads import gfl, rcnn, yolox
 from midstream.models.heads.nms import Boxes, Candidates, suppress
 
 
-def decode_head(
-    head: GflHead | YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
-) -> Boxes:
+def decode_head(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
     """Detections in pixels of the network's input, best first.
 
     Args:
@@ -26,21 +24,25 @@ def decode_head(
     Raises:
         InputError: outputs that do not fit the head.
     """
+    if isinstance(head, RcnnHead):
+        return rcnn.decode(head, outputs, classes)
     found = candidates(head, outputs, size, classes)
     return suppress(found.boxes, found.scores, head.score_threshold, head.nms_iou, head.max_detections)
 
 
-def candidates(
-    head: GflHead | YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
-) -> Candidates:
+def candidates(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
     """What the head proposes before suppression; arguments and errors as `decode_head` has them."""
+    if isinstance(head, RcnnHead):
+        return rcnn.candidates(head, outputs)
     if isinstance(head, GflHead):
         return gfl.candidates(head, outputs, size, classes)
     return yolox.candidates(head, outputs, size, classes)
 
 
-def output_names(head: GflHead | YoloxHead) -> Sequence[str]:
+def output_names(head: Head) -> Sequence[str]:
     """The outputs that the description names, so that a wrong name is found before anything runs."""
+    if isinstance(head, RcnnHead):
+        return list(head.model_dump(exclude={"kind"}).values())
     if isinstance(head, GflHead):
         return [*head.scores, *head.boxes]
     return [head.output] if head.output else []

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Boxes:
-    """boxes float32 [n, 4] (left, top, right, bottom), scores float32 [n], labels int64 [n]."""
+    """boxes float32 [n, 4] (left, top, right, bottom), scores float32 [n], labels int64 [n].
+
+    `masks` float32 [n, m, m] are chances within each box, None for a head without.
+    """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
+    masks: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,194 @@
+"""demo."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from midstream import models
+from midstream.cli import options
+from midstream.cli.console import Stages, note, print_json, print_table
+from midstream.cli.drawing import png
+from midstream.codec.codec import CodecOptions
+from midstream.codec.options import PaperOptions, paper_options
+from midstream.data import read_picture
+from midstream.evaluate.paper_tables import table_3_options
+from midstream.files import make_folder, write_bytes
+from midstream.models import Picture
+from midstream.models.registry import SHIPPED
+from midstream.pipelines.coding import decode_features, encode_features
+from midstream.pipelines.levels import completed
+
+if TYPE_CHECKING:
+    from midstream.compare.results import PointResult, Results
+
+MODEL = "streets-r16"
+#: The profile of that network, from scenes that are neither trained on nor measured here.
+PROFILE = SHIPPED / f"{MODEL}.profile"
+#: The benchmark's own AP of masks, which the paper's tables have; curves are of COCO's, which has intervals.
+_METRIC, _CURVES = "instance_ap", "segm_ap"
+_RESAMPLES = 300
+_DENSE = "paper:symbols=4,z=1.5,coder=dense"
+_VVC = "vvc:preset=faster,qp=22,32,42"
+_QUALITIES = (60, 20, 10)
+_CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITIES))}"
+_ROW = 24
+
+
+def demo_command(
+    output: options.Folder = Path("midstream-demo"),
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Instead: what the network finds in this picture, before and after coding, as picture.png."),
+    ] = None,
+    scenes: Annotated[int, typer.Option(help="How many to measure on.", min=1)] = 50,
+    seed: Annotated[int, typer.Option(help="Of the first scene.", min=0)] = 0,
+    jobs: Annotated[int | None, typer.Option(help="Processes. [default: all cores]", min=1, show_default=False)] = None,
+    json: options.Json = False,
+) -> None:
+    """The founding paper's experiment, here and now: a network and scenes of the project's own, no downloads.
+
+    Makes 50 street scenes, runs a Mask R-CNN that was trained on others of their kind, and prints the paper's Table 3
+    with the bytes that are really written; then the project's own codecs and VVC's picture. Writes report.html.
+
+    Example: midstream demo --picture street.jpg
+    """
+    make_folder(output)
+    if picture is not None:
+        _show(picture, output / "picture.png")
+        return
+    results = _measure(output, f"scenes:{scenes},{seed}", jobs)
+    if json:
+        print_json(results.model_dump(mode="json"))
+    else:
+        _print(results)
+    note(f"{output / 'report.html'}, results.json, results.csv")
+    for line in _NEXT:
+        note(line)
+
+
+def _measure(output: Path, data: str, jobs: int | None) -> Results:
+    """Compare on the scenes, and leave the report in the folder; nothing is kept for a next time."""
+    from midstream.compare.run import RESULTS, TABLE, Request, compare
+    from midstream.evaluate.cityscapes import require_program
+    from midstream.report.page import REPORT, write_report
+
+    require_program()
+    with Stages() as stages, tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        request = Request(
+            model=MODEL,
+            data=data,
+            anchors=[_VVC],
+            tests=[*map(_spec, table_3_options()), _DENSE, _CALIBRATED],
+            metric=_CURVES,
+            resamples=_RESAMPLES,
+            jobs=jobs,
+            command=shlex.join(["midstream", *sys.argv[1:]]),
+        )
+        results = compare(request, work, stages)
+        write_report(results, request, work, stages)
+        for name in (REPORT, RESULTS, TABLE):
+            write_bytes(str(output / name), (work / name).read_bytes())
+    return results
+
+
+def _spec(chosen: PaperOptions) -> str:
+    """A codec of Table 3 as `compare` takes it."""
+    about = chosen.describe()
+    how = f"z={about['z']:g}" if "z" in about else f"thresholds={about['thresholds']}"
+    return f"paper:symbols={about['symbols']},{how}"
+
+
+def _print(results: Results) -> None:
+    """The paper's Table 3 with the bytes written, then the other ways, a line for each point."""
+    points = {curve.label: [results.point(key) for key in curve.points] for curve in results.curves}
+    failures = {failure.curve: failure.why for failure in results.failures}
+    reference = results.point(results.reference)
+    whole, picture = reference.accuracy[_METRIC].value, 3 * results.network.pixels
+
+    def cells(point: PointResult) -> list[str]:
+        ap = point.accuracy[_METRIC].value
+        kept = f"{ap / whole:.1%}" if whole else "-"
+        return [f"{ap:.2f}", kept, f"{point.bytes:,.0f}", f"{point.bytes / picture:.3f}"]
+
+    rows = [["original, 32 bit", "-", "32", *cells(reference)]]
+    ways = [*map(_table_3_line, table_3_options()), ("4 symbols, coder dense", "z = 1.5", "2", _DENSE)]
+    ways += [("calibrated", "", "", _CALIBRATED), ("the picture, VVC", "", "", _VVC)]
+    for name, how, bits, curve in ways:
+        rows += [[name, how or _options(point), bits, *cells(point)] for point in points[curve]]
+        if curve in failures:
+            rows.append([name, f"not available here: {failures[curve]}", "", "", "", "", ""])
+    title = (
+        f"{results.run.model} on {results.run.pictures} scenes that it has not seen: "
+        f"{results.network.elements:,.0f} elements, {picture:,.0f} bytes of picture each"
+    )
+    columns = ["what is sent", "thresholds, options", "bits", "mask AP", "kept", "bytes", "of the 8-bit input"]
+    print_table(title, columns, rows, left=2)
+    print("mask AP: that of the Cityscapes benchmark; bytes per picture as written, side information included")
+
+
+def _table_3_line(chosen: PaperOptions) -> tuple[str, str, str, str]:
+    """Name, thresholds, bits by the paper, and the spec."""
+    about, spec = chosen.describe(), _spec(chosen)
+    n = about["symbols"]
+    if n == 256:
+        return "converted, 8 bit", "-", "8", spec
+    how = f"z = {about['z']:g}" if "z" in about else f"optimum ({about['thresholds']})"
+    return f"{n} symbols", how, "1 to 2" if n == 3 else "2", spec
+
+
+def _options(point: PointResult) -> str:
+    shown = [part for part in point.label.partition(":")[2].split(",") if not part.startswith(("profile", "preset"))]
+    return ", ".join(shown).replace("=", " ")
+
+
+def _show(path: Path, target: Path) -> None:
+    """Three pictures side by side: uncompressed, the paper's codec, and the calibrated one."""
+    from midstream.codec.calibrated.options import calibrated_options
+    from midstream.report.samples import drawn
+
+    pixels = read_picture(path)
+    size = (pixels.shape[0], pixels.shape[1])
+    network = models.load(MODEL)
+    pyramid = network.front(pixels)
+    found = network.back(pyramid, size)
+    elements = sum(level.size for level in pyramid.values())
+    tiles = [_tile(drawn(pixels, found, found, network.classes), f"uncompressed: {4 * elements:,} bytes")]
+    ways: list[tuple[str, CodecOptions]] = [
+        ("paper, 4 symbols", paper_options(4)),
+        (f"calibrated, quality {_QUALITIES[0]}", calibrated_options(PROFILE, quality=_QUALITIES[0])),
+    ]
+    for name, chosen in ways:
+        data = encode_features(network, pyramid, size, chosen)
+        after = network.back(completed(network, decode_features(data, chosen), list(pyramid)), size)
+        tiles.append(_tile(drawn(pixels, after, found, network.classes), f"{name}: {len(data):,} bytes"))
+    write_bytes(str(target), png(np.concatenate(tiles, axis=1)))
+    note(
+        f"{target}: before coding and after. The network knows only the project's own scenes: on photographs it is "
+        "poor, and what this shows is what coding changes."
+    )
+
+
+def _tile(pixels: Picture, caption: str) -> Picture:
+    tile = np.full((pixels.shape[0] + _ROW, pixels.shape[1] + 4, 3), 255, np.uint8)
+    tile[_ROW:, 2:-2] = pixels
+    cv2.putText(tile, caption, (4, _ROW - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return tile
+
+
+#: What to try with one's own.
+_NEXT = (
+    "With a network and pictures of your own (docs/models.md describes a network):",
+    "  midstream calibrate --model NETWORK.toml --images PICTURES -o network.profile",
+    "  midstream eval --model NETWORK.toml --data PICTURES --codec calibrated --profile network.profile --quality 60",
+    "  midstream compare --model NETWORK.toml --data PICTURES --anchor vvc:qp=22,27,32,37,42 "
+    "--test calibrated:profile=network.profile,quality=80,60,40,20 -o results",
+)

@@ -1,0 +1,41 @@
+"""scenes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from midstream.cli import options
+from midstream.cli.console import note, print_json, progress
+from midstream.data.scenes import SIZE, write_scenes
+
+
+def scenes_command(
+    output: options.Folder,
+    count: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Of the first scene; the next has the next. The project's network was trained on 1,000,000 and above, "
+            "measure with 0 to 9,999, calibrate with 10,000 to 19,999.",
+            min=0,
+        ),
+    ] = 0,
+    split: Annotated[str, typer.Option(help="The split's name: train, val, ...")] = "val",
+    size: options.Size = f"{SIZE[1]}x{SIZE[0]}",
+    json: options.Json = False,
+) -> None:
+    """Write street scenes with their instances, made by the project, in Cityscapes' folder layout.
+
+    The same seed gives the same picture and masks on every machine. For 'eval' and 'compare' --data scenes:COUNT,SEED
+    makes them by itself; this is for looking at them, and for other programs.
+
+    Example: midstream scenes --count 200 --split val -o scenes
+    """
+    width, height = options.width_height("--size", size)
+    with progress("making scenes", count) as advance:
+        write_scenes(output, count, seed, split, (height, width), advance)
+    if json:
+        print_json({"folder": str(output), "split": split, "count": count, "seed": seed, "size": [width, height]})
+    note(f"{output}: {count} scene{'s' if count > 1 else ''}; --data cityscapes:{output},{split}")

@@ -1,0 +1,94 @@
+"""Scenes in files of Cityscapes' own layout, and the data set of a spec."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.data.base import Dataset
+from midstream.data.cityscapes import load_cityscapes
+from midstream.data.scenes.scene import EDITION, SIZE, generate
+from midstream.errors import InputError
+from midstream.files import make_folder, write_bytes
+
+#: What stands for the city, which the layout needs.
+CITY = "scenes"
+_SPLIT = "val"
+#: Scenes of one spec; more are for `write_scenes`.
+_MOST = 100_000
+
+
+def write_scenes(
+    root: Path, count: int, seed: int, split: str, size: tuple[int, int] = SIZE, done: Callable[[], None] = lambda: None
+) -> None:
+    """Write the scenes of the seeds `seed` to `seed + count - 1`; files that are there already are written again.
+
+    Args:
+        root: folder, made where it is missing.
+        count: at least 1.
+        seed: of the first scene.
+        split: `train`, `val` or any other name of a folder.
+        size: (height, width).
+        done: called after each scene.
+
+    Raises:
+        InputError: numbers out of range, a split that is no folder name, or a file that cannot be written.
+    """
+    if count < 1:
+        raise InputError(f"there is nothing to write: the number of scenes is {count}")
+    if not re.fullmatch(r"\w[\w.-]*", split):
+        raise InputError(f"'{split}' cannot be the name of a split: letters, digits, '_', '-' and '.'")
+    pictures, labels = (root / kind / split / CITY for kind in ("leftImg8bit", "gtFine"))
+    for folder in (pictures, labels):
+        make_folder(folder)
+    for index in range(count):
+        scene = generate(seed + index, size)
+        name = f"{CITY}_{seed + index:06d}_000000"
+        _write(labels / f"{name}_gtFine_instanceIds.png", scene.instance_ids)
+        _write(pictures / f"{name}_leftImg8bit.png", scene.picture[:, :, ::-1])
+        done()
+
+
+def _write(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    _, data = cv2.imencode(".png", pixels)
+    write_bytes(str(path), data.tobytes())
+
+
+def load_scenes(spec: str, rest: str) -> Dataset:
+    """A data set from `COUNT,SEED` or `COUNT` (seed 0): that many scenes with their instances, of kind `cityscapes`.
+
+    They are made once and kept in the user's cache, by the generator's edition.
+
+    Raises:
+        InputError: not two such numbers, or a cache that cannot be written.
+    """
+    count, seed = _numbers(rest)
+    root = Path.home() / ".cache" / "midstream" / "scenes" / f"edition-{EDITION}" / f"{count}-{seed}"
+    if not root.is_dir():
+        make_folder(root.parent)
+        beside = root.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            write_scenes(beside, count, seed, _SPLIT)
+            with contextlib.suppress(OSError):  # another process was faster: its scenes are the same
+                beside.rename(root)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return replace(load_cityscapes(spec, f"{root},{_SPLIT}"), spec=spec)
+
+
+def _numbers(rest: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,7})(?:,(\d{1,9}))?", rest)
+    if found is None or not 1 <= int(found[1]) <= _MOST:
+        raise InputError(
+            f"'scenes:{rest}' is not scenes:COUNT,SEED with a count from 1 to {_MOST:,}, such as scenes:50,0"
+        )
+    return int(found[1]), int(found[2] or 0)

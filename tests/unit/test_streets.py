@@ -1,0 +1,110 @@
+"""The network that ships with the project, on scenes that it has not seen, and `midstream demo`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from midstream import data as datasets
+from midstream import models
+from midstream.cli import demo
+from midstream.cli.main import app
+from midstream.codec.calibrated.options import calibrated_options
+from midstream.codec.options import paper_options
+from midstream.data.cityscapes import CLASSES
+from midstream.data.scenes import generate
+from midstream.evaluate.run import run
+from midstream.models.registry import SHIPPED
+from midstream.pipelines.ffmpeg import FFMPEG_VARIABLE, find_ffmpeg
+
+SCENES = 12
+#: Of masks on so few scenes; docs/streets.md has that of 200.
+LEAST_AP = 27.0
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_but_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("MIDSTREAM_ASSETS", "nowhere")
+        yield
+
+
+@pytest.fixture(scope="module")
+def network() -> models.SplitModel:
+    return models.load(demo.MODEL)
+
+
+def test_it_is_small_enough_to_ship() -> None:
+    sizes = {path.suffix: path.stat().st_size for path in SHIPPED.iterdir()}
+    assert set(sizes) == {".onnx", ".profile"}
+    assert sizes[".onnx"] <= 12 * MEGABYTE
+    assert sizes[".profile"] <= 4 * MEGABYTE
+
+
+def test_it_is_of_the_papers_kind(network: models.SplitModel) -> None:
+    assert network.classes == tuple(CLASSES)
+    assert network.has_masks
+    pyramid = network.front(generate(0).picture)
+    assert {name: level.shape for name, level in pyramid.items()} == {
+        f"p{i}": (256, 256 >> i, 512 >> i) for i in range(2, 7)
+    }
+    assert list(network.derived) == ["p6"]
+    np.testing.assert_array_equal(network.derived["p6"].compute(pyramid), pyramid["p6"])
+
+
+def test_it_finds_what_is_there_and_its_profile_fits(network: models.SplitModel) -> None:
+    dataset = datasets.load(f"scenes:{SCENES},0")
+    codecs = [paper_options(256), paper_options(4, z=1.5), calibrated_options(demo.PROFILE, quality=80)]
+    eight_bit, four, calibrated = run(network, dataset, codecs)
+    assert four.segm_ap is not None
+    assert eight_bit.segm_ap is not None
+    assert calibrated.segm_ap is not None
+    assert four.segm_ap_uncompressed is not None
+    assert four.segm_ap_uncompressed > LEAST_AP
+    assert eight_bit.segm_ap == pytest.approx(four.segm_ap_uncompressed, abs=1)
+    assert four.segm_ap > 0.6 * four.segm_ap_uncompressed
+    assert calibrated.segm_ap > 0.8 * four.segm_ap_uncompressed
+    assert calibrated.bytes_per_image < 0.5 * four.bytes_per_image < eight_bit.bytes_per_image
+
+
+def test_the_demo_measures_all_and_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FFMPEG_VARIABLE, str(tmp_path / "no-ffmpeg"))
+    find_ffmpeg.cache_clear()
+    monkeypatch.setattr(demo, "_RESAMPLES", 20)
+    result = CliRunner().invoke(app, ["demo", "--scenes", "2", "-o", str(tmp_path)])
+    find_ffmpeg.cache_clear()
+    assert result.exception is None
+    lines = [line for line in result.stdout.splitlines() if line.startswith("│")]
+    starts = ("original, 32 bit", "converted, 8 bit", *["4 symbols"] * 4, *["3 symbols"] * 4, "4 symbols", "3 symbols")
+    assert [line[2:].startswith(start) for line, start in zip(lines, starts, strict=False)] == [True] * len(starts)
+    assert sum("optimum" in line for line in lines) == 2
+    assert sum(line[2:].startswith("calibrated") for line in lines) == len(demo._QUALITIES)
+    assert any("the picture, VVC" in line and "not available here" in line for line in lines)
+    assert result.stderr.count("midstream calibrate --model") == 1
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    assert results["run"]["data"] == "scenes:2,0"
+    assert f"{results['points'][0]['bytes']:,.0f}" in result.stdout
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "Figure 3" in page
+    assert page.count("data:image/jpeg") > 6
+
+
+def test_the_demo_shows_a_picture_before_and_after(tmp_path: Path) -> None:
+    picture = tmp_path / "street.png"
+    cv2.imwrite(str(picture), cv2.resize(generate(3).picture[:, :, ::-1], (300, 200)))
+    result = CliRunner().invoke(app, ["demo", "--picture", str(picture), "-o", str(tmp_path / "out")])
+    assert result.exception is None
+    assert "on photographs it is poor" in result.stderr
+    shown = cv2.imread(str(tmp_path / "out" / "picture.png"))
+    assert shown is not None
+    height, width = shown.shape[:2]
+    assert height > 200
+    assert width > 3 * 300
