@@ -167,12 +167,22 @@ def test_layout() -> None:
 def test_the_strongest_direction_comes_first_and_goes_back() -> None:
     about = GroupAbout(levels=(LevelAbout(name="a", channels=3, size=(4, 4), ratio=1),))
     moments = ChannelMoments(np.zeros(3), np.eye(3), np.zeros(3, np.float32), np.ones(3, np.float32))
-    part = level_parts(about, {"a": moments}, {"a": np.diag([1.0, 4.0, 9.0])})[0]
+    part = level_parts(about, {"a": moments}, {"a": np.diag([1.0, 4.0, 9.0])}, 0.0)[0]
     assert np.allclose(part.weight, [1, 2, 3])
     assert np.allclose(np.abs(part.basis).argmax(axis=1), [2, 1, 0])
     mixed = np.random.default_rng(0).normal(size=(3, 3))
-    part = level_parts(about, {"a": moments}, {"a": mixed @ mixed.T})[0]
+    part = level_parts(about, {"a": moments}, {"a": mixed @ mixed.T}, 0.0)[0]
     assert np.allclose(part.synthesis @ part.basis, np.eye(3), atol=5e-3)
+
+
+def test_what_is_left_out_depends_on_what_detections_need(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curve, "transform_loss", lambda *_: 1.0)
+    needy = calibrated(folder, tmp_path / "a").profile
+    monkeypatch.setattr(curve, "transform_loss", lambda *_: 0.0)
+    content = calibrated(folder, tmp_path / "b").profile
+    assert len(needy.groups[0].basis) > len(content.groups[0].basis)
 
 
 def test_directions_that_do_nothing_hardly_count() -> None:

@@ -25,7 +25,7 @@ from midstream.pipelines.ffmpeg import FFMPEG_VARIABLE, find_ffmpeg
 
 SCENES = 12
 #: Of masks on so few scenes; docs/streets.md has that of 200.
-LEAST_AP = 27.0
+LEAST_AP = 28.0
 MEGABYTE = 1_000_000
 
 
@@ -46,7 +46,7 @@ def test_it_is_small_enough_to_ship() -> None:
     sizes = {path.suffix: path.stat().st_size for path in SHIPPED.iterdir()}
     assert set(sizes) == {".onnx", ".profile"}
     assert sizes[".onnx"] <= 12 * MEGABYTE
-    assert sizes[".profile"] <= 4 * MEGABYTE
+    assert sizes[".profile"] <= 8 * MEGABYTE
 
 
 def test_it_is_of_the_papers_kind(network: models.SplitModel) -> None:
@@ -62,7 +62,7 @@ def test_it_is_of_the_papers_kind(network: models.SplitModel) -> None:
 
 def test_it_finds_what_is_there_and_its_profile_fits(network: models.SplitModel) -> None:
     dataset = datasets.load(f"scenes:{SCENES},0")
-    codecs = [paper_options(256), paper_options(4, z=1.5), calibrated_options(demo.PROFILE, quality=80)]
+    codecs = [paper_options(256), paper_options(4, z=1.5), calibrated_options(demo.PROFILE, quality=50)]
     eight_bit, four, calibrated = run(network, dataset, codecs)
     assert four.segm_ap is not None
     assert eight_bit.segm_ap is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.coding import Analysed, code
 from midstream.codec.calibrated.options import CalibratedOptions, Target
-from midstream.codec.calibrated.profile import QUALITIES, STEP_INDICES, Point, Profile
+from midstream.codec.calibrated.profile import QUALITIES, STEP_INDICES, Floats, GroupPart, Point, Profile
+from midstream.codec.calibrated.transform import forward, inverse
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.evaluate.accuracy import evaluate, reference_dataset
@@ -68,12 +69,7 @@ def measured_curve(
     """
     options = CalibratedOptions(profile, Target())
     cases = [_Case(view, analysed_features(model, views.full(view), view.size, options, 1)) for view in views.held_out]
-    dataset = Dataset("calibration", "folder", tuple(case.view.file for case in cases), None)
-    found = {case.view.file.id: model.back(views.full(case.view), case.view.size) for case in cases}
-    try:
-        reference = reference_dataset(dataset, found, model.classes)
-    except InputError:  # nothing is seen anywhere: noise, or a network that was never trained
-        reference = None
+    reference = _reference(model, views)
     points: list[Point] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
         point = _point(model, views, options, cases, reference, step)
@@ -128,11 +124,40 @@ def _point(
         data = code(case.analysed, step)
         sizes.append(len(data))
         found[case.view.file.id] = _detections(model, views, options, case.view, data)
+    return Point(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, reference, found))
+
+
+def _reference(model: SplitModel, views: Views) -> Dataset | None:
+    """What the uncompressed network finds in the held-out pictures, None where it finds nothing."""
+    dataset = Dataset("calibration", "folder", tuple(view.file for view in views.held_out), None)
+    found = {view.file.id: model.back(views.full(view), view.size) for view in views.held_out}
+    try:
+        return reference_dataset(dataset, found, model.classes)
+    except InputError:  # nothing is seen anywhere: noise, or a network that was never trained
+        return None
+
+
+def _loss(model: SplitModel, reference: Dataset | None, found: Mapping[int, Detections]) -> float:
     if reference is None:
-        return Point(step=step, bytes=float(np.mean(sizes)), loss=0.0)
+        return 0.0
     agreement = evaluate(reference, found, model.classes)
     best = agreement.ap if agreement.segm_ap is None else agreement.segm_ap
-    return Point(step=step, bytes=float(np.mean(sizes)), loss=estimated_loss(1 - best / 100))
+    return estimated_loss(1 - best / 100)
+
+
+def transform_loss(model: SplitModel, views: Views, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
+    """The estimated loss on the held-out pictures of transforming there and back, without quantisation."""
+    found = {}
+    for view in views.held_out:
+        maps = views.sent(view)
+        sizes = {name: (values.shape[1], values.shape[2]) for name, values in maps.items()}
+        received: dict[str, Floats] = {}
+        for group in groups:
+            received |= inverse(group, forward(group, maps, 1), sizes, 1)
+        whole = completed(model, {name: received[name] for name in maps}, list(views.full(view)))
+        found[view.file.id] = model.back(whole, view.size)
+        advance()
+    return _loss(model, _reference(model, views), found)
 
 
 def _detections(model: SplitModel, views: Views, options: CalibratedOptions, view: View, data: bytes) -> Detections:

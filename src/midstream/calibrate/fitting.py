@@ -42,6 +42,7 @@ class Material:
     Attributes:
         fit: views whose statistics the transform is.
         sampled: views that the probe is fitted to and the coder primed with.
+        left_out: the share of the energy that each stage of the transform may leave out.
     """
 
     model: SplitModel
@@ -50,6 +51,7 @@ class Material:
     sampled: Sequence[View]
     tools: Tools
     progress: Progress
+    left_out: float = transform.LEFT_OUT[0]
 
 
 def fitted(
@@ -60,10 +62,20 @@ def fitted(
     places: Places,
 ) -> list[Fit]:
     """All groups: transform, probe, predictions, and what the coder begins with."""
-    fits = [_fit_group(material, about, moments, metrics) for about in abouts]
+    fits = transforms(material, abouts, moments, metrics)
     if material.tools.places:
         fits = [_with_probe(material, fits[0]), *fits[1:]]
     return _with_coder(material, fits, places)
+
+
+def transforms(
+    material: Material,
+    abouts: Sequence[GroupAbout],
+    moments: Mapping[str, transform.ChannelMoments],
+    metrics: Mapping[str, NDArray[np.float64]],
+) -> list[Fit]:
+    """All groups with their transform and nothing else."""
+    return [_fit_group(material, about, moments, metrics) for about in abouts]
 
 
 def _fit_group(
@@ -72,10 +84,10 @@ def _fit_group(
     moments: Mapping[str, transform.ChannelMoments],
     metrics: Mapping[str, NDArray[np.float64]],
 ) -> Fit:
-    parts = transform.level_parts(about, moments, metrics)
+    parts = transform.level_parts(about, moments, metrics, material.left_out)
     material.progress.stage("statistics of cells", len(material.fit))
     covariance = transform.cell_covariance(parts, material.views, material.fit, material.progress.step)
-    variances, rows = transform.components_of(covariance, parts, material.tools.fused)
+    variances, rows = transform.components_of(covariance, parts, material.tools.fused, material.left_out)
     basis = rows.astype(np.float16)
     return Fit(_group(parts, basis, variances), variances)
 

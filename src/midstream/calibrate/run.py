@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from midstream import __version__
 from midstream.calibrate import curve, sensitivity, transform
-from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of
+from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
 from midstream.calibrate.layout import groups_of
 from midstream.calibrate.progress import Progress
 from midstream.calibrate.sensitivity import Sensitivity
@@ -36,6 +36,8 @@ _POWERS = (1.0, 0.5, 0.0)
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 #: A trial that takes so many times the bytes of another is not carried on.
 _HOPELESS = 1.5
+#: The estimated loss that the transform alone may have.
+_TRANSFORM_LOSS = 0.01
 Metrics = dict[str, NDArray[np.float64]]
 
 
@@ -71,6 +73,7 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     power = _power(model, views, about, moments, metrics_of, seconds, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:_MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
+    material = _with_enough(material, about, moments, metrics_of(power))
     fits = fitted(material, about.groups, moments, metrics_of(power), about.places)
     draft = pack_profile(about, tensors_of(fits))
     progress.stage("measuring rate and loss", 0)
@@ -127,6 +130,25 @@ def _sensitivity(
     total = chosen.pictures * sum(-(-len(each) // chosen.together) for each in deviations.values())
     progress.stage("sensitivity of channels", total)
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
+
+
+def _with_enough(
+    material: Material, about: About, moments: Mapping[str, transform.ChannelMoments], metrics: Metrics
+) -> Material:
+    """With a transform that leaves out no more than detections can do without, if there is room."""
+    for share in transform.LEFT_OUT:
+        material = replace(material, left_out=share)
+        if share == transform.LEFT_OUT[-1]:
+            break
+        fits = transforms(material, about.groups, moments, metrics)
+        progress = material.progress
+        progress.stage("what the transform leaves out", len(material.views.held_out))
+        groups = [fit.group for fit in fits]
+        loss = curve.transform_loss(material.model, material.views, groups, progress.step)
+        progress.say(f"a transform without {share:.2%} of the energy alone: loss {loss:.1%}")
+        if loss <= _TRANSFORM_LOSS:
+            break
+    return material
 
 
 def _coarsest(profile: Profile) -> int:

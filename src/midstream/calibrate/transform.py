@@ -12,11 +12,13 @@ from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.profile import Floats, GroupAbout, LevelAbout, LevelPart
 from midstream.codec.calibrated.transform import first_stage, grid_of
 
-#: Dimensions of a cell after the first stage, and components after the second, that a profile has room for.
-MOST_DIMENSIONS = 1792
+#: What a profile has room for: dimensions of a cell after the first stage, components after the second, and numbers in
+#: both stages of a group.
+MOST_DIMENSIONS = 2560
 MOST_COMPONENTS = 1280
-#: What each stage leaves out is at most this share of the energy, if there is room.
-_LEFT_OUT = 0.005
+MOST_NUMBERS = 3_100_000
+#: What each stage leaves out is at most a share of the energy, if there is room: the first of these that serves.
+LEFT_OUT = (0.005, 0.001, 0.0003)
 #: Cells that the second stage is fitted to, per dimension, at most.
 _CELLS_PER_DIMENSION = 64
 #: Channels that show that a level has a floor.
@@ -73,12 +75,14 @@ def _limits(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 
 def level_parts(
-    group: GroupAbout, moments: Mapping[str, ChannelMoments], metrics: Mapping[str, Doubles]
+    group: GroupAbout, moments: Mapping[str, ChannelMoments], metrics: Mapping[str, Doubles], left_out: float
 ) -> tuple[LevelPart, ...]:
     """The first stage: each level's channel KLT in the metric [C, C] of the task, all cut at one variance."""
     stages = {level.name: _first_stage(moments[level.name].covariance, metrics[level.name]) for level in group.levels}
     counts = _kept(
-        {name: stage.variances for name, stage in stages.items()}, {level.name: level.ratio for level in group.levels}
+        {name: stage.variances for name, stage in stages.items()},
+        {level.name: level.ratio for level in group.levels},
+        left_out,
     )
     return tuple(_part(level, moments[level.name], stages[level.name], counts[level.name]) for level in group.levels)
 
@@ -105,12 +109,12 @@ def _first_stage(covariance: Doubles, metric: Doubles) -> _FirstStage:
     return _FirstStage(weight, np.maximum(variances[::-1], 0), directions @ root, unroot @ directions.T)
 
 
-def _kept(variances: Mapping[str, Doubles], ratios: Mapping[str, int]) -> dict[str, int]:
+def _kept(variances: Mapping[str, Doubles], ratios: Mapping[str, int], left_out: float) -> dict[str, int]:
     """How many components each level keeps, so that what is left out is weaker than all that is kept."""
     ranked = sorted(((v, name) for name, each in variances.items() for v in each), reverse=True)
     counts = dict.fromkeys(variances, 0)
     left = sum(ratios[name] ** 2 * variance for variance, name in ranked)
-    enough, dimensions = _LEFT_OUT * left, 0
+    enough, dimensions = left_out * left, 0
     for variance, name in ranked:
         size = ratios[name] ** 2
         if dimensions + size > MOST_DIMENSIONS or left <= enough:
@@ -166,13 +170,17 @@ def cell_covariance(
     return total / count
 
 
-def components_of(covariance: Doubles, parts: Sequence[LevelPart], fused: bool) -> tuple[Doubles, Doubles]:
+def components_of(
+    covariance: Doubles, parts: Sequence[LevelPart], fused: bool, left_out: float
+) -> tuple[Doubles, Doubles]:
     """Variances [K] and orthonormal rows [K, D] of the second stage; without it, of the dimensions themselves."""
+    room = MOST_NUMBERS - sum(part.basis.size + part.synthesis.size for part in parts)
+    most = max(min(MOST_COMPONENTS, room // len(covariance)), 1)
     if not fused:
-        order = np.argsort(-np.diag(covariance), kind="stable")[:MOST_COMPONENTS]
+        order = np.argsort(-np.diag(covariance), kind="stable")[:most]
         return np.diag(covariance)[order], np.eye(len(covariance))[order]
     values, vectors = np.linalg.eigh(covariance)
     values, rows = np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)
-    needed = int(np.searchsorted(np.cumsum(values), (1 - _LEFT_OUT) * values.sum())) + 1
-    count = min(needed, MOST_COMPONENTS, len(values))
+    needed = int(np.searchsorted(np.cumsum(values), (1 - left_out) * values.sum())) + 1
+    count = min(needed, most, len(values))
     return values[:count], rows[:count]

@@ -37,7 +37,7 @@ _METRIC, _CURVES = "instance_ap", "segm_ap"
 _RESAMPLES = 300
 _DENSE = "paper:symbols=4,z=1.5,coder=dense"
 _VVC = "vvc:preset=faster,qp=22,32,42"
-_QUALITIES = (60, 20, 10)
+_QUALITIES = (50, 30, 10)
 _CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITIES))}"
 _ROW = 24
 
@@ -164,7 +164,7 @@ def _show(path: Path, target: Path) -> None:
     tiles = [_tile(drawn(pixels, found, found, network.classes), f"uncompressed: {4 * elements:,} bytes")]
     ways: list[tuple[str, CodecOptions]] = [
         ("paper, 4 symbols", paper_options(4)),
-        (f"calibrated, quality {_QUALITIES[0]}", calibrated_options(PROFILE, quality=_QUALITIES[0])),
+        (f"calibrated, quality {_QUALITIES[1]}", calibrated_options(PROFILE, quality=_QUALITIES[1])),
     ]
     for name, chosen in ways:
         data = encode_features(network, pyramid, size, chosen)
