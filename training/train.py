@@ -1,6 +1,6 @@
 """Train the network on fresh scenes, from nothing.
 
-    python training/train.py runs/streets --steps 4000
+    python training/train.py runs/streets --steps 4700
 
 writes `runs/streets/last.pt` every few minutes and goes on from there when started again; the schedule (warm-up, then
 a cosine down to nothing) follows --steps, which may be changed between runs. `log.jsonl` holds the curve. Uses a GPU
@@ -62,7 +62,7 @@ class Teacher(nn.Module):
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where checkpoints and the log go")
-    parser.add_argument("--steps", type=int, default=4000, help="of the whole schedule")
+    parser.add_argument("--steps", type=int, default=4700, help="of the whole schedule")
     parser.add_argument("--batch", type=int, default=4, help="pictures a step")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument(
