@@ -37,7 +37,7 @@ _METRIC, _CURVES = "instance_ap", "segm_ap"
 _RESAMPLES = 300
 _DENSE = "paper:symbols=4,z=1.5,coder=dense"
 _VVC = "vvc:preset=faster,qp=22,32,42"
-_QUALITIES = (50, 30, 10)
+_QUALITIES = (50, 10, 1)
 _CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITIES))}"
 _ROW = 24
 
