@@ -213,7 +213,8 @@ def test_what_cannot_be_coded_is_refused() -> None:
         with pytest.raises(InputError, match=message):
             ms.encode(pyramid, "calibrated", profile=PROFILE, **options)  # type: ignore[arg-type]
 
-    refused({"p3": PYRAMID["p3"]}, "the profile, of toy, p3, p4, p5")
+    refused({"p3": PYRAMID["p3"]}, "the profile, of toy, p3, p4, p5$")
+    refused({**PYRAMID, "p6": PYRAMID["p5"]}, "p3, p4, p5: leave out p6")
     refused({**PYRAMID, "p3": PYRAMID["p3"][:2]}, "'p3' has 2 channels, the profile is for 6")
     refused({**PYRAMID, "p4": PYRAMID["p4"][:, :3]}, "do not lie over one another")
     holed = PYRAMID["p4"].copy()

@@ -108,3 +108,16 @@ def test_the_demo_shows_a_picture_before_and_after(tmp_path: Path) -> None:
     height, width = shown.shape[:2]
     assert height > 200
     assert width > 3 * 300
+
+
+def test_what_is_extracted_can_be_coded(tmp_path: Path) -> None:
+    picture, bitstream = tmp_path / "street.png", tmp_path / "street.mids"
+    cv2.imwrite(str(picture), generate(3).picture[:, :, ::-1])
+    extract = ["extract", "--model", demo.MODEL, str(picture), "-o", str(tmp_path)]
+    encode = ["encode", str(tmp_path / "street.npz"), "-o", str(bitstream), "--profile", str(demo.PROFILE)]
+    encode += ["--codec", "calibrated", "--max-bytes", "3000"]
+    assert CliRunner().invoke(app, extract).exit_code == 0
+    assert "extract --sent" in str(CliRunner().invoke(app, encode).exception)
+    assert CliRunner().invoke(app, [*extract, "--sent"]).exit_code == 0
+    assert CliRunner().invoke(app, encode).exit_code == 0
+    assert 1000 < bitstream.stat().st_size <= 3000

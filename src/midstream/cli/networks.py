@@ -15,6 +15,7 @@ from midstream.data import read_picture
 from midstream.errors import InputError
 from midstream.files import make_folder, write_pyramid
 from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error, save_graph
+from midstream.pipelines import levels
 
 
 def models_command(json: options.Json = False) -> None:
@@ -73,10 +74,13 @@ def extract_command(
     output: options.Folder,
     weights: options.Weights = None,
     suffix: Annotated[str, typer.Option("--format", help="npz or safetensors.")] = "npz",
+    sent: Annotated[
+        bool, typer.Option("--sent", help="Leave out levels that are derived from others: as 'calibrated' codes it.")
+    ] = False,
 ) -> None:
     """Write the feature pyramids of pictures, one file each, named after the picture.
 
-    All levels are written, in float32; a level that a decoder would derive from another one, too.
+    All levels are written, in float32; a level that a decoder would derive from another one, too, unless --sent.
     """
     if suffix not in ("npz", "safetensors"):
         raise InputError(f"unknown format '{suffix}'; valid: npz, safetensors")
@@ -87,6 +91,7 @@ def extract_command(
     make_folder(output)
     with progress("extracting", len(pictures)) as advance:
         for picture, target in targets.items():
-            write_pyramid(str(target), network.front(read_picture(picture)))
+            pyramid = network.front(read_picture(picture))
+            write_pyramid(str(target), levels.sent(network, pyramid) if sent else pyramid)
             advance()
     note(f"{output}: {len(pictures)} pyramid{'s' if len(pictures) > 1 else ''}")

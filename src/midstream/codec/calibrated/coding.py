@@ -88,9 +88,11 @@ def analyse(
     """The transform and the classes of places, which no step changes. Raises InputError."""
     by_name = {level.name: level for level in levels}
     if sorted(by_name) != sorted(profile.about.order):
+        more = [] if set(profile.about.order) - set(by_name) else set(by_name) - set(profile.about.order)
         raise InputError(
             f"the pyramid has the levels {', '.join(by_name)}; the profile, of {profile.about.network}, "
             f"{', '.join(profile.about.order)}"
+            + (f": leave out {', '.join(sorted(more))}, as 'midstream extract --sent' does" if more else "")
         )
     count = thread_count(threads, sum(level.values.size for level in levels))
     maps = {name: _maps(level) for name, level in by_name.items()}
