@@ -110,6 +110,8 @@ void components_levels(size_t components, const int16_t* scales, const int16_t* 
 std::vector<uint8_t> components_encode(const float* values, const ComponentGrid& grid,
                                        const ComponentStatistics& statistics, const ComponentSteps& steps, float lambda,
                                        uint32_t* state, const ComponentPicture& picture) {
+    // Whether a band is used is asked before its values are there, of contexts that may reach into it.
+    std::fill_n(picture.chosen, grid.cells() * grid.components, 0);
     Encoder encoder;
     Model<Encoder> model(encoder, grid, statistics, steps, state, picture);
     Chooser chooser(values, grid, steps, lambda);

@@ -9,6 +9,7 @@ import pytest
 from tests.real.test_detectors import load
 from tests.unit.test_compare import Quiet
 
+import midstream as ms
 from midstream import data, models
 from midstream.calibrate.run import Calibration, calibrate
 from midstream.calibrate.settings import Settings, Tools
@@ -51,6 +52,20 @@ def test_far_below_the_paper_at_better_accuracy(network: models.SplitModel, asse
     assert probed.bytes_per_image < paper.bytes_per_image / 2  # the probe costs up to half as much again
     assert coarse.bytes_per_image < fine.bytes_per_image / 2
     assert capped.bytes_per_image <= 4000
+
+
+def test_bytes_do_not_depend_on_what_was_coded_before(
+    network: models.SplitModel, assets: Path, done: Calibration
+) -> None:
+    pyramid = network.front(data.read_picture(data.load(str(assets / "coco" / "calib")).pictures[-1].path))
+
+    def coded(quality: int) -> bytes:
+        return ms.encode(pyramid, "calibrated", profile=done.profile, quality=quality, threads=1)
+
+    before = coded(60)
+    for other in (1, 100, 20):
+        coded(other)
+        assert coded(60) == before
 
 
 def test_the_profile_is_small_and_the_activation_s_floor_is_kept(done: Calibration) -> None:

@@ -19,6 +19,7 @@ import grpc
 import numpy as np
 import pytest
 import trustme
+from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
@@ -29,7 +30,8 @@ from tests.unit import profiles, test_calibrate, toy
 import midstream as ms
 from midstream import models
 from midstream.calibrate.settings import Settings, Tools
-from midstream.serve import AsyncClient, Client, Link
+from midstream.serve import AsyncClient, Client, Link, link
+from midstream.serve import server as server_module
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 
@@ -111,6 +113,34 @@ def test_clients_of_both_kinds_give_the_answers_of_a_local_run(server: Server, m
                 check(one, right)
 
     asyncio.run(run())
+
+
+def test_what_is_no_picture_is_refused(server: Server, model: Path) -> None:
+    with Client(server.address, str(model)) as client:
+        for bad in (None, np.zeros((0, 0, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)):
+            with pytest.raises(ms.InputError, match="a picture is a uint8 array of RGB"):
+                client.infer(bad)  # type: ignore[arg-type]
+
+
+def test_what_is_no_message_gets_the_error_of_one_without_a_session(server: Server, model: Path) -> None:
+    good = request(model).SerializeToString()
+    with grpc.insecure_channel(server.address) as channel:
+        with pytest.raises(grpc.RpcError) as refusal:
+            channel.unary_unary("/midstream.v1.SplitInference/Infer")(b"\xff" * 100)
+        assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "protobuf" not in refusal.value.details()
+        answers = channel.stream_stream("/midstream.v1.SplitInference/InferStream")(iter([b"\xff" * 100, good]))
+        replies = [pb.InferReply.FromString(answer) for answer in answers]
+    assert sorted(reply.error.code for reply in replies) == [0, grpc.StatusCode.INVALID_ARGUMENT.value[0]]
+
+
+def test_options_of_grpc_are_known_to_it() -> None:
+    library = Path(cygrpc.__file__).read_bytes()
+    for module in (link, server_module):
+        names = re.findall(r'"(grpc\.[a-z0-9_.]+)"', Path(module.__file__).read_text("utf-8"))
+        assert len(names) > 4
+        for name in names:
+            assert name.encode() + b"\0" in library, name
 
 
 def test_any_grpc_client_can_ask(server: Server, stub: Any, model: Path) -> None:

@@ -47,7 +47,7 @@ def network(labelled: Path) -> SplitModel:
 
 def a_job(network: SplitModel, kind: schema.JobKind, **more: object) -> Job:
     options = None if kind == "decode" else OPTIONS
-    return Job(kind, Reference("toy", None, network.identity), options, **more)  # type: ignore[arg-type]
+    return Job(kind, Reference("toy", None, network.identity, network.fingerprint), options, **more)  # type: ignore[arg-type]
 
 
 def inputs_of(*what: Path | str, kind: schema.JobKind = "encode") -> pa.Table:
@@ -396,6 +396,15 @@ def test_an_input_that_ends_its_process_is_given_up(labelled: Path, network: Spl
     assert [error is None for error in found["error"].to_pylist()] == [True, False, True, True]
     assert "ended 3 times" in found["error"][1].as_py()
     assert [path.name for path in folder.attempts.path.iterdir()] == [deadly]
+
+
+def test_bitstreams_of_another_network_are_refused(network: SplitModel, folder: Folder, tmp_path: Path) -> None:
+    folder.check_made_by(network)
+    Folder(tmp_path).check_made_by(network)  # no folder of a job
+    there = folder.manifest().model_copy(update={"cut": "0" * 64})
+    (folder.path / "run.json").write_text(there.model_dump_json())
+    with pytest.raises(InputError, match="holds the bitstreams of toy, cut graph 0000000000000000; toy is"):
+        folder.check_made_by(network)
 
 
 def run_cli(

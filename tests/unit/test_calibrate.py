@@ -145,9 +145,18 @@ def test_a_network_that_shows_its_detections_only(folder: Path, tmp_path: Path) 
     assert cell_scores(network, pyramid, pixels.shape[:2], (2, 2)).max() > 0
 
 
+def test_with_so_many_passes_no_clock_is_asked(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensitivity, "seconds_a_pass", lambda *_: pytest.fail("the clock was asked"))
+    some, same, more = (
+        calibrated(folder, tmp_path / str(n), replace(FAST, passes=passes)).profile.data
+        for n, passes in enumerate((9, 9, 99))
+    )
+    assert some == same != more
+
+
 def test_a_small_budget_measures_channels_together() -> None:
-    assert sensitivity.plan(384, 0.01, 1e9) == sensitivity.Plan(16, 1)
-    slow = sensitivity.plan(1024, 2.0, 150)
+    assert sensitivity.plan(384, 10**9) == sensitivity.Plan(16, 1)
+    slow = sensitivity.plan(1024, 75)
     assert slow.pictures == 2
     assert -(-1024 // slow.together) * slow.pictures <= 76
 

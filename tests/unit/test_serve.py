@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import trustme
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from hypothesis import given
@@ -380,6 +381,17 @@ def test_tls_files(tmp_path: Path) -> None:
             security.server_credentials(*files)
 
 
+def test_a_certificate_goes_with_its_key(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    for name in ("one", "other"):
+        made = authority.issue_cert("localhost")
+        made.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+        made.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
+    assert security.server_credentials(tmp_path / "one.pem", tmp_path / "one.key", None) is not None
+    with pytest.raises(ms.InputError, match="not a certificate and its key"):
+        security.server_credentials(tmp_path / "one.pem", tmp_path / "other.key", None)
+
+
 def test_what_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no video")
     with pytest.raises(ms.InputError, match="text: cannot be opened as a video"):
@@ -474,7 +486,10 @@ def test_a_source_that_fails_says_so_after_its_last_frame() -> None:
 
 def test_lines_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "lines"
+    path.write_text("of an earlier push")
     lines = Lines(str(path))
+    assert path.read_text() == "of an earlier push"
+    lines.begin()
     lines.write({"a": 1})
     assert path.read_text() == '{"a": 1}\n'
     with pytest.raises(ValueError, match="Out of range"):

@@ -25,6 +25,7 @@ from midstream.batch.job import Job
 from midstream.batch.schema import FAILURES
 from midstream.errors import InputError, MidstreamError, unknown
 from midstream.files import make_folder, read_bytes, write_bytes
+from midstream.models import SplitModel
 
 MANIFEST = "run.json"
 #: The column that Ray Data's checkpoints are made of.
@@ -43,6 +44,7 @@ class Manifest(BaseModel):
     kind: str
     model: str
     identity: str
+    cut: str
     codec: dict[str, Any] | None
     pyramids: bool
 
@@ -50,7 +52,14 @@ class Manifest(BaseModel):
     def of(cls, job: Job, model: str) -> Manifest:
         """Of a job with the network named `model`."""
         codec = None if job.options is None else job.options.describe()
-        return cls(kind=job.kind, model=model, identity=job.network.identity, codec=codec, pyramids=job.pyramids)
+        return cls(
+            kind=job.kind,
+            model=model,
+            identity=job.network.identity,
+            cut=job.network.cut,
+            codec=codec,
+            pyramids=job.pyramids,
+        )
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,14 @@ class Folder:
             return Manifest.model_validate_json(read_bytes(str(path)))
         except ValidationError as error:
             raise InputError(f"{path} is not the manifest of a batch job: give another folder") from error
+
+    def check_made_by(self, network: SplitModel) -> None:
+        """Refuse the bitstreams of another cut graph, where this is the folder of a job. Raises InputError."""
+        if (self.path / MANIFEST).is_file() and (there := self.manifest()).cut != network.fingerprint:
+            raise InputError(
+                f"{self.path} holds the bitstreams of {there.model}, cut graph {there.cut[:16]}; {network.name} is "
+                f"{network.fingerprint[:16]}: give that --model, with the same weights"
+            )
 
     def _check(self, mine: Manifest) -> None:
         if not (self.path / MANIFEST).exists():

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import posixpath
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -152,7 +153,10 @@ def _placed(job: Job, workers: int) -> tuple[Job, float | None]:
 def _one_line() -> Iterator[None]:
     """Ray's errors, of many lines, as one that says what to do."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # A user chose the workers, not the blocks.
+            warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
+            yield
     except ray.exceptions.RayActorError as error:
         cause = str(error).strip().splitlines()[-1]
         raise MidstreamError(

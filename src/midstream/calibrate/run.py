@@ -66,11 +66,11 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     views.prepare(progress.step)
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)
-    seconds = sensitivity.seconds_a_pass(model, views)
-    measured = _sensitivity(model, views, moments, seconds, settings, progress)
+    affordable = settings.passes or max(int(settings.budget_s / 4 / sensitivity.seconds_a_pass(model, views)), 1)
+    measured = _sensitivity(model, views, moments, affordable, settings, progress)
     about = _about(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    power = _power(model, views, about, moments, metrics_of, seconds, settings, progress)
+    power = _power(model, views, about, moments, metrics_of, affordable, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:_MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
     material = _with_enough(material, about, moments, metrics_of(power))
@@ -118,7 +118,7 @@ def _sensitivity(
     model: SplitModel,
     views: Views,
     moments: Mapping[str, transform.ChannelMoments],
-    seconds: float,
+    affordable: int,
     settings: Settings,
     progress: Progress,
 ) -> dict[str, Sensitivity]:
@@ -126,8 +126,12 @@ def _sensitivity(
     if not settings.tools.sensitivity:
         return {name: Sensitivity(np.ones(len(each)), np.eye(len(each))) for name, each in deviations.items()}
     passes = sum(len(each) for each in deviations.values())
-    chosen = sensitivity.plan(passes, seconds, settings.budget_s / 4)
+    chosen = sensitivity.plan(passes, affordable)
     total = chosen.pictures * sum(-(-len(each) // chosen.together) for each in deviations.values())
+    progress.say(
+        f"sensitivity from {chosen.pictures} pictures, channels {chosen.together} at a time; "
+        f"--passes {affordable} does the same on any machine"
+    )
     progress.stage("sensitivity of channels", total)
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
 
@@ -161,13 +165,13 @@ def _power(
     about: About,
     moments: Mapping[str, transform.ChannelMoments],
     metrics_of: Callable[[float], Metrics],
-    seconds: float,
+    affordable: int,
     settings: Settings,
     progress: Progress,
 ) -> float:
     """The power of the sensitivity with which the held-out pictures take the fewest bytes at the same loss."""
     passes = 5 * len(views.held_out) * len(_POWERS)
-    if not settings.tools.sensitivity or not settings.tools.power or passes * seconds > settings.budget_s / 4:
+    if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
         return _POWERS[0]
     chosen = views.plain[:_TRIAL_SAMPLES]
     material = Material(model, views, chosen, chosen, settings.tools, progress)

@@ -39,9 +39,8 @@ class Plan:
     together: int
 
 
-def plan(passes: int, seconds_a_pass: float, budget_s: float) -> Plan:
-    """A plan for `passes` passes of a picture, with channels one by one if the budget allows."""
-    affordable = max(int(budget_s / max(seconds_a_pass, 1e-6)), 1)
+def plan(passes: int, affordable: int) -> Plan:
+    """A plan for `passes` passes of a picture, with channels one by one if so many are affordable."""
     pictures = int(np.clip(affordable // passes, _LEAST_PICTURES, _MOST_PICTURES))
     return Plan(pictures, -(-passes * pictures // max(affordable, pictures)))
 

@@ -52,11 +52,13 @@ class Settings:
     Attributes:
         pictures: how many to use at most, of those that there are.
         budget_s: seconds of forward passes that sensitivity may take, about; what does not fit is sampled.
+        passes: of the network that sensitivity may take, instead of what the budget allows on this machine.
         seed: of all that is drawn.
         tools: parts of the method in use.
     """
 
     pictures: int = DEFAULT_PICTURES
     budget_s: float = DEFAULT_BUDGET_S
+    passes: int | None = None
     seed: int = 0
     tools: Tools = Tools()

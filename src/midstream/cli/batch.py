@@ -165,6 +165,7 @@ def decode_command(
     Example: midstream batch decode -i coded -o found -m picodet-s-416 --profile M.profile
     """
     from midstream.batch import schema, sources  # noqa: F401
+    from midstream.batch.folder import Folder
 
     chunks = sources.find(inputs, "decode")
     known = None if profile is None else Profile.read(profile)
@@ -172,7 +173,11 @@ def decode_command(
     if picture_size is not None:
         width, height = options.width_height("--picture-size", picture_size)
         size = (height, width)
+    elif any(isinstance(chunk, sources.Files) for chunk in chunks):
+        raise InputError(".mids files do not say how large the picture was: give --picture-size WIDTHxHEIGHT")
     network, job = _job("decode", model, weights, device, None, known, pyramids, size)
+    for each in inputs:
+        Folder(Path(each)).check_made_by(network)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
     _report(summary, json)
 

@@ -38,13 +38,21 @@ def calibrate_command(
     budget: Annotated[
         str,
         typer.Option(
-            metavar="TIME", help="How long it may take, about: 90s, 10m, 1h. Less of the network is measured in less."
+            metavar="TIME",
+            help="How long it may take, about: 90s, 10m, 1h. Less of the network is measured in less; fitting and the "
+            "curve of losses take what they take.",
         ),
     ] = f"{DEFAULT_BUDGET_S / 60:.0f}m",
     pictures: Annotated[
         int, typer.Option(help="How many pictures to use at most; 50 to 500 are sensible.", min=LEAST_PICTURES)
     ] = DEFAULT_PICTURES,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn: the same seed gives the same profile.", min=0)] = 0,
+    passes: Annotated[
+        int | None,
+        typer.Option(help="Passes of the network for its sensitivity, instead of what the budget allows here.", min=1),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of all that is drawn: the same seed and passes give the same profile.", min=0)
+    ] = 0,
     weights: options.Weights = None,
     without: Annotated[
         str | None,
@@ -74,7 +82,7 @@ def calibrate_command(
     check_writable(output)
     if picture is not None:
         check_png(picture)
-    settings = Settings(pictures, _seconds(budget), seed, _tools(without))
+    settings = Settings(pictures, _seconds(budget), passes, seed, _tools(without))
     dataset = datasets.load(images if images.startswith("scenes:") else f"folder:{images}")
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")

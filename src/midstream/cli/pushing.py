@@ -128,7 +128,7 @@ def push_command(
         lag,
         drop_oldest,
         None if rate_limit is None else bits_per_second(rate_limit),
-        None if timeout is None else seconds(timeout),
+        None if timeout is None else _timeout(timeout),
     )
     pictures = open_source(source, realtime)
     edge = serve.Edge(models.load(model, weights, threads), chosen)
@@ -142,6 +142,13 @@ def push_command(
         print_json(summary.as_dict())
     note(_summary(summary))
     raise typer.Exit(_NOT_ALL if summary.refused or summary.unreadable else 0)
+
+
+def _timeout(text: str) -> float:
+    found = seconds(text)
+    if found <= 0:
+        raise InputError(f"--timeout is above 0, not '{text}': no answer comes in no time")
+    return found
 
 
 def _token(file: Path | None) -> str | None:

@@ -19,11 +19,13 @@ class Reference:
     Attributes:
         model, weights: as `load` takes them, paths absolute.
         identity: of the network.
+        cut: the network's fingerprint.
     """
 
     model: str
     weights: Path | None
     identity: str
+    cut: str
 
     @classmethod
     def of(cls, network: SplitModel, model: str, weights: Path | None) -> Reference:
@@ -31,7 +33,7 @@ class Reference:
         if isinstance(network, OnnxModel):
             weights = network.weights
         name = str(Path(model).absolute()) if model.endswith(".toml") else model
-        return cls(name, None if weights is None else weights.absolute(), network.identity)
+        return cls(name, None if weights is None else weights.absolute(), network.identity, network.fingerprint)
 
     def load(self, threads: int | None = None, device: str = CPU) -> SplitModel:
         """The network. Raises InputError when there is another one here, and as `load`."""

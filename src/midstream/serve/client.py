@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+import numpy as np
+
 from midstream import models
 from midstream.codec.calibrated.options import CalibratedOptions
 from midstream.codec.codec import CodecOptions, codec_options
-from midstream.errors import ServiceError, unknown
+from midstream.errors import InputError, ServiceError, unknown
 from midstream.models import Detections, Picture, SplitModel
 from midstream.pipelines.coding import check_profile, encode_features
 from midstream.serve import messages
@@ -57,6 +59,11 @@ class Edge:
 
     def encode(self, picture: Picture) -> bytes:
         """The bitstream of a picture, uint8 RGB [H, W, 3]. Raises InputError."""
+        if not isinstance(picture, np.ndarray):
+            raise InputError(f"a picture is a uint8 array of RGB [height, width, 3], not {type(picture).__name__}")
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+            was = f"{picture.dtype} {list(picture.shape)}"
+            raise InputError(f"a picture is a uint8 array of RGB [height, width, 3], not {was}")
         return encode_features(self.model, self.model.front(picture), _size(picture), self.options)
 
     def side(self) -> pb.Side:

@@ -137,6 +137,7 @@ async def push(
     run = _Run()
     limiter = None if settings.rate is None else RateLimiter(settings.rate / 8)
     async with Session(link, edge.side(), watching.event, limiter) as session:
+        lines.begin()  # only now: a server that is not there costs no earlier output
         intake = Intake(source, settings.lag, settings.drop_oldest)
         pending: asyncio.Queue[_Pending | None] = asyncio.Queue(session.in_flight)
         start = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ def server_credentials(cert: Path | None, key: Path | None, client_ca: Path | No
     if cert is None or key is None:
         raise InputError("--tls-cert and --tls-key go together; --tls-client-ca needs both")
     pair = (read_pem(key, "key"), read_pem(cert, "certificate"))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:  # gRPC would say that the address is in use
+        raise InputError(f"{cert} and {key} are not a certificate and its key, unencrypted: {error}") from error
     root = None if client_ca is None else read_pem(client_ca, "clients' authority")
     return grpc.ssl_server_credentials([pair], root, require_client_auth=root is not None)
 

@@ -21,7 +21,7 @@ from midstream.serve.engine import Engine
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import TokenGuard, check_exposure, is_loopback, read_tokens, server_credentials
-from midstream.serve.service import Offer, Service
+from midstream.serve.service import Offer, Parsing, Service
 from midstream.serve.telemetry import Telemetry, log
 from midstream.serve.work import Outcome, Served, Work, infer
 
@@ -159,10 +159,12 @@ def _server(settings: Settings, secured: Secured, message_bytes: int) -> grpc.ai
         ("grpc.max_concurrent_streams", settings.calls),
         ("grpc.keepalive_time_ms", _PING_S * milliseconds),
         ("grpc.keepalive_timeout_ms", _PONG_S * milliseconds),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _LEAST_PING_S * milliseconds),
+        ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_S * milliseconds),
         ("grpc.so_reuseport", 0),  # a second server on one port is a mistake, not half of the frames
     ]
-    guards = [TokenGuard(secured.tokens)] if secured.tokens else []
+    guards: list[grpc.aio.ServerInterceptor] = [Parsing()]
+    if secured.tokens:
+        guards.insert(0, TokenGuard(secured.tokens))
     return grpc.aio.server(interceptors=guards, options=options, maximum_concurrent_rpcs=settings.calls)
 
 

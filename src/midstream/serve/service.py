@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from midstream.serve import messages
 from midstream.serve.engine import Answer, BusyError, Engine, ExpiredError, key_of
@@ -45,6 +46,35 @@ class Offer:
 class _Caller:
     name: str
     metadata: dict[str, str]
+
+
+class Parsing(grpc.aio.ServerInterceptor):
+    """What is no message of the service is an empty one to it: gRPC's own answer would show the parser's error."""
+
+    async def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
+    ) -> Any:
+        """The handler of a call, with a parser that does not fail."""
+        handler = await continuation(details)
+        parser = getattr(handler, "request_deserializer", None)
+        if parser is None:
+            return handler
+        make = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
+        if not handler.request_streaming and not handler.response_streaming:
+            return make[0](handler.unary_unary, _lenient(parser), handler.response_serializer)
+        if handler.request_streaming and handler.response_streaming:
+            return make[1](handler.stream_stream, _lenient(parser), handler.response_serializer)
+        return handler
+
+
+def _lenient(parser: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def parse(data: bytes) -> Any:
+        try:
+            return parser(data)
+        except DecodeError:
+            return parser(b"")
+
+    return parse
 
 
 class Service(serve_pb2_grpc.SplitInferenceServicer):

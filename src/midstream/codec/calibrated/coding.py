@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from midstream import _native
 from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.places import check_scores, classes_of, probed, spread
 from midstream.codec.calibrated.prediction import places_from, predicted
-from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, Floats, GroupPart, Profile, widths
+from midstream.codec.calibrated.profile import STEP_INDICES, Floats, GroupPart, Profile, widths
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape, write_stream
 from midstream.codec.calibrated.transform import Size, forward, inverse
 from midstream.codec.groups import thread_count
@@ -27,8 +28,10 @@ from midstream.limits import Limits
 LAMBDA = 0.14
 #: Passes of the coder beyond the first that a cap on the bytes may take.
 _MORE_PASSES = 2
-#: Octaves of step per octave of bytes, roughly; what a search begins with.
-_OCTAVES_PER_OCTAVE = 0.75
+#: Octaves of bytes per step, usually, and at least: what a search begins with.
+_USUAL_SLOPE, _LEAST_SLOPE = 1 / 6, 1e-3
+#: By how much of the way to what fits a search goes beyond it, and by how many octaves of bytes at least.
+_MARGIN, _LEAST_MARGIN = 0.25, 0.02
 #: Components that a decoder makes for an element within its limits.
 _PADDED = 4
 
@@ -209,28 +212,38 @@ def _within(analysed: Analysed, most: int, embed: bool) -> bytes:
 
 
 def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int]) -> int:
-    """The step to try: the profile's curve, moved to where the nearest known size lies, at the most that fits."""
-    curve = sorted(analysed.profile.about.curve, key=lambda point: point.step)
-    steps, logs = [point.step for point in curve], np.log2([point.bytes for point in curve])
-    wanted = float(np.log2(max(float(most), 1.0)))
-    if not sizes:
-        return round(_step_at(wanted, steps, logs))
+    """The step to try: on the curve, moved to the first known size; then on the line through the nearest two."""
+    wanted, logs = math.log2(max(most, 1)), {step: math.log2(size) for step, size in sizes.items()}
     fitting = min((step for step, size in sizes.items() if size <= most), default=None)
     beyond = max((step for step, size in sizes.items() if size > most), default=None)
-    near = min(sizes, key=lambda step: abs(float(np.log2(sizes[step])) - wanted))
-    away = float(np.log2(sizes[near])) - float(np.interp(near, steps, logs))
-    guess = int(np.ceil(_step_at(wanted - away, steps, logs)))
-    if fitting is None:  # whatever it takes: twice as far each time
-        return min(max(guess, near + (1 << len(sizes))), STEP_INDICES - 1)
+    near = sorted(logs, key=lambda step: abs(logs[step] - wanted))[:2]
+    if len(sizes) >= _MORE_PASSES:  # farther than it looks, so that the last pass fits
+        wanted -= max(_MARGIN * abs(logs[near[0]] - wanted), _LEAST_MARGIN)
+    if len(near) < 2:
+        steps, curve = _curve(analysed.profile)
+        away = logs[near[0]] - float(np.interp(near[0], steps, curve)) if near else 0.0
+        guess = math.ceil(float(np.interp(away - wanted, -curve, steps)))
+    else:
+        fine, coarse = sorted(near)
+        slope = max((logs[fine] - logs[coarse]) / (coarse - fine), _LEAST_SLOPE)
+        guess = math.ceil(fine + (logs[fine] - wanted) / slope)
     low = 0 if beyond is None else beyond + 1
-    return min(max(guess, low), max(fitting - 1, low))
+    if fitting is None:  # whatever it takes: beyond the passes that were meant to do, twice as far each time
+        low += (1 << max(len(sizes) - _MORE_PASSES, 0)) - 1
+    return min(max(guess, low), STEP_INDICES - 1 if fitting is None else max(fitting - 1, low))
 
 
-def _step_at(wanted: float, steps: Sequence[int], logs: NDArray[np.floating[Any]]) -> float:
-    """Where a falling curve of logarithmic sizes has this one; beyond its ends as steeply as codecs are."""
-    if wanted > logs[0]:
-        return max(steps[0] - _OCTAVES_PER_OCTAVE * STEPS_PER_OCTAVE * float(wanted - logs[0]), 0.0)
-    return float(np.interp(-wanted, -np.minimum.accumulate(logs), steps))
+def _curve(profile: Profile) -> tuple[list[int], NDArray[np.float64]]:
+    """Steps, and the falling logarithms of what they take; beyond the measured ones as steep as at their ends."""
+    curve = sorted(profile.about.curve, key=lambda point: point.step)
+    steps, logs = [point.step for point in curve], [math.log2(point.bytes) for point in curve]
+    for k in range(1, len(logs)):
+        logs[k] = min(logs[k], logs[k - 1] - _LEAST_SLOPE * (steps[k] - steps[k - 1]))
+    fine = (logs[0] - logs[1]) / (steps[1] - steps[0]) if len(steps) > 1 else _USUAL_SLOPE
+    coarse = (logs[-2] - logs[-1]) / (steps[-1] - steps[-2]) if len(steps) > 1 else 0.0
+    coarse = max(coarse, _USUAL_SLOPE)  # where headers are most of it, a curve is flat
+    ends = logs[0] + fine * (steps[0] + 1), logs[-1] - coarse * (STEP_INDICES - steps[-1])
+    return [-1, *steps, STEP_INDICES], np.array([ends[0], *logs, ends[1]])
 
 
 def decode_calibrated(

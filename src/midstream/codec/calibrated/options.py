@@ -54,7 +54,8 @@ class Target:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float | np.floating) and not isinstance(value, bool) else math.nan
+    known = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+    return float(value) if known and -1 < value < 2 else math.nan  # a float has no room for every whole number
 
 
 def _whole(what: str, value: Any, least: int, most: int | None) -> int:
