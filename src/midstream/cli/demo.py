@@ -60,10 +60,10 @@ def demo_command(
 
     Example: midstream demo --picture street.jpg
     """
-    make_folder(output)
     if picture is not None:
-        _show(picture, output / "picture.png")
+        _show(read_picture(picture), output)
         return
+    make_folder(output)
     results = _measure(output, f"scenes:{scenes},{seed}", jobs)
     if json:
         print_json(results.model_dump(mode="json"))
@@ -150,12 +150,13 @@ def _options(point: PointResult) -> str:
     return ", ".join(shown).replace("=", " ")
 
 
-def _show(path: Path, target: Path) -> None:
+def _show(pixels: Picture, folder: Path) -> None:
     """Three pictures side by side: uncompressed, the paper's codec, and the calibrated one."""
     from midstream.codec.calibrated.options import calibrated_options
     from midstream.report.samples import drawn
 
-    pixels = read_picture(path)
+    make_folder(folder)
+    target = folder / "picture.png"
     size = (pixels.shape[0], pixels.shape[1])
     network = models.load(MODEL)
     pyramid = network.front(pixels)
