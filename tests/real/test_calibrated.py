@@ -18,8 +18,9 @@ from midstream.codec.calibrated.options import calibrated_options
 from midstream.codec.options import paper_options
 from midstream.evaluate.run import run
 
-#: Few pictures and a small budget: worse than a calibration with defaults, but done in a minute.
-SETTINGS = Settings(pictures=32, budget_s=80, tools=replace(Tools(), power=False))
+#: Few pictures and few passes: worse than a calibration with defaults, but done in a minute. Eight pictures are held
+#: out, which say little of what a quality costs: rates are caps here.
+SETTINGS = Settings(pictures=32, passes=2000, tools=replace(Tools(), power=False))
 
 
 @pytest.fixture(scope="module")
@@ -33,25 +34,27 @@ def done(network: models.SplitModel, assets: Path, tmp_path_factory: pytest.Temp
     return calibrate(network, Views(network, pictures, tmp_path_factory.mktemp("work"), SETTINGS), SETTINGS, Quiet())
 
 
-def test_far_below_the_paper_at_better_accuracy(network: models.SplitModel, assets: Path, done: Calibration) -> None:
+def test_a_third_of_the_papers_bytes_at_its_accuracy(
+    network: models.SplitModel, assets: Path, done: Calibration
+) -> None:
     dataset = data.load(f"coco:{assets / 'coco' / 'eval'},{assets / 'coco' / 'instances_eval.json'}").head(60)
-    fine, probed, coarse, capped, paper = run(
+    fine, probed, coarse, good, paper = run(
         network,
         dataset,
         [
-            calibrated_options(done.profile, quality=75),
-            calibrated_options(done.profile, quality=75, places="probe"),
-            calibrated_options(done.profile, quality=30),
+            calibrated_options(done.profile, max_bytes=14_000),
+            calibrated_options(done.profile, max_bytes=14_000, places="probe"),
             calibrated_options(done.profile, max_bytes=4000),
+            calibrated_options(done.profile, quality=90),
             paper_options(4, z=1.5, coder="dense"),
         ],
     )
-    assert fine.bytes_per_image < paper.bytes_per_image / 3
-    assert fine.ap > paper.ap
-    assert fine.ap > 0.94 * fine.ap_uncompressed
-    assert probed.bytes_per_image < paper.bytes_per_image / 2  # the probe costs up to half as much again
-    assert coarse.bytes_per_image < fine.bytes_per_image / 2
-    assert capped.bytes_per_image <= 4000
+    assert 12_000 < fine.bytes_per_image <= 14_000 < paper.bytes_per_image / 3
+    assert 3400 < coarse.bytes_per_image <= 4000
+    # On 60 pictures AP is uncertain by some percent.
+    assert fine.ap > 0.97 * paper.ap
+    for result, least in ((fine, 0.94), (probed, 0.94), (coarse, 0.85), (good, 0.94)):
+        assert result.ap > least * result.ap_uncompressed
 
 
 def test_bytes_do_not_depend_on_what_was_coded_before(
