@@ -53,12 +53,13 @@ class Server:
 
     def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
         assert process.stderr is not None
-        for line in process.stderr:
-            entry = json.loads(line)
-            self.log.append(entry)
-            if entry.get("event") == "serving":
-                ready.set()
-        process.stderr.close()
+        with process.stderr:
+            for line in process.stderr:
+                # gRPC's library may write lines of its own, which are kept as they are.
+                entry = json.loads(line) if line.startswith("{") else {"event": "foreign", "line": line}
+                self.log.append(entry)
+                if entry.get("event") == "serving":
+                    ready.set()
 
     def kill(self) -> None:
         """SIGKILL."""
