@@ -14,8 +14,7 @@ from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.profile import QUALITIES, STEP_INDICES, Floats, GroupPart, Point, Profile
 from midstream.codec.calibrated.transform import forward, inverse
 from midstream.data import Dataset
-from midstream.errors import InputError
-from midstream.evaluate.accuracy import evaluate, reference_dataset
+from midstream.evaluate.accuracy import evaluate
 from midstream.models import Detections, SplitModel
 from midstream.pipelines.coding import analysed_features, decode_features
 from midstream.pipelines.levels import completed
@@ -69,15 +68,14 @@ def measured_curve(
     """
     options = CalibratedOptions(profile, Target())
     cases = [_Case(view, analysed_features(model, views.full(view), view.size, options, 1)) for view in views.held_out]
-    reference = _reference(model, views)
     points: list[Point] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        point = _point(model, views, options, cases, reference, step)
+        point = _point(model, views, options, cases, step)
         points.append(point)
         advance(f"step {step}: {point.bytes:,.0f} bytes, loss {point.loss:.1%}")
-        if point.bytes > most_bytes or (reference is not None and _finished(points, least_loss)):
+        if point.bytes > most_bytes or (views.reference is not None and _finished(points, least_loss)):
             break
-        if reference is None and len(points) == _UNLABELLED:
+        if views.reference is None and len(points) == _UNLABELLED:
             break
     return _monotone(points)
 
@@ -116,7 +114,6 @@ def _point(
     views: Views,
     options: CalibratedOptions,
     cases: Sequence[_Case],
-    reference: Dataset | None,
     step: int,
 ) -> Point:
     sizes, found = [], {}
@@ -124,17 +121,7 @@ def _point(
         data = code(case.analysed, step)
         sizes.append(len(data))
         found[case.view.file.id] = _detections(model, views, options, case.view, data)
-    return Point(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, reference, found))
-
-
-def _reference(model: SplitModel, views: Views) -> Dataset | None:
-    """What the uncompressed network finds in the held-out pictures, None where it finds nothing."""
-    dataset = Dataset("calibration", "folder", tuple(view.file for view in views.held_out), None)
-    found = {view.file.id: model.back(views.full(view), view.size) for view in views.held_out}
-    try:
-        return reference_dataset(dataset, found, model.classes)
-    except InputError:  # nothing is seen anywhere: noise, or a network that was never trained
-        return None
+    return Point(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, views.reference, found))
 
 
 def _loss(model: SplitModel, reference: Dataset | None, found: Mapping[int, Detections]) -> float:
@@ -157,7 +144,7 @@ def transform_loss(model: SplitModel, views: Views, groups: Sequence[GroupPart],
         whole = completed(model, {name: received[name] for name in maps}, list(views.full(view)))
         found[view.file.id] = model.back(whole, view.size)
         advance()
-    return _loss(model, _reference(model, views), found)
+    return _loss(model, views.reference, found)
 
 
 def _detections(model: SplitModel, views: Views, options: CalibratedOptions, view: View, data: bytes) -> Detections:

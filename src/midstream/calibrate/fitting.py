@@ -42,7 +42,6 @@ class Material:
     Attributes:
         fit: views whose statistics the transform is.
         sampled: views that the probe is fitted to and the coder primed with.
-        left_out: the share of the energy that each stage of the transform may leave out.
     """
 
     model: SplitModel
@@ -51,18 +50,10 @@ class Material:
     sampled: Sequence[View]
     tools: Tools
     progress: Progress
-    left_out: float = transform.LEFT_OUT[0]
 
 
-def fitted(
-    material: Material,
-    abouts: Sequence[GroupAbout],
-    moments: Mapping[str, transform.ChannelMoments],
-    metrics: Mapping[str, NDArray[np.float64]],
-    places: Places,
-) -> list[Fit]:
-    """All groups: transform, probe, predictions, and what the coder begins with."""
-    fits = transforms(material, abouts, moments, metrics)
+def fitted(material: Material, fits: list[Fit], places: Places) -> list[Fit]:
+    """All groups, of which the transforms are there: probe, predictions, and what the coder begins with."""
     if material.tools.places:
         fits = [_with_probe(material, fits[0]), *fits[1:]]
     return _with_coder(material, fits, places)
@@ -73,9 +64,10 @@ def transforms(
     abouts: Sequence[GroupAbout],
     moments: Mapping[str, transform.ChannelMoments],
     metrics: Mapping[str, NDArray[np.float64]],
+    left_out: float,
 ) -> list[Fit]:
-    """All groups with their transform and nothing else."""
-    return [_fit_group(material, about, moments, metrics) for about in abouts]
+    """All groups with their transform and nothing else; each of its stages may leave out that share of the energy."""
+    return [_fit_group(material, about, moments, metrics, left_out) for about in abouts]
 
 
 def _fit_group(
@@ -83,11 +75,12 @@ def _fit_group(
     about: GroupAbout,
     moments: Mapping[str, transform.ChannelMoments],
     metrics: Mapping[str, NDArray[np.float64]],
+    left_out: float,
 ) -> Fit:
-    parts = transform.level_parts(about, moments, metrics, material.left_out)
+    parts = transform.level_parts(about, moments, metrics, left_out)
     material.progress.stage("statistics of cells", len(material.fit))
     covariance = transform.cell_covariance(parts, material.views, material.fit, material.progress.step)
-    variances, rows = transform.components_of(covariance, parts, material.tools.fused, material.left_out)
+    variances, rows = transform.components_of(covariance, parts, material.tools.fused, left_out)
     basis = rows.astype(np.float16)
     return Fit(_group(parts, basis, variances), variances)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -73,8 +73,7 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     power = _power(model, views, about, moments, metrics_of, affordable, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:_MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
-    material = _with_enough(material, about, moments, metrics_of(power))
-    fits = fitted(material, about.groups, moments, metrics_of(power), about.places)
+    fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.places)
     draft = pack_profile(about, tensors_of(fits))
     progress.stage("measuring rate and loss", 0)
     points = curve.measured_curve(model, views, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
@@ -136,23 +135,20 @@ def _sensitivity(
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
 
 
-def _with_enough(
+def _enough(
     material: Material, about: About, moments: Mapping[str, transform.ChannelMoments], metrics: Metrics
-) -> Material:
-    """With a transform that leaves out no more than detections can do without, if there is room."""
-    for share in transform.LEFT_OUT:
-        material = replace(material, left_out=share)
-        if share == transform.LEFT_OUT[-1]:
-            break
-        fits = transforms(material, about.groups, moments, metrics)
+) -> list[Fit]:
+    """Transforms that leave out no more than detections can do without, if there is room."""
+    for share in transform.LEFT_OUT[:-1]:
+        fits = transforms(material, about.groups, moments, metrics, share)
         progress = material.progress
         progress.stage("what the transform leaves out", len(material.views.held_out))
         groups = [fit.group for fit in fits]
         loss = curve.transform_loss(material.model, material.views, groups, progress.step)
         progress.say(f"a transform without {share:.2%} of the energy alone: loss {loss:.1%}")
         if loss <= _TRANSFORM_LOSS:
-            break
-    return material
+            return fits
+    return transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[-1])
 
 
 def _coarsest(profile: Profile) -> int:
@@ -177,7 +173,8 @@ def _power(
     material = Material(model, views, chosen, chosen, settings.tools, progress)
     curves: list[list[Point]] = []
     for power in _POWERS:
-        fits: list[Fit] = fitted(material, about.groups, moments, metrics_of(power), about.places)
+        trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
+        fits = fitted(material, trial, about.places)
         draft = pack_profile(about, tensors_of(fits))
         progress.stage(f"trying the sensitivity to the power of {power:g}", 0)
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)

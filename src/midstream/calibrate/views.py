@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from midstream import __version__
 from midstream.calibrate.settings import LEAST_PICTURES, Settings
-from midstream.data import PictureFile, read_picture
+from midstream.data import Dataset, PictureFile, read_picture
 from midstream.errors import InputError
+from midstream.evaluate.accuracy import reference_dataset
 from midstream.evaluate.cache import FrontCache
 from midstream.files import read_tensors, write_tensors
 from midstream.models import FloatPyramid, Picture, SplitModel
@@ -87,6 +89,16 @@ class Views:
     def sent(self, view: View) -> FloatPyramid:
         """The levels that are coded."""
         return sent(self._model, self.full(view))
+
+    @cached_property
+    def reference(self) -> Dataset | None:
+        """What the uncompressed network finds in the held-out pictures, None where it finds nothing."""
+        dataset = Dataset("calibration", "folder", tuple(view.file for view in self.held_out), None)
+        found = {view.file.id: self._model.back(self.full(view), view.size) for view in self.held_out}
+        try:
+            return reference_dataset(dataset, found, self._model.classes)
+        except InputError:  # nothing is seen anywhere: noise, or a network that was never trained
+            return None
 
     def kept(
         self, what: str, view: View, make: Callable[[], dict[str, NDArray[np.float64]]]

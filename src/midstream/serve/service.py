@@ -59,12 +59,15 @@ class Parsing(grpc.aio.ServerInterceptor):
         parser = getattr(handler, "request_deserializer", None)
         if parser is None:
             return handler
-        make = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
-        if not handler.request_streaming and not handler.response_streaming:
-            return make[0](handler.unary_unary, _lenient(parser), handler.response_serializer)
-        if handler.request_streaming and handler.response_streaming:
-            return make[1](handler.stream_stream, _lenient(parser), handler.response_serializer)
-        return handler
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                handler.unary_unary, _lenient(parser), handler.response_serializer
+            )
+        if handler.stream_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(
+                handler.stream_stream, _lenient(parser), handler.response_serializer
+            )
+        return handler  # watching the health, which is not ours
 
 
 def _lenient(parser: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
