@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from midstream.codec import container, paper
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.calibrated.stream import profile_for, read_chunk, read_stream_header, stream_shape
+from midstream.codec.calibrated.stream import (
+    StreamHeader,
+    profile_for,
+    read_chunk,
+    read_stream_header,
+    stream_shape,
+)
 from midstream.codec.codec import as_bytes, open_levels
 from midstream.limits import Limits
 
@@ -170,15 +176,66 @@ def inspect(
     )
 
 
+@dataclass(frozen=True)
+class Declaration:
+    """What a bitstream says of itself before any of it is decoded.
+
+    Attributes:
+        codec: its name.
+        embedded: whether it holds its own profile.
+        shapes: [C, H, W] of the levels by name, in the pyramid's order; None where only a profile that was not given,
+            or the embedded one, knows them.
+    """
+
+    codec: str
+    embedded: bool
+    shapes: dict[str, tuple[int, int, int]] | None
+
+
+def declaration(
+    data: bytes | bytearray | memoryview, *, limits: Limits | None = None, profile: Profile | None = None
+) -> Declaration:
+    """Read the header alone: costs microseconds, whatever the bitstream holds.
+
+    An embedded profile and the checksums behind the header are not looked at: `decode` does that.
+
+    Args:
+        data: the whole bitstream.
+        limits: what may be spent (Limits() by default).
+        profile: of `calibrated`, what knows the channels, and the sizes where they are the usual ones.
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
+        InputError: the bitstream needs another profile.
+    """
+    view, limits = as_bytes(data), limits or Limits()
+    opened = container.open_stream(view)
+    if opened.codec == container.PAPER:
+        header = container.read_header(opened, view, limits)
+        symbols = paper.read_parameters(header.parameters).symbols
+        chosen = container.select(header, None, symbols, limits)
+        return Declaration(opened.codec, False, {level.name: level.shape for level in chosen})
+    fields = read_stream_header(opened, limits, len(view))
+    if fields.profile_bytes or profile is None:
+        return Declaration(opened.codec, bool(fields.profile_bytes), None)
+    return Declaration(opened.codec, False, _shapes(fields, profile_for(fields, b"", profile), limits)[0])
+
+
+def _shapes(
+    header: StreamHeader, profile: Profile, limits: Limits
+) -> tuple[dict[str, tuple[int, int, int]], dict[str, str]]:
+    sizes, dtypes = stream_shape(header, profile, limits)
+    channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
+    return {name: (channels[name], *size) for name, size in sizes.items()}, dtypes
+
+
 def _calibrated(view: memoryview, opened: container.Opened, profile: Profile | None, limits: Limits) -> CalibratedInfo:
     header = read_stream_header(opened, limits, len(view))
     embedded, streams = read_chunk(view, header)
     known = profile_for(header, embedded, profile) if embedded or profile is not None else None
     shapes = dtypes = None
     if known is not None:
-        sizes, dtypes = stream_shape(header, known, limits)
-        channels = {level.name: level.channels for group in known.about.groups for level in group.levels}
-        shapes = {name: (channels[name], *size) for name, size in sizes.items()}
+        shapes, dtypes = _shapes(header, known, limits)
     elements = sum(c * h * w for c, h, w in shapes.values()) if shapes else None
     return CalibratedInfo(
         version=container.VERSION,
