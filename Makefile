@@ -17,7 +17,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-batch test-torch test-native test-neon test-sanitized fuzz soak lint proto clean
+.PHONY: demo compare test test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint proto clean
 
 # The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
 demo: $(VENV)/.installed-demo
@@ -75,9 +75,11 @@ test-native: $(PATHS:native/%.cpp=build/native/%.o)
 	$(CXX) $(SANITIZE) -o build/native/paths $^
 	build/native/paths
 
-test-neon:
+tools-neon:
 	@for tool in $(ARM_CXX) $(ARM_RUN); do command -v $$tool > /dev/null || \
-		{ echo "make $@ needs $$tool (Debian: g++-aarch64-linux-gnu, qemu-user)"; exit 1; }; done
+		{ echo "make test-neon needs $$tool (Debian: g++-aarch64-linux-gnu, qemu-user)"; exit 1; }; done
+
+test-neon: tools-neon
 	mkdir -p build
 	$(ARM_CXX) $(PATHS_FLAGS) -static -o build/paths-neon $(PATHS)
 	$(ARM_RUN) build/paths-neon
