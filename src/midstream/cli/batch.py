@@ -74,7 +74,7 @@ Address = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Processes that hold the network, a core each. [default: all cores]", min=1, rich_help_panel=_BATCH
+        help="Processes that hold the network, a core each.", show_default="all cores", min=1, rich_help_panel=_BATCH
     ),
 ]
 PartRows = Annotated[

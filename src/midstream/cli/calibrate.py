@@ -60,7 +60,9 @@ def calibrate_command(
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for what is done, so that a run that was stopped goes on. [default: OUTPUT.work]"),
+        typer.Option(
+            help="Folder for what is done, so that a run that was stopped goes on.", show_default="OUTPUT.work"
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep that folder when the profile is written.")] = False,
     picture: Annotated[

@@ -47,7 +47,7 @@ def compare_command(
         str, typer.Option(metavar="MBIT/S,...", help="Links that the latency is worked out for.")
     ] = "1,10,100",
     jobs: Annotated[
-        int | None, typer.Option(help="Processes, each on one core. [default: all cores]", min=1, show_default=False)
+        int | None, typer.Option(help="Processes, each on one core.", min=1, show_default="all cores")
     ] = None,
     weights: options.Weights = None,
     limit: options.Limit = None,

@@ -50,7 +50,7 @@ def demo_command(
     ] = None,
     scenes: Annotated[int, typer.Option(help="How many to measure on.", min=1)] = 50,
     seed: Annotated[int, typer.Option(help="Of the first scene.", min=0)] = 0,
-    jobs: Annotated[int | None, typer.Option(help="Processes. [default: all cores]", min=1, show_default=False)] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes.", min=1, show_default="all cores")] = None,
     json: options.Json = False,
 ) -> None:
     """The founding paper's experiment, here and now: a network and scenes of the project's own, no downloads.

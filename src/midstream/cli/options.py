@@ -22,13 +22,15 @@ _MOST_PIXELS = 1 << 14
 
 Symbols = Annotated[
     int | None,
-    typer.Option(help="Number of symbols (intervals) n, 1 to 256. [default: 4]", rich_help_panel=_CODEC, metavar="N"),
+    typer.Option(
+        help="Number of symbols (intervals) n, 1 to 256.", show_default="4", rich_help_panel=_CODEC, metavar="N"
+    ),
 ]
 Z = Annotated[
     float | None,
     typer.Option(
-        help="The paper's threshold in standard deviations: -z, z for 3 symbols, -z, 0, z for 4. [default: the paper's "
-        "best, 1.0 and 1.5]",
+        help="The paper's threshold in standard deviations: -z, z for 3 symbols, -z, 0, z for 4.",
+        show_default="the paper's best, 1.0 and 1.5",
         rich_help_panel=_CODEC,
     ),
 ]
@@ -46,9 +48,9 @@ Step = Annotated[
 Coder = Annotated[
     str | None,
     typer.Option(
-        help=f"How symbols are written: {', '.join(CODERS)}. [default: {DEFAULT_CODER}]",
+        help=f"How symbols are written: {', '.join(CODERS)}.",
+        show_default=DEFAULT_CODER,
         rich_help_panel=_CODEC,
-        show_default=False,
     ),
 ]
 _CALIBRATED = "Codec calibrated"
@@ -64,8 +66,8 @@ ProfileFile = Annotated[
 Quality = Annotated[
     int | None,
     typer.Option(
-        help=f"1 to 100: the same number means about the same loss of accuracy on every network. [default: "
-        f"{DEFAULT_QUALITY}]",
+        help="1 to 100: the same number means about the same loss of accuracy on every network.",
+        show_default=str(DEFAULT_QUALITY),
         rich_help_panel=_CALIBRATED,
         metavar="Q",
     ),
@@ -75,9 +77,9 @@ PlacesBy = Annotated[
     typer.Option(
         "--places",
         help="Who says where the network sees something: probe, network (a run of its back), or auto: the network "
-        "where it shows its scores. [default: auto]",
+        "where it shows its scores.",
+        show_default="auto",
         rich_help_panel=_CALIBRATED,
-        show_default=False,
     ),
 ]
 MaxBytes = Annotated[
@@ -99,7 +101,9 @@ Embed = Annotated[
 CodecName = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(CODECS)}.", rich_help_panel=_CODEC)]
 Threads = Annotated[
     int | None,
-    typer.Option(help="Threads to use at most; the bytes are the same for any number. [default: all cores]", min=1),
+    typer.Option(
+        help="Threads to use at most; the bytes are the same for any number.", show_default="all cores", min=1
+    ),
 ]
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A name from 'midstream models', or a description FILE.toml.")
@@ -112,8 +116,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT, scenes:COUNT,SEED (made by the project), or a folder "
-        "of pictures (agreement).",
+        help="coco:IMAGES,FILE.json (annotations), cityscapes:ROOT, scenes:COUNT,SEED (made by the project), or a "
+        "folder of pictures (agreement).",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many pictures.", min=1)]

@@ -37,7 +37,7 @@ def sizes(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A network instead of R50-FPN's shapes.")] = None,
     weights: options.Weights = None,
     input_size: Annotated[
-        str | None, typer.Option("--input", help=f"WIDTHxHEIGHT fed to R50-FPN. [default: {_PAPER_INPUT}]")
+        str | None, typer.Option("--input", help="WIDTHxHEIGHT fed to R50-FPN.", show_default=_PAPER_INPUT)
     ] = None,
     picture: Annotated[
         str | None, typer.Option(help="Picture whose features are written, with --model; without it, noise.")
@@ -140,7 +140,7 @@ def figure(
     model: options.ModelName,
     output: Annotated[str, typer.Option("--output", "-o", help="The .png to write.")],
     weights: options.Weights = None,
-    level: Annotated[str | None, typer.Option(help="Which level. [default: the finest]")] = None,
+    level: Annotated[str | None, typer.Option(help="Which level.", show_default="the finest")] = None,
     channel: Annotated[int, typer.Option(help="Which channel.")] = 0,
 ) -> None:
     """Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""

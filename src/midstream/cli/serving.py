@@ -36,7 +36,7 @@ def serve_command(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for any that is free: the log says which.", min=0, max=65535)] = 8440,
     workers: Annotated[
-        int | None, typer.Option(help="Threads that decode and run the back. [default: all cores]", min=1)
+        int | None, typer.Option(help="Threads that decode and run the back.", min=1, show_default="all cores")
     ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(help="The server's certificate, PEM.", rich_help_panel=_SAFETY)
@@ -68,14 +68,17 @@ def serve_command(
     max_message_bytes: Annotated[
         int | None,
         typer.Option(
-            help="Of a request. [default: 4 MiB, or 1.25 bytes an element of larger pyramids]",
+            help="Of a request.",
+            show_default="4 MiB, or 1.25 bytes an element of larger pyramids",
             min=1,
             rich_help_panel=_LIMITS,
         ),
     ] = None,
     max_elements: Annotated[
         int | None,
-        typer.Option(help="Of a pyramid. [default: those of the network's largest]", min=1, rich_help_panel=_LIMITS),
+        typer.Option(
+            help="Of a pyramid.", show_default="those of the network's largest", min=1, rich_help_panel=_LIMITS
+        ),
     ] = None,
     max_pixels: Annotated[
         int, typer.Option(help="Of a picture: masks are drawn at its size.", min=1, rich_help_panel=_LIMITS)
@@ -101,7 +104,8 @@ def serve_command(
         str | None,
         typer.Option(
             metavar="LEAST-MOST",
-            help="How many, a core each: a number, or two between which the load decides. [default: 1 to all cores]",
+            help="How many, a core each: a number, or two between which the load decides.",
+            show_default="1 to all cores",
             rich_help_panel=_ON_RAY,
         ),
     ] = None,
