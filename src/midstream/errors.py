@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
+import shlex
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 _OPTION = re.compile("`([a-z_]+)`")
 
@@ -33,7 +37,7 @@ class MissingExtraError(MidstreamError, ImportError):
     """A feature needs a package that is not installed; the message names the extra that brings it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the extra '{extra}': pip install 'midstream[{extra}]'")
+        super().__init__(f"{what} needs the extra '{extra}': {install_command(extra)}")
 
 
 class CodecError(MidstreamError):
@@ -66,6 +70,25 @@ class UnsupportedError(BitstreamError):
 
 class LimitError(BitstreamError):
     """The bitstream declares more than the caller's limits allow (see midstream.Limits)."""
+
+
+def install_command(extra: str) -> str:
+    """What brings an extra. midstream is on no index: it comes once more from the checkout that it came from.
+
+    An editable install stays one. Where the checkout is gone, or nobody wrote down which it was, the command is one to
+    run in another.
+    """
+    from importlib import metadata  # only for those who need the hint
+
+    try:
+        about = json.loads(metadata.distribution("midstream").read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        about = {}
+    checkout = Path(unquote(urlsplit(about.get("url", "")).path))
+    if "dir_info" not in about or not checkout.is_dir():
+        return f"pip install '.[{extra}]' in a checkout of midstream"
+    editable = "--editable " if about["dir_info"].get("editable") else ""
+    return f"pip install {editable}{shlex.quote(f'{checkout}[{extra}]')}"
 
 
 def unknown(what: str, given: str, valid: Iterable[str], limit: int = 8) -> InputError:

@@ -159,7 +159,7 @@ def test_shipped_descriptions() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
 @pytest.mark.parametrize("name", ["maskrcnn-r50-fpn", "detectron2:Cityscapes/mask_rcnn_R_50_FPN.yaml"])
 def test_torch_networks_name_their_extra(name: str) -> None:
-    with pytest.raises(MissingExtraError, match=r"pip install 'midstream\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs the extra 'torch': pip install .*\[torch\]'"):
         models.load(name)
 
 

@@ -519,7 +519,7 @@ def test_without_the_extra_its_name_is_said() -> None:
         "import sys; sys.modules['grpc'] = None; import midstream.serve.work; import midstream as ms; ms.serve.Client"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "split inference needs the extra 'serve': pip install 'midstream[serve]'" in done.stderr
+    assert "split inference needs the extra 'serve': pip install " in done.stderr
 
 
 def test_drawing_marks_what_was_found_and_nothing_else() -> None:

@@ -14,7 +14,7 @@ import subprocess
 from functools import cache
 from typing import Any
 
-from midstream.errors import CodecError
+from midstream.errors import CodecError, install_command
 
 #: Environment variable with the path of an ffmpeg to use instead of looking for one.
 FFMPEG_VARIABLE = "MIDSTREAM_FFMPEG"
@@ -40,8 +40,7 @@ def find_ffmpeg(encoder: str) -> str:
             return place
     where = f"${FFMPEG_VARIABLE} ({given}) is not one" if given else "none was found"
     raise CodecError(
-        f"no ffmpeg with {encoder}: {where}; the package imageio-ffmpeg carries one "
-        "(pip install 'midstream[compare]' or pip install imageio-ffmpeg)"
+        f"no ffmpeg with {encoder}: {where}; the package imageio-ffmpeg carries one: {install_command('compare')}"
     )
 
 
@@ -92,7 +91,7 @@ def decode(data: bytes, demuxer: str) -> Any:
     try:
         import av
     except ImportError as error:
-        raise CodecError("decoding video needs PyAV: pip install 'midstream[compare]'") from error
+        raise CodecError(f"decoding video needs PyAV: {install_command('compare')}") from error
     av.logging.set_level(av.logging.PANIC)  # what matters becomes an exception
     try:
         with av.open(io.BytesIO(data), "r", format=demuxer) as container:

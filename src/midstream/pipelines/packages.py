@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from midstream.errors import CodecError
+from midstream.errors import CodecError, install_command
 
 
 def imagecodecs(codec: str) -> ModuleType:
@@ -12,9 +12,7 @@ def imagecodecs(codec: str) -> ModuleType:
     try:
         import imagecodecs as package
     except ImportError as error:
-        raise CodecError(
-            f"{codec} needs the package imagecodecs: pip install 'midstream[compare]' or pip install imagecodecs"
-        ) from error
+        raise CodecError(f"{codec} needs the package imagecodecs: {install_command('compare')}") from error
     return package
 
 
