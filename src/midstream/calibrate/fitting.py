@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.calibrate import coder, predict, probe, transform
 from midstream.calibrate.neighbours import with_neighbours
-from midstream.calibrate.progress import Progress
 from midstream.calibrate.settings import Tools
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated import coding
@@ -22,6 +21,7 @@ from midstream.codec.calibrated.profile import Floats, GroupAbout, GroupPart, Le
 from midstream.codec.calibrated.transform import forward
 from midstream.models import SplitModel
 from midstream.pipelines.coding import cell_scores
+from midstream.progress import Progress
 
 #: Steps that the coder is primed at, below the strongest component, in eighths of an octave.
 _PRIMED_BELOW = (12, 20, 28, 36)

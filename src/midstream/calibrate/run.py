@@ -15,12 +15,12 @@ from midstream import __version__
 from midstream.calibrate import curve, sensitivity, transform
 from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
 from midstream.calibrate.layout import groups_of
-from midstream.calibrate.progress import Progress
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import Settings
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.profile import PROFILE_VERSION, QUALITIES, About, Places, Point, Profile, pack_profile
 from midstream.models import SplitModel
+from midstream.progress import Progress
 
 #: Four classes, three quarters of an octave apart: steps up to 4.8 times coarser where nothing is seen.
 PLACES = Places(classes=4, spacing=6, knee=0.5)
@@ -75,7 +75,7 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
     fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.places)
     draft = pack_profile(about, tensors_of(fits))
-    progress.stage("measuring rate and loss", 0)
+    progress.stage("measuring rate and loss")
     points = curve.measured_curve(model, views, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
     final = about.model_copy(
         update={
@@ -176,7 +176,7 @@ def _power(
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
         fits = fitted(material, trial, about.places)
         draft = pack_profile(about, tensors_of(fits))
-        progress.stage(f"trying the sensitivity to the power of {power:g}", 0)
+        progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
         curves.append(
             curve.measured_curve(model, views, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)

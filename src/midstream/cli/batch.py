@@ -120,6 +120,7 @@ def encode_command(
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Pictures to bitstreams: pictures, videos, or Parquet tables with a column of pictures or of their paths.
 
@@ -134,8 +135,8 @@ def encode_command(
 
     chunks = sources.find(inputs, "encode")
     network, job = _job("encode", model, weights, device, chosen)
-    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
-    _report(summary, json)
+    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
+    _report(summary, json, quiet)
 
 
 @app.command("decode")
@@ -159,6 +160,7 @@ def decode_command(
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Bitstreams to detections: the folder of 'batch encode', Parquet tables with a column bitstream, or .mids files.
 
@@ -178,8 +180,8 @@ def decode_command(
     network, job = _job("decode", model, weights, device, None, known, pyramids, size)
     for each in inputs:
         Folder(Path(each)).check_made_by(network)
-    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
-    _report(summary, json)
+    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
+    _report(summary, json, quiet)
 
 
 @app.command("eval")
@@ -205,6 +207,7 @@ def eval_command(
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Rate and accuracy, as 'midstream eval' has them: front, encode, decode from the bytes, back.
 
@@ -222,11 +225,11 @@ def eval_command(
 
     dataset, chunks = _pictures(inputs)
     network, job = _job("eval", model, weights, device, chosen)
-    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed)
+    summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
     result = score(Folder(output), network, chosen, dataset)
     if not json:
         print_result(result)
-    _report(summary, json, result.model_dump())
+    _report(summary, json, quiet, result.model_dump())
 
 
 def _pictures(inputs: Sequence[str]) -> tuple[Dataset | None, list[Chunk]]:
@@ -273,23 +276,24 @@ def _run(
     workers: int | None,
     part_rows: int,
     retry_failed: bool,
+    quiet: bool,
 ) -> Summary:
     from midstream.batch import run
     from midstream.batch.folder import Folder
 
     counts = [chunk.count for chunk in chunks]
     total = None if None in counts else sum(count for count in counts if count is not None)
-    with progress(f"{job.kind} with {network.name}", total) as advance:
+    with progress(f"{job.kind} with {network.name}", total, quiet) as advance:
         return run.run(
             job, network.name, chunks, Folder(output.absolute()), address, workers, part_rows, retry_failed, advance
         )
 
 
-def _report(summary: Summary, json: bool, result: dict[str, Any] | None = None) -> None:
+def _report(summary: Summary, json: bool, quiet: bool, result: dict[str, Any] | None = None) -> None:
     """Print the summary; leave with SOME_FAILED when that is so."""
     if json:
         print_json(summary.to_dict() | ({} if result is None else {"result": result}))
-    else:
+    elif not quiet:
         now = summary.done + summary.failed - summary.before
         rate = f", {now / summary.work_seconds:.1f} a second" if now else ""
         before = f", {summary.before:,} done before" if summary.before else ""

@@ -30,6 +30,7 @@ def bench_command(
     threads: options.Threads = None,
     repeats: Annotated[int, typer.Option(help="Runs of each; the fastest counts.", min=1)] = 5,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure speed and rate on this machine, beside one plain read pass over the same elements.
 
@@ -44,7 +45,7 @@ def bench_command(
     pyramid = read_pyramid(source) if source is not None else smooth_pyramid(shapes_of(shape))
     most = thread_count(threads, sum(values.size for values in pyramid.values()))
     counts = sorted({1, most}) if threads is None else [threads]
-    with progress("measuring", len(coders) * len(counts)) as advance:
+    with progress("measuring", len(coders) * len(counts), quiet) as advance:
         report = measure(pyramid, chosen, coders, counts, repeats, advance)
     if json:
         print_json(report.model_dump())

@@ -69,6 +69,7 @@ def calibrate_command(
         str | None, typer.Option("--picture", help="Also draw the sensitivity of levels and channels, a .png.")
     ] = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Fit the codec 'calibrated' to a network from a few unlabelled pictures: forward passes only, no training.
 
@@ -88,10 +89,11 @@ def calibrate_command(
     dataset = datasets.load(images if images.startswith("scenes:") else f"folder:{images}")
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")
-    with Stages() as stages:
+    with Stages(quiet) as stages:
+        stages.stage("reading pictures")
         views = Views(network, dataset.pictures, folder, settings)
         for path, why in views.skipped:
-            stages.say(f"skipped {path}: {why}")
+            stages.warn(f"skipped {path}: {why}")
         done = calibrate(network, views, settings, stages)
     done.profile.write(output)
     if picture is not None:
@@ -104,7 +106,8 @@ def calibrate_command(
         print_json(_report(done))
     else:
         _print(done)
-    note(f"{output}: profile {done.profile.name}, {len(done.profile.data):,} bytes")
+    if not quiet:
+        note(f"{output}: profile {done.profile.name}, {len(done.profile.data):,} bytes")
 
 
 def _seconds(text: str) -> float:

@@ -53,6 +53,7 @@ def compare_command(
     limit: options.Limit = None,
     cache: options.Cache = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure pipelines on the same pictures: rate, accuracy, time, BD-rate with error bars, one report.
 
@@ -89,14 +90,15 @@ def compare_command(
         cache=cache,
         command=shlex.join(["midstream", *sys.argv[1:]]),
     )
-    with Stages() as stages:
+    with Stages(quiet) as stages:
         results = compare(request, output, stages)
         write_report(results, request, output, stages)
     if json:
         print_json(results.model_dump(mode="json"))
     else:
         _print(results)
-    note(f"{output / 'report.html'}, results.json, results.csv")
+    if not quiet:
+        note(f"{output / 'report.html'}, results.json, results.csv")
     if results.failures:
         first = results.failures[0]
         raise MidstreamError(

@@ -52,6 +52,7 @@ def demo_command(
     seed: Annotated[int, typer.Option(help="Of the first scene.", min=0)] = 0,
     jobs: Annotated[int | None, typer.Option(help="Processes.", min=1, show_default="all cores")] = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """The founding paper's experiment, here and now: a network and scenes of the project's own, no downloads.
 
@@ -64,24 +65,24 @@ def demo_command(
         _show(read_picture(picture), output)
         return
     make_folder(output)
-    results = _measure(output, f"scenes:{scenes},{seed}", jobs)
+    results = _measure(output, f"scenes:{scenes},{seed}", jobs, quiet)
     if json:
         print_json(results.model_dump(mode="json"))
     else:
         _print(results)
-    note(f"{output / 'report.html'}, results.json, results.csv")
-    for line in _NEXT:
-        note(line)
+    if not quiet:
+        for line in (f"{output / 'report.html'}, results.json, results.csv", *_NEXT):
+            note(line)
 
 
-def _measure(output: Path, data: str, jobs: int | None) -> Results:
+def _measure(output: Path, data: str, jobs: int | None, quiet: bool) -> Results:
     """Compare on the scenes, and leave the report in the folder; nothing is kept for a next time."""
     from midstream.compare.run import RESULTS, TABLE, Request, compare
     from midstream.evaluate.cityscapes import require_program
     from midstream.report.page import REPORT, write_report
 
     require_program()
-    with Stages() as stages, tempfile.TemporaryDirectory() as scratch:
+    with Stages(quiet) as stages, tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         request = Request(
             model=MODEL,

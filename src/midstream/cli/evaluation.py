@@ -34,6 +34,7 @@ def eval_command(
     limit: options.Limit = None,
     cache: options.Cache = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
 ) -> None:
     """Measure rate and accuracy: front, encode, decode from the bytes, back, average precision.
@@ -52,7 +53,7 @@ def eval_command(
     )
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
-    with progress(f"evaluating {network.name}", len(dataset.pictures)) as advance:
+    with progress(f"evaluating {network.name}", len(dataset.pictures), quiet) as advance:
         result = run(network, dataset, [chosen], cache, on_picture=advance)[0]
     if json:
         print_json(result.model_dump())

@@ -77,6 +77,7 @@ def extract_command(
     sent: Annotated[
         bool, typer.Option("--sent", help="Leave out levels that are derived from others: as 'calibrated' codes it.")
     ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write the feature pyramids of pictures, one file each, named after the picture.
 
@@ -89,9 +90,10 @@ def extract_command(
         raise InputError("two pictures have the same name: extract them into different folders")
     network = models.load(model, weights)
     make_folder(output)
-    with progress("extracting", len(pictures)) as advance:
+    with progress("extracting", len(pictures), quiet) as advance:
         for picture, target in targets.items():
             pyramid = network.front(read_picture(picture))
             write_pyramid(str(target), levels.sent(network, pyramid) if sent else pyramid)
             advance()
-    note(f"{output}: {len(pictures)} pyramid{'s' if len(pictures) > 1 else ''}")
+    if not quiet:
+        note(f"{output}: {len(pictures)} pyramid{'s' if len(pictures) > 1 else ''}")

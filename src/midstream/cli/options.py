@@ -126,6 +126,9 @@ Cache = Annotated[
 ]
 Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT.", metavar="WxH")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing of progress on standard error: warnings and errors alone.")
+]
 Output = Annotated[str, typer.Option("--output", "-o", help="File to write; - for standard output.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made when it does not exist.")]
 

@@ -43,6 +43,7 @@ def sizes(
         str | None, typer.Option(help="Picture whose features are written, with --model; without it, noise.")
     ] = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Tables 1 and 2: sizes by shape and bits, and, beside them, the bytes that are actually written."""
     if model is None or model in TORCHVISION:
@@ -58,7 +59,7 @@ def sizes(
         pixels = read_picture(picture) if picture else np.random.default_rng(0).integers(0, 256, (480, 640, 3), "u1")
         pyramid, size = network.front(pixels), network.input_size((pixels.shape[0], pixels.shape[1]))
         name, features = network.name, picture or "a picture of noise"
-    with progress("coding", 4) as advance:
+    with progress("coding", 4, quiet) as advance:
         rows = size_rows(pyramid, size, advance)
     if json:
         print_json({"model": name, "features": features, "rows": [row.model_dump() for row in rows]})
@@ -103,11 +104,12 @@ def accuracy(
     limit: options.Limit = None,
     cache: options.Cache = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Table 3: accuracy over z for 4 and 3 symbols, the 8-bit conversion, and the optimal thresholds."""
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
-    with progress(f"evaluating {network.name}", len(dataset.pictures)) as advance:
+    with progress(f"evaluating {network.name}", len(dataset.pictures), quiet) as advance:
         rows = accuracy_rows(network, dataset, cache, advance)
     if json:
         print_json({"model": network.name, "data": data, "rows": [row.model_dump() for row in rows]})

@@ -61,6 +61,7 @@ def push_command(
     json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON on standard output; needs -o FILE.")
     ] = False,
+    quiet: options.Quiet = False,
     drop_oldest: Annotated[
         bool,
         typer.Option(
@@ -133,14 +134,15 @@ def push_command(
     pictures = open_source(source, realtime)
     edge = serve.Edge(models.load(model, weights, threads), chosen)
     edge.check()
-    with LiveLine() as line, _outputs(output, draw, pictures.rate) as (lines, film):
-        watching = push.Watching(line.say, lambda status: line.show(_status(status)))
+    with LiveLine(quiet) as line, _outputs(output, draw, pictures.rate) as (lines, film):
+        watching = push.Watching(note, lambda status: line.show(_status(status)))
         summary = asyncio.run(
             _until_signal(lambda stop: push.push(pictures, edge, link, settings, lines, film, watching, stop))
         )
     if json:
         print_json(summary.as_dict())
-    note(_summary(summary))
+    if not quiet:
+        note(_summary(summary))
     raise typer.Exit(_NOT_ALL if summary.refused or summary.unreadable else 0)
 
 

@@ -25,6 +25,7 @@ def scenes_command(
     split: Annotated[str, typer.Option(help="The split's name: train, val, ...")] = "val",
     size: options.Size = f"{SIZE[1]}x{SIZE[0]}",
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write street scenes with their instances, made by the project, in Cityscapes' folder layout.
 
@@ -34,8 +35,9 @@ def scenes_command(
     Example: midstream scenes --count 200 --split val -o scenes
     """
     width, height = options.width_height("--size", size)
-    with progress("making scenes", count) as advance:
+    with progress("making scenes", count, quiet) as advance:
         write_scenes(output, count, seed, split, (height, width), advance)
     if json:
         print_json({"folder": str(output), "split": split, "count": count, "seed": seed, "size": [width, height]})
-    note(f"{output}: {count} scene{'s' if count > 1 else ''}; --data cityscapes:{output},{split}")
+    if not quiet:
+        note(f"{output}: {count} scene{'s' if count > 1 else ''}; --data cityscapes:{output},{split}")

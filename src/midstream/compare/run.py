@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from midstream.models import SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.image import AnchorSize
 from midstream.pipelines.registry import Curve, parse_curve
+from midstream.progress import Progress
 
 UNCOMPRESSED = "uncompressed"
 #: Mbit/s.
@@ -72,22 +72,6 @@ class Request:
     jobs: int | None = None
     cache: Path | None = None
     command: str = ""
-
-
-class Progress(Protocol):
-    """What a comparison tells of itself while it runs."""
-
-    def stage(self, what: str, total: int) -> None:
-        """The next `total` steps are about `what`."""
-        ...
-
-    def step(self, detail: str = "") -> None:
-        """One of them is done."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Something worth a line: a point is done, a codec has failed."""
-        ...
 
 
 def compare(request: Request, folder: Path, progress: Progress) -> Results:
@@ -153,7 +137,7 @@ def _measure(
     progress.stage("measuring", len(work) * len(dataset.pictures))
     failed = [point for point in points if point.key is None]
     for point in failed:
-        progress.say(f"{point.pipeline.codec.label()}: failed: {point.failure}")
+        progress.warn(f"{point.pipeline.codec.label()}: failed: {point.failure}")
 
     def done(point: Point, record: PointRecord | None) -> None:
         said = f"failed: {point.failure}" if record is None else f"{record.sizes.mean():,.0f} bytes a picture"

@@ -9,12 +9,13 @@ from typing import Any
 from midstream import data as datasets
 from midstream import models
 from midstream.compare.results import CurveResult, PointResult, Results
-from midstream.compare.run import UNCOMPRESSED, Progress, Request
+from midstream.compare.run import UNCOMPRESSED, Request
 from midstream.compare.store import point_path, read_point
 from midstream.compare.text import figure
 from midstream.errors import MissingExtraError
 from midstream.files import write_bytes
 from midstream.pipelines.registry import parse_curve
+from midstream.progress import Progress
 from midstream.report.plots import accuracy_plot, latency_plot, loss_plot
 from midstream.report.samples import Candidate, detection_rows, feature_rows, paper_figure
 

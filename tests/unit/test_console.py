@@ -1,0 +1,135 @@
+"""What long work says of itself: lines in a pipe, a bar on a terminal, nothing where nobody wants to hear it."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tests.unit import toy
+from tests.unit.test_calibrate import call
+from typer.main import get_command
+
+from midstream.cli import console, main
+from midstream.cli.console import LiveLine, Stages, note, progress
+
+#: More than any line needs, for machines that are busy.
+PATIENCE_S = 60.0
+
+
+class Pipe(io.StringIO):
+    """Standard error that says when something was written."""
+
+    def __init__(self, terminal: bool = False) -> None:
+        super().__init__()
+        self.written = threading.Event()
+        self._terminal = terminal
+
+    def write(self, text: str) -> int:
+        done = super().write(text)
+        self.written.set()
+        return done
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def errors_to(pipe: Pipe, patch: pytest.MonkeyPatch, seconds: float = 0.01) -> Pipe:
+    """Let standard error be `pipe`; no fixture, since pytest puts its own there when a test begins."""
+    patch.setattr("sys.stderr", pipe)
+    patch.setattr(console, "_ERRORS", Console(stderr=True))
+    patch.setattr(console, "_PIPE_S", seconds)
+    return pipe
+
+
+def test_in_a_pipe_work_says_what_it_does_also_within_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = errors_to(Pipe(), monkeypatch)
+    with Stages() as stages:
+        stages.stage("running the [front]", 350)
+        assert pipe.written.wait(PATIENCE_S)
+        for _ in range(120):
+            stages.step("p3")
+        for _ in range(2):  # the first may have been on its way before
+            pipe.written.clear()
+            assert pipe.written.wait(PATIENCE_S)
+    line = pipe.getvalue().splitlines()[-1]
+    assert re.fullmatch(r"running the \[front\]: 120 of 350 \(\d+ s(, about \d+ s left)?, p3\)", line)
+
+
+def test_a_stage_of_who_knows_how_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = errors_to(Pipe(), monkeypatch)
+    with progress("reading", None) as advance:
+        assert pipe.written.wait(PATIENCE_S)
+        assert re.match(r"reading \(\d+ s\)\n", pipe.getvalue())
+        advance()
+
+
+def test_quiet_work_says_what_failed_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = errors_to(Pipe(), monkeypatch)
+    monkeypatch.setattr(threading.Thread, "start", lambda *_: pytest.fail("somebody tells"))
+    with Stages(quiet=True) as stages:
+        stages.stage("running the front", 3)
+        stages.say("a choice")
+        stages.warn("skipped a.jpg\x1b[2J")
+        stages.step()
+    with LiveLine(quiet=True) as line:
+        line.show("31 frames")
+    assert pipe.getvalue() == "skipped a.jpg\\x1b[2J\n"
+
+
+def test_a_live_line_is_repeated_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = errors_to(Pipe(), monkeypatch, 10.0)
+    clock = iter([0.0, 9.0, 11.0, 11.0, 12.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with LiveLine() as line:
+        for number in (9, 11, 12):
+            line.show(f"{number} frames")
+    assert pipe.getvalue() == "11 frames\n"
+
+
+def test_on_a_terminal_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = errors_to(Pipe(terminal=True), monkeypatch)
+    long = "word " * 60
+    with Stages() as stages:
+        stages.stage("running the [front]", 3)
+        stages.say(long)
+        note("[a note]")
+        stages.step("[p3]")
+        stages.say("done")
+    shown = terminal.getvalue()
+    assert f"{long}\n" in shown
+    assert all(text in shown for text in ("[a note]", "running the [front]", "[p3]"))
+
+
+def commands(group: Any, *names: str) -> dict[tuple[str, ...], Any]:
+    found = {}
+    for name, each in group.commands.items():
+        found |= commands(each, *names, name) if hasattr(each, "commands") else {(*names, name): each}
+    return found
+
+
+def test_every_command_that_shows_progress_can_be_quiet() -> None:
+    shows = re.compile(r"\b(Stages|LiveLine|progress)\(|_run\(|_measure\(")
+    showing = set()
+    for names, each in commands(get_command(main.app)).items():
+        source = inspect.getsource(inspect.unwrap(each.callback))
+        if shows.search(source):
+            showing.add(names)
+        options = [option for parameter in each.params for option in parameter.opts]
+        assert ("--quiet" in options) == bool(shows.search(source)), names
+    assert {("calibrate",), ("batch", "eval"), ("compare",), ("demo",), ("push",), ("extract",)} <= showing
+
+
+def test_a_quiet_command_leaves_standard_error_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = toy.write_labelled(tmp_path)
+    data = ("-m", folder / "toy.toml", "-d", folder / "pictures")
+    assert call("eval", *data, "--quiet") == 0
+    assert call("extract", folder / "pictures" / "0.png", *data[:2], "-o", tmp_path / "out", "-q") == 0
+    assert call("compare", *data, "--anchor", "jpeg:quality=20,90", "--resamples", 0, "-o", tmp_path / "c", "-q") == 0
+    assert capsys.readouterr().err == ""
