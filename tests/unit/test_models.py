@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.unit import toy
 
 from midstream import models
+from midstream.data import cityscapes
 from midstream.errors import InputError, MissingExtraError
 from midstream.models.description import GflHead, Input, YoloxHead, parse_description
 from midstream.models.graph import load_graph
@@ -147,13 +148,41 @@ def test_what_is_not_a_model_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_shipped_descriptions() -> None:
     shipped = descriptions()
-    assert shipped.pop("streets-r16").weights.file == "streets-r16.onnx"
+    streets = shipped.pop("streets-r16")
+    assert streets.weights.file == "streets-r16.onnx"
+    assert dict(zip(streets.class_names, streets.class_ids or (), strict=True)) == cityscapes.CLASSES
     assert set(shipped) == {"nanodet-m-320", "picodet-s-320", "picodet-s-416", "yolox-nano-416"}
     files = {d.weights.file for d in shipped.values()}
     assert files == {"nanodet_m_320.onnx", "picodet_s_320_coco.onnx", "picodet_s_416_coco.onnx", "yolox_nano.onnx"}
     assert all(len(d.class_names) == 80 for d in shipped.values())
+    assert all(dict(zip(d.class_names, d.class_ids or (), strict=True))["tv"] == 72 for d in shipped.values())
     with pytest.raises(InputError, match=r"unknown model 'resnet'; valid: nanodet-m-320, .*maskrcnn-r50-fpn"):
         models.load("resnet")
+
+
+def test_a_network_knows_the_ids_of_its_data_set(description: Path) -> None:
+    assert models.load(str(description)).category_ids is None
+    description.write_text(description.read_text().replace("[weights]", "category_ids = [7, 3, 90]\n\n[weights]"))
+    assert models.load(str(description)).category_ids == (7, 3, 90)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ("[7, 3]", "category_ids are one for each of the 3 classes, all different"),
+        ("[7, 3, 7]", "all different"),
+        ("[7, 3, -1]", "category_ids.2: Input should be greater than or equal to 0"),
+    ],
+)
+def test_wrong_category_ids_are_named(ids: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_description(f"category_ids = {ids}\n{toy.DESCRIPTION}", "toy")
+
+
+def test_the_ids_of_coco_are_not_for_a_description_to_say() -> None:
+    text = toy.DESCRIPTION.replace(f"classes = {list(toy.CLASSES)}", 'classes = "coco"\ncategory_ids = [1]')
+    with pytest.raises(InputError, match="of the classes 'coco' are known: leave them out"):
+        parse_description(text, "toy")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")

@@ -61,6 +61,7 @@ class SplitModel(Protocol):
     Attributes:
         name: as listed by `midstream models`, or the description's file.
         classes: the class names that `Detections.labels` indexes.
+        category_ids: the ids of these classes in the data set that the network was trained for; None where unknown.
         has_masks: whether `back` returns masks.
         derived: the levels that are recomputed from others instead of sent.
         fingerprint: a hash of all that determines the front's output (weights, cut, preprocessing); keys caches.
@@ -71,6 +72,8 @@ class SplitModel(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def category_ids(self) -> tuple[int, ...] | None: ...  # noqa: D102
     @property
     def has_masks(self) -> bool: ...  # noqa: D102
     @property

@@ -14,6 +14,7 @@ from midstream.errors import InputError
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 Triple = tuple[_Finite, _Finite, _Finite]
 Threshold = Annotated[float, Field(ge=0, le=1)]
+CategoryId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Strict(BaseModel):
@@ -120,7 +121,11 @@ Head = Annotated[GflHead | YoloxHead | RcnnHead, Field(discriminator="kind")]
 
 
 class Description(_Strict):
-    """A network with a known kind of head."""
+    """A network with a known kind of head.
+
+    `classes` are the names in the order of the class indices, `category_ids` their ids in the data set that the network
+    was trained for, which results carry; both are known for the word "coco".
+    """
 
     name: str
     weights: Weights
@@ -128,6 +133,17 @@ class Description(_Strict):
     pyramid: tuple[PyramidLevel, ...] = Field(min_length=1)
     head: Head
     classes: Literal["coco"] | tuple[str, ...]
+    category_ids: tuple[CategoryId, ...] | None = None
+
+    @model_validator(mode="after")
+    def _ids_fit(self) -> Description:
+        if self.category_ids is None:
+            return self
+        if self.classes == "coco":
+            raise ValueError("category_ids of the classes 'coco' are known: leave them out")
+        if not len(set(self.category_ids)) == len(self.category_ids) == len(self.classes):
+            raise ValueError(f"category_ids are one for each of the {len(self.classes)} classes, all different")
+        return self
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Description:
@@ -144,10 +160,19 @@ class Description(_Strict):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names behind the class indices."""
-        if self.classes != "coco":
-            return self.classes
-        text = resources.files("midstream.models").joinpath("descriptions/coco.txt").read_text("utf-8")
-        return tuple(text.splitlines())
+        return tuple(_coco().values()) if self.classes == "coco" else self.classes
+
+    @property
+    def class_ids(self) -> tuple[int, ...] | None:
+        """The data set's category ids behind the class indices; None where the description does not say."""
+        return tuple(_coco()) if self.classes == "coco" else self.category_ids
+
+
+def _coco() -> dict[int, str]:
+    """COCO's category id -> name, for the 80 categories that have objects, in the order of the class indices."""
+    text = resources.files("midstream.models").joinpath("descriptions/coco.txt").read_text("utf-8")
+    rows = (line.split(" ", 1) for line in text.splitlines())
+    return {int(number): name for number, name in rows}
 
 
 def read_description(path: Path) -> Description:

@@ -39,12 +39,15 @@ _HEADS = {"GeneralizedRCNN": "ROI_HEADS", "RetinaNet": "RETINANET"}
 class Detectron2Model:
     """A Detectron2 detector as a `SplitModel`; made by `load_detectron2`."""
 
-    def __init__(self, name: str, model: Any, cfg: Any, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, model: Any, cfg: Any, classes: tuple[str, ...], category_ids: tuple[int, ...] | None = None
+    ) -> None:
         from detectron2.data.transforms import ResizeShortestEdge
         from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 
         self.name = name
         self.classes = classes
+        self.category_ids = category_ids
         self.has_masks = bool(cfg.MODEL.MASK_ON)
         top = getattr(model.backbone, "top_block", None)
         self.derived: Mapping[str, DerivedLevel] = {"p6": DerivedLevel("p5")} if type(top) is LastLevelMaxPool else {}
@@ -154,7 +157,7 @@ def load_detectron2(
         _load_zoo_weights(model, zoo, config_name)
     elif str(weights) != RANDOM:
         load_state_dict(model, _read_weights(Path(weights)), str(weights), config_name)
-    return Detectron2Model(f"detectron2:{config_name}", model, cfg, _classes(cfg, head.NUM_CLASSES))
+    return Detectron2Model(f"detectron2:{config_name}", model, cfg, *_classes(cfg, head.NUM_CLASSES))
 
 
 def _model_zoo() -> Any:
@@ -171,15 +174,18 @@ def _model_zoo() -> Any:
     return model_zoo
 
 
-def _classes(cfg: Any, count: int) -> tuple[str, ...]:
-    """The names of the objects that the network finds; numbers where Detectron2 does not know the data set."""
+def _classes(cfg: Any, count: int) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """Names and category ids of the objects that the network finds, as far as Detectron2 knows the data set."""
     from detectron2.data import MetadataCatalog
 
     for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
-        names = MetadataCatalog.get(name).get("thing_classes", ())
+        data = MetadataCatalog.get(name)
+        names = data.get("thing_classes", ())
         if len(names) == count:
-            return tuple(str(each) for each in names)
-    return tuple(f"class {index}" for index in range(count))
+            labels: Mapping[int, int] = data.get("thing_dataset_id_to_contiguous_id", {})
+            ids = tuple(sorted(labels, key=lambda identity: labels[identity]))
+            return tuple(str(each) for each in names), ids if len(ids) == count else None
+    return tuple(f"class {index}" for index in range(count)), None
 
 
 def _load_zoo_weights(model: torch.nn.Module, zoo: Any, config_name: str) -> None:

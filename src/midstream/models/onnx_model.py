@@ -58,6 +58,11 @@ class OnnxModel:
         return self.description.class_names
 
     @property
+    def category_ids(self) -> tuple[int, ...] | None:
+        """The classes' ids in the data set, where the description knows them."""
+        return self.description.class_ids
+
+    @property
     def has_masks(self) -> bool:
         """Whether the head is one with masks."""
         return isinstance(self.description.head, RcnnHead)

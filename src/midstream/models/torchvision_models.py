@@ -45,9 +45,12 @@ LEVELS = ("0", "1", "2", "3", "pool")
 class TorchvisionModel:
     """A torchvision R-CNN as a `SplitModel`; made by `load_torchvision`."""
 
-    def __init__(self, name: str, model: Any, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, model: Any, classes: tuple[str, ...], category_ids: tuple[int, ...] | None = None
+    ) -> None:
         self.name = name
         self.classes = classes
+        self.category_ids = category_ids
         self.has_masks = isinstance(model, detection.MaskRCNN)
         self.derived: Mapping[str, DerivedLevel] = {"pool": DerivedLevel("3")}
         self._model = model.eval()
@@ -135,8 +138,9 @@ def load_torchvision(
         model = _build(name, count, min_size, max_size, score_threshold)
     if state is not None:
         load_state_dict(model, state, f"{weights or 'the downloaded weights'}", name)
-    classes = categories if count == len(categories) else ("__background__", *(f"class {i}" for i in range(1, count)))
-    return TorchvisionModel(name, model, classes)
+    if count == len(categories):  # COCO's, holes in its numbering included: a label is a category id
+        return TorchvisionModel(name, model, categories, tuple(range(count)))
+    return TorchvisionModel(name, model, ("__background__", *(f"class {i}" for i in range(1, count))))
 
 
 def _build(name: str, classes: int, min_size: int, max_size: int, score_threshold: float) -> Any:
