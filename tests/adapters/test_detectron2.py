@@ -106,6 +106,8 @@ class TestDetectron2:
         assert (list(pyramid), list(model.derived), model.has_masks) == (levels, derived, has_masks)
         assert len(model.classes) == 80
         assert model.classes[0] == "person"
+        assert model.category_ids is not None
+        assert model.category_ids[model.classes.index("tv")] == 72
         assert_same(model.back(pyramid, SIZE), predict(model, picture))
 
     def test_the_papers_shapes(self):
@@ -120,6 +122,8 @@ class TestDetectron2:
     def test_what_the_network_says_of_itself(self, model):
         assert model.name == f"detectron2:{CITYSCAPES}"
         assert model.classes == ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+        assert model.category_ids is None
+        assert repr(model) == f"Detectron2Model('detectron2:{CITYSCAPES}', levels p2 p3 p4 p5 p6)"
         assert model.has_masks
         assert model.input_size(SIZE) == (156, 256)
 

@@ -171,6 +171,9 @@ def test_what_a_network_says_of_itself(models):
         assert model.classes[:2] == ("__background__", "person")
         assert model.classes[90] == "toothbrush"
         assert "N/A" in model.classes
+        assert model.category_ids is not None
+        assert model.category_ids[model.classes.index("tv")] == 72
+        assert repr(model) == f"TorchvisionModel('{name}', levels 0 1 2 3 pool)"
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +236,7 @@ def test_another_number_of_classes(state, tmp_path):
     torch.save(fewer, tmp_path / "three.pth")
     model = load_torchvision("maskrcnn-r50-fpn", tmp_path / "three.pth")
     assert model.classes == ("__background__", "class 1", "class 2")
+    assert model.category_ids is None
 
 
 def test_an_unknown_name():

@@ -158,6 +158,11 @@ class Description(_Strict):
         return self
 
     @property
+    def levels(self) -> str:
+        """The pyramid in words: p3/8 p4/16 ..., the numbers being strides."""
+        return " ".join(f"{level.name}/{level.stride}" for level in self.pyramid)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The names behind the class indices."""
         return tuple(_coco().values()) if self.classes == "coco" else self.classes

@@ -58,6 +58,10 @@ class Detectron2Model:
         channels = tuple(int(shape.channels) for shape in shapes.values())
         output = CutOutput(dict, tuple(shapes), channels, (torch.float32,) * len(shapes))
         self._split = TorchSplit(model, at=["backbone"], outputs={"backbone": output})
+        self._levels = tuple(shapes)
+
+    def __repr__(self) -> str:
+        return f"Detectron2Model('{self.name}', levels {' '.join(self._levels)})"
 
     @cached_property
     def fingerprint(self) -> str:

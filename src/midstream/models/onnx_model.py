@@ -47,6 +47,10 @@ class OnnxModel:
         self._back_hash = graph_hash(cut.back)
         self._back = session(cut.back, threads, device)
 
+    def __repr__(self) -> str:
+        height, width = self.description.input.size
+        return f"OnnxModel('{self.name}', input {width}x{height}, levels {self.description.levels})"
+
     @property
     def name(self) -> str:
         """The description's name."""

@@ -51,10 +51,9 @@ def known_models() -> list[ModelInfo]:
     for name, description in descriptions().items():
         path = next((p for p in _places(description) if p.is_file()), None)
         height, width = description.input.size
-        levels = " ".join(f"{level.name}/{level.stride}" for level in description.pyramid)
         infos.append(
             ModelInfo(
-                name, description.head.kind, f"{width}x{height}", levels, str(path) if path else None,
+                name, description.head.kind, f"{width}x{height}", description.levels, str(path) if path else None,
                 f"{description.weights.file}: {description.weights.source}",
             )
         )  # fmt: skip

@@ -110,6 +110,9 @@ class TorchSplit:
         self._outputs = dict(outputs) if outputs is not None else None
         self._lock = threading.RLock()
 
+    def __repr__(self) -> str:
+        return f"TorchSplit({type(self._model).__name__}, at={list(self._cut)})"
+
     def front(self, *inputs: object, **named: object) -> dict[str, torch.Tensor]:
         """The pyramid of one picture.
 

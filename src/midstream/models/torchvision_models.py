@@ -58,6 +58,9 @@ class TorchvisionModel:
         output = CutOutput(OrderedDict, LEVELS, channels, (torch.float32,) * len(LEVELS))
         self._split = TorchSplit(model, at=["backbone"], outputs={"backbone": output})
 
+    def __repr__(self) -> str:
+        return f"TorchvisionModel('{self.name}', levels {' '.join(LEVELS)})"
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the weights, the preprocessing and the library's version."""
