@@ -5,6 +5,9 @@
 >>> back = ms.decode(data)                                     # same names, shapes and element types
 >>> small = ms.encode({"p3": p3, "p4": p4}, codec="calibrated", profile="M.profile", quality=60)
 >>> back = ms.decode(small, profile="M.profile")
+
+Packages, loaded when they are used: `models` (networks in two halves), `data` (pictures with their truth), `evaluate`
+(rate and accuracy), `calibrate` (profiles), `compare` (codecs side by side), `serve` (split inference).
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from midstream.errors import (
 from midstream.limits import Limits
 
 if TYPE_CHECKING:
+    from midstream import calibrate as calibrate
+    from midstream import compare as compare
     from midstream import data as data
     from midstream import evaluate as evaluate
     from midstream import models as models
@@ -48,10 +53,15 @@ __all__ = [
     "encode",
     "inspect",
 ]
+#: A codec user should not wait for ONNX Runtime, OpenCV and gRPC to load.
+_PACKAGES = ("calibrate", "compare", "data", "evaluate", "models", "serve")
 
 
 def __getattr__(name: str) -> ModuleType:
-    # A codec user should not wait for ONNX Runtime, OpenCV and gRPC to load.
-    if name in ("models", "data", "evaluate", "serve"):
+    if name in _PACKAGES:
         return importlib.import_module(f"midstream.{name}")
     raise AttributeError(f"module 'midstream' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *_PACKAGES, "__version__"]

@@ -28,7 +28,6 @@ from midstream.cli import main
 from midstream.codec.codec import codec_options
 from midstream.data import read_picture
 from midstream.errors import InputError, MidstreamError
-from midstream.evaluate import run as evaluation
 from midstream.models import Detections, SplitModel
 from midstream.models.reference import Reference
 
@@ -288,7 +287,7 @@ def test_detections_with_masks_come_back() -> None:
 def test_scores_are_those_of_eval(labelled: Path, network: SplitModel, tmp_path: Path, labels: bool) -> None:
     spec = f"coco:{labelled}/pictures,{labelled}/truth.json" if labels else str(labelled / "pictures")
     dataset = datasets.load(spec)
-    expected = evaluation.run(network, dataset, [OPTIONS])[0].model_dump()
+    expected = ms.evaluate.run(network, dataset, [OPTIONS])[0].model_dump()
     job = a_job(network, "eval")
     if labels:
         (chunk,) = sources.in_chunks([(str(picture.id), str(picture.path)) for picture in dataset.pictures])

@@ -1,1 +1,30 @@
 """Fitting the codec `calibrated` to a network: a few unlabelled pictures, forward passes only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midstream.lazy import loader
+from midstream.progress import Progress
+
+if TYPE_CHECKING:
+    from midstream.calibrate.run import Calibration, calibrate
+    from midstream.calibrate.settings import Settings, Tools
+    from midstream.calibrate.views import Views
+
+__all__ = ["Calibration", "Progress", "Settings", "Tools", "Views", "calibrate"]
+
+__getattr__ = loader(
+    __name__,
+    {
+        "Calibration": "run",
+        "Settings": "settings",
+        "Tools": "settings",
+        "Views": "views",
+        "calibrate": "run",
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -24,6 +24,10 @@ _LOADERS: dict[str, Callable[[str, str], Dataset]] = {
 }
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def load(spec: str) -> Dataset:
     """The data set that `spec` names.
 

@@ -1,1 +1,20 @@
-"""Measuring: accuracy, rate, the paper's tables and figure."""
+"""Measuring: accuracy, rate, the paper's tables and figure.
+
+>>> model = ms.models.load("picodet-s-416")
+>>> dataset = ms.data.load("coco:IMAGES,ANNOTATIONS.json")     # or a folder of pictures: agreement
+>>> results = ms.evaluate.run(model, dataset, [ms.evaluate.paper_options(4), ms.evaluate.paper_options(3)])
+>>> [(each.ap, each.bytes_per_image) for each in results]      # one result for each codec
+"""
+
+from __future__ import annotations
+
+from midstream.codec.calibrated.options import calibrated_options
+from midstream.codec.options import paper_options
+from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
+from midstream.evaluate.run import EvalResult, run
+
+__all__ = ["Accuracy", "EvalResult", "calibrated_options", "evaluate", "paper_options", "reference_dataset", "run"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from midstream.lazy import loader
 from midstream.models.base import (
     BatchingModel,
     DerivedLevel,
@@ -32,9 +33,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "TorchSplit":  # needs torch, which nothing else here does
-        from midstream.models.torch_split import TorchSplit
+#: It needs torch, which nothing else here does.
+__getattr__ = loader(__name__, {"TorchSplit": "torch_split"})
 
-        return TorchSplit
-    raise AttributeError(f"module 'midstream.models' has no attribute '{name}'")
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from midstream.errors import MissingExtraError
+from midstream.lazy import loader
 
 if TYPE_CHECKING:
     from midstream.serve.client import AsyncClient, Client, Edge
@@ -44,11 +45,13 @@ _WITHOUT = "work"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'midstream.serve' has no attribute '{name}'")
-    if _HOMES[name] != _WITHOUT:
+    if _HOMES.get(name, _WITHOUT) != _WITHOUT:
         require()
-    return getattr(importlib.import_module(f"midstream.serve.{_HOMES[name]}"), name)
+    return loader(__name__, _HOMES)(name)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def require() -> None:

@@ -1,0 +1,61 @@
+"""What somebody finds who types `ms.` and a tab."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.unit import toy
+
+import midstream as ms
+
+PACKAGES = ["calibrate", "compare", "data", "evaluate", "models", "serve"]
+#: What needs an extra that the tests may lack.
+NEEDS_TORCH = "TorchSplit"
+
+
+def test_the_top_shows_functions_errors_and_packages_and_nothing_else() -> None:
+    shown = set(dir(ms))
+    assert shown == {*ms.__all__, *PACKAGES, "__version__"}
+    assert {"encode", "decode", "inspect", "Profile", "CorruptError"} <= shown
+    for name in shown:
+        getattr(ms, name)
+    with pytest.raises(AttributeError, match="module 'midstream' has no attribute 'encoder'"):
+        ms.encoder  # type: ignore[attr-defined] # noqa: B018
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_each_package_shows_what_is_public_and_explains_itself(name: str) -> None:
+    package: ModuleType = getattr(ms, name)
+    assert package.__doc__
+    assert dir(package) == sorted(package.__all__)
+    assert len(package.__all__) >= 4
+    for each in set(package.__all__) - {NEEDS_TORCH}:
+        assert getattr(package, each) is not None, each
+    with pytest.raises(AttributeError, match=f"module 'midstream.{name}' has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+def test_evaluate_does_what_its_docstring_shows(tmp_path: Path) -> None:
+    folder = toy.write_labelled(tmp_path)
+    model = ms.models.load(str(folder / "toy.toml"))
+    dataset = ms.data.load(f"coco:{folder / 'pictures'},{folder / 'truth.json'}")
+    fine, coarse = ms.evaluate.run(model, dataset, [ms.evaluate.paper_options(4), ms.evaluate.paper_options(3)])
+    assert fine.bytes_per_image > coarse.bytes_per_image > 0
+    found = {}
+    for picture in dataset.pictures:
+        pixels = ms.data.read_picture(picture.path)
+        found[picture.id] = model.back(model.front(pixels), (pixels.shape[0], pixels.shape[1]))
+    assert ms.evaluate.evaluate(dataset, found, model.classes).ap == fine.ap_uncompressed
+
+
+def test_packages_are_loaded_when_they_are_used() -> None:
+    code = (
+        "import sys, midstream as ms; dir(ms); loaded = {m.split('.')[1] for m in sys.modules if "
+        f"m.startswith('midstream.')}}; assert not loaded & set({PACKAGES}), loaded; "
+        "ms.compare; ms.calibrate; assert 'scipy' not in sys.modules; assert 'grpc' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
