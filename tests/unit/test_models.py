@@ -80,7 +80,20 @@ def test_a_level_can_be_derived(description: Path) -> None:
         ("stride = 16", "stride = 0", r"pyramid.1.stride: Input should be greater than 0"),
         ("nms_iou = 0.6", "nms_iou = 0.6\nnms = 1", "nms: Extra inputs are not permitted"),
         ('name = "toy"', "name = toy", "not TOML"),
-        ("std = [64.0, ", "std = [0.0, ", "std must not be 0"),
+        ("std = [64.0, ", "std = [0.0, ", "input.std.0: Input should be greater than or equal to"),
+        ("std = [64.0, ", "std = [1e-300, ", "input.std.0: Input should be greater than or equal to"),
+        ("size = [32, 32]", "size = [2147483648, 1]", "input.size.0: Input should be less than or equal to 16384"),
+        ("size = [32, 32]", "size = [16384, 16384]", "input: .*size 16384 x 16384 is more than 33,554,432 pixels"),
+        ("size = [32, 32]", "size = [32, 32]\nscale = 1e-30", "scale 1e-30 leaves nothing of a picture"),
+        ("nms_iou = 0.6", "nms_iou = 0.6\ncell_offset = nan", "cell_offset: Input should be a finite number"),
+        ("nms_iou = 0.6", "nms_iou = true", "nms_iou: Input should be a valid number"),
+        ("bins = 4", f"bins = {'9' * 5000}", "not TOML: Exceeds the limit"),
+        ("bins = 4", f"bins = {'9' * 4000}", "bins: Input should be less than or equal to 1000"),
+        ("bins = 4", f"bins = 4\nx = {'[' * 20_000}{']' * 20_000}", "not a description: nested too deeply"),
+        ("bins = 4", f"bins = 4\nx{'.x' * 20_000} = 1", "line 29 has more than 100 dots"),
+        ("bins = 4", "bins = 4" + " " * (1 << 20), "more than 1,048,576 bytes"),
+        ("classes = ['cat', 'dog', 'cow']", "classes = []", "classes.list: .*at least 1 item"),
+        ('file = "toy.onnx"', 'file = "toy\\u0000.onnx"', "weights.file: String should match pattern"),
         ("mean = [127.5, ", "mean = [nan, ", "finite number"),
         ('file = "toy.onnx"', 'file = "../toy.onnx"', "weights.file"),
         ("stride = 16", 'stride = 12\nderived_from = "p3"', "not a multiple"),
@@ -138,6 +151,11 @@ def test_a_level_that_is_not_derived_is_found_out(description: Path) -> None:
     description.write_text(description.read_text().replace(old, old + '\nderived_from = "p3"'))
     with pytest.raises(InputError, match="level 'p4' is not 'p3' subsampled by 2"):
         models.load(str(description)).front(picture())
+
+
+def test_a_byte_order_mark_is_no_part_of_a_description(description: Path) -> None:
+    description.write_bytes(b"\xef\xbb\xbf" + description.read_bytes())
+    assert models.load(str(description)).name == "toy"
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07"])

@@ -5,27 +5,49 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from midstream.errors import InputError
 
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-Triple = tuple[_Finite, _Finite, _Finite]
-Threshold = Annotated[float, Field(ge=0, le=1)]
-CategoryId = Annotated[int, Field(ge=0, lt=2**31)]
+#: Input pixels: 8192 x 4096, 400 MB as a tensor. This bound and the next ones are beyond all networks known to us; they
+#: are there so that no number in a file is an allocation or a loop.
+_PIXELS = 1 << 25
+_LEVELS = 64
+#: 1 / 255 is the least in use.
+_SMALLEST_SCALE = 1e-6
+#: Of a name. No control characters: they would drive a terminal.
+_NAME_CHARACTERS = 200
+#: Of a file: ImageNet's 21,843 class names have 700 kB.
+_FILE_BYTES = 1 << 20
+#: In a line: for a key of n parts, a.a.a, tomllib takes time and memory in proportion to n squared.
+_DOTS = 100
+
+Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+#: A tensor's name can be the whole path through a program.
+TensorName = Annotated[str, Field(min_length=1, max_length=10_000)]
+Side = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
+Stride = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
+Value = Annotated[float, Field(ge=-1e6, le=1e6, strict=True)]
+Triple = tuple[Value, Value, Value]
+Deviation = Annotated[float, Field(ge=1e-6, le=1e6, strict=True)]
+#: Of a cell's reference point, in cells.
+Offset = Annotated[float, Field(ge=0, le=1, strict=True)]
+Threshold = Annotated[float, Field(ge=0, le=1, strict=True)]
+CategoryId = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
+OutputNames = Annotated[tuple[TensorName, ...], Field(max_length=_LEVELS)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Weights(_Strict):
     """The ONNX file: its name, and in words or as an address where it comes from."""
 
-    file: str = Field(pattern=r"^[^/\\]+$")
-    source: str = ""
+    file: str = Field(max_length=_NAME_CHARACTERS, pattern=r"^[^/\\\x00-\x1f\x7f-\x9f]+$")
+    source: str = Field(default="", max_length=1000)
 
 
 class Input(_Strict):
@@ -34,41 +56,44 @@ class Input(_Strict):
     `name` may be left out for a graph with one input.
     """
 
-    name: str | None = None
-    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    name: TensorName | None = None
+    size: tuple[Side, Side]
     resize: Literal["stretch", "letterbox"] = "stretch"
     anchor: Literal["top-left", "center"] = "top-left"
-    pad_value: int = Field(default=114, ge=0, le=255)
+    pad_value: int = Field(default=114, ge=0, le=255, strict=True)
     interpolation: Literal["nearest", "linear", "cubic", "area"] = "linear"
     color: Literal["RGB", "BGR"] = "RGB"
-    scale: _Finite = 1.0
+    scale: Value = 1.0
     mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
+    std: tuple[Deviation, Deviation, Deviation] = (1.0, 1.0, 1.0)
 
     @model_validator(mode="after")
-    def _deviations_divide(self) -> Input:
-        if 0 in self.std:
-            raise ValueError("std must not be 0")
+    def _has_a_size(self) -> Input:
+        height, width = self.size
+        if height * width > _PIXELS:
+            raise ValueError(f"size {height} x {width} is more than {_PIXELS:,} pixels")
+        if abs(self.scale) < _SMALLEST_SCALE:
+            raise ValueError(f"scale {self.scale:g} leaves nothing of a picture")
         return self
 
 
 class PyramidLevel(_Strict):
     """One level: a tensor of the graph, or one that is derived from another level and therefore not sent."""
 
-    name: str = Field(min_length=1)
-    tensor: str
-    stride: int = Field(gt=0)
-    derived_from: str | None = None
+    name: Name
+    tensor: TensorName
+    stride: Stride
+    derived_from: Name | None = None
 
 
 class _Head(_Strict):
     """What all heads share. `strides` are those of the head's own levels; NMS works class by class."""
 
-    strides: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
-    cell_offset: float
+    strides: tuple[Stride, ...] = Field(min_length=1, max_length=_LEVELS)
+    cell_offset: Offset
     score_threshold: Threshold
     nms_iou: Threshold
-    max_detections: int = Field(default=100, gt=0)
+    max_detections: int = Field(default=100, gt=0, le=10_000, strict=True)
 
 
 class GflHead(_Head):
@@ -79,11 +104,11 @@ class GflHead(_Head):
     """
 
     kind: Literal["gfl"]
-    bins: int = Field(gt=1)
+    bins: int = Field(gt=1, le=1000, strict=True)
     sigmoid: bool = False
-    cell_offset: float = 0.5
-    scores: tuple[str, ...] = ()
-    boxes: tuple[str, ...] = ()
+    cell_offset: Offset = 0.5
+    scores: OutputNames = ()
+    boxes: OutputNames = ()
 
     @model_validator(mode="after")
     def _named_in_full(self) -> GflHead:
@@ -96,9 +121,9 @@ class YoloxHead(_Head):
     """YOLOX: one output [n, 5 + classes], cells of all levels in a row: x, y, log w, log h, objectness, classes."""
 
     kind: Literal["yolox"]
-    cell_offset: float = 0.0
+    cell_offset: Offset = 0.0
     sigmoid: bool = False
-    output: str | None = None
+    output: TensorName | None = None
 
 
 class RcnnHead(_Strict):
@@ -109,14 +134,18 @@ class RcnnHead(_Strict):
     """
 
     kind: Literal["rcnn"]
-    boxes: str = "boxes"
-    scores: str = "scores"
-    labels: str = "labels"
-    masks: str = "masks"
-    proposals: str = "proposals"
-    objectness: str = "objectness"
+    boxes: TensorName = "boxes"
+    scores: TensorName = "scores"
+    labels: TensorName = "labels"
+    masks: TensorName = "masks"
+    proposals: TensorName = "proposals"
+    objectness: TensorName = "objectness"
 
 
+Classes = Annotated[
+    Annotated[Literal["coco"], Tag("word")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("list")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "list"),
+]
 Head = Annotated[GflHead | YoloxHead | RcnnHead, Field(discriminator="kind")]
 
 
@@ -127,12 +156,12 @@ class Description(_Strict):
     was trained for, which results carry; both are known for the word "coco".
     """
 
-    name: str
+    name: Name
     weights: Weights
     input: Input
-    pyramid: tuple[PyramidLevel, ...] = Field(min_length=1)
+    pyramid: tuple[PyramidLevel, ...] = Field(min_length=1, max_length=_LEVELS)
     head: Head
-    classes: Literal["coco"] | tuple[str, ...]
+    classes: Classes
     category_ids: tuple[CategoryId, ...] | None = None
 
     @model_validator(mode="after")
@@ -183,7 +212,11 @@ def _coco() -> dict[int, str]:
 def read_description(path: Path) -> Description:
     """Read and check a description. Raises InputError with the field that is wrong."""
     try:
-        return parse_description(path.read_text("utf-8"), str(path))
+        with path.open("rb") as file:
+            data = file.read(_FILE_BYTES + 1)
+        if len(data) > _FILE_BYTES:
+            raise InputError(f"{path}: more than {_FILE_BYTES:,} bytes, which no description of a network has")
+        return parse_description(data.decode("utf-8-sig"), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -193,11 +226,21 @@ def read_description(path: Path) -> Description:
 def parse_description(text: str, origin: str) -> Description:
     """Check a description's text; `origin` is named in errors."""
     try:
-        return Description.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{origin}: not TOML: {error}") from error
+        return Description.model_validate(_parse_toml(text, origin))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise InputError(f"{origin}: {place + ': ' if place else ''}{first['msg']}{more}") from error
+
+
+def _parse_toml(text: str, origin: str) -> dict[str, Any]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > _DOTS:
+            raise InputError(f"{origin}: line {number} has more than {_DOTS} dots: write it in several lines")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise InputError(f"{origin}: not a description: nested too deeply") from error
+    except ValueError as error:  # also Python's own, of a number with thousands of digits
+        raise InputError(f"{origin}: not TOML: {str(error).partition(';')[0]}") from error

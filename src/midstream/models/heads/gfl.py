@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.description import GflHead
-from midstream.models.heads.nms import Candidates, cell_grid, sigmoid
+from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
 
 
 def candidates(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
@@ -21,10 +21,11 @@ def candidates(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[i
         raise InputError(f"a gfl head of {levels} levels has {2 * levels} outputs, the network has {len(names)}")
     boxes, scores = [], []
     for i, stride in enumerate(head.strides):
+        cells = cell_count(size, stride)
+        scores.append(_matrix(names[i], outputs[names[i]], cells, classes))
+        sides = _matrix(names[levels + i], outputs[names[levels + i]], cells, 4 * head.bins)
         points = cell_grid(size, stride, head.cell_offset)
-        scores.append(_matrix(names[i], outputs[names[i]], len(points), classes))
-        sides = _matrix(names[levels + i], outputs[names[levels + i]], len(points), 4 * head.bins)
-        boxes.append(_boxes(points, sides.reshape(len(points), 4, head.bins), stride))
+        boxes.append(_boxes(points, sides.reshape(cells, 4, head.bins), stride))
     all_scores = np.concatenate(scores)
     if head.sigmoid:
         all_scores = sigmoid(all_scores)

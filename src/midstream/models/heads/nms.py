@@ -66,9 +66,19 @@ def _kept(
     return np.sort(np.concatenate(kept))
 
 
+def cell_count(size: tuple[int, int], stride: int) -> int:
+    """How many cells a level has; outputs are held to it before a grid is made."""
+    rows, columns = _cells(size, stride)
+    return rows * columns
+
+
+def _cells(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    return -(-size[0] // stride), -(-size[1] // stride)
+
+
 def cell_grid(size: tuple[int, int], stride: int, offset: float) -> NDArray[np.float32]:
     """Reference points (x, y) in pixels of one level's cells, row by row: (i + offset) * stride, float32 [n, 2]."""
-    rows, columns = (-(-side // stride) for side in size)
+    rows, columns = _cells(size, stride)
     y, x = np.indices((rows, columns), np.float32)
     points: NDArray[np.float32] = (np.stack([x.reshape(-1), y.reshape(-1)], axis=1) + np.float32(offset)) * stride
     return points

@@ -10,21 +10,19 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.description import YoloxHead
-from midstream.models.heads.nms import Candidates, cell_grid, sigmoid
+from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
 
 
 def candidates(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
     """See heads.candidates."""
     name = head.output or next(iter(outputs))
-    grids = [cell_grid(size, stride, head.cell_offset) for stride in head.strides]
-    points = np.concatenate(grids)
-    strides = np.repeat(np.array(head.strides, np.float32), [len(grid) for grid in grids])[:, None]
-    value = outputs[name]
-    if value.size != len(points) * (5 + classes) or value.shape[-1] != 5 + classes:
-        raise InputError(
-            f"output '{name}' has shape {list(value.shape)}, the head expects [1, {len(points)}, {5 + classes}]"
-        )
-    rows = np.asarray(value, np.float32).reshape(len(points), 5 + classes)
+    counts = [cell_count(size, stride) for stride in head.strides]
+    value, shape = outputs[name], (sum(counts), 5 + classes)
+    if value.size != shape[0] * shape[1] or value.shape[-1] != shape[1]:
+        raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects {[1, *shape]}")
+    rows = np.asarray(value, np.float32).reshape(shape)
+    points = np.concatenate([cell_grid(size, stride, head.cell_offset) for stride in head.strides])
+    strides = np.repeat(np.array(head.strides, np.float32), counts)[:, None]
     centres = rows[:, :2] * strides + points
     with np.errstate(over="ignore"):  # a damaged feature may ask for any size; the picture's edge clips it
         halves = np.minimum(np.exp(rows[:, 2:4]) * strides, np.float32(1e6)) / 2
