@@ -102,25 +102,18 @@ fuzz: $(VENV)/.installed-fuzz
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml $(NATIVE) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+# One install for each purpose, with all that it takes: every install builds the core.
+EXTRAS-compare := compare
+EXTRAS-demo := cityscapes,compare
+EXTRAS-dev := dev,cityscapes,compare,serve
+EXTRAS-ray := dev,ray,serve
+ALSO-ray := --requirement tests/batch/requirements.txt
+
+$(VENV)/.installed-%: pyproject.toml $(NATIVE) | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
 	touch $@
 
-$(VENV)/.installed-compare: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[compare]'
-	touch $@
-
-$(VENV)/.installed-demo: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[cityscapes,compare]'
-	touch $@
-
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,cityscapes,compare,serve]'
-	touch $@
-
-$(VENV)/.installed-ray: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,serve]' --requirement tests/batch/requirements.txt
-	touch $@
+$(VENV)/.installed-ray: tests/batch/requirements.txt
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement fuzz/requirements.txt

@@ -65,7 +65,7 @@ def demo_command(
         _show(read_picture(picture), output)
         return
     make_folder(output)
-    results = _measure(output, f"scenes:{scenes},{seed}", jobs, quiet)
+    results = _measure(output, scenes, seed, jobs, quiet)
     if json:
         print_json(results.model_dump(mode="json"))
     else:
@@ -75,7 +75,7 @@ def demo_command(
             note(line)
 
 
-def _measure(output: Path, data: str, jobs: int | None, quiet: bool) -> Results:
+def _measure(output: Path, scenes: int, seed: int, jobs: int | None, quiet: bool) -> Results:
     """Compare on the scenes, and leave the report in the folder; nothing is kept for a next time."""
     from midstream.compare.run import RESULTS, TABLE, Request, compare
     from midstream.evaluate.cityscapes import require_program
@@ -86,7 +86,7 @@ def _measure(output: Path, data: str, jobs: int | None, quiet: bool) -> Results:
         work = Path(scratch)
         request = Request(
             model=MODEL,
-            data=data,
+            data=f"scenes:{scenes},{seed}",
             anchors=[_VVC],
             tests=[*map(_spec, table_3_options()), _DENSE, _CALIBRATED],
             metric=_CURVES,
@@ -94,6 +94,7 @@ def _measure(output: Path, data: str, jobs: int | None, quiet: bool) -> Results:
             jobs=jobs,
             command=shlex.join(["midstream", *sys.argv[1:]]),
         )
+        stages.say(f"making {scenes} street scenes, and measuring {1 + len(request.tests)} codecs on them")
         results = compare(request, work, stages)
         write_report(results, request, work, stages)
         for name in (REPORT, RESULTS, TABLE):

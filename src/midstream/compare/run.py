@@ -85,6 +85,7 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
         MidstreamError: a worker died, or the uncompressed network itself failed.
     """
     curves = _curves(request)
+    progress.stage("reading pictures and network")
     dataset = datasets.load(request.data).head(request.limit)
     model = models.load(request.model, request.weights)
     store = Store(folder, model, dataset)
@@ -96,7 +97,8 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
         there = {p.key: p.pipeline for p in points if p.key is not None and p.pipeline not in lost}
         evidence = _score(request, pool, store, model, there, _reference(points, failed), progress)
         drawn = [Drawn(curve.label, role, _keys(curve, there, evidence.sizes)) for role, curve in curves]
-        progress.stage("comparing", 1)
+        progress.say(f"comparing {len(drawn) - 1} curves")
+        progress.stage("comparing")
         assembly = Assembly(pool, jobs, evidence, drawn, request.metric, request.interpolation)
         results = Results(
             run=_run(request, store, dataset, jobs),
@@ -164,6 +166,7 @@ def _score(
     progress: Progress,
 ) -> Evidence:
     scoring = Scoring(request.data, request.limit, model.classes, store.point_path(reference), request.resamples)
+    progress.say(f"scoring {len(there)} points")
     progress.stage("scoring", len(there))
     scores = score_all(pool, store, scoring, list(there), progress.step)
     if request.metric not in scores[reference]:

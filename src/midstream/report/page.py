@@ -32,7 +32,8 @@ _SIZES = ("small", "medium", "large")
 
 def write_report(results: Results, request: Request, folder: Path, progress: Progress) -> Path:
     """Write the page into the folder that `compare` has filled; it holds all its pictures and needs no network."""
-    progress.stage("drawing", 1)
+    progress.say("drawing the report")
+    progress.stage("drawing")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("midstream.report"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -60,7 +61,6 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
     )
     target = folder / REPORT
     write_bytes(str(target), page.encode())
-    progress.step()
     return target
 
 
