@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Both set up everything they need in .venv.
+# `make demo`, `make compare` and `make test` set up everything they need in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -67,6 +67,7 @@ class Chooser {
         return chosen;
     }
 
+    // In steps: below and above them rate and distortion need not be weighed (docs/method.md, "Constants").
     static constexpr float least = 0.55f, certain = 1.6f;
     const float* values_;
     const int32_t* chosen_ = nullptr;

@@ -2,7 +2,7 @@
 // component first. What a component is expected to be: a linear function of the cells around that are decoded already.
 // How far off it is likely to be: how strong the component is beside the step, how strong the components before it were
 // in this cell beside what was expected of them, the neighbours' components around it, and two related components.
-// docs/format.md is normative.
+// docs/format.md is normative, and docs/method.md ("Constants") says where the numbers come from.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +39,8 @@ constexpr size_t sign_slots = numbered * 9, band_slots = component_levels * 4 * 
 constexpr size_t place_slots = most_classes * most_classes * most_classes, escape_slots = 32;
 constexpr size_t all_slots = context_slots + sign_slots + band_slots + place_slots + escape_slots;
 
-// Mean magnitude in 1/256 at each level: of a Laplacian of standard deviation 2^((level - 20) / 4) steps, rounded down
-// from 0.6 on.
+// Mean magnitude in 1/256 at each level: of a Laplacian of standard deviation 2^((level - 20) / 4) steps, whose values
+// become the whole number above from a fraction of 0.6 on.
 inline constexpr std::array<int32_t, component_levels> expected = {
     1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   2,   5,   9,   15,  24,  35,
     50,  68,  89,  115, 145, 180, 222, 272, 330, 400, 482, 580, 695, 833, 996, 1190};
@@ -387,7 +387,7 @@ class Model {
     }
 
     MIDSTREAM_INLINE void code_bit(Slot& slot, int& bit) {
-        coder_.code(bit, static_cast<uint32_t>(std::clamp(slot.probability() * 16, 32, 65536 - 32)));
+        coder_.code(bit, static_cast<uint32_t>(std::clamp(slot.probability() * 16, least_chance, 65536 - least_chance)));
         slot.update(bit);
     }
 

@@ -1,6 +1,7 @@
 // Context mixing: probabilities of binary decisions that several contexts give are mixed in the logistic domain, with
 // weights that learn, and coded arithmetically (Mahoney 2005, "Adaptive weighing of context models for lossless data
-// compression"). All arithmetic is on integers: two machines decode the same symbols. docs/format.md is normative.
+// compression"). All arithmetic is on integers: two machines decode the same symbols. docs/format.md is normative, and
+// docs/method.md ("Constants") says where the numbers come from.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +38,12 @@ inline constexpr auto stretch = [] {
     return table;
 }();
 
-inline constexpr int count_limit = 255;   // observations after which a probability stops slowing down
+inline constexpr int count_limit = 255;  // observations after which a probability stops slowing down
+inline constexpr int confident = 32;     // observations from which on a slot counts in full
+inline constexpr int32_t least_chance = 32;                       // of either bit, in units of 2^-16
+inline constexpr int32_t own_weight = 12000, seen_weight = 6000;  // that a context begins with; 65536 is 1
+inline constexpr int32_t first_step = 1024, last_step = 3;        // of learning weights
+inline constexpr uint16_t settled = 4096;                         // updates that are counted
 
 inline constexpr auto rate = [] {  // 2^16 / (count + 1.5)
     std::array<int32_t, count_limit + 1> table{};
@@ -110,11 +116,10 @@ class Mixer {
     static constexpr int inputs = 2 * contexts + 2;  // two a context, a constant, and one to fill a register
     using Inputs = int32_t[inputs];
 
-
     explicit Mixer(size_t sets) : weights_(sets * inputs), learnt_(sets, 0) {
         for (size_t i = 0; i < weights_.size(); ++i) {
             const size_t input = i % inputs;
-            weights_[i] = input >= 2 * contexts ? 0 : input % 2 == 0 ? 12000 : 6000;
+            weights_[i] = input >= 2 * contexts ? 0 : input % 2 == 0 ? own_weight : seen_weight;
         }
     }
     // What has been learnt, to be kept and to begin with.
@@ -125,20 +130,20 @@ class Mixer {
     MIDSTREAM_INLINE static void put(Inputs& in, int context, const Slot& slot) {
         const int32_t st = stretch[static_cast<size_t>(slot.probability())];
         in[2 * context] = st;
-        in[2 * context + 1] = (st * std::min(slot.count(), 32)) >> 5;
+        in[2 * context + 1] = (st * std::min(slot.count(), confident)) >> 5;
     }
     MIDSTREAM_INLINE static void put_constant(Inputs& in) { in[2 * contexts] = 256, in[2 * contexts + 1] = 0; }
     MIDSTREAM_INLINE int32_t mix(size_t set, const Inputs& in) {
         const int32_t* w = &weights_[set * inputs];
         int32_t sum = 0;
         for (int i = 0; i < inputs; ++i) sum += (in[i] * w[i]) >> 8;
-        return std::clamp(squash(sum >> 8), 32, 65536 - 32);
+        return std::clamp(squash(sum >> 8), least_chance, 65536 - least_chance);
     }
     MIDSTREAM_INLINE void learn(size_t set, const Inputs& in, int32_t p, int bit) {
         int32_t* w = &weights_[set * inputs];
         uint16_t& times = learnt_[set];
-        const int32_t step = 3 + 1024 / (32 + times);  // steps shrink as a set of weights settles
-        if (times < 4096) ++times;
+        const int32_t step = last_step + first_step / (32 + times);  // steps shrink as a set of weights settles
+        if (times < settled) ++times;
         const int32_t error = (((bit << 16) - p) * step) >> 4;
         for (int i = 0; i < inputs; ++i)
             w[i] = std::clamp(w[i] + ((in[i] * error + (1 << 13)) >> 14), -(1 << 19), 1 << 19);

@@ -14,8 +14,10 @@ from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, F
 
 #: A component and the places of a view: float32 [K, height, width], uint8 [height, width].
 Sample = tuple[Floats, NDArray[np.uint8]]
+# Where the numbers come from: docs/method.md, "Constants".
 #: What was seen more often counts as seen so often, so that a picture can still teach the coder.
 COUNT_LIMIT = 60
+#: Observations of which a conditional mean is believed by half.
 _LEAST_SEEN = 20
 
 

@@ -12,6 +12,7 @@ from midstream.calibrate.coder import Sample, scales_of
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.profile import Floats, GroupPart
 
+# Where the numbers come from: docs/method.md, "Constants".
 #: Components of each neighbour that are looked at, and components of a cell that are predicted.
 _INPUTS, _OUTPUTS = 128, 256
 #: Ridge beside the inputs' mean energy.

@@ -11,6 +11,7 @@ from midstream.calibrate.coder import scales_of
 from midstream.codec.calibrated.prediction import predicted, surroundings
 from midstream.codec.calibrated.profile import PREDICTION_CELLS, Floats, GroupPart
 
+# Where the numbers come from: docs/method.md, "Constants".
 #: Components of the first group that are looked at.
 _INPUTS = 96
 #: Ridge beside the inputs' mean energy.

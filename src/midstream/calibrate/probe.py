@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from midstream.codec.calibrated.places import probe_features
 from midstream.codec.calibrated.profile import Floats, Probe
 
+# Where the numbers come from: docs/method.md, "Constants".
 #: Components that the probe looks at.
 _INPUTS = 96
 #: Ridge, per sample.
 _RIDGE = 3e-3
+#: The least score that is told from none.
 _FLOOR = 2.0**-10
 
 

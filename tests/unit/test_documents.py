@@ -1,0 +1,168 @@
+"""The documents say what the Makefile, the gate and the code do: commands, files, options, seconds, constants."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from midstream.cli import main
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    path for pattern in ("*.md", "docs/*.md", "fuzz/*.md", "training/*.md") for path in ROOT.glob(pattern)
+)
+MAKEFILE = (ROOT / "Makefile").read_text()
+GATE = ROOT / ".ci" / "run"
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+with_gate = pytest.mark.skipif(not GATE.exists(), reason="a source distribution is without the gate")
+
+
+def code_of(text: str) -> Iterator[str]:
+    """What stands in the text as code: the lines of its blocks, continued ones joined, and what is in backticks."""
+    block = r"^```\w*\n(.*?)^```|((?:^    .*\n)+)"
+    for found in re.finditer(block, text, re.MULTILINE | re.DOTALL):
+        yield from re.sub(r"\\\n\s*", "", found[1] or found[2]).splitlines()
+    for found in re.finditer(r"`([^`]+)`", re.sub(block, "", text, flags=re.MULTILINE | re.DOTALL)):
+        yield " ".join(found[1].split())
+
+
+def targets() -> set[str]:
+    found = re.search(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)
+    assert found is not None
+    return set(found[1].split())
+
+
+def number(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    assert found is not None, pattern
+    return int(found[1])
+
+
+@each_document
+def test_commands_of_make_exist(document: Path) -> None:
+    named = {found[1] for code in code_of(document.read_text()) if (found := re.match(r"\s*make ([a-z][\w-]*)", code))}
+    assert named <= targets()
+
+
+def test_the_makefile_begins_with_what_the_readme_begins_with() -> None:
+    named = re.findall(r"^    make ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert named == re.findall(r"`make ([\w-]+)`", MAKEFILE.partition("\n\n")[0])
+
+
+@with_gate
+def test_the_gate_runs_commands_that_exist() -> None:
+    named = set(re.findall(r"^ *make (?:--\S+ )*([a-z][\w-]*)", GATE.read_text(), re.MULTILINE))
+    assert {"test", "lint", "fuzz", "test-sanitized"} <= named <= targets() | {"compiler"}
+
+
+@with_gate
+def test_the_gate_fuzzes_as_long_as_the_document_says() -> None:
+    text = (ROOT / "docs/fuzzing.md").read_text()
+    seconds = number(r"make fuzz SECONDS=(\d+)", GATE.read_text())
+    assert seconds == number(r"The gate \(`\.ci/run`\) runs each\s+for (\d+)\s+seconds", text)
+    assert seconds == number(r"seconds \(`make fuzz SECONDS=(\d+)`\)", text)
+
+
+def test_the_fuzzers_are_those_of_the_documents() -> None:
+    runner = (ROOT / "fuzz/run.py").read_text()
+    readme = (ROOT / "fuzz/README.md").read_text()
+    found = re.search(r"^NATIVE = \((.*)\)", runner, re.MULTILINE)
+    assert found is not None
+    native = re.findall(r'"(\w+)"', found[1])
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+    assert f"{words[len(native)]} libFuzzer targets" in (ROOT / "docs/fuzzing.md").read_text()
+    assert set(re.findall(r"^\| `(\S+)` \|", readme, re.MULTILINE)) == {*(f"{n}.cpp" for n in native), "fuzz_decode.py"}
+    usual = number(r"SECONDS \?= (\d+)", MAKEFILE)
+    assert usual == number(r"make fuzz .*for (\d+) seconds", readme)
+    assert usual == number(r'"--seconds", type=int, default=(\d+)', runner)
+
+
+@each_document
+def test_files_that_are_named_exist(document: Path) -> None:
+    text = document.read_text()
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
+    for link in links - {""}:
+        assert (document.parent / link).exists(), link
+    for code in code_of(text):
+        for name in re.findall(r"(?:^|[\s`(])((?:src|native|tests|docs|fuzz|benchmarks|training)/[\w/.-]+\w)", code):
+            assert (ROOT / name).exists() or name in ("fuzz/corpus", "fuzz/crashes"), name
+
+
+@each_document
+def test_sections_that_are_linked_exist(document: Path) -> None:
+    for name, section in re.findall(r"\]\(([^)\s#]*)#([^)\s]+)\)", document.read_text()):
+        if "://" in name:
+            continue
+        target = (document.parent / name if name else document).read_text()
+        titles = re.findall(r"^#+ (.*)$", target, re.MULTILINE)
+        assert section in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, section
+
+
+def command_of(words: list[str]) -> Any:
+    """The command that the words after `midstream` begin with, None for a group without one."""
+    found: Any = get_command(main.app)
+    for word in words:
+        if not hasattr(found, "commands"):
+            break
+        assert word in found.commands or not re.fullmatch(r"[a-z]+", word), f"no command {word}"
+        if word not in found.commands:
+            return None
+        found = found.commands[word]
+    return None if hasattr(found, "commands") else found
+
+
+@each_document
+def test_commands_and_their_options_exist(document: Path) -> None:
+    for code in code_of(document.read_text()):
+        found = re.match(r"\s*(?:\$ )?midstream ([^#|]*)", code)
+        if found is None:
+            continue
+        words = shlex.split(found[1].replace("'", "").replace('"', ""))
+        command = command_of(words)
+        if command is not None:
+            known = {option for each in command.params for option in each.opts} | {"--help"}
+            given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+            assert given <= known, (code, given - known)
+
+
+def constants() -> list[tuple[str, str, str]]:
+    """File, name and number of each that docs/method.md gives a source of."""
+    out = []
+    rows = re.findall(
+        r"^\| `(\S+\.\w+)` ((?:`\w+`(?:, )?)+) \| ([^|]+) \|", (ROOT / "docs/method.md").read_text(), re.M
+    )
+    for file, names, values in rows:
+        given = values.split(", ")
+        found = re.findall(r"`(\w+)`", names)
+        assert len(given) == len(found), (file, names)
+        out += [(file, name, value.strip()) for name, value in zip(found, given, strict=True)]
+    return out
+
+
+@pytest.mark.parametrize(("file", "name", "value"), constants())
+def test_constants_are_those_that_have_a_source(file: str, name: str, value: str) -> None:
+    if file.startswith("native/"):
+        text = (ROOT / file).read_text()
+        if value.endswith(" numbers"):
+            assert re.search(rf"\b{name} = [\[{{]", text) or re.search(rf"{value.split()[0]}> {name} = ", text)
+        else:
+            assert float(value) == float(re.search(rf"\b{name} = ([\d.]+)", text)[1])  # type: ignore[index]
+        return
+    module = importlib.import_module("midstream." + file.removesuffix(".py").replace("/", "."))
+    base, _, power = value.partition("^")
+    assert getattr(module, name) == (float(base) ** float(power) if power else float(value))
+
+
+def test_every_number_of_the_fits_has_a_source() -> None:
+    told = {(file, name) for file, name, _ in constants()}
+    for file in ("probe", "predict", "neighbours", "coder"):
+        text = (ROOT / "src/midstream/calibrate" / f"{file}.py").read_text()
+        for names in re.findall(r"^([A-Z_, ]+) = [\d.]", text, re.MULTILINE):
+            assert {(f"calibrate/{file}.py", name) for name in names.split(", ")} <= told, names
