@@ -178,6 +178,8 @@ def test_polygons_and_uncompressed_run_lengths() -> None:
     found = {1: _found([A, B], [0.9, 0.8], [0, 1], True)}
     assert evaluate(dataset, found, CLASSES).segm_ap == pytest.approx(100)
     second["segmentation"] = []
+    assert evaluate(dataset, found, CLASSES).segm_ap == pytest.approx(100), "of the masks that there are"
+    first["segmentation"] = None
     assert evaluate(dataset, found, CLASSES).segm_ap is None
 
 

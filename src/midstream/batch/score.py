@@ -9,12 +9,11 @@ from midstream.batch.schema import read_detections
 from midstream.codec.codec import CodecOptions
 from midstream.data import Dataset, PictureFile
 from midstream.errors import InputError
-from midstream.evaluate.accuracy import evaluate, reference_dataset
-from midstream.evaluate.run import EvalResult, Pictures, Tally, result_of
+from midstream.evaluate.run import EvalResult, Pictures, Tally, result_of, settled
 from midstream.models import SplitModel
 
 _COLUMNS = [
-    "id", "bytes", "payload_bytes", "elements", "input_bytes", "detections", "uncompressed",
+    "id", "height", "width", "bytes", "payload_bytes", "elements", "input_bytes", "detections", "uncompressed",
     "front_ms", "encode_ms", "decode_ms", "back_ms",
 ]  # fmt: skip
 
@@ -46,9 +45,7 @@ def score(folder: Folder, network: SplitModel, options: CodecOptions, dataset: D
         {picture.id: found[picture.id] for picture in dataset.pictures}
         for found in (pictures.detections, tally.detections)
     )
-    if dataset.ground_truth is None:
-        dataset = reference_dataset(dataset, pictures.detections, network.classes)
-    uncompressed = evaluate(dataset, pictures.detections, network.classes)
+    dataset, uncompressed = settled(network, dataset, pictures)
     return result_of(network, dataset, options, pictures, tally, uncompressed)
 
 
@@ -72,6 +69,7 @@ def _add(folder: Folder, numbers: dict[str, int], network: SplitModel, pictures:
             if number is None:  # of an earlier run on more pictures
                 continue
             tally.detections[number], pictures.detections[number] = found[i], uncompressed[i]
+            pictures.sizes[number] = (row["height"], row["width"])
             tally.total_bytes += row["bytes"]
             tally.payload_bytes += row["payload_bytes"]
             tally.encode_s += row["encode_ms"] / 1e3

@@ -16,13 +16,14 @@ from midstream import data as datasets
 from midstream import models
 from midstream.batch import PART_ROWS
 from midstream.cli import options
-from midstream.cli.console import note, print_json, print_table, progress
-from midstream.cli.evaluation import print_result
+from midstream.cli.console import SHOWN_FAILURES, SOME_FAILED, note, print_json, print_table, progress
+from midstream.cli.evaluation import leave_with_remarks, print_result
 from midstream.codec.calibrated.options import CalibratedOptions
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import CodecOptions
 from midstream.data import Dataset
 from midstream.errors import InputError
+from midstream.evaluate.checks import require
 from midstream.files import make_folder, write_bytes
 from midstream.models import SplitModel
 from midstream.models.graph import CPU, has_device
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
     from midstream.batch.schema import JobKind
     from midstream.batch.sources import Chunk
 
-#: All is done that can be, and some inputs failed.
-SOME_FAILED = 1
 _DATASETS = ("coco:", "cityscapes:", "folder:")
-_SHOWN_FAILURES = 5
 _SHOWN_ROWS, _SHOWN_ITEMS = 20, 3
 #: Columns that are for programs.
 _HASHES = ("key", "sha256")
@@ -225,10 +223,13 @@ def eval_command(
 
     dataset, chunks = _pictures(inputs)
     network, job = _job("eval", model, weights, device, chosen)
+    if dataset is not None:
+        require(dataset, network.classes, network.has_masks)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
     result = score(Folder(output), network, chosen, dataset)
     if not json:
         print_result(result)
+    leave_with_remarks(result)
     _report(summary, json, quiet, result.model_dump())
 
 
@@ -310,10 +311,10 @@ def _note_failures(summary: Summary) -> None:
     from midstream.batch.folder import Folder
 
     folder = Folder(Path(summary.output))
-    for row in islice(folder.rows(folder.failures), _SHOWN_FAILURES):
+    for row in islice(folder.rows(folder.failures), SHOWN_FAILURES):
         note(f"failed: {row['id']}: {row['error']}")
-    if summary.failed > _SHOWN_FAILURES:
-        note(f"and {summary.failed - _SHOWN_FAILURES:,} more: midstream batch read {summary.output} --failures")
+    if summary.failed > SHOWN_FAILURES:
+        note(f"and {summary.failed - SHOWN_FAILURES:,} more: midstream batch read {summary.output} --failures")
 
 
 @app.command("read")

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -26,6 +27,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from midstream.data.reading import Skipped
+
+#: Exit code where all is done that can be, and some inputs failed.
+SOME_FAILED = 1
+#: Failures that are named; all are in the JSON or in a table.
+SHOWN_FAILURES = 5
 _ERRORS = Console(stderr=True)
 #: Width of a table in a pipe, where there is no terminal to fit into.
 _PIPE_WIDTH = 200
@@ -44,6 +52,16 @@ def note(text: str) -> None:
         _ERRORS.print(Text(printable(text)), soft_wrap=True)
     else:
         sys.stderr.write(printable(text) + "\n")
+
+
+def leave_with_skipped(skipped: Sequence[Skipped]) -> None:
+    """Where pictures were skipped, (path, why) each: name the first on standard error and leave with SOME_FAILED."""
+    if not skipped:
+        return
+    for _, why in skipped[:SHOWN_FAILURES]:
+        note(f"skipped: {why}")
+    note(f"{len(skipped):,} pictures skipped; --strict ends at the first")
+    raise typer.Exit(SOME_FAILED)
 
 
 def quiet_grpc() -> None:

@@ -10,8 +10,8 @@ import typer
 
 from midstream import models
 from midstream.cli import options
-from midstream.cli.console import note, print_json, print_table, progress
-from midstream.data import read_picture
+from midstream.cli.console import leave_with_skipped, note, print_json, print_table, progress
+from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import make_folder, write_pyramid
 from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error, save_graph
@@ -77,11 +77,13 @@ def extract_command(
     sent: Annotated[
         bool, typer.Option("--sent", help="Leave out levels that are derived from others: as 'calibrated' codes it.")
     ] = False,
+    strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write the feature pyramids of pictures, one file each, named after the picture.
 
     All levels are written, in float32; a level that a decoder would derive from another one, too, unless --sent.
+    Leaves with 0, or with 1 when some pictures could not be read.
     """
     if suffix not in ("npz", "safetensors"):
         raise InputError(f"unknown format '{suffix}'; valid: npz, safetensors")
@@ -90,10 +92,15 @@ def extract_command(
         raise InputError("two pictures have the same name: extract them into different folders")
     network = models.load(model, weights)
     make_folder(output)
+    skipped: list[Skipped] = []
     with progress("extracting", len(pictures), quiet) as advance:
         for picture, target in targets.items():
-            pyramid = network.front(read_picture(picture))
-            write_pyramid(str(target), levels.sent(network, pyramid) if sent else pyramid)
+            pixels = read_or_skip(picture, skipped, strict or len(pictures) == 1)
+            if pixels is not None:
+                pyramid = network.front(pixels)
+                write_pyramid(str(target), levels.sent(network, pyramid) if sent else pyramid)
             advance()
+    count = len(pictures) - len(skipped)
     if not quiet:
-        note(f"{output}: {len(pictures)} pyramid{'s' if len(pictures) > 1 else ''}")
+        note(f"{output}: {count} pyramid{'s' if count != 1 else ''}")
+    leave_with_skipped(skipped)

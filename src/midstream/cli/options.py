@@ -124,6 +124,9 @@ Limit = Annotated[int | None, typer.Option(help="Only the first so many pictures
 Cache = Annotated[
     Path | None, typer.Option(help="Folder that keeps the pyramids, so that the network's front runs once a picture.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End at the first picture that cannot be read, instead of leaving it out.")
+]
 Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT.", metavar="WxH")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Quiet = Annotated[

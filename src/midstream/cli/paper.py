@@ -12,6 +12,7 @@ from midstream import models
 from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
 from midstream.cli.drawing import check_png, png
+from midstream.cli.evaluation import leave_with_remarks
 from midstream.data import read_picture
 from midstream.errors import InputError, unknown
 from midstream.evaluate.figure import figure_3
@@ -103,6 +104,7 @@ def accuracy(
     weights: options.Weights = None,
     limit: options.Limit = None,
     cache: options.Cache = None,
+    strict: options.Strict = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -110,11 +112,14 @@ def accuracy(
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
     with progress(f"evaluating {network.name}", len(dataset.pictures), quiet) as advance:
-        rows = accuracy_rows(network, dataset, cache, advance)
+        rows = accuracy_rows(network, dataset, cache, advance, strict)
+    first = next(row.result for row in rows if row.result is not None)
     if json:
         print_json({"model": network.name, "data": data, "rows": [row.model_dump() for row in rows]})
-        return
-    _print_accuracy(f"{network.name}, {len(dataset.pictures)} pictures of {data}", rows)
+    else:
+        _print_accuracy(f"{network.name}, {first.images} pictures of {data}", rows)
+        print(f"{first.metric}; bytes per picture as written, side information included")
+    leave_with_remarks(first)
 
 
 def _print_accuracy(title: str, rows: list[AccuracyRow]) -> None:
@@ -132,8 +137,6 @@ def _print_accuracy(title: str, rows: list[AccuracyRow]) -> None:
             ]
         )  # fmt: skip
     print_table(title, [*columns, *(f"{c}, bytes" for c in TABLE_CODERS)], cells, left=3)
-    first = next(row.result for row in rows if row.result is not None)
-    print(f"{first.metric}; bytes per picture as written, side information included")
 
 
 @app.command("figure")

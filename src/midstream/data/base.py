@@ -26,12 +26,14 @@ class Dataset:
         pictures: in a fixed order (by id).
         ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these pictures, crowds marked
             `iscrowd`, masks as polygons or RLE; None without labels.
+        notes: what is to be said beside its figures, a line each.
     """
 
     spec: str
     kind: Literal["coco", "cityscapes", "folder"]
     pictures: tuple[PictureFile, ...]
     ground_truth: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
 
     def head(self, count: int | None) -> Dataset:
         """The first `count` pictures with their ground truth; all of them for None."""

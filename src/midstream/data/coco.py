@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import codecs
+from collections import Counter
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, FiniteFloat, ValidationError
@@ -42,7 +44,8 @@ def load_coco(spec: str, paths: str) -> Dataset:
     """A data set from `IMAGES_DIR,ANNOTATIONS.json`; either may contain commas.
 
     Annotations of pictures that the file does not list are left out (subsets are often made by shortening `images`),
-    a missing `area` is that of the box, a missing `iscrowd` is 0.
+    a missing `area` is that of the box, a missing `iscrowd` is 0. `\\` in a file name stands for `/`, unless a file has
+    that very name. A picture that is not in its subfolder is looked for directly in the folder, by its name.
 
     Raises:
         InputError: the folder, the file, one of its three lists or one of its pictures is missing, or something in
@@ -53,15 +56,33 @@ def load_coco(spec: str, paths: str) -> Dataset:
         raise InputError(f"there is no folder of pictures {folder}")
     content = _read(file)
     _check(content, file)
-    pictures = []
-    for image in sorted(content.images, key=lambda image: image.id):
-        path = folder / image.file_name
-        if Path(image.file_name).is_absolute() or ".." in Path(image.file_name).parts:
-            raise InputError(f"{file} lists the picture {image.file_name}, which is outside of {folder}")
+    images = sorted(content.images, key=lambda image: image.id)
+    places = [_place(image.file_name, folder, file) for image in images]
+    bare = Counter(place.name for place in places)
+    pictures, moved = [], []
+    for image, place in zip(images, places, strict=True):
+        path = folder / place
+        if not path.is_file() and bare[place.name] == 1 and (folder / place.name).is_file():
+            path = folder / place.name
+            moved.append(image.file_name)
         if not path.is_file():
             raise InputError(f"{file} lists the picture {image.file_name}, which is not in {folder}")
         pictures.append(PictureFile(image.id, path))
-    return Dataset(spec=spec, kind="coco", pictures=tuple(pictures), ground_truth=_ground_truth(content))
+    return Dataset(spec, "coco", tuple(pictures), _ground_truth(content), _about_moved(moved, folder))
+
+
+def _place(name: str, folder: Path, file: Path) -> PurePosixPath:
+    """Where in the folder a listed picture is to be. Raises InputError for a name that leads out of it."""
+    place = PurePosixPath(name if (folder / name).is_file() else name.replace("\\", "/"))
+    if Path(name).is_absolute() or place.is_absolute() or ".." in place.parts:
+        raise InputError(f"{file} lists the picture {name}, which is outside of {folder}")
+    return place
+
+
+def _about_moved(moved: list[str], folder: Path) -> tuple[str, ...]:
+    if not moved:
+        return ()
+    return (f"{len(moved)} pictures are not in the folders that are listed, but directly in {folder}: {moved[0]}, ...",)
 
 
 def _split(paths: str) -> tuple[Path, Path]:
@@ -79,7 +100,7 @@ def _read(file: Path) -> _File:
     except OSError as error:
         raise InputError(f"cannot read the annotations {file}: {error.strerror or error}") from error
     try:
-        return _File.model_validate_json(raw)
+        return _File.model_validate_json(_utf8(raw))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"]).lstrip(".")
@@ -87,6 +108,13 @@ def _read(file: Path) -> _File:
             raise InputError(f"the annotations {file} have no '{place}'") from error
         what = f"{place}: {first['msg']}" if place else first["msg"]
         raise InputError(f"the annotations {file} are not in COCO's format: {what}") from error
+
+
+def _utf8(raw: bytes) -> bytes | str:
+    """The text of a file without the byte order mark that programs on Windows put before it, UTF-8 or UTF-16."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace")
+    return raw.removeprefix(codecs.BOM_UTF8)
 
 
 def _check(content: _File, file: Path) -> None:

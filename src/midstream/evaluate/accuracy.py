@@ -15,7 +15,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from midstream.data import Dataset
+from midstream.data.masks import check_masks, has_mask
 from midstream.errors import InputError
+from midstream.evaluate.categories import category_ids
 from midstream.evaluate.cityscapes import instance_ap
 from midstream.models.base import Detections
 
@@ -50,7 +52,7 @@ def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Se
     Boxes are always scored by pycocotools (the reference implementation of COCO's metric). Masks, where the network and
     the ground truth have them, by pycocotools too, except on Cityscapes: there by the benchmark's own program
     (`midstream.evaluate.cityscapes`). All classes of the data set with ground truth count, those that the network lacks
-    with 0, as both benchmarks do it.
+    with 0, as both benchmarks do it. Annotations without a mask, where others have one, do not exist for the masks' AP.
 
     Args:
         dataset: with ground truth; for a folder of pictures see `reference_dataset`.
@@ -101,18 +103,21 @@ class Case:
             raise InputError(f"'{dataset.spec}' has no labels to evaluate against")
         if all(annotation["iscrowd"] for annotation in truth["annotations"]):
             raise InputError(f"'{dataset.spec}' has no labelled object in its {len(dataset.pictures)} pictures")
-        categories = _category_ids(classes, truth["categories"])
+        categories = category_ids(classes, truth)
         found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
         _check(found, truth["images"], len(classes))
         entries = [entry for identity, there in found.items() for entry in coco_entries(identity, there)]
         results = [{**e, "category_id": c} for e in entries if (c := categories[e["category_id"]]) is not None]
-        return cls(dataset, truth, found, categories, results)
+        case = cls(dataset, truth, found, categories, results)
+        if case.has_masks:
+            check_masks(dataset)
+        return case
 
     @property
     def has_masks(self) -> bool:
         """Whether both the network and the ground truth have masks."""
         found = any(there.masks is not None for there in self.found.values())
-        return found and all(annotation.get("segmentation") for annotation in self.truth["annotations"])
+        return found and any(has_mask(a) and not a["iscrowd"] for a in self.truth["annotations"])
 
 
 def reference_dataset(
@@ -144,7 +149,7 @@ def reference_dataset(
     found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
     _check(found, images, len(classes))
     categories = [{"id": index, "name": name} for index, name in enumerate(classes)]
-    own = _category_ids(classes, categories)
+    own = category_ids(classes, {"categories": categories, "annotations": []})
     entries = (entry for identity, there in found.items() for entry in coco_entries(identity, there))
     annotations = [
         {**entry, "id": number, "iscrowd": 0, "category_id": own[entry["category_id"]]}
@@ -157,23 +162,6 @@ def reference_dataset(
         )
     truth = {"images": images, "categories": categories, "annotations": annotations}
     return replace(dataset, kind="folder", ground_truth=truth)
-
-
-def _category_ids(classes: Sequence[str], categories: Sequence[Mapping[str, Any]]) -> list[int | None]:
-    """For each class of the network the data set's category of that name."""
-    ids = {_plain(category["name"]): int(category["id"]) for category in reversed(categories)}
-    matched = [ids.get(_plain(name)) for name in classes]
-    if all(identity is None for identity in matched):
-        theirs = ", ".join(str(category["name"]) for category in categories[:5])
-        raise InputError(
-            f"the network and the data set have no class name in common: the network's begin with "
-            f"{', '.join(classes[:5])}; the data set's with {theirs}"
-        )
-    return matched
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
 
 
 def _check(found: Mapping[int, Detections], images: Sequence[Mapping[str, Any]], classes: int) -> None:
@@ -239,6 +227,8 @@ def coco_evaluation(case: Case, kind: Literal["bbox", "segm"], by_size: bool = F
     `by_size` matches within COCO's small, medium and large objects, too.
     """
     annotations, results, limit = case.truth["annotations"], case.results, MAX_DETECTIONS
+    if kind == "segm":
+        annotations = [entry for entry in annotations if has_mask(entry)]
     if case.dataset.kind == "folder":
         # A box or mask without area overlaps nothing, not even itself, and a limit below the reference's own count
         # would make the reference miss itself: neither says anything about agreement.

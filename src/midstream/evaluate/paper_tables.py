@@ -124,11 +124,15 @@ def table_3_options() -> list[PaperOptions]:
 
 
 def accuracy_rows(
-    model: SplitModel, dataset: Dataset, cache: Path | None, on_picture: Callable[[], None] = lambda: None
+    model: SplitModel,
+    dataset: Dataset,
+    cache: Path | None,
+    on_picture: Callable[[], None] = lambda: None,
+    strict: bool = False,
 ) -> list[AccuracyRow]:
-    """Table 3 of a network on a data set."""
+    """Table 3 of a network on a data set; arguments and errors as `run` has them."""
     others = [coder for coder in TABLE_CODERS if coder != "fast"]
-    results = run(model, dataset, table_3_options(), cache, also_coders=others, on_picture=on_picture)
+    results = run(model, dataset, table_3_options(), cache, also_coders=others, on_picture=on_picture, strict=strict)
     first = results[0]
     elements, picture = first.elements_per_image, first.bytes_per_image / first.ratio_to_input
 

@@ -14,11 +14,13 @@ from midstream.codec.calibrated.options import CalibratedOptions
 from midstream.codec.codec import CodecOptions
 from midstream.codec.inspect import inspect
 from midstream.codec.options import PaperOptions
-from midstream.data import Dataset, PictureFile, read_picture
+from midstream.data import Dataset, PictureFile
+from midstream.data.reading import Skipped, as_read, read_or_skip
+from midstream.errors import InputError
 from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
 from midstream.evaluate.cache import FrontCache
-from midstream.evaluate.cityscapes import require_program
-from midstream.models import Detections, FloatPyramid, SplitModel
+from midstream.evaluate.checks import about_labels, about_nothing, require
+from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.coding import check_profile, decode_features, encode_features
 from midstream.pipelines.levels import completed
 
@@ -38,6 +40,9 @@ class EvalResult(BaseModel):
         ratio_to_input: bytes over those of the input as 8-bit RGB at the network's size.
         bytes_by_coder: bytes_per_image by coder, of the same symbols: the codec's own and those that were asked for.
         encode_ms, decode_ms, front_ms, back_ms: mean per picture; front_ms is None when every pyramid was cached.
+        images: pictures that all of this is of.
+        skipped: path of each picture that could not be read, and why; of a batch, its table of failures has them.
+        notes: what speaks against the figures, a line each.
     """
 
     model: str
@@ -63,6 +68,8 @@ class EvalResult(BaseModel):
     decode_ms: float
     front_ms: float | None
     back_ms: float
+    skipped: list[Skipped] = []
+    notes: list[str] = []
 
 
 @dataclass
@@ -80,13 +87,16 @@ class Tally:
 
 @dataclass
 class Pictures:
-    """What the pictures themselves amount to."""
+    """What the pictures themselves amount to; `sizes` are (height, width) of those that were read, by id."""
 
     elements: int = 0
     input_bytes: int = 0
     fronts: int = 0
     front_s: float = 0.0
     detections: dict[int, Detections] = field(default_factory=dict)
+    sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def run(
@@ -96,8 +106,11 @@ def run(
     cache: Path | None = None,
     also_coders: Sequence[str] = (),
     on_picture: Callable[[], None] = lambda: None,
+    strict: bool = False,
 ) -> list[EvalResult]:
     """Evaluate codecs side by side; the front runs once a picture for all of them.
+
+    A picture that cannot be read is left out, of rates and accuracies alike, and listed in the result.
 
     Args:
         model: the network.
@@ -106,21 +119,25 @@ def run(
         cache: folder for pyramids, see evaluate.cache.
         also_coders: coders whose bytes for the same symbols are counted as well; only for the codec `paper`.
         on_picture: called after every picture.
+        strict: end at the first picture that cannot be read.
 
     Raises:
-        InputError: a picture that cannot be read, data without ground truth or without a class of the network, a
-            profile of another network.
-        MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, not after it.
+        InputError: none of the pictures can be read (with `strict`, one of them), a profile of another network; and as
+            `checks.require`, before the work and not after it.
+        MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, too.
     """
-    if dataset.kind == "cityscapes" and model.has_masks:
-        require_program()
+    require(dataset, model.classes, model.has_masks)
     for options in codecs:
         if isinstance(options, CalibratedOptions):
             check_profile(model, options.profile)
     front_cache = FrontCache(cache, model) if cache else None
     pictures, tallies = Pictures(), [Tally() for _ in codecs]
     for picture in dataset.pictures:
-        size, pyramid = _front(model, picture, front_cache, pictures)
+        pixels = read_or_skip(picture.path, pictures.skipped, strict)
+        if pixels is None:
+            on_picture()
+            continue
+        size, pyramid = _front(model, picture, pixels, front_cache, pictures)
         for options, tally in zip(codecs, tallies, strict=True):
             _code(model, pyramid, options, picture.id, size, tally)
             for coder in also_coders:
@@ -128,9 +145,7 @@ def run(
                 data = encode_features(model, pyramid, size, replace(options, coder=coder))
                 tally.by_coder[coder] = tally.by_coder.get(coder, 0) + len(data)
         on_picture()
-    if dataset.ground_truth is None:
-        dataset = reference_dataset(dataset, pictures.detections, model.classes)
-    uncompressed = evaluate(dataset, pictures.detections, model.classes)
+    dataset, uncompressed = settled(model, dataset, pictures)
     return [
         result_of(model, dataset, options, pictures, tally, uncompressed)
         for options, tally in zip(codecs, tallies, strict=True)
@@ -138,9 +153,8 @@ def run(
 
 
 def _front(
-    model: SplitModel, picture: PictureFile, cache: FrontCache | None, pictures: Pictures
+    model: SplitModel, picture: PictureFile, pixels: Picture, cache: FrontCache | None, pictures: Pictures
 ) -> tuple[tuple[int, int], FloatPyramid]:
-    pixels = read_picture(picture.path)
     pyramid = cache.get(picture) if cache else None
     if pyramid is None:
         start = time.perf_counter()
@@ -154,6 +168,7 @@ def _front(
     pictures.input_bytes += height * width * _BYTES_PER_PIXEL
     pictures.elements += sum(values.size for values in pyramid.values())
     pictures.detections[picture.id] = model.back(pyramid, size)
+    pictures.sizes[picture.id] = size
     return size, pyramid
 
 
@@ -176,6 +191,22 @@ def _code(
     tally.encode_s += encoded - start
     tally.total_bytes += len(data)
     tally.payload_bytes += inspect(data).payload_bytes
+
+
+def settled(model: SplitModel, dataset: Dataset, pictures: Pictures) -> tuple[Dataset, Accuracy]:
+    """The data set as it was read, labelled by the network where it has no labels, and the uncompressed accuracy.
+
+    What there is to say of them is left in `pictures.notes`. Raises as `evaluate`, and where no picture was read.
+    """
+    if not pictures.sizes:
+        raise InputError(f"none of the {len(dataset.pictures)} pictures can be read: {pictures.skipped[0][1]}")
+    dataset, pictures.notes = as_read(dataset, pictures.sizes)
+    if dataset.ground_truth is None:
+        dataset = reference_dataset(dataset, pictures.detections, model.classes)
+    pictures.notes += about_labels(dataset, model.classes, model.has_masks)
+    uncompressed = evaluate(dataset, pictures.detections, model.classes)
+    pictures.notes += about_nothing(uncompressed.ap, pictures.detections.values())
+    return dataset, uncompressed
 
 
 def result_of(
@@ -213,4 +244,6 @@ def result_of(
         decode_ms=1e3 * tally.decode_s / count,
         front_ms=1e3 * pictures.front_s / pictures.fronts if pictures.fronts else None,
         back_ms=1e3 * tally.back_s / count,
+        skipped=pictures.skipped,
+        notes=pictures.notes,
     )

@@ -1,0 +1,114 @@
+"""Masks of other people's annotations, checked before pycocotools works on them.
+
+Its C code trusts what it is given: run lengths that cover more than the picture make it loop for ever, fewer than that
+never match, and coordinates far outside take memory by their distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.data.base import Dataset
+from midstream.errors import InputError
+
+#: Numbers of a polygon of three corners; pycocotools takes four for a box and fewer for nothing.
+_LEAST_NUMBERS = 6
+#: pycocotools' text of run lengths (`common/maskApi.c`, rleToString): a character carries five bits above its offset,
+#: the next says that more follow; the fifth bit of a number's last character is its sign.
+_OFFSET, _BITS, _MORE, _SIGN = 48, 5, 0x20, 0x10
+#: Characters of a number: what seven carry is wider than pycocotools' 32 bits.
+_MOST_CHARACTERS = 7
+
+
+def check_masks(dataset: Dataset) -> None:
+    """Refuse masks of a COCO file that do not fit its pictures; the masks of other data sets are the project's own.
+
+    Raises:
+        InputError: a polygon or run lengths that are not in COCO's format or not of the size that is listed for the
+            picture; the message names the annotation and the picture.
+    """
+    if dataset.ground_truth is None or dataset.kind != "coco":
+        return
+    images = {image["id"]: image for image in dataset.ground_truth["images"]}
+    for annotation in dataset.ground_truth["annotations"]:
+        image = images[annotation["image_id"]]
+        try:
+            if has_mask(annotation):
+                check_mask(annotation["segmentation"], image["height"], image["width"])
+        except InputError as error:
+            # Annotations are numbered from 1 when they are loaded, in the order of the file.
+            place = f"annotations[{annotation['id'] - 1}] (of {image['file_name']}) in '{dataset.spec}'"
+            raise InputError(f"{place} has an unusable mask: {error}") from error
+
+
+def has_mask(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation has a mask: many programs write an empty list where there is none."""
+    return bool(annotation.get("segmentation"))
+
+
+def check_mask(segmentation: object, height: int, width: int) -> None:
+    """Refuse what is neither polygons nor run lengths of a picture of this size. Raises InputError with the reason."""
+    if isinstance(segmentation, Mapping):
+        _check_runs(segmentation, height, width)
+    elif isinstance(segmentation, list) and segmentation:
+        for polygon in segmentation:
+            _check_polygon(polygon, max(height, width))
+    else:
+        raise InputError("it is neither a list of polygons nor run lengths")
+
+
+def _check_polygon(polygon: object, side: int) -> None:
+    if not isinstance(polygon, list):
+        raise InputError("a polygon is a list of numbers in a list of polygons, [[x, y, x, y, x, y, ...], ...]")
+    numbers = _array(polygon)
+    if numbers.dtype.kind not in "iuf" or numbers.ndim != 1:
+        raise InputError("a polygon has something else than numbers")
+    if len(numbers) < _LEAST_NUMBERS or len(numbers) % 2:
+        raise InputError(f"a polygon has {len(numbers)} numbers; it needs x and y of at least three corners")
+    # Written so that what is not a number is refused, too.
+    if not (numbers.min() >= -side and numbers.max() <= 2 * side):
+        raise InputError("a polygon lies further outside of the picture than that is large, or nowhere (not a number)")
+
+
+def _check_runs(mask: Mapping[str, Any], height: int, width: int) -> None:
+    size = mask.get("size")
+    if size != [height, width] or not all(isinstance(side, int) for side in size):
+        raise InputError(f"its run lengths are of the size {size}, the picture's is {[height, width]}")
+    runs = mask.get("counts")
+    counts = _decoded(runs) if isinstance(runs, str | bytes) else _array(runs)
+    if counts.dtype.kind not in "iu" or counts.ndim != 1 or counts.min() < 0:
+        raise InputError("its run lengths are not whole numbers from 0")
+    covered = sum(counts.tolist())
+    if covered != height * width:
+        raise InputError(f"its run lengths cover {covered:,} pixels, the picture has {height * width:,}")
+
+
+def _array(values: object) -> NDArray[Any]:
+    """The values as numpy has them; of a kind that is no number where they are of several shapes."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.empty(0, object)
+
+
+def _decoded(text: str | bytes) -> NDArray[np.int64]:
+    """Run lengths from pycocotools' text, int64 [runs]. Raises InputError."""
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
+    codes = np.frombuffer(raw, np.uint8).astype(np.int64) - _OFFSET
+    if not len(codes) or codes.min() < 0 or codes.max() >= 2 * _MORE or codes[-1] & _MORE:
+        raise InputError("its run lengths are not in COCO's compressed form")
+    ends = np.flatnonzero(codes & _MORE == 0) + 1
+    starts = np.concatenate(([0], ends[:-1]))
+    lengths = ends - starts
+    if lengths.max() > _MOST_CHARACTERS:
+        raise InputError("its run lengths are not in COCO's compressed form")
+    shifts = _BITS * (np.arange(len(codes)) - np.repeat(starts, lengths))
+    values = np.add.reduceat((codes & (_MORE - 1)) << shifts, starts)
+    values -= np.where(codes[ends - 1] & _SIGN, 1 << (_BITS * lengths), 0)
+    # From the fourth on, a number is the difference from the one before the last.
+    values[1::2], values[2::2] = np.cumsum(values[1::2]), np.cumsum(values[2::2])
+    return np.asarray(values, np.int64)

@@ -1,0 +1,74 @@
+"""Reading the pictures of a data set: those that cannot be read, and those that are not as the labels have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.data.base import Dataset
+from midstream.data.pictures import read_picture
+from midstream.errors import InputError
+
+#: Pictures that a line names.
+_SHOWN = 3
+#: Path of a picture that was left out, and why.
+Skipped = tuple[str, str]
+
+
+def read_or_skip(path: Path, skipped: list[Skipped], strict: bool = False) -> NDArray[np.uint8] | None:
+    """What `read_picture` reads; where it raises InputError and `strict` is not set, None and an entry in `skipped`."""
+    try:
+        return read_picture(path)
+    except InputError as error:
+        if strict:
+            raise
+        skipped.append((str(path), str(error)))
+        return None
+
+
+def as_read(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> tuple[Dataset, list[str]]:
+    """The pictures that were read, with the sizes that they have, and what is to be said about them, a line each.
+
+    Polygons and boxes are pixels, whatever size the annotations list: they stay. Run lengths are of one size only:
+    those of a picture with another are left out.
+
+    Args:
+        dataset: all pictures that were tried.
+        sizes: height and width of those that were read, upright, by id.
+    """
+    if len(sizes) < len(dataset.pictures):
+        dataset = dataset.only(sizes)
+    truth, notes = dataset.ground_truth, list(dataset.notes)
+    if truth is None:
+        return dataset, notes
+    listed = {image["id"]: (image["height"], image["width"]) for image in truth["images"] if "height" in image}
+    other = {identity: size for identity, size in sizes.items() if listed.get(identity, size) != size}
+    if not other:
+        return dataset, notes
+    notes.append(_other_sizes(dataset, listed, other))
+    images = [{**i, "height": sizes[i["id"]][0], "width": sizes[i["id"]][1]} for i in truth["images"]]
+    annotations = [
+        {key: value for key, value in a.items() if key != "segmentation" or not isinstance(value, Mapping)}
+        if a["image_id"] in other
+        else a
+        for a in truth["annotations"]
+    ]
+    return replace(dataset, ground_truth={**truth, "images": images, "annotations": annotations}), notes
+
+
+def _other_sizes(dataset: Dataset, listed: Mapping[int, tuple[int, int]], other: Mapping[int, tuple[int, int]]) -> str:
+    names = {picture.id: picture.path.name for picture in dataset.pictures}
+    shown = [f"{names[i]} is {_text(other[i])}, listed as {_text(listed[i])}" for i in names if i in other][:_SHOWN]
+    more = "; ..." if len(other) > len(shown) else ""
+    return (
+        f"{len(other)} of {len(names)} pictures, turned upright as EXIF says, are not of the size that the annotations "
+        f"list, so their boxes may not fit: {'; '.join(shown)}{more}"
+    )
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

@@ -1,0 +1,80 @@
+"""Classes of a network matched to the categories of a data set, by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from midstream.errors import InputError
+
+#: Names that a note lists.
+_SHOWN = 5
+
+
+def category_ids(classes: Sequence[str], truth: Mapping[str, Any]) -> list[int | None]:
+    """For each class of the network the id of the data set's category of that name, None where it has none.
+
+    Case, and `_` for a space, do not matter. Of several categories of one name the one with annotations counts (some
+    tools list the group of all classes under the name of its only one), and the first where none has any.
+
+    Raises:
+        InputError: no name is common to both, or two categories of one name have annotations.
+    """
+    categories, used = truth["categories"], _annotated(truth)
+    ids: dict[str, int] = {}
+    for category in categories:
+        name, identity = _plain(category["name"]), int(category["id"])
+        if name in ids and used[identity] and used[ids[name]]:
+            raise InputError(
+                f"the data set has two categories of the name '{category['name']}' (ids {ids[name]} and {identity}) "
+                "with annotations: merge or rename them"
+            )
+        if name not in ids or used[identity]:
+            ids[name] = identity
+    matched = [ids.get(_plain(name)) for name in classes]
+    if all(identity is None for identity in matched):
+        theirs = ", ".join(str(category["name"]) for category in categories[:_SHOWN])
+        raise InputError(
+            f"the network and the data set have no class name in common: the network's begin with "
+            f"{', '.join(classes[:_SHOWN])}; the data set's with {theirs}"
+        )
+    return matched
+
+
+def unmatched(classes: Sequence[str], truth: Mapping[str, Any]) -> list[str]:
+    """A line for the categories with annotations that are none of the network's classes, one for the opposite.
+
+    Raises:
+        InputError: as `category_ids`.
+    """
+    ids, used = category_ids(classes, truth), _annotated(truth)
+    known = {_plain(name) for name in classes}
+    foreign = [c for c in truth["categories"] if used[int(c["id"])] and _plain(c["name"]) not in known]
+    lacking = [name for name, identity in zip(classes, ids, strict=True) if identity is None]
+    lines = []
+    if foreign:
+        objects = sum(used[int(category["id"])] for category in foreign)
+        lines.append(
+            f"{len(foreign)} of the {len({i for i in used if used[i]})} classes in the data set are none of the "
+            f"network's and count as 0, with {objects} objects: {_few([str(c['name']) for c in foreign])}"
+        )
+    if lacking:
+        lines.append(
+            f"{len(lacking)} of the network's {len(classes)} classes are none of the data set's, what is found of them "
+            f"does not count: {_few(lacking)}"
+        )
+    return lines
+
+
+def _annotated(truth: Mapping[str, Any]) -> Counter[int]:
+    """Annotations by category id."""
+    return Counter(int(annotation["category_id"]) for annotation in truth["annotations"])
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").split())
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -1,0 +1,256 @@
+"""Labels as other programs write them: what does not fit is read, refused by name, or said in a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pycocotools.mask
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.toy import write_labelled
+
+from midstream import models
+from midstream.codec.options import paper_options
+from midstream.data import load
+from midstream.data.masks import check_mask
+from midstream.errors import InputError
+from midstream.evaluate.accuracy import evaluate
+from midstream.evaluate.checks import about_labels, about_nothing, require
+from midstream.evaluate.run import EvalResult, run
+from midstream.models.base import Detections
+
+HEIGHT, WIDTH = 12, 20
+PIXELS = HEIGHT * WIDTH
+SQUARE = [2, 2, 8, 2, 8, 8, 2, 8]
+CORNERS = [2, 2, 6, 6]  # left, top, width, height: the box of the square
+
+
+def _coco(folder: Path, annotations: list[dict[str, Any]], categories: list[dict[str, Any]] | None = None) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "a.png").write_bytes(cv2.imencode(".png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes())
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": HEIGHT, "width": WIDTH}],
+        "categories": categories or [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
+        "annotations": [{"image_id": 1, "category_id": 7, "bbox": CORNERS, **entry} for entry in annotations],
+    }
+    (folder / "labels.json").write_text(json.dumps(content))
+    return f"coco:{folder},{folder / 'labels.json'}"
+
+
+def _found(masks: list[list[int]], labels: list[int] | None = None) -> dict[int, Detections]:
+    """Polygons as detections with their boxes, in picture 1."""
+    runs = [pycocotools.mask.frPyObjects([polygon], HEIGHT, WIDTH)[0] for polygon in masks]
+    boxes = np.array([pycocotools.mask.toBbox(each) for each in runs], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    scores = np.linspace(0.9, 0.5, len(runs), dtype=np.float32)
+    return {1: Detections(boxes, scores, np.array(labels or [0] * len(runs), np.int64), runs)}
+
+
+UNUSABLE = {
+    "a run one pixel too long": {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS + 1]},
+    "a run far too long": {"size": [HEIGHT, WIDTH], "counts": [0, 10**9]},
+    "runs too short": {"size": [HEIGHT, WIDTH], "counts": [100, 50]},
+    "no runs": {"size": [HEIGHT, WIDTH], "counts": []},
+    "a negative run": {"size": [HEIGHT, WIDTH], "counts": [PIXELS + 1, -1]},
+    "runs that are no whole numbers": {"size": [HEIGHT, WIDTH], "counts": [0.5, PIXELS - 0.5]},
+    "runs of several shapes": {"size": [HEIGHT, WIDTH], "counts": [0, [PIXELS]]},
+    "a run beyond 64 bits": {"size": [HEIGHT, WIDTH], "counts": [0, 10**30]},
+    "another size": {"size": [HEIGHT, 2 * WIDTH], "counts": [0, 2 * PIXELS]},
+    "the size turned": {"size": [WIDTH, HEIGHT], "counts": [0, PIXELS]},
+    "no size": {"counts": [0, PIXELS]},
+    "no counts": {"size": [HEIGHT, WIDTH]},
+    "text that is none": {"size": [HEIGHT, WIDTH], "counts": "\u00e4 garbled"},
+    "text that goes on": {"size": [HEIGHT, WIDTH], "counts": "ooo"},
+    "text of a number too wide": {"size": [HEIGHT, WIDTH], "counts": "o" * 30 + "0"},
+    "text of runs too long": {"size": [HEIGHT, WIDTH], "counts": "0``7"},
+    "two corners": [[2, 2, 8, 8]],
+    "an empty polygon": [[]],
+    "a flat list": SQUARE,
+    "an odd number": [[*SQUARE, 3]],
+    "text": [["a"] * 6],
+    "far outside": [[0, 0, 10**9, 0, 10**9, 10**9]],
+    "not a number": [[float("nan"), *SQUARE[1:]]],
+    "a number": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_an_unusable_mask_is_named_and_never_reaches_the_evaluation(tmp_path: Path, what: str) -> None:
+    dataset = load(_coco(tmp_path, [{"segmentation": [SQUARE]}, {"segmentation": UNUSABLE[what]}]))
+    for step in (
+        lambda: require(dataset, ("cat",), True),
+        lambda: evaluate(dataset, _found([SQUARE]), ("cat",)),
+    ):
+        with pytest.raises(InputError, match=r"annotations\[1\] \(of a\.png\) in .* unusable mask: ") as error:
+            step()
+        assert "\n" not in str(error.value)
+    require(dataset, ("cat",), False)  # a network without masks never looks at them
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_what_pycocotools_writes_is_accepted(height: int, width: int, seed: int, density: float) -> None:
+    pixels = (np.random.default_rng(seed).random((height, width)) < density).astype(np.uint8)
+    mask = pycocotools.mask.encode(np.asfortranarray(pixels))
+    check_mask(mask, height, width)
+    check_mask({**mask, "counts": mask["counts"].decode()}, height, width)
+    with pytest.raises(InputError, match="run lengths"):
+        check_mask({**mask, "size": [height, width + 1]}, height, width + 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(min_size=1, max_size=12))
+def test_text_that_passes_means_the_same_to_pycocotools(text: bytes) -> None:
+    mask = {"size": [4, 5], "counts": text}
+    try:
+        check_mask(mask, 4, 5)
+    except InputError:
+        return
+    assert 0 <= int(pycocotools.mask.area(mask)) <= 20
+
+
+def test_masks_of_all_three_forms_and_none(tmp_path: Path) -> None:
+    """Objects without a mask are left out of the masks' AP, and count in the boxes'."""
+    other = [10, 2, 16, 2, 16, 8, 10, 8]
+    whole = pycocotools.mask.frPyObjects([other], HEIGHT, WIDTH)[0]
+    text = {"size": [HEIGHT, WIDTH], "counts": whole["counts"].decode()}
+    spec = _coco(tmp_path, [{"segmentation": [SQUARE]}, {"segmentation": text, "bbox": [10, 2, 6, 6]}])
+    complete = evaluate(load(spec), _found([SQUARE, other]), ("cat",))
+    assert (complete.ap, complete.segm_ap) == pytest.approx((100, 100))
+    without = load(_coco(tmp_path, [{"segmentation": [SQUARE]}, {"bbox": [10, 2, 6, 6]}]))
+    result = evaluate(without, _found([SQUARE, other]), ("cat",))
+    assert (result.ap, result.segm_ap) == pytest.approx((100, 100))
+    assert evaluate(without, _found([SQUARE]), ("cat",)).ap < 60
+    assert about_labels(without, ("cat", "dog"), True) == [
+        "1 of 2 annotations have no mask: mask AP is that of the other 1"
+    ]
+    assert about_labels(without, ("cat", "dog"), False) == []
+
+
+def test_of_categories_with_one_name_the_annotated_one_counts(tmp_path: Path) -> None:
+    group = [{"id": 0, "name": "Cat", "supercategory": "none"}, {"id": 7, "name": "cat"}]
+    for categories in (group, group[::-1]):
+        dataset = load(_coco(tmp_path, [{}], categories))
+        assert evaluate(dataset, _found([SQUARE]), ("cat",)).ap == pytest.approx(100)
+        assert about_labels(dataset, ("cat",), False) == []
+    both = load(_coco(tmp_path, [{}, {"category_id": 0}], group))
+    with pytest.raises(InputError, match=r"two categories of the name 'cat' \(ids 0 and 7\) with annotations"):
+        require(both, ("cat",), False)
+
+
+def test_classes_that_one_side_lacks_are_named_and_counted(tmp_path: Path) -> None:
+    names = ["traffic-light", "cat", "aeroplane", "of no object"]
+    categories = [{"id": i, "name": name} for i, name in enumerate(names, start=1)]
+    dataset = load(_coco(tmp_path, [{"category_id": i} for i in (1, 1, 2, 3)], categories))
+    lines = about_labels(dataset, ("cat", "traffic light", "airplane"), False)
+    assert lines[0].startswith("2 of the 3 classes in the data set are none of the network's and count as 0")
+    assert "3 objects: traffic-light, aeroplane" in lines[0]
+    assert lines[1].startswith("2 of the network's 3 classes are none of the data set's")
+    assert lines[1].endswith(": traffic light, airplane")
+
+
+def test_an_accuracy_of_nothing_is_said(tmp_path: Path) -> None:
+    found = _found([SQUARE]).values()
+    assert about_nothing(0.0, found)[0].startswith("the uncompressed network's AP is 0 although it found 1 objects")
+    assert about_nothing(0.1, found) == []
+    assert (
+        about_nothing(0.0, [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int))]) == []
+    )
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_labelled(tmp_path_factory.mktemp("labelled"))
+
+
+def _eval(folder: Path, file: Path, strict: bool = False) -> EvalResult:
+    network, dataset = models.load(str(folder / "toy.toml")), load(f"coco:{folder / 'pictures'},{file}")
+    return run(network, dataset, [paper_options(4)], strict=strict)[0]
+
+
+def test_pictures_of_another_size_than_listed(labelled: Path, tmp_path: Path) -> None:
+    """Also where sides are exchanged, as of pictures that EXIF turns; boxes are taken as they are."""
+    truth = json.loads((labelled / "truth.json").read_text())
+    right = _eval(labelled, labelled / "truth.json")
+    assert right.notes == []
+    for image in truth["images"][:3]:
+        image["height"], image["width"] = image["width"], image["height"]
+    (tmp_path / "turned.json").write_text(json.dumps(truth))
+    turned = _eval(labelled, tmp_path / "turned.json")
+    assert turned.ap_uncompressed == right.ap_uncompressed > 0
+    assert len(turned.notes) == 1
+    assert turned.notes[0].startswith("3 of 4 pictures, turned upright as EXIF says, are not of the size")
+    assert "0.png is 50x60, listed as 60x50" in turned.notes[0]
+
+
+def test_boxes_of_larger_pictures_are_said_twice(labelled: Path, tmp_path: Path) -> None:
+    truth = json.loads((labelled / "truth.json").read_text())
+    for image in truth["images"]:
+        image["height"], image["width"] = 8 * image["height"], 8 * image["width"]
+    for annotation in truth["annotations"]:
+        annotation["bbox"] = [8 * side + 200 for side in annotation["bbox"]]
+    (tmp_path / "large.json").write_text(json.dumps(truth))
+    result = _eval(labelled, tmp_path / "large.json")
+    assert result.ap_uncompressed == 0
+    assert [line.split(",")[0] for line in result.notes] == ["4 of 4 pictures", result.notes[1].split(",")[0]]
+    assert "AP is 0 although it found" in result.notes[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark(labelled: Path, tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "marked.json").write_text((labelled / "truth.json").read_text(), encoding=encoding)
+    assert len(load(f"coco:{labelled / 'pictures'},{tmp_path / 'marked.json'}").pictures) == 4
+
+
+def test_folders_in_file_names(labelled: Path, tmp_path: Path) -> None:
+    truth = json.loads((labelled / "truth.json").read_text())
+    for image in truth["images"]:
+        image["file_name"] = f"train\\{image['file_name']}"
+    file = tmp_path / "windows.json"
+    file.write_text(json.dumps(truth))
+    flat = load(f"coco:{labelled / 'pictures'},{file}")
+    assert [picture.path.name for picture in flat.pictures] == ["0.png", "1.png", "2.png", "3.png"]
+    assert flat.notes[0].startswith("4 pictures are not in the folders that are listed")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "train").symlink_to(labelled / "pictures")
+    there = load(f"coco:{tmp_path / 'pictures'},{file}")
+    assert there.notes == ()
+    assert there.pictures[0].path == tmp_path / "pictures" / "train" / "0.png"
+    truth["images"][0]["file_name"] = "..\\secret\\0.png"
+    file.write_text(json.dumps(truth))
+    with pytest.raises(InputError, match="outside of"):
+        load(f"coco:{labelled / 'pictures'},{file}")
+
+
+def test_two_pictures_of_one_name_are_not_looked_for_elsewhere(labelled: Path, tmp_path: Path) -> None:
+    truth = json.loads((labelled / "truth.json").read_text())
+    truth["images"][0]["file_name"], truth["images"][1]["file_name"] = "a/0.png", "b/0.png"
+    (tmp_path / "twice.json").write_text(json.dumps(truth))
+    with pytest.raises(InputError, match=r"a/0\.png, which is not in"):
+        load(f"coco:{labelled / 'pictures'},{tmp_path / 'twice.json'}")
+
+
+def test_unreadable_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path)
+    truth = json.loads((folder / "truth.json").read_text())
+    whole = _eval(folder, folder / "truth.json")
+    truth["images"] = truth["images"][1:]
+    (tmp_path / "fewer.json").write_text(json.dumps(truth))
+    fewer = _eval(folder, tmp_path / "fewer.json")
+    (folder / "pictures" / "0.png").write_bytes(b"no picture")
+    result = _eval(folder, folder / "truth.json")
+    assert (whole.images, whole.skipped, result.images) == (4, [], 3)
+    assert [Path(path).name for path, _ in result.skipped] == ["0.png"]
+    assert "not a whole picture" in result.skipped[0][1]
+    assert (result.ap, result.bytes_per_image) == (fewer.ap, fewer.bytes_per_image)
+    with pytest.raises(InputError, match=r"cannot read the picture .*0\.png"):
+        _eval(folder, folder / "truth.json", strict=True)
+    for i in range(1, 4):
+        (folder / "pictures" / f"{i}.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"none of the 4 pictures can be read: .*0\.png"):
+        _eval(folder, folder / "truth.json")
