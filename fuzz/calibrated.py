@@ -21,11 +21,11 @@ import numpy as np
 import safetensors.numpy
 
 import midstream as ms
+from midstream.arrays import unpack_tensors
 from midstream.codec import container
 from midstream.codec.calibrated.profile import HASH_BYTES, Point
 from midstream.codec.calibrated.stream import CODEC, StreamHeader, read_fields
 from midstream.codec.wire import varint
-from midstream.files import unpack_tensors
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.unit import profiles

@@ -44,15 +44,16 @@ def is_torch(value: object) -> bool:
 
 
 def _from_torch(name: str, tensor: Any) -> NDArray[Any]:
-    tensor = tensor.detach().cpu()
-    if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type of its own: hand the bits over
-        import torch
-
-        return np.asarray(tensor.contiguous().view(torch.int16).numpy().view(DTYPES["bfloat16"]))
     try:
-        return np.asarray(tensor.numpy())
-    except TypeError as error:
-        raise InputError(f"level '{name}': torch tensor of type {tensor.dtype} cannot be used: {error}") from error
+        values = tensor.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":  # numpy has no such type of its own: hand the bits over
+            import torch
+
+            return np.asarray(values.contiguous().view(torch.int16).numpy().view(DTYPES["bfloat16"]))
+        return np.asarray(values.numpy())
+    except (TypeError, RuntimeError) as error:  # without values (device meta), sparse, quantised, of another type
+        what = f"level '{name}': a torch tensor of type {tensor.dtype} on the device {tensor.device}"
+        raise InputError(f"{what} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 
 def to_torch(array: NDArray[Any]) -> Any:

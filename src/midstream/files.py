@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import secrets
 import stat
 import sys
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
+from midstream.arrays import pack_npz, pack_safetensors, pack_tensors, unpack_pyramid, unpack_tensors
 from midstream.errors import InputError
-from midstream.features import DTYPES
+from midstream.limits import Limits
 
 #: File name that stands for standard input and output.
 STANDARD = "-"
-#: Key of a safetensors file's metadata that keeps the pyramid's order, which the format does not.
-_ORDER = "midstream.levels"
-#: Key of the metadata that holds a JSON document about arrays that are not a pyramid.
-_DOCUMENT = "midstream"
-_SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SUFFIXES = (".npz", ".safetensors")
-_ZIP_MAGIC = b"PK\3\4"
-_MEMBER_SUFFIX = ".npy"
 
 
 def read_bytes(path: str, most: int = -1) -> bytes:
@@ -105,23 +93,15 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be made: {error.strerror}") from error
 
 
-def read_pyramid(path: str) -> dict[str, NDArray[Any]]:
-    """A pyramid from an .npz or .safetensors file, whatever its name; `-` is standard input.
+def read_pyramid(path: str, limits: Limits | None = None) -> dict[str, NDArray[Any]]:
+    """A pyramid from a .npy, .npz or .safetensors file, whatever its name; `-` is standard input.
+
+    A .npy is one level with the name of the file's stem (`features` from standard input).
 
     Raises:
-        InputError: not readable, or neither of the two.
+        InputError: not readable, or what `unpack_pyramid` refuses.
     """
-    return unpack_pyramid(read_bytes(path), path)
-
-
-def unpack_pyramid(data: bytes, origin: str) -> dict[str, NDArray[Any]]:
-    """A pyramid from the content of such a file; `origin` is named in errors."""
-    try:
-        return _from_npz(data) if data[:4] == _ZIP_MAGIC else _from_safetensors(data)
-    except MemoryError as error:
-        raise InputError(f"{origin}: declares more than there is memory for") from error
-    except Exception as error:  # damaged files raise whatever the zip, zlib, numpy and JSON readers happen to meet
-        raise InputError(f"{origin}: not a readable .npz or .safetensors file: {error}") from error
+    return unpack_pyramid(read_bytes(path), path, limits)
 
 
 def write_pyramid(path: str, pyramid: Mapping[str, NDArray[Any]]) -> None:
@@ -132,67 +112,8 @@ def write_pyramid(path: str, pyramid: Mapping[str, NDArray[Any]]) -> None:
     """
     if path != STANDARD and Path(path).suffix not in _SUFFIXES:
         raise InputError(f"{path}: a pyramid is a file ending in {' or '.join(_SUFFIXES)}")
-    data = pack_safetensors(pyramid) if path.endswith(".safetensors") else _to_npz(path, pyramid)
+    data = pack_safetensors(pyramid) if path.endswith(".safetensors") else pack_npz(pyramid, path)
     write_bytes(path, data)
-
-
-def _from_npz(data: bytes) -> dict[str, NDArray[Any]]:
-    pyramid = {}
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:  # np.load mixes up names that end in .npy themselves
-        for member in archive.infolist():
-            with archive.open(member) as file:
-                name = member.filename.removesuffix(_MEMBER_SUFFIX)
-                pyramid[name] = np.lib.format.read_array(file, allow_pickle=False)
-    return pyramid
-
-
-def _to_npz(path: str, pyramid: Mapping[str, NDArray[Any]]) -> bytes:
-    for name, values in pyramid.items():
-        if values.dtype.kind == "V":
-            raise InputError(f"{path}: level '{name}' is {values.dtype}, which .npz cannot hold: write .safetensors")
-        if "\0" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"{path}: a level named {name!r} cannot be a member of an .npz: write .safetensors")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # np.savez would take level names for its own arguments
-        for name, values in pyramid.items():
-            with archive.open(f"{name}{_MEMBER_SUFFIX}", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _from_safetensors(data: bytes) -> dict[str, NDArray[Any]]:
-    # Not safetensors.numpy.load: it does not know bfloat16.
-    values = {}
-    for name, tensor in safetensors.deserialize(data):  # type: ignore[no-untyped-call]
-        if tensor["dtype"] not in _SAFETENSORS_TYPES:
-            raise ValueError(f"level '{name}' has element type {tensor['dtype']}; valid: {', '.join(DTYPES)}")
-        dtype = DTYPES[_SAFETENSORS_TYPES[tensor["dtype"]]]
-        values[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
-    size = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-    order = json.loads(metadata.get(_ORDER, "null"))
-    return {name: values[name] for name in order} if order and sorted(order) == sorted(values) else values
-
-
-def pack_safetensors(pyramid: Mapping[str, NDArray[Any]]) -> bytes:
-    """The content of a .safetensors file that keeps the order of the levels."""
-    metadata = {_ORDER: json.dumps(list(pyramid))}
-    return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in pyramid.items()}, metadata)
-
-
-def pack_tensors(tensors: Mapping[str, NDArray[Any]], document: object) -> bytes:
-    """Arrays and a JSON document as the content of a .safetensors file."""
-    arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    return bytes(safetensors.numpy.save(arrays, {_DOCUMENT: json.dumps(document)}))
-
-
-def unpack_tensors(data: bytes, origin: str) -> tuple[dict[str, NDArray[Any]], Any]:
-    """What `pack_tensors` packed; `origin` is named in errors. Raises InputError."""
-    try:
-        size = int.from_bytes(data[:8], "little")
-        return safetensors.numpy.load(data), json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_DOCUMENT])
-    except Exception as error:  # damaged files raise whatever the readers happen to meet
-        raise InputError(f"{origin}: not a readable .safetensors file of midstream: {error}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: object) -> None:

@@ -34,6 +34,11 @@ def test_tensors_and_arrays_give_the_same_bytes():
 def test_what_cannot_be_coded_is_named():
     with pytest.raises(ms.InputError, match="element type int64"):
         ms.encode({"x": torch.zeros(1, 2, 2, dtype=torch.int64)})
+    for dtype in (torch.float32, torch.bfloat16):
+        with pytest.raises(ms.InputError, match=r"level 'x': a torch tensor of type .* on the device meta"):
+            ms.encode({"x": torch.zeros(1, 2, 2, dtype=dtype, device="meta")})
+    with pytest.raises(ms.InputError, match="level 'x': a torch tensor"):
+        ms.encode({"x": torch.zeros(1, 2, 2).to_sparse()})
 
 
 def test_a_derived_level_is_recomputed_and_masks_are_scored(tmp_path):

@@ -15,13 +15,13 @@ from tests.unit import profiles
 
 import midstream as ms
 from midstream import _native
+from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.profile import Point, widths
 from midstream.codec.inspect import CalibratedInfo, inspect
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 from midstream.features import check_pyramid
-from midstream.files import pack_tensors, unpack_tensors
 from midstream.limits import Limits
 
 PROFILE = profiles.profile()

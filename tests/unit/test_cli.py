@@ -179,6 +179,14 @@ def test_limits_on_the_command_line(source: Path, tmp_path: Path) -> None:
     assert "the limit is 9" in mistake("decode", tmp_path / "x.mids", "-o", tmp_path / "y.npz", "--max-elements", 9)
 
 
+def test_a_pyramid_of_too_many_elements_names_the_option(tmp_path: Path) -> None:
+    np.save(tmp_path / "p3.npy", np.ones((2, 3, 4), np.float32))
+    said = mistake("encode", tmp_path / "p3.npy", "-o", tmp_path / "x.mids", "--max-elements", 23)
+    assert "more than 23 elements at level 'p3'; where the file is to be trusted, raise --max-elements" in said
+    midstream("encode", tmp_path / "p3.npy", "-o", tmp_path / "x.mids", "--max-elements", 24)
+    assert ms.decode((tmp_path / "x.mids").read_bytes())["p3"].shape == (2, 3, 4)
+
+
 def test_help_teaches() -> None:
     for command in ([], ["encode"], ["decode"], ["inspect"], ["split"], ["extract"], ["eval"], ["models"], ["paper"],
                     ["paper", "sizes"], ["paper", "accuracy"], ["paper", "figure"]):  # fmt: skip

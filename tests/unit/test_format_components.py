@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.unit import format_components, profiles
 
 import midstream as ms
+from midstream.arrays import unpack_tensors
 from midstream.codec.calibrated.coding import analyse, quantised
 from midstream.codec.calibrated.profile import Places, pack_profile
 from midstream.features import DTYPES, check_pyramid
-from midstream.files import unpack_tensors
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "calibrated.mids.xz"
 

@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from midstream.arrays import pack_safetensors
 from midstream.batch import schema
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import CodecOptions, decode
 from midstream.codec.inspect import inspect
 from midstream.data.pictures import picture_from
 from midstream.errors import InputError, MidstreamError
-from midstream.files import pack_safetensors
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.models.reference import Reference
 from midstream.pipelines.coding import decode_features, encode_features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from midstream.codec.symbols import CODERS
 from midstream.errors import unknown
 from midstream.evaluate.speed import SpeedReport, measure, shapes_of, smooth_pyramid
 from midstream.files import read_pyramid
+from midstream.limits import Limits
 
 
 def bench_command(
@@ -27,6 +29,7 @@ def bench_command(
     z: options.Z = None,
     thresholds: options.Thresholds = None,
     step: options.Step = None,
+    max_elements: options.MaxElements = options.MOST_ELEMENTS,
     threads: options.Threads = None,
     repeats: Annotated[int, typer.Option(help="Runs of each; the fastest counts.", min=1)] = 5,
     json: options.Json = False,
@@ -42,7 +45,8 @@ def bench_command(
             raise unknown("coder", name, [*CODERS, "all"])
     chosen = options.codec_options(PAPER, symbols, z, thresholds, step, coders[0])
     assert isinstance(chosen, PaperOptions)
-    pyramid = read_pyramid(source) if source is not None else smooth_pyramid(shapes_of(shape))
+    limits = replace(Limits(), elements=max_elements)
+    pyramid = read_pyramid(source, limits) if source is not None else smooth_pyramid(shapes_of(shape))
     most = thread_count(threads, sum(values.size for values in pyramid.values()))
     counts = sorted({1, most}) if threads is None else [threads]
     with progress("measuring", len(coders) * len(counts), quiet) as advance:

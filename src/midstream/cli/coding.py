@@ -23,7 +23,7 @@ from midstream.limits import Limits
 from midstream.models import Picture
 
 PyramidFile = Annotated[
-    str, typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; - for stdin.")
+    str, typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; .npy is one level; - for stdin.")
 ]
 BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard input.")]
 
@@ -46,6 +46,7 @@ def encode_command(
     max_bytes: options.MaxBytes = None,
     max_loss: options.MaxLoss = None,
     embed: options.Embed = False,
+    max_elements: options.MaxElements = options.MOST_ELEMENTS,
     threads: options.Threads = None,
 ) -> None:
     """Code a feature pyramid into a bitstream.
@@ -59,7 +60,7 @@ def encode_command(
         codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, embed
     )
     check_writable(output)
-    data = encode_with(read_pyramid(source), chosen, threads)
+    data = encode_with(read_pyramid(source, replace(Limits(), elements=max_elements)), chosen, threads)
     write_bytes(output, data)
     if output != STANDARD:
         info = inspect(data, profile=chosen.profile if isinstance(chosen, CalibratedOptions) else None)
@@ -71,7 +72,7 @@ def decode_command(
     source: BitstreamFile,
     output: Annotated[str, typer.Option("--output", "-o", help=".npz or .safetensors to write; - for .npz on stdout.")],
     levels: Annotated[str | None, typer.Option(help="Only these levels, separated by commas.")] = None,
-    max_elements: Annotated[int, typer.Option(help="Refuse more elements than this.", min=1)] = Limits().elements,
+    max_elements: options.MaxElements = options.MOST_ELEMENTS,
     partial: Annotated[
         bool, typer.Option("--partial", help="Of a bitstream that was cut, decode the levels that are whole.")
     ] = False,

@@ -15,6 +15,7 @@ from midstream.codec.options import DEFAULT_CODER, NAMED_THRESHOLDS
 from midstream.codec.symbols import CODERS
 from midstream.errors import InputError
 from midstream.files import STANDARD
+from midstream.limits import Limits
 
 _CODEC = "Codec"
 #: Of a side of a picture.
@@ -105,6 +106,9 @@ Threads = Annotated[
         help="Threads to use at most; the bytes are the same for any number.", show_default="all cores", min=1
     ),
 ]
+#: Of a pyramid, unless --max-elements says otherwise.
+MOST_ELEMENTS = Limits().elements
+MaxElements = Annotated[int, typer.Option(help="Refuse a pyramid of more elements than this.", min=1)]
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A name from 'midstream models', or a description FILE.toml.")
 ]

@@ -11,9 +11,10 @@ import numpy as np
 import onnxruntime
 
 from midstream import __version__
+from midstream.arrays import pack_safetensors, unpack_pyramid
 from midstream.data import PictureFile
 from midstream.errors import InputError
-from midstream.files import make_folder, pack_safetensors, read_bytes, unpack_pyramid, write_bytes
+from midstream.files import make_folder, read_bytes, write_bytes
 from midstream.models import FloatPyramid, Picture, SplitModel
 
 #: What, besides model and picture, decides the front's output to the last bit.

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from midstream import _native
+from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.errors import InputError
-from midstream.files import pack_tensors, read_bytes, unpack_tensors, write_bytes
+from midstream.files import read_bytes, write_bytes
 
 Floats = NDArray[np.float32]
 #: Of the file's layout.
