@@ -23,7 +23,8 @@ import safetensors.numpy
 import midstream as ms
 from midstream.arrays import unpack_tensors
 from midstream.codec import container
-from midstream.codec.calibrated.profile import HASH_BYTES, Point
+from midstream.codec.calibrated.document import Point
+from midstream.codec.calibrated.profile import HASH_BYTES
 from midstream.codec.calibrated.stream import CODEC, StreamHeader, read_fields
 from midstream.codec.wire import varint
 

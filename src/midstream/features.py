@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ml_dtypes
@@ -33,7 +33,7 @@ class Level:
     """
 
     name: str
-    values: NDArray[np.float32]
+    values: NDArray[np.float32] = field(repr=False)
     shape: tuple[int, int, int]
     dtype: str
 

@@ -9,17 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.profile import (
-    PROFILE_VERSION,
-    About,
-    GroupAbout,
-    LevelAbout,
-    Places,
-    Point,
-    Profile,
-    pack_profile,
-    pack_state,
-)
+from midstream.codec.calibrated.document import PROFILE_VERSION, About, GroupAbout, LevelAbout, Places, Point
+from midstream.codec.calibrated.profile import Profile, pack_profile
+from midstream.codec.calibrated.tensors import pack_state
 
 #: Channels, size and positions of a cell on a side, of each level of a group.
 Group = Mapping[str, tuple[int, tuple[int, int], int]]

@@ -24,8 +24,8 @@ from midstream.calibrate.settings import Settings, Tools
 from midstream.calibrate.transform import ChannelMoments, level_parts
 from midstream.calibrate.views import Views
 from midstream.cli import main
+from midstream.codec.calibrated.document import GroupAbout, LevelAbout, Point
 from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.calibrated.profile import GroupAbout, LevelAbout, Point
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
 from midstream.evaluate.run import run

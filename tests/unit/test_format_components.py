@@ -15,7 +15,8 @@ from tests.unit import format_components, profiles
 import midstream as ms
 from midstream.arrays import unpack_tensors
 from midstream.codec.calibrated.coding import analyse, quantised
-from midstream.codec.calibrated.profile import Places, pack_profile
+from midstream.codec.calibrated.document import Places
+from midstream.codec.calibrated.profile import pack_profile
 from midstream.features import DTYPES, check_pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "calibrated.mids.xz"

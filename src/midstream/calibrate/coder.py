@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.coding import quantised
-from midstream.codec.calibrated.profile import STEP_INDICES, STEPS_PER_OCTAVE, Floats, GroupPart, widths
+from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
+from midstream.codec.calibrated.parts import Floats, GroupPart, widths
 
 #: A component and the places of a view: float32 [K, height, width], uint8 [height, width].
 Sample = tuple[Floats, NDArray[np.uint8]]

@@ -10,8 +10,10 @@ import numpy as np
 
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.coding import Analysed, code
+from midstream.codec.calibrated.document import QUALITIES, STEP_INDICES, Point
 from midstream.codec.calibrated.options import CalibratedOptions, Target
-from midstream.codec.calibrated.profile import QUALITIES, STEP_INDICES, Floats, GroupPart, Point, Profile
+from midstream.codec.calibrated.parts import Floats, GroupPart
+from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.transform import forward, inverse
 from midstream.data import Dataset
 from midstream.evaluate.accuracy import evaluate

@@ -15,9 +15,11 @@ from midstream.calibrate.neighbours import with_neighbours
 from midstream.calibrate.settings import Tools
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated import coding
+from midstream.codec.calibrated.document import GroupAbout, Places
+from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, Probe
 from midstream.codec.calibrated.places import classes_of, probed, spread
 from midstream.codec.calibrated.prediction import places_from
-from midstream.codec.calibrated.profile import Floats, GroupAbout, GroupPart, LevelPart, Places, Probe, pack_state
+from midstream.codec.calibrated.tensors import pack_state
 from midstream.codec.calibrated.transform import forward
 from midstream.models import SplitModel
 from midstream.pipelines.coding import cell_scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from midstream.codec.calibrated.profile import GroupAbout, LevelAbout
+from midstream.codec.calibrated.document import GroupAbout, LevelAbout
 
 #: A cell has at most so many positions of its finest level on a side.
 _WIDEST = 4

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midstream.calibrate.coder import Sample, scales_of
 from midstream.codec.calibrated.coding import quantised
-from midstream.codec.calibrated.profile import Floats, GroupPart
+from midstream.codec.calibrated.parts import Floats, GroupPart
 
 # Where the numbers come from: docs/method.md, "Constants".
 #: Components of each neighbour that are looked at, and components of a cell that are predicted.

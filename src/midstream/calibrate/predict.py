@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from midstream.calibrate.coder import scales_of
+from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart
 from midstream.codec.calibrated.prediction import predicted, surroundings
-from midstream.codec.calibrated.profile import PREDICTION_CELLS, Floats, GroupPart
 
 # Where the numbers come from: docs/method.md, "Constants".
 #: Components of the first group that are looked at.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.codec.calibrated.parts import Floats, Probe
 from midstream.codec.calibrated.places import probe_features
-from midstream.codec.calibrated.profile import Floats, Probe
 
 # Where the numbers come from: docs/method.md, "Constants".
 #: Components that the probe looks at.

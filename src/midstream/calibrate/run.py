@@ -18,7 +18,8 @@ from midstream.calibrate.layout import groups_of
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import Settings
 from midstream.calibrate.views import Views
-from midstream.codec.calibrated.profile import PROFILE_VERSION, QUALITIES, About, Places, Point, Profile, pack_profile
+from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, Places, Point
+from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.models import SplitModel
 from midstream.progress import Progress
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.calibrate.views import View, Views
-from midstream.codec.calibrated.profile import Floats, GroupAbout, LevelAbout, LevelPart
+from midstream.codec.calibrated.document import GroupAbout, LevelAbout
+from midstream.codec.calibrated.parts import Floats, LevelPart
 from midstream.codec.calibrated.transform import first_stage, grid_of
 
 #: What a profile has room for: dimensions of a cell after the first stage, components after the second, and numbers in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ml_dtypes
@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
+from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.options import CalibratedOptions, Target
+from midstream.codec.calibrated.parts import Floats, GroupPart, widths
 from midstream.codec.calibrated.places import check_scores, classes_of, probed, spread
 from midstream.codec.calibrated.prediction import places_from, predicted
-from midstream.codec.calibrated.profile import STEP_INDICES, Floats, GroupPart, Profile, widths
+from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape, write_stream
 from midstream.codec.calibrated.transform import Size, forward, inverse
 from midstream.codec.groups import thread_count
@@ -26,6 +28,10 @@ from midstream.limits import Limits
 #: Squared error, in steps, that a bit is worth: by what more of a uniform quantiser's bits save at high rate,
 #: 2 ln 2 / 12 = 0.116 (Gish and Pierce 1968), and a little, since zeros make what follows cheaper.
 LAMBDA = 0.14
+#: The largest component, in magnitude, that is coded: with it no sum of a decoder overflows (tensors.py).
+LARGEST = 2.0**40
+#: The largest whole number that a component becomes: native/components.hpp.
+_MOST_STEPS = 1 << 20
 #: Passes of the coder beyond the first that a cap on the bytes may take.
 _MORE_PASSES = 2
 #: Octaves of bytes per step, usually, and at least: what a search begins with.
@@ -41,8 +47,8 @@ class Analysed:
     """A pyramid as components and classes of places, by group."""
 
     profile: Profile
-    components: list[Floats]
-    places: list[NDArray[np.uint8]]
+    components: list[Floats] = field(repr=False)
+    places: list[NDArray[np.uint8]] = field(repr=False)
     sizes: dict[str, Size]
     dtypes: dict[str, str]
 
@@ -101,13 +107,19 @@ def analyse(
     maps = {name: _maps(level) for name, level in by_name.items()}
     for group in profile.groups:
         _check_levels(group, maps)
-    components = [forward(group, maps, count) for group in profile.groups]
-    if not all(np.isfinite(each).all() for each in components):
-        raise InputError("the pyramid holds values that are too large to code: this is no output of the network")
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
+        components = [forward(group, maps, count) for group in profile.groups]
+    for each in components:
+        _check_size(each)
     first = _places(profile, components[0], scores)
     places = [first, *(places_from(first, each.shape[1:]) for each in components[1:])]
     sizes = {name: values.shape[1:] for name, values in maps.items()}
     return Analysed(profile, components, places, sizes, {level.name: level.dtype for level in levels})
+
+
+def _check_size(components: Floats) -> None:
+    if not (np.abs(components) <= LARGEST).all():  # a NaN is not
+        raise InputError("the pyramid holds values that are too large to code: this is no output of the network")
 
 
 def _maps(level: Level) -> Floats:
@@ -153,10 +165,13 @@ def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     steps = profile.about.places.steps(step)
     first = profile.groups[0]
     stream, _, decoded = quantised(first, steps, analysed.components[0], analysed.places[0])
+    _check_size(decoded)
     streams = [stream]
     for group, values, places in zip(profile.groups[1:], analysed.components[1:], analysed.places[1:], strict=True):
-        left = values - expected(group, decoded, values.shape[1:])
-        streams.append(quantised(group, steps, left, places, known=True)[0])
+        ahead = expected(group, decoded, values.shape[1:])
+        stream, _, left = quantised(group, steps, values - ahead, places, known=True)
+        _check_size(left + ahead)
+        streams.append(stream)
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
 
 
@@ -198,20 +213,34 @@ def _within(analysed: Analysed, most: int, embed: bool) -> bytes:
     beside = len(analysed.profile.data) if embed else 0
     sizes: dict[int, int] = {}
     best: bytes | None = None
-    step = _guess(analysed, most - beside, {})
+    finest = _finest(analysed)
+    step = _guess(analysed, most - beside, {}, finest)
     while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
         data = code(analysed, step, embed)
         sizes[step] = len(data) - beside
         if len(data) <= most and (best is None or len(data) > len(best)):
             best = data
-        step = _guess(analysed, most - beside, sizes)
+        step = _guess(analysed, most - beside, sizes, finest)
     if best is None:
         least = min(sizes.values()) + beside
         raise OptionError(f"`max_bytes` {most:,}: the least that this pyramid takes is {least:,} bytes")
     return best
 
 
-def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int]) -> int:
+def _finest(analysed: Analysed) -> int:
+    """The finest step at which a whole number says every component, however wrong its prediction from neighbours is.
+
+    At a finer one differences would be cut off, and the prediction of the next cells might go astray with them.
+    """
+    largest = 0.0
+    for group, components in zip(analysed.profile.groups, analysed.components, strict=True):
+        gain = float(np.abs(group.neighbours).sum(axis=(0, 1)).max(initial=0))
+        largest = max(largest, (1 + gain) * float(np.abs(components).max()) / _MOST_STEPS)
+    index = STEP_INDICES / 2 + (STEPS_PER_OCTAVE * math.log2(largest) if largest else -math.inf)
+    return math.ceil(min(max(index, 0), STEP_INDICES - 1))
+
+
+def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int], finest: int) -> int:
     """The step to try: on the curve, moved to the first known size; then on the line through the nearest two."""
     wanted, logs = math.log2(max(most, 1)), {step: math.log2(size) for step, size in sizes.items()}
     fitting = min((step for step, size in sizes.items() if size <= most), default=None)
@@ -227,7 +256,7 @@ def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int]) -> int:
         fine, coarse = sorted(near)
         slope = max((logs[fine] - logs[coarse]) / (coarse - fine), _LEAST_SLOPE)
         guess = math.ceil(fine + (logs[fine] - wanted) / slope)
-    low = 0 if beyond is None else beyond + 1
+    low = finest if beyond is None else beyond + 1
     if fitting is None:  # whatever it takes: beyond the passes that were meant to do, twice as far each time
         low += (1 << max(len(sizes) - _MORE_PASSES, 0)) - 1
     return min(max(guess, low), STEP_INDICES - 1 if fitting is None else max(fitting - 1, low))

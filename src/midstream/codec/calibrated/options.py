@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from midstream.codec.calibrated.profile import QUALITIES, Profile
+from midstream.codec.calibrated.document import QUALITIES
+from midstream.codec.calibrated.profile import Profile
 from midstream.errors import OptionError, unknown
 
 DEFAULT_QUALITY = 60

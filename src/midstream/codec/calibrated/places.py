@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.profile import PROBE_FEATURES, STEPS_PER_OCTAVE, Floats, Places, Probe, widths
+from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, Places
+from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, Probe, widths
 from midstream.codec.calibrated.transform import product
 from midstream.errors import InputError
 
@@ -13,12 +14,11 @@ from midstream.errors import InputError
 SPREAD = 0.5
 #: Octaves of step for an octave of score: noise moves a score by as much as it is high, roughly.
 _EXPONENT = 0.5
-_LEAST_SCORE = 2.0**-20
 
 
 def classes_of(places: Places, scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Classes [height, width] of cells from the scores that the network gives there, 0 to 1."""
-    octaves = _EXPONENT * np.log2(places.knee / np.maximum(scores, _LEAST_SCORE))
+    octaves = _EXPONENT * np.log2(places.knee / np.maximum(scores, LEAST_SCORE))
     steps = np.rint(octaves * (STEPS_PER_OCTAVE / places.spacing))
     return np.asarray(np.clip(steps, 0, places.classes - 1), np.uint8)
 

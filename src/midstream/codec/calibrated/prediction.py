@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.profile import PREDICTION_CELLS, PREDICTION_WINDOW, Floats
+from midstream.codec.calibrated.parts import PREDICTION_CELLS, PREDICTION_WINDOW, Floats
 from midstream.codec.calibrated.transform import Size, product
 
 

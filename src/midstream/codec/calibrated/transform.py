@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.profile import Floats, GroupPart, LevelPart
+from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart
 from midstream.codec.groups import run
 
 Size = tuple[int, int]

@@ -1,0 +1,143 @@
+"""The document in the header of a profile: what was calibrated, how levels lie in groups, steps and their curve."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from midstream import _native
+from midstream.errors import InputError
+
+#: Of the file's layout.
+PROFILE_VERSION = 1
+#: Steps are 2^((index - STEP_INDICES / 2) / STEPS_PER_OCTAVE) in the weighted domain.
+STEPS_PER_OCTAVE = 8
+#: Of a step's index in a bitstream.
+STEP_INDICES = 256
+QUALITIES = range(1, 101)
+#: Scores of places are from 0 to 1; none below this differs from it.
+LEAST_SCORE = 2.0**-20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+_Side = Annotated[int, Field(ge=1, le=1 << 20)]
+#: A whole number that any reader of JSON holds.
+_Whole = Annotated[int, Field(ge=0, lt=1 << 53)]
+#: A name, or a path as one.
+_Text = Annotated[str, Field(max_length=4096)]
+
+
+class LevelAbout(_Strict):
+    """One level: `size` is that of the calibration's pictures, a cell of the group's grid `ratio` x `ratio` of it."""
+
+    name: str = Field(min_length=1, max_length=255)
+    channels: int = Field(ge=1)
+    size: tuple[_Side, _Side]
+    ratio: int = Field(ge=1, le=64)
+
+
+class GroupAbout(_Strict):
+    """Levels that are coded together."""
+
+    levels: tuple[LevelAbout, ...] = Field(min_length=1)
+
+
+class Places(_Strict):
+    """Classes of places: class 0 has the finest step, each further one is `spacing` eighths of an octave coarser.
+
+    A place whose score is `knee` or more is of class 0.
+    """
+
+    classes: int = Field(ge=1, le=_native.MOST_PLACE_CLASSES)
+    spacing: int = Field(ge=1, le=64)
+    knee: float = Field(ge=LEAST_SCORE, le=1)
+
+    def steps(self, step: int) -> NDArray[np.int16]:
+        """The step's index of each class, int16 [classes], where class 0 has `step`."""
+        return (step + self.spacing * np.arange(self.classes)).astype(np.int16)
+
+
+class Point(_Strict):
+    """What calibration saw at a step: mean bytes a picture, and the estimated relative loss of accuracy, 0 to 1."""
+
+    step: int = Field(ge=0, lt=STEP_INDICES)
+    bytes: float = Field(ge=1, le=1 << 53)
+    loss: float = Field(ge=0, le=1)
+
+
+class About(_Strict):
+    """The document in the header of a profile.
+
+    Attributes:
+        version: PROFILE_VERSION.
+        made_by: release of midstream.
+        network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
+        pictures, picture_hash, seed: what it was fitted on.
+        tools: which parts of the method are in use (docs/method.md).
+        power: to which the measured sensitivity was raised.
+        groups: in the order of the bitstream.
+        order: level names in the pyramid's own order.
+        places: classes of places.
+        qualities: the step's index for quality 1, 2, ... 100, not increasing.
+        curve: measured points by increasing step, whose loss does not fall.
+    """
+
+    version: int = Field(ge=PROFILE_VERSION, le=PROFILE_VERSION)
+    made_by: _Text
+    network: _Text
+    cut: _Text
+    pictures: _Whole
+    picture_hash: _Text
+    seed: _Whole
+    tools: dict[str, bool] = Field(max_length=64)
+    power: float = Field(default=1.0, ge=0, le=1)
+    groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=16)
+    order: tuple[str, ...] = Field(min_length=1)
+    places: Places
+    qualities: tuple[int, ...] = Field(repr=False)
+    curve: tuple[Point, ...] = Field(min_length=1, repr=False)
+
+    @field_validator("qualities")
+    @classmethod
+    def _falling(cls, qualities: tuple[int, ...]) -> tuple[int, ...]:
+        if len(qualities) != len(QUALITIES) or any(a < b for a, b in pairwise(qualities)):
+            raise ValueError("qualities are not 100 indices of steps that do not increase")
+        if not 0 <= qualities[-1] <= qualities[0] < STEP_INDICES:
+            raise ValueError("qualities are indices of no steps")
+        return qualities
+
+    @field_validator("curve")
+    @classmethod
+    def _rising(cls, curve: tuple[Point, ...]) -> tuple[Point, ...]:
+        if any(a.step >= b.step or a.loss > b.loss for a, b in pairwise(curve)):
+            raise ValueError("points are not by increasing step with a loss that does not fall")
+        return curve
+
+    @model_validator(mode="after")
+    def _same_levels(self) -> About:
+        names = [level.name for group in self.groups for level in group.levels]
+        if sorted(names) != sorted(self.order) or len(set(names)) != len(names):
+            raise ValueError("groups and order do not name the same levels once")
+        return self
+
+
+def read_about(document: object, origin: str) -> About:
+    """The checked document; `origin` is named in errors. Raises InputError."""
+    version = document.get("version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version != PROFILE_VERSION:
+        raise InputError(f"{origin}: a profile of version {version}; this release reads {PROFILE_VERSION}")
+    try:
+        return About.model_validate_json(json.dumps(document))  # strictly, but lists of JSON are tuples
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{origin}: not a profile of midstream: {where}: {reason}") from error

@@ -1,0 +1,107 @@
+"""What a profile holds of its groups: arrays, checked (tensors.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE, LevelAbout
+
+Floats = NDArray[np.float32]
+#: That a probe makes of each component (places.py).
+PROBE_FEATURES = 4
+#: Cells of the first group that a component of another is predicted from.
+PREDICTION_WINDOW = 3
+PREDICTION_CELLS = PREDICTION_WINDOW**2
+
+
+def widths(indices: NDArray[np.int16]) -> Floats:
+    """Lengths in the weighted domain, float32, of indices in eighths of an octave: steps, and deviations."""
+    octaves = (indices.astype(np.float64) - STEP_INDICES / 2) / STEPS_PER_OCTAVE
+    return np.exp2(octaves).astype(np.float32)
+
+
+@dataclass(frozen=True, repr=False)
+class LevelPart:
+    """What is known of one level.
+
+    Attributes:
+        mean, weight, low, high: [C], of each channel; weight is the square root of the task's sensitivity to it.
+        basis: [k, C], from the weighted channels to components: their KLT in the metric of the task, cut to k rows.
+        synthesis: [C, k], from the components to the weighted channels.
+    """
+
+    about: LevelAbout
+    mean: Floats
+    weight: Floats
+    low: Floats
+    high: Floats
+    basis: Floats
+    synthesis: Floats
+
+    def __repr__(self) -> str:
+        return f"LevelPart('{self.about.name}', {self.about.channels} channels, {len(self.basis)} components)"
+
+
+@dataclass(frozen=True, repr=False)
+class Probe:
+    """Predicts, from the components at a place, how much the network sees there (docs/method.md, "Places").
+
+    Attributes:
+        mean, scale: [P], of the features (places.py).
+        out: [P + 1]: log2 of the score, a number a feature and a constant.
+    """
+
+    mean: Floats
+    scale: Floats
+    out: Floats
+
+    def __repr__(self) -> str:
+        return f"Probe({len(self.mean)} features)"
+
+
+@dataclass(frozen=True, repr=False)
+class GroupPart:
+    """What is known of one group.
+
+    Attributes:
+        levels: its levels.
+        basis: [K, D], orthonormal rows: from the stacked first-stage components of a cell to the final ones.
+        scales: int16 [K], the standard deviation of each component, as the index of a step of that size.
+        references: uint16 [K, 2], see native/components.hpp.
+        offsets: int8 [levels of magnitude, 3], see native/components.hpp.
+        neighbours: [3, I, O], what the first I components of the cells to the west, north and north-east say of the
+            first O of a cell; empty where nothing is predicted.
+        state: uint32, what the coder begins with.
+        probe: of the first group; None where places are not told apart.
+        prediction: [K, P * 9 + 1], of the other groups: their components from the first P of the first group around a
+            place and a one (prediction.py); None where nothing is predicted.
+    """
+
+    levels: tuple[LevelPart, ...]
+    basis: Floats
+    scales: NDArray[np.int16]
+    references: NDArray[np.uint16]
+    offsets: NDArray[np.int8]
+    neighbours: Floats
+    state: NDArray[np.uint32]
+    probe: Probe | None = field(default=None)
+    prediction: Floats | None = field(default=None)
+
+    def __repr__(self) -> str:
+        names = " ".join(level.about.name for level in self.levels)
+        return f"GroupPart(levels {names}, {len(self.scales)} components)"
+
+    @cached_property
+    def columns(self) -> Floats:
+        """The basis as a decoder multiplies with it: [D, K]."""
+        return np.ascontiguousarray(self.basis.T)
+
+    @property
+    def transform_size(self) -> int:
+        """Numbers in what makes levels of components: the transform back and predictions."""
+        parts = [level.synthesis for level in self.levels] + [self.basis, self.neighbours]
+        return sum(part.size for part in parts) + (0 if self.prediction is None else self.prediction.size)

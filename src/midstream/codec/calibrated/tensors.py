@@ -1,0 +1,157 @@
+"""The tensors of a profile, each bounded as it is read, so that no sum of products of them overflows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.calibrated.document import GroupAbout, LevelAbout
+from midstream.codec.calibrated.parts import PREDICTION_CELLS, PROBE_FEATURES, Floats, GroupPart, LevelPart, Probe
+
+#: Of the coder's state, which the coder trusts (native/mixing.hpp): weights, and numbers of updates.
+_MIXED, _LEARNT = (-(1 << 19), 1 << 19), (0, 4096)
+#: The least and the largest number of a tensor.
+Range = tuple[float, float]
+#: Bounds of a profile's numbers. While components are at most 2^40 (coding.LARGEST), no sum of the transform reaches
+#: 2^128, where float32 ends: 2^11 of them (no file has more rows) times 2 are below 2^52, and 2^11 of those times 2^8
+#: over 2^-50 below 2^121. Calibration stays far within: rows of the second stage are orthonormal, the mean square of
+#: weights is 1, a ridge of 0.02 beside the mean energy of 128 inputs gives no coefficient above 40 (docs/method.md).
+_VALUES, _WEIGHTS, _FIRST_STAGE = (-(2.0**30), 2.0**30), (2.0**-50, 2.0**10), (-(2.0**8), 2.0**8)
+_SECOND_STAGE, _NEIGHBOURS = (-2.0, 2.0), (-(2.0**6), 2.0**6)
+#: All that a float16 holds: predictions add to components, whose sum the encoder bounds.
+_PREDICTIONS = (-65504.0, 65504.0)
+#: Of a probe: features are logarithms, calibration takes deviations of 10^-6 at least.
+_FEATURES, _DEVIATIONS, _SLOPES = (-(2.0**10), 2.0**10), (2.0**-20, 2.0**10), (-(2.0**16), 2.0**16)
+#: Indices of the standard deviations of components: calibration takes those below 10^-12 (-191) for that.
+_SCALES = (-256, 512)
+
+
+def read_groups(tensors: Mapping[str, NDArray[Any]], abouts: Sequence[GroupAbout]) -> tuple[GroupPart, ...]:
+    """The groups from a profile's tensors. Raises KeyError, ValueError."""
+    groups = tuple(_group(_Tensors(tensors, f"{number}/"), about) for number, about in enumerate(abouts))
+    _check_predictions(groups)
+    return groups
+
+
+class _Tensors:
+    """Tensors of one group, each checked for type and shape as it is taken."""
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], prefix: str) -> None:
+        self._tensors = tensors
+        self._prefix = prefix
+
+    def has(self, name: str) -> bool:
+        return self._prefix + name in self._tensors
+
+    def take(self, name: str, dtype: str, *shape: int | None) -> NDArray[Any]:
+        value = self._tensors[self._prefix + name]
+        fits = value.ndim == len(shape) and all(w is None or w == g for w, g in zip(shape, value.shape, strict=True))
+        if value.dtype != np.dtype(dtype) or not fits or value.size == 0:
+            raise ValueError(f"tensor {self._prefix}{name} is {value.dtype} {list(value.shape)}")
+        return value
+
+    def floats(self, name: str, dtype: str, *shape: int | None, within: Range) -> Floats:
+        return np.ascontiguousarray(self.bounded(name, dtype, *shape, within=within), np.float32)
+
+    def bounded(self, name: str, dtype: str, *shape: int | None, within: Range) -> NDArray[Any]:
+        value = self.take(name, dtype, *shape)
+        least, most = value.min(), value.max()
+        if not (within[0] <= least and most <= within[1]):  # a NaN is not within
+            raise ValueError(f"tensor {self._prefix}{name} holds {least:g} to {most:g}, which is out of range")
+        return value
+
+
+def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
+    levels = tuple(_level(tensors, level) for level in about.levels)
+    width = sum(len(level.basis) * level.about.ratio**2 for level in levels)
+    basis = tensors.floats("basis", "float16", None, width, within=_SECOND_STAGE)
+    count = len(basis)
+    if count > width:
+        raise ValueError("more components than dimensions")
+    references = np.ascontiguousarray(tensors.take("references", "uint16", count, 2))
+    if (references > np.arange(count)[:, None]).any():
+        raise ValueError("a component refers to one that does not come before it")
+    prediction = None
+    if tensors.has("prediction"):
+        prediction = tensors.floats("prediction", "float16", count, None, within=_PREDICTIONS)
+    return GroupPart(
+        levels,
+        basis,
+        np.ascontiguousarray(tensors.bounded("scales", "int16", count, within=_SCALES)),
+        references,
+        np.ascontiguousarray(tensors.take("offsets", "int8", _native.COMPONENT_LEVELS, 3)),
+        _neighbours(tensors, count),
+        _state(tensors),
+        _probe(tensors, count) if tensors.has("probe.out") else None,
+        prediction,
+    )
+
+
+def _check_predictions(groups: tuple[GroupPart, ...]) -> None:
+    for number, group in enumerate(groups):
+        if number and group.probe is not None:
+            raise ValueError("a probe that is not of the first group")
+        if group.prediction is not None:
+            inputs = group.prediction.shape[1] - 1
+            if number == 0 or inputs % PREDICTION_CELLS or not 0 < inputs // PREDICTION_CELLS <= len(groups[0].scales):
+                raise ValueError("a prediction that does not fit the first group")
+
+
+def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
+    def of(name: str, dtype: str, *shape: int | None, within: Range) -> Floats:
+        return tensors.floats(f"{about.name}.{name}", dtype, *shape, within=within)
+
+    mean, low, high = (of(name, "float32", about.channels, within=_VALUES) for name in ("mean", "low", "high"))
+    if (low > high).any():
+        raise ValueError(f"level {about.name}: an empty range")
+    weight = of("weight", "float32", about.channels, within=_WEIGHTS)
+    basis = of("basis", "float16", None, about.channels, within=_FIRST_STAGE)
+    if len(basis) > about.channels:
+        raise ValueError(f"level {about.name}: more components than channels")
+    synthesis = of("synthesis", "float16", about.channels, len(basis), within=_FIRST_STAGE)
+    return LevelPart(about, mean, weight, low, high, basis, synthesis)
+
+
+def _probe(tensors: _Tensors, count: int) -> Probe:
+    mean = tensors.floats("probe.mean", "float32", None, within=_FEATURES)
+    if len(mean) % PROBE_FEATURES or len(mean) // PROBE_FEATURES > count:
+        raise ValueError("a probe of other features than there are")
+    scale = tensors.floats("probe.scale", "float32", len(mean), within=_DEVIATIONS)
+    return Probe(mean, scale, tensors.floats("probe.out", "float32", len(mean) + 1, within=_SLOPES))
+
+
+def _neighbours(tensors: _Tensors, count: int) -> Floats:
+    if not tensors.has("neighbours"):
+        return np.zeros((3, 0, 0), np.float32)
+    values = tensors.floats("neighbours", "float16", 3, None, None, within=_NEIGHBOURS)
+    if max(values.shape[1:]) > count:
+        raise ValueError("a prediction from neighbours of more components than there are")
+    return values
+
+
+def pack_state(state: NDArray[np.uint32], most: int) -> dict[str, NDArray[Any]]:
+    """The coder's state as it stands in a profile: what was seen more than `most` times counts as seen that often."""
+    slots = state[: _native.COMPONENT_SLOTS]
+    rest = state[_native.COMPONENT_SLOTS :].view(np.int32)
+    weights = rest[: -_native.COMPONENT_SETS]
+    return {
+        "state.chances": (slots >> 16).astype(np.uint16),
+        "state.counts": np.minimum(slots & 1023, most).astype(np.uint8),
+        "state.weights": weights.copy(),
+        "state.learnt": rest[-_native.COMPONENT_SETS :].astype(np.uint16),
+    }
+
+
+def _state(tensors: _Tensors) -> NDArray[np.uint32]:
+    """The coder's state again; what it is made of is checked, since the coder trusts it."""
+    chances = tensors.take("state.chances", "uint16", _native.COMPONENT_SLOTS).astype(np.uint32)
+    counts = tensors.take("state.counts", "uint8", _native.COMPONENT_SLOTS).astype(np.uint32)
+    size = len(_native.component_state()) - _native.COMPONENT_SLOTS - _native.COMPONENT_SETS
+    weights = tensors.bounded("state.weights", "int32", size, within=_MIXED)
+    learnt = tensors.bounded("state.learnt", "uint16", _native.COMPONENT_SETS, within=_LEARNT).astype(np.uint32)
+    slots = (chances << 16 | 1 << 15) | counts
+    return np.concatenate([slots, weights.view(np.uint32), learnt])
