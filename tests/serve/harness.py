@@ -242,7 +242,7 @@ def _coco(found: ms.models.Detections, classes: tuple[str, ...]) -> list[dict[st
     for box, score, label in zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True):
         left, top, right, bottom = box
         sides = [left, top, right - left, bottom - top]
-        out.append({"category": classes[label], "category_id": label, "score": score, "bbox": sides})
+        out.append({"category": classes[label], "label": label, "score": score, "bbox": sides})
     return out
 
 

@@ -273,9 +273,12 @@ def test_detections_with_masks_come_back() -> None:
         )
         for n in (2, 0, 3)
     ]
-    rows = [{"detections": schema.detection_rows(each, ("cat", "dog", "cow"))} for each in found]
+    rows = [{"detections": schema.detection_rows(each, ("cat", "dog", "cow"), (4, 5, 9))} for each in found]
     table = pa.Table.from_pylist(rows, pa.schema([schema.results("decode").field("detections")]))
     assert [d["name"] for d in table["detections"][0].as_py()] == [("cat", "dog", "cow")[i] for i in found[0].labels]
+    ids = [d["category_id"] for d in table["detections"][0].as_py()]
+    assert ids == [(4, 5, 9)[i] for i in found[0].labels], "the data set's, not the network's"
+    assert schema.detection_rows(found[0], ("cat", "dog", "cow"), None)[0]["category_id"] is None
     for back, each in zip(schema.read_detections(table["detections"], has_masks=True), found, strict=True):
         np.testing.assert_array_equal(back.boxes, each.boxes)
         np.testing.assert_array_equal(back.scores, each.scores)

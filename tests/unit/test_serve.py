@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pycocotools.mask
 import pytest
 import trustme
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from hypothesis import given
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from tests.unit import profiles, toy
 
 import midstream as ms
@@ -505,13 +508,37 @@ def test_a_line_has_cocos_boxes_and_masks() -> None:
     mask = {"size": [60, 50], "counts": b"PPYo1"}
     found = Detections(np.array([[1, 2, 4, 8]], np.float32), np.array([0.5], np.float32), np.array([1]), [mask])
     frame = Frame(3, "a.png", np.zeros((60, 50, 3), np.uint8), time_s=0.12)
-    line = answered(frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, ("cat", "dog"))
+    line = answered(frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, ("cat", "dog"), None)
     assert json.loads(json.dumps(line)) == {
         "frame": 3, "source": "a.png", "time_s": 0.12, "height": 60, "width": 50,
-        "detections": [{"category": "dog", "category_id": 1, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0],
+        "detections": [{"category": "dog", "label": 1, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0],
                         "segmentation": {"size": [60, 50], "counts": "PPYo1"}}],
         "bytes": 77, "latency_ms": 20.0, "server_ms": {"queue": 1.0, "decode": 2.0, "back": 3.0},
     }  # fmt: skip
+
+
+def test_lines_are_results_that_coco_s_own_program_reads(capfd: pytest.CaptureFixture[str]) -> None:
+    """Once it is known which picture a frame is: `category_id` is the data set's, not the network's index."""
+    mask = pycocotools.mask.encode(np.asfortranarray(np.ones((60, 50), np.uint8)))
+    found = Detections(np.array([[0, 0, 50, 60]], np.float32), np.array([0.5], np.float32), np.array([1]), [mask])
+    frame = Frame(0, "000000000139.png", np.zeros((60, 50, 3), np.uint8))
+    line = answered(frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, ("couch", "tv"), (63, 72))
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": 139, "height": 60, "width": 50}],
+        "categories": [{"id": 63, "name": "couch"}, {"id": 72, "name": "tv"}],
+        "annotations": [{"id": 1, "image_id": 139, "category_id": 72, "bbox": [0, 0, 50, 60], "area": 3000,
+                         "segmentation": [[0, 0, 50, 0, 50, 60, 0, 60]], "iscrowd": 0}],
+    }  # fmt: skip
+    truth.createIndex()
+    entries = [{**entry, "image_id": 139} for entry in json.loads(json.dumps(line))["detections"]]
+    for kind in ("bbox", "segm"):
+        evaluation = COCOeval(truth, truth.loadRes(entries), kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        assert evaluation.stats[0] == pytest.approx(1)
+    capfd.readouterr()
 
 
 def test_without_the_extra_its_name_is_said() -> None:

@@ -137,7 +137,7 @@ def _decode(network: SplitModel, job: Job, row: Row) -> Row:
     received, decode_ms = _timed(decode, data, profile=job.profile, threads=1)
     found, back_ms = _timed(network.back, _whole(network, received), size)
     kept = {"pyramid": pack_safetensors(received)} if job.pyramids else {}
-    detections = schema.detection_rows(found, network.classes)
+    detections = schema.detection_rows(found, network.classes, network.category_ids)
     about = _about(size, received, data)
     return {**about, **kept, "detections": detections, "decode_ms": decode_ms, "back_ms": back_ms}
 
@@ -155,8 +155,8 @@ def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
         "input_bytes": height * width * picture.shape[2],
         "bitstream": coded.data,
         "payload_bytes": inspect(coded.data).payload_bytes,
-        "detections": schema.detection_rows(found, network.classes),
-        "uncompressed": schema.detection_rows(network.back(coded.pyramid, size), network.classes),
+        "detections": schema.detection_rows(found, network.classes, network.category_ids),
+        "uncompressed": schema.detection_rows(network.back(coded.pyramid, size), network.classes, network.category_ids),
         "decode_ms": decode_ms,
         "back_ms": back_ms,
     }

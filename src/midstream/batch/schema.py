@@ -40,7 +40,7 @@ _SHAPE = pa.struct(
 _MASK = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.binary())])
 _DETECTION = pa.struct(
     [
-        ("name", pa.string()), ("label", pa.int64()), ("score", pa.float32()),
+        ("name", pa.string()), ("label", pa.int64()), ("category_id", pa.int64()), ("score", pa.float32()),
         ("left", pa.float32()), ("top", pa.float32()), ("right", pa.float32()), ("bottom", pa.float32()),
         ("mask", _MASK),
     ]
@@ -99,12 +99,21 @@ def shapes_of(pyramid: FloatPyramid) -> list[dict[str, Any]]:
     ]
 
 
-def detection_rows(found: Detections, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The value of `detections`, best score first."""
+def detection_rows(
+    found: Detections, classes: Sequence[str], category_ids: Sequence[int] | None
+) -> list[dict[str, Any]]:
+    """The value of `detections`, best score first; `classes` and `category_ids` as the network has them."""
     sides = ("left", "top", "right", "bottom")
     masks = [None] * len(found) if found.masks is None else [_mask_row(mask) for mask in found.masks]
     return [
-        {"name": classes[label], "label": label, "score": score, **dict(zip(sides, box, strict=True)), "mask": mask}
+        {
+            "name": classes[label],
+            "label": label,
+            "category_id": None if category_ids is None else category_ids[label],
+            "score": score,
+            **dict(zip(sides, box, strict=True)),
+            "mask": mask,
+        }
         for label, score, box, mask in zip(
             found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), masks, strict=True
         )

@@ -68,13 +68,18 @@ class Lines:
         self.count += 1
 
 
-def answered(frame: Frame, answer: Answer, latency_s: float, classes: Sequence[str]) -> dict[str, Any]:
-    """The line of a frame that the server has answered, be it with an error."""
+def answered(
+    frame: Frame, answer: Answer, latency_s: float, classes: Sequence[str], category_ids: Sequence[int] | None
+) -> dict[str, Any]:
+    """The line of a frame that the server has answered, be it with an error.
+
+    `classes` and `category_ids` are the network's, see `models.SplitModel`.
+    """
     times = {"queue": answer.queue_s, "decode": answer.decode_s, "back": answer.back_s}
     return {
         **_head(frame),
         **({"error": _error(answer.error)} if answer.error is not None else {}),
-        **({"detections": _objects(answer.detections, classes)} if answer.detections is not None else {}),
+        **({"detections": _objects(answer.detections, classes, category_ids)} if answer.detections is not None else {}),
         "bytes": answer.size,
         "latency_ms": _ms(latency_s),
         "server_ms": {name: _ms(value) for name, value in times.items()},
@@ -99,12 +104,17 @@ def _error(error: ServiceError) -> dict[str, str]:
     return {"code": error.code, "message": str(error)}
 
 
-def _objects(found: Detections, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """COCO's entries (bbox is left, top, width, height), with the class's name; the score is the network's float32."""
+def _objects(found: Detections, classes: Sequence[str], category_ids: Sequence[int] | None) -> list[dict[str, Any]]:
+    """COCO's results but for `image_id`, with the class's name, and its index as `label`; the score is float32.
+
+    `category_id` is the data set's, so there is none where the network does not know it.
+    """
     objects = []
     for entry in coco_entries(0, found):
         label = entry["category_id"]
-        one = {"category": classes[label] if label < len(classes) else str(label), "category_id": label}
+        one = {"category": classes[label] if label < len(classes) else str(label), "label": label}
+        if category_ids is not None and label < len(category_ids):
+            one["category_id"] = category_ids[label]
         one |= {"score": entry["score"], "bbox": entry["bbox"]}
         if (mask := entry.get("segmentation")) is not None:
             one["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -142,7 +142,7 @@ async def push(
         pending: asyncio.Queue[_Pending | None] = asyncio.Queue(session.in_flight)
         start = time.monotonic()
         feeding = asyncio.create_task(_feed(intake, edge, session, settings, pending))
-        writing = asyncio.create_task(_write(pending, session, run, lines, film, watching))
+        writing = asyncio.create_task(_write(pending, session, edge.model.category_ids, run, lines, film, watching))
         others = [
             asyncio.create_task(_tick(run, session, intake, start, watching)),
             asyncio.create_task(_close_at(stop, intake)),
@@ -199,6 +199,7 @@ async def _feed(
 async def _write(
     pending: asyncio.Queue[_Pending | None],
     session: Session,
+    category_ids: Sequence[int] | None,
     run: _Run,
     lines: Lines,
     film: FilmWriter | None,
@@ -208,7 +209,7 @@ async def _write(
     while (item := await pending.get()) is not None:
         frame, future, waited_s = item
         answer = None if future is None else await future
-        await asyncio.to_thread(_record, frame, answer, waited_s, classes, run, lines, film)
+        await asyncio.to_thread(_record, frame, answer, waited_s, classes, category_ids, run, lines, film)
         if answer is None:
             watching.event(f"unreadable: {frame.problem}")
         elif answer.error is not None:
@@ -220,6 +221,7 @@ def _record(
     answer: Answer | None,
     waited_s: float,
     classes: tuple[str, ...],
+    category_ids: Sequence[int] | None,
     run: _Run,
     lines: Lines,
     film: FilmWriter | None,
@@ -231,7 +233,7 @@ def _record(
         summary.unreadable += 1
     else:
         latency_s = waited_s + answer.latency_s
-        lines.write(answered(frame, answer, latency_s, classes))
+        lines.write(answered(frame, answer, latency_s, classes, category_ids))
         size = answer.size
         summary.bitstream_bytes += size
         summary.repeated += answer.repeated
