@@ -400,12 +400,15 @@ def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_pa
     network = models.load(str(model))
     coded = ms.encode(network.front(picture()), "calibrated", profile=profile)
     expected = network.back(ms.decode(coded, profile=profile), SIZE)
-    with Server(model, "--profile", tmp_path / "toy.profile") as fitted:
+    with Server(model, "--profile", tmp_path / "toy.profile", "--allow-embedded-profiles") as fitted:
         for embed in (False, True):
             with Client(fitted.address, network, "calibrated", profile=profile, embed=embed, places="probe") as client:
                 np.testing.assert_array_equal(client.infer(picture()).boxes, expected.boxes)
-    with Client(server.address, network, "calibrated", profile=profile, embed=True, places="probe") as client:
-        np.testing.assert_array_equal(client.infer(picture()).boxes, expected.boxes)
+    with (
+        pytest.raises(ms.errors.ServiceError, match="start the server with --allow-embedded-profiles"),
+        Client(server.address, network, "calibrated", profile=profile, embed=True, places="probe") as client,
+    ):
+        client.infer(picture())
     with (
         pytest.raises(ms.errors.ServiceError) as error,
         Client(server.address, network, "calibrated", profile=tmp_path / "toy.profile"),

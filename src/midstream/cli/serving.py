@@ -83,6 +83,14 @@ def serve_command(
     max_pixels: Annotated[
         int, typer.Option(help="Of a picture: masks are drawn at its size.", min=1, rich_help_panel=_LIMITS)
     ] = 1 << 24,
+    allow_embedded_profiles: Annotated[
+        bool,
+        typer.Option(
+            "--allow-embedded-profiles",
+            help="Take bitstreams that bring their own profile: each is read anew, for every frame.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = False,
     drain: Annotated[
         str, typer.Option(metavar="TIME", help="For what is in flight at SIGTERM: 10s, 500ms, 1m.")
     ] = "10s",
@@ -151,14 +159,17 @@ def serve_command(
     threads = max(_CORES // chosen.workers, 1)
     network = models.load(model, weights, threads)
     known = None if profile is None else Profile.read(profile)
-    served = serve.prepare(network, known, max_pixels=max_pixels, batch=batch, threads=threads, elements=max_elements)
+    served = serve.prepare(
+        network, known, max_pixels=max_pixels, batch=batch, threads=threads, elements=max_elements,
+        embedded=allow_embedded_profiles,
+    )  # fmt: skip
     if ray is None:
         serve.run(chosen, served)
         return
     from midstream.serve.replicas import ONGOING, Plan
     from midstream.serve.replicas import replicas as started
 
-    plan = Plan(Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements)
+    plan = Plan(Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded)
     with started(ray, plan, least, most) as work:
         serve.run(dataclasses.replace(chosen, workers=ONGOING * most), served, work=work)
 

@@ -42,7 +42,7 @@ class Plan:
     Attributes:
         network: which one.
         profile: of the codec `calibrated`.
-        max_pixels, batch, elements: as `prepare` takes them.
+        max_pixels, batch, elements, embedded: as `prepare` takes them.
     """
 
     network: Reference
@@ -50,6 +50,7 @@ class Plan:
     max_pixels: int
     batch: int
     elements: int | None
+    embedded: bool
 
 
 class Replica:
@@ -58,7 +59,7 @@ class Replica:
     def __init__(self, plan: Plan) -> None:
         self._served = prepare(
             plan.network.load(threads=1), plan.profile, max_pixels=plan.max_pixels, batch=plan.batch, threads=1,
-            elements=plan.elements,
+            elements=plan.elements, embedded=plan.embedded,
         )  # fmt: skip
 
     def __call__(self, works: Sequence[Work]) -> list[Outcome]:

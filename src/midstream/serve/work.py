@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import decode
+from midstream.codec.inspect import CalibratedInfo, declaration, inspect
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.limits import Limits
 from midstream.models import BatchingModel, Detections, FloatPyramid, SplitModel
@@ -20,6 +21,12 @@ from midstream.pipelines.levels import completed, sent
 #: Height over width of pictures among which one makes a network with inputs of any size work hardest.
 _RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)
 _PROBE_WIDTH = 2048
+#: Networks pad their inputs to a multiple of at most so many pixels (EfficientDet's seven levels: 128).
+_MOST_PADDING = 128
+_NOT_EMBEDDED = (
+    "the bitstream holds its own profile, which this server does not take: give the server the profile (--profile) and "
+    "send without it, or start the server with --allow-embedded-profiles"
+)
 
 
 @dataclass(frozen=True)
@@ -31,20 +38,24 @@ class Served:
         profile: of bitstreams of the codec `calibrated` that do not hold their own; None for none.
         limits: what a bitstream may cost; `elements` is what the network can produce.
         shapes: of all levels of the probe's pyramid, derived ones included, finest first.
+        probe: (height, width) at which the network worked on the probe.
         fixed: whether every picture has a pyramid of those shapes.
         max_pixels: of the picture that detections are for.
         batch: frames that the back takes at once.
         threads: of decoding one bitstream.
+        embedded: whether a bitstream may bring its own profile.
     """
 
     model: SplitModel
     profile: Profile | None
     limits: Limits
     shapes: dict[str, tuple[int, ...]]
+    probe: tuple[int, int]
     fixed: bool
     max_pixels: int
     batch: int
     threads: int
+    embedded: bool
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,14 @@ Outcome = Done | Refused
 
 
 def prepare(
-    model: SplitModel, profile: Profile | None, *, max_pixels: int, batch: int, threads: int, elements: int | None
+    model: SplitModel,
+    profile: Profile | None,
+    *,
+    max_pixels: int,
+    batch: int,
+    threads: int,
+    elements: int | None,
+    embedded: bool = False,
 ) -> Served:
     """Run the network once on a grey picture: to warm it up, and to learn what its pyramids are like.
 
@@ -95,6 +113,7 @@ def prepare(
         batch: the most frames to give to the back at once, where it takes more than one.
         threads: of decoding one bitstream.
         elements: limit of a pyramid's elements, those of the network's largest pyramid by default.
+        embedded: see Served.
 
     Raises:
         InputError: a profile of another network, or a network that does not run.
@@ -112,10 +131,12 @@ def prepare(
         profile,
         replace(Limits(), elements=coded if elements is None else elements),
         {name: values.shape for name, values in pyramid.items()},
+        model.input_size(largest),
         fixed,
         max_pixels,
         batch if batch > 1 and fixed and _batches(model, pyramid, largest) else 1,
         threads,
+        embedded,
     )
 
 
@@ -181,6 +202,7 @@ def _decoded(served: Served, work: Work) -> FloatPyramid:
     if min(height, width) < 1 or height * width > served.max_pixels:
         raise _refusal("size", f"a picture of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
     try:
+        _check_declared(served, work)
         received = decode(work.bitstream, limits=served.limits, profile=served.profile, threads=served.threads)
     except BitstreamError as error:
         name = type(error).__name__
@@ -189,23 +211,43 @@ def _decoded(served: Served, work: Work) -> FloatPyramid:
         own = "none" if served.profile is None else served.profile.name
         reason = f"the bitstream was made with another profile than this server has: {own}"
         raise _refusal("profile", reason) from error
-    _check_shapes(served, received)
     pyramid = {name: np.asarray(values, np.float32) for name, values in received.items()}
     return completed(served.model, pyramid, list(served.shapes))
 
 
-def _check_shapes(served: Served, received: FloatPyramid) -> None:
+def _check_declared(served: Served, work: Work) -> None:
+    """Refuse from the header, or the embedded profile, what the network does not take: it costs no decoding."""
+    declared = declaration(work.bitstream, limits=served.limits, profile=served.profile)
+    shapes = declared.shapes
+    if declared.embedded:
+        if not served.embedded:
+            raise _refusal("profile", _NOT_EMBEDDED)
+        seen = inspect(work.bitstream, limits=served.limits)
+        assert isinstance(seen, CalibratedInfo)
+        shapes = seen.shapes
+    if shapes is not None:  # else `decode` says which profile is missing
+        _check_shapes(served, shapes, work.size)
+
+
+def _check_shapes(served: Served, got: Mapping[str, tuple[int, ...]], size: tuple[int, int]) -> None:
     expected = {name: shape for name, shape in served.shapes.items() if name not in served.model.derived}
-    got = {name: values.shape for name, values in received.items()}
-    fits = got.keys() == expected.keys() and all(
-        shape == expected[name] if served.fixed else shape[0] == expected[name][0] for name, shape in got.items()
-    )
-    if not fits:
+    if got.keys() != expected.keys() or not all(_fits(served, got[name], expected[name], size) for name in expected):
         reason = f"the bitstream holds {_listed(got)}; {served.model.name} takes {_listed(expected)}"
-        raise _refusal("shapes", reason)
+        raise _refusal("shapes", reason + ("" if served.fixed else f" of a picture of {_PROBE_WIDTH} pixels' width"))
 
 
-def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
+def _fits(served: Served, got: tuple[int, ...], usual: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Whether a level has its shape: where inputs may have any size, as many cells as a picture of `size` makes."""
+    if served.fixed or len(got) != len(usual) or got[0] != usual[0]:
+        return got == usual
+    scales = (now / probe for now, probe in zip(served.model.input_size(size), served.probe, strict=True))
+    sides = zip(got[1:], usual[1:], scales, served.probe, strict=False)
+    return all(
+        abs(cells - before * scale) <= 1 + _MOST_PADDING * before / probe for cells, before, scale, probe in sides
+    )
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
     most = 8  # a hostile bitstream may have a thousand
     text = ", ".join(f"{name!r} {list(shape)}" for name, shape in list(shapes.items())[:most])
     return text + (f" and {len(shapes) - most} more" if len(shapes) > most else "")
