@@ -39,6 +39,7 @@ _DENSE = "paper:symbols=4,z=1.5,coder=dense"
 _VVC = "vvc:preset=faster,qp=22,32,42"
 _QUALITIES = (50, 10, 1)
 _CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITIES))}"
+_CALIBRATED_LABEL = _CALIBRATED.replace(str(PROFILE), PROFILE.name)
 _ROW = 24
 
 
@@ -123,7 +124,7 @@ def _print(results: Results) -> None:
 
     rows = [["original, 32 bit", "-", "32", *cells(reference)]]
     ways = [*map(_table_3_line, table_3_options()), ("4 symbols, coder dense", "z = 1.5", "2", _DENSE)]
-    ways += [("calibrated", "", "", _CALIBRATED), ("the picture, VVC", "", "", _VVC)]
+    ways += [("calibrated", "", "", _CALIBRATED_LABEL), ("the picture, VVC", "", "", _VVC)]
     for name, how, bits, curve in ways:
         rows += [[name, how or _options(point), bits, *cells(point)] for point in points[curve]]
         if curve in failures:

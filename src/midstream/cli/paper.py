@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -59,7 +60,7 @@ def sizes(
         network = models.load(model, weights)
         pixels = read_picture(picture) if picture else np.random.default_rng(0).integers(0, 256, (480, 640, 3), "u1")
         pyramid, size = network.front(pixels), network.input_size((pixels.shape[0], pixels.shape[1]))
-        name, features = network.name, picture or "a picture of noise"
+        name, features = network.name, Path(picture).name if picture else "a picture of noise"
     with progress("coding", 4, quiet) as advance:
         rows = size_rows(pyramid, size, advance)
     if json:

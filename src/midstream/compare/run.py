@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
         InputError: an unusable spec, model, data set or option; a folder of another network's or data set's results.
         MidstreamError: a worker died, or the uncompressed network itself failed.
     """
-    curves = _curves(request)
+    curves = curves_of(request)
     progress.stage("reading pictures and network")
     dataset = datasets.load(request.data).head(request.limit)
     model = models.load(request.model, request.weights)
@@ -114,7 +115,12 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
     return results
 
 
-def _curves(request: Request) -> list[tuple[Role, Curve]]:
+def curves_of(request: Request) -> list[tuple[Role, Curve]]:
+    """The curves that are asked for, each once, the uncompressed network first; no two labels are the same.
+
+    Raises:
+        InputError: a spec, metric or link that cannot be used.
+    """
     if request.metric not in known_metrics():
         raise unknown("metric", request.metric, known_metrics())
     if not all(0 < link < math.inf for link in request.links):
@@ -124,7 +130,9 @@ def _curves(request: Request) -> list[tuple[Role, Curve]]:
     seen: dict[str, tuple[Role, Curve]] = {}
     for role, text in asked:
         seen.setdefault(text, (role, parse_curve(text, request.anchor_size)))
-    return list(seen.values())
+    # Profiles of one name in several folders are told apart by these; no other label shows one.
+    labels = Counter(curve.label for _, curve in seen.values())
+    return [(role, replace(c, label=c.spec) if labels[c.label] > 1 else c) for role, c in seen.values()]
 
 
 def _measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -36,11 +37,16 @@ class Codec(BaseModel):
 
     def spec(self) -> str:
         """The spec that makes this codec again, with the value of every option."""
-        return _spec(self.name, self.options())
+        return spelled(self.name, self.options())
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return self.model_dump(include=self.model_fields_set)
 
     def label(self) -> str:
-        """The spec with the options that were given."""
-        return _spec(self.name, self.model_dump(include=self.model_fields_set))
+        """The spec with the options that were given, to be read: a file by its name, without the user's folders."""
+        given = self.given().items()
+        return spelled(self.name, {key: value.name if isinstance(value, Path) else value for key, value in given})
 
 
 class PictureCodec(Codec):
@@ -123,7 +129,8 @@ class Pipeline(Protocol):
         ...
 
 
-def _spec(name: str, options: Mapping[str, Any]) -> str:
+def spelled(name: str, options: Mapping[str, Any]) -> str:
+    """A spec."""
     given = ",".join(f"{key}={_spelled(value)}" for key, value in options.items() if value is not None)
     return f"{name}:{given}" if given else name
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,10 +29,12 @@ class Curve:
     """Points of one codec with different options, in the order of the spec.
 
     Attributes:
-        label: the spec as it was given.
+        spec: as it was given.
+        label: the spec as it was given, files by their names.
         points: a pipeline each.
     """
 
+    spec: str
     label: str
     points: tuple[Pipeline, ...]
 
@@ -97,7 +100,18 @@ def parse_curve(text: str, anchor_size: AnchorSize = "input") -> Curve:
     if len(combinations) > _MOST_POINTS:
         raise InputError(f"'{text}' asks for {len(combinations)} points; at most {_MOST_POINTS} make sense")
     made = [make_codec(name.strip(), dict(zip(choices, values, strict=True))) for values in combinations]
-    return Curve(text, tuple(dict.fromkeys(pipeline_of(codec, anchor_size) for codec in made)))
+    return Curve(
+        text, _label(made[0], choices), tuple(dict.fromkeys(pipeline_of(codec, anchor_size) for codec in made))
+    )
+
+
+def _label(codec: Codec, choices: Mapping[str, Sequence[str]]) -> str:
+    """The spec that `choices` are from, with the name of each file in place of its path."""
+    parts = []
+    for key, values in choices.items():
+        files = isinstance(getattr(codec, key), Path)
+        parts.append(f"{key}={','.join(Path(value).name if files else value for value in values)}")
+    return f"{codec.name}:{','.join(parts)}" if parts else codec.name
 
 
 def pipeline_of(codec: Codec, anchor_size: AnchorSize = "input") -> Pipeline:

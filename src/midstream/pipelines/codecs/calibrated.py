@@ -11,7 +11,7 @@ from midstream.codec.calibrated.options import PLACE_SOURCES, CalibratedOptions,
 from midstream.codec.codec import encode_with
 from midstream.codec.container import VERSION
 from midstream.models import FloatPyramid, SplitModel
-from midstream.pipelines.base import PyramidCodec
+from midstream.pipelines.base import PyramidCodec, spelled
 from midstream.pipelines.coding import decode_features, encode_features
 
 
@@ -42,7 +42,7 @@ class Calibrated(PyramidCodec):
 
     def spec(self) -> str:
         """The spec that makes this codec again: the profile by its file."""
-        return super().label()
+        return spelled(self.name, self.given())
 
     def made_by(self) -> dict[str, str]:
         """The project's version and the bitstream's."""
