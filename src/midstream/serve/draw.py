@@ -10,9 +10,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pycocotools.mask
 
 from midstream.errors import InputError, MissingExtraError
+from midstream.evaluate.cityscapes import decode_mask
 from midstream.files import check_writable
 from midstream.models import Detections, Picture
 
@@ -30,15 +30,16 @@ def annotate(picture: Picture, found: Detections, classes: Sequence[str], least:
     drawn = picture.copy()
     scale = max(min(picture.shape[:2]) / 800, 0.4)
     thick = max(round(2 * scale), 1)
+    far = 2 * max(picture.shape[:2])  # no network promises boxes within the picture, and OpenCV has 32-bit integers
     for i in reversed(range(len(found))):  # the best on top
         if found.scores[i] < least:
             continue
         label = int(found.labels[i])
         color = _color(label)
         if found.masks is not None:
-            inside = pycocotools.mask.decode(found.masks[i]).astype(bool)
+            inside = decode_mask(found.masks[i])
             drawn[inside] = (drawn[inside] * (1 - _MASK_SHARE) + np.array(color) * _MASK_SHARE).astype(np.uint8)
-        left, top, right, bottom = (int(v) for v in found.boxes[i])
+        left, top, right, bottom = (int(v) for v in np.clip(found.boxes[i], -far, far))
         cv2.rectangle(drawn, (left, top), (right, bottom), color, thick)
         text = f"{classes[label] if label < len(classes) else label} {found.scores[i]:.2f}"
         (width, height), base = cv2.getTextSize(text, _FONT, scale, thick)

@@ -6,6 +6,7 @@ import numpy as np
 
 import midstream
 from midstream.codec.container import VERSION
+from midstream.data.masks import check_mask
 from midstream.errors import InputError
 from midstream.models import Detections, SplitModel
 from midstream.serve.proto import serve_pb2 as pb
@@ -85,6 +86,29 @@ def from_message(message: pb.Detections, has_masks: bool) -> Detections:
         np.array(message.labels, np.int64),
         masks if has_masks else None,
     )
+
+
+def check_answer(found: Detections, classes: int, size: tuple[int, int]) -> None:
+    """Refuse what no network with so many classes finds in a picture of (height, width).
+
+    Raises:
+        InputError: classes that do not exist, boxes or scores that are not finite, masks that are not the picture's.
+    """
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise InputError("the server's answer has boxes or scores that are not finite numbers")
+    if (found.labels >= classes).any():
+        raise InputError(f"the server's answer has class {found.labels.max()}; the server's network has {classes}")
+    for mask in found.masks or []:
+        try:
+            check_mask(mask, *size)
+        except InputError as error:
+            raise InputError(f"the server's answer has an unusable mask: {error}") from error
+
+
+def check_offer(offer: pb.DescribeReply) -> None:
+    """Refuse a greeting with which no frame could ever be sent. Raises InputError."""
+    if not (offer.max_in_flight and offer.max_message_bytes):
+        raise InputError("the server's greeting lets no frame through: it is not one of midstream")
 
 
 def timings(queue_s: float, done: Done) -> pb.Timings:

@@ -22,10 +22,12 @@ from midstream.serve.link import PASSING, Connection, Link, connect, failure
 from midstream.serve.proto import serve_pb2 as pb
 
 _Code = grpc.StatusCode
-_CODES = {code.value[0]: code for code in _Code}
+_CODES = {code.value[0]: code for code in _Code if code is not _Code.OK}
 #: Errors of a frame that are none: there was no room for it just then.
 _AGAIN = (_Code.RESOURCE_EXHAUSTED, _Code.UNAVAILABLE)
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 2.0
+#: A server that wants a frame later than this is not waited for so long: servers here ask for five seconds at most.
+_MOST_RETRY_S = 10.0
 #: How often frames are looked through for those whose time is over.
 _TICK_S = 0.05
 _ENDED = grpc.aio.AioRpcError(
@@ -232,6 +234,7 @@ class Session:
             wait = min(2 * wait, _MOST_WAIT_S)
 
     def _greeted(self, offer: pb.DescribeReply) -> None:
+        messages.check_offer(offer)
         self.offer = offer
         if not self._greeting.done():
             self._greeting.set_result(offer)
@@ -282,13 +285,13 @@ class Session:
         if reply.HasField("error"):
             code = _CODES.get(reply.error.code, _Code.UNKNOWN)
             if code in _AGAIN:
-                delay = max(reply.error.retry_after_ms / 1e3, _FIRST_WAIT_S)
+                delay = min(max(reply.error.retry_after_ms / 1e3, _FIRST_WAIT_S), _MOST_RETRY_S)
                 asyncio.get_running_loop().call_later(delay, outbox.put_nowait, frame)
             else:
                 self._refuse(frame, code, messages.readable(reply.error.message))
             return
         try:
-            found = messages.from_message(reply.detections, self.offer.has_masks)
+            found = self._found(frame, reply)
         except InputError as error:
             self._refuse(frame, _Code.INTERNAL, str(error))
             return
@@ -300,6 +303,14 @@ class Session:
                 times.queue_us / 1e6, times.decode_us / 1e6, times.back_us / 1e6, reply.repeated,
             ),
         )  # fmt: skip
+
+    def _found(self, frame: _Frame, reply: pb.InferReply) -> Detections:
+        """The detections of an answer, held against the frame and the greeting. Raises InputError."""
+        if not reply.HasField("detections"):
+            raise InputError("the server's answer has neither detections nor an error")
+        found = messages.from_message(reply.detections, self.offer.has_masks)
+        messages.check_answer(found, len(self.offer.classes), (frame.request.height, frame.request.width))
+        return found
 
     def _refuse(self, frame: _Frame, code: grpc.StatusCode, reason: str) -> None:
         error = ServiceError(code.name, reason)

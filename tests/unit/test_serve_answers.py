@@ -1,0 +1,128 @@
+"""The client checks the server as the server checks the client: what does not fit is the frame's error."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc.aio
+import numpy as np
+import pycocotools.mask
+import pytest
+
+import midstream as ms
+from midstream.errors import ServiceError
+from midstream.models import Detections
+from midstream.serve import Answer, Link, messages
+from midstream.serve.draw import annotate
+from midstream.serve.proto import serve_pb2 as pb
+from midstream.serve.proto import serve_pb2_grpc
+from midstream.serve.session import Session
+
+SIZE = (6, 5)
+CLASSES = ("cat", "dog", "cow")
+Spoil = Callable[[pb.InferReply], object]
+
+
+def counts(*runs: int) -> bytes:
+    """COCO's compressed text, by pycocotools where the runs cover their own picture of one column."""
+    encoded = pycocotools.mask.frPyObjects({"size": [sum(runs), 1], "counts": list(runs)}, sum(runs), 1)
+    return bytes(encoded["counts"])
+
+
+def found() -> pb.Detections:
+    """One cow with a mask of its picture."""
+    mask = pb.Mask(height=SIZE[0], width=SIZE[1], counts=counts(3, 7, 20))
+    return pb.Detections(boxes=[0, 1, 4, 5], scores=[0.5], labels=[2], masks=[mask])
+
+
+class Hostile(serve_pb2_grpc.SplitInferenceServicer):
+    """Greets, and spoils the answer to one frame after the other, as the list says."""
+
+    def __init__(self, spoils: list[Spoil], **offer: Any) -> None:
+        self._spoils, self._offer = iter(spoils), {"max_in_flight": 2, "max_message_bytes": 1 << 20} | offer
+
+    async def Describe(self, request: Any, context: Any) -> pb.DescribeReply:  # noqa: N802
+        return pb.DescribeReply(classes=CLASSES, has_masks=True, **self._offer)
+
+    async def InferStream(self, requests: Any, context: Any) -> Any:  # noqa: N802
+        async for request in requests:
+            reply = pb.InferReply(session=request.session, frame=request.frame, detections=found())
+            next(self._spoils)(reply)
+            yield reply
+
+
+async def asked(servicer: Hostile, frames: int) -> list[Answer]:
+    server = grpc.aio.server()
+    serve_pb2_grpc.add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with Session(Link(f"127.0.0.1:{port}", retry_s=0.1), pb.Side()) as session:
+            return [await (await session.send(b"frame", SIZE)) for _ in range(frames)]
+    finally:
+        await server.stop(None)
+
+
+def _mask(**fields: Any) -> Spoil:
+    return lambda reply: reply.detections.masks[0].MergeFrom(pb.Mask(**fields))
+
+
+def _spoils() -> Iterator[tuple[Spoil, str]]:
+    detections = lambda **fields: lambda reply: reply.detections.CopyFrom(pb.Detections(**fields))  # noqa: E731
+    yield _mask(height=12), "unusable mask: its run lengths are of the size [12, 5], the picture's is [6, 5]"
+    yield _mask(width=1), "unusable mask"
+    yield _mask(counts=counts(3, 7, 21)), "cover 31 pixels, the picture has 30"
+    yield _mask(counts=counts(3, 7)), "cover 10 pixels"
+    yield _mask(counts=b"\xff\x00"), "not in COCO's compressed form"
+    yield _mask(counts=b"o" * 1000 + b"0"), "not in COCO's compressed form"
+    yield lambda reply: reply.detections.masks[0].ClearField("counts"), "not in COCO's compressed form"
+    yield lambda reply: reply.detections.ClearField("masks"), "different numbers"
+    yield lambda reply: reply.detections.labels.append(1), "different numbers"
+    yield lambda reply: reply.detections.labels.__setitem__(0, 3), "class 3; the server's network has 3"
+    for wrong in (float("nan"), float("inf")):
+        yield lambda reply, wrong=wrong: reply.detections.boxes.__setitem__(1, wrong), "not finite numbers"
+        yield lambda reply, wrong=wrong: reply.detections.scores.__setitem__(0, wrong), "not finite numbers"
+    yield lambda reply: reply.ClearField("detections"), "neither detections nor an error"
+    yield detections(boxes=[0.0] * 3, scores=[1.0], labels=[1]), "different numbers"
+
+
+def test_an_answer_that_does_not_fit_is_the_frame_s_error() -> None:
+    spoils = list(_spoils())
+    fine: Spoil = lambda reply: None  # noqa: E731
+    order = list(itertools.chain.from_iterable((spoil, fine) for spoil, _ in spoils))
+    answers = asyncio.run(asyncio.wait_for(asked(Hostile(order), len(order)), 60))
+    for (_, message), bad, good in zip(spoils, answers[::2], answers[1::2], strict=True):
+        assert bad.error is not None, message
+        assert bad.error.code == "INTERNAL"
+        assert message in str(bad.error)
+        assert good.found().labels.tolist() == [2]
+
+
+def test_nothing_found_is_an_answer() -> None:
+    nothing: Spoil = lambda reply: reply.detections.CopyFrom(pb.Detections())  # noqa: E731
+    (answer,) = asyncio.run(asyncio.wait_for(asked(Hostile([nothing]), 1), 60))
+    assert len(answer.found()) == 0
+
+
+def test_an_error_without_an_error_s_code_is_one_all_the_same() -> None:
+    unknown: Spoil = lambda reply: reply.error.CopyFrom(pb.Error(code=0, message="fine"))  # noqa: E731
+    (answer,) = asyncio.run(asyncio.wait_for(asked(Hostile([unknown]), 1), 60))
+    assert answer.error is not None
+    assert answer.error.code == "UNKNOWN"
+
+
+def test_a_server_that_lets_nothing_through_is_refused() -> None:
+    for offer in ({"max_in_flight": 0}, {"max_message_bytes": 0}):
+        with pytest.raises((ms.InputError, ServiceError), match="lets no frame through"):
+            asyncio.run(asyncio.wait_for(asked(Hostile([], **offer), 1), 60))
+
+
+def test_what_the_server_s_masks_and_boxes_are_fits_the_drawing() -> None:
+    mask = {"size": list(SIZE), "counts": counts(3, 7, 20)}
+    boxes = np.array([[-1e38, -5, 1e38, 3]], np.float32)
+    far = Detections(boxes, np.ones(1, np.float32), np.array([2]), [mask])
+    messages.check_answer(far, len(CLASSES), SIZE)
+    assert annotate(np.zeros((*SIZE, 3), np.uint8), far, CLASSES).any()
