@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,75 @@ def test_unreadable_pictures_are_named(tmp_path: Path, capfd: pytest.CaptureFixt
         with pytest.raises(InputError, match=f"cannot read the picture .*{re.escape(name)}: "):
             read_picture(tmp_path / name)
     assert capfd.readouterr() == ("", "")
+
+
+def _png(width: int, height: int, rows: bytes, mistake: int = 0) -> bytes:
+    """A PNG file of 8-bit RGB whose data is `rows`; `mistake` spoils the checksum of the data."""
+    out = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        check = zlib.crc32(kind + content) ^ (mistake if kind == b"IDAT" else 0)
+        out += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(1 << 31, 1), ((1 << 31) - 1, (1 << 31) - 1), (1_000_001, 4), (100_000, 100_000), (1 << 14, 1 << 15)],
+)
+def test_too_large_is_not_called_broken(
+    tmp_path: Path, width: int, height: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "large.png").write_bytes(_png(width, height, bytes(10)))
+    with pytest.raises(InputError, match=rf"large\.png: it is too large: {width}x{height} pixels, more than .* in all"):
+        read_picture(tmp_path / "large.png")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_too_large_in_other_formats(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    jpeg = bytearray(_write(tmp_path / "a.jpg", np.zeros((16, 16, 3), np.uint8)).read_bytes())
+    frame = jpeg.index(b"\xff\xc0") + 5
+    jpeg[frame : frame + 4] = struct.pack(">HH", 65_535, 65_535)
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    bitmap = bytearray(_write(tmp_path / "a.bmp", np.zeros((16, 16, 3), np.uint8)).read_bytes())
+    bitmap[18:26] = struct.pack("<ii", 60_000, 60_000)
+    (tmp_path / "a.bmp").write_bytes(bitmap)
+    for name in ("a.jpg", "a.bmp"):
+        with pytest.raises(InputError, match="it is too large"):
+            read_picture(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_limit_of_pixels_is_opencv_s_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _write(tmp_path / "a.png", np.zeros((40, 30, 3), np.uint8))
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1199")
+    with pytest.raises(InputError, match="too large: 30x40 pixels"):
+        read_picture(file)
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1200")
+    assert read_picture(file).shape == (40, 30, 3)
+
+
+def test_damaged_png_files_are_refused_before_libpng_prints(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = np.random.default_rng(0).integers(0, 4, (64, 193)).astype(np.uint8)
+    rows[:, 0] = 0
+    assert read_picture(_written(tmp_path / "whole.png", _png(64, 64, rows.tobytes()))).shape == (64, 64, 3)
+    whole = _png(64, 64, rows.tobytes())
+    damaged = {
+        "checksum": _png(64, 64, rows.tobytes(), mistake=1),
+        "header": whole[:20] + b"\xff" + whole[21:],
+        "little data": _png(64, 64, b""),
+        "no pixels": _png(0, 4, b""),
+        **{f"cut at {i}": whole[:i] for i in (9, 20, 40, len(whole) // 2, len(whole) * 9 // 10, len(whole) - 5)},
+    }
+    for what, data in damaged.items():
+        with pytest.raises(InputError, match=r"cannot read the picture .*: the PNG file is (damaged|cut)"):
+            read_picture(_written(tmp_path / f"{what}.png", data))
+    assert capfd.readouterr() == ("", "")
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
 
 
 def test_folder(tmp_path: Path) -> None:

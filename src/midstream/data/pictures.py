@@ -8,11 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.data.headers import fault
 from midstream.errors import InputError
 
 # OpenCV 5 has its log level in `cv2.utils.logging`, OpenCV 4 has it in `cv2` and no name for "nothing".
 _LOG = getattr(cv2.utils, "logging", cv2)
 _LOG_NOTHING = 0
+#: In the message of OpenCV's error about a size.
+_SIZE_LIMIT = "CV_IO_MAX_IMAGE"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
@@ -35,8 +38,11 @@ def decode(data: bytes, path: str | Path, flags: int) -> NDArray[np.generic]:
     Windows) and cannot say why it failed.
 
     Raises:
-        InputError: `data` is not a whole picture in a format that OpenCV knows.
+        InputError: `data` is not a whole picture in a format that OpenCV knows, or one that is too large.
     """
+    why = fault(data)
+    if why is not None:
+        raise InputError(f"cannot read the picture {path}: {why}")
     if _is_cut_jpeg(data):
         raise InputError(f"cannot read the picture {path}: the JPEG file ends before its end marker")
     # OpenCV's own report of a broken file would stand beside the one line that the user is to read.
@@ -44,8 +50,10 @@ def decode(data: bytes, path: str | Path, flags: int) -> NDArray[np.generic]:
     _LOG.setLogLevel(_LOG_NOTHING)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:
+    except cv2.error as error:
         picture = None
+        if _SIZE_LIMIT in str(error):
+            raise InputError(f"cannot read the picture {path}: it is too large for OpenCV") from error
     finally:
         _LOG.setLogLevel(level)
     if picture is None:

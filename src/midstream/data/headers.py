@@ -1,0 +1,95 @@
+"""What a picture's bytes say before they are decoded.
+
+A decoder sets memory aside for the size that a file claims, and libpng prints on standard error what it finds wrong, so
+both are looked at first. Other formats are left to OpenCV, which refuses a size of more than 2^30 pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+
+_PNG_START, _JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+#: The decoders' own (PNG_USER_WIDTH_MAX of libpng, JPEG_MAX_DIMENSION of libjpeg).
+_PNG_SIDE, _JPEG_SIDE = 1_000_000, 65_500
+#: 0.8 GB as RGB. OpenCV's own limit is four times that; the variable that changes its limit changes this one.
+_MOST_PIXELS, _VARIABLE = 1 << 28, "OPENCV_IO_MAX_IMAGE_PIXELS"
+#: Bytes out of a byte of zlib's, at most (https://zlib.net/zlib_tech.html).
+_INFLATION = 1032
+#: Width, height, bits of a sample, colour type, three methods; samples of a pixel by colour type.
+_PNG_HEADER = struct.Struct(">IIBBBBB")
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+#: Start-of-frame markers of JPEG, which the size stands behind.
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+
+
+def fault(data: bytes) -> str | None:
+    """Why a PNG or JPEG file should not be decoded: it is too large or, for PNG, damaged; None where it may be."""
+    if data.startswith(_PNG_START):
+        return _png_fault(data)
+    if data.startswith(_JPEG_START):
+        size = _jpeg_size(data)
+        return None if size is None else _too_large(*size, _JPEG_SIDE)
+    return None
+
+
+def _too_large(width: int, height: int, side: int) -> str | None:
+    most = _most_pixels()
+    if max(width, height) <= side and width * height <= most:
+        return None
+    return (
+        f"it is too large: {width}x{height} pixels, more than {side:,} a side or {most:,} in all "
+        f"(the variable {_VARIABLE} changes the latter)"
+    )
+
+
+def _most_pixels() -> int:
+    text = os.environ.get(_VARIABLE, "")
+    return int(text) if text.isdecimal() else _MOST_PIXELS
+
+
+def _png_fault(data: bytes) -> str | None:
+    chunks = list(_png_chunks(data))
+    if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != _PNG_HEADER.size:
+        return "the PNG file is damaged: it has no header"
+    width, height, depth, colour, *_ = _PNG_HEADER.unpack(chunks[0][1])
+    if (large := _too_large(width, height, _PNG_SIDE)) is not None:
+        return large
+    if chunks[-1][0] != b"IEND" or not width * height:
+        return "the PNG file is cut or damaged"
+    packed = sum(len(content) for kind, content in chunks if kind == b"IDAT")
+    if packed * _INFLATION < height * (1 + width * depth * _PNG_SAMPLES.get(colour, 1) // 8):
+        return f"the PNG file is damaged: its data is too little for {width}x{height} pixels"
+    return None
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Kind and content of the chunks up to the last whole and undamaged one, or the end mark."""
+    view, place = memoryview(data), len(_PNG_START)
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 12 + length
+        # libpng does without a chunk that is damaged, but not without one whose kind begins with a capital.
+        if end > len(data) or (kind[:1].isupper() and zlib.crc32(view[place + 4 : end - 4]) != _number(data, end - 4)):
+            return
+        yield kind, view[place + 8 : end - 4]
+        if kind == b"IEND":
+            return
+        place = end
+
+
+def _number(data: bytes, place: int) -> int:
+    return int.from_bytes(data[place : place + 4], "big")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height); None where no frame begins, which OpenCV finds out."""
+    place = len(_JPEG_START)
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        if data[place + 1] in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, place + 5)
+            return width, height
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return None
