@@ -158,12 +158,17 @@ def test_rows_without_an_id_are_numbered_through_the_file(labelled: Path) -> Non
 
 def test_inputs_that_are_none(labelled: Path) -> None:
     (labelled / "empty").mkdir()
+    (labelled / "hidden").mkdir()
+    (labelled / "hidden" / "._0.png").write_bytes(b"what macOS leaves in archives")
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), labelled / "no-row.parquet")
     (labelled / "bad.parquet").write_bytes(b"PAR1 no")
     pq.write_table(pa.table({"x": [1]}), labelled / "x.parquet")
     for what, said in (
         ("absent.jpg", "no such file, folder or pattern"),
         ("*.gif", "no such file, folder or pattern"),
         ("empty", "no file in this folder ends in"),
+        ("hidden", "no file in this folder ends in"),
+        ("no-row.parquet", "a table without a row"),
         ("truth.json", "unknown kind of input"),
         ("bad.parquet", "not a readable Parquet file"),
         ("x.parquet", "looked for image, picture, bytes, data, path, it has x"),

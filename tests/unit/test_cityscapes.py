@@ -54,6 +54,8 @@ def root(tmp_path: Path) -> Path:
     _add(root, "frankfurt", 1016, _ids({}))
     _add(root, "lindau", 19, _ids(SECOND))
     _add(root, "aachen", 7, _ids({}), split="train")
+    for name in ("leftImg8bit/val/lindau/._lindau_000000_000019_leftImg8bit.png", "leftImg8bit/.DS_Store"):
+        (root / name).write_bytes(b"what macOS leaves in archives")
     return root
 
 

@@ -159,6 +159,8 @@ def test_folder(tmp_path: Path) -> None:
         _write(tmp_path / name, np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "sub.png").mkdir()
+    for hidden in ("._a.png", ".DS_Store", ".thumbnail.jpg"):
+        (tmp_path / hidden).write_bytes(b"no picture")
     for spec in (f"folder:{tmp_path}", str(tmp_path)):
         dataset = load(spec)
         assert (dataset.kind, dataset.spec, dataset.ground_truth) == ("folder", spec, None)
@@ -168,8 +170,11 @@ def test_folder(tmp_path: Path) -> None:
 
 
 def test_bad_specifications(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no picture .* in the folder"):
-        load(f"folder:{tmp_path}")
+    for files in ((), ("._a.png", ".DS_Store")):
+        for name in files:
+            (tmp_path / name).write_bytes(b"")
+        with pytest.raises(InputError, match=r"no picture .* in the folder"):
+            load(f"folder:{tmp_path}")
     with pytest.raises(InputError, match=r"no folder .*absent"):
         load(f"folder:{tmp_path / 'absent'}")
     with pytest.raises(InputError, match=r"no folder .*absent.*coco:IMAGES_DIR"):

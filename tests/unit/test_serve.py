@@ -370,6 +370,11 @@ def test_a_bad_file_of_tokens(tmp_path: Path, text: str, message: str) -> None:
         security.read_tokens(tmp_path / "tokens")
 
 
+def test_a_file_of_tokens_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("camera 0123456789abcdef\n", encoding="utf-8-sig")
+    assert list(security.read_tokens(tmp_path / "tokens").values()) == ["camera"]
+
+
 def test_tls_files(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("no certificate")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midstream.batch.schema import INPUT, JobKind
-from midstream.data.folder import PICTURE_SUFFIXES
+from midstream.data.folder import PICTURE_SUFFIXES, visible_files
 from midstream.data.video import VIDEO_SUFFIXES, read_frames
 from midstream.errors import InputError
 from midstream.files import read_bytes
@@ -180,8 +180,9 @@ def find(inputs: Sequence[str], kind: JobKind) -> list[Chunk]:
     """The chunks of all that is named, each file once.
 
     Args:
-        inputs: files, folders (the files in them) and patterns (`**` for any depth): pictures, videos and Parquet
-            tables, for decoding bitstreams (.mids) and tables; or the folder of another job, for its results.
+        inputs: files, folders (the files in them, but for hidden ones) and patterns (`**` for any depth): pictures,
+            videos and Parquet tables, for decoding bitstreams (.mids) and tables; or the folder of another job, for its
+            results.
         kind: of the job.
 
     Raises:
@@ -216,7 +217,7 @@ def _expand(text: str, known: Sequence[str]) -> list[Path]:
     path = Path(text).expanduser().absolute()
     if path.is_dir():
         path = path / "results" if (path / "results").is_dir() else path
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in known and file.is_file())
+        found = visible_files(path, known)
         if not found:
             raise InputError(f"{text}: no file in this folder ends in {', '.join(known)}")
         return found
@@ -235,6 +236,8 @@ def _row_groups(path: Path, kind: JobKind) -> list[Chunk]:
             about, there = file.metadata, file.schema_arrow
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+    if not about.num_rows:
+        raise InputError(f"{path}: a table without a row")
     wanted = _BITSTREAM_COLUMNS if kind == "decode" else _PICTURE_COLUMNS
     column = next((name for name in wanted if name in there.names), None)
     if column is None:

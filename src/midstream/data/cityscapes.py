@@ -97,7 +97,8 @@ def _pairs(root: Path, split: str) -> Iterator[tuple[Path, Path]]:
     splits = sorted(folder.name for folder in (root / "leftImg8bit").iterdir() if folder.is_dir())
     if split not in splits:
         raise unknown(f"split of Cityscapes in {root}", split, splits)
-    paths = sorted((root / "leftImg8bit" / split).glob(f"*/*{_PICTURE}"))
+    found = (root / "leftImg8bit" / split).glob(f"*/*{_PICTURE}")
+    paths = sorted(path for path in found if not path.name.startswith("."))
     if not paths:
         raise InputError(f"no */*{_PICTURE} in {root / 'leftImg8bit' / split}")
     for path in paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from midstream.data.base import Dataset, PictureFile
@@ -11,8 +12,17 @@ from midstream.errors import InputError
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
+def visible_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files directly in a folder whose names end so, in any case, sorted by name, hidden ones left out.
+
+    macOS puts a `._photo.jpg` beside the photo.jpg of an archive, which holds no picture.
+    """
+    files = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+    return sorted(file for file in files if not file.name.startswith("."))
+
+
 def load_folder(spec: str, path: str) -> Dataset:
-    """The pictures directly in the folder `path`, sorted by file name and numbered from 1.
+    """The pictures directly in the folder `path`, sorted by file name and numbered from 1; hidden files are none.
 
     Raises:
         InputError: there is no such folder, or no picture in it.
@@ -20,7 +30,7 @@ def load_folder(spec: str, path: str) -> Dataset:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    files = visible_files(folder, PICTURE_SUFFIXES)
     if not files:
         raise InputError(f"no picture ({', '.join(s[1:] for s in PICTURE_SUFFIXES)}) in the folder {folder}")
     pictures = tuple(PictureFile(number, file) for number, file in enumerate(files, start=1))

@@ -70,7 +70,7 @@ def server_credentials(cert: Path | None, key: Path | None, client_ca: Path | No
 def read_tokens(path: Path) -> dict[bytes, str]:
     """SHA-256 of each token -> the client's name, from lines `NAME TOKEN`; `#` begins a comment. Raises InputError."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the tokens cannot be read: {getattr(error, 'strerror', None) or error}") from error
     tokens: dict[bytes, str] = {}
