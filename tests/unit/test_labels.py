@@ -47,3 +47,7 @@ def test_profiles_of_one_name_are_told_apart_by_their_folders(folders: list[Path
     assert labels == ["uncompressed", one, two, "paper"]
     labels = [curve.label for _, curve in curves_of(Request(model="m", data="d", tests=[one, "paper"]))]
     assert labels == ["uncompressed", "calibrated:profile=net.profile,quality=60", "paper"]
+
+
+def test_a_point_that_is_asked_for_twice_is_one(folders: list[Path]) -> None:
+    assert len(parse_curve(f"calibrated:profile={folders[0] / 'net.profile'},quality=60,60").points) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ HASH_BYTES = 8
 class Profile:
     """A calibrated network. Make one with `midstream calibrate`; `Profile.read` reads the file."""
 
-    about: About
-    groups: tuple[GroupPart, ...]
+    # Two profiles are the same when their files are.
+    about: About = field(compare=False)
+    groups: tuple[GroupPart, ...] = field(compare=False)
     data: bytes
 
     def __repr__(self) -> str:
