@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from midstream import data as datasets
 from midstream import models
 from midstream.cli import demo
+from midstream.cli.demo_picture import MODEL, PROFILE
 from midstream.cli.main import app
 from midstream.codec.calibrated.options import calibrated_options
 from midstream.codec.options import paper_options
@@ -39,7 +40,7 @@ def nothing_but_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def network() -> models.SplitModel:
-    return models.load(demo.MODEL)
+    return models.load(MODEL)
 
 
 def test_it_is_small_enough_to_ship() -> None:
@@ -62,7 +63,7 @@ def test_it_is_of_the_papers_kind(network: models.SplitModel) -> None:
 
 def test_it_finds_what_is_there_and_its_profile_fits(network: models.SplitModel) -> None:
     dataset = datasets.load(f"scenes:{SCENES},0")
-    codecs = [paper_options(256), paper_options(4, z=1.5), calibrated_options(demo.PROFILE, quality=50)]
+    codecs = [paper_options(256), paper_options(4, z=1.5), calibrated_options(PROFILE, quality=50)]
     eight_bit, four, calibrated = run(network, dataset, codecs)
     assert four.segm_ap is not None
     assert eight_bit.segm_ap is not None
@@ -97,24 +98,11 @@ def test_the_demo_measures_all_and_says_what_is_missing(tmp_path: Path, monkeypa
     assert page.count("data:image/jpeg") > 6
 
 
-def test_the_demo_shows_a_picture_before_and_after(tmp_path: Path) -> None:
-    picture = tmp_path / "street.png"
-    cv2.imwrite(str(picture), cv2.resize(generate(3).picture[:, :, ::-1], (300, 200)))
-    result = CliRunner().invoke(app, ["demo", "--picture", str(picture), "-o", str(tmp_path / "out")])
-    assert result.exception is None
-    assert "on photographs it is poor" in result.stderr
-    shown = cv2.imread(str(tmp_path / "out" / "picture.png"))
-    assert shown is not None
-    height, width = shown.shape[:2]
-    assert height > 200
-    assert width > 3 * 300
-
-
 def test_what_is_extracted_can_be_coded(tmp_path: Path) -> None:
     picture, bitstream = tmp_path / "street.png", tmp_path / "street.mids"
     cv2.imwrite(str(picture), generate(3).picture[:, :, ::-1])
-    extract = ["extract", "--model", demo.MODEL, str(picture), "-o", str(tmp_path)]
-    encode = ["encode", str(tmp_path / "street.npz"), "-o", str(bitstream), "--profile", str(demo.PROFILE)]
+    extract = ["extract", "--model", MODEL, str(picture), "-o", str(tmp_path)]
+    encode = ["encode", str(tmp_path / "street.npz"), "-o", str(bitstream), "--profile", str(PROFILE)]
     encode += ["--codec", "calibrated", "--max-bytes", "3000"]
     assert CliRunner().invoke(app, extract).exit_code == 0
     assert "extract --sent" in str(CliRunner().invoke(app, encode).exception)

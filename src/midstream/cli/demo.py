@@ -8,30 +8,18 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import cv2
-import numpy as np
 import typer
 
-from midstream import models
 from midstream.cli import options
 from midstream.cli.console import Stages, note, print_json, print_table
-from midstream.cli.drawing import png
-from midstream.codec.codec import CodecOptions
-from midstream.codec.options import PaperOptions, paper_options
-from midstream.data import read_picture
+from midstream.cli.demo_picture import MODEL, PROFILE, show_picture
+from midstream.codec.options import PaperOptions
 from midstream.evaluate.paper_tables import table_3_options
 from midstream.files import make_folder, write_bytes
-from midstream.models import Picture
-from midstream.models.registry import SHIPPED
-from midstream.pipelines.coding import decode_features, encode_features
-from midstream.pipelines.levels import completed
 
 if TYPE_CHECKING:
     from midstream.compare.results import PointResult, Results
 
-MODEL = "streets-r16"
-#: The profile of that network, from scenes that are neither trained on nor measured here.
-PROFILE = SHIPPED / f"{MODEL}.profile"
 #: The benchmark's own AP of masks, which the paper's tables have; curves are of COCO's, which has intervals.
 _METRIC, _CURVES = "instance_ap", "segm_ap"
 _RESAMPLES = 300
@@ -40,7 +28,6 @@ _VVC = "vvc:preset=faster,qp=22,32,42"
 _QUALITIES = (50, 10, 1)
 _CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITIES))}"
 _CALIBRATED_LABEL = _CALIBRATED.replace(str(PROFILE), PROFILE.name)
-_ROW = 24
 
 
 def demo_command(
@@ -60,10 +47,16 @@ def demo_command(
     Makes 50 street scenes, runs a Mask R-CNN that was trained on others of their kind, and prints the paper's Table 3
     with the bytes that are really written; then the project's own codecs and VVC's picture. Writes report.html.
 
-    Example: midstream demo --picture street.jpg
+    --picture takes one of the project's scenes, or a photograph where a detector of photographs has its weights here
+    ('midstream models').
+
+    Example: midstream demo --picture photo.jpg
     """
     if picture is not None:
-        _show(read_picture(picture), output)
+        lines = show_picture(picture, output)
+        if not quiet:
+            for line in lines:
+                note(line)
         return
     make_folder(output)
     results = _measure(output, scenes, seed, jobs, quiet)
@@ -151,41 +144,6 @@ def _table_3_line(chosen: PaperOptions) -> tuple[str, str, str, str]:
 def _options(point: PointResult) -> str:
     shown = [part for part in point.label.partition(":")[2].split(",") if not part.startswith(("profile", "preset"))]
     return ", ".join(shown).replace("=", " ")
-
-
-def _show(pixels: Picture, folder: Path) -> None:
-    """Three pictures side by side: uncompressed, the paper's codec, and the calibrated one."""
-    from midstream.codec.calibrated.options import calibrated_options
-    from midstream.report.samples import drawn
-
-    make_folder(folder)
-    target = folder / "picture.png"
-    size = (pixels.shape[0], pixels.shape[1])
-    network = models.load(MODEL)
-    pyramid = network.front(pixels)
-    found = network.back(pyramid, size)
-    elements = sum(level.size for level in pyramid.values())
-    tiles = [_tile(drawn(pixels, found, found, network.classes), f"uncompressed: {4 * elements:,} bytes")]
-    ways: list[tuple[str, CodecOptions]] = [
-        ("paper, 4 symbols", paper_options(4)),
-        (f"calibrated, quality {_QUALITIES[1]}", calibrated_options(PROFILE, quality=_QUALITIES[1])),
-    ]
-    for name, chosen in ways:
-        data = encode_features(network, pyramid, size, chosen)
-        after = network.back(completed(network, decode_features(data, chosen), list(pyramid)), size)
-        tiles.append(_tile(drawn(pixels, after, found, network.classes), f"{name}: {len(data):,} bytes"))
-    write_bytes(str(target), png(np.concatenate(tiles, axis=1)))
-    note(
-        f"{target}: before coding and after. The network knows only the project's own scenes: on photographs it is "
-        "poor, and what this shows is what coding changes."
-    )
-
-
-def _tile(pixels: Picture, caption: str) -> Picture:
-    tile = np.full((pixels.shape[0] + _ROW, pixels.shape[1] + 4, 3), 255, np.uint8)
-    tile[_ROW:, 2:-2] = pixels
-    cv2.putText(tile, caption, (4, _ROW - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
-    return tile
 
 
 #: What to try with one's own.

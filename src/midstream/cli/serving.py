@@ -88,7 +88,7 @@ def serve_command(
         typer.Option(
             "--allow-embedded-profiles",
             help="Take bitstreams that bring their own profile: each is read anew, for every frame.",
-            rich_help_panel=_LIMITS,
+            rich_help_panel=_SAFETY,
         ),
     ] = False,
     drain: Annotated[

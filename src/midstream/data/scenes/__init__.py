@@ -6,7 +6,7 @@ stream, perspective by whole division, polygons at whole pixels of a canvas of t
 noise.
 """
 
-from midstream.data.scenes.files import load_scenes, write_scenes
+from midstream.data.scenes.files import is_scene, load_scenes, write_scenes
 from midstream.data.scenes.scene import EDITION, SIZE, Scene, generate
 
-__all__ = ["EDITION", "SIZE", "Scene", "generate", "load_scenes", "write_scenes"]
+__all__ = ["EDITION", "SIZE", "Scene", "generate", "is_scene", "load_scenes", "write_scenes"]

@@ -58,6 +58,15 @@ def write_scenes(
         done()
 
 
+def is_scene(path: Path, pixels: NDArray[np.uint8]) -> bool:
+    """Whether a picture, uint8 [H, W, 3], is a scene that `write_scenes` wrote: by the seed in its name, to the bit."""
+    named = re.match(rf"{CITY}_(\d{{6,9}})_", path.name)
+    try:
+        return named is not None and np.array_equal(generate(int(named[1]), pixels.shape[:2]).picture, pixels)
+    except InputError:  # a size that no scene has
+        return False
+
+
 def _write(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     _, data = cv2.imencode(".png", pixels)
     write_bytes(str(path), data.tobytes())
