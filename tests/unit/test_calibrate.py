@@ -103,8 +103,11 @@ def test_damaged_leftovers_are_made_again(folder: Path, tmp_path: Path) -> None:
 def test_pictures_that_cannot_be_read_are_listed(folder: Path, tmp_path: Path) -> None:
     views = Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,
                   replace(FAST, pictures=100))  # fmt: skip
-    assert [path.name for path, _ in views.skipped] == ["broken.png"]
+    assert [Path(path).name for path, _ in views.skipped] == ["broken.png"]
     assert views.count == 26
+    with pytest.raises(InputError, match=r"cannot read the picture .*broken\.png"):
+        Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,
+              replace(FAST, pictures=100), strict=True)  # fmt: skip
     assert not {view.file for view in views.held_out} & {view.file for view in views.fit}
     with pytest.raises(InputError, match="19 pictures to calibrate on; at least 20"):
         Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,

@@ -226,6 +226,38 @@ def test_extract(data: Path) -> None:
     assert "bad.png" in mistake("extract", "--model", data / "toy.toml", data / "bad.png", "-o", data / "p")
 
 
+def test_pictures_that_cannot_be_read_are_skipped_counted_and_named(data: Path) -> None:
+    spoiled = data / "pictures" / "1.png"
+    spoiled.write_bytes(b"not a picture")
+    pictures = sorted((data / "pictures").iterdir())
+    commands: list[list[object]] = [
+        ["eval", "-m", data / "toy.toml", "-d", data / "pictures", "--json", "--quiet"],
+        ["extract", "-m", data / "toy.toml", *pictures, "-o", data / "pyramids", "--quiet"],
+    ]
+    for command in commands:
+        said = midstream(*command, code=1).stderr.decode().splitlines()
+        assert said == [
+            f"skipped: cannot read the picture {spoiled}: it is not a whole picture in a known format",
+            "1 pictures skipped; --strict ends at the first",
+        ]
+        assert "1.png" in mistake(*command, "--strict")
+    assert [p.name for p in sorted((data / "pyramids").iterdir())] == ["0.npz", "2.npz", "3.npz"]
+    result = json.loads(midstream(*commands[0], code=1).stdout)
+    assert result["images"] == 3
+    assert [Path(path) for path, _ in result["skipped"]] == [spoiled]
+
+
+def test_eval_says_what_speaks_against_its_figures(data: Path) -> None:
+    truth = json.loads((data / "truth.json").read_text())
+    truth["categories"][0]["name"] = "feline"
+    (data / "truth.json").write_text(json.dumps(truth))
+    done = midstream("eval", "-m", data / "toy.toml", "-d", f"coco:{data / 'pictures'},{data / 'truth.json'}", "--json")
+    notes = json.loads(done.stdout)["notes"]
+    assert done.stderr.decode().splitlines() == notes
+    assert [line.rpartition(": ")[2] for line in notes[:2]] == ["feline", "cat"]
+    assert "AP is 0 although it found" in notes[2]
+
+
 def test_eval_prints_one_json_object(data: Path) -> None:
     command = ["eval", "--model", data / "toy.toml", "--data", f"coco:{data / 'pictures'},{data / 'truth.json'}"]
     done = midstream(*command, "--symbols", 4, "--z", 1.5, "--json", "-o", data / "result.json")

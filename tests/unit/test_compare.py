@@ -266,6 +266,28 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, tmp_path: Path) -> Non
         Store(tmp_path, models.load(request.model), datasets.load(request.data))
 
 
+def test_pictures_that_cannot_be_read_are_left_out_of_every_point(tmp_path: Path) -> None:
+    """The rest is scored as if they were not listed; sizes that are wrong in the labels are said."""
+    folder = toy.write_labelled(tmp_path)
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["images"][3]["width"] = 99
+    (folder / "truth.json").write_text(json.dumps({**truth, "images": truth["images"][1:]}))
+    fewer = compare(request_of(folder), tmp_path / "fewer", Quiet())
+    (folder / "truth.json").write_text(json.dumps(truth))
+    (folder / "pictures" / "0.png").write_bytes(b"no picture")
+    quiet, request = Quiet(), request_of(folder)
+    results = compare(request, tmp_path / "out", quiet)
+    assert (results.run.pictures, len(results.run.skipped)) == (3, 1)
+    assert results.run.skipped[0][0] == str(folder / "pictures" / "0.png")
+    assert [p.accuracy["ap"].value for p in results.points] == [p.accuracy["ap"].value for p in fewer.points]
+    assert [p.bytes for p in results.points] == [p.bytes for p in fewer.points]
+    assert "1 of 3 pictures, turned upright" in results.run.notes[0]
+    assert {f"skipped: {results.run.skipped[0][1]}", *results.run.notes} <= set(quiet.said)
+    assert write_report(results, request, tmp_path / "out", quiet).exists()
+    with pytest.raises(InputError, match=r"cannot read the picture .*0\.png"):
+        compare(replace(request, strict=True), tmp_path / "strict", Quiet())
+
+
 def test_the_schema_in_the_documents_is_that_of_the_code() -> None:
     written = Path(__file__).parents[2] / "docs" / "results.schema.json"
     assert json.loads(written.read_text()) == Results.model_json_schema()

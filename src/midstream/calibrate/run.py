@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from midstream.calibrate.settings import Settings
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, Places, Point
 from midstream.codec.calibrated.profile import Profile, pack_profile
+from midstream.data.reading import Skipped
 from midstream.models import SplitModel
 from midstream.progress import Progress
 
@@ -58,7 +58,7 @@ class Calibration:
     sensitivity: Mapping[str, NDArray[np.float64]]
     power: float
     variances: Sequence[NDArray[np.float64]]
-    skipped: Sequence[tuple[Path, str]]
+    skipped: Sequence[Skipped]
 
 
 def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Progress) -> Calibration:

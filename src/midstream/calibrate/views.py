@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from midstream import __version__
 from midstream.calibrate.settings import LEAST_PICTURES, Settings
 from midstream.data import Dataset, PictureFile, read_picture
+from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.evaluate.accuracy import reference_dataset
 from midstream.evaluate.cache import FrontCache
@@ -40,20 +41,22 @@ class Views:
     Attributes:
         fit: views to fit to; `plain` of them are not mirrored.
         held_out: pictures to measure on.
-        skipped: files that cannot be read, with the reason.
+        skipped: path of each file that cannot be read, and why; with `strict` the first raises InputError.
     """
 
-    def __init__(self, model: SplitModel, files: Sequence[PictureFile], folder: Path, settings: Settings) -> None:
+    def __init__(
+        self, model: SplitModel, files: Sequence[PictureFile], folder: Path, settings: Settings, strict: bool = False
+    ) -> None:
         self._model = model
         self._folder = folder
         rng = np.random.default_rng(settings.seed)
-        self.skipped: list[tuple[Path, str]] = []
+        self.skipped: list[Skipped] = []
         readable: list[View] = []
         digest = hashlib.sha256()
         for number in rng.permutation(len(files)):
             if len(readable) == settings.pictures:
                 break
-            view = self._readable(files[number])
+            view = self._readable(files[number], strict)
             if view is not None:
                 readable.append(view)
                 digest.update(files[number].path.read_bytes())
@@ -68,13 +71,9 @@ class Views:
         mirrored = [View(v.file, True, v.size) for v in self.plain] if settings.tools.flips else []
         self.fit = self.plain + mirrored
 
-    def _readable(self, file: PictureFile) -> View | None:
-        try:
-            pixels = read_picture(file.path)
-        except InputError as error:
-            self.skipped.append((file.path, str(error)))
-            return None
-        return View(file, False, (pixels.shape[0], pixels.shape[1]))
+    def _readable(self, file: PictureFile, strict: bool) -> View | None:
+        pixels = read_or_skip(file.path, self.skipped, strict)
+        return None if pixels is None else View(file, False, (pixels.shape[0], pixels.shape[1]))
 
     def prepare(self, advance: Callable[[], None]) -> None:
         """Run the front on all views, once."""

@@ -14,7 +14,7 @@ from midstream import data as datasets
 from midstream import models
 from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, LEAST_PICTURES, Settings, Tools
 from midstream.cli import options
-from midstream.cli.console import Stages, note, print_json, print_table
+from midstream.cli.console import SOME_FAILED, Stages, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
 from midstream.errors import InputError, unknown
 from midstream.files import STANDARD, check_writable, write_bytes
@@ -68,12 +68,14 @@ def calibrate_command(
     picture: Annotated[
         str | None, typer.Option("--picture", help="Also draw the sensitivity of levels and channels, a .png.")
     ] = None,
+    strict: options.Strict = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Fit the codec 'calibrated' to a network from a few unlabelled pictures: forward passes only, no training.
 
     Three quarters of the pictures are fitted to, one quarter says what each quality costs and loses.
+    Leaves with 0, or with 1 when some pictures could not be read and were left out.
 
     Example: midstream calibrate --model picodet-s-416 --images photos -o picodet.profile
     """
@@ -91,9 +93,9 @@ def calibrate_command(
     folder = work or Path(f"{output}.work")
     with Stages(quiet) as stages:
         stages.stage("reading pictures")
-        views = Views(network, dataset.pictures, folder, settings)
-        for path, why in views.skipped:
-            stages.warn(f"skipped {path}: {why}")
+        views = Views(network, dataset.pictures, folder, settings, strict)
+        for _, why in views.skipped:
+            stages.warn(f"skipped: {why}")
         done = calibrate(network, views, settings, stages)
     done.profile.write(output)
     if picture is not None:
@@ -108,6 +110,8 @@ def calibrate_command(
         _print(done)
     if not quiet:
         note(f"{output}: profile {done.profile.name}, {len(done.profile.data):,} bytes")
+    if done.skipped:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _seconds(text: str) -> float:
@@ -132,7 +136,7 @@ def _report(done: Calibration) -> dict[str, object]:
         "bytes": len(done.profile.data),
         "network": about.network,
         "pictures": about.pictures,
-        "skipped": [[str(path), why] for path, why in done.skipped],
+        "skipped": list(done.skipped),
         "sensitivity_power": done.power,
         "sensitivity": {name: values.tolist() for name, values in done.sensitivity.items()},
         "variances": [values.tolist() for values in done.variances],

@@ -169,7 +169,13 @@ class NetworkResult(BaseModel):
 
 
 class Run(BaseModel):
-    """What was run where."""
+    """What was run where.
+
+    Attributes:
+        pictures: that all figures are of.
+        skipped: path of each picture that could not be read, and why.
+        notes: what speaks against the figures, a line each.
+    """
 
     midstream: str
     command: str
@@ -177,6 +183,8 @@ class Run(BaseModel):
     data: str
     pictures: int
     pictures_hash: str
+    skipped: list[tuple[str, str]] = []
+    notes: list[str] = []
     anchor_size: str
     metric: str
     metric_title: str

@@ -21,12 +21,15 @@ from midstream.compare.machine import machine, packages
 from midstream.compare.measuring import Point, describe, measure, missing, workers
 from midstream.compare.metrics import known_metrics
 from midstream.compare.probe import network_memory
+from midstream.compare.reading import Reading, read_all
 from midstream.compare.results import Failure, Interpolation, NetworkResult, Results, Role, Run, to_csv
 from midstream.compare.scoring import DEFAULT_RESAMPLES, Scoring, score_all, weights
 from midstream.compare.store import PointRecord, Store, read_point
 from midstream.compare.worker import Network
 from midstream.data import Dataset
+from midstream.data.reading import Skipped, as_read
 from midstream.errors import InputError, MidstreamError, unknown
+from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.files import write_bytes
 from midstream.models import SplitModel
 from midstream.pipelines.base import Pipeline
@@ -56,6 +59,7 @@ class Request:
         links: Mbit/s.
         jobs: worker processes, each on one core; all cores by default.
         cache: folder for pyramids, see evaluate.cache.
+        strict: end at the first picture that cannot be read, instead of leaving it out.
         command: as it was called, for the report.
     """
 
@@ -72,6 +76,7 @@ class Request:
     links: Sequence[float] = DEFAULT_LINKS
     jobs: int | None = None
     cache: Path | None = None
+    strict: bool = False
     command: str = ""
 
 
@@ -89,20 +94,26 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
     progress.stage("reading pictures and network")
     dataset = datasets.load(request.data).head(request.limit)
     model = models.load(request.model, request.weights)
-    store = Store(folder, model, dataset)
+    require(dataset, model.classes, model.has_masks)
     jobs = request.jobs or core_count()
-    points = describe(store, [pipeline for _, curve in curves for pipeline in curve.points])
     with workers(Network(request.model, request.weights, request.cache), jobs) as pool:
+        reading = read_all(pool, dataset, request.strict, progress)
+        dataset, notes = as_read(dataset, dict(reading.sizes))
+        store = Store(folder, model, dataset)
+        points = describe(store, [pipeline for _, curve in curves for pipeline in curve.points])
         failed = _measure(pool, jobs, store, dataset, points, progress)
         lost = {point.pipeline for point in failed}
         there = {p.key: p.pipeline for p in points if p.key is not None and p.pipeline not in lost}
-        evidence = _score(request, pool, store, model, there, _reference(points, failed), progress)
+        evidence = _score(request, pool, store, model, reading, there, _reference(points, failed), progress)
+        notes += about_labels(dataset, model.classes, model.has_masks) + _about_nothing(evidence)
+        for line in notes:
+            progress.warn(line)
         drawn = [Drawn(curve.label, role, _keys(curve, there, evidence.sizes)) for role, curve in curves]
         progress.say(f"comparing {len(drawn) - 1} curves")
         progress.stage("comparing")
         assembly = Assembly(pool, jobs, evidence, drawn, request.metric, request.interpolation)
         results = Results(
-            run=_run(request, store, dataset, jobs),
+            run=_run(request, store, dataset, jobs, reading.skipped, notes),
             network=_network(request, model, dataset, evidence.records[evidence.reference]),
             reference=evidence.reference,
             curves=assembly.curves(),
@@ -169,11 +180,14 @@ def _score(
     pool: ProcessPoolExecutor,
     store: Store,
     model: SplitModel,
+    reading: Reading,
     there: Mapping[str, Pipeline],
     reference: str,
     progress: Progress,
 ) -> Evidence:
-    scoring = Scoring(request.data, request.limit, model.classes, store.point_path(reference), request.resamples)
+    scoring = Scoring(
+        request.data, request.limit, reading.sizes, model.classes, store.point_path(reference), request.resamples
+    )
     progress.say(f"scoring {len(there)} points")
     progress.stage("scoring", len(there))
     scores = score_all(pool, store, scoring, list(there), progress.step)
@@ -209,7 +223,14 @@ def _failures(curves: Sequence[tuple[Role, Curve]], failed: Sequence[Point]) -> 
     ]
 
 
-def _run(request: Request, store: Store, dataset: Dataset, jobs: int) -> Run:
+def _about_nothing(evidence: Evidence) -> list[str]:
+    ap = float(evidence.scores[evidence.reference][DEFAULT_METRIC].values[0])
+    return about_nothing(ap, evidence.records[evidence.reference].detections)
+
+
+def _run(
+    request: Request, store: Store, dataset: Dataset, jobs: int, skipped: Sequence[Skipped], notes: list[str]
+) -> Run:
     return Run(
         midstream=__version__,
         command=request.command,
@@ -217,6 +238,8 @@ def _run(request: Request, store: Store, dataset: Dataset, jobs: int) -> Run:
         data=store.manifest.data,
         pictures=store.manifest.pictures,
         pictures_hash=store.manifest.pictures_hash,
+        skipped=list(skipped),
+        notes=notes,
         anchor_size=request.anchor_size,
         metric=request.metric,
         metric_title=known_metrics()[request.metric].title,

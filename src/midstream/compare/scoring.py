@@ -16,6 +16,7 @@ from midstream.compare.metrics import known_metrics
 from midstream.compare.metrics.base import Evidence, Score
 from midstream.compare.store import Store, read_point
 from midstream.data import Dataset
+from midstream.data.reading import as_read
 from midstream.errors import InputError, MidstreamError
 from midstream.evaluate.accuracy import Case, reference_dataset
 from midstream.evaluate.matches import resamples
@@ -27,7 +28,7 @@ DEFAULT_RESAMPLES = 1000
 #: Of the generator that draws them: the same pictures for every point, so that differences are paired.
 _SEED = 0
 #: Counted up when a metric changes, so that kept scores are not taken for those of today.
-_VERSION = 1
+_VERSION = 2
 Scores = dict[str, Score]
 
 
@@ -37,6 +38,7 @@ class Scoring:
 
     Attributes:
         data, limit: the data set, as a process loads it.
+        sizes: of its pictures that were read, see `reading.Reading`.
         classes: of the network.
         reference: file of the uncompressed network's point, for a data set without labels.
         resamples: how many.
@@ -44,6 +46,7 @@ class Scoring:
 
     data: str
     limit: int | None
+    sizes: tuple[tuple[int, tuple[int, int]], ...]
     classes: tuple[str, ...]
     reference: Path
     resamples: int
@@ -56,7 +59,7 @@ def weights(scoring: Scoring, pictures: int) -> NDArray[np.int64]:
 
 def score(scoring: Scoring, point: Path, target: Path) -> None:
     """Score a point and write the file. Raises InputError."""
-    dataset = _dataset(scoring.data, scoring.limit)
+    dataset = _dataset(scoring.data, scoring.limit, scoring.sizes)
     if dataset.ground_truth is None:
         dataset = reference_dataset(dataset, _detections(dataset, scoring.reference), scoring.classes)
     case = Case.of(dataset, _detections(dataset, point), scoring.classes)
@@ -68,8 +71,8 @@ def score(scoring: Scoring, point: Path, target: Path) -> None:
 
 
 @cache
-def _dataset(spec: str, limit: int | None) -> Dataset:
-    return datasets.load(spec).head(limit)
+def _dataset(spec: str, limit: int | None, sizes: tuple[tuple[int, tuple[int, int]], ...]) -> Dataset:
+    return as_read(datasets.load(spec).head(limit), dict(sizes))[0]
 
 
 def _detections(dataset: Dataset, path: Path) -> dict[int, Detections]:

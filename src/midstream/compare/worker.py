@@ -18,6 +18,7 @@ from midstream import models
 from midstream.compare import probe
 from midstream.compare.store import Memory
 from midstream.data import PictureFile, read_picture
+from midstream.errors import InputError
 from midstream.evaluate.cache import FrontCache
 from midstream.files import write_pyramid
 from midstream.models import SplitModel
@@ -56,6 +57,15 @@ def _leave_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
+
+
+def size(picture: PictureFile) -> tuple[tuple[int, int] | None, str]:
+    """(height, width) of a picture, upright; None, and why, where it cannot be read."""
+    try:
+        pixels = read_picture(picture.path)
+    except InputError as error:
+        return None, str(error)
+    return (pixels.shape[0], pixels.shape[1]), ""
 
 
 def measure(pipeline: Pipeline, picture: PictureFile) -> Measured:

@@ -41,6 +41,10 @@ class Dataset:
             return self
         return self.only({picture.id for picture in self.pictures[:count]})
 
+    def without(self, paths: Collection[str]) -> Dataset:
+        """The pictures but those of these files."""
+        return self.only({picture.id for picture in self.pictures if str(picture.path) not in paths})
+
     def only(self, ids: Collection[int]) -> Dataset:
         """The pictures with these ids, with their ground truth."""
         truth = self.ground_truth

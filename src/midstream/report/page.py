@@ -40,7 +40,7 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
     )  # fmt: skip
     shown = chosen_points(results)
     reference = results.point(results.reference).accuracy[results.run.metric]
-    dataset = datasets.load(request.data).head(request.limit)
+    dataset = datasets.load(request.data).head(request.limit).without({path for path, _ in results.run.skipped})
     network = models.load(request.model, request.weights)
     candidates = [_candidate(folder, request, label, point) for label, point in shown]
     page = environment.get_template(REPORT).render(
