@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,10 +17,11 @@ from tests.unit import toy
 
 from midstream import data as datasets
 from midstream import models
-from midstream.compare.results import Results, to_csv
+from midstream.compare.results import Comparison, Results, to_csv
 from midstream.compare.run import Request, compare
 from midstream.compare.statistics import transmission_ms
 from midstream.compare.store import Memory, PointRecord, Store, read_point, write_point
+from midstream.compare.text import averaged_over
 from midstream.errors import InputError, MidstreamError
 from midstream.evaluate.accuracy import evaluate
 from midstream.models.base import Detections
@@ -317,6 +319,12 @@ def test_killed_and_started_again_it_measures_only_the_rest(folder: Path, tmp_pa
     assert len(Results.model_validate_json((tmp_path / "results.json").read_bytes()).points) == 31
 
 
+def test_what_a_bd_rate_is_averaged_over() -> None:
+    narrow = Comparison(anchor="a", test="b", bd_rate=-3.0, overlap=(30.04, 31.0), overlap_share=0.098)
+    assert averaged_over(narrow) == "over 30.0 to 31.0, 10% of the range"
+    assert averaged_over(Comparison(anchor="a", test="b", refusal="no overlap: ...")) == ""
+
+
 def test_the_command(folder: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         _command(folder, tmp_path, "--anchor", ANCHOR, "--test", TEST, "--json", "--link", "0.5,20"),
@@ -331,6 +339,10 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
         _command(folder, tmp_path, "--anchor", ANCHOR, "--test", TEST), capture_output=True, check=True
     )
     assert "paper:symbols=4,z=1" in tables.stdout.decode()
+    beside = averaged_over(results.comparisons[0])
+    assert re.fullmatch(r"over \d+\.\d to \d+\.\d, \d+% of the range", beside)
+    assert beside in tables.stdout.decode()
+    assert beside in (tmp_path / "report.html").read_text()
     assert b"bytes a picture" not in tables.stderr
 
 

@@ -10,13 +10,13 @@ import typer
 
 from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, Stages, note, print_json, print_table
-from midstream.compare.text import figure
+from midstream.compare.text import averaged_over, figure
 from midstream.errors import CodecError, InputError, MidstreamError, unknown
 from midstream.pipelines.base import PictureCodec
 from midstream.pipelines.registry import known_codecs
 
 if TYPE_CHECKING:
-    from midstream.compare.results import Results
+    from midstream.compare.results import Comparison, Results
 
 
 def compare_command(
@@ -134,7 +134,7 @@ def _print(results: Results) -> None:
         if curve.role == "reference":
             continue
         beside = next((c for c in results.comparisons if (c.anchor, c.test) == (anchor, curve.label)), None)
-        change = "" if beside is None else figure(beside.bd_rate, beside.bd_rate_interval, beside.refusal, "+.1f", " %")
+        change = "" if beside is None else _bd_rate(beside)
         targets = [figure(t.bytes, t.interval, t.refusal, ",.0f") for t in curve.targets] or ["", ""]
         rows.append([curve.label, str(len(curve.points)), *targets, change])
     print_table(title, columns, rows)
@@ -164,6 +164,11 @@ def _print(results: Results) -> None:
         "encode / decode, ms",
     ]
     print_table("", columns, rows)
+
+
+def _bd_rate(beside: Comparison) -> str:
+    change = figure(beside.bd_rate, beside.bd_rate_interval, beside.refusal, "+.1f", " %")
+    return "\n".join(filter(None, (change, averaged_over(beside))))
 
 
 def codecs_command(json: options.Json = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midstream.compare.results import Bounds
+from midstream.compare.results import Bounds, Comparison
 
 
 def figure(value: float | None, bounds: Bounds | None, refusal: str | None, form: str, unit: str = "") -> str:
@@ -11,3 +11,11 @@ def figure(value: float | None, bounds: Bounds | None, refusal: str | None, form
         return "" if refusal is None else refusal.partition(":")[0]
     shown = f"{value:{form}}{unit}"
     return shown if bounds is None else f"{shown} [{bounds.low:{form}}, {bounds.high:{form}}]"
+
+
+def averaged_over(comparison: Comparison) -> str:
+    """The accuracies that a BD-rate is averaged over, as a small part of the range says little; empty without one."""
+    if comparison.overlap is None or comparison.overlap_share is None:
+        return ""
+    low, high = comparison.overlap
+    return f"over {low:.1f} to {high:.1f}, {comparison.overlap_share:.0%} of the range"

@@ -11,7 +11,7 @@ from midstream import models
 from midstream.compare.results import CurveResult, PointResult, Results
 from midstream.compare.run import UNCOMPRESSED, Request
 from midstream.compare.store import point_path, read_point
-from midstream.compare.text import figure
+from midstream.compare.text import averaged_over, figure
 from midstream.errors import MissingExtraError
 from midstream.files import write_bytes
 from midstream.pipelines.registry import parse_curve
@@ -58,6 +58,7 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
         features=feature_rows(network, dataset.pictures[0], candidates[1:]),
         paper_figure=paper_figure(network, dataset.pictures[0]),
         figure=figure,
+        averaged_over=averaged_over,
     )
     target = folder / REPORT
     write_bytes(str(target), page.encode())
