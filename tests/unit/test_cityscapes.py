@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -236,6 +237,11 @@ def test_absent_package(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> No
         evaluate(dataset, _perfect(dataset), NAMES)
     with pytest.raises(MissingExtraError):
         require_program()
+
+
+def test_the_extra_does_not_bring_the_package_typing() -> None:
+    """In whose place Python's own is not found where site-packages come first: nothing starts then, torch included."""
+    assert "typing" not in (metadata.requires("cityscapesscripts") or [])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -73,16 +73,26 @@ def decode_mask(mask: Mapping[str, Any]) -> NDArray[np.bool_]:
         return np.asarray(pycocotools.mask.decode(mask), dtype=np.bool_)
 
 
+class _Numpy:
+    """numpy with two names of 2020: the program's releases that do without them bring the package `typing`."""
+
+    float, bool = float, bool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
 def _program() -> Any:
     try:
         with warnings.catch_warnings():
             # Escapes and imports of the package's age; none of it is the caller's business.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", SyntaxWarning)
-            from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling
+            from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as program
     except ImportError as error:
         raise MissingExtraError("the instance AP of the Cityscapes benchmark", "cityscapes") from error
-    return evalInstanceLevelSemanticLabeling
+    program.np = _Numpy()
+    return program
 
 
 def _void_ids(program: Any) -> list[int]:
