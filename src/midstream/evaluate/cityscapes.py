@@ -88,11 +88,11 @@ def _program() -> Any:
             # Escapes and imports of the package's age; none of it is the caller's business.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", SyntaxWarning)
-            from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as program
+            from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling
     except ImportError as error:
         raise MissingExtraError("the instance AP of the Cityscapes benchmark", "cityscapes") from error
-    program.np = _Numpy()
-    return program
+    evalInstanceLevelSemanticLabeling.np = _Numpy()
+    return evalInstanceLevelSemanticLabeling
 
 
 def _void_ids(program: Any) -> list[int]:
