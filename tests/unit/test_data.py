@@ -212,6 +212,8 @@ def test_coco_file_name_with_a_comma(tmp_path: Path) -> None:
         ({"categories": None}, "have no 'categories'"),
         ({"images": []}, "list no picture"),
         ({"images": [{"id": 1, "file_name": "c.png", "height": 1, "width": 1}]}, "c.png, which is not in"),
+        ({"images": [{"id": 1, "file_name": "c" * 5000, "height": 1, "width": 1}]}, "ccc, which is not in"),
+        ({"images": [{"id": 1, "file_name": "c\0.png", "height": 1, "width": 1}]}, "which is not in"),
         ({"images": [{"id": 1, "file_name": "a.png", "height": 1, "width": 1}] * 2}, "picture id 1 twice"),
         ({"images": [{"id": 1, "height": 1, "width": 1}]}, r"have no 'images\[0\].file_name'"),
         ({"categories": [{"id": 2, "name": "cat"}]}, "unlisted category 1"),

@@ -58,25 +58,32 @@ def load_coco(spec: str, paths: str) -> Dataset:
     _check(content, file)
     images = sorted(content.images, key=lambda image: image.id)
     places = [_place(image.file_name, folder, file) for image in images]
-    bare = Counter(place.name for place in places)
+    names = Counter(place.name for place in places)
     pictures, moved = [], []
     for image, place in zip(images, places, strict=True):
-        path = folder / place
-        if not path.is_file() and bare[place.name] == 1 and (folder / place.name).is_file():
-            path = folder / place.name
-            moved.append(image.file_name)
-        if not path.is_file():
+        candidates = [folder / place, *([folder / place.name] if names[place.name] == 1 else [])]
+        path = next(filter(_is_file, candidates), None)
+        if path is None:
             raise InputError(f"{file} lists the picture {image.file_name}, which is not in {folder}")
+        if path != candidates[0]:
+            moved.append(image.file_name)
         pictures.append(PictureFile(image.id, path))
     return Dataset(spec, "coco", tuple(pictures), _ground_truth(content), _about_moved(moved, folder))
 
 
 def _place(name: str, folder: Path, file: Path) -> PurePosixPath:
     """Where in the folder a listed picture is to be. Raises InputError for a name that leads out of it."""
-    place = PurePosixPath(name if (folder / name).is_file() else name.replace("\\", "/"))
+    place = PurePosixPath(name if _is_file(folder / name) else name.replace("\\", "/"))
     if Path(name).is_absolute() or place.is_absolute() or ".." in place.parts:
         raise InputError(f"{file} lists the picture {name}, which is outside of {folder}")
     return place
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, say
+        return False
 
 
 def _about_moved(moved: list[str], folder: Path) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ def load_folder(spec: str, path: str) -> Dataset:
         raise InputError(f"there is no folder {folder}")
     files = visible_files(folder, PICTURE_SUFFIXES)
     if not files:
-        raise InputError(f"no picture ({', '.join(s[1:] for s in PICTURE_SUFFIXES)}) in the folder {folder}")
+        kinds = ", ".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
+        raise InputError(f"no picture ({kinds}; hidden files do not count) in the folder {folder}")
     pictures = tuple(PictureFile(number, file) for number, file in enumerate(files, start=1))
     return Dataset(spec=spec, kind="folder", pictures=pictures, ground_truth=None)
