@@ -28,7 +28,8 @@ _ORDER = "midstream.levels"
 #: Key of the metadata that holds a JSON document about arrays that are not a pyramid.
 _DOCUMENT = "midstream"
 _SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_ZIP_MAGIC, _NPY_MAGIC = b"PK\3\4", b"\x93NUMPY"
+#: The second is of an archive without a member.
+_ZIP_MAGIC, _NPY_MAGIC = (b"PK\3\4", b"PK\5\6"), b"\x93NUMPY"
 _MEMBER_SUFFIX = ".npy"
 #: What NumPy writes. Python's reader unpacks other kinds without a bound.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -101,6 +102,8 @@ def unpack_pyramid(data: bytes, origin: str, limits: Limits | None = None) -> di
 def _from_npz(data: bytes, found: _Found) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:  # np.load mixes up names that end in .npy themselves
         members = archive.infolist()
+        if not members:
+            raise InputError("an archive without a level")
         found.check_count(len(members))
         for member in members:
             if member.compress_type not in _ZIP_METHODS:

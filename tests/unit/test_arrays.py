@@ -143,6 +143,13 @@ def test_a_damaged_member_is_not_used() -> None:
         unpack_pyramid(bytes(data), "x")
 
 
+def test_an_archive_without_a_level_is_named() -> None:
+    buffer = io.BytesIO()
+    zipfile.ZipFile(buffer, "w").close()
+    with pytest.raises(InputError, match=r"x\.npz: an archive without a level"):
+        unpack_pyramid(buffer.getvalue(), "x.npz")
+
+
 def test_two_members_of_one_name() -> None:
     for names in (("a.npy", "a.npy"), ("a.npy", "a")):
         with pytest.raises(InputError, match="x: level 'a' is there twice"):
