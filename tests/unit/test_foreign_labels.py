@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from tests.unit.toy import write_labelled
 
 from midstream import models
 from midstream.codec.options import paper_options
-from midstream.data import load
+from midstream.data import load, read_picture
 from midstream.data.masks import check_mask
+from midstream.data.reading import as_read
 from midstream.errors import InputError
 from midstream.evaluate.accuracy import evaluate
 from midstream.evaluate.checks import about_labels, about_nothing, require
@@ -186,6 +188,28 @@ def test_pictures_of_another_size_than_listed(labelled: Path, tmp_path: Path) ->
     assert len(turned.notes) == 1
     assert turned.notes[0].startswith("3 of 4 pictures, turned upright as EXIF says, are not of the size")
     assert "0.png is 50x60, listed as 60x50" in turned.notes[0]
+
+
+def test_a_picture_that_exif_turns_is_of_its_upright_size(tmp_path: Path) -> None:
+    spec = _coco(tmp_path, [{}])
+    jpeg = cv2.imencode(".jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes()
+    exif = b"Exif\0\0" + struct.pack(">HHIHHHIHHI", 0x4D4D, 42, 8, 1, 0x0112, 3, 1, 6, 0, 0)  # orientation 6
+    (tmp_path / "a.png").write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+    dataset = load(spec)
+    pixels = read_picture(dataset.pictures[0].path)
+    assert pixels.shape == (WIDTH, HEIGHT, 3)
+    truth, notes = as_read(dataset, {1: (WIDTH, HEIGHT)})
+    assert "a.png is 12x20, listed as 20x12" in notes[0]
+    assert (truth.ground_truth["images"][0]["height"], truth.ground_truth["images"][0]["width"]) == (WIDTH, HEIGHT)
+
+
+def test_run_lengths_of_a_picture_of_another_size_are_left_out(tmp_path: Path) -> None:
+    """Polygons stay: they are pixels, whatever the size."""
+    whole = {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS]}
+    dataset = load(_coco(tmp_path, [{"segmentation": whole}, {"segmentation": [SQUARE]}]))
+    truth = as_read(dataset, {1: (2 * HEIGHT, 2 * WIDTH)})[0].ground_truth["annotations"]
+    assert [each.get("segmentation") for each in truth] == [None, [SQUARE]]
+    assert as_read(dataset, {1: (HEIGHT, WIDTH)}) == (dataset, [])
 
 
 def test_boxes_of_larger_pictures_are_said_twice(labelled: Path, tmp_path: Path) -> None:
