@@ -145,6 +145,11 @@ def test_of_categories_with_one_name_the_annotated_one_counts(tmp_path: Path) ->
         require(both, ("cat",), False)
 
 
+def test_labels_of_no_object_are_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no labelled object in its 1 pictures"):
+        require(load(_coco(tmp_path, [{"iscrowd": 1}])), ("cat",), False)
+
+
 def test_classes_that_one_side_lacks_are_named_and_counted(tmp_path: Path) -> None:
     names = ["traffic-light", "cat", "aeroplane", "of no object"]
     categories = [{"id": i, "name": name} for i, name in enumerate(names, start=1)]

@@ -101,8 +101,7 @@ class Case:
         truth = dataset.ground_truth
         if truth is None:
             raise InputError(f"'{dataset.spec}' has no labels to evaluate against")
-        if all(annotation["iscrowd"] for annotation in truth["annotations"]):
-            raise InputError(f"'{dataset.spec}' has no labelled object in its {len(dataset.pictures)} pictures")
+        check_objects(dataset)
         categories = category_ids(classes, truth)
         found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
         _check(found, truth["images"], len(classes))
@@ -118,6 +117,12 @@ class Case:
         """Whether both the network and the ground truth have masks."""
         found = any(there.masks is not None for there in self.found.values())
         return found and any(has_mask(a) and not a["iscrowd"] for a in self.truth["annotations"])
+
+
+def check_objects(dataset: Dataset) -> None:
+    """Refuse labels of nothing but crowds. Raises InputError."""
+    if dataset.ground_truth is not None and all(each["iscrowd"] for each in dataset.ground_truth["annotations"]):
+        raise InputError(f"'{dataset.spec}' has no labelled object in its {len(dataset.pictures)} pictures")
 
 
 def reference_dataset(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from midstream.data import Dataset
 from midstream.data.masks import check_masks, has_mask
+from midstream.evaluate.accuracy import check_objects
 from midstream.evaluate.categories import category_ids, unmatched
 from midstream.evaluate.cityscapes import require_program
 from midstream.models.base import Detections
@@ -18,11 +19,13 @@ def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
     """Refuse what no evaluation of a network with these classes, with or without masks, can come of.
 
     Raises:
-        InputError: no class in common, two categories of one name, masks that do not fit their pictures.
+        InputError: no labelled object, no class in common, two categories of one name, masks that do not fit their
+            pictures.
         MissingExtraError: masks on Cityscapes without the benchmark's program.
     """
     if dataset.ground_truth is None:
         return
+    check_objects(dataset)
     category_ids(classes, dataset.ground_truth)
     if masks:
         check_masks(dataset)
