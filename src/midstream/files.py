@@ -1,12 +1,15 @@
-"""Files: pyramids as .npz and .safetensors, bitstreams, and output that appears whole or not at all."""
+"""Files: what is read, output that appears whole or not at all, and who may write where."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,12 @@ from numpy.typing import NDArray
 from midstream.arrays import pack_npz, pack_safetensors, pack_tensors, unpack_pyramid, unpack_tensors
 from midstream.errors import InputError
 from midstream.limits import Limits
+from midstream.locks import check_free, held, lock, open_locked
 
 #: File name that stands for standard input and output.
 STANDARD = "-"
+#: Names of files that are not whole yet.
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp(\.\w+)?")
 _SUFFIXES = (".npz", ".safetensors")
 
 
@@ -59,15 +65,106 @@ def _is_written_directly(path: str) -> bool:
 
 
 def _replace(target: Path, data: bytes) -> None:
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    check_free(_lock_of(target), str(target))
+    with closing(Temporary(target)) as temporary:
+        temporary.path.write_bytes(data)
+        temporary.keep()
+
+
+class Temporary:
+    """A file beside `target` that takes its place when it is whole.
+
+    It is locked meanwhile: one that is not was left by a process that was killed, and the next that writes into the
+    folder removes it.
+    """
+
+    def __init__(self, target: Path, suffix: str = "") -> None:
+        """Make the file at `path`, whose name ends in `suffix`. Raises OSError."""
+        _remove_left(target.parent)
+        self._target = target
+        self._file: int | None = None
+        while self._file is None:
+            self.path = target.with_name(f".{secrets.token_hex(8)}.tmp{suffix}")
+            self._file = open_locked(self.path, os.O_EXCL)
+        if sys.platform == "win32":  # renames no file that is open
+            os.close(self._file)
+            self._file = None
+
+    def keep(self) -> None:
+        """Rename the file to what it is for, with the mode of what was there. Raises OSError."""
+        if self._target.exists():
+            self.path.chmod(stat.S_IMODE(self._target.stat().st_mode))
+        self.path.replace(self._target)
+
+    def close(self) -> None:
+        """Remove the file, unless it was kept."""
+        self.path.unlink(missing_ok=True)
+        if self._file is not None:
+            os.close(self._file)
+
+
+@cache
+def _remove_left(folder: Path) -> None:
+    """Once in a process: there may be a hundred thousand files to look through."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError):  # a folder, one that cannot be opened, or no locks here
+        file = os.open(path, os.O_RDWR)
+        try:
+            if lock(file):
+                path.unlink()
+        finally:
+            os.close(file)
+
+
+@contextmanager
+def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
+    """Be the only one to write a file while the block runs; those that would `write_bytes` it are refused, too.
+
+    The lock lies beside the file as `.NAME.lock` and is removed. One that a killed process leaves blocks nobody and is
+    removed by the next. What is written as it is (standard output, devices, pipes) is not locked.
+
+    Args:
+        path: of the file, or of a link to it; need not be there.
+        wait: for another process that has it, instead of being refused.
+
+    Raises:
+        InputError: another process has it, or it cannot be made.
+    """
+    if str(path) == STANDARD or _is_written_directly(str(path)):
+        yield
+        return
+    with held(_lock_of(Path(os.path.realpath(path))), str(path), wait):
+        yield
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for output, if it is not there, and be the only one to write into it; the lock is its `.lock`.
+
+    A folder that was made for nothing is removed again.
+
+    Raises:
+        InputError: another process is writing into it, or it cannot be made.
+    """
+    made = not folder.exists()
+    make_folder(folder)
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        if target.exists():
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        temporary.replace(target)
+        with held(folder / ".lock", str(folder)):
+            yield
     finally:
-        temporary.unlink(missing_ok=True)
+        if made:
+            with suppress(OSError):  # mostly: there is something in it
+                folder.rmdir()
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 def check_writable(path: str) -> None:
@@ -80,7 +177,9 @@ def check_writable(path: str) -> None:
         if not os.access(path, os.W_OK):
             raise InputError(f"{path}: cannot be written: permission denied")
         return
-    folder = Path(os.path.realpath(path)).parent
+    target = Path(os.path.realpath(path))
+    check_free(_lock_of(target), path)
+    folder = target.parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise InputError(f"{path}: cannot be written: {folder} is not a folder that can be written to")
 

@@ -18,13 +18,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from midstream.batch.job import Job
 from midstream.batch.schema import FAILURES
 from midstream.errors import InputError, MidstreamError, unknown
-from midstream.files import make_folder, read_bytes, write_bytes
+from midstream.files import make_folder, own_folder, read_bytes, write_bytes
 from midstream.models import SplitModel
 
 MANIFEST = "run.json"
@@ -127,17 +126,13 @@ class Folder:
         Raises:
             InputError: it cannot be made, another job is at work in it, or it holds rows of something else.
         """
-        for folder in (self.results, self.failures, self.checkpoint, self.partial, self.attempts.path):
-            make_folder(folder)
-        lock = FileLock(self.path / ".lock")
-        try:
-            with lock.acquire(timeout=0):
-                self._check(manifest)
-                write_bytes(str(self.path / MANIFEST), (manifest.model_dump_json(indent=2) + "\n").encode())
-                self.sweep()
-                yield
-        except Timeout as error:
-            raise InputError(f"{self.path}: another job is at work there: wait, or give another folder") from error
+        with own_folder(self.path):
+            for folder in (self.results, self.failures, self.checkpoint, self.partial, self.attempts.path):
+                make_folder(folder)
+            self._check(manifest)
+            write_bytes(str(self.path / MANIFEST), (manifest.model_dump_json(indent=2) + "\n").encode())
+            self.sweep()
+            yield
 
     def manifest(self) -> Manifest:
         """What the folder holds. Raises InputError when it is none of a job."""

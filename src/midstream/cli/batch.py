@@ -24,7 +24,7 @@ from midstream.codec.codec import CodecOptions
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.evaluate.checks import require
-from midstream.files import make_folder, write_bytes
+from midstream.files import own_folder, write_bytes
 from midstream.models import SplitModel
 from midstream.models.graph import CPU, has_device
 from midstream.models.onnx_model import OnnxModel
@@ -382,9 +382,9 @@ def _item(item: dict[str, Any]) -> str:
 
 
 def _extract(folder: Folder, target: Path, limit: int | None) -> None:
-    make_folder(target)
     count = 0
-    for row in islice(folder.rows(folder.results, ["key", "bitstream"]), limit):
-        write_bytes(str(target / f"{row['key']}.mids"), row["bitstream"])
-        count += 1
+    with own_folder(target):
+        for row in islice(folder.rows(folder.results, ["key", "bitstream"]), limit):
+            write_bytes(str(target / f"{row['key']}.mids"), row["bitstream"])
+            count += 1
     note(f"{target}: {count:,} bitstreams")

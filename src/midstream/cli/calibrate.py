@@ -17,7 +17,7 @@ from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, Stages, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
 from midstream.errors import InputError, unknown
-from midstream.files import STANDARD, check_writable, write_bytes
+from midstream.files import STANDARD, check_writable, own_folder, write_bytes
 
 if TYPE_CHECKING:
     from midstream.calibrate.run import Calibration
@@ -96,14 +96,15 @@ def calibrate_command(
         views = Views(network, dataset.pictures, folder, settings, strict)
         for _, why in views.skipped:
             stages.warn(f"skipped: {why}")
-        done = calibrate(network, views, settings, stages)
-    done.profile.write(output)
+        with own_folder(folder):
+            done = calibrate(network, views, settings, stages)
+            done.profile.write(output)
+            if work is None and not keep:
+                shutil.rmtree(folder, ignore_errors=True)
     if picture is not None:
         from midstream.calibrate.figure import sensitivity_figure
 
         write_bytes(picture, png(sensitivity_figure(done.sensitivity)))
-    if work is None and not keep:
-        shutil.rmtree(folder, ignore_errors=True)
     if json:
         print_json(_report(done))
     else:

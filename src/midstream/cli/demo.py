@@ -15,7 +15,7 @@ from midstream.cli.console import Stages, note, print_json, print_table
 from midstream.cli.demo_picture import MODEL, PROFILE, show_picture
 from midstream.codec.options import PaperOptions
 from midstream.evaluate.paper_tables import table_3_options
-from midstream.files import make_folder, write_bytes
+from midstream.files import own_folder, write_bytes
 
 if TYPE_CHECKING:
     from midstream.compare.results import PointResult, Results
@@ -58,8 +58,8 @@ def demo_command(
             for line in lines:
                 note(line)
         return
-    make_folder(output)
-    results = _measure(output, scenes, seed, jobs, quiet)
+    with own_folder(output):
+        results = _measure(output, scenes, seed, jobs, quiet)
     if json:
         print_json(results.model_dump(mode="json"))
     else:

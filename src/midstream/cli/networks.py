@@ -13,7 +13,7 @@ from midstream.cli import options
 from midstream.cli.console import leave_with_skipped, note, print_json, print_table, progress
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
-from midstream.files import make_folder, write_pyramid
+from midstream.files import own_folder, write_pyramid
 from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error, save_graph
 from midstream.pipelines import levels
 
@@ -46,10 +46,10 @@ def split_command(
     graph = load_graph(model)
     cut = cut_graph(graph, [name for name in at.split(",") if name])
     error = recomposition_error(graph, cut, random_inputs(graph, dict(_shape(text) for text in shape or [])))
-    make_folder(output)
     paths = {"front": output / "front.onnx", "back": output / "back.onnx"}
-    save_graph(cut.front, paths["front"])
-    save_graph(cut.back, paths["back"])
+    with own_folder(output):
+        save_graph(cut.front, paths["front"])
+        save_graph(cut.back, paths["back"])
     if json:
         print_json({"largest_difference": error, **{part: str(path) for part, path in paths.items()}})
         return
@@ -91,9 +91,8 @@ def extract_command(
     if len(set(targets.values())) < len(pictures):
         raise InputError("two pictures have the same name: extract them into different folders")
     network = models.load(model, weights)
-    make_folder(output)
     skipped: list[Skipped] = []
-    with progress("extracting", len(pictures), quiet) as advance:
+    with own_folder(output), progress("extracting", len(pictures), quiet) as advance:
         for picture, target in targets.items():
             pixels = read_or_skip(picture, skipped, strict or len(pictures) == 1)
             if pixels is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ from midstream.cli import options
 from midstream.cli.console import LiveLine, note, print_json, quiet_grpc
 from midstream.cli.units import bits_per_second, seconds
 from midstream.errors import InputError
-from midstream.files import STANDARD
+from midstream.files import STANDARD, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -165,20 +165,21 @@ def _token(file: Path | None) -> str | None:
 
 @contextmanager
 def _outputs(output: str, draw: str | None, rate: float) -> Iterator[tuple[Lines, FilmWriter | None]]:
-    """The files that are written; the film appears when all went well."""
+    """The files that are written, by nobody else meanwhile; the film appears when all went well."""
     from midstream.serve.draw import FilmWriter
     from midstream.serve.lines import Lines
 
     film = None if draw is None else FilmWriter(draw, rate)
     lines = Lines(output)
     whole = False
-    try:
-        yield lines, film
-        whole = True
-    finally:
-        if film is not None:
-            film.close(whole)
-        lines.close()
+    with locked(output), nullcontext() if draw is None else locked(draw):
+        try:
+            yield lines, film
+            whole = True
+        finally:
+            if film is not None:
+                film.close(whole)
+            lines.close()
 
 
 async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, Summary]]) -> Summary:

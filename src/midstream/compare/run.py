@@ -30,7 +30,7 @@ from midstream.data import Dataset
 from midstream.data.reading import Skipped, as_read
 from midstream.errors import InputError, MidstreamError, unknown
 from midstream.evaluate.checks import about_labels, about_nothing, require
-from midstream.files import write_bytes
+from midstream.files import own_folder, write_bytes
 from midstream.models import SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.image import AnchorSize
@@ -87,7 +87,8 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
     measured.
 
     Raises:
-        InputError: an unusable spec, model, data set or option; a folder of another network's or data set's results.
+        InputError: an unusable spec, model, data set or option; a folder of another network's or data set's results,
+            or one that another process is writing into.
         MidstreamError: a worker died, or the uncompressed network itself failed.
     """
     curves = curves_of(request)
@@ -95,6 +96,21 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
     dataset = datasets.load(request.data).head(request.limit)
     model = models.load(request.model, request.weights)
     require(dataset, model.classes, model.has_masks)
+    with own_folder(folder):
+        results = _compared(request, folder, model, dataset, curves, progress)
+        write_bytes(str(folder / RESULTS), (results.model_dump_json(indent=2) + "\n").encode())
+        write_bytes(str(folder / TABLE), to_csv(results))
+    return results
+
+
+def _compared(
+    request: Request,
+    folder: Path,
+    model: SplitModel,
+    dataset: Dataset,
+    curves: Sequence[tuple[Role, Curve]],
+    progress: Progress,
+) -> Results:
     jobs = request.jobs or core_count()
     with workers(Network(request.model, request.weights, request.cache), jobs) as pool:
         reading = read_all(pool, dataset, request.strict, progress)
@@ -112,7 +128,7 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
         progress.say(f"comparing {len(drawn) - 1} curves")
         progress.stage("comparing")
         assembly = Assembly(pool, jobs, evidence, drawn, request.metric, request.interpolation)
-        results = Results(
+        return Results(
             run=_run(request, store, dataset, jobs, reading.skipped, notes),
             network=_network(request, model, dataset, evidence.records[evidence.reference]),
             reference=evidence.reference,
@@ -121,9 +137,6 @@ def compare(request: Request, folder: Path, progress: Progress) -> Results:
             comparisons=assembly.comparisons(),
             failures=_failures(curves, failed),
         )
-    write_bytes(str(folder / RESULTS), (results.model_dump_json(indent=2) + "\n").encode())
-    write_bytes(str(folder / TABLE), to_csv(results))
-    return results
 
 
 def curves_of(request: Request) -> list[tuple[Role, Curve]]:

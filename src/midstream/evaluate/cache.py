@@ -26,7 +26,8 @@ class FrontCache:
     """A folder of pyramids, each under a hash of all that made it: model, weights, cut, picture, versions.
 
     A pyramid made by another model, picture or version has another name. A file is a digest of its name and of the
-    safetensors data that follows, so that one which was damaged or renamed is not used either.
+    safetensors data that follows, so that one which was damaged or renamed is not used either. Files appear whole, and
+    those of one name hold the same: any number of processes may use one folder at once.
     """
 
     def __init__(self, folder: Path, model: SplitModel) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from midstream.errors import InputError, MissingExtraError
 from midstream.evaluate.cityscapes import decode_mask
-from midstream.files import check_writable
+from midstream.files import Temporary, check_writable
 from midstream.models import Detections, Picture
 
 #: Detections below this score are not drawn.
@@ -70,7 +69,7 @@ class FilmWriter:
         self._av: Any = av
         self._rate = Fraction(round(rate * _RATE_BASE), _RATE_BASE)
         self._target = Path(path).resolve()
-        self._temporary = self._target.with_name(f".{secrets.token_hex(8)}.tmp.mp4")
+        self._temporary: Temporary | None = None
         self._container: Any = None
 
     def add(self, picture: Picture) -> None:
@@ -86,7 +85,8 @@ class FilmWriter:
             raise self._failure(error) from error
 
     def _open(self, picture: Picture) -> None:
-        self._container = self._av.open(str(self._temporary), "w")
+        self._temporary = Temporary(self._target, ".mp4")
+        self._container = self._av.open(str(self._temporary.path), "w")
         codecs = self._av.codecs_available
         self._stream = self._container.add_stream("libx264" if "libx264" in codecs else "mpeg4", rate=self._rate)
         height, width = picture.shape[:2]
@@ -95,19 +95,23 @@ class FilmWriter:
 
     def close(self, whole: bool) -> None:
         """Finish the film, or leave nothing behind where it is not `whole`. Raises InputError."""
-        if self._container is None:
+        if self._temporary is None:
             return
         try:
+            if self._container is not None:
+                self._finish(whole)
             if whole:
-                self._container.mux(self._stream.encode())
-            self._container.close()
-            if whole:
-                self._temporary.replace(self._target)
+                self._temporary.keep()
         except (self._av.FFmpegError, OSError) as error:
             if whole:
                 raise self._failure(error) from error
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._temporary.close()
+
+    def _finish(self, whole: bool) -> None:
+        if whole:
+            self._container.mux(self._stream.encode())
+        self._container.close()
 
     def _failure(self, error: OSError) -> InputError:
         return InputError(f"{self._target}: the annotated video cannot be written: {error.strerror or error}")

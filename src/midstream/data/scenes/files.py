@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +16,7 @@ from midstream.data.base import Dataset
 from midstream.data.cityscapes import load_cityscapes
 from midstream.data.scenes.scene import EDITION, SIZE, generate
 from midstream.errors import InputError
-from midstream.files import make_folder, write_bytes
+from midstream.files import locked, make_folder, own_folder, write_bytes
 
 #: What stands for the city, which the layout needs.
 CITY = "scenes"
@@ -31,6 +29,8 @@ def write_scenes(
     root: Path, count: int, seed: int, split: str, size: tuple[int, int] = SIZE, done: Callable[[], None] = lambda: None
 ) -> None:
     """Write the scenes of the seeds `seed` to `seed + count - 1`; files that are there already are written again.
+
+    Another process that writes into `root` is refused meanwhile.
 
     Args:
         root: folder, made where it is missing.
@@ -48,14 +48,15 @@ def write_scenes(
     if not re.fullmatch(r"\w[\w.-]*", split):
         raise InputError(f"'{split}' cannot be the name of a split: letters, digits, '_', '-' and '.'")
     pictures, labels = (root / kind / split / CITY for kind in ("leftImg8bit", "gtFine"))
-    for folder in (pictures, labels):
-        make_folder(folder)
-    for index in range(count):
-        scene = generate(seed + index, size)
-        name = f"{CITY}_{seed + index:06d}_000000"
-        _write(labels / f"{name}_gtFine_instanceIds.png", scene.instance_ids)
-        _write(pictures / f"{name}_leftImg8bit.png", scene.picture[:, :, ::-1])
-        done()
+    with own_folder(root):
+        for folder in (pictures, labels):
+            make_folder(folder)
+        for index in range(count):
+            scene = generate(seed + index, size)
+            name = f"{CITY}_{seed + index:06d}_000000"
+            _write(labels / f"{name}_gtFine_instanceIds.png", scene.instance_ids)
+            _write(pictures / f"{name}_leftImg8bit.png", scene.picture[:, :, ::-1])
+            done()
 
 
 def is_scene(path: Path, pixels: NDArray[np.uint8]) -> bool:
@@ -84,14 +85,20 @@ def load_scenes(spec: str, rest: str) -> Dataset:
     root = Path.home() / ".cache" / "midstream" / "scenes" / f"edition-{EDITION}" / f"{count}-{seed}"
     if not root.is_dir():
         make_folder(root.parent)
-        beside = root.with_name(f".{secrets.token_hex(8)}.tmp")
+        with locked(root, wait=True):  # another process may be making the same
+            _make(root, count, seed)
+    return replace(load_cityscapes(spec, f"{root},{_SPLIT}"), spec=spec)
+
+
+def _make(root: Path, count: int, seed: int) -> None:
+    beside = root.with_name(f".{root.name}.tmp")
+    if not root.is_dir():
+        shutil.rmtree(beside, ignore_errors=True)  # what a process left that was killed
         try:
             write_scenes(beside, count, seed, _SPLIT)
-            with contextlib.suppress(OSError):  # another process was faster: its scenes are the same
-                beside.rename(root)
+            beside.rename(root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-    return replace(load_cityscapes(spec, f"{root},{_SPLIT}"), spec=spec)
 
 
 def _numbers(rest: str) -> tuple[int, int]:

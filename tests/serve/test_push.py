@@ -1,0 +1,65 @@
+"""push and its files: one writer at a time, what a killed one leaves, sources that are looked at first."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.serve import harness
+from tests.serve.harness import Server
+from tests.unit import toy
+
+from midstream import models
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.write_toy(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def server(model: Path) -> Iterator[Server]:
+    with Server(model) as server:
+        yield server
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(harness.push_command(*command), capture_output=True, text=True, check=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("contested", ["lines", "film"])
+def test_of_two_into_one_file_the_second_is_refused(
+    model: Path, tmp_path: Path, server: Server, contested: str
+) -> None:
+    pictures, output, film = harness.write_pictures(tmp_path / "pictures", 60), tmp_path / "out", tmp_path / "out.mp4"
+    first = harness.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
+    harness.wait_for_lines(output, 3, first)
+    more = ["--draw", film] if contested == "film" else []
+    other = output if contested == "lines" else tmp_path / "other"
+    second = run(pictures, server.address, model, other, *more)
+    assert second.returncode == 2
+    path = output if contested == "lines" else film
+    assert second.stderr.startswith(f"midstream: {path}: process {first.pid} on ")
+    assert len(second.stderr.splitlines()) == 1
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=300)
+    assert first.returncode == 0, errors
+    lines = harness.read_lines(output)
+    assert lines == harness.local_lines(models.load(str(model)), pictures)[: len(lines)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "pictures"]
+
+
+def test_a_killed_push_blocks_nobody_and_its_files_are_removed(model: Path, tmp_path: Path, server: Server) -> None:
+    pictures, output, film = harness.write_pictures(tmp_path / "pictures", 30), tmp_path / "out", tmp_path / "out.mp4"
+    first = harness.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
+    harness.wait_for_lines(output, 3, first)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert any(path.name.endswith(".tmp.mp4") for path in tmp_path.iterdir())
+    second = run(pictures, server.address, model, output, "--draw", film)
+    assert second.returncode == 0, second.stderr
+    assert len(harness.read_lines(output)) == 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "pictures"]
