@@ -77,7 +77,6 @@ std::optional<nb::tuple> components_decode_all(const Octets& data, size_t height
     arrays.check();
     const ComponentGrid grid{scales.size(), height, width};
     require(grid.cells() > 0, "components: an empty grid");
-    auto chosen = buffer<int32_t>(product({grid.components, height, width}));
     auto decoded = buffer<float>(product({grid.components, height, width}));
     auto places = buffer<uint8_t>(product({height, width}));
     if (known) {
@@ -90,7 +89,7 @@ std::optional<nb::tuple> components_decode_all(const Octets& data, size_t height
     {
         nb::gil_scoped_release release;
         ok = components_decode(data.data(), data.size(), grid, arrays.statistics(), arrays.classes(), state.data(),
-                               {places.get(), known.has_value(), chosen.get(), decoded.get()});
+                               {places.get(), known.has_value(), nullptr, decoded.get()});
     }
     if (!ok) return std::nullopt;
     return nb::make_tuple(wrap(std::move(places), {height, width}),

@@ -47,7 +47,7 @@ void component_state_reset(uint32_t* state);
 struct ComponentPicture {
     uint8_t* places;    // [cells], below steps.classes
     bool known;         // whether the decoder has the places from elsewhere, so that they are not coded
-    int32_t* chosen;    // [cells, components]: what each became
+    int32_t* chosen;    // [cells, components]: what each became; may be null for a decoder
     float* decoded;     // [cells, components]: what a decoder makes of it
 };
 
@@ -57,7 +57,7 @@ struct ComponentPicture {
 std::vector<uint8_t> components_encode(const float* values, const ComponentGrid& grid,
                                        const ComponentStatistics& statistics, const ComponentSteps& steps, float lambda,
                                        uint32_t* state, const ComponentPicture& picture);
-// False when the data is not valid. Writes picture.chosen and picture.decoded, and the places unless they are known.
+// False when the data is not valid. Writes picture.chosen, if it is there, picture.decoded, and the places unless they are known.
 bool components_decode(const uint8_t* data, size_t bytes, const ComponentGrid& grid,
                        const ComponentStatistics& statistics, const ComponentSteps& steps, uint32_t* state,
                        const ComponentPicture& picture);

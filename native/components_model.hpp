@@ -74,38 +74,44 @@ inline uint32_t bits_of(int32_t p) {  // in 1/256
 }
 
 // What is known of a cell that was coded: magnitudes up to 255, signs (1 positive, 2 negative), sums of the magnitudes
-// of all components before each one, and which bands are not zero. Behind the borders all is zero.
+// of all components before each one (modulo 2^16, of which the difference over a window is right), and which bands are
+// not zero. Behind the borders all is zero.
 struct Cell {
     uint8_t* magnitudes;
     uint8_t* signs;
-    int32_t* sums;
+    uint16_t* sums;
     uint8_t* bands;
+    int32_t sum(size_t from, size_t to) const { return static_cast<uint16_t>(sums[to] - sums[from]); }
 };
 
 class Cells {
    public:
     Cells(const ComponentGrid& grid)
         : components_(grid.components), bands_((grid.components + band - 1) / band), width_(grid.width + 3),
-          magnitudes_(3 * width_ * components_), signs_(3 * width_ * components_),
-          sums_(3 * width_ * (components_ + 1)), used_(3 * width_ * bands_) {}
-    // Three rows are enough: cells reach two rows up.
+          rows_(std::min<size_t>(grid.height, 3)), magnitudes_(places() * components_), signs_(places() * components_),
+          sums_(places() * (components_ + 1)), used_(places() * bands_) {}
+    // Three rows are enough: cells reach two rows up. Above the first row is a place of its own.
     Cell at(ptrdiff_t y, ptrdiff_t x) {
-        const size_t place = static_cast<size_t>((y + 3) % 3) * width_ + static_cast<size_t>(x + 2);
-        return {&magnitudes_[place * components_], &signs_[place * components_], &sums_[place * (components_ + 1)],
-                &used_[place * bands_]};
+        return of(y < 0 ? rows_ * width_ : static_cast<size_t>(y) % rows_ * width_ + static_cast<size_t>(x + 2));
     }
     void clear(ptrdiff_t y) {
-        const size_t place = static_cast<size_t>((y + 3) % 3) * width_;
-        std::fill_n(&magnitudes_[place * components_], width_ * components_, uint8_t{0});
-        std::fill_n(&signs_[place * components_], width_ * components_, uint8_t{0});
-        std::fill_n(&sums_[place * (components_ + 1)], width_ * (components_ + 1), 0);
-        std::fill_n(&used_[place * bands_], width_ * bands_, uint8_t{0});
+        const Cell first = of(static_cast<size_t>(y) % rows_ * width_);
+        std::fill_n(first.magnitudes, width_ * components_, uint8_t{0});
+        std::fill_n(first.signs, width_ * components_, uint8_t{0});
+        std::fill_n(first.sums, width_ * (components_ + 1), uint16_t{0});
+        std::fill_n(first.bands, width_ * bands_, uint8_t{0});
     }
 
    private:
-    size_t components_, bands_, width_;
+    size_t places() const { return rows_ * width_ + 1; }
+    Cell of(size_t place) {
+        return {&magnitudes_[place * components_], &signs_[place * components_], &sums_[place * (components_ + 1)],
+                &used_[place * bands_]};
+    }
+
+    size_t components_, bands_, width_, rows_;
     std::vector<uint8_t> magnitudes_, signs_;
-    std::vector<int32_t> sums_;
+    std::vector<uint16_t> sums_;
     std::vector<uint8_t> used_;
 };
 
@@ -134,7 +140,7 @@ class Model {
           uint32_t* state, const ComponentPicture& picture)
         : coder_(coder), grid_(grid), statistics_(statistics), steps_(steps), picture_(picture), state_(state),
           mixer_(sets), levels_(grid.components * steps.classes), wanted_(steps.classes * (grid.components + 1)),
-          cells_(grid), predicted_(grid.components) {
+          cells_(grid), predicted_(grid.components), chosen_(picture.chosen ? 0 : grid.components) {
         components_levels(grid.components, statistics.scales, steps.steps, steps.classes, levels_.data());
         for (size_t m = 0; m < steps.classes; ++m)
             for (size_t k = 0; k < grid.components; ++k)
@@ -242,7 +248,7 @@ class Model {
         const Neighbours near = {cells_.at(y, x),         cells_.at(y, x - 1),     cells_.at(y - 1, x),
                                  cells_.at(y - 1, x - 1), cells_.at(y - 1, x + 1), cells_.at(y, x - 2),
                                  cells_.at(y - 2, x)};
-        int32_t* chosen = picture_.chosen + cell * count;
+        int32_t* chosen = picture_.chosen ? picture_.chosen + cell * count : chosen_.data();
         Strength strength;
         int before = 1;
         for (size_t b = 0; b * band < count; ++b) {
@@ -262,6 +268,7 @@ class Model {
                     value = quantiser.value(*this, cell, place, around, k, predicted_[k]);
                     if (!code_value(around, k, near, value)) return false;
                 }
+                chosen[k] = value;
                 keep(cell, place, k, value, near.here, strength);
             }
         }
@@ -272,7 +279,6 @@ class Model {
         const size_t at = cell * grid_.components + k;
         const uint32_t level = levels_[k * steps_.classes + place];
         const int32_t size = std::min(std::abs(value), 255);
-        picture_.chosen[at] = value;
         picture_.decoded[at] = predicted_[k];
         if (value != 0) {
             const float magnitude = reconstruction(level, std::abs(value)) * steps_.widths[place];
@@ -280,7 +286,7 @@ class Model {
         }
         here.magnitudes[k] = static_cast<uint8_t>(size);
         here.signs[k] = static_cast<uint8_t>(value > 0 ? 1 : value < 0 ? 2 : 0);
-        here.sums[k + 1] = here.sums[k] + size;
+        here.sums[k + 1] = static_cast<uint16_t>(here.sums[k] + size);
         strength.add(size, expected[level]);
     }
 
@@ -296,7 +302,7 @@ class Model {
         const uint32_t w = near.w.magnitudes[k], n = near.n.magnitudes[k], nw = near.nw.magnitudes[k];
         const uint32_t ne = near.ne.magnitudes[k], ww = near.ww.magnitudes[k], nn = near.nn.magnitudes[k];
         const size_t low = k < window ? 0 : k - window, high = std::min(k + window, grid_.components);
-        const auto sum = [&](const Cell& c) { return c.sums[high] - c.sums[low]; };
+        const auto sum = [&](const Cell& c) { return c.sum(low, high); };
         const int32_t beside = 2 * sum(near.w) + 2 * sum(near.n) + sum(near.nw) + sum(near.ne);
         const int32_t* wanted = &wanted_[place * (grid_.components + 1)];
         const uint16_t* back = statistics_.references + 2 * k;
@@ -402,6 +408,7 @@ class Model {
     std::vector<int32_t> wanted_;  // [classes, components + 1]: sums of what is expected
     Cells cells_;
     std::vector<float> predicted_;
+    std::vector<int32_t> chosen_;  // of a cell, where the caller does not want them of all
     Slot *slots_[contexts], *signs_, *bands_, *places_, *escape_;
 };
 

@@ -12,10 +12,18 @@ class Limits:
     A flat feature map costs almost no bytes, so the size of a stream says nothing about the size of what it holds:
     these numbers are what protects a server.
 
+    What decoding takes for each element within the limits, at most (memory: tests/unit/test_limits.py; times as seen on
+    one core of a server):
+
+    - `paper`: 10 bytes, and 0.2 microseconds; of a hostile `dense` stream 0.6.
+    - `calibrated`: 20 bytes, and 4 microseconds, if a profile and a stream were made for it; of what networks give to a
+      profile of their own, 12 bytes and 0.3 microseconds.
+
+    Beside it 16 MiB, and 8 MiB for each thread. A server sets `elements` to what its network can produce.
+
     Attributes:
         elements: elements of all decoded levels together (the paper's R50-FPN pyramid of a 2048x1024 picture has
-            44,695,552). Decoding takes up to ten bytes for each, 2.5 GiB at most, and of a hostile `dense` stream up
-            to 0.6 microseconds: a server sets this to what its network can produce.
+            44,695,552).
         values: `paper`: reconstruction values of all decoded levels together, channels times symbols; up to 50 bytes
             for each. `calibrated`: numbers in the profile's transforms; any profile is within the default.
         channels: channels of one level.

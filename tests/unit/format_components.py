@@ -122,6 +122,11 @@ def grid_of(levels: Sequence[dict[str, Any]], sizes: dict[str, Place]) -> Place:
     return rows, columns
 
 
+def usual_grid(levels: Sequence[dict[str, Any]]) -> Place:
+    rows, columns = (max(-(-level["size"][i] // level["ratio"]) for level in levels) for i in (0, 1))
+    return rows, columns
+
+
 def half(x: int) -> int:
     length = x.bit_length()
     return 2 * length - 1 + (x >> (length - 2) & 1 if length > 1 else 0) if x else 0
@@ -276,8 +281,12 @@ def decode_components(header: Header) -> list[tuple[Array, Array]]:
     about, out = header.profile.about, []
     classes: dict[Place, int] = {}
     fine = (0, 0)
-    for number, stream in enumerate(header.streams):
-        grid = grid_of(about["groups"][number]["levels"], header.sizes)
+    grids = [grid_of(group["levels"], header.sizes) for group in about["groups"]]
+    usual = [usual_grid(group["levels"]) for group in about["groups"]]
+    for grid, its in zip(grids, usual, strict=True):
+        near = (n <= 2 * h * own // first + 1 for n, h, own, first in zip(grid, grids[0], its, usual[0], strict=True))
+        need(all(near), "a grid that is too large beside the first")
+    for number, (stream, grid) in enumerate(zip(header.streams, grids, strict=True)):
         coder = Group(stream, header.profile.group(number), grid)
         if number == 0:
             fine, classes = grid, coder.places(about["places"]["classes"])
@@ -336,25 +345,32 @@ def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array
     return out
 
 
-def features(level: dict[str, Any], columns: Array, components: Array, tensors: dict[str, Array]) -> Array:
-    """A level [C, rows * ratio, columns * ratio]; `columns` are its own of the second basis, [K, k * ratio^2]."""
+def features(level: dict[str, Any], size: Place, columns: Array, components: Array, tensors: dict[str, Array]) -> Array:
+    """A level [C, H, W]; `columns` are its own of the second basis, [K, k * ratio^2]."""
     name, n = level["name"], level["ratio"]
     stage = np.zeros((*components.shape[:2], columns.shape[1]), np.float32)
     for k in range(len(columns)):
         stage += components[..., k, None] * columns[k].astype(np.float32)
     rows, width, _ = stage.shape
     stage = stage.reshape(rows, width, -1, n, n).transpose(2, 0, 3, 1, 4).reshape(-1, rows * n, width * n)
+    stage = stage[:, : size[0], : size[1]]
     weighted = tensors[f"{name}.synthesis"].astype(np.float32) / tensors[f"{name}.weight"][:, None]
     total = np.zeros((level["channels"], *stage.shape[1:]), np.float32)
     for row, plane in zip(weighted.T, stage, strict=True):
         total += row[:, None, None] * plane
     mean, low, high = (tensors[f"{name}.{kind}"][:, None, None] for kind in ("mean", "low", "high"))
+    need(bool(np.isfinite(mean + total).all()), "a value that is not finite")
     return np.clip(mean + total, low, high)
 
 
 def decode(data: bytes, profile: bytes | None = None) -> dict[str, Array]:
     """Every level by its name: [C, H, W] in the level's element type. `profile` is the file, unless it is embedded."""
-    header, out = read_header(data, profile), {}
+    with np.errstate(over="ignore", invalid="ignore"):
+        return decode_groups(read_header(data, profile))
+
+
+def decode_groups(header: Header) -> dict[str, Array]:
+    out: dict[str, Array] = {}
     first: Array | None = None
     for number, (numbers, steps) in enumerate(decode_components(header)):
         tensors = header.profile.group(number)
@@ -363,11 +379,12 @@ def decode(data: bytes, profile: bytes | None = None) -> dict[str, Array]:
             first = components
         elif "prediction" in tensors:
             components = components + predicted_from_first(first, steps.shape, tensors["prediction"])
+        need(bool(np.isfinite(components).all()), "a component that is not finite")
         at = 0
         for level in header.profile.about["groups"][number]["levels"]:
             size = len(tensors[f"{level['name']}.basis"]) * level["ratio"] ** 2
-            whole = features(level, tensors["basis"][:, at : at + size], components, tensors)
-            height, width = header.sizes[level["name"]]
-            out[level["name"]] = whole[:, :height, :width].astype(header.dtypes[level["name"]])
+            columns = tensors["basis"][:, at : at + size]
+            values = features(level, header.sizes[level["name"]], columns, components, tensors)
+            out[level["name"]] = values.astype(header.dtypes[level["name"]])
             at += size
     return {name: out[name] for name in header.profile.about["order"]}

@@ -26,6 +26,7 @@ from midstream.calibrate.views import Views
 from midstream.cli import main
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout, Point
 from midstream.codec.calibrated.options import calibrated_options
+from midstream.codec.options import paper_options
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
 from midstream.evaluate.run import run
@@ -265,6 +266,16 @@ def test_a_profile_of_another_network_is_refused(folder: Path, done: Calibration
         encode_features(other, pyramid, (60, 50), calibrated_options(done.profile))
     with pytest.raises(InputError, match="was made for toy, cut graph"):
         run(other, datasets.load(str(folder / "pictures")), [calibrated_options(done.profile)])
+
+
+def test_other_coders_are_counted_for_paper_alone(folder: Path, done: Calibration) -> None:
+    network, data = models.load(str(folder / "toy.toml")), datasets.load(str(folder / "pictures"))
+    with pytest.raises(InputError, match="`also_coders` counts bytes of the codec paper alone: leave it out"):
+        run(network, data, [paper_options(), calibrated_options(done.profile)], also_coders=["dense"])
+    with pytest.raises(InputError, match="coder 'densee'"):
+        run(network, data, [paper_options()], also_coders=["densee"])
+    (both,) = run(network, data, [paper_options()], also_coders=["dense"])
+    assert set(both.bytes_by_coder) == {"fast", "dense"}
 
 
 def call(*arguments: object) -> int:

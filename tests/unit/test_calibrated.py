@@ -16,10 +16,11 @@ from tests.unit import profiles
 import midstream as ms
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.codec.calibrated import coding
+from midstream.codec.calibrated import coding, transform
 from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.document import Point
 from midstream.codec.calibrated.parts import widths
+from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.inspect import CalibratedInfo, inspect
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 from midstream.features import check_pyramid
@@ -362,6 +363,28 @@ def test_a_profile_asks_for_no_more_than_the_limits() -> None:
         ms.Profile.parse(rebuilt(**{"0__state.learnt": np.full(24, 4097, np.uint16)}), "it")
     with pytest.raises(InputError, match="more components than channels"):
         ms.Profile.parse(rebuilt(**{"0__p3.basis": np.zeros((9, 6), np.float16)}), "it")
+
+
+def test_blocks_of_cells_are_decoded_as_the_whole_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ms.decode(DATA, profile=PROFILE)
+    for numbers in (1, 400, 3000):
+        monkeypatch.setattr(transform, "_BLOCK_NUMBERS", numbers)
+        for name, values in ms.decode(DATA, profile=PROFILE).items():
+            assert np.array_equal(values, whole[name])
+
+
+def test_cells_that_hardly_hold_anything_are_limited() -> None:
+    layout = [{"a": (4, (4, 4), 4)}, {"b": (4, (4, 4), 4)}]
+    profile = profiles.profile(layout=layout)
+
+    def declared(width: int) -> bytes:
+        sizes = {"a": (1, width), "b": (1, width)}
+        return write_stream(profile, 60, sizes, dict.fromkeys("ab", "float32"), [b"\0" * 4] * 2, False)
+
+    limits = Limits(elements=8 << 17)
+    for width, error in ((1 << 17, LimitError), (1 << 16, CorruptError)):
+        with pytest.raises(error):
+            ms.decode(declared(width), profile=profile, limits=limits)
 
 
 def test_other_objects_than_profiles_are_refused() -> None:

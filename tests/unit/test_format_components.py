@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit import format_components, profiles
 
 import midstream as ms
 from midstream.arrays import unpack_tensors
+from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.coding import analyse, quantised
 from midstream.codec.calibrated.document import Places
 from midstream.codec.calibrated.profile import pack_profile
@@ -141,3 +143,52 @@ def test_any_stream(case: Case) -> None:
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=1, scores=scores, embed=case.embed)
     ours = ms.decode(data, profile=None if case.embed else profile)
     agree(ours, format_components.decode(data, None if case.embed else profile.data))
+
+
+def unstable(width: int) -> ms.Profile:
+    """A profile that expects of each cell four times what is in the one before, for a level [3, 1, width]."""
+    made = profiles.profile(layout=[{"a": (3, (1, width), 1)}], qualities=(0,) * 100)
+    tensors = unpack_tensors(made.data, "")[0]
+    tensors["0/neighbours"] = np.stack([4 * np.eye(3), np.zeros((3, 3)), np.zeros((3, 3))]).astype(np.float16)
+    tensors["0/a.synthesis"] = np.full((3, 3), 256, np.float16)
+    return pack_profile(made.about, tensors)
+
+
+@pytest.mark.parametrize(("width", "what"), [(80, "component"), (62, "value")])
+def test_what_is_not_finite_is_corrupt(width: int, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences are cut off at the finest step, so that predictions go astray: further with every cell."""
+    profile, pyramid = unstable(width), {"a": np.full((3, 1, width), 1000, np.float32)}
+    with pytest.raises(ms.InputError, match="too large to code"):
+        ms.encode(pyramid, "calibrated", profile=profile, quality=1)
+    monkeypatch.setattr(coding, "_check_size", lambda _: None)
+    data = ms.encode(pyramid, "calibrated", profile=profile, quality=1)
+    with pytest.raises(ms.CorruptError, match=f"{what}s out of range"):
+        ms.decode(data, profile=profile)
+    with pytest.raises(ValueError, match=f"corrupt: a {what} that is not finite"):
+        format_components.decode(data, profile.data)
+
+
+@pytest.mark.parametrize("sides", [(5, 5), (9, 1), (1, 9)])
+def test_a_grid_far_larger_than_the_first_is_corrupt(sides: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = ({"p3": (6, (16, 20), 2), "p4": (5, (8, 10), 1)}, {"p5": (4, sides, 1)})
+    far: profiles.Group = {"p5": (4, (sides[0] * 4, sides[1] * 4), 1)}
+    profile, pyramid = profiles.profile(layout=layout), profiles.pyramid(layout=(layout[0], far))
+    with pytest.raises(ms.InputError, match="do not lie over one another"):
+        ms.encode(pyramid, "calibrated", profile=profile)
+    monkeypatch.setattr(coding, "_check_levels", lambda *_: None)
+    data = ms.encode(pyramid, "calibrated", profile=profile)
+    with pytest.raises(ms.CorruptError, match=r"level p5: .* cells beside"):
+        ms.decode(data, profile=profile)
+    with pytest.raises(ValueError, match="corrupt: a grid that is too large beside the first"):
+        format_components.decode(data, profile.data)
+
+
+def test_grids_are_as_large_as_a_network_makes_them() -> None:
+    """Pictures of other sizes than calibration's: what is rounded up, and a level that is halved twice."""
+    profile = profiles.profile()
+    for height, width in ((1, 1), (2, 9), (7, 7), (33, 50), (64, 3)):
+        sizes = {"p3": (6, (height, width), 2), "p4": (5, (-(-height // 2), -(-width // 2)), 1)}
+        coarser: profiles.Group = {"p5": (4, (-(-height // 4), -(-width // 4)), 1)}
+        pyramid = profiles.pyramid(layout=(sizes, coarser))
+        data = ms.encode(pyramid, "calibrated", profile=profile)
+        agree(ms.decode(data, profile=profile), format_components.decode(data, profile.data))

@@ -18,7 +18,7 @@ from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.document import GroupAbout, Places
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, Probe
 from midstream.codec.calibrated.places import classes_of, probed, spread
-from midstream.codec.calibrated.prediction import places_from
+from midstream.codec.calibrated.prediction import expected, places_from
 from midstream.codec.calibrated.tensors import pack_state
 from midstream.codec.calibrated.transform import forward
 from midstream.models import SplitModel
@@ -130,7 +130,7 @@ def _with_coder(material: Material, fits: Sequence[Fit], places: Places) -> list
         group = fit.group
         if tools.prediction:
             group = predict.with_prediction(group, values, [components for _, components in decoded])
-        left = [each - coding.expected(group, d, each.shape[1:]) for each, (_, d) in zip(values, decoded, strict=True)]
+        left = [each - expected(group, d, each.shape[1:]) for each, (_, d) in zip(values, decoded, strict=True)]
         samples = [(each, places_from(p, each.shape[1:])) for each, (p, _) in zip(left, decoded, strict=True)]
         out.append(_primed(replace(fit, group=group), samples, steps, tools, progress))
     return out

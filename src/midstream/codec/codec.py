@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.codec import container, paper
-from midstream.codec.calibrated.coding import decode_calibrated, encode_calibrated
+from midstream.codec.calibrated.coding import encode_calibrated
+from midstream.codec.calibrated.decoding import decode_calibrated
 from midstream.codec.calibrated.options import CalibratedOptions, calibrated_options
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import profile_for, read_chunk, read_stream_header

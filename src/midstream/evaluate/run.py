@@ -14,9 +14,10 @@ from midstream.codec.calibrated.options import CalibratedOptions
 from midstream.codec.codec import CodecOptions
 from midstream.codec.inspect import inspect
 from midstream.codec.options import PaperOptions
+from midstream.codec.symbols import CODERS
 from midstream.data import Dataset, PictureFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
-from midstream.errors import InputError
+from midstream.errors import InputError, OptionError, unknown
 from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
 from midstream.evaluate.cache import FrontCache
 from midstream.evaluate.checks import about_labels, about_nothing, require
@@ -122,14 +123,15 @@ def run(
         strict: end at the first picture that cannot be read.
 
     Raises:
-        InputError: none of the pictures can be read (with `strict`, one of them), a profile of another network; and as
-            `checks.require`, before the work and not after it.
+        InputError: none of the pictures can be read (with `strict`, one of them), a profile of another network, other
+            coders of a codec that has none; and as `checks.require`, before the work and not after it.
         MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, too.
     """
     require(dataset, model.classes, model.has_masks)
     for options in codecs:
         if isinstance(options, CalibratedOptions):
             check_profile(model, options.profile)
+    variants = [_with_coders(options, also_coders) for options in codecs]
     front_cache = FrontCache(cache, model) if cache else None
     pictures, tallies = Pictures(), [Tally() for _ in codecs]
     for picture in dataset.pictures:
@@ -138,11 +140,10 @@ def run(
             on_picture()
             continue
         size, pyramid = _front(model, picture, pixels, front_cache, pictures)
-        for options, tally in zip(codecs, tallies, strict=True):
+        for options, tally, others in zip(codecs, tallies, variants, strict=True):
             _code(model, pyramid, options, picture.id, size, tally)
-            for coder in also_coders:
-                assert isinstance(options, PaperOptions)
-                data = encode_features(model, pyramid, size, replace(options, coder=coder))
+            for coder, other in others.items():
+                data = encode_features(model, pyramid, size, other)
                 tally.by_coder[coder] = tally.by_coder.get(coder, 0) + len(data)
         on_picture()
     dataset, uncompressed = settled(model, dataset, pictures)
@@ -150,6 +151,19 @@ def run(
         result_of(model, dataset, options, pictures, tally, uncompressed)
         for options, tally in zip(codecs, tallies, strict=True)
     ]
+
+
+def _with_coders(options: CodecOptions, coders: Sequence[str]) -> dict[str, PaperOptions]:
+    if not coders:
+        return {}
+    if not isinstance(options, PaperOptions):
+        raise OptionError(
+            "`also_coders` counts bytes of the codec paper alone: leave it out, or run that one by itself"
+        )
+    for coder in coders:
+        if coder not in CODERS:
+            raise unknown("coder", coder, CODERS)
+    return {coder: replace(options, coder=coder) for coder in coders}
 
 
 def _front(

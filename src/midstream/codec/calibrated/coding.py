@@ -1,4 +1,4 @@
-"""Encode and decode with a profile, and choose the step: by quality, by a cap on the bytes, by a bound on the loss."""
+"""Encode with a profile, and choose the step: by quality, by a cap on the bytes, by a bound on the loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,14 +15,13 @@ from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.parts import Floats, GroupPart, widths
 from midstream.codec.calibrated.places import check_scores, classes_of, probed, spread
-from midstream.codec.calibrated.prediction import places_from, predicted
+from midstream.codec.calibrated.prediction import expected, places_from
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.calibrated.stream import StreamHeader, stream_shape, write_stream
-from midstream.codec.calibrated.transform import Size, forward, inverse
+from midstream.codec.calibrated.stream import write_stream
+from midstream.codec.calibrated.transform import Size, forward, grids_of
 from midstream.codec.groups import thread_count
-from midstream.errors import CorruptError, InputError, LimitError, OptionError, unknown
-from midstream.features import DTYPES, Level
-from midstream.limits import Limits
+from midstream.errors import InputError, OptionError
+from midstream.features import Level
 
 #: Squared error, in steps, that a bit is worth: by what more of a uniform quantiser's bits save at high rate,
 #: 2 ln 2 / 12 = 0.116 (Gish and Pierce 1968), and a little, since zeros make what follows cheaper.
@@ -38,8 +36,6 @@ _MORE_PASSES = 2
 _USUAL_SLOPE, _LEAST_SLOPE = 1 / 6, 1e-3
 #: By how much of the way to what fits a search goes beyond it, and by how many octaves of bytes at least.
 _MARGIN, _LEAST_MARGIN = 0.25, 0.02
-#: Components that a decoder makes for an element within its limits.
-_PADDED = 4
 
 
 @dataclass(frozen=True)
@@ -105,8 +101,7 @@ def analyse(
         )
     count = thread_count(threads, sum(level.values.size for level in levels))
     maps = {name: _maps(level) for name, level in by_name.items()}
-    for group in profile.groups:
-        _check_levels(group, maps)
+    _check_levels(profile, maps)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
         components = [forward(group, maps, count) for group in profile.groups]
     for each in components:
@@ -129,19 +124,22 @@ def _maps(level: Level) -> Floats:
     return level.values.reshape(level.shape)
 
 
-def _check_levels(group: GroupPart, maps: Mapping[str, Floats]) -> None:
-    """Sizes that belong together: each level is a cell's ratio as large as the grid, but for what a border lacks."""
-    grids = set()
-    for level in group.levels:
-        channels, height, width = maps[level.about.name].shape
-        if channels != level.about.channels:
-            raise InputError(
-                f"level '{level.about.name}' has {channels} channels, the profile is for {level.about.channels}"
-            )
-        grids.add((-(-height // level.about.ratio), -(-width // level.about.ratio)))
-    if len(grids) > 1:
-        shapes = {level.about.name: list(maps[level.about.name].shape) for level in group.levels}
-        raise InputError(f"levels of {shapes} do not lie over one another as those that the profile was made with")
+def _check_levels(profile: Profile, maps: Mapping[str, Floats]) -> None:
+    """Channels, and sizes that belong together. Raises InputError."""
+    for group in profile.groups:
+        for level in group.levels:
+            channels = len(maps[level.about.name])
+            if channels != level.about.channels:
+                raise InputError(
+                    f"level '{level.about.name}' has {channels} channels, the profile is for {level.about.channels}"
+                )
+    try:
+        grids_of(profile.groups, {name: values.shape[1:] for name, values in maps.items()})
+    except ValueError as error:
+        shapes = {name: list(values.shape) for name, values in maps.items()}
+        raise InputError(
+            f"levels of {shapes} do not lie over one another as those that the profile was made with: {error}"
+        ) from error
 
 
 def _places(profile: Profile, components: Floats, scores: NDArray[np.floating[Any]] | None) -> NDArray[np.uint8]:
@@ -154,11 +152,6 @@ def _places(profile: Profile, components: Floats, scores: NDArray[np.floating[An
     return classes_of(profile.about.places, probed(group.probe, components, group.scales))
 
 
-def expected(group: GroupPart, first: Floats, grid: tuple[int, ...]) -> Floats | float:
-    """What a coarser group's components are predicted to be from the first group's, decoded."""
-    return 0.0 if group.prediction is None else predicted(group.prediction, first, (grid[0], grid[1]))
-
-
 def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     """The bitstream at a step's index."""
     profile = analysed.profile
@@ -168,7 +161,7 @@ def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     _check_size(decoded)
     streams = [stream]
     for group, values, places in zip(profile.groups[1:], analysed.components[1:], analysed.places[1:], strict=True):
-        ahead = expected(group, decoded, values.shape[1:])
+        ahead = expected(group, decoded, (values.shape[1], values.shape[2]))
         stream, _, left = quantised(group, steps, values - ahead, places, known=True)
         _check_size(left + ahead)
         streams.append(stream)
@@ -273,87 +266,3 @@ def _curve(profile: Profile) -> tuple[list[int], NDArray[np.float64]]:
     coarse = max(coarse, _USUAL_SLOPE)  # where headers are most of it, a curve is flat
     ends = logs[0] + fine * (steps[0] + 1), logs[-1] - coarse * (STEP_INDICES - steps[-1])
     return [-1, *steps, STEP_INDICES], np.array([ends[0], *logs, ends[1]])
-
-
-def decode_calibrated(
-    header: StreamHeader,
-    streams: Sequence[memoryview],
-    profile: Profile,
-    names: Sequence[str] | None,
-    limits: Limits,
-    threads: int | None = None,
-) -> dict[str, NDArray[Any]]:
-    """The named levels (all for None), in their own element types.
-
-    Raises:
-        CorruptError: a stream that does not decode; LimitError: more than the limits allow; InputError: no such level.
-    """
-    for name in names or []:
-        if name not in profile.about.order:
-            raise unknown("level", str(name), profile.about.order)
-    wanted = profile.about.order if names is None else names
-    sizes, dtypes = stream_shape(header, profile, limits)
-    steps = profile.about.places.steps(header.step)
-    out: dict[str, NDArray[Any]] = {}
-    first: tuple[NDArray[np.uint8], Floats] | None = None
-    for number, (group, stream) in enumerate(zip(profile.groups, streams, strict=True)):
-        own = [level.about.name for level in group.levels]
-        if number and not set(own) & set(wanted):
-            continue
-        places, components = dequantised(group, steps, stream, sizes, limits, f"group {number}", first)
-        first = first or (places, components)
-        if not set(own) & set(wanted):
-            continue
-        count = thread_count(threads, sum(int(np.prod(sizes[name])) for name in own) * len(group.basis))
-        for name, values in inverse(group, components, sizes, count).items():
-            if not np.isfinite(values).all():
-                raise CorruptError(f"level '{name}': values out of range")
-            largest = float(ml_dtypes.finfo(DTYPES[dtypes[name]]).max)  # type: ignore[no-untyped-call]
-            out[name] = np.clip(values, -largest, largest).astype(DTYPES[dtypes[name]], copy=False)
-    return {name: out[name] for name in profile.about.order if name in wanted}
-
-
-def dequantised(
-    group: GroupPart,
-    steps: NDArray[np.int16],
-    stream: memoryview | bytes,
-    sizes: Mapping[str, Size],
-    limits: Limits,
-    what: str,
-    first: tuple[NDArray[np.uint8], Floats] | None = None,
-) -> tuple[NDArray[np.uint8], Floats]:
-    """Places [height, width] and components [K, height, width] from a group's stream.
-
-    `first` are those of the first group, for another one. Raises CorruptError, LimitError.
-    """
-    grids = {
-        (-(-sizes[level.about.name][0] // level.about.ratio), -(-sizes[level.about.name][1] // level.about.ratio))
-        for level in group.levels
-    }
-    if len(grids) > 1:
-        raise CorruptError(f"{what}: levels that do not lie over one another")
-    grid = grids.pop()
-    # A profile from elsewhere may ask for more of a cell than its levels hold; a border's padding is honest.
-    inputs = 0 if group.prediction is None else group.prediction.shape[1]
-    needed = grid[0] * grid[1] * max(*group.basis.shape, inputs)
-    if needed > _PADDED * limits.elements:
-        raise LimitError(f"{what}: {needed} components; the limit is {_PADDED} times {limits.elements} elements")
-    known = None if first is None else places_from(first[0], grid)
-    found = _native.components_decode(
-        stream,
-        *grid,
-        group.scales,
-        group.references,
-        group.offsets,
-        group.neighbours,
-        steps,
-        widths(steps),
-        group.state.copy(),
-        known,
-    )
-    if found is None:
-        raise CorruptError(f"{what}: the components do not decode")
-    places, components = found[0], _by_component(found[1], grid)
-    if not np.isfinite(components).all():
-        raise CorruptError(f"{what}: components out of range")
-    return places, components if first is None else components + expected(group, first[1], grid)

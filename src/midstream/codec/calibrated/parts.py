@@ -101,6 +101,11 @@ class GroupPart:
         return np.ascontiguousarray(self.basis.T)
 
     @property
+    def input_sizes(self) -> tuple[int, int]:
+        """Numbers of a cell that the transform back, D, and the prediction from the first group are made of."""
+        return self.basis.shape[1], 0 if self.prediction is None else self.prediction.shape[1]
+
+    @property
     def transform_size(self) -> int:
         """Numbers in what makes levels of components: the transform back and predictions."""
         parts = [level.synthesis for level in self.levels] + [self.basis, self.neighbours]

@@ -5,40 +5,65 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.parts import PREDICTION_CELLS, PREDICTION_WINDOW, Floats
-from midstream.codec.calibrated.transform import Size, product
+from midstream.codec.calibrated.parts import PREDICTION_CELLS, PREDICTION_WINDOW, Floats, GroupPart
+from midstream.codec.calibrated.transform import Block, Size, product
+
+WHOLE: Block = (slice(None), slice(None))
 
 
 def places_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:
     """Classes [grid] of a coarser grid: that of the most important cell of the first group's below each."""
     rows, columns = (_spans(count, there) for count, there in zip(grid, first.shape, strict=True))
-    out = np.array([[first[a:b, c:d].min() for c, d in columns] for a, b in rows], np.uint8)
-    return np.ascontiguousarray(out)
+    # Between two numbers `reduceat` takes what lies between them, behind the second of a pair what is not wanted.
+    edged = np.pad(first, ((0, 1), (0, 1)), mode="edge")
+    below = np.minimum.reduceat(edged, rows, axis=0)[::2]
+    return np.ascontiguousarray(np.minimum.reduceat(below, columns, axis=1)[:, ::2])
 
 
-def _spans(count: int, there: int) -> list[tuple[int, int]]:
-    return [(i * there // count, max(-(-(i + 1) * there // count), i * there // count + 1)) for i in range(count)]
+def _spans(count: int, there: int) -> NDArray[np.intp]:
+    """Where what lies below each of `count` cells begins and ends, in turn."""
+    cells = np.arange(count, dtype=np.intp)
+    begins = cells * there // count
+    ends = np.maximum(-(-(cells + 1) * there // count), begins + 1)
+    return np.stack([begins, ends], axis=1).reshape(-1)
 
 
-def surroundings(first: Floats, count: int, grid: Size) -> Floats:
-    """The first group's first `count` components around each place of a grid, and a one: [count * 9 + 1, cells]."""
-    height, width = first.shape[1:]
-    reach = PREDICTION_WINDOW // 2
-    padded = np.pad(first[:count], ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-    rows, columns = _centres(grid[0], height), _centres(grid[1], width)
+def surroundings(first: Floats, count: int, grid: Size, block: Block = WHOLE) -> Floats:
+    """The first group's first `count` components around each place of a block of a grid, and a one.
+
+    Args:
+        first: [.., height, width].
+        count: of the components that are looked at.
+        grid: (rows, columns) in which the block lies.
+        block: the whole grid by default.
+
+    Returns:
+        [count * 9 + 1, cells].
+    """
+    cells = first[:count].transpose(1, 2, 0)
+    height, width = cells.shape[:2]
+    rows, columns = _centres(grid[0], height)[block[0]], _centres(grid[1], width)[block[1]]
+    steps = range(-(PREDICTION_WINDOW // 2), PREDICTION_WINDOW // 2 + 1)
     parts = [
-        padded[:, (rows + y)[:, None], (columns + x)[None, :]].reshape(count, -1)
-        for y in range(PREDICTION_WINDOW)
-        for x in range(PREDICTION_WINDOW)
+        cells[np.clip(rows + y, 0, height - 1)[:, None], np.clip(columns + x, 0, width - 1)]
+        for y in steps
+        for x in steps
     ]
-    return np.ascontiguousarray(np.concatenate([*parts, np.ones((1, grid[0] * grid[1]), np.float32)]))
+    joined = np.concatenate([*parts, np.ones((len(rows), len(columns), 1), np.float32)], axis=2)
+    return np.ascontiguousarray(joined.reshape(len(rows) * len(columns), -1).T)
 
 
 def _centres(count: int, there: int) -> NDArray[np.intp]:
-    return np.array([(2 * i + 1) * there // (2 * count) for i in range(count)], np.intp)
+    return (2 * np.arange(count, dtype=np.intp) + 1) * there // (2 * count)
 
 
-def predicted(prediction: Floats, first: Floats, grid: Size) -> Floats:
-    """Components [K, height, width] to expect: a prediction [K, count * 9 + 1] of the first group's [.., h, w]."""
+def expected(group: GroupPart, first: Floats, grid: Size, block: Block = WHOLE) -> Floats | float:
+    """What a coarser group's components in a block of its grid are predicted to be from the first group's, decoded."""
+    return 0.0 if group.prediction is None else predicted(group.prediction, first, grid, block)
+
+
+def predicted(prediction: Floats, first: Floats, grid: Size, block: Block = WHOLE) -> Floats:
+    """Components [K, rows, columns] to expect in a block of a grid: a prediction [K, count * 9 + 1] of the first's."""
     count = (prediction.shape[1] - 1) // PREDICTION_CELLS
-    return product(prediction, surroundings(first, count, grid), 1).reshape(-1, *grid)
+    rows, columns = (len(range(side)[part]) for side, part in zip(grid, block, strict=True))
+    return product(prediction, surroundings(first, count, grid, block), 1).reshape(-1, rows, columns)

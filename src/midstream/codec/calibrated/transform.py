@@ -7,18 +7,29 @@ products are the native kernel's, whose sums come out the same on every machine 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart
 from midstream.codec.groups import run
+from midstream.errors import CorruptError
 
 Size = tuple[int, int]
+#: Rows and columns of a grid.
+Block = tuple[slice, slice]
 #: Rows of a product that a thread takes at least.
 _LEAST_ROWS = 16
+#: Numbers of a block of cells, at most, in any of the arrays that a decoder makes of it: a MiB each, which stays in a
+#: cache, and what a thread takes does not count beside what is decoded.
+_BLOCK_NUMBERS = 1 << 18
+#: By how much a group's grid may be larger beside the first one's than it is in the profile (docs/format.md).
+_MOST_LARGER = 2
 
 
 def product(a: Floats, b: Floats, threads: int) -> Floats:
@@ -35,9 +46,46 @@ def product(a: Floats, b: Floats, threads: int) -> Floats:
 
 def grid_of(levels: Sequence[LevelPart], sizes: Mapping[str, Size]) -> Size:
     """(height, width) of the grid of cells that covers levels of these sizes."""
-    rows = max(-(-sizes[level.about.name][0] // level.about.ratio) for level in levels)
-    columns = max(-(-sizes[level.about.name][1] // level.about.ratio) for level in levels)
-    return rows, columns
+    grids = _grids(levels, sizes)
+    return max(rows for rows, _ in grids), max(columns for _, columns in grids)
+
+
+def _grids(levels: Sequence[LevelPart], sizes: Mapping[str, Size]) -> set[Size]:
+    return {
+        (-(-sizes[level.about.name][0] // level.about.ratio), -(-sizes[level.about.name][1] // level.about.ratio))
+        for level in levels
+    }
+
+
+def grids_of(groups: Sequence[GroupPart], sizes: Mapping[str, Size]) -> list[Size]:
+    """Each group's grid for levels of these sizes.
+
+    Raises ValueError where the levels of a group do not lie over one another, or a group's cells not over those of the
+    first: a few bytes of a first group would say next to nothing of any number of cells.
+    """
+    grids, usual = [], []
+    for group in groups:
+        if len(_grids(group.levels, sizes)) > 1:
+            raise ValueError(f"levels {' '.join(level.about.name for level in group.levels)}: grids of other sizes")
+        grids.append(grid_of(group.levels, sizes))
+        usual.append(grid_of(group.levels, {level.about.name: level.about.size for level in group.levels}))
+        for side, first, usual_side, usual_first in zip(grids[-1], grids[0], usual[-1], usual[0], strict=True):
+            if side > _MOST_LARGER * first * usual_side // usual_first + 1:
+                raise ValueError(f"level {group.levels[0].about.name}: {side} cells beside {first} of the first group")
+    return grids
+
+
+def blocks(group: GroupPart, grid: Size) -> list[Block]:
+    """The grid in blocks of whole rows, or of parts of a row."""
+    widest = max(level.about.channels * level.about.ratio**2 for level in group.levels)
+    cells = max(_BLOCK_NUMBERS // max(widest, *group.input_sizes), 1)
+    columns = min(grid[1], cells)
+    rows = cells // columns
+    return [
+        (slice(y, min(y + rows, grid[0])), slice(x, min(x + columns, grid[1])))
+        for y in range(0, grid[0], rows)
+        for x in range(0, grid[1], columns)
+    ]
 
 
 def forward(group: GroupPart, maps: Mapping[str, Floats], threads: int) -> Floats:
@@ -49,18 +97,34 @@ def forward(group: GroupPart, maps: Mapping[str, Floats], threads: int) -> Float
 
 def inverse(group: GroupPart, components: Floats, sizes: Mapping[str, Size], threads: int) -> dict[str, Floats]:
     """Levels [C, H, W] from components [K, height, width]; values that the network never gives are limited."""
-    grid = (components.shape[1], components.shape[2])
+    out = {
+        level.about.name: np.empty((level.about.channels, *sizes[level.about.name]), np.float32)
+        for level in group.levels
+    }
+    run(
+        lambda block: inverse_block(group, components[:, *block], block, out),
+        blocks(group, _size(components)),
+        threads,
+    )
+    return out
+
+
+def inverse_block(group: GroupPart, components: Floats, block: Block, out: Mapping[str, NDArray[Any]]) -> None:
+    """Put what components [K, rows, columns] of a block of cells stand for into levels [C, H, W] of a group.
+
+    Only into those that `out` has, in their own element types. Raises CorruptError for a value that is not finite.
+    """
+    grid = _size(components)
     used = np.flatnonzero(components.any(axis=(1, 2)))
-    flat = np.ascontiguousarray(components[used].reshape(len(used), grid[0] * grid[1]))
+    flat = np.ascontiguousarray(components[used].reshape(len(used), math.prod(grid)))
     columns = group.columns if len(used) == len(components) else np.take(group.columns, used, axis=1)
-    stacked = product(columns, flat, threads)
-    out, at = {}, 0
+    at = 0
     for level in group.levels:
         count = len(level.basis) * level.about.ratio**2
-        values = _unstacked(stacked[at : at + count], level, grid)
-        out[level.about.name] = _last_stage(level, values, sizes[level.about.name], threads)
+        if level.about.name in out:
+            values = _unstacked(product(columns[at : at + count], flat, 1), level, grid)
+            _last_stage(level, values, block, out[level.about.name])
         at += count
-    return out
 
 
 def _size(maps: Floats) -> Size:
@@ -86,10 +150,17 @@ def _unstacked(stacked: Floats, level: LevelPart, grid: Size) -> Floats:
     return np.ascontiguousarray(cells).reshape(count, grid[0] * ratio, grid[1] * ratio)
 
 
-def _last_stage(level: LevelPart, values: Floats, size: Size, threads: int) -> Floats:
-    count = len(level.basis)
-    inside = np.ascontiguousarray(values[:, : size[0], : size[1]]).reshape(count, -1)
+def _last_stage(level: LevelPart, values: Floats, block: Block, out: NDArray[Any]) -> None:
+    ratio = level.about.ratio
+    place = out[:, *(slice(side.start * ratio, side.stop * ratio) for side in block)]  # what lies beyond is dropped
+    count, (height, width) = len(level.basis), place.shape[1:]
+    inside = np.ascontiguousarray(values[:, :height, :width]).reshape(count, -1)
     columns = np.ascontiguousarray(level.synthesis / level.weight[:, None])
-    maps = product(columns, inside, threads) + level.mean[:, None]
-    limited: NDArray[np.float32] = np.clip(maps, level.low[:, None], level.high[:, None], out=maps)
-    return limited.reshape(-1, *size)
+    maps = product(columns, inside, 1) + level.mean[:, None]
+    if not np.isfinite(maps).all():
+        raise CorruptError(f"level '{level.about.name}': values out of range")
+    np.clip(maps, level.low[:, None], level.high[:, None], out=maps)
+    if out.dtype != np.float32:
+        largest = float(ml_dtypes.finfo(out.dtype).max)  # type: ignore[no-untyped-call]
+        np.clip(maps, -largest, largest, out=maps)
+    place[...] = maps.reshape(place.shape)

@@ -1,0 +1,148 @@
+"""Decode with a profile: what is decoded is held once, all that is made of it on the way in blocks of cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart, LevelPart, widths
+from midstream.codec.calibrated.prediction import expected, places_from
+from midstream.codec.calibrated.profile import Profile
+from midstream.codec.calibrated.stream import StreamHeader, stream_shape
+from midstream.codec.calibrated.transform import Block, Size, blocks, grids_of, inverse_block
+from midstream.codec.groups import run, thread_count
+from midstream.errors import CorruptError, LimitError, unknown
+from midstream.features import DTYPES
+from midstream.limits import Limits
+
+#: What a decoder makes within its limits (docs/format.md): dimensions of cells in all groups together, for each element
+#: and, since small maps do not fill their cells, beside that; and what a group's are predicted from, for each element.
+_DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 4
+
+
+def decode_calibrated(
+    header: StreamHeader,
+    streams: Sequence[memoryview],
+    profile: Profile,
+    names: Sequence[str] | None,
+    limits: Limits,
+    threads: int | None = None,
+) -> dict[str, NDArray[Any]]:
+    """The named levels (all for None), in their own element types.
+
+    Raises:
+        CorruptError: a stream that does not decode; LimitError: more than the limits allow; InputError: no such level.
+    """
+    for name in names or []:
+        if name not in profile.about.order:
+            raise unknown("level", str(name), profile.about.order)
+    wanted = profile.about.order if names is None else names
+    sizes, dtypes = stream_shape(header, profile, limits)
+    read = [number for number, group in enumerate(profile.groups) if number == 0 or _named(group, wanted)]
+    grids = _limited_grids(profile, read, sizes, limits)
+    steps = profile.about.places.steps(header.step)
+    out: dict[str, NDArray[Any]] = {}
+    first: tuple[NDArray[np.uint8], Floats] | None = None
+    for number in read:
+        group, grid = profile.groups[number], grids[number]
+        known = None if first is None else places_from(first[0], grid)
+        places, components = dequantised(group, steps, streams[number], grid, known, f"group {number}")
+        for level in _named(group, wanted):
+            shape = (level.about.channels, *sizes[level.about.name])
+            out[level.about.name] = np.empty(shape, DTYPES[dtypes[level.about.name]])
+        count = thread_count(threads, sum(out[level.about.name].size for level in _named(group, wanted)))
+        _restore(group, components, None if first is None else first[1], out, count, f"group {number}")
+        if first is None:
+            first = places, _looked_at(profile, components)
+    return {name: out[name] for name in profile.about.order if name in wanted}
+
+
+def _named(group: GroupPart, names: Sequence[str]) -> list[LevelPart]:
+    return [level for level in group.levels if level.about.name in names]
+
+
+def _limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Size], limits: Limits) -> list[Size]:
+    """Each group's grid, if those to be read are within the limits. Raises CorruptError, LimitError."""
+    try:
+        grids = grids_of(profile.groups, sizes)
+    except ValueError as error:
+        raise CorruptError(f"header: {error}") from error
+    dimensions, most = 0, _DIMENSIONS * limits.elements + _MORE_DIMENSIONS
+    for number in read:
+        own, inputs = profile.groups[number].input_sizes
+        dimensions += math.prod(grids[number]) * own
+        # A profile from elsewhere may ask for more of a cell than its levels hold; a border's padding is honest.
+        if dimensions > most or math.prod(grids[number]) * inputs > _INPUTS * limits.elements:
+            raise LimitError(
+                f"group {number}: {dimensions} numbers of cells, predictions from {math.prod(grids[number]) * inputs}; "
+                f"the limit of {limits.elements} elements allows {most}, and {_INPUTS} for each"
+            )
+    return grids
+
+
+def _looked_at(profile: Profile, components: Floats) -> Floats:
+    """What other groups are predicted from, of the first group's [K, height, width]."""
+    inputs = max(group.input_sizes[1] for group in profile.groups)
+    return np.ascontiguousarray(components[: inputs // PREDICTION_CELLS].transpose(1, 2, 0)).transpose(2, 0, 1)
+
+
+def _restore(
+    group: GroupPart, components: Floats, first: Floats | None, out: dict[str, NDArray[Any]], threads: int, what: str
+) -> None:
+    """Put a group's components [K, height, width] into its levels, block by block. Raises CorruptError."""
+    grid = components.shape[1], components.shape[2]
+
+    def restore(block: Block) -> None:
+        part = components[:, *block]
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
+            if first is not None:
+                part = part + expected(group, first, grid, block)
+            if not np.isfinite(part).all():
+                raise CorruptError(f"{what}: components out of range")
+            inverse_block(group, part, block, out)
+
+    run(restore, blocks(group, grid), threads)
+
+
+def dequantised(
+    group: GroupPart,
+    steps: NDArray[np.int16],
+    stream: memoryview | bytes,
+    grid: Size,
+    known: NDArray[np.uint8] | None,
+    what: str,
+) -> tuple[NDArray[np.uint8], Floats]:
+    """Places [height, width] and components [K, height, width] from a group's stream.
+
+    Args:
+        group: of the profile.
+        steps: the step's index of each class of places.
+        stream: the group's.
+        grid: (height, width).
+        known: places that are not in the stream.
+        what: named in errors.
+
+    Raises:
+        CorruptError: a stream that does not decode.
+    """
+    found = _native.components_decode(
+        stream,
+        *grid,
+        group.scales,
+        group.references,
+        group.offsets,
+        group.neighbours,
+        steps,
+        widths(steps),
+        group.state.copy(),
+        known,
+    )
+    if found is None:
+        raise CorruptError(f"{what}: the components do not decode")
+    places, components = found
+    return places, components.reshape(*grid, -1).transpose(2, 0, 1)
