@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,13 @@ def free_port() -> int:
 class Server:
     """`midstream serve` as a process; restarted on the same port."""
 
-    def __init__(self, model: Path | str, *options: object, port: int | None = None) -> None:
+    def __init__(self, model: Path | str, *options: object, port: int | None = None, before: str = "") -> None:
+        """Start it; `before` is code that its process runs first."""
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "midstream", "serve", "--model", str(model), "--port", str(self.port)]
-        self._command += [str(option) for option in options]
+        run = "import runpy; runpy.run_module('midstream', run_name='__main__', alter_sys=True)"
+        self._command = [sys.executable, "-c", f"{before}\n{run}", "serve", "--model", str(model)]
+        self._command += ["--port", str(self.port), *map(str, options)]
         self.log: list[dict[str, Any]] = []
         self.start()
 
@@ -80,6 +83,12 @@ class Server:
 
     def option(self, name: str) -> str:
         return self._command[self._command.index(name) + 1]
+
+    def metric(self, name: str) -> float:
+        """The newest value of a metric, labels included in its name; 0 for one that is not there yet."""
+        address = f"http://127.0.0.1:{self.option('--metrics-port')}/metrics"
+        lines = urllib.request.urlopen(address, timeout=60).read().decode().splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [entry for entry in self.log if entry.get("event") == name]

@@ -204,7 +204,7 @@ def with_engine(test: Callable[[Engine, Gate], Any], **options: int) -> None:
 
 def ask(engine: Engine, name: str, timeout_s: float | None = None) -> asyncio.Task[Any]:
     work = Work(name.encode(), SIZE)
-    return asyncio.create_task(engine.answer(key_of("session", 1, work), work, timeout_s))
+    return asyncio.create_task(engine.answer("client", key_of("owner", "session", 1, work), work, timeout_s))
 
 
 async def reached(gate: Gate, count: int) -> None:
@@ -422,11 +422,17 @@ def test_a_film_has_a_name_and_appears_whole(tmp_path: Path) -> None:
 def test_whom_a_call_counts_for(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("camera 0123456789abcdef\n")
     tokens = security.read_tokens(tmp_path / "tokens")
-    known = {"authorization": "Bearer 0123456789abcdef"}
-    assert security.client_of(tokens, known, "ipv4:1.2.3.4:5") == "camera"
-    assert security.client_of({}, {}, "ipv4:1.2.3.4:5") == "1.2.3.4"
-    assert security.client_of({}, {}, "ipv6:%5B2001:db8::1%5D:5") == "2001:db8::1"
-    assert security.client_of({}, {}, "ipv4:127.0.0.1:5") == "ipv4:127.0.0.1:5"
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        assert security.holder_of(tokens, {"authorization": f"{scheme} 0123456789abcdef"}) == "camera"
+    for other in ("Bearer 0123456789abcdee", "Basic 0123456789abcdef", "0123456789abcdef", "bearer", ""):
+        assert security.holder_of(tokens, {"authorization": other}) is None
+    assert security.holder_of(tokens, {}) is None
+    assert security.client_of("camera", "ipv4:1.2.3.4:5") == "camera"
+    assert security.client_of(None, "ipv4:1.2.3.4:5") == "1.2.3.4"
+    assert security.client_of(None, "ipv6:%5B2001:db8::1%5D:5") == "2001:db8::1"
+    assert security.client_of(None, "ipv4:127.0.0.1:5") == "ipv4:127.0.0.1:5"
+    assert security.owner_of("camera", "ipv4:1.2.3.4:5") == "camera"
+    assert security.owner_of(None, "ipv4:127.0.0.1:5") == "127.0.0.1"
 
 
 @pytest.mark.parametrize("address", ["", "here", "here:", ":8440", "here:0", "here:70000", "http://here:80", "a:1:2"])

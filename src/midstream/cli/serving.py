@@ -133,7 +133,7 @@ def serve_command(
     from midstream import serve
 
     serve.require()
-    from midstream.serve.telemetry import configure_logs, configure_traces
+    from midstream.serve.telemetry import configure_logs, configure_traces, end_process
 
     chosen = serve.Settings(
         host=host,
@@ -164,14 +164,17 @@ def serve_command(
         embedded=allow_embedded_profiles,
     )  # fmt: skip
     if ray is None:
-        serve.run(chosen, served)
+        if not serve.run(chosen, served):
+            end_process()
         return
     from midstream.serve.replicas import ONGOING, Plan
     from midstream.serve.replicas import replicas as started
 
     plan = Plan(Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded)
     with started(ray, plan, least, most) as work:
-        serve.run(dataclasses.replace(chosen, workers=ONGOING * most), served, work=work)
+        ended = serve.run(dataclasses.replace(chosen, workers=ONGOING * most), served, work=work)
+    if not ended:
+        end_process()
 
 
 def _span(text: str) -> tuple[int, int]:

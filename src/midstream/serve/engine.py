@@ -1,4 +1,4 @@
-"""What stands between the network's clients and the workers: a bounded queue, deadlines, and a short memory."""
+"""What stands between the network's clients and the workers: turns in a bounded queue, deadlines, a short memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from midstream.serve.telemetry import Telemetry
+from midstream.serve.turns import PRESENT_S, FullError, Turn, Turns
 from midstream.serve.work import Done, Outcome, Refused, Work
 
-#: Session, frame number, hash of all that decides the answer.
-Key = tuple[str, int, bytes]
+#: Whose frame it is, session, frame number, hash of all that decides the answer.
+Key = tuple[str, str, int, bytes]
 
 #: Bounds of what a client that is turned away is told to wait, in seconds.
 _LEAST_WAIT, _MOST_WAIT = 0.05, 5.0
@@ -52,7 +53,7 @@ class Answer:
 class _Job:
     key: Key
     work: Work
-    future: asyncio.Future[Answer | None]  # None: dropped
+    future: asyncio.Future[Answer | BusyError | None]  # None: dropped
     arrived: float = field(default_factory=time.monotonic)
     expires: float = 0.0
     waiting: int = 0
@@ -61,10 +62,10 @@ class _Job:
         return self.waiting > 0 and now < self.expires
 
 
-def key_of(session: str, frame: int, work: Work) -> Key:
-    """Of a frame: the same frame sent again has the same key, another one under its number has not."""
+def key_of(owner: str, session: str, frame: int, work: Work) -> Key:
+    """Of a frame: the same frame of the same owner sent again has the same key, another under its number has not."""
     digest = hashlib.sha256(repr(work.size).encode() + work.bitstream).digest()
-    return session, frame, digest
+    return owner, session, frame, digest
 
 
 class Engine:
@@ -91,26 +92,33 @@ class Engine:
             batch: the most frames to `run` at once; none waits for others.
         """
         self._run, self._telemetry, self._batch, self._in_flight = run, telemetry, batch, in_flight
-        self._workers = workers
-        self._queue: asyncio.Queue[_Job] = asyncio.Queue(queue)
+        self._workers = self._free = workers
+        self._turns: Turns[_Job] = Turns(workers, queue)
         self._running: dict[Key, _Job] = {}
         self._memory = _Memory()
         self._clients: Counter[str] = Counter()
         self._frame_s = _LEAST_WAIT
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="midstream")
-        self._tasks = [asyncio.create_task(self._serve()) for _ in range(workers)]
+        self._computing: set[asyncio.Task[None]] = set()
+        self._asked = False
+        self._later: asyncio.TimerHandle | None = None
 
     @property
     def busy(self) -> int:
         """Frames that are waiting or being computed."""
         return len(self._running)
 
-    async def close(self) -> None:
-        """Stop. A thread that is computing finishes its frame first."""
-        for task in self._tasks:
+    async def close(self) -> bool:
+        """Stop; returns whether all threads have. One that computes cannot be interrupted, and is not waited for."""
+        if self._later is not None:
+            self._later.cancel()
+        self._free = 0
+        ended = not self._computing
+        for task in self._computing:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        await asyncio.gather(*self._computing, return_exceptions=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return ended
 
     def take(self, client: str) -> None:
         """Count a frame of a client until it is released. Raises BusyError."""
@@ -124,11 +132,11 @@ class Engine:
         if not self._clients[client]:
             del self._clients[client]
 
-    async def answer(self, key: Key, work: Work, timeout_s: float | None) -> Answer:
-        """The outcome of a frame: computed, awaited where it is being computed, or remembered.
+    async def answer(self, client: str, key: Key, work: Work, timeout_s: float | None) -> Answer:
+        """The outcome of a client's frame: computed, awaited where it is being computed, or remembered.
 
         Raises:
-            BusyError: the queue is full.
+            BusyError: the queue is full, or this frame has lost its place in it to a client with fewer.
             ExpiredError: not done within `timeout_s`.
         """
         if (known := self._memory.get(key)) is not None:
@@ -139,12 +147,7 @@ class Engine:
         repeated = job is not None
         if job is None:
             job = _Job(key, work, asyncio.get_running_loop().create_future())
-            try:
-                self._queue.put_nowait(job)
-            except asyncio.QueueFull:
-                raise BusyError("the server's queue is full", self._wait()) from None
-            self._running[key] = job
-            self._telemetry.queue_depth.set(self._queue.qsize())
+            self._enqueue(client, job)
         expires = float("inf") if timeout_s is None else time.monotonic() + timeout_s
         job.expires = max(job.expires, expires)
         job.waiting += 1
@@ -156,43 +159,79 @@ class Engine:
             job.waiting -= 1
         if found is None:
             raise ExpiredError
+        if isinstance(found, BusyError):
+            raise BusyError(found.reason, found.retry_s)
         return Answer(found.outcome, found.queue_s, repeated)
 
-    def _finish(self, job: _Job, answer: Answer | None) -> None:
+    def _enqueue(self, client: str, job: _Job) -> None:
+        busy = BusyError("the server's queue is full", self._wait())
+        try:
+            lost = self._turns.put(client, job)
+        except FullError:
+            raise busy from None
+        self._running[job.key] = job
+        if lost is not None:
+            self._finish(lost, busy)
+        self._dispatch_soon()
+
+    def _finish(self, job: _Job, answer: Answer | BusyError | None) -> None:
         del self._running[job.key]
-        if answer is not None and isinstance(answer.outcome, Done):
+        if isinstance(answer, Answer) and isinstance(answer.outcome, Done):
             self._memory.put(job.key, answer.outcome)
         if not job.future.done():
             job.future.set_result(answer)
 
     def _wait(self) -> float:
         """Seconds until the queue as it is will be done."""
-        return min(max(self._queue.qsize() * self._frame_s / self._workers, _LEAST_WAIT), _MOST_WAIT)
+        return min(max(len(self._turns) * self._frame_s / self._workers, _LEAST_WAIT), _MOST_WAIT)
 
-    async def _serve(self) -> None:
-        while True:
-            waiting = [await self._queue.get()]
-            while len(waiting) < self._batch and not self._queue.empty():
-                waiting.append(self._queue.get_nowait())
-            self._telemetry.queue_depth.set(self._queue.qsize())
-            started = time.monotonic()
-            jobs = [job for job in waiting if job.wanted(started)]
-            for job in waiting:
-                if job not in jobs:  # its sender has gone, or would get it too late
-                    self._telemetry.dropped.inc()
-                    self._finish(job, None)
-            if jobs:
-                await self._compute(jobs, started)
+    def _dispatch_soon(self) -> None:
+        """Not at once: frames that come together are computed together."""
+        if not self._asked:
+            self._asked = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
 
-    async def _compute(self, jobs: list[_Job], started: float) -> None:
-        loop = asyncio.get_running_loop()
+    def _dispatch(self) -> None:
+        """Give the free workers what there is for them."""
+        self._asked = False
+        now = time.monotonic()
+        for job in self._turns.drop(lambda job: job.wanted(now)):  # its sender has gone, or would get it too late
+            self._telemetry.dropped.inc()
+            self._finish(job, None)
+        while self._free and (turns := self._turns.take(self._batch, self._free)):
+            self._free -= 1
+            task = asyncio.create_task(self._compute(turns, time.monotonic()))
+            self._computing.add(task)
+            task.add_done_callback(self._computing.discard)
+        self._telemetry.queue_depth.set(len(self._turns))
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._free and len(self._turns):  # the worker is kept for clients, who may leave
+            self._later = asyncio.get_running_loop().call_later(PRESENT_S, self._dispatch)
+
+    async def _compute(self, turns: list[Turn[_Job]], started: float) -> None:
+        works = [turn.job.work for turn in turns]
         try:
-            outcomes = await loop.run_in_executor(self._pool, self._run, [job.work for job in jobs])
+            outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, self._run, works)
         except Exception as error:  # `run` promises not to; a worker must not end all the same
-            outcomes = [Refused("this frame could not be computed", "internal", error)] * len(jobs)
-        self._frame_s += _NEWEST * ((time.monotonic() - started) / len(jobs) - self._frame_s)
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            self._finish(job, Answer(outcome, started - job.arrived, repeated=False))
+            outcomes = [Refused("this frame could not be computed", "internal", error)] * len(turns)
+        elapsed = time.monotonic() - started
+        self._frame_s += _NEWEST * (elapsed / len(turns) - self._frame_s)
+        self._free += 1
+        for turn, outcome, seconds in zip(turns, outcomes, _shares(outcomes, elapsed), strict=True):
+            self._turns.done(turn, seconds)
+            self._finish(turn.job, Answer(outcome, started - turn.job.arrived, repeated=False))
+        self._dispatch_soon()
+
+
+def _shares(outcomes: Sequence[Outcome], elapsed: float) -> list[float]:
+    """Seconds that each frame of a batch has taken; those that say nothing of it have an equal part of the rest."""
+    if len(outcomes) == 1:
+        return [elapsed]
+    known = [one.decode_s + one.back_s if isinstance(one, Done) else None for one in outcomes]
+    rest = max(elapsed - sum(seconds or 0.0 for seconds in known), 0.0) / max(known.count(None), 1)
+    return [rest if seconds is None else seconds for seconds in known]
 
 
 class _Memory:

@@ -85,9 +85,15 @@ class Link:
 class Connection:
     """A connection to a server that fits."""
 
+    channel: grpc.aio.Channel
     stub: Any
     offer: pb.DescribeReply
     metadata: tuple[tuple[str, str], ...]
+
+    async def lost(self) -> None:
+        """Return when the connection is there no more."""
+        while (state := self.channel.get_state()) is grpc.ChannelConnectivity.READY:
+            await self.channel.wait_for_state_change(state)
 
 
 @asynccontextmanager
@@ -119,7 +125,7 @@ async def connect(link: Link, own: pb.Side) -> AsyncIterator[Connection]:
         stub = serve_pb2_grpc.SplitInferenceStub(channel)  # type: ignore[no-untyped-call]
         request = pb.DescribeRequest(client=own)
         offer = await stub.Describe(request, metadata=metadata, timeout=_GREETING_S)
-        yield Connection(stub, offer, metadata)
+        yield Connection(channel, stub, offer, metadata)
 
 
 def failure(link: Link, error: grpc.aio.AioRpcError, tried: str = "") -> ServiceError:

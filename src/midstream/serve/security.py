@@ -6,19 +6,16 @@ import hashlib
 import ipaddress
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc
-import grpc.aio
 
 from midstream.errors import InputError
 
-#: Health is what probes ask for, without a token.
-_OPEN = ("/grpc.health.v1.Health/",)
 _LEAST_TOKEN = 16
-_BEARER = "Bearer "
+_BEARER = "bearer"
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
 
@@ -97,42 +94,27 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def client_of(tokens: Mapping[bytes, str], metadata: Mapping[str, str], peer: str) -> str:
-    """Whom a call counts for: the token's name; without tokens the address; on loopback the connection."""
-    if tokens:
-        return _holder(tokens, metadata) or peer
+def holder_of(tokens: Mapping[bytes, str], metadata: Mapping[str, str]) -> str | None:
+    """Whose token a call carries, None for none that is known. The scheme's case does not matter (RFC 9110, 11.1)."""
+    scheme, _, token = metadata.get("authorization", "").partition(" ")
+    return tokens.get(_digest(token.strip(" "))) if scheme.lower() == _BEARER else None
+
+
+def client_of(holder: str | None, peer: str) -> str:
+    """Whom a call counts for: its token's holder; without one the address; on loopback the connection."""
+    host = host_of(peer)
+    return holder or (peer if is_loopback(host) else host)
+
+
+def owner_of(holder: str | None, peer: str) -> str:
+    """Who may hear that a frame was sent before: its token's holder; without tokens the machine it came from."""
+    return holder or host_of(peer)
+
+
+def host_of(peer: str) -> str:
+    """The address of a peer, as gRPC writes it, without the port; what is no Internet address stays as it is."""
     kind, _, rest = peer.partition(":")
-    host = rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "")
-    return peer if kind not in ("ipv4", "ipv6") or is_loopback(host) else host
-
-
-def _holder(tokens: Mapping[bytes, str], metadata: Mapping[str, str]) -> str | None:
-    value = metadata.get("authorization", "")
-    return tokens.get(_digest(value.removeprefix(_BEARER))) if value.startswith(_BEARER) else None
-
-
-class TokenGuard(grpc.aio.ServerInterceptor):
-    """Refuses calls without a token of the file, except to the health service."""
-
-    def __init__(self, tokens: Mapping[bytes, str]) -> None:
-        self._tokens = tokens
-
-    async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        """The handler of a call, or one that refuses it in the same form."""
-        method, metadata = details.method, plain(details.invocation_metadata)
-        handler = await continuation(details)
-        if method.startswith(_OPEN) or _holder(self._tokens, metadata) is not None or handler is None:
-            return handler
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(_refuse)
-        return grpc.unary_unary_rpc_method_handler(_refuse)
-
-
-async def _refuse(request: Any, context: Any) -> None:
-    del request
-    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this server wants a token it knows: authorization: Bearer")
+    return rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "") if kind in ("ipv4", "ipv6") else peer
 
 
 def plain(metadata: Any) -> dict[str, str]:

@@ -17,15 +17,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from midstream.errors import InputError
+from midstream.serve.admission import METADATA_BYTES, SERVICE, Gate, Places, Room
 from midstream.serve.engine import Engine
-from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
-from midstream.serve.security import TokenGuard, check_exposure, is_loopback, read_tokens, server_credentials
-from midstream.serve.service import Offer, Parsing, Service
-from midstream.serve.telemetry import Telemetry, log
+from midstream.serve.security import check_exposure, is_loopback, read_tokens, server_credentials
+from midstream.serve.service import Offer, Service
+from midstream.serve.telemetry import Telemetry, log, sparing
 from midstream.serve.work import Outcome, Served, Work, infer
 
-SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 #: gRPC's own default, 4 MiB, holds every bitstream of a network of three million elements; larger networks get this
 #: many bytes an element, which is more than any coder writes.
 _LEAST_MESSAGE = 4 << 20
@@ -34,7 +33,15 @@ _BYTES_PER_ELEMENT = 1.25
 _PING_S, _PONG_S = 30, 10
 #: Pings of clients that are no abuse.
 _LEAST_PING_S = 5
-_METADATA_BYTES = 16 << 10
+#: Of gRPC's own limits of calls and metadata, which refuse without telling anybody, to those that are counted here.
+_GRPC_FACTOR = 2
+#: A call's first message is awaited for so long, and as long as the largest takes at so many bytes a second.
+_PATIENCE_S, _LEAST_BYTES_PER_S = 3.0, 1 << 20
+#: A client may have so many times the calls that its frames in flight take, and so many such clients fill the server.
+_CALLS_A_FRAME, _CLIENTS = 2, 4
+#: Of health and reflection, where the client may be unknown. Their messages are small, but nothing says so before they
+#: are there: 16 of the largest are 64 MiB.
+_CHECKS = Places(calls=128, of_client=8, unread=16)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Settings:
         workers: threads that decode and run the back.
         queue: frames that may wait for one; more are turned away.
         in_flight: frames of one client that may be unanswered; more are turned away.
-        calls: open calls of all clients, streams included; more are turned away.
+        calls: open calls of all clients, streams included, and at least those of four clients; a client may have twice
+            `in_flight`. Where all are taken, the one that has been idle for longest makes way.
         message_bytes: of a request; by default 4 MiB, or 1.25 bytes for each element of the network's pyramid.
         drain_s: after SIGTERM, seconds for what is in flight.
         tls_cert, tls_key, tls_client_ca: PEM files. With the last, clients must show a certificate of it.
@@ -90,7 +98,7 @@ def run(
     served: Served,
     on_ready: Callable[[str], None] = lambda address: None,
     work: Callable[[Sequence[Work]], list[Outcome]] | None = None,
-) -> None:
+) -> bool:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
@@ -99,10 +107,14 @@ def run(
         on_ready: called with HOST:PORT when clients can connect.
         work: what to do with a batch of frames, from any thread; by default, `infer` here.
 
+    Returns:
+        Whether all that was begun has ended. If not, threads of this process go on computing what nobody waits for, and
+        keep it from ending: nothing can interrupt them but `os._exit`.
+
     Raises:
         InputError: the address or a file cannot be used.
     """
-    asyncio.run(_run(settings, settings.check(), served, on_ready, work or partial(infer, served)))
+    return asyncio.run(_run(settings, settings.check(), served, on_ready, work or partial(infer, served)))
 
 
 async def _run(
@@ -111,7 +123,7 @@ async def _run(
     served: Served,
     on_ready: Callable[[str], None],
     work: Callable[[Sequence[Work]], list[Outcome]],
-) -> None:
+) -> bool:
     telemetry = Telemetry()
     engine = Engine(
         work,
@@ -124,7 +136,7 @@ async def _run(
     size = settings.message_bytes or max(_LEAST_MESSAGE, int(_BYTES_PER_ELEMENT * served.limits.elements))
     service = Service(served, engine, telemetry, Offer(settings.in_flight, size, secured.tokens))
     checks = health.aio.HealthServicer()
-    server = _server(settings, secured, size)
+    server = _server(settings, secured, size, telemetry)
     serve_pb2_grpc.add_SplitInferenceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -144,28 +156,32 @@ async def _run(
         await checks.enter_graceful_shutdown()
         service.leave()
         await server.stop(settings.drain_s)
+        sparing.flush()
         log.info("stopped", unanswered=engine.busy)
     finally:
         await server.stop(None)
-        await engine.close()
+        ended = await engine.close()
+    return ended
 
 
-def _server(settings: Settings, secured: Secured, message_bytes: int) -> grpc.aio.Server:
+def _server(settings: Settings, secured: Secured, message_bytes: int, telemetry: Telemetry) -> grpc.aio.Server:
     milliseconds = 1000
+    of_client = _CALLS_A_FRAME * settings.in_flight
+    calls = max(settings.calls, _CLIENTS * of_client)
+    patience_s = _PATIENCE_S + message_bytes / _LEAST_BYTES_PER_S
+    frames = Room(Places(calls, of_client, unread=calls), patience_s)
+    gate = Gate(secured.tokens, telemetry, frames, Room(_CHECKS, _PATIENCE_S))
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_send_message_length", message_bytes),
-        ("grpc.max_metadata_size", _METADATA_BYTES),
-        ("grpc.max_concurrent_streams", settings.calls),
+        ("grpc.max_metadata_size", _GRPC_FACTOR * METADATA_BYTES),
+        ("grpc.max_concurrent_streams", _GRPC_FACTOR * calls),  # of a connection
         ("grpc.keepalive_time_ms", _PING_S * milliseconds),
         ("grpc.keepalive_timeout_ms", _PONG_S * milliseconds),
         ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_S * milliseconds),
         ("grpc.so_reuseport", 0),  # a second server on one port is a mistake, not half of the frames
     ]
-    guards: list[grpc.aio.ServerInterceptor] = [Parsing()]
-    if secured.tokens:
-        guards.insert(0, TokenGuard(secured.tokens))
-    return grpc.aio.server(interceptors=guards, options=options, maximum_concurrent_rpcs=settings.calls)
+    return grpc.aio.server(interceptors=[gate], options=options)
 
 
 def _bind(server: grpc.aio.Server, settings: Settings, secured: Secured) -> str:

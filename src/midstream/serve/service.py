@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 
 from midstream.serve import messages
 from midstream.serve.engine import Answer, BusyError, Engine, ExpiredError, key_of
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
-from midstream.serve.security import client_of, plain
-from midstream.serve.telemetry import Telemetry, log, parent_of, trace_stages, tracer
-from midstream.serve.work import Done, Refused, Served, Work
+from midstream.serve.security import client_of, holder_of, owner_of, plain
+from midstream.serve.telemetry import Telemetry, parent_of, sparing, trace_stages, tracer
+from midstream.serve.work import Done, Refused, Served, Work, screen
 
 _Code = grpc.StatusCode
 _BY_NUMBER = {code.value[0]: code for code in _Code}
@@ -44,40 +43,11 @@ class Offer:
 
 @dataclass(frozen=True)
 class _Caller:
+    """Whom a call counts for, who may hear what was sent before, and the call's metadata."""
+
     name: str
+    owner: str
     metadata: dict[str, str]
-
-
-class Parsing(grpc.aio.ServerInterceptor):
-    """What is no message of the service is an empty one to it: gRPC's own answer would show the parser's error."""
-
-    async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        """The handler of a call, with a parser that does not fail."""
-        handler = await continuation(details)
-        parser = getattr(handler, "request_deserializer", None)
-        if parser is None:
-            return handler
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                handler.unary_unary, _lenient(parser), handler.response_serializer
-            )
-        if handler.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(
-                handler.stream_stream, _lenient(parser), handler.response_serializer
-            )
-        return handler  # watching the health, which is not ours
-
-
-def _lenient(parser: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    def parse(data: bytes) -> Any:
-        try:
-            return parser(data)
-        except DecodeError:
-            return parser(b"")
-
-    return parse
 
 
 class Service(serve_pb2_grpc.SplitInferenceServicer):
@@ -95,9 +65,8 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeReply:  # noqa: N802
         """What this server runs, or FAILED_PRECONDITION."""
         if reason := messages.mismatch(request.client, self._side):
-            log.warning("mismatch", peer=context.peer(), reason=messages.readable(reason))
-            await context.abort(_Code.FAILED_PRECONDITION, messages.readable(reason))
-        log.info("client", peer=context.peer(), release=messages.readable(request.client.release))
+            await self._abort(context, _Code.FAILED_PRECONDITION, "mismatch", messages.readable(reason))
+        sparing.say("info", "client", peer=context.peer(), release=messages.readable(request.client.release))
         return pb.DescribeReply(
             server=self._side,
             classes=self._served.model.classes,
@@ -112,7 +81,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         """One frame; an error is the call's status."""
         caller = await self._caller(context)
         if self._leaving.is_set():
-            await context.abort(_Code.UNAVAILABLE, _LEAVING)
+            await self._abort(context, _Code.UNAVAILABLE, "leaving", _LEAVING)
         try:
             self._engine.take(caller.name)
         except BusyError as busy:
@@ -160,8 +129,13 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         cut = metadata.get(messages.CUT_KEY, "")
         if cut and cut != self._side.cut:
             reason = messages.mismatch(pb.Side(network="another network", cut=cut), self._side)
-            await context.abort(_Code.FAILED_PRECONDITION, messages.readable(reason))
-        return _Caller(client_of(self._offer.tokens, metadata, context.peer()), metadata)
+            await self._abort(context, _Code.FAILED_PRECONDITION, "mismatch", messages.readable(reason))
+        holder, peer = holder_of(self._offer.tokens, metadata), context.peer()
+        return _Caller(client_of(holder, peer), owner_of(holder, peer), metadata)
+
+    async def _abort(self, context: Any, code: grpc.StatusCode, why: str, text: str) -> None:
+        self._telemetry.refuse(why, peer=context.peer(), text=text)
+        await context.abort(code, text)
 
     async def _read(self, requests: Any, caller: _Caller, answers: _Answers, frames: set[asyncio.Task[None]]) -> None:
         async for request in requests:
@@ -194,7 +168,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
             if 0 < len(request.session) <= messages.MOST_SESSION:
                 work = Work(request.bitstream, (request.height, request.width))
                 try:
-                    outcome = await self._engine.answer(key_of(request.session, request.frame, work), work, timeout_s)
+                    outcome = await self._outcome(request, work, timeout_s, caller)
                 except (BusyError, ExpiredError) as error:
                     outcome = error
                 except Exception as error:  # else a stream's client would wait for ever
@@ -202,6 +176,13 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
             reply = self._counted(method, request, outcome)
         self._telemetry.stages.labels("total").observe(time.perf_counter() - start)
         return reply
+
+    async def _outcome(self, request: pb.InferRequest, work: Work, timeout_s: float | None, caller: _Caller) -> Answer:
+        """What comes of a frame. Raises BusyError, ExpiredError."""
+        if (refused := screen(self._served, work)) is not None:
+            return Answer(refused, 0.0, repeated=False)
+        key = key_of(caller.owner, request.session, request.frame, work)
+        return await self._engine.answer(caller.name, key, work, timeout_s)
 
     def _counted(
         self, method: str, request: pb.InferRequest, outcome: Answer | BusyError | ExpiredError | None
@@ -216,6 +197,8 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
             code = problem.code
             reply.error.CopyFrom(pb.Error(code=code.value[0], message=problem.reason, retry_after_ms=problem.wait_ms))
             self._telemetry.errors.labels(problem.kind).inc()
+            if problem.code is not _Code.INTERNAL:  # which has its line already
+                sparing.say("info", "frame refused", kind=problem.kind, reason=problem.reason)
         self._telemetry.requests.labels(method, code.name).inc()
         self._telemetry.received.inc(len(request.bitstream))
         self._telemetry.sent.inc(reply.ByteSize())
@@ -258,8 +241,10 @@ def _problem(outcome: Answer | BusyError | ExpiredError | None) -> _Problem:
     if refused.kind != "internal":
         return _Problem(refused.kind, _Code.INVALID_ARGUMENT, messages.readable(refused.reason))
     reference = secrets.token_hex(4)
-    log.error("frame failed", reference=reference, exc_info=refused.cause)
-    return _Problem("internal", _Code.INTERNAL, f"{refused.reason}; the server's log has the reason under {reference}")
+    sparing.say("error", "frame failed", reference=reference, exc_info=refused.cause)
+    return _Problem(
+        "internal", _Code.INTERNAL, f"{refused.reason}; the server's log may have the reason under {reference}"
+    )
 
 
 async def _write(answers: _Answers, context: Any) -> None:

@@ -247,35 +247,55 @@ class Session:
         """Send all that is unanswered, then what comes; take answers. Raises AioRpcError when the connection ends."""
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
-        call = connection.stub.InferStream(metadata=(*connection.metadata, *carrier.items()))
         outbox: asyncio.Queue[_Frame] = asyncio.Queue()
         for frame in self._waiting.values():
             outbox.put_nowait(frame)
         self._outbox = outbox
-        sending = asyncio.create_task(self._send_all(call, outbox))
         try:
-            async for reply in call:
-                self._received(reply, outbox)
+            first = await self._first(connection, outbox)  # servers do not keep streams on which nothing comes
+            call = connection.stub.InferStream(metadata=(*connection.metadata, *carrier.items()))
+            sending = asyncio.create_task(self._send_all(call, first, outbox))
+            try:
+                async for reply in call:
+                    self._received(reply, outbox)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)  # the call itself says why it failed
+                call.cancel()
         finally:
             self._outbox = None
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)  # the call itself says why it failed
-            call.cancel()
 
-    async def _send_all(self, call: Any, outbox: asyncio.Queue[_Frame]) -> None:
+    async def _first(self, connection: Connection, outbox: asyncio.Queue[_Frame]) -> _Frame:
+        """The first frame to be sent. Raises AioRpcError where the connection is lost before there is one."""
+        coming, lost = asyncio.create_task(self._next(outbox)), asyncio.create_task(connection.lost())
+        try:
+            await asyncio.wait({coming, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                raise _ENDED
+            return coming.result()
+        finally:
+            for task in (coming, lost):
+                task.cancel()
+            await asyncio.gather(coming, lost, return_exceptions=True)
+
+    async def _next(self, outbox: asyncio.Queue[_Frame]) -> _Frame:
+        """The next frame, when it may be sent."""
+        while (frame := await outbox.get()).future.done():
+            pass
+        if self._limiter is not None:
+            await self._limiter.take(frame.request.ByteSize())
+        return frame
+
+    async def _send_all(self, call: Any, first: _Frame, outbox: asyncio.Queue[_Frame]) -> None:
+        frame = first
         while True:
-            frame = await outbox.get()
-            if frame.future.done():
-                continue
-            size = frame.request.ByteSize()
-            if self._limiter is not None:
-                await self._limiter.take(size)
             if frame.expires is not None:
                 frame.request.timeout_ms = max(int((frame.expires - time.monotonic()) * 1e3), 1)
             self.traffic.resent += frame.sent
             frame.sent = True
-            self.traffic.sent_bytes += size
+            self.traffic.sent_bytes += frame.request.ByteSize()
             await call.write(frame.request)
+            frame = await self._next(outbox)
 
     def _received(self, reply: pb.InferReply, outbox: asyncio.Queue[_Frame]) -> None:
         frame = self._waiting.get(reply.frame)

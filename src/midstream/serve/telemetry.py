@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
-from typing import Any
+from collections import Counter as Counts
+from typing import Any, NoReturn
 
 import structlog
 from opentelemetry import propagate, trace
@@ -23,6 +25,43 @@ tracer = trace.get_tracer("midstream.serve", midstream.__version__)
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _NANOSECONDS = 1e9
+#: Lines of one event that callers can provoke, in so many seconds: enough to see who does what, nothing to fill a disk.
+_MOST_LINES, _SPAN_S = 5, 10.0
+#: For what is left of the traces when the process has to end.
+_FLUSH_MS = 1000
+
+
+class Sparing:
+    """Lines that a caller can provoke: the first few of each event in a while, then how many were left out."""
+
+    def __init__(self) -> None:
+        self._lines: Counts[str] = Counts()
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def say(self, level: str, event: str, **fields: Any) -> None:
+        """Log an event, of a name that no caller chooses, unless there have been too many of it."""
+        with self._lock:
+            over = time.monotonic() >= self._until
+        if over:
+            self.flush()
+        with self._lock:
+            self._lines[event] += 1
+            said = self._lines[event] <= _MOST_LINES
+        if said:
+            getattr(log, level)(event, **fields)
+
+    def flush(self) -> None:
+        """Say what was left out, and begin anew."""
+        with self._lock:
+            left_out = {event: count - _MOST_LINES for event, count in self._lines.items() if count > _MOST_LINES}
+            self._lines.clear()
+            self._until = time.monotonic() + _SPAN_S
+        if left_out:
+            log.warning("left out", lines=left_out)
+
+
+sparing = Sparing()
 
 
 class Telemetry:
@@ -34,6 +73,7 @@ class Telemetry:
         common: dict[str, Any] = {"namespace": "midstream", "registry": self.registry}
         self.requests = Counter("requests", "Frames by method and status.", ["method", "code"], **common)
         self.errors = Counter("errors", "Frames that were not answered, by what was wrong.", ["kind"], **common)
+        self.refused = Counter("refused", "Calls that were refused, or ended early, by why.", ["reason"], **common)
         self.repeated = Counter("repeated", "Frames answered without computing them again.", **common)
         self.dropped = Counter("dropped", "Frames dropped before they were computed: late, or given up.", **common)
         self.received = Counter("received_bytes", "Bytes of bitstreams.", **common)
@@ -41,6 +81,11 @@ class Telemetry:
         self.streams = Gauge("streams", "Open streams.", **common)
         self.queue_depth = Gauge("queue_depth", "Frames that wait for a worker.", **common)
         self.stages = Histogram("stage_seconds", "Latency of a frame by stage.", ["stage"], buckets=_BUCKETS, **common)
+
+    def refuse(self, reason: str, **fields: Any) -> None:
+        """Count and log a call that is refused; `reason` is one of a few."""
+        self.refused.labels(reason).inc()
+        sparing.say("warning", "refused", reason=reason, **fields)
 
     def expose(self, host: str, port: int) -> None:
         """Serve them over HTTP, path /metrics. Raises InputError."""
@@ -54,7 +99,7 @@ class _Libraries(logging.Handler):
     """What libraries log, as lines of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log.warning("library", logger=record.name, said=record.getMessage())
+        sparing.say("warning", "library", logger=record.name, said=record.getMessage())
 
 
 def configure_logs() -> None:
@@ -63,21 +108,17 @@ def configure_logs() -> None:
     renderer: Any = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer()
-    common: list[Any] = [
+    processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        renderer,
     ]
     structlog.configure(
-        processors=[*common, renderer],
+        processors=processors,
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # What libraries have to say, in the same form.
-    handler = logging.StreamHandler(sys.stderr)
-    last = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=last))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def configure_traces() -> None:
@@ -103,6 +144,16 @@ def configure_traces() -> None:
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(chosen))
     trace.set_tracer_provider(provider)
+
+
+def end_process() -> NoReturn:
+    """End with exit code 0 although threads still compute: native code cannot be interrupted, and nobody waits."""
+    flush = getattr(trace.get_tracer_provider(), "force_flush", None)  # an SDK's provider has it
+    if flush is not None:
+        flush(_FLUSH_MS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def parent_of(metadata: dict[str, str]) -> Context:

@@ -11,7 +11,7 @@ import numpy as np
 
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import decode
-from midstream.codec.inspect import CalibratedInfo, declaration, inspect
+from midstream.codec.inspect import CalibratedInfo, Declaration, declaration, inspect
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.limits import Limits
 from midstream.models import BatchingModel, Detections, FloatPyramid, SplitModel
@@ -197,13 +197,32 @@ def _back(model: SplitModel, pyramids: Sequence[FloatPyramid], sizes: Sequence[t
     return model.back_batch(pyramids, sizes)
 
 
-def _decoded(served: Served, work: Work) -> FloatPyramid:
-    height, width = work.size
-    if min(height, width) < 1 or height * width > served.max_pixels:
-        raise _refusal("size", f"a picture of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
+def screen(served: Served, work: Work) -> Refused | None:
+    """What is wrong with a frame by its header: costs microseconds, so that such a frame need not wait for a worker."""
     try:
-        _check_declared(served, work)
+        with _explained(), _judged(served):
+            _check_header(served, work)
+    except _RefusalError as error:
+        return error.refused
+    return None
+
+
+def _decoded(served: Served, work: Work) -> FloatPyramid:
+    with _judged(served):
+        if _check_header(served, work).embedded:
+            seen = inspect(work.bitstream, limits=served.limits)
+            assert isinstance(seen, CalibratedInfo)
+            _check_shapes(served, seen.shapes or {}, work.size)
         received = decode(work.bitstream, limits=served.limits, profile=served.profile, threads=served.threads)
+    pyramid = {name: np.asarray(values, np.float32) for name, values in received.items()}
+    return completed(served.model, pyramid, list(served.shapes))
+
+
+@contextmanager
+def _judged(served: Served) -> Iterator[None]:
+    """What the codec has against a bitstream, as a refusal."""
+    try:
+        yield
     except BitstreamError as error:
         name = type(error).__name__
         raise _refusal(name.removesuffix("Error").lower(), f"{name}: {error}") from error
@@ -211,22 +230,19 @@ def _decoded(served: Served, work: Work) -> FloatPyramid:
         own = "none" if served.profile is None else served.profile.name
         reason = f"the bitstream was made with another profile than this server has: {own}"
         raise _refusal("profile", reason) from error
-    pyramid = {name: np.asarray(values, np.float32) for name, values in received.items()}
-    return completed(served.model, pyramid, list(served.shapes))
 
 
-def _check_declared(served: Served, work: Work) -> None:
-    """Refuse from the header, or the embedded profile, what the network does not take: it costs no decoding."""
+def _check_header(served: Served, work: Work) -> Declaration:
+    """Refuse what the network does not take, before anything is decoded."""
+    height, width = work.size
+    if min(height, width) < 1 or height * width > served.max_pixels:
+        raise _refusal("size", f"a picture of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
     declared = declaration(work.bitstream, limits=served.limits, profile=served.profile)
-    shapes = declared.shapes
-    if declared.embedded:
-        if not served.embedded:
-            raise _refusal("profile", _NOT_EMBEDDED)
-        seen = inspect(work.bitstream, limits=served.limits)
-        assert isinstance(seen, CalibratedInfo)
-        shapes = seen.shapes
-    if shapes is not None:  # else `decode` says which profile is missing
-        _check_shapes(served, shapes, work.size)
+    if declared.embedded and not served.embedded:
+        raise _refusal("profile", _NOT_EMBEDDED)
+    if declared.shapes is not None:  # else only a profile knows them: the embedded one, or one that is missing
+        _check_shapes(served, declared.shapes, work.size)
+    return declared
 
 
 def _check_shapes(served: Served, got: Mapping[str, tuple[int, ...]], size: tuple[int, int]) -> None:

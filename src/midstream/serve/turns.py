@@ -1,0 +1,162 @@
+"""Whose turn it is: the frames of many clients share the workers by the time that they take.
+
+Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), charged twice: with what a client's frames usually take
+when one is begun, with what it has really taken when it is done. A worker that computes cannot be interrupted; so the
+last free one is kept from clients whose frames take much longer than those of others who are there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
+
+#: How much the newest frame counts in the running mean of what a client's frames take.
+_NEWEST = 0.1
+#: Of a client that was never seen.
+_USUAL_S = 0.05
+#: Frames that take more than so many times as long as another's are kept from the last free worker.
+_MUCH_LONGER = 4.0
+#: A client that had a frame here within so many seconds may send the next one at any time.
+PRESENT_S = 5.0
+#: Clients whose times are remembered.
+_MOST_CLIENTS = 1024
+
+
+class FullError(Exception):
+    """No room for a client's frame."""
+
+
+@dataclass
+class _Client(Generic[Job]):
+    """What is known of a client.
+
+    Attributes:
+        had_s: seconds of workers that it has had, on the scale that all share.
+        usual_s: what its frames take, as a running mean; None before the first is done.
+        worst_s: the same, but at once as large as the newest.
+        seen: when it last had a frame waiting or being computed.
+    """
+
+    waiting: deque[Job] = field(default_factory=deque)
+    running: int = 0
+    had_s: float = 0.0
+    usual_s: float | None = None
+    worst_s: float | None = None
+    seen: float = 0.0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting) or self.running > 0
+
+    def took(self, seconds: float) -> None:
+        usual, worst = self.usual_s or seconds, self.worst_s or seconds
+        self.usual_s = usual + _NEWEST * (seconds - usual)
+        self.worst_s = max(seconds, worst + _NEWEST * (seconds - worst))
+
+
+@dataclass(frozen=True)
+class Turn(Generic[Job]):
+    """A frame to be computed now, and the seconds that its client was charged for it."""
+
+    client: str
+    job: Job
+    charged_s: float
+
+
+class Turns(Generic[Job]):
+    """The frames that wait, of all clients."""
+
+    def __init__(self, workers: int, most: int) -> None:
+        """For so many workers, and at most so many frames."""
+        self._workers, self._most = workers, most
+        self._clients: dict[str, _Client[Job]] = {}
+        self._now_s = 0.0
+
+    def __len__(self) -> int:
+        return sum(len(client.waiting) for client in self._clients.values())
+
+    def put(self, name: str, job: Job) -> Job | None:
+        """Let a frame wait. Returns the one that has lost its place for it: the newest of who has most of them.
+
+        Raises:
+            FullError: it would have to be one of this client's own, or of one with no more of them.
+        """
+        client = self._entered(name)
+        lost = None
+        if len(self) >= self._most:
+            longest = max((each.waiting for each in self._clients.values()), key=len)
+            if len(longest) <= len(client.waiting) + 1:
+                raise FullError
+            lost = longest.pop()
+        if not client.busy:
+            client.had_s = max(client.had_s, self._now_s)
+        client.waiting.append(job)
+        return lost
+
+    def take(self, most: int, free: int) -> list[Turn[Job]]:
+        """Up to so many frames, to be computed together by one of `free` workers; none where none may begin."""
+        turns: list[Turn[Job]] = []
+        while len(turns) < most:
+            able = [name for name, client in self._clients.items() if client.waiting and self._may(client, turns, free)]
+            if not able:
+                break
+            turns.append(self._begin(min(able, key=lambda name: self._clients[name].had_s)))
+        return turns
+
+    def drop(self, wanted: Callable[[Job], bool]) -> list[Job]:
+        """Take out the frames that nobody waits for any more, and return them."""
+        lost = []
+        for client in self._clients.values():
+            lost += [job for job in client.waiting if not wanted(job)]
+            client.waiting = deque(job for job in client.waiting if wanted(job))
+        return lost
+
+    def done(self, turn: Turn[Job], seconds: float) -> None:
+        """A frame has taken so many seconds of a worker."""
+        client = self._clients[turn.client]
+        client.running -= 1
+        client.had_s += seconds - turn.charged_s
+        client.took(seconds)
+        client.seen = time.monotonic()
+
+    def _entered(self, name: str) -> _Client[Job]:
+        """A client, as the newest of those that are remembered."""
+        client = self._clients.pop(name, None) or _Client()
+        client.seen = time.monotonic()
+        if len(self._clients) >= _MOST_CLIENTS:
+            oldest = next((each for each, known in self._clients.items() if not known.busy), None)
+            if oldest is not None:
+                del self._clients[oldest]
+        self._clients[name] = client
+        return client
+
+    def _may(self, client: _Client[Job], turns: list[Turn[Job]], free: int) -> bool:
+        """Whether a client's frame may begin: together with those of `turns`, or else as the first."""
+        if turns:
+            first = self._clients[turns[0].client]
+            return not (_longer(client, first) or _longer(first, client))
+        if free > 1 or self._workers == 1:
+            return True
+        since = time.monotonic() - PRESENT_S
+        there = [each for each in self._clients.values() if each is not client and (each.busy or each.seen > since)]
+        return not any(_longer(client, each) for each in there)
+
+    def _begin(self, name: str) -> Turn[Job]:
+        client = self._clients[name]
+        turn = Turn(name, client.waiting.popleft(), client.usual_s or _USUAL_S)
+        self._now_s = max(self._now_s, client.had_s)
+        client.had_s += turn.charged_s
+        client.running += 1
+        return turn
+
+
+def _longer(one: _Client[Job], other: _Client[Job]) -> bool:
+    """Whether frames of one client are known, or have yet to be shown not, to take much longer than the other's."""
+    if one is other or other.usual_s is None:
+        return False
+    return one.worst_s is None or one.worst_s > _MUCH_LONGER * other.usual_s

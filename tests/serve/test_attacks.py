@@ -1,0 +1,313 @@
+"""What an honest client still gets while others do their worst: at least a third of what it got before.
+
+Every frame of these servers takes a fixed time of a worker, so that shares are the scheduler's and not the machine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.serve import harness
+from tests.serve.harness import SIZE, Server
+from tests.unit import profiles, toy
+
+import midstream as ms
+from midstream.serve import Edge, Link
+from midstream.serve.link import connect
+from midstream.serve.proto import serve_pb2 as pb
+from midstream.serve.session import Session
+
+TOKENS = {name: f"{name}-0123456789abcdef" for name in ("honest", "greedy")}
+#: Of pictures whose frames take 15 times as long as others.
+SLOW = (61, 50)
+WORK = f"""
+import time
+import midstream.serve.server as server
+real = server.infer
+def infer(served, works):
+    outcomes = real(served, works)
+    for work, outcome in zip(works, outcomes):
+        if hasattr(outcome, "detections"):
+            time.sleep(0.45 if work.size == {SLOW} else 0.03)
+    return outcomes
+server.infer = infer
+"""
+_FRAMES = 60
+_SHARE = 1 / 3
+_INFER, _STREAM = (f"/midstream.v1.SplitInference/{name}" for name in ("Infer", "InferStream"))
+Attack = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.write_toy(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def edge(model: Path) -> Edge:
+    return Edge.of(str(model), symbols=4, z=1.5)
+
+
+@pytest.fixture(scope="module")
+def bitstream(edge: Edge) -> bytes:
+    return harness.cases(edge.model, 1, damaged=0)[0].bitstream
+
+
+@pytest.fixture(scope="module")
+def guarded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with two holders of tokens."""
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text("".join(f"{name} {token}\n" for name, token in TOKENS.items()))
+    with Server(
+        model, "--tokens", tokens, "--workers", 2, "--metrics-port", harness.free_port(), before=WORK
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def unguarded(model: Path) -> Iterator[Server]:
+    with Server(model, "--workers", 2, "--metrics-port", harness.free_port(), before=WORK) as server:
+        yield server
+
+
+def share(
+    server: Server, edge: Edge, bitstream: bytes, *attacks: Attack, token: str | None = TOKENS["honest"]
+) -> float:
+    """Frames a second of a client with the attacks, over what it gets without them."""
+
+    async def rate(session: Session) -> float:
+        start = time.monotonic()
+        for future in [await session.send(bitstream, SIZE) for _ in range(_FRAMES)]:
+            assert (await future).error is None
+        return _FRAMES / (time.monotonic() - start)
+
+    async def run() -> float:
+        async with Session(Link(server.address, token), edge.side()) as session:
+            await rate(session)
+            before = await rate(session)
+            tasks = [asyncio.create_task(_until_cancelled(attack)) for attack in attacks]
+            await asyncio.sleep(1)  # by now they have taken what they can
+            async with Session(Link(server.address, token), edge.side()) as other:  # one that comes in the middle of it
+                during = min(await rate(session), await rate(other))
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                assert isinstance(outcome, asyncio.CancelledError), outcome
+        return during / before
+
+    return asyncio.run(asyncio.wait_for(run(), 600))
+
+
+async def _until_cancelled(attack: Attack) -> None:
+    while True:
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await attack()
+        await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(server.address, options) as opened:
+        yield opened
+
+
+def half_open(server: Server, token: str | None = None, method: str = _INFER) -> Attack:
+    """A call of which only the headers arrive."""
+
+    async def attack() -> None:
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        async with channel(server) as opened:
+            await opened.stream_unary(method)(metadata=metadata).code()
+
+    return attack
+
+
+def crowd(server: Server, token: str | None, method: str, calls: int, *first: bytes) -> Attack:
+    """So many calls on one connection, each with a first message or without, then silent."""
+
+    async def one(opened: grpc.aio.Channel) -> None:
+        call = opened.stream_stream(method)(metadata=(("authorization", f"Bearer {token}"),) if token else ())
+        for message in first:
+            await call.write(message)
+        while await call.read() is not grpc.aio.EOF:
+            pass
+
+    async def attack() -> None:
+        async with channel(server) as opened:
+            await asyncio.gather(*(_until_cancelled(lambda: one(opened)) for _ in range(calls)))
+
+    return attack
+
+
+def watchers(server: Server, count: int) -> Attack:
+    async def attack() -> None:
+        async with channel(server) as opened:
+            stub = health_pb2_grpc.HealthStub(opened)
+            await asyncio.gather(*(_until_cancelled(lambda: _watch(stub)) for _ in range(count)))
+
+    return attack
+
+
+async def _watch(stub: Any) -> None:
+    async for _ in stub.Watch(health_pb2.HealthCheckRequest()):
+        pass
+
+
+def flood(server: Server, side: pb.Side, token: str | None, bitstream: bytes, size: tuple[int, int] = SIZE) -> Attack:
+    """Sixteen frames in flight, always."""
+
+    async def attack() -> None:
+        async with Session(Link(server.address, token, in_flight=16, retry_s=1), side) as session:
+            while True:
+                await session.send(bitstream, size)
+
+    return attack
+
+
+def test_calls_without_a_token_take_nobody_s_place(guarded: Server, edge: Edge, bitstream: bytes) -> None:
+    before = guarded.metric('midstream_refused_total{reason="token"}')
+    wrong = [crowd(guarded, token, method, 100) for token in (None, "wrong" * 5) for method in (_INFER, _STREAM)]
+    assert share(guarded, edge, bitstream, *wrong) >= _SHARE
+    refused = guarded.metric('midstream_refused_total{reason="token"}') - before
+    assert refused >= 400
+    assert len(guarded.events("refused")) < refused / 4  # a caller does not write the log
+
+
+def test_watchers_of_the_health_take_no_frame_s_place_nor_each_other_s(
+    guarded: Server, edge: Edge, bitstream: bytes
+) -> None:
+    async def healthy() -> None:
+        async with channel(guarded) as opened:
+            reply = await health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest())
+            assert reply.status == health_pb2.HealthCheckResponse.SERVING
+            checked.append(True)
+
+    checked: list[bool] = []
+    assert share(guarded, edge, bitstream, *[watchers(guarded, 66)] * 4, healthy) >= _SHARE
+    assert checked
+    assert guarded.metric('midstream_refused_total{reason="client\'s calls"}') > 0
+
+
+def test_a_holder_s_silent_calls_end_where_its_own_places_do(guarded: Server, edge: Edge, bitstream: bytes) -> None:
+    frame = pb.InferRequest(session="idle", bitstream=bitstream, height=SIZE[0], width=SIZE[1]).SerializeToString()
+    silent = crowd(guarded, TOKENS["greedy"], _INFER, 132)
+    idle = crowd(guarded, TOKENS["greedy"], _STREAM, 132, frame)
+    assert share(guarded, edge, bitstream, silent, idle) >= _SHARE
+
+
+def test_a_call_without_its_first_message_ends(guarded: Server) -> None:
+    async def run() -> None:
+        call = half_open(guarded, TOKENS["greedy"])
+        await asyncio.gather(*(call() for _ in range(3)), half_open(guarded, method="/grpc.health.v1.Health/Check")())
+
+    before = guarded.metric('midstream_refused_total{reason="no message"}')
+    asyncio.run(asyncio.wait_for(run(), 300))
+    assert guarded.metric('midstream_refused_total{reason="no message"}') == before + 4
+
+
+def test_many_connections_that_are_half_open_make_way(unguarded: Server, edge: Edge, bitstream: bytes) -> None:
+    attacks = [half_open(unguarded, method=method) for method in (_INFER, _STREAM) for _ in range(80)]
+    assert share(unguarded, edge, bitstream, *attacks, token=None) >= _SHARE
+    assert unguarded.metric('midstream_refused_total{reason="made way"}') > 0
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_a_greedy_client_gets_its_turns_and_no_more(
+    guarded: Server, edge: Edge, bitstream: bytes, in_turn: bool
+) -> None:
+    attacks = [flood(guarded, edge.side(), TOKENS["greedy"], bitstream, SLOW)]
+    if in_turn:  # cheap frames among the others
+        attacks.append(flood(guarded, edge.side(), TOKENS["greedy"], bitstream, SIZE))
+    done = guarded.metric('midstream_requests_total{code="OK",method="InferStream"}')
+    assert share(guarded, edge, bitstream, *attacks) >= _SHARE
+    assert guarded.metric('midstream_requests_total{code="OK",method="InferStream"}') > done + 4 * _FRAMES
+
+
+def test_foreign_profiles_cost_nothing(guarded: Server, edge: Edge, bitstream: bytes) -> None:
+    foreign = ms.encode(profiles.pyramid(), "calibrated", profile=profiles.profile(), embed=True)
+    assert share(guarded, edge, bitstream, flood(guarded, pb.Side(), TOKENS["greedy"], foreign)) >= _SHARE
+    assert guarded.metric('midstream_errors_total{kind="profile"}') > 0
+
+
+def test_idle_connections_and_rapid_resets(unguarded: Server, edge: Edge, bitstream: bytes) -> None:
+    async def resets() -> None:
+        await asyncio.to_thread(_rapid_reset, unguarded.port, 500)
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", unguarded.port)))
+        assert share(unguarded, edge, bitstream, resets, token=None) >= _SHARE
+
+
+def _rapid_reset(port: int, count: int) -> None:
+    """HTTP/2 by hand: streams that are opened and reset at once."""
+    fields = {":method": "POST", ":scheme": "http", ":path": _INFER, ":authority": "x", "te": "trailers",
+              "content-type": "application/grpc"}  # fmt: skip
+    block = b"".join(b"\0" + bytes([len(k)]) + k.encode() + bytes([len(v)]) + v.encode() for k, v in fields.items())
+    with socket.create_connection(("127.0.0.1", port)) as connection, contextlib.suppress(OSError):
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b""))
+        for stream in range(1, 2 * count, 2):
+            connection.sendall(_frame(1, 4, stream, block) + _frame(3, 0, stream, struct.pack(">I", 8)))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 16):
+            pass
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def test_one_holder_does_not_hear_what_another_has_sent(guarded: Server, edge: Edge, bitstream: bytes) -> None:
+    frame = pb.InferRequest(session="guessed", bitstream=bitstream, height=SIZE[0], width=SIZE[1])
+
+    async def repeated(token: str) -> bool:
+        async with connect(Link(guarded.address, token), edge.side()) as connection:
+            reply = await connection.stub.Infer(frame, metadata=connection.metadata)
+            return bool(reply.repeated)
+
+    assert [asyncio.run(repeated(TOKENS[name])) for name in ("honest", "greedy", "honest")] == [False, False, True]
+
+
+def test_a_message_above_the_limit_and_too_much_metadata_are_counted(guarded: Server) -> None:
+    token = (("authorization", f"bearer {TOKENS['honest']}"),)
+    with grpc.insecure_channel(guarded.address) as opened:
+        for method, metadata, message, reason in (
+            (_INFER, token, bytes(5 << 20), "cut off"),
+            (_INFER, (*token, ("x", "y" * 20_000)), b"", "metadata"),
+            ("/midstream.v1.SplitInference/Nothing", token, b"", "method"),
+        ):
+            name = f'midstream_refused_total{{reason="{reason}"}}'
+            before = guarded.metric(name)
+            with pytest.raises(grpc.RpcError):
+                opened.unary_unary(method)(message, metadata=metadata)
+            while guarded.metric(name) == before:
+                time.sleep(0.01)
+
+
+def test_sigterm_ends_within_the_drain_whatever_is_being_computed(model: Path, edge: Edge, bitstream: bytes) -> None:
+    hang = "import time, midstream.serve.server as server; server.infer = lambda served, works: time.sleep(86400)"
+
+    async def send(server: Server) -> int:
+        async with Session(Link(server.address, retry_s=0), edge.side()) as session:
+            future = await session.send(bitstream, SIZE)
+            while not server.metric("midstream_streams"):
+                await asyncio.sleep(0.01)
+            code = await asyncio.to_thread(server.stop)
+            await asyncio.gather(future, return_exceptions=True)
+            return code
+
+    with Server(model, "--drain", "200ms", "--metrics-port", harness.free_port(), before=hang) as server:
+        assert asyncio.run(send(server)) == 0
+        assert server.events("stopped")
