@@ -270,7 +270,7 @@ def test_a_profile_of_another_network_is_refused(folder: Path, done: Calibration
 
 def test_other_coders_are_counted_for_paper_alone(folder: Path, done: Calibration) -> None:
     network, data = models.load(str(folder / "toy.toml")), datasets.load(str(folder / "pictures"))
-    with pytest.raises(InputError, match="`also_coders` counts bytes of the codec paper alone: leave it out"):
+    with pytest.raises(InputError, match="also_coders counts bytes of the codec paper alone: leave it out"):
         run(network, data, [paper_options(), calibrated_options(done.profile)], also_coders=["dense"])
     with pytest.raises(InputError, match="coder 'densee'"):
         run(network, data, [paper_options()], also_coders=["densee"])

@@ -157,9 +157,7 @@ def _with_coders(options: CodecOptions, coders: Sequence[str]) -> dict[str, Pape
     if not coders:
         return {}
     if not isinstance(options, PaperOptions):
-        raise OptionError(
-            "`also_coders` counts bytes of the codec paper alone: leave it out, or run that one by itself"
-        )
+        raise OptionError("`also_coders` counts bytes of the codec paper alone: leave it out, or run others apart")
     for coder in coders:
         if coder not in CODERS:
             raise unknown("coder", coder, CODERS)
