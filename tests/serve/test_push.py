@@ -52,6 +52,13 @@ def test_of_two_into_one_file_the_second_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "pictures"]
 
 
+def test_one_picture_is_pushed(model: Path, tmp_path: Path, server: Server) -> None:
+    pictures, output = harness.write_pictures(tmp_path / "pictures", 1), tmp_path / "out"
+    done = run(pictures / "00000.png", server.address, model, output)
+    assert done.returncode == 0, done.stderr
+    assert harness.read_lines(output) == harness.local_lines(models.load(str(model)), pictures)
+
+
 def test_a_killed_push_blocks_nobody_and_its_files_are_removed(model: Path, tmp_path: Path, server: Server) -> None:
     pictures, output, film = harness.write_pictures(tmp_path / "pictures", 30), tmp_path / "out", tmp_path / "out.mp4"
     first = harness.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")

@@ -402,9 +402,9 @@ def test_a_certificate_goes_with_its_key(tmp_path: Path) -> None:
 
 def test_what_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no video")
-    with pytest.raises(ms.InputError, match="text: cannot be opened as a video"):
+    with pytest.raises(ms.InputError, match=r"cannot read the video .*text: Invalid data"):
         open_source(str(tmp_path / "text"))
-    with pytest.raises(ms.InputError, match="a source is a folder, a video file, a camera"):
+    with pytest.raises(ms.InputError, match="a source is a picture, a folder of pictures, a video file, a camera"):
         open_source(str(tmp_path / "nothing"))
     with pytest.raises(ms.InputError, match="no picture"):
         open_source(str(tmp_path))

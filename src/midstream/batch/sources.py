@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midstream.batch.schema import INPUT, JobKind
+from midstream.data import video
 from midstream.data.folder import PICTURE_SUFFIXES, visible_files
-from midstream.data.video import VIDEO_SUFFIXES, read_frames
 from midstream.errors import InputError
 from midstream.files import read_bytes
 
@@ -89,11 +89,16 @@ class Video:
     def _rows(self) -> Iterator[Row]:
         number = 0
         try:
-            for frame in read_frames(self.path):
-                yield content_row(f"{self.path}#{number:08}", frame.tobytes(), frame.shape[:2], raw=True)
+            for frame in video.Video(self.path).frames():
+                yield self._row(f"{self.path}#{number:08}", frame)
                 number += 1
         except InputError as error:
             yield _failed(f"{self.path}#{number:08}", str(error))
+
+    def _row(self, name: str, frame: video.VideoFrame) -> Row:
+        if frame.picture is None:
+            return _failed(name, frame.problem)
+        return content_row(name, frame.picture.tobytes(), frame.picture.shape[:2], raw=True)
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ def find(inputs: Sequence[str], kind: JobKind) -> list[Chunk]:
         InputError: nothing there, a kind of file that is none of these, a table without a column for the job.
     """
     whole = _BITSTREAM_SUFFIXES if kind == "decode" else PICTURE_SUFFIXES
-    known = (*whole, *_TABLE_SUFFIXES, *(VIDEO_SUFFIXES if kind != "decode" else ()))
+    known = (*whole, *_TABLE_SUFFIXES, *(video.VIDEO_SUFFIXES if kind != "decode" else ()))
     paths = list(dict.fromkeys(path for each in inputs for path in _expand(each, known)))
     chunks: list[Chunk] = []
     files: list[tuple[str, str]] = []

@@ -36,7 +36,8 @@ def push_command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of pictures, video file, camera (/dev/video0) or stream (rtsp://...).", metavar="SOURCE"
+            help="Picture, folder of pictures, video file, camera (/dev/video0) or stream (rtsp://...).",
+            metavar="SOURCE",
         ),
     ],
     to: Annotated[str, typer.Option(help="The server.", metavar="HOST:PORT", rich_help_panel=_SERVER)],

@@ -1,9 +1,10 @@
-"""Frames of video files."""
+"""Frames of video files, cameras and streams of them: the one reader of video for all commands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +13,102 @@ from midstream.errors import InputError, MissingExtraError
 
 #: File name endings that count as video, in any case.
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".y4m")
+#: Of a stream that does not answer, in seconds: to open it, and to read on.
+_OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 10.0
 
 
-def read_frames(path: str | Path) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a video file one after the other, uint8 RGB [height, width, 3], upright.
+@dataclass(frozen=True)
+class VideoFrame:
+    """A frame of a video.
 
-    Raises:
-        InputError: the file is absent, has no video, or breaks off; the message names it.
-        MissingExtraError: without PyAV.
+    Attributes:
+        picture: uint8 RGB [height, width, 3], upright; frames of one video may differ in size. None where a packet
+            cannot be decoded.
+        problem: why not.
+        time_s: since the video's begin; None where it does not say.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError("reading video", "ray") from error
-    av.logging.set_level(av.logging.PANIC)  # what matters becomes an exception
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"cannot read the video {path}: it has no video stream")
-            for frame in container.decode(container.streams.video[0]):
-                turned = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                yield np.ascontiguousarray(turned)
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"cannot read the video {path}: {error.strerror or error}") from error
+
+    picture: NDArray[np.uint8] | None
+    problem: str = ""
+    time_s: float | None = None
+
+
+class Video:
+    """A video that has been opened; `rate` is its frames a second, None where it does not say."""
+
+    def __init__(self, url: str, name: str = "", form: str | None = None) -> None:
+        """Open a file, a device or an address.
+
+        Args:
+            url: what FFmpeg opens.
+            name: for messages; the url where it is empty.
+            form: FFmpeg's name of the container or device, where it cannot be guessed: v4l2.
+
+        Raises:
+            InputError: it cannot be opened, or has no video.
+            MissingExtraError: without PyAV.
+        """
+        try:
+            import av
+        except ImportError as error:
+            raise MissingExtraError("reading video", "serve") from error
+        av.logging.set_level(av.logging.PANIC)  # what matters becomes an exception
+        self._av, self._name = av, name or url
+        try:
+            self._container = av.open(url, format=form, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
+        except (av.FFmpegError, OSError, ValueError) as error:  # the last: a name that is no valid Unicode
+            raise self._failure(error) from error
+        if not self._container.streams.video:
+            raise InputError(f"cannot read the video {self._name}: it has no video stream")
+        self._stream = self._container.streams.video[0]
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.rate = float(rate) if rate else None
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """All frames, once; a packet that cannot be decoded counts as one frame without a picture.
+
+        Raises:
+            InputError: the video breaks off, or there is no frame in it.
+        """
+        count = 0
+        with self._container:
+            for packet in self._packets():
+                for frame in self._decoded(packet):
+                    yield frame
+                    count += 1
+        if not count:
+            raise InputError(f"cannot read the video {self._name}: there is no frame in it")
+
+    def _packets(self) -> Iterator[Any]:
+        try:
+            yield from self._container.demux(self._stream)
+        except (self._av.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
+        try:
+            for frame in packet.decode():
+                yield VideoFrame(_upright(frame), "", None if frame.time is None else float(frame.time))
+        except self._av.EOFError:
+            return
+        except (self._av.FFmpegError, ValueError) as error:
+            yield VideoFrame(None, str(self._failure(error)))
+
+    def _failure(self, error: Exception) -> InputError:
+        return InputError(f"cannot read the video {self._name}: {getattr(error, 'strerror', None) or error}")
+
+
+def _upright(frame: Any) -> NDArray[np.uint8]:
+    """The pixels of a PyAV frame, turned and mirrored as the display matrix says that phones write.
+
+    It takes x to a x + c y and y to b x + d y (FFmpeg's libavutil/display.h); an angle that is none of four counts as
+    the nearest of them.
+    """
+    pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return pixels
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

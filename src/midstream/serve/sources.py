@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder, a video file, a camera or a stream of one."""
+"""Where pictures come from: a file, a folder, a video, a camera or a stream of one."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+from urllib.parse import urlsplit
 
-from midstream.data.folder import load_folder
+from midstream.data.folder import PICTURE_SUFFIXES, load_folder
 from midstream.data.pictures import read_picture
-from midstream.errors import InputError, MidstreamError, MissingExtraError
+from midstream.data.video import Video
+from midstream.errors import InputError, MidstreamError
 from midstream.models import Picture
 
 #: Frames a second of an annotated video of pictures that have no times.
 _FOLDER_RATE = 5.0
-_OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -49,107 +51,78 @@ class Source(Protocol):
     def rate(self) -> float: ...  # noqa: D102
 
     def frames(self) -> Iterator[Frame]:
-        """The frames. Raises InputError where the source itself fails."""
+        """The frames, once. Raises InputError where the source itself fails."""
         ...
 
 
 def open_source(spec: str, realtime: bool = False) -> Source:
-    """A source by name.
+    """A source by name, of which a first frame has been read.
 
     Args:
-        spec: a folder of pictures, a video file, a camera (/dev/video0), or an address of a stream (rtsp://...).
+        spec: a picture, a folder of pictures, a video file, a camera (/dev/video0), or an address of a stream
+            (rtsp://...).
         realtime: feed a video file at its own speed, as a camera would.
 
     Raises:
-        InputError: there is nothing of this name, or it cannot be opened.
+        InputError: there is nothing of this name, it cannot be opened, or no frame of it can be read.
         MissingExtraError: a video without PyAV.
     """
     if "://" in spec:
-        return Film(spec, spec.partition("?")[0], None, realtime=False)
+        return _film(Video(spec, name := _public(spec)), name)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return Folder(path)
+        return _Opened(_pictures([picture.path for picture in load_folder(spec, spec).pictures]), _FOLDER_RATE)
     if not path.exists():
-        raise InputError(f"there is no '{spec}': a source is a folder, a video file, a camera such as /dev/video0, or "
-                         "a stream's address such as rtsp://HOST/PATH")  # fmt: skip
-    camera = stat.S_ISCHR(path.stat().st_mode)
-    return Film(str(path), path.name, "v4l2" if camera else None, realtime=realtime and not camera)
+        raise InputError(f"there is no '{spec}': a source is a picture, a folder of pictures, a video file, a camera "
+                         "such as /dev/video0, or a stream's address such as rtsp://HOST/PATH")  # fmt: skip
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return _Opened(_pictures([path]), _FOLDER_RATE)
+    if stat.S_ISCHR(path.stat().st_mode):
+        return _film(Video(str(path), form="v4l2"), path.name)
+    return _film(Video(str(path)), path.name, realtime)
 
 
-class Folder:
-    """The pictures of a folder, by name."""
+def _public(address: str) -> str:
+    """An address without the name and password of its user, and without the query, which may hold others."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
-    rate = _FOLDER_RATE
 
-    def __init__(self, path: Path) -> None:
-        """List the pictures. Raises InputError where there are none."""
-        self._files = [picture.path for picture in load_folder(str(path), str(path)).pictures]
+def _film(video: Video, name: str, realtime: bool = False) -> Source:
+    frames = (Frame(n, name, f.picture, f.problem, f.time_s) for n, f in enumerate(video.frames()))
+    return _Opened(frames, video.rate or _FOLDER_RATE, realtime)
+
+
+def _pictures(files: Sequence[Path]) -> Iterator[Frame]:
+    for number, file in enumerate(files):
+        try:
+            yield Frame(number, file.name, read_picture(file))
+        except InputError as error:
+            yield Frame(number, file.name, None, str(error))
+
+
+class _Opened:
+    """A source that has been read up to its first picture, so that no server is asked for nothing."""
+
+    def __init__(self, frames: Iterator[Frame], rate: float, realtime: bool = False) -> None:
+        """Read up to there. Raises InputError where there is none."""
+        self.rate, self._realtime = rate, realtime
+        self._begin: list[Frame] = []
+        self._rest = frames
+        while not self._begin or self._begin[-1].picture is None:
+            frame = next(frames, None)
+            if frame is None:
+                more = f"none of {len(self._begin)} frames can be read; the first: " if len(self._begin) > 1 else ""
+                raise InputError(more + self._begin[0].problem)
+            self._begin.append(frame)
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures; those that cannot be read with the reason."""
-        for number, file in enumerate(self._files):
-            try:
-                yield Frame(number, file.name, read_picture(file))
-            except InputError as error:
-                yield Frame(number, file.name, None, str(error))
-
-
-class Film:
-    """A video, read by PyAV."""
-
-    def __init__(self, url: str, name: str, form: str | None, realtime: bool) -> None:
-        """Open it. Raises InputError."""
-        try:
-            import av
-        except ImportError as error:
-            raise MissingExtraError("a video or camera", "serve") from error
-        self._av, self._name, self._realtime = av, name, realtime
-        try:
-            self._container = av.open(url, format=form, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{name}: cannot be opened as a video: {error.strerror or error}") from error
-        if not self._container.streams.video:
-            raise InputError(f"{name}: there is no video in it")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-
-    @property
-    def rate(self) -> float:
-        """As the file says."""
-        return float(self._stream.average_rate or self._stream.guessed_rate or _FOLDER_RATE)
-
-    def frames(self) -> Iterator[Frame]:
-        """The frames; packets that cannot be decoded count as one unreadable frame each."""
-        start, number = time.monotonic(), 0
-        with self._container:
-            for decoded in self._packets():
-                if isinstance(decoded, str):
-                    yield Frame(number, self._name, None, decoded)
-                else:
-                    time_s = None if decoded.time is None else float(decoded.time)
-                    if self._realtime and time_s is not None:
-                        time.sleep(max(start + time_s - time.monotonic(), 0))
-                    yield Frame(number, self._name, decoded.to_ndarray(format="rgb24"), "", time_s)
-                number += 1
-
-    def _packets(self) -> Iterator[Any]:
-        """Decoded frames; the reason for a packet that does not give any."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (self._av.FFmpegError, OSError) as error:
-                raise InputError(f"{self._name}: the video cannot be read any further: {error.strerror}") from error
-            try:
-                decoded = list(packet.decode())
-            except self._av.EOFError:
-                return
-            except self._av.FFmpegError as error:
-                yield f"{self._name}: a packet cannot be decoded: {error.strerror}"
-                continue
-            yield from decoded
+        """The frames, as if the first ones were read only now."""
+        start = time.monotonic()
+        for frame in chain(self._begin, self._rest):
+            if self._realtime and frame.time_s is not None:
+                time.sleep(max(start + frame.time_s - time.monotonic(), 0))
+            yield replace(frame, taken=time.monotonic())
 
 
 class Intake:

@@ -1,0 +1,178 @@
+"""Pictures and videos as push and batch read them: one reader, upright, and looked at before anything is asked for."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.unit.test_cli import mistake
+
+from midstream.data.pictures import read_picture
+from midstream.data.video import Video
+from midstream.errors import InputError
+from midstream.serve.sources import Frame, open_source
+
+av = pytest.importorskip("av")
+
+Pixels = NDArray[np.uint8]
+#: (a, b, c, d) of a display matrix, and what it does to a picture. The first four are what phones write.
+MATRICES: dict[tuple[int, int, int, int], Any] = {
+    (1, 0, 0, 1): lambda x: x,
+    (0, 1, -1, 0): lambda x: np.rot90(x, -1),  # held upright
+    (-1, 0, 0, -1): lambda x: np.rot90(x, 2),
+    (0, -1, 1, 0): lambda x: np.rot90(x, 1),
+    (-1, 0, 0, 1): lambda x: x[:, ::-1],
+    (1, 0, 0, -1): lambda x: x[::-1],
+    (0, 1, 1, 0): lambda x: x.transpose(1, 0, 2),
+    (0, -1, -1, 0): lambda x: np.rot90(x.transpose(1, 0, 2), 2),
+}
+
+
+def scene(height: int = 48, width: int = 64) -> Pixels:
+    """A picture of four colours, one a quarter."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[: height // 2, : width // 2, 0] = 220
+    picture[: height // 2, width // 2 :, 1] = 220
+    picture[height // 2 :, : width // 2, 2] = 220
+    return picture
+
+
+def write_video(path: Path, pictures: list[Pixels], codec: str = "mpeg4") -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Write the display matrix of an .mp4 as a phone does: 16.16 numbers in the track's header."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def pushed(spec: Path | str) -> list[Frame]:
+    return list(open_source(str(spec)).frames())
+
+
+def batched(path: Path) -> list[dict[str, Any]]:
+    sources = pytest.importorskip("midstream.batch.sources")
+    return [row for chunk in sources.find([str(path)], "encode") for table in chunk.read() for row in table.to_pylist()]
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_video_is_read_upright_by_push_and_by_batch(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
+    path = write_video(tmp_path / "phone.mp4", [scene()] * 3)
+    plain = [frame.picture for frame in Video(str(path)).frames()]
+    turn(path, matrix)
+    expected = [MATRICES[matrix](picture) for picture in plain]
+    for frame, row, right in zip(pushed(path), batched(path), expected, strict=True):
+        np.testing.assert_array_equal(frame.picture, right)
+        assert (row["height"], row["width"]) == right.shape[:2]
+        assert row["data"] == np.ascontiguousarray(right).tobytes()
+        assert np.abs(right.astype(int) - MATRICES[matrix](scene())).mean() < 20  # it is the picture that was filmed
+
+
+def test_one_picture_is_a_source(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "photo.JPG"), scene())
+    (frame,) = pushed(tmp_path / "photo.JPG")
+    assert (frame.number, frame.name, frame.time_s) == (0, "photo.JPG", None)
+    np.testing.assert_array_equal(frame.picture, read_picture(tmp_path / "photo.JPG"))
+
+
+def test_a_picture_with_a_videos_suffix_is_a_video_of_one_frame(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "photo.png"), scene())
+    (tmp_path / "photo.png").rename(tmp_path / "photo.mp4")
+    (frame,) = pushed(tmp_path / "photo.mp4")
+    np.testing.assert_array_equal(frame.picture, scene()[:, :, ::-1])
+    assert len(batched(tmp_path / "photo.mp4")) == 1
+
+
+def test_a_video_may_change_its_size(tmp_path: Path) -> None:
+    small = write_video(tmp_path / "a.ts", [scene()] * 4, "mpeg2video").read_bytes()
+    large = write_video(tmp_path / "b.ts", [scene(96, 128)] * 4, "mpeg2video").read_bytes()
+    (tmp_path / "both.ts").write_bytes(small + large)
+    sizes = [frame.picture.shape[:2] for frame in pushed(tmp_path / "both.ts") if frame.picture is not None]
+    assert sizes == sorted(sizes)  # FFmpeg's decoder gives up what it still holds of the first size
+    assert set(sizes) == {(48, 64), (96, 128)}
+    assert [(row["height"], row["width"]) for row in batched(tmp_path / "both.ts")] == sizes
+
+
+def test_what_cannot_be_read_in_a_video_is_a_frame_of_its_own(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "x.mkv", [scene()] * 12)
+    packets = [bytes(packet) for packet in av.open(str(path)).demux(video=0) if packet.size]
+    data = path.read_bytes()
+    path.write_bytes(data.replace(packets[0], b"\0" * len(packets[0])))
+    frames, rows = pushed(path), batched(path)
+    assert [frame.picture is None for frame in frames] == [row["error"] is not None for row in rows]
+    assert frames[0].picture is None
+    assert "cannot read the video" in frames[0].problem
+    assert frames[-1].picture is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("photo.jpg", b"", "photo.jpg: the file is empty"),
+        ("photo.jpg", b"no picture", "photo.jpg: it is not a whole picture"),
+        ("clip.mp4", b"", "clip.mp4: Invalid data"),
+        ("clip.mp4", b"no video", "clip.mp4: Invalid data"),
+        ("notes.txt", b"no video", "notes.txt: Invalid data"),
+    ],
+)
+def test_what_is_no_source_is_named_before_a_server_is_asked_for(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    said = mistake("push", tmp_path / name, "--to", "127.0.0.1:9", "--model", tmp_path / "none.toml")
+    assert "cannot read the" in said
+    assert reason in said
+
+
+def test_a_video_without_frames_is_no_source(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "empty.mkv", [scene()])
+    path.write_bytes(path.read_bytes().partition(b"\x1f\x43\xb6\x75")[0])  # up to the first cluster
+    for read in (lambda: pushed(path), lambda: list(Video(str(path)).frames())):
+        with pytest.raises(InputError, match=r"cannot read the video .*empty\.mkv: "):
+            read()
+    (row,) = batched(path)
+    assert "cannot read the video" in row["error"]
+
+
+def test_a_folder_needs_one_picture_that_can_be_read(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"none of 2 frames can be read; the first: cannot read the picture .*a\.png"):
+        open_source(str(tmp_path))
+    cv2.imwrite(str(tmp_path / "c.png"), scene())
+    assert [frame.picture is None for frame in pushed(tmp_path)] == [True, True, False]
+
+
+def test_frames_that_were_looked_at_first_count_from_when_they_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(str(write_video(tmp_path / "x.mp4", [scene()] * 3)), realtime=True)
+    clock = [1e9]  # the server was not there at once
+    monkeypatch.setattr("midstream.serve.sources.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("midstream.serve.sources.time.sleep", lambda s: clock.__setitem__(0, clock[0] + s))
+    frames = list(source.frames())
+    assert [frame.number for frame in frames] == [0, 1, 2]
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.08])
+    assert [frame.taken - 1e9 for frame in frames] == pytest.approx([0, 0.04, 0.08], abs=1e-6)
+    assert source.rate == 25
+
+
+def test_the_user_of_an_address_is_not_shown() -> None:
+    with pytest.raises(InputError, match=r"cannot read the video rtsp://127\.0\.0\.1:9/live: Connection refused"):
+        open_source("rtsp://camera:secret@127.0.0.1:9/live?token=secret")
