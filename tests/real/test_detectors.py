@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from tests.unit import toy
 
 from midstream import data, models
 from midstream.codec.options import paper_options
+from midstream.errors import InputError
 from midstream.evaluate.run import run
 from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error
 
@@ -53,3 +56,22 @@ def test_pyramid_shapes(name: str, assets: Path) -> None:
     assert all(level.dtype == np.float32 for level in pyramid.values())
     if name == "picodet-s-416":  # hard-swish has no value below this
         assert min(pyramid[level].min() for level in ("p3", "p4", "p5")) >= -0.3751
+
+
+def test_a_decoded_export_needs_one_line_and_says_so(assets: Path, tmp_path: Path) -> None:
+    network = load("yolox-nano-416", assets)
+    graph = onnx.load(str(assets / "models" / "yolox_nano.onnx"))
+    onnx.save(toy.decode_boxes(graph, 416, (8, 16, 32)), str(tmp_path / "yolox_nano.onnx"))
+    shipped = Path(models.__file__).parent / "descriptions" / "yolox-nano-416.toml"
+    path = tmp_path / "decoded.toml"
+    path.write_text(shipped.read_text())
+    with pytest.raises(InputError, match="they are decoded already: `decoded = true` is missing"):
+        models.load(str(path))
+    path.write_text(shipped.read_text() + "decoded = true\n")
+    decoded = models.load(str(path))
+    pixels = data.read_picture(sorted((assets / "coco" / "calib").iterdir())[0])
+    found, expected = (each.back(each.front(pixels), pixels.shape[:2]) for each in (decoded, network))
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    with pytest.raises(InputError, match="take `decoded = true` out"):
+        models.load(str(path), assets / "models" / "yolox_nano.onnx")

@@ -96,6 +96,73 @@ nms_iou = 0.6
 """
 
 
+def write_yolox(path: Path) -> Path:
+    """As `write_gfl`, but with the one output `rows` [1, 20, 5 + 3] of a yolox head, not decoded."""
+    rng = np.random.default_rng(1)
+    nodes, weights = [], []
+    width = 5 + len(CLASSES)
+    for source, target, channels, stride in (("image", "fine", 3, 8), ("fine", "coarse", CHANNELS, 2)):
+        node, weight = _conv(f"w_{target}", source, f"{target}_map", (CHANNELS, channels, 3, 3), stride, rng)
+        nodes += [node, helper.make_node("Relu", [f"{target}_map"], [target])]
+        weights.append(weight)
+    weights.append(numpy_helper.from_array(np.array([1, width, -1], np.int64), "shape"))
+    for level in ("fine", "coarse"):
+        node, weight = _conv(f"w_{level}_rows", level, f"{level}_all", (width, CHANNELS, 1, 1), 1, rng)
+        nodes += [node, helper.make_node("Reshape", [f"{level}_all", "shape"], [f"{level}_cells"])]
+        weights.append(weight)
+    nodes.append(helper.make_node("Concat", ["fine_cells", "coarse_cells"], ["cells"], axis=2))
+    nodes.append(helper.make_node("Transpose", ["cells"], ["raw"], perm=[0, 2, 1]))
+    nodes.append(helper.make_node("Split", ["raw", "parts"], ["boxes", "logits"], axis=2))
+    weights.append(numpy_helper.from_array(np.array([4, width - 4], np.int64), "parts"))
+    nodes.append(helper.make_node("Sigmoid", ["logits"], ["chances"]))
+    nodes.append(helper.make_node("Concat", ["boxes", "chances"], ["rows"], axis=2))
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIDE, SIDE])]
+    outputs = [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [1, 20, width])]
+    graph = helper.make_graph(nodes, "toy", inputs, outputs, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+def decode_boxes(model: onnx.ModelProto, side: int, strides: tuple[int, ...] = (8, 16)) -> onnx.ModelProto:
+    """A yolox network with the arithmetic behind its head appended, as exporters do: an output of the same shape."""
+    (old,) = model.graph.output
+    counts = [(side // stride) ** 2 for stride in strides]
+    cells = np.concatenate([np.indices((side // s, side // s)).reshape(2, -1).T[:, ::-1] for s in strides])
+    width = old.type.tensor_type.shape.dim[2].dim_value
+    constants = {
+        "grid": cells.astype(np.float32)[None],
+        "stride": np.repeat(np.array(strides, np.float32), counts)[None, :, None],
+        "axis": np.array([2], np.int64),
+    } | {f"at{place}": np.array([place], np.int64) for place in (0, 2, 4, width)}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, f"decode/{name}") for name, value in constants.items()
+    )
+    for kind, inputs, output in (
+        ("Slice", [old.name, "at0", "at2", "axis"], "xy"),
+        ("Slice", [old.name, "at2", "at4", "axis"], "log"),
+        ("Slice", [old.name, "at4", f"at{width}", "axis"], "rest"),
+        ("Add", ["xy", "grid"], "cell"),
+        ("Mul", ["cell", "stride"], "centre"),
+        ("Exp", ["log"], "sides"),
+        ("Mul", ["sides", "stride"], "size"),
+        ("Concat", ["centre", "size", "rest"], "decoded"),
+    ):
+        names = [name if name == old.name else f"decode/{name}" for name in inputs]
+        options = {"axis": 2} if kind == "Concat" else {}
+        model.graph.node.append(helper.make_node(kind, names, [f"decode/{output}"], **options))
+    old.name = "decode/decoded"
+    return model
+
+
+#: Of the networks of `write_yolox`.
+YOLOX_HEAD = """[head]
+kind = "yolox"
+strides = [8, 16]
+score_threshold = 0.05
+nms_iou = 0.6
+"""
+
+
 def write_toy(folder: Path) -> Path:
     """toy.onnx and toy.toml in a folder; the description's path."""
     write_gfl(folder / "toy.onnx")

@@ -118,9 +118,13 @@ class GflHead(_Head):
 
 
 class YoloxHead(_Head):
-    """YOLOX: one output [n, 5 + classes], cells of all levels in a row: x, y, log w, log h, objectness, classes."""
+    """YOLOX: one output [n, 5 + classes], cells of all levels in a row: x, y, log w, log h, objectness, classes.
+
+    With `decoded` x, y, w, h are the box's centre and sides in pixels of the input already.
+    """
 
     kind: Literal["yolox"]
+    decoded: bool = False
     cell_offset: Offset = 0.0
     sigmoid: bool = False
     output: TensorName | None = None

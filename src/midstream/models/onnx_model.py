@@ -17,7 +17,11 @@ from midstream.models.description import Description, RcnnHead
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted
+from midstream.models.plausible import check_outputs
 from midstream.models.preprocess import fitted, place, to_picture, to_tensor
+
+#: With so many pictures the outputs are looked at, or until the network has been sure of something.
+_PICTURES = 4
 
 
 class OnnxModel:
@@ -46,6 +50,7 @@ class OnnxModel:
         self._front = session(cut.front, threads, device)
         self._back_hash = graph_hash(cut.back)
         self._back = session(cut.back, threads, device)
+        self._unproven = _PICTURES
 
     def __repr__(self) -> str:
         height, width = self.description.input.size
@@ -109,7 +114,21 @@ class OnnxModel:
         return self.front_resized(self.resized(picture), (picture.shape[0], picture.shape[1]))
 
     def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
-        """Pyramid from what `resized` made of a picture of (height, width)."""
+        """Pyramid from what `resized` made of a picture of (height, width).
+
+        Raises:
+            InputError: the network does not run or, with one of the first pictures, its outputs cannot be what the
+                description says (see models.plausible).
+        """
+        pyramid = self._pyramid(picture, size)
+        if self._unproven:
+            proven = check_outputs(
+                self.description.head, self._outputs([pyramid]), self.description.input.size, len(self.classes)
+            )
+            self._unproven = 0 if proven else self._unproven - 1
+        return pyramid
+
+    def _pyramid(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
         tensor = to_tensor(self.description.input, picture, place(self.description.input, size))
         tensors = [level.tensor for level in self.description.pyramid]
         values = self._run(self._front, tensors, {self._input: tensor})

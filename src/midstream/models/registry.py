@@ -12,6 +12,7 @@ from midstream.models.base import SplitModel
 from midstream.models.description import Description, parse_description, read_description
 from midstream.models.graph import CPU
 from midstream.models.onnx_model import OnnxModel
+from midstream.models.plausible import try_out
 
 #: Networks of torchvision, in the adapter midstream.models.torchvision_models.
 TORCHVISION = ("maskrcnn-r50-fpn", "fasterrcnn-r50-fpn")
@@ -65,7 +66,7 @@ def known_models() -> list[ModelInfo]:
 
 
 def load(name: str, weights: Path | None = None, threads: int | None = None, device: str = CPU) -> SplitModel:
-    """A network by name, or by the path of a description file ending in .toml.
+    """A network by name, or by the path of a description file ending in .toml; it is tried out once.
 
     Args:
         name: see `midstream models`.
@@ -74,9 +75,16 @@ def load(name: str, weights: Path | None = None, threads: int | None = None, dev
         device: of an ONNX network, cpu or cuda; results differ in the last bits.
 
     Raises:
-        InputError: an unknown name, a bad description, weights that are nowhere; the message says where it looked.
+        InputError: an unknown name, a bad description, weights that are nowhere (the message says where it looked), or
+            a network whose outputs cannot be what the description says (see models.plausible).
         MissingExtraError: a torch network without torch.
     """
+    network = _load(name, weights, threads, device)
+    try_out(network)
+    return network
+
+
+def _load(name: str, weights: Path | None, threads: int | None, device: str) -> SplitModel:
     if device != CPU and (name in TORCHVISION or name.startswith(DETECTRON2_PREFIX)):
         raise InputError(f"{name} runs on the CPU; {device} is for ONNX networks")
     if name in TORCHVISION:

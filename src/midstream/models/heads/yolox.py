@@ -12,6 +12,9 @@ from midstream.errors import InputError
 from midstream.models.description import YoloxHead
 from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
 
+#: Pixels. A damaged feature may ask for any size; the picture's edge clips it.
+_LONGEST_SIDE = np.float32(1e6)
+
 
 def candidates(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
     """See heads.candidates."""
@@ -21,12 +24,19 @@ def candidates(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple
     if value.size != shape[0] * shape[1] or value.shape[-1] != shape[1]:
         raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects {[1, *shape]}")
     rows = np.asarray(value, np.float32).reshape(shape)
-    points = np.concatenate([cell_grid(size, stride, head.cell_offset) for stride in head.strides])
-    strides = np.repeat(np.array(head.strides, np.float32), counts)[:, None]
-    centres = rows[:, :2] * strides + points
-    with np.errstate(over="ignore"):  # a damaged feature may ask for any size; the picture's edge clips it
-        halves = np.minimum(np.exp(rows[:, 2:4]) * strides, np.float32(1e6)) / 2
+    centres, sides = (rows[:, :2], rows[:, 2:4]) if head.decoded else _decoded(head, rows, size, counts)
+    halves = np.minimum(sides, _LONGEST_SIDE) / 2
     chances = sigmoid(rows[:, 4:]) if head.sigmoid else rows[:, 4:]
     scores = chances[:, :1] * chances[:, 1:]
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
     return Candidates(boxes, scores)
+
+
+def _decoded(
+    head: YoloxHead, rows: NDArray[np.float32], size: tuple[int, int], counts: list[int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Centres and sides in pixels, [n, 2] each, of what the network says in cells and as logarithms."""
+    points = np.concatenate([cell_grid(size, stride, head.cell_offset) for stride in head.strides])
+    strides = np.repeat(np.array(head.strides, np.float32), counts)[:, None]
+    with np.errstate(over="ignore"):
+        return rows[:, :2] * strides + points, np.exp(rows[:, 2:4]) * strides

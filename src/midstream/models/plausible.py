@@ -1,0 +1,149 @@
+"""Whether a network's outputs are what its description says, found out by looking at them.
+
+A shape alone does not tell boxes in pixels from offsets of a cell, nor chances from logits: read wrongly, both give
+detections, all of them wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.errors import InputError
+from midstream.models.base import Picture, SplitModel
+from midstream.models.description import GflHead, Head, YoloxHead
+from midstream.models.heads import Candidates, candidates, decode_head
+
+#: A box with a side longer than so many of the picture's is none. The networks in tests/real stay below 1.1.
+_LONGEST = 4.0
+#: At least so many boxes have to be bad, and this share of all that the head reports.
+_FEWEST, _SHARE = 3, 0.5
+#: The proposals of a dense head cover the picture (about 0.9 of each side, from the 5th to the 95th percentile of their
+#: centres); offsets that are taken for pixels lie within a few pixels of the corner. With fewer nothing is said.
+_COVERED, _FEWEST_PROPOSALS = 0.25, 16
+#: (height, width) of a first picture for a network without a size of its own. Those that bring the shorter side to 800,
+#: but the longer to no more than 1333, leave it nearly as it is: a fifth of the work of 800 x 1333.
+_TRIAL = (160, 1280)
+#: What rounding may add to a chance.
+_SLACK = 1e-3
+#: The sigmoid of 0 and of 1.
+_TWICE = (0.5, 0.7311)
+
+
+def natural_picture(height: int, width: int) -> Picture:
+    """Noise whose amplitude falls with its frequency, as photographs have it (Field 1987): uint8 RGB, always the same.
+
+    A network finds more in it than in grey or in white noise, which is all that is asked of it.
+    """
+    rng = np.random.default_rng(0)
+    total = np.zeros((height, width, 3), np.float32)
+    for octave in range(1, 8):
+        coarse = rng.normal(size=(1 << octave, 1 << octave, 3)).astype(np.float32) / octave
+        total += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(127 + 50 * total / total.std(), 0, 255), np.uint8)
+
+
+def try_out(network: SplitModel) -> None:
+    """Run both halves once, so that what does not fit is found before anything is measured or served.
+
+    Raises:
+        InputError: the network does not run, or its outputs cannot be what its description says.
+    """
+    size = network.input_size(_TRIAL)
+    found = network.back(network.front(natural_picture(*size)), size)
+    count = len(found)
+    shapes = (found.boxes.shape, found.scores.shape, found.labels.shape)
+    if shapes != ((count, 4), (count,), (count,)):
+        raise InputError(f"{network.name}: boxes, scores and labels have the shapes {shapes}")
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise InputError(f"{network.name}: the network gives boxes or scores that are not finite")
+    if count and not (found.labels.min() >= 0 and found.labels.max() < len(network.classes)):
+        raise InputError(f"{network.name}: a label is not one of the {len(network.classes)} classes")
+
+
+def check_outputs(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> bool:
+    """Look at the outputs for one picture; arguments as `decode_head` has them.
+
+    Returns:
+        Whether the head reports enough boxes to judge by. A picture in which the network is sure of nothing proves
+        nothing.
+
+    Raises:
+        InputError: outputs that cannot be what the description says; where it is plain, with what it should say.
+    """
+    found = candidates(head, outputs, size, classes)
+    _check_numbers(head, found)
+    boxes = decode_head(head, outputs, size, classes).boxes
+    if problem := _covering_problem(found, size) or _box_problem(boxes, size):
+        raise InputError(
+            f"the outputs do not fit the head '{head.kind}': {problem}{_hint(head, outputs, size, classes)}"
+        )
+    return len(boxes) >= _FEWEST
+
+
+def _check_numbers(head: Head, found: Candidates) -> None:
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise InputError("the network gives boxes or scores that are not finite")
+    if not found.scores.size:
+        return
+    low, high = float(found.scores.min()), float(found.scores.max())
+    if low < -_SLACK or high > 1 + _SLACK:
+        missing = "; are they logits, and is `sigmoid = true` missing?" if hasattr(head, "sigmoid") else ""
+        raise InputError(f"the scores lie between {low:.3g} and {high:.3g}, chances between 0 and 1{missing}")
+    if isinstance(head, GflHead | YoloxHead) and head.sigmoid:
+        factors = 2 if isinstance(head, YoloxHead) else 1  # objectness times class
+        if low >= _TWICE[0] ** factors and high <= _TWICE[1] ** factors:
+            raise InputError(
+                f"all scores lie between {low:.3g} and {high:.3g}, as if they were chances before the sigmoid: "
+                "take `sigmoid = true` out"
+            )
+
+
+def _covering_problem(found: Candidates, size: tuple[int, int]) -> str:
+    if len(found.boxes) < _FEWEST_PROPOSALS:
+        return ""
+    height, width = size
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    x, y = np.subtract(*np.percentile(centres, [95, 5], axis=0))
+    if x >= _COVERED * width or y >= _COVERED * height:
+        return ""
+    return f"the centres of all boxes lie within {x:.1f} x {y:.1f} pixels of a picture of {width} x {height}"
+
+
+def _box_problem(boxes: NDArray[np.float32], size: tuple[int, int]) -> str:
+    good = _plausible(boxes, size)
+    bad = len(good) - int(good.sum())
+    if bad < max(_FEWEST, _SHARE * len(good)):
+        return ""
+    height, width = size
+    return (
+        f"of the {len(good)} best boxes {bad} lie outside the picture of {width} x {height}, have no extent or are "
+        f"more than {_LONGEST:g} times its size"
+    )
+
+
+def _plausible(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which boxes (left, top, right, bottom in pixels) meet the picture and can be of something in it."""
+    extent = np.array(size[::-1], np.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    meets = (boxes[:, :2] < extent) & (boxes[:, 2:] > 0)
+    return np.asarray((meets & (sides > 0) & (sides <= _LONGEST * extent)).all(axis=1))
+
+
+def _hint(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> str:
+    """What the description should say, if the other reading of the same numbers is a plausible one."""
+    if not isinstance(head, YoloxHead):
+        return ""
+    other = head.model_copy(update={"decoded": not head.decoded})
+    try:
+        found, boxes = candidates(other, outputs, size, classes), decode_head(other, outputs, size, classes).boxes
+    except InputError:  # of another number of rows
+        return ""
+    if _covering_problem(found, size) or _box_problem(boxes, size):
+        return ""
+    now = "they are decoded already: `decoded = true` is missing" if other.decoded else "take `decoded = true` out"
+    return f"; {now}"
