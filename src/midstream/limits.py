@@ -16,7 +16,7 @@ class Limits:
     one core of a server):
 
     - `paper`: 10 bytes, and 0.2 microseconds; of a hostile `dense` stream 0.6.
-    - `calibrated`: 20 bytes, and 4 microseconds, if a profile and a stream were made for it; of what networks give to a
+    - `calibrated`: 20 bytes, and 5 microseconds, if a profile and a stream were made for it; of what networks give to a
       profile of their own, 12 bytes and 0.3 microseconds.
 
     Beside it 16 MiB, and 8 MiB for each thread. A server sets `elements` to what its network can produce.

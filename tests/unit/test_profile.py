@@ -14,6 +14,7 @@ import midstream as ms
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated.coding import analyse
 from midstream.codec.calibrated.options import calibrated_options
+from midstream.codec.codec import open_levels
 from midstream.errors import InputError
 from midstream.features import check_pyramid
 
@@ -57,6 +58,7 @@ POINT = {"step": 5, "bytes": 100.0, "loss": 0.1}
         ("power", {"power": -1}),
         ("network", {"network": "n" * 5000}),
         ("order", {"order": ["p3", "p4"]}),
+        ("n{80}: Extra", {"n" * 100_000: 1}),
     ],
 )
 def test_documents_that_are_out_of_range_or_of_another_type(match: str, document: dict[str, Any]) -> None:
@@ -131,5 +133,15 @@ def test_objects_that_hold_arrays_are_shown_in_a_line() -> None:
     assert shown == f"Profile({PROFILE.name}, network 'toy', levels p3 p4 p5, {len(PROFILE.data):,} bytes)"
     group, options = PROFILE.groups[0], calibrated_options(PROFILE)
     levels = check_pyramid(PYRAMID)
-    for each in (group, group.levels[0], group.probe, options, PROFILE.about, levels[0], analyse(levels, PROFILE)):
+    reader = open_levels(ms.encode(PYRAMID))["p3"]
+    for each in (
+        group,
+        group.levels[0],
+        group.probe,
+        options,
+        PROFILE.about,
+        levels[0],
+        reader,
+        analyse(levels, PROFILE),
+    ):
         assert len(repr(each)) < 800

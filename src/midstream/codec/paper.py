@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -123,11 +123,11 @@ class LevelReader:
 
     header: LevelHeader
     coder: str
-    active: NDArray[np.bool_]
-    held: NDArray[np.float32]
-    table: NDArray[np.float32]
-    streams: list[memoryview]
-    groups: list[slice]
+    active: NDArray[np.bool_] = field(repr=False)
+    held: NDArray[np.float32] = field(repr=False)
+    table: NDArray[np.float32] = field(repr=False)
+    streams: list[memoryview] = field(repr=False)
+    groups: list[slice] = field(repr=False)
 
     @classmethod
     def of(cls, header: LevelHeader, parameters: PaperOptions, side: memoryview, payload: memoryview) -> LevelReader:

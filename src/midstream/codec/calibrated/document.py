@@ -28,6 +28,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
+#: Characters of a field's name in an error.
+_MOST_SHOWN = 80
 _Side = Annotated[int, Field(ge=1, le=1 << 20)]
 #: A whole number that any reader of JSON holds.
 _Whole = Annotated[int, Field(ge=0, lt=1 << 53)]
@@ -138,6 +140,6 @@ def read_about(document: object, origin: str) -> About:
         return About.model_validate_json(json.dumps(document))  # strictly, but lists of JSON are tuples
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"])[:_MOST_SHOWN]  # a name from elsewhere may be of any length
         reason = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{origin}: not a profile of midstream: {where}: {reason}") from error
