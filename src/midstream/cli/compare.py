@@ -14,6 +14,7 @@ from midstream.compare.text import averaged_over, figure
 from midstream.errors import CodecError, InputError, MidstreamError, unknown
 from midstream.pipelines.base import PictureCodec
 from midstream.pipelines.registry import known_codecs
+from midstream.report.lead import busy, sentences
 
 if TYPE_CHECKING:
     from midstream.compare.results import Comparison, Results
@@ -100,6 +101,11 @@ def compare_command(
         print_json(results.model_dump(mode="json"))
     else:
         _print(results)
+        for sentence in sentences(results):
+            print(sentence)
+    warning = busy(results)
+    if warning is not None:
+        note(f"beware: {warning}")
     if not quiet:
         note(f"{output / 'report.html'}, results.json, results.csv")
     if results.failures:

@@ -8,6 +8,7 @@ from typing import Any
 
 from midstream import data as datasets
 from midstream import models
+from midstream.compare.metrics import known_metrics
 from midstream.compare.results import CurveResult, PointResult, Results
 from midstream.compare.run import UNCOMPRESSED, Request
 from midstream.compare.store import point_path, read_point
@@ -16,7 +17,9 @@ from midstream.errors import MissingExtraError
 from midstream.files import write_bytes
 from midstream.pipelines.registry import parse_curve
 from midstream.progress import Progress
-from midstream.report.plots import accuracy_plot, latency_plot, loss_plot
+from midstream.report.lead import anchors, busy, lead_curves, ordered_tests, sentences, typical
+from midstream.report.paper_table import curve_rows, paper_metric, paper_rows
+from midstream.report.plots import accuracy_plot, drawable, latency_plot, loss_plot
 from midstream.report.samples import Candidate, detection_rows, feature_rows, paper_figure
 
 try:
@@ -25,8 +28,8 @@ except ImportError as error:
     raise MissingExtraError("the report", "compare") from error
 
 REPORT = "report.html"
-#: Curves of which a point is shown in pictures, and a largest loss for it, in percent.
-_SHOWN_CURVES, _SHOWN_LOSS = 4, 3.0
+#: Curves of which a point is shown in pictures.
+_SHOWN_CURVES = 4
 _SIZES = ("small", "medium", "large")
 
 
@@ -42,15 +45,24 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
     reference = results.point(results.reference).accuracy[results.run.metric]
     dataset = datasets.load(request.data).head(request.limit).without({path for path, _ in results.run.skipped})
     network = models.load(request.model, request.weights)
+    leading = lead_curves(results)
+    warning = busy(results)
+    table = paper_rows(results)
     candidates = [_candidate(folder, request, label, point) for label, point in shown]
     page = environment.get_template(REPORT).render(
         results=results,
         run=results.run,
         reference=reference,
+        sentences=sentences(results),
+        lead_plot=accuracy_plot(results, leading, "leading") if leading else None,
+        paper_rows=[*table, *curve_rows(results, leading)] if table else [],
+        paper_metric=paper_metric(results),
+        titles={name: metric.title for name, metric in known_metrics().items()},
         summary=_summary(results),
-        rows=_rows(results),
-        plots=[accuracy_plot(results), loss_plot(results)],
-        latency=latency_plot(results, shown),
+        rows=_points(results, results.curves),
+        plots=[accuracy_plot(results, drawable(results), "all"), loss_plot(results, drawable(results))],
+        latency=latency_plot(results, shown, warning),
+        warning=warning,
         classes=_classes(results, [point for _, point in shown[1:]]),
         shown=shown,
         sizes=[size for size in _SIZES if size in reference.by_size],
@@ -66,18 +78,11 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
 
 
 def chosen_points(results: Results) -> list[tuple[str, PointResult]]:
-    """The uncompressed network, then of the first curves the cheapest point that loses little, or else the best."""
-    tests = [curve for curve in results.curves if curve.role == "test" and curve.points]
-    anchors = [curve for curve in results.curves if curve.role == "anchor" and curve.points]
-    few = [*tests[: _SHOWN_CURVES - 1], *anchors[:1]] or anchors[:_SHOWN_CURVES]
+    """The uncompressed network, then of the foremost curves the cheapest point that loses little, or the best."""
+    tests = ordered_tests(results)
+    few = [*tests[: _SHOWN_CURVES - 1], *anchors(results)[:1]] if tests else anchors(results)[:_SHOWN_CURVES]
     out = [(UNCOMPRESSED, results.point(results.reference))]
-    return out + [(point.label, point) for point in (_typical(results, curve) for curve in few)]
-
-
-def _typical(results: Results, curve: CurveResult) -> PointResult:
-    points = [results.point(key) for key in curve.points]
-    good = [point for point in points if point.accuracy[results.run.metric].loss <= _SHOWN_LOSS]
-    return good[0] if good else min(points, key=lambda point: point.accuracy[results.run.metric].loss)
+    return out + [(point.label, point) for point in (typical(results, curve) for curve in few)]
 
 
 def _candidate(folder: Path, request: Request, label: str, point: PointResult) -> Candidate:
@@ -87,18 +92,20 @@ def _candidate(folder: Path, request: Request, label: str, point: PointResult) -
 
 
 def _summary(results: Results) -> list[dict[str, Any]]:
-    """A row for each curve: rates at the targets, BD-rates to each anchor."""
+    """A row for each curve: rates at the targets, BD-rates to each anchor; a single point at its accuracy."""
     rows = []
     for curve in results.curves:
         if curve.role == "reference":
             continue
         beside = {each.anchor: each for each in results.comparisons if each.test == curve.label}
-        rows.append({"curve": curve, "beside": beside})
+        single = results.point(curve.points[0]) if len(curve.points) == 1 else None
+        alone = {} if single is None else {each.anchor: each for each in single.at_equal_accuracy}
+        rows.append({"curve": curve, "beside": beside, "alone": alone})
     return rows
 
 
-def _rows(results: Results) -> list[tuple[CurveResult, PointResult]]:
-    return [(curve, results.point(key)) for curve in results.curves for key in curve.points]
+def _points(results: Results, curves: Sequence[CurveResult]) -> list[tuple[CurveResult, PointResult]]:
+    return [(curve, results.point(key)) for curve in curves for key in curve.points]
 
 
 def _classes(results: Results, points: Sequence[PointResult]) -> list[tuple[str, float, list[float]]]:

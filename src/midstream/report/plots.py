@@ -23,43 +23,56 @@ _MARKERS = "osD^vP*Xph<>"
 _LINES = {"anchor": "--", "test": "-"}
 _STAGES = {"front": "#0072B2", "encode": "#E69F00", "link": "#999999", "decode": "#56B4E9", "back": "#009E73"}
 _HATCHES = ("", "//", "..", "\\\\", "xx")
-_WIDTH = 9.0
+#: Inches. On a telephone a figure is as wide as this; its text stays readable at that size.
+_WIDTH = 5.2
+_HEIGHT = 3.9
+#: Of a row of a legend.
+_ROW = 0.17
+_WARNING = "#a03c00"
 #: Opacity of error bars, which overlap.
 _FAINT = 0.4
 
 
-def accuracy_plot(results: Results) -> str:
-    """Accuracy over bytes, with the intervals over pictures; the uncompressed network and the losses beside it."""
+def drawable(results: Results) -> list[CurveResult]:
+    """All curves that have points, but for the uncompressed network."""
+    return [curve for curve in results.curves if curve.role != "reference" and curve.points]
+
+
+def accuracy_plot(results: Results, curves: Sequence[CurveResult], name: str) -> str:
+    """Accuracy over bytes of some curves, with the intervals over pictures; the uncompressed network and losses beside.
+
+    `name` tells the figure from others of the page.
+    """
     title = results.run.metric_title
-    figure, axes = _axes(f"{title}, %")
+    figure, axes = _axes(f"{title}, %", len(curves))
     reference = results.point(results.reference).accuracy[results.run.metric].value
-    for loss, dots, across, place in ((0.0, "-", 0, "bottom"), (1.0, "--", 0.12, "bottom"), (3.0, ":", 0, "top")):
+    for loss, dots, across, place in ((0.0, "-", 0, "bottom"), (1.0, "--", 0.24, "bottom"), (3.0, ":", 0, "top")):
         level = reference * (1 - loss / 100)
         axes.axhline(level, color="#666666", linewidth=0.8, linestyle=dots, zorder=0)
         said = f"-{loss:g} %" if loss else "uncompressed"
         axes.annotate(said, (across, level), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                      fontsize=7, va=place, color="#444444")  # fmt: skip
-    _draw(axes, results, lambda point: point.accuracy[results.run.metric].value, "interval")
-    return _svg(figure, f"{title} over bytes per picture")
+                      fontsize=8, va=place, color="#444444")  # fmt: skip
+    _draw(axes, results, curves, lambda point: point.accuracy[results.run.metric].value, "interval")
+    return _svg(figure, f"{title} over bytes per picture, {name}")
 
 
-def loss_plot(results: Results) -> str:
+def loss_plot(results: Results, curves: Sequence[CurveResult]) -> str:
     """Relative loss over bytes, intervals paired: what is common to both networks on a resample cancels."""
-    figure, axes = _axes(f"loss of {results.run.metric_title}, % of the uncompressed network's")
+    figure, axes = _axes(f"loss of {results.run.metric_title}, %", len(curves))
     axes.axhline(0, color="#666666", linewidth=0.8, zorder=0)
-    _draw(axes, results, lambda point: point.accuracy[results.run.metric].loss, "loss_interval")
+    _draw(axes, results, curves, lambda point: point.accuracy[results.run.metric].loss, "loss_interval")
     axes.invert_yaxis()
     return _svg(figure, "relative loss over bytes per picture")
 
 
-def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]]) -> str:
-    """Where the time of a picture goes on each link, for a few points with their labels."""
+def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]], warning: str | None) -> str:
+    """Where the time of a picture goes on each link, for a few points with their labels, and what to beware of."""
     links = results.run.links
     rows = max(len(points), 1)
-    figure = Figure((_WIDTH, 0.9 + len(links) * (0.5 + 0.28 * rows)), layout="constrained")
+    figure = Figure((_WIDTH, 0.9 + len(links) * (0.5 + 0.36 * rows)), layout="constrained")
     for place, link in enumerate(links, start=1):
         axes = figure.add_subplot(len(links), 1, place)
-        for row, (_, point) in enumerate(points):
+        for row, (named, point) in enumerate(points):
             times = point.milliseconds
             total = point.latency_ms[f"{link:g}"]
             sending = total - times.front - times.encode - times.decode - times.back
@@ -67,51 +80,55 @@ def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]]) ->
             start = 0.0
             for (stage, colour), hatch, length in zip(_STAGES.items(), _HATCHES, parts, strict=True):
                 label = stage if row == 0 and place == 1 else None
-                axes.barh(row, length, left=start, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4,
+                axes.barh(row, length, 0.4, left=start, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4,
                           label=label)  # fmt: skip
                 start += length
-            axes.annotate(f"{total:,.0f} ms", (start, row), (3, 0), textcoords="offset points", va="center", fontsize=7)
-        axes.set_yticks(range(len(points)), [label for label, _ in points], fontsize=7)
-        axes.invert_yaxis()
+            axes.annotate(f"{total:,.0f} ms", (start, row), (3, 0), textcoords="offset points", va="center", fontsize=8)
+            axes.annotate(_shortened(named), (0, row - 0.23), textcoords="data", va="bottom", fontsize=8)
+        axes.set_yticks([])
+        axes.set_ylim(rows - 0.6, -0.9)
         axes.margins(x=0.12)
         axes.set_title(f"{link:g} Mbit/s", fontsize=9, loc="left")
-        axes.tick_params(axis="x", labelsize=7)
+        axes.tick_params(axis="x", labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(_STAGES), fontsize=8, frameon=False)
+    if warning is not None:
+        figure.suptitle("a busy machine's times: not comparable", fontsize=9, color=_WARNING)
+    figure.legend(loc="outside lower center", ncols=len(_STAGES), fontsize=8, frameon=False, columnspacing=0.8,
+                  handlelength=1.2)  # fmt: skip
     return _svg(figure, "latency by stage and link")
 
 
-def _axes(label: str) -> tuple[Any, Any]:
-    figure = Figure((_WIDTH, 5.6), layout="constrained")
+def _axes(label: str, curves: int) -> tuple[Any, Any]:
+    figure = Figure((_WIDTH, _HEIGHT + _ROW * curves), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("log")
-    axes.set_xlabel("bytes per picture (logarithmic)")
-    axes.set_ylabel(label)
+    axes.set_xlabel("bytes per picture (logarithmic)", fontsize=9)
+    axes.set_ylabel(label, fontsize=9)
     axes.grid(which="both", linewidth=0.3, color="#cccccc")
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _draw(axes: Any, results: Results, value: Any, interval: str) -> None:
-    number = 0
-    for curve in results.curves:
-        if curve.role == "reference" or not curve.points:
-            continue
+def _draw(axes: Any, results: Results, curves: Sequence[CurveResult], value: Any, interval: str) -> None:
+    # A curve looks the same in every figure of the page.
+    numbers = {curve.label: number for number, curve in enumerate(drawable(results))}
+    for curve in curves:
+        number = numbers[curve.label]
         points = [results.point(key) for key in curve.points]
         values = [value(point) for point in points]
         bounds = [getattr(point.accuracy[results.run.metric], interval) for point in points]
         colour = _COLOURS[number % len(_COLOURS)]
-        axes.errorbar([p.bytes for p in points], values, _bars(values, bounds), label=_shortened(curve), color=colour,
-                      marker=_MARKERS[number % len(_MARKERS)], linestyle=_LINES[curve.role], linewidth=1.3,
-                      markersize=5, ecolor=to_rgba(colour, _FAINT), elinewidth=1, capsize=2)  # fmt: skip
-        number += 1
+        axes.errorbar([p.bytes for p in points], values, _bars(values, bounds), label=_shortened(curve.label),
+                      color=colour, marker=_MARKERS[number % len(_MARKERS)], linestyle=_LINES[curve.role],
+                      linewidth=1.3, markersize=5, ecolor=to_rgba(colour, _FAINT), elinewidth=1,
+                      capsize=2)  # fmt: skip
     low, high = axes.get_xlim()
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if high / low < 100:
         axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}" if f"{value:.0e}"[0] in "235" else "")
     axes.tick_params(axis="both", which="both", labelsize=8)
-    if number:
-        axes.figure.legend(fontsize=7, loc="outside lower center", ncols=3, frameon=False)
+    if curves:
+        axes.figure.legend(fontsize=8, loc="outside lower left", ncols=1, frameon=False, labelspacing=0.2)
 
 
 def _bars(values: Sequence[float], bounds: Sequence[Bounds | None]) -> list[list[float]] | None:
@@ -122,8 +139,8 @@ def _bars(values: Sequence[float], bounds: Sequence[Bounds | None]) -> list[list
     return [[low for low, _ in pairs], [high for _, high in pairs]]
 
 
-def _shortened(curve: CurveResult, most: int = 48) -> str:
-    return curve.label if len(curve.label) <= most else curve.label[: most - 3] + "..."
+def _shortened(label: str, most: int = 52) -> str:
+    return label if len(label) <= most else label[: most - 3] + "..."
 
 
 def _svg(figure: Any, description: str) -> str:

@@ -25,7 +25,9 @@ from midstream.pipelines.levels import completed, sent
 
 #: Pictures that are shown.
 _PICTURES = 3
-_LONGEST_SIDE = 480
+_LONGEST_SIDE = 960
+#: Height of letters in a picture of so many pixels on its longest side; larger ones have larger letters.
+_LETTERS, _LETTERS_SIDE = 0.4, 600
 _JPEG_QUALITY = 82
 #: RGB, told apart by brightness, too: found by both networks, found only by this one.
 _KEPT, _NEW = (0, 158, 115), (213, 94, 0)
@@ -121,6 +123,7 @@ def drawn(pixels: Picture, found: Detections, reference: Detections, classes: Se
     """
     canvas = _small(pixels)
     scale = canvas.shape[1] / pixels.shape[1]
+    letters = _LETTERS * max(1.0, max(canvas.shape[:2]) / _LETTERS_SIDE)
     kept = reference.scores >= REFERENCE_THRESHOLD
     for index, (box, score, label) in enumerate(zip(found.boxes, found.scores, found.labels, strict=True)):
         if score < REFERENCE_THRESHOLD:
@@ -133,8 +136,8 @@ def drawn(pixels: Picture, found: Detections, reference: Detections, classes: Se
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
         text = f"{classes[int(label)]} {score:.2f}"
         place = (left + 2, max(top - 4, 10))
-        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+        for ink, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, letters, ink, width, cv2.LINE_AA)
     return canvas
 
 
