@@ -44,7 +44,10 @@ class Hostile(serve_pb2_grpc.SplitInferenceServicer):
     def __init__(self, spoils: list[Spoil], **offer: Any) -> None:
         self._spoils, self._offer = iter(spoils), {"max_in_flight": 2, "max_message_bytes": 1 << 20} | offer
 
+    greeted = 0
+
     async def Describe(self, request: Any, context: Any) -> pb.DescribeReply:  # noqa: N802
+        self.greeted += 1
         return pb.DescribeReply(classes=CLASSES, has_masks=True, **self._offer)
 
     async def InferStream(self, requests: Any, context: Any) -> Any:  # noqa: N802
@@ -54,11 +57,16 @@ class Hostile(serve_pb2_grpc.SplitInferenceServicer):
             yield reply
 
 
-async def asked(servicer: Hostile, frames: int) -> list[Answer]:
-    server = grpc.aio.server()
+async def served(servicer: Hostile, port: int = 0) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     serve_pb2_grpc.add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
+    return server, port
+
+
+async def asked(servicer: Hostile, frames: int) -> list[Answer]:
+    server, port = await served(servicer)
     try:
         async with Session(Link(f"127.0.0.1:{port}", retry_s=0.1), pb.Side()) as session:
             return [await (await session.send(b"frame", SIZE)) for _ in range(frames)]
@@ -118,6 +126,21 @@ def test_a_server_that_lets_nothing_through_is_refused() -> None:
     for offer in ({"max_in_flight": 0}, {"max_message_bytes": 0}):
         with pytest.raises((ms.InputError, ServiceError), match="lets no frame through"):
             asyncio.run(asyncio.wait_for(asked(Hostile([], **offer), 1), 60))
+
+
+def test_a_connection_that_is_lost_before_the_first_frame_is_made_and_greeted_anew() -> None:
+    async def run() -> None:
+        servicer = Hostile([lambda reply: None])
+        server, port = await served(servicer)
+        async with Session(Link(f"127.0.0.1:{port}", retry_s=60), pb.Side()) as session:
+            await server.stop(None)
+            server, _ = await served(servicer, port)
+            while servicer.greeted < 2:
+                await asyncio.sleep(0.01)
+            assert len((await (await session.send(b"frame", SIZE))).found()) == 1
+        await server.stop(None)
+
+    asyncio.run(asyncio.wait_for(run(), 120))
 
 
 def test_what_the_server_s_masks_and_boxes_are_fits_the_drawing() -> None:

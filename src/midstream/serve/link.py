@@ -90,10 +90,10 @@ class Connection:
     offer: pb.DescribeReply
     metadata: tuple[tuple[str, str], ...]
 
-    async def lost(self) -> None:
-        """Return when the connection is there no more."""
-        while (state := self.channel.get_state()) is grpc.ChannelConnectivity.READY:
-            await self.channel.wait_for_state_change(state)
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been lost."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
 
 @asynccontextmanager

@@ -30,6 +30,8 @@ _FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 2.0
 _MOST_RETRY_S = 10.0
 #: How often frames are looked through for those whose time is over.
 _TICK_S = 0.05
+#: How often a connection on which nothing is sent is looked at.
+_LOOK_S = 0.5
 _ENDED = grpc.aio.AioRpcError(
     _Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "the server has ended the stream"
 )
@@ -267,16 +269,17 @@ class Session:
 
     async def _first(self, connection: Connection, outbox: asyncio.Queue[_Frame]) -> _Frame:
         """The first frame to be sent. Raises AioRpcError where the connection is lost before there is one."""
-        coming, lost = asyncio.create_task(self._next(outbox)), asyncio.create_task(connection.lost())
+        coming = asyncio.create_task(self._next(outbox))
         try:
-            await asyncio.wait({coming, lost}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
+            # Asked for, since what gRPC would tell by itself outlives the loop that waits for it.
+            while connection.alive and not coming.done():
+                await asyncio.wait({coming}, timeout=_LOOK_S)
+            if not connection.alive:
                 raise _ENDED
             return coming.result()
         finally:
-            for task in (coming, lost):
-                task.cancel()
-            await asyncio.gather(coming, lost, return_exceptions=True)
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
     async def _next(self, outbox: asyncio.Queue[_Frame]) -> _Frame:
         """The next frame, when it may be sent."""
