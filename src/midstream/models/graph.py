@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
 from midstream.files import write_bytes
+from midstream.models.external import load_external_data
 
 CPU, CUDA = "cpu", "cuda"
 _PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
@@ -30,15 +31,16 @@ class Cut:
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file (with external data, if it has any). Raises InputError for what is not one."""
+    """Read an ONNX file, with external data from its own folder. Raises InputError for what is not one."""
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except Exception as error:  # protobuf raises a class of its own in every release
         raise InputError(f"{path}: not a readable ONNX model ({type(error).__name__})") from error
     if not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or one without nodes")
+    load_external_data(model, path)
     return model
 
 
