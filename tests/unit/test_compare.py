@@ -232,6 +232,11 @@ def test_the_report_needs_nothing_but_itself(folder: Path, done: tuple[Results, 
         assert shown in page
     assert chosen_points(results)[0][0] == "uncompressed"
     assert "import " not in page.split("</style>")[0]
+    headings = re.findall("<h2>(.*?)</h2>", page)
+    assert headings[:3] == ["Result", "The founding paper's table", "All curves"]
+    # On a telephone a row is a card: each value has its column's name with it. A picture enlarges at a click.
+    assert re.findall("<td(?![^>]*data-label)", page) == []
+    assert page.count("<img") == page.count('<label class="zoom">')
 
 
 @pytest.mark.parametrize("masks", [False, True])
