@@ -284,7 +284,10 @@ def decode_components(header: Header) -> list[tuple[Array, Array]]:
     grids = [grid_of(group["levels"], header.sizes) for group in about["groups"]]
     usual = [usual_grid(group["levels"]) for group in about["groups"]]
     for grid, its in zip(grids, usual, strict=True):
-        near = (n <= 2 * h * own // first + 1 for n, h, own, first in zip(grid, grids[0], its, usual[0], strict=True))
+        near = (
+            n <= max(2 * h * own // first + 1, own)
+            for n, h, own, first in zip(grid, grids[0], its, usual[0], strict=True)
+        )
         need(all(near), "a grid that is too large beside the first")
     for number, (stream, grid) in enumerate(zip(header.streams, grids, strict=True)):
         coder = Group(stream, header.profile.group(number), grid)

@@ -184,11 +184,11 @@ def test_a_grid_far_larger_than_the_first_is_corrupt(sides: tuple[int, int], mon
 
 
 def test_grids_are_as_large_as_a_network_makes_them() -> None:
-    """Pictures of other sizes than calibration's: what is rounded up, and a level that is halved twice."""
+    """Pictures of other sizes than calibration's: what is rounded up, a level that is halved, one that is fixed."""
     profile = profiles.profile()
-    for height, width in ((1, 1), (2, 9), (7, 7), (33, 50), (64, 3)):
+    for height, width, fixed in ((1, 1, 0), (2, 9, 0), (7, 7, 0), (33, 50, 0), (64, 3, 0), (1, 1, 1)):
         sizes = {"p3": (6, (height, width), 2), "p4": (5, (-(-height // 2), -(-width // 2)), 1)}
-        coarser: profiles.Group = {"p5": (4, (-(-height // 4), -(-width // 4)), 1)}
+        coarser: profiles.Group = {"p5": (4, (4, 5) if fixed else (-(-height // 4), -(-width // 4)), 1)}
         pyramid = profiles.pyramid(layout=(sizes, coarser))
         data = ms.encode(pyramid, "calibrated", profile=profile)
         agree(ms.decode(data, profile=profile), format_components.decode(data, profile.data))

@@ -70,7 +70,7 @@ def grids_of(groups: Sequence[GroupPart], sizes: Mapping[str, Size]) -> list[Siz
         grids.append(grid_of(group.levels, sizes))
         usual.append(grid_of(group.levels, {level.about.name: level.about.size for level in group.levels}))
         for side, first, usual_side, usual_first in zip(grids[-1], grids[0], usual[-1], usual[0], strict=True):
-            if side > _MOST_LARGER * first * usual_side // usual_first + 1:
+            if side > max(_MOST_LARGER * first * usual_side // usual_first + 1, usual_side):
                 raise ValueError(f"level {group.levels[0].about.name}: {side} cells beside {first} of the first group")
     return grids
 
