@@ -1,4 +1,4 @@
-// Python bindings of the coder of components and of the transform.
+// Python bindings of the coder of components, of the transform, and of what fits it.
 #include <nanobind/stl/optional.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 
 #include "bindings.hpp"
 #include "components.hpp"
+#include "eigen.hpp"
 #include "kernels.hpp"
 #include "transform.hpp"
 
@@ -108,10 +109,24 @@ Out<uint32_t> component_state() {
     return wrap(std::move(state), {component_state_size()});
 }
 
-void multiply_into(Matrix<float> a, Matrix<float> b, InOut<float> out) {
+template <class T>
+void multiply_into(Matrix<T> a, Matrix<T> b, InOut<T> out) {
     require(a.shape(1) == b.shape(0) && out.shape(0) == a.shape(0) && out.shape(1) == b.shape(1), "multiply: shapes");
     nb::gil_scoped_release release;
     multiply(a.data(), b.data(), out.data(), a.shape(0), a.shape(1), b.shape(1));
+}
+
+nb::tuple eigen_of(Matrix<double> a) {
+    const size_t n = a.shape(0);
+    require(a.shape(1) == n, "eigen: a square matrix");
+    auto values = buffer<double>(n);
+    auto rows = buffer<double>(product({n, n}));
+    {
+        nb::gil_scoped_release release;
+        std::vector<double> work(a.data(), a.data() + n * n);
+        require(eigen(work.data(), n, values.get(), rows.get()), "eigen: numbers that are not finite");
+    }
+    return nb::make_tuple(wrap(std::move(values), {n}), wrap(std::move(rows), {n, n}));
 }
 
 }  // namespace
@@ -127,7 +142,9 @@ void bind_components(nb::module_& m) {
           "offsets"_a, "prediction"_a, "steps"_a, "widths"_a, "lambda_"_a, "state"_a);
     m.def("components_decode", &components_decode_all, "data"_a, "height"_a, "width"_a, "scales"_a, "references"_a,
           "offsets"_a, "prediction"_a, "steps"_a, "widths"_a, "state"_a, "known"_a = nb::none());
-    m.def("multiply", &multiply_into, "a"_a, "b"_a, "out"_a);
+    m.def("multiply", &multiply_into<float>, "a"_a, "b"_a, "out"_a);
+    m.def("multiply", &multiply_into<double>, "a"_a, "b"_a, "out"_a);
+    m.def("eigen", &eigen_of, "a"_a);
 }
 
 }  // namespace midstream

@@ -14,16 +14,17 @@ constexpr size_t panel = 64;  // columns
 constexpr size_t block = 4;   // rows
 
 #if defined(__GNUC__) || defined(__clang__)
-template <size_t width>
+template <size_t bytes, class T>
 struct Lanes {
-    typedef float type __attribute__((vector_size(width * sizeof(float)), aligned(4), may_alias));
+    typedef T type __attribute__((vector_size(bytes), aligned(sizeof(T)), may_alias));
 };
 
-// `count` rows of a panel: width lanes at a time.
-template <size_t width, size_t count>
-MIDSTREAM_INLINE void rows_of(const float* a, size_t inner, const float* packed, float* out) {
-    using Vector = typename Lanes<width>::type;
-    constexpr size_t wide = width == 16 ? 4 : 2;  // vectors side by side, as many as registers hold
+// `count` rows of a panel, in vectors of so many bytes.
+template <size_t bytes, size_t count, class T>
+MIDSTREAM_INLINE void rows_of(const T* a, size_t inner, const T* packed, T* out) {
+    using Vector = typename Lanes<bytes, T>::type;
+    constexpr size_t width = bytes / sizeof(T);
+    constexpr size_t wide = bytes == 64 ? 4 : 2;  // vectors side by side, as many as registers hold
     for (size_t p = 0; p < panel; p += width * wide) {
         Vector sum[count][wide] = {};
         for (size_t d = 0; d < inner; ++d) {
@@ -39,10 +40,10 @@ MIDSTREAM_INLINE void rows_of(const float* a, size_t inner, const float* packed,
     }
 }
 #else
-template <size_t width, size_t count>
-void rows_of(const float* a, size_t inner, const float* packed, float* out) {
+template <size_t bytes, size_t count, class T>
+void rows_of(const T* a, size_t inner, const T* packed, T* out) {
     for (size_t n = 0; n < count; ++n) {
-        float sum[panel] = {};
+        T sum[panel] = {};
         for (size_t d = 0; d < inner; ++d)
             for (size_t p = 0; p < panel; ++p) sum[p] += a[n * inner + d] * packed[d * panel + p];
         std::copy(sum, sum + panel, out + n * panel);
@@ -50,19 +51,18 @@ void rows_of(const float* a, size_t inner, const float* packed, float* out) {
 }
 #endif
 
-template <size_t width>
-MIDSTREAM_INLINE void multiply_all(const float* a, const float* b, float* out, size_t rows, size_t inner,
-                                   size_t columns) {
-    std::vector<float> packed(inner * panel), sums(block * panel);
+template <size_t bytes, class T>
+MIDSTREAM_INLINE void multiply_all(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
+    std::vector<T> packed(inner * panel), sums(block * panel);
     for (size_t p = 0; p < columns; p += panel) {
         const size_t there = std::min(panel, columns - p);
         for (size_t d = 0; d < inner; ++d) std::copy_n(b + d * columns + p, there, &packed[d * panel]);
         for (size_t n = 0; n < rows;) {
             const size_t count = n + block <= rows ? block : 1;
             if (count == block) {
-                rows_of<width, block>(a + n * inner, inner, packed.data(), sums.data());
+                rows_of<bytes, block>(a + n * inner, inner, packed.data(), sums.data());
             } else {
-                rows_of<width, 1>(a + n * inner, inner, packed.data(), sums.data());
+                rows_of<bytes, 1>(a + n * inner, inner, packed.data(), sums.data());
             }
             for (size_t i = 0; i < count; ++i) std::copy_n(&sums[i * panel], there, out + (n + i) * columns + p);
             n += count;
@@ -70,25 +70,27 @@ MIDSTREAM_INLINE void multiply_all(const float* a, const float* b, float* out, s
     }
 }
 
-void multiply_portable(const float* a, const float* b, float* out, size_t rows, size_t inner, size_t columns) {
-    multiply_all<4>(a, b, out, rows, inner, columns);
+template <class T>
+void multiply_portable(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
+    multiply_all<16>(a, b, out, rows, inner, columns);
 }
 #ifdef MIDSTREAM_X86
-MIDSTREAM_AVX2 void multiply_avx2(const float* a, const float* b, float* out, size_t rows, size_t inner,
-                                  size_t columns) {
-    multiply_all<8>(a, b, out, rows, inner, columns);
+template <class T>
+MIDSTREAM_AVX2 void multiply_avx2(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
+    multiply_all<32>(a, b, out, rows, inner, columns);
 }
-MIDSTREAM_AVX512 void multiply_avx512(const float* a, const float* b, float* out, size_t rows, size_t inner,
-                                      size_t columns) {
-    multiply_all<16>(a, b, out, rows, inner, columns);
+template <class T>
+MIDSTREAM_AVX512 void multiply_avx512(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
+    multiply_all<64>(a, b, out, rows, inner, columns);
 }
 #endif
 
 // What the others must equal.
-void multiply_reference(const float* a, const float* b, float* out, size_t rows, size_t inner, size_t columns) {
+template <class T>
+void multiply_reference(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
     for (size_t n = 0; n < rows; ++n)
         for (size_t p = 0; p < columns; ++p) {
-            float sum = 0;
+            T sum = 0;
             for (size_t d = 0; d < inner; ++d) sum += a[n * inner + d] * b[d * columns + p];
             out[n * columns + p] = sum;
         }
@@ -96,7 +98,8 @@ void multiply_reference(const float* a, const float* b, float* out, size_t rows,
 
 }  // namespace
 
-void multiply(const float* a, const float* b, float* out, size_t rows, size_t inner, size_t columns) {
+template <class T>
+void multiply(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
     switch (current_path()) {
         case Path::reference: return multiply_reference(a, b, out, rows, inner, columns);
 #ifdef MIDSTREAM_X86
@@ -106,5 +109,7 @@ void multiply(const float* a, const float* b, float* out, size_t rows, size_t in
         default: return multiply_portable(a, b, out, rows, inner, columns);
     }
 }
+template void multiply(const float*, const float*, float*, size_t, size_t, size_t);
+template void multiply(const double*, const double*, double*, size_t, size_t, size_t);
 
 }  // namespace midstream

@@ -6,6 +6,8 @@
 namespace midstream {
 
 // out[n, p] = sum over d, in order, of a[n, d] * b[d, p]: every product and every sum rounded by itself. All row-major.
-void multiply(const float* a, const float* b, float* out, size_t rows, size_t inner, size_t columns);
+// T is float or double.
+template <class T>
+void multiply(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns);
 
 }  // namespace midstream

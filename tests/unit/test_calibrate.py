@@ -40,11 +40,7 @@ FAST = Settings(pictures=24, tools=replace(Tools(), power=False))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = toy.write_labelled(tmp_path_factory.mktemp("toy"))
-    (folder / "calib").mkdir()
-    rng = np.random.default_rng(9)
-    for i in range(26):
-        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / "calib" / f"{i:02}.png"), cv2.resize(coarse, (48, 40)))
+    toy.write_pictures(folder / "calib", 26)
     (folder / "calib" / "broken.png").write_bytes(b"no picture")
     return folder
 
@@ -74,6 +70,7 @@ def test_a_profile_codes_the_network_s_pyramids(folder: Path, done: Calibration)
     losses = [point.loss for point in done.profile.about.curve]
     assert losses == sorted(losses)
     assert list(done.profile.about.qualities) == sorted(done.profile.about.qualities, reverse=True)
+    assert all(part in done.profile.about.made_by for part in (ms.__version__, "numpy", "onnxruntime", "opencv"))
 
 
 def test_the_same_seed_gives_the_same_profile_and_another_does_not(folder: Path, tmp_path: Path) -> None:

@@ -195,6 +195,15 @@ def write_labelled(folder: Path) -> Path:
     return folder
 
 
+def write_pictures(folder: Path, count: int) -> None:
+    """So many smooth pictures of 48 x 40, as 00.png, 01.png and so on."""
+    folder.mkdir()
+    rng = np.random.default_rng(9)
+    for i in range(count):
+        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i:02}.png"), cv2.resize(coarse, (48, 40)))
+
+
 def smooth_symbols(symbols: int, shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.uint8]:
     """Maps whose neighbours are alike, and every second channel a noisy copy of the one before."""
     rng = np.random.default_rng(seed)

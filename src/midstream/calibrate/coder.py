@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
+from midstream.calibrate import ordered
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.parts import Floats, GroupPart, widths
@@ -38,7 +39,7 @@ def related(samples: Sequence[Sample], scales: NDArray[np.int16]) -> NDArray[np.
     logs -= logs.mean(axis=0)
     logs -= logs.mean(axis=1, keepdims=True)
     logs /= np.maximum(logs.std(axis=1, keepdims=True), 1e-6)
-    likeness = np.tril((logs @ logs.T) / logs.shape[1], -1)
+    likeness = np.tril(ordered.gram(logs) / logs.shape[1], -1)
     count = len(likeness)
     best = np.argsort(-likeness, axis=1, kind="stable")[:, :2]
     out = np.arange(count)[:, None] - best

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.calibrate import ordered
 from midstream.calibrate.coder import Sample, scales_of
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.parts import Floats, GroupPart
@@ -40,7 +41,7 @@ def with_neighbours(group: GroupPart, samples: Sequence[Sample], steps: Sequence
         left = components.reshape(len(components), -1).astype(np.float64)
         inputs, outputs = group.neighbours.shape[1:]
         rows = group.neighbours.reshape(-1, outputs)
-        left[:outputs] -= rows.T @ _around(around, inputs)
+        left[:outputs] -= ordered.product(rows.T, _around(around, inputs))
         energy += np.square(left).mean(axis=1) / len(samples)
     return replace(group, scales=scales_of(np.sqrt(energy)))
 
@@ -51,10 +52,10 @@ def _fitted(samples: Sequence[Sample], decoded: Sequence[Floats]) -> Floats:
     gram, cross = np.zeros((3 * inputs, 3 * inputs)), np.zeros((3 * inputs, outputs))
     for (components, _), values in zip(samples, decoded, strict=True):
         around = _around(values, inputs)
-        gram += around @ around.T
-        cross += around @ components[:outputs].reshape(outputs, -1).T
+        gram += ordered.gram(around)
+        cross += ordered.product(around, components[:outputs].reshape(outputs, -1).T)
     ridge = _RIDGE * np.trace(gram) / len(gram)
-    fitted = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
+    fitted = ordered.solve(gram + ridge * np.eye(len(gram)), cross)
     return fitted.reshape(3, inputs, outputs).astype(np.float16).astype(np.float32)
 
 

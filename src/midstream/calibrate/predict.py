@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from midstream.calibrate import ordered
 from midstream.calibrate.coder import scales_of
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart
 from midstream.codec.calibrated.prediction import predicted, surroundings
@@ -32,11 +33,11 @@ def with_prediction(group: GroupPart, values: Sequence[Floats], decoded: Sequenc
     count = 0
     for own, first in zip(values, decoded, strict=True):
         around = surroundings(first, inputs, (own.shape[1], own.shape[2])).astype(np.float64)
-        gram += around @ around.T
-        cross += own.reshape(len(own), -1) @ around.T
+        gram += ordered.gram(around)
+        cross += ordered.product(own.reshape(len(own), -1).astype(np.float64), around.T)
         count += around.shape[1]
     ridge = _RIDGE * np.trace(gram) / len(gram)
-    fitted = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross.T).T.astype(np.float16).astype(np.float32)
+    fitted = ordered.solve(gram + ridge * np.eye(len(gram)), cross.T).T.astype(np.float16).astype(np.float32)
     left = [
         own - predicted(fitted, first, (own.shape[1], own.shape[2])) for own, first in zip(values, decoded, strict=True)
     ]

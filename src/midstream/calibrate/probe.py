@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.calibrate import ordered
 from midstream.codec.calibrated.parts import Floats, Probe
 from midstream.codec.calibrated.places import probe_features
 
@@ -26,6 +27,6 @@ def fit_probe(components: Sequence[Floats], scores: Sequence[NDArray[np.float32]
     wanted = np.log2(np.maximum(np.concatenate([each.ravel() for each in scores]), _FLOOR)).astype(np.float64)
     mean, scale = features.mean(axis=1), np.maximum(features.std(axis=1), 1e-6)
     normal = (features - mean[:, None]) / scale[:, None]
-    gram = (normal @ normal.T).astype(np.float64) + _RIDGE * normal.shape[1] * np.eye(len(normal))
-    out = np.linalg.solve(gram, normal @ (wanted - wanted.mean()))
+    gram = ordered.gram(normal) + _RIDGE * normal.shape[1] * np.eye(len(normal))
+    out = ordered.solve(gram, ordered.product(normal.astype(np.float64), (wanted - wanted.mean())[:, None]))[:, 0]
     return Probe(mean, scale, np.append(out, wanted.mean()).astype(np.float32))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import cv2
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
-from midstream import __version__
+from midstream import __version__, _native
 from midstream.calibrate import curve, sensitivity, transform
 from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
 from midstream.calibrate.layout import groups_of
@@ -99,7 +102,7 @@ def _about(model: SplitModel, views: Views, settings: Settings) -> About:
     shapes = {name: values.shape for name, values in views.sent(views.plain[0]).items()}
     return About(
         version=PROFILE_VERSION,
-        made_by=__version__,
+        made_by=_made_by(),
         network=model.name,
         cut=model.fingerprint,
         pictures=views.count,
@@ -112,6 +115,12 @@ def _about(model: SplitModel, views: Views, settings: Settings) -> About:
         qualities=(0,) * len(QUALITIES),
         curve=(Point(step=0, bytes=1.0, loss=0.0),),
     )
+
+
+def _made_by() -> str:
+    """The release, and what else decides the last bits of a profile."""
+    versions = f"numpy {np.__version__}, onnxruntime {onnxruntime.__version__}, opencv {cv2.__version__}"
+    return f"{__version__}, {versions}, {platform.machine()} {_native.simd_paths()[-1]}"
 
 
 def _sensitivity(
@@ -130,7 +139,7 @@ def _sensitivity(
     total = chosen.pictures * sum(-(-len(each) // chosen.together) for each in deviations.values())
     progress.say(
         f"sensitivity from {chosen.pictures} pictures, channels {chosen.together} at a time; "
-        f"--passes {affordable} does the same on any machine"
+        f"--passes {affordable} does the same without the clock"
     )
     progress.stage("sensitivity of channels", total)
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)

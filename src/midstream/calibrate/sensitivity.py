@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.calibrate import ordered
 from midstream.calibrate.distance import Vector, responder
 from midstream.calibrate.views import View, Views
 from midstream.models import ProposingModel, SplitModel
@@ -141,7 +142,7 @@ def _picture(
             changed[name][channels] += noise
             step = respond(completed(model, changed, list(pyramid)))
             energy = max(float(np.sum(noise.astype(np.float64) ** 2)), 1e-30)
-            lengths[channels] = float(np.dot(step, step)) / energy
+            lengths[channels] = float(np.square(step, dtype=np.float64).sum()) / energy
             if comparable:
                 steps.append(_sketch(step) / np.sqrt(energy))
             advance()
@@ -149,7 +150,7 @@ def _picture(
         if comparable:
             order = np.argsort(np.concatenate(_bundles(deviation, together)))
             found = np.stack(steps)[order]
-            out[name] = (found @ found.T).astype(np.float64)
+            out[name] = ordered.gram(found)
             np.fill_diagonal(out[name], lengths)
     return out
 
@@ -186,9 +187,9 @@ def metrics(measured: Mapping[str, Sensitivity], power: float, directions: bool)
 
 
 def _raised(metric: Doubles, power: float) -> Doubles:
-    values, vectors = np.linalg.eigh(metric)
+    values, vectors = ordered.eigh(metric)
     raised = np.maximum(values, _LEAST_SHARE * values.mean()) ** power
-    powered = (vectors * raised) @ vectors.T
+    powered = ordered.product(vectors * raised, vectors.T)
     return np.asarray(powered / np.diag(powered).mean())
 
 

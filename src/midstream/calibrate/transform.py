@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.calibrate import ordered
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout
 from midstream.codec.calibrated.parts import Floats, LevelPart
@@ -55,7 +56,7 @@ def channel_moments(views: Views, fit: Sequence[View], advance: Callable[[], Non
                 sums[name] = [np.zeros(len(maps)), np.zeros((len(maps), len(maps)))]
                 ranges[name], counts[name] = (low, high), 0
             sums[name][0] += flat.sum(axis=1)
-            sums[name][1] += flat @ flat.T
+            sums[name][1] += ordered.gram(flat)
             counts[name] += flat.shape[1]
             ranges[name] = np.minimum(ranges[name][0], low), np.maximum(ranges[name][1], high)
         advance()
@@ -100,14 +101,14 @@ class _FirstStage:
 
 def _first_stage(covariance: Doubles, metric: Doubles) -> _FirstStage:
     """The KLT of what has this covariance, where a difference d of two vectors is as long as d' metric d."""
-    weight = np.sqrt(np.diag(metric))
+    product, weight = ordered.product, np.sqrt(np.diag(metric))
     scales = np.outer(weight, weight)
-    values, vectors = np.linalg.eigh(metric / scales)
-    root = (vectors * np.sqrt(values)) @ vectors.T
-    unroot = (vectors / np.sqrt(values)) @ vectors.T
-    variances, directions = np.linalg.eigh(root @ (covariance * scales) @ root)
+    values, vectors = ordered.eigh(metric / scales)
+    root = product(vectors * np.sqrt(values), vectors.T)
+    unroot = product(vectors / np.sqrt(values), vectors.T)
+    variances, directions = ordered.eigh(product(root, product(covariance * scales, root)))
     directions = _signed(directions[:, ::-1].T)
-    return _FirstStage(weight, np.maximum(variances[::-1], 0), directions @ root, unroot @ directions.T)
+    return _FirstStage(weight, np.maximum(variances[::-1], 0), product(directions, root), product(unroot, directions.T))
 
 
 def _kept(variances: Mapping[str, Doubles], ratios: Mapping[str, int], left_out: float) -> dict[str, int]:
@@ -163,7 +164,7 @@ def cell_covariance(
         most = max(_CELLS_PER_DIMENSION * len(cells) // 32, 256)
         if cells.shape[1] > most:
             cells = np.ascontiguousarray(cells[:, rng.choice(cells.shape[1], most, replace=False)])
-        part = (cells @ cells.T).astype(np.float64)
+        part = ordered.gram(cells)
         total = part if total is None else total + part
         count += cells.shape[1]
         advance()
@@ -180,7 +181,7 @@ def components_of(
     if not fused:
         order = np.argsort(-np.diag(covariance), kind="stable")[:most]
         return np.diag(covariance)[order], np.eye(len(covariance))[order]
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = ordered.eigh(covariance)
     values, rows = np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)
     needed = int(np.searchsorted(np.cumsum(values), (1 - left_out) * values.sum())) + 1
     count = min(needed, most, len(values))

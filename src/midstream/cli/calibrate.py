@@ -51,7 +51,11 @@ def calibrate_command(
         typer.Option(help="Passes of the network for its sensitivity, instead of what the budget allows here.", min=1),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Of all that is drawn: the same seed and passes give the same profile.", min=0)
+        int,
+        typer.Option(
+            help="Of all that is drawn: the same seed and passes give the same profile (docs/method.md).",
+            min=0,
+        ),
     ] = 0,
     weights: options.Weights = None,
     without: Annotated[

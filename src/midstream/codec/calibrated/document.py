@@ -80,7 +80,7 @@ class About(_Strict):
 
     Attributes:
         version: PROFILE_VERSION.
-        made_by: release of midstream.
+        made_by: release of midstream, and what else decides the last bits.
         network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
         pictures, picture_hash, seed: what it was fitted on.
         tools: which parts of the method are in use (docs/method.md).

@@ -41,6 +41,10 @@ def _matrix(name: str, value: NDArray[Any], rows: int, columns: int) -> NDArray[
 def _boxes(points: NDArray[np.float32], sides: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
     """Expectation of each side's distribution, times the stride, is its distance from the cell's point."""
     weights = np.exp(sides - sides.max(axis=2, keepdims=True))
-    expectation = (weights @ np.arange(sides.shape[2], dtype=np.float32)) / weights.sum(axis=2)
+    # No product of matrices: a BLAS rounds by the machine and by its threads, and calibrations are to be repeatable.
+    moment = np.zeros(weights.shape[:2], np.float32)
+    for distance in range(1, weights.shape[2]):
+        moment += np.float32(distance) * weights[:, :, distance]
+    expectation = moment / weights.sum(axis=2)
     distances = expectation * np.float32(stride)
     return np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1)
