@@ -81,6 +81,17 @@ def test_the_last_worker_is_kept_from_frames_that_take_much_longer() -> None:
     assert turns.take(1, 1)[0].client == "fast"
 
 
+def test_a_newcomer_need_not_wait_for_a_slow_client_s_frame() -> None:
+    turns: Turns[str] = Turns(2, 64)
+    for seconds in (1.0, None):
+        turns.put("slow", "frame")
+        (turn,) = turns.take(1, 2)
+        if seconds is not None:
+            turns.done(turn, seconds)
+    turns.put("new", "frame")
+    assert turns.take(1, 1)[0].client == "new"
+
+
 def test_a_lone_client_has_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("midstream.serve.turns.time.monotonic", lambda: clock[0])
@@ -281,4 +292,4 @@ def test_what_is_remembered_of_clients_is_bounded() -> None:
         turns.put(f"client {number}", "frame")
         (turn,) = turns.take(1, 1)
         turns.done(turn, 0.01)
-    assert len(turns._clients) <= 1024
+    assert len(turns._clients) <= 256

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -24,7 +24,7 @@ _MUCH_LONGER = 4.0
 #: A client that had a frame here within so many seconds may send the next one at any time.
 PRESENT_S = 5.0
 #: Clients whose times are remembered.
-_MOST_CLIENTS = 1024
+_MOST_CLIENTS = 256
 
 
 class FullError(Exception):
@@ -100,12 +100,22 @@ class Turns(Generic[Job]):
 
     def take(self, most: int, free: int) -> list[Turn[Job]]:
         """Up to so many frames, to be computed together by one of `free` workers; none where none may begin."""
+        since = time.monotonic() - PRESENT_S
+        there = [each for each in self._clients.values() if each.busy or each.seen > since]
+        # One that nothing is known of may be like the worst of them.
+        unknown = max((each.worst_s for each in there if each.worst_s is not None), default=0.0)
+        kept_for = there if free == 1 < self._workers else []
+        able = [name for name in self._waiting() if not self._longer(name, kept_for, unknown)]
         turns: list[Turn[Job]] = []
-        while len(turns) < most:
-            able = [name for name, client in self._clients.items() if client.waiting and self._may(client, turns, free)]
-            if not able:
-                break
+        while able and len(turns) < most:
             turns.append(self._begin(min(able, key=lambda name: self._clients[name].had_s)))
+            first = turns[0].client
+            able = [
+                name
+                for name in self._waiting()
+                if not self._longer(name, [self._clients[first]], unknown)
+                and not self._longer(first, [self._clients[name]], unknown)
+            ]
         return turns
 
     def drop(self, wanted: Callable[[Job], bool]) -> list[Job]:
@@ -135,16 +145,18 @@ class Turns(Generic[Job]):
         self._clients[name] = client
         return client
 
-    def _may(self, client: _Client[Job], turns: list[Turn[Job]], free: int) -> bool:
-        """Whether a client's frame may begin: together with those of `turns`, or else as the first."""
-        if turns:
-            first = self._clients[turns[0].client]
-            return not (_longer(client, first) or _longer(first, client))
-        if free > 1 or self._workers == 1:
-            return True
-        since = time.monotonic() - PRESENT_S
-        there = [each for each in self._clients.values() if each is not client and (each.busy or each.seen > since)]
-        return not any(_longer(client, each) for each in there)
+    def _waiting(self) -> list[str]:
+        return [name for name, client in self._clients.items() if client.waiting]
+
+    def _longer(self, name: str, others: Sequence[_Client[Job]], unknown: float) -> bool:
+        """Whether a client's frames take much longer than those of any of the others; `unknown` if none is done yet."""
+        client = self._clients[name]
+        worst_s = unknown if client.worst_s is None else client.worst_s
+        return any(
+            worst_s > _MUCH_LONGER * other.usual_s
+            for other in others
+            if other is not client and other.usual_s is not None
+        )
 
     def _begin(self, name: str) -> Turn[Job]:
         client = self._clients[name]
@@ -153,10 +165,3 @@ class Turns(Generic[Job]):
         client.had_s += turn.charged_s
         client.running += 1
         return turn
-
-
-def _longer(one: _Client[Job], other: _Client[Job]) -> bool:
-    """Whether frames of one client are known, or have yet to be shown not, to take much longer than the other's."""
-    if one is other or other.usual_s is None:
-        return False
-    return one.worst_s is None or one.worst_s > _MUCH_LONGER * other.usual_s
