@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from tests.unit import toy
@@ -200,6 +201,18 @@ def test_models_lists_what_is_known() -> None:
         "nanodet-m-320", "picodet-s-320", "picodet-s-416", "streets-r16", "yolox-nano-416", "maskrcnn-r50-fpn",
         "fasterrcnn-r50-fpn", "detectron2:CONFIG",
     ]  # fmt: skip
+
+
+def test_a_tensor_with_a_comma_in_its_name(tmp_path: Path) -> None:
+    network = onnx.load(str(toy.write_gfl(tmp_path / "toy.onnx")))
+    for node in network.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                names[place] = "act(0,1):0" if name == "coarse" else name
+    onnx.save(network, str(tmp_path / "toy.onnx"))
+    midstream("split", tmp_path / "toy.onnx", "--at", "fine", "--at", "act(0,1):0", "-o", tmp_path / "parts")
+    parts = onnx.load(str(tmp_path / "parts" / "back.onnx"))
+    assert [value.name for value in parts.graph.input] == ["fine", "act(0,1):0"]
 
 
 def test_split(tmp_path: Path) -> None:

@@ -157,3 +157,81 @@ def test_the_hash_sees_weights_in_other_files(tmp_path: Path) -> None:
         onnx.save(model, str(tmp_path / "x.onnx"), save_as_external_data=True, location=f"w{value}", size_threshold=0)
         hashes.add(graph_hash(load_graph(tmp_path / "x.onnx")))
     assert len(hashes) == 2
+
+
+def resized_to_input(sides: list[int | str]) -> Any:
+    """What segmenters do: the logits are brought to the size of the input."""
+    nodes = [
+        node("Relu", ["x"], "a"), node("AveragePool", ["a"], "small", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Neg", ["small"], "logits"), node("Shape", ["x"], "all"), node("Slice", ["all", "two", "four"], "sides"),
+        node("Shape", ["logits"], "own"), node("Slice", ["own", "zero", "two"], "channels"),
+        node("Concat", ["channels", "sides"], "size", axis=0),
+        node("Resize", ["logits", "", "", "size"], "y", mode="linear"),
+    ]  # fmt: skip
+    places = [
+        numpy_helper.from_array(np.array([i], np.int64), name) for name, i in (("zero", 0), ("two", 2), ("four", 4))
+    ]
+    model = graph_of(nodes, ["x"], ["y"], places)
+    for value in (*model.graph.input, *model.graph.output):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sides))
+    return model
+
+
+@pytest.mark.parametrize("at", ["small", "a"])
+def test_a_known_shape_past_the_cut_becomes_a_constant(at: str) -> None:
+    cut = check(resized_to_input([1, 3, 8, 12]), at)
+    assert inputs_of(cut.back) == [at]
+    assert cut.shapes == ()
+
+
+def test_an_open_shape_past_the_cut_crosses_as_integers() -> None:
+    model = resized_to_input(["n", 3, "h", "w"])
+    cut = cut_graph(model, ["small"])
+    assert cut.shapes == ("all",)
+    assert inputs_of(cut.back) == ["small", "all"]
+    assert cut.back.graph.input[1].type.tensor_type.elem_type == TensorProto.INT64
+    for shape in ([1, 3, 8, 12], [2, 3, 6, 4]):
+        assert recomposition_error(model, cut, random_inputs(model, {"x": shape})) == 0
+    assert cut_graph(model, ["small", "all"]).shapes == ()
+
+
+def test_an_open_batch_past_the_cut_crosses_and_a_known_number_of_elements_does_not() -> None:
+    nodes = [
+        node("Relu", ["x"], "a"), node("Size", ["x"], "count"), node("Cast", ["count"], "float", to=1),
+        node("Mul", ["a", "float"], "y"),
+    ]  # fmt: skip
+    assert inputs_of(check(graph_of(nodes, ["x"], ["y"]), "a").back) == ["a"]
+    nodes = [node("Relu", ["x"], "a"), node("Shape", ["x"], "s"), node("Reshape", ["a", "s"], "y")]
+    model = graph_of(nodes, ["x"], ["y"])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    assert check(model, "a").shapes == ("s",)
+
+
+def test_content_that_goes_past_the_cut_beside_a_shape_is_still_refused() -> None:
+    nodes = [
+        node("Relu", ["x"], "a"),
+        node("Shape", ["x"], "s"),
+        node("Reshape", ["a", "s"], "b"),
+        node("Add", ["b", "x"], "y"),
+    ]
+    with pytest.raises(InputError, match="input 'x' still reaches an output"):
+        cut_graph(graph_of(nodes, ["x"], ["y"]), ["a"])
+
+
+def test_a_cut_tensor_may_be_an_output() -> None:
+    model = graph_of([node("Relu", ["x"], "a"), node("Neg", ["a"], "y")], ["x"], ["a", "y"])
+    cut = check(model, "a")
+    assert [value.name for value in cut.back.graph.output] == ["a", "y"]
+    with pytest.raises(InputError, match="'y' is the end of the graph"):
+        cut_graph(graph_of([node("Relu", ["x"], "y")], ["x"], ["y"]), ["y"])
+
+
+def test_numbers_of_tokens_are_those_of_the_table() -> None:
+    nodes = [node("Cast", ["x"], "ids", to=7), node("Gather", ["table", "ids"], "rows"), node("Relu", ["rows"], "y")]
+    table = numpy_helper.from_array(np.zeros((30, 8), np.float32), "table")
+    model = graph_of(nodes, ["x"], ["y"], [table])
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.INT32, [1, 500]))
+    values = random_inputs(model, {})["x"]
+    assert (values.min(), values.max()) == (0, 29)
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.UINT8, [1, 5000]))
+    assert random_inputs(model, {})["x"].max() == 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,85 @@ def test_a_level_that_is_not_derived_is_found_out(description: Path) -> None:
 def test_a_byte_order_mark_is_no_part_of_a_description(description: Path) -> None:
     description.write_bytes(b"\xef\xbb\xbf" + description.read_bytes())
     assert models.load(str(description)).name == "toy"
+
+
+def cast(source: str, target: str, kind: int) -> onnx.NodeProto:
+    return onnx.helper.make_node("Cast", [source], [target], to=kind)
+
+
+def in_halves(graph: onnx.GraphProto) -> None:
+    """Half precision for the picture and for what crosses the cut."""
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    graph.input[0].type.tensor_type.elem_type = half
+    nodes = [cast("image", "image/32", single), *graph.node]
+    for node in nodes[1:]:
+        for index, name in enumerate(node.input):
+            node.input[index] = f"{name}/32" if name in ("image", "fine", "coarse") else name
+        for index, name in enumerate(node.output):
+            node.output[index] = f"{name}/all" if name in ("fine", "coarse") else name
+    casts = {name: [cast(f"{name}/all", name, half), cast(name, f"{name}/32", single)] for name in ("fine", "coarse")}
+    del graph.node[:]
+    for node in nodes:
+        graph.node.extend([node, *casts.get(node.output[0].removesuffix("/all"), [])])
+
+
+def as_pixels(graph: onnx.GraphProto) -> None:
+    """The picture as 8-bit pixels [1, height, width, 3]."""
+    graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, [1, 32, 32, 3]))
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = "image/32" if name == "image" else name
+    turned = onnx.helper.make_node("Transpose", ["image/float"], ["image/32"], perm=[0, 3, 1, 2])
+    graph.node.insert(0, turned)
+    graph.node.insert(0, cast("image", "image/float", onnx.TensorProto.FLOAT))
+
+
+@pytest.mark.parametrize(("change", "tolerance"), [(in_halves, 0.2), (as_pixels, 0)])
+def test_a_picture_goes_in_as_the_network_takes_it(
+    description: Path, change: Callable[[onnx.GraphProto], None], tolerance: float
+) -> None:
+    """Half precision, and pixels as a camera has them, find what the network in single precision finds."""
+    text = description.read_text()
+    plain = text if change is in_halves else text.replace("127.5", "0.0").replace("64.0", "1.0")
+    description.write_text(plain)
+    single = models.load(str(description))
+    expected = single.back(single.front(picture()), (50, 40))
+    model = onnx.load(str(description.parent / "toy.onnx"))
+    change(model.graph)
+    onnx.save(model, str(description.parent / "toy.onnx"))
+    network = models.load(str(description))
+    pyramid = network.front(picture())
+    assert {level.dtype for level in pyramid.values()} == {np.dtype(np.float32)}
+    found = network.back(pyramid, (50, 40))
+    assert len(found) == len(expected) > 0
+    np.testing.assert_allclose(found.scores, expected.scores, atol=0.01 if tolerance else 0)
+    np.testing.assert_allclose(network.candidates(pyramid).boxes, single.candidates(pyramid).boxes, atol=tolerance)  # type: ignore[attr-defined]
+    if change is as_pixels:
+        description.write_text(text)
+        with pytest.raises(InputError, match="takes the pixels as they are, 0 to 255: leave scale, mean and std out"):
+            models.load(str(description))
+
+
+def test_a_back_that_asks_for_the_pictures_shape_gets_that_of_the_description(description: Path) -> None:
+    single = models.load(str(description))
+    expected = single.back(single.front(picture()), (50, 40))
+    model = onnx.load(str(description.parent / "toy.onnx"))
+    for side in model.graph.input[0].type.tensor_type.shape.dim:
+        side.dim_param = "any"
+    last = next(node for node in model.graph.node if "scores_fine" in node.output)
+    last.output[0] = "scores"
+    for kind, inputs, output, options in (
+        ("Shape", ["image"], "sides", {}),
+        ("Cast", ["sides"], "sides/32", {"to": onnx.TensorProto.FLOAT}),
+        ("ReduceMin", ["sides/32"], "batch", {"keepdims": 0}),  # 1: the scores stay what they are
+        ("Mul", ["scores", "batch"], "scores_fine", {}),
+    ):
+        model.graph.node.append(onnx.helper.make_node(kind, inputs, [output], **options))
+    onnx.save(model, str(description.parent / "toy.onnx"))
+    network = models.load(str(description))
+    found = network.back(network.front(picture()), (50, 40))
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    assert not network.batches  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07"])

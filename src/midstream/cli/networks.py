@@ -30,7 +30,13 @@ def models_command(json: options.Json = False) -> None:
 
 def split_command(
     model: Annotated[Path, typer.Argument(help="The ONNX file.", metavar="MODEL.onnx")],
-    at: Annotated[str, typer.Option(help="Names of the tensors to cut at, separated by commas.", metavar="T1,T2,...")],
+    at: Annotated[
+        list[str],
+        typer.Option(
+            help="Tensors to cut at, separated by commas; once more for a tensor with a comma in its name.",
+            metavar="T1,T2,...",
+        ),
+    ],
     output: options.Folder,
     shape: Annotated[
         list[str] | None,
@@ -44,16 +50,25 @@ def split_command(
     output.
     """
     graph = load_graph(model)
-    cut = cut_graph(graph, [name for name in at.split(",") if name])
+    produced = {output for node in graph.graph.node for output in node.output}
+    cut = cut_graph(graph, [name for text in at for name in ([text] if text in produced else text.split(",")) if name])
     error = recomposition_error(graph, cut, random_inputs(graph, dict(_shape(text) for text in shape or [])))
     paths = {"front": output / "front.onnx", "back": output / "back.onnx"}
     with own_folder(output):
         save_graph(cut.front, paths["front"])
         save_graph(cut.back, paths["back"])
     if json:
-        print_json({"largest_difference": error, **{part: str(path) for part, path in paths.items()}})
+        print_json(
+            {
+                "largest_difference": error,
+                "shapes": list(cut.shapes),
+                **{part: str(path) for part, path in paths.items()},
+            }
+        )
         return
     print(f"wrote {paths['front']} and {paths['back']}")
+    if cut.shapes:
+        print(f"what crosses besides, as a few integers each: {', '.join(cut.shapes)}")
     print(f"largest difference of the recomposed network on a random input: {error:.3g}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import onnx.shape_inference
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -24,10 +25,14 @@ _PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 
 @dataclass(frozen=True)
 class Cut:
-    """A graph in two: `front` turns the inputs into the cut tensors, `back` turns these into the outputs."""
+    """A graph in two: `front` turns the inputs into the cut tensors, `back` turns these into the outputs.
+
+    `shapes` names what crosses besides: shapes of tensors before the cut, int64, where the graph leaves them open.
+    """
 
     front: onnx.ModelProto
     back: onnx.ModelProto
+    shapes: tuple[str, ...] = ()
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
@@ -45,14 +50,17 @@ def load_graph(path: Path) -> onnx.ModelProto:
 
 
 def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
-    """Cut a graph so that the named tensors are all that crosses.
+    """Cut a graph so that the named tensors are all content that crosses.
+
+    A shape is no content: one that the back asks of a tensor before the cut becomes a constant of the back where it is
+    known, and otherwise crosses as a few integers. A cut tensor may be an output, too: the back hands it on.
 
     An input that only the back uses (a scale for its boxes, say) becomes an input of the back. Bodies of control flow
     (If, Loop) may use tensors from outside themselves; those count like inputs of their node.
 
     Raises:
-        InputError: a name that the graph does not have (with the nearest), an input or output, a tensor that the
-            outputs do not need, or a cut that leaves another way from input to output (with the missing tensors).
+        InputError: a name that the graph does not have (with the nearest), an input, the only output, a tensor that
+            the outputs do not need, or a cut that leaves another way from input to output (with the missing tensors).
     """
     model = _without_initialisers_as_inputs(model)
     graph = model.graph
@@ -62,13 +70,62 @@ def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
         raise InputError("name at least one tensor to cut at")
     _check_names(graph, names, inputs, outputs)
     sources = {output: _uses(node) for node in graph.node for output in node.output if output}
-    front = _ancestors(sources, names, stop=[])
-    back = _ancestors(sources, outputs, stop=names)
-    _check_complete(sources, names, inputs, outputs, front, back)
-    values = _value_infos(model, names)
+    shapes = _shapes_from_the_front(graph, sources, names, inputs, outputs)
+    crossing = [*names, *(shape.output[0] for shape in shapes)]
+    front = _ancestors(sources, crossing, stop=[])
+    back = _ancestors(sources, outputs, stop=crossing)
+    _check_complete(sources, crossing, inputs, outputs, front, back)
+    values = _value_infos(model, crossing)
+    known = [shape for node in shapes if (shape := _known_shape(node, values)) is not None]
+    crossing = [name for name in crossing if name not in {shape.name for shape in known}]
+    front = _ancestors(sources, crossing, stop=[])
     to_front = [name for name in inputs if name in front]
-    to_back = [*names, *(name for name in inputs if name in back)]
-    return Cut(_extract(model, front, to_front, names, values), _extract(model, back, to_back, outputs, values))
+    to_back = [*crossing, *(name for name in inputs if name in back)]
+    cut = _extract(model, front, to_front, crossing, values), _extract(model, back, to_back, outputs, values, known)
+    return Cut(*cut, tuple(crossing[len(names) :]))
+
+
+def _shapes_from_the_front(
+    graph: Any,
+    sources: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> list[Any]:
+    """The nodes that tell the back, past the cut, the shape of something before it."""
+    before = _ancestors(sources, names, stop=[])
+    entering = before & set(inputs)
+    asking = []
+    for node in (n for n in graph.node if n.op_type in ("Shape", "Size") and n.domain in ("", "ai.onnx")):
+        of = _ancestors(sources, node.input, stop=[])
+        if of & entering and not {*of, node.output[0]} & set(names):
+            asking.append(node)
+    needed = _ancestors(sources, outputs, stop=[*names, *(node.output[0] for node in asking)])
+    return [node for node in asking if node.output[0] in needed]
+
+
+def _known_shape(node: Any, values: Mapping[str, Any]) -> Any | None:
+    """What a Shape or Size node gives, as a weight; None where a side is open."""
+    value = values.get(node.input[0])
+    if value is None or not value.type.tensor_type.HasField("shape"):
+        return None
+    sides = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim]
+    if node.op_type == "Size":
+        asked: NDArray[np.int64] = np.array(np.prod(sides, dtype=np.int64))
+    else:
+        ends = {attribute.name: attribute.i for attribute in node.attribute}
+        sides = sides[ends.get("start") : ends.get("end")]
+        asked = np.array(sides, np.int64)
+    return None if min(sides, default=0) < 0 else onnx.numpy_helper.from_array(asked, node.output[0])
+
+
+def with_input_shape(model: onnx.ModelProto, name: str, shape: Sequence[int]) -> onnx.ModelProto:
+    """The graph with one input of a fixed shape."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in (value for value in fixed.graph.input if value.name == name):
+        value.CopyFrom(onnx.helper.make_tensor_value_info(name, value.type.tensor_type.elem_type, shape))
+    return fixed
 
 
 def _without_initialisers_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -84,21 +141,30 @@ def _without_initialisers_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _extract(
-    model: onnx.ModelProto, needed: set[str], inputs: Sequence[str], outputs: Sequence[str], values: Mapping[str, Any]
+    model: onnx.ModelProto,
+    needed: set[str],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    values: Mapping[str, Any],
+    constants: Sequence[Any] = (),
 ) -> onnx.ModelProto:
-    """The part of a graph that computes `outputs`. Not onnx.utils.Extractor: it loses what bodies take from outside."""
+    """The part of a graph that computes `outputs`. Not onnx.utils.Extractor: it loses what bodies take from outside.
+
+    `constants` are weights in the place of nodes.
+    """
     part = onnx.ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
     part.opset_import.extend(model.opset_import)
     part.functions.extend(model.functions)
     graph, source = part.graph, model.graph
     graph.name = source.name
-    entering = set(inputs)
+    entering = {*inputs, *(constant.name for constant in constants)}
     graph.node.extend(n for n in source.node if any(o in needed and o not in entering for o in n.output))
     for node in graph.node:  # of a node with several outputs one may enter as an input while another is computed
         for i, output in enumerate(node.output):
             if output in entering:
                 node.output[i] = f"{output}/unused"
     graph.initializer.extend(weight for weight in source.initializer if weight.name in needed)
+    graph.initializer.extend(constants)
     graph.sparse_initializer.extend(weight for weight in source.sparse_initializer if weight.values.name in needed)
     graph.input.extend(values[name] for name in inputs)
     graph.output.extend(values[name] for name in outputs)
@@ -106,21 +172,23 @@ def _extract(
 
 
 def _value_infos(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, Any]:
-    """Type and shape of inputs, outputs and the named tensors; float of any shape where they cannot be inferred."""
+    """Types and shapes of all tensors that have some; the named ones are floats of any shape where they have none."""
     try:
         graph = onnx.shape_inference.infer_shapes(model).graph
     except Exception:  # an operator of another domain, say: ONNX Runtime has the last word
         graph = model.graph
-    unknown_type = {name: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names}
+    whole = {output for node in graph.node if node.op_type in ("Shape", "Size") for output in node.output}
+    types = {name: onnx.TensorProto.INT64 if name in whole else onnx.TensorProto.FLOAT for name in names}
+    unknown_type = {name: onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in types.items()}
     return unknown_type | {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
 
 
 def _check_names(graph: Any, names: Sequence[str], inputs: Sequence[str], outputs: Sequence[str]) -> None:
     produced = [output for node in graph.node for output in node.output if output]
     for name in names:
-        if name in inputs or name in outputs:
-            kind = "input" if name in inputs else "output"
-            raise InputError(f"'{name}' is an {kind} of the graph: cut at a tensor between input and output")
+        if name in inputs or (name in outputs and set(outputs) <= set(names)):
+            kind = "an input" if name in inputs else "the end"
+            raise InputError(f"'{name}' is {kind} of the graph: cut at a tensor between input and output")
         if name not in set(produced):
             raise unknown("tensor", name, produced)
 
@@ -229,7 +297,8 @@ def session(model: onnx.ModelProto, threads: int | None = None, device: str = CP
 def random_inputs(
     model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], seed: int = 0
 ) -> dict[str, NDArray[Any]]:
-    """A random value for every input: standard normal for floats, 0 or 1 otherwise.
+    """A random value for every input: standard normal for floats, 0 to 255 for uint8, numbers of the rows of a table
+    that is looked up (tokens), 0 or 1 otherwise.
 
     Args:
         model: the graph.
@@ -251,10 +320,28 @@ def random_inputs(
         try:
             dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
             floating = np.issubdtype(dtype, np.floating)
-            values[value.name] = (rng.normal(size=shape) if floating else rng.integers(0, 2, shape)).astype(dtype)
+            drawn = rng.normal(size=shape) if floating else rng.integers(0, _values(model, value), shape)
+            values[value.name] = drawn.astype(dtype)
         except (KeyError, ValueError, MemoryError) as error:
             raise InputError(f"input '{value.name}' of shape {shape} cannot be made: {error}") from error
     return values
+
+
+def _values(model: onnx.ModelProto, value: Any) -> int:
+    """How many values an input of whole numbers may have, counted from 0."""
+    if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
+        return 256
+    tables = {weight.name: weight.dims for weight in model.graph.initializer}
+    same = {value.name}  # as another type or of another shape
+    for node in model.graph.node:
+        if node.op_type in ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze") and node.input[0] in same:
+            same.update(node.output)
+    rows = [
+        tables[node.input[0]][next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)]
+        for node in model.graph.node
+        if node.op_type == "Gather" and node.input[1] in same and node.input[0] in tables
+    ]
+    return min(rows, default=2)
 
 
 def recomposition_error(model: onnx.ModelProto, cut: Cut, inputs: Mapping[str, NDArray[Any]]) -> float:

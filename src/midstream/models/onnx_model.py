@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
 from midstream.models.description import Description, RcnnHead
-from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session
+from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted
 from midstream.models.plausible import check_outputs
-from midstream.models.preprocess import fitted, place, to_picture, to_tensor
+from midstream.models.preprocess import as_type, channels_last, fitted, place, to_picture, to_tensor
 
 #: With so many pictures the outputs are looked at, or until the network has been sure of something.
 _PICTURES = 4
@@ -40,9 +40,13 @@ class OnnxModel:
         for name in output_names(description.head):
             if name not in outputs:
                 raise unknown("output", name, outputs)
-        cut = cut_graph(graph, [level.tensor for level in description.pyramid])
+        tensors = [level.tensor for level in description.pyramid]
+        cut = cut_graph(graph, tensors)
         inputs = [value.name for value in cut.front.graph.input]
         self._input = description.input.name or (inputs[0] if len(inputs) == 1 else "")
+        self._one_shape = bool(cut.shapes)
+        if self._one_shape and inputs == [self._input]:  # the back asks for shapes, which the description's size fixes
+            cut = cut_graph(with_input_shape(graph, self._input, self._shape(cut.front.graph.input[0])), tensors)
         if inputs != [self._input] or len(cut.back.graph.input) > len(description.pyramid):
             names = [value.name for value in graph.graph.input]
             raise InputError(f"{weights}: the graph's inputs are {names}, the description says '{self._input}'")
@@ -51,6 +55,11 @@ class OnnxModel:
         self._back_hash = graph_hash(cut.back)
         self._back = session(cut.back, threads, device)
         self._unproven = _PICTURES
+
+    def _shape(self, value: Any) -> list[int]:
+        """Of the input: [1, 3, height, width], or [1, height, width, 3] where the graph has it so."""
+        sides, size = [dim.dim_value for dim in value.type.tensor_type.shape.dim], self.description.input.size
+        return [1, *size, 3] if channels_last(sides) else [1, 3, *size]
 
     def __repr__(self) -> str:
         height, width = self.description.input.size
@@ -131,9 +140,11 @@ class OnnxModel:
     def _pyramid(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
         tensor = to_tensor(self.description.input, picture, place(self.description.input, size))
         tensors = [level.tensor for level in self.description.pyramid]
+        if channels_last(self._front.get_inputs()[0].shape):
+            tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
         values = self._run(self._front, tensors, {self._input: tensor})
         pyramid = {
-            level.name: np.ascontiguousarray(np.asarray(value)[0])
+            level.name: np.ascontiguousarray(np.asarray(value, np.float32)[0])
             for level, value in zip(self.description.pyramid, values, strict=True)
         }
         for name, derived in self.derived.items():
@@ -148,6 +159,8 @@ class OnnxModel:
     @property
     def batches(self) -> bool:
         """Whether the first axis of all that enters and leaves the back is free."""
+        if self._one_shape:
+            return False
         values = [*self._back.get_inputs(), *self._back.get_outputs()]
         return all(value.shape and not isinstance(value.shape[0], int) for value in values)
 
@@ -187,8 +200,10 @@ class OnnxModel:
             )
             if wanted and not fits:
                 raise InputError(f"tensor '{name}' has shape {list(value.shape)}, the network expects {wanted}")
+        types = {value.name: value.type for value in part.get_inputs()}
+        typed = {name: as_type(value, types[name], name) for name, value in feeds.items()}
         try:
-            values: list[NDArray[Any]] = part.run(names, feeds)
+            values: list[NDArray[Any]] = part.run(names, typed)
         except Exception as error:  # ONNX Runtime's exceptions have no common public base
             raise InputError(f"{self.weights}: the network does not run: {str(error).splitlines()[0]}") from error
         return values

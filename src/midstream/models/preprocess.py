@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.errors import InputError
 from midstream.models.base import Picture
 from midstream.models.description import Input
 
@@ -17,6 +20,12 @@ _INTERPOLATIONS = {
     "cubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
 }
+#: ONNX Runtime's word -> NumPy's type.
+_TYPES = {
+    "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(uint8)": np.uint8,
+}  # fmt: skip
+#: The largest value of a float16.
+_HALF = np.float32(65504)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,27 @@ def to_tensor(description: Input, inner: Picture, at: Placement) -> NDArray[np.f
     mean, std = (np.asarray(v, np.float32) for v in (description.mean, description.std))
     values = (pixels.astype(np.float32) * np.float32(description.scale) - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+
+
+def channels_last(shape: Sequence[int | str | None]) -> bool:
+    """Whether a network takes its picture as [1, height, width, 3] and not as [1, 3, height, width]."""
+    return len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+
+
+def as_type(values: NDArray[np.float32], kind: str, name: str) -> NDArray[Any]:
+    """Values as the network takes them; `kind` is ONNX Runtime's word for a type.
+
+    Raises:
+        InputError: another type than a float or uint8, or values that uint8 does not have.
+    """
+    if kind not in _TYPES:
+        raise InputError(f"input '{name}' is a {kind}; networks of pictures take {', '.join(_TYPES)}")
+    dtype = np.dtype(_TYPES[kind])
+    if dtype == np.float16:
+        return np.clip(values, -_HALF, _HALF).astype(dtype)
+    if dtype == np.uint8 and not ((values == np.rint(values)) & (values >= 0) & (values <= 255)).all():
+        raise InputError(f"input '{name}' takes the pixels as they are, 0 to 255: leave scale, mean and std out")
+    return values.astype(dtype, copy=False)
 
 
 def to_picture(boxes: NDArray[np.float32], at: Placement, size: tuple[int, int]) -> NDArray[np.float32]:
