@@ -43,6 +43,16 @@ def infer(served, works):
     return outcomes
 server.infer = infer
 """
+#: A frame that never ends.
+HANG = """
+import sys, time
+import midstream.serve.server as server
+def infer(served, works):
+    sys.stderr.write('{"event": "computing"}\\n')
+    sys.stderr.flush()
+    time.sleep(86400)
+server.infer = infer
+"""
 _FRAMES = 60
 _SHARE = 1 / 3
 _INFER, _STREAM = (f"/midstream.v1.SplitInference/{name}" for name in ("Infer", "InferStream"))
@@ -297,17 +307,15 @@ def test_a_message_above_the_limit_and_too_much_metadata_are_counted(guarded: Se
 
 
 def test_sigterm_ends_within_the_drain_whatever_is_being_computed(model: Path, edge: Edge, bitstream: bytes) -> None:
-    hang = "import time, midstream.serve.server as server; server.infer = lambda served, works: time.sleep(86400)"
-
     async def send(server: Server) -> int:
         async with Session(Link(server.address, retry_s=0), edge.side()) as session:
             future = await session.send(bitstream, SIZE)
-            while not server.metric("midstream_streams"):
+            while not server.events("computing"):
                 await asyncio.sleep(0.01)
             code = await asyncio.to_thread(server.stop)
             await asyncio.gather(future, return_exceptions=True)
             return code
 
-    with Server(model, "--drain", "200ms", "--metrics-port", harness.free_port(), before=hang) as server:
+    with Server(model, "--drain", "200ms", before=HANG) as server:
         assert asyncio.run(send(server)) == 0
         assert server.events("stopped")
