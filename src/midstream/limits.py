@@ -10,7 +10,8 @@ class Limits:
     """Upper bounds for decoding; a stream that declares more raises LimitError.
 
     A flat feature map costs almost no bytes, so the size of a stream says nothing about the size of what it holds:
-    these numbers are what protects a server.
+    these numbers are what protects a server. `elements` and `levels` also bound a pyramid that comes out of a file: an
+    .npz of zeros is small, too.
 
     What decoding takes for each element within the limits, at most (memory: tests/unit/test_limits.py; times as seen on
     one core of a server):

@@ -322,6 +322,7 @@ def test_killed_and_started_again_it_measures_only_the_rest(folder: Path, tmp_pa
     done = subprocess.run(command, capture_output=True, check=True)
     assert done.stderr.count(b"bytes a picture") == 31 - len(kept)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]  # no lock, and nothing half written
     assert len(Results.model_validate_json((tmp_path / "results.json").read_bytes()).points) == 31
 
 
