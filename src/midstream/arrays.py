@@ -10,7 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -45,6 +45,7 @@ class _Found:
 
     def __init__(self, origin: str, limits: Limits) -> None:
         self.levels: dict[str, NDArray[Any]] = {}
+        self._names: set[str] = set()
         self._origin, self._limits, self._elements = origin, limits, 0
 
     def check_count(self, count: int) -> None:
@@ -53,8 +54,9 @@ class _Found:
 
     def expect(self, name: str, shape: Sequence[int], dtype: str) -> None:
         """Refuse a level before anything of its size is made: of a name that is there, of a type or size unwanted."""
-        if name in self.levels:
+        if name in self._names:
             raise InputError(f"level '{name[:_SHOWN]}' is there twice")
+        self._names.add(name)
         if dtype not in DTYPES:
             raise InputError(f"level '{name[:_SHOWN]}' has element type {dtype}; valid: {', '.join(DTYPES)}")
         if min(shape, default=0) < 0:
@@ -84,8 +86,7 @@ def unpack_pyramid(data: bytes, origin: str, limits: Limits | None = None) -> di
         if data.startswith(_ZIP_MAGIC):
             _from_npz(data, found)
         elif data.startswith(_NPY_MAGIC):
-            name = Path(origin).stem
-            _read_npy(io.BytesIO(data), _UNNAMED if name in ("", "-") else name, found)
+            _from_npy(data, Path(origin).stem, found)
         else:
             return _from_safetensors(data, found)
     except OptionError:
@@ -99,23 +100,39 @@ def unpack_pyramid(data: bytes, origin: str, limits: Limits | None = None) -> di
     return found.levels
 
 
+class _Header(NamedTuple):
+    """What a .npy says of its content, which begins at byte `start`."""
+
+    shape: tuple[int, ...]
+    by_columns: bool
+    dtype: np.dtype[Any]
+    start: int
+
+
+def _from_npy(data: bytes, stem: str, found: _Found) -> None:
+    name, file = _UNNAMED if stem in ("", "-") else stem, io.BytesIO(data)
+    found.levels[name] = _npy_values(file, name, _npy_header(file, name, found))
+
+
 def _from_npz(data: bytes, found: _Found) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:  # np.load mixes up names that end in .npy themselves
         members = archive.infolist()
         if not members:
             raise InputError("an archive without a level")
         found.check_count(len(members))
+        headers = {}
         for member in members:
+            name = member.filename.removesuffix(_MEMBER_SUFFIX)
             if member.compress_type not in _ZIP_METHODS:
-                raise InputError(
-                    f"member '{member.filename[:_SHOWN]}' is compressed in a way that NumPy does not write"
-                )
+                raise InputError(f"level '{name[:_SHOWN]}' is compressed in a way that NumPy does not write")
             with archive.open(member) as file:
-                _read_npy(file, member.filename.removesuffix(_MEMBER_SUFFIX), found)
+                headers[name] = _npy_header(file, name, found)
+        for member, (name, header) in zip(members, headers.items(), strict=True):
+            with archive.open(member) as file:
+                found.levels[name] = _npy_values(file, name, header)
 
 
-def _read_npy(file: IO[bytes], name: str, found: _Found) -> None:
-    """Add an array in NumPy's format to the pyramid; reads one byte more than it declares, and no further."""
+def _npy_header(file: IO[bytes], name: str, found: _Found) -> _Header:
     head = io.BytesIO(file.read(_HEADER_BYTES))
     try:
         with warnings.catch_warnings():  # Python's compiler warns of odd literals
@@ -124,14 +141,18 @@ def _read_npy(file: IO[bytes], name: str, found: _Found) -> None:
     except Exception as error:  # the header is a literal of Python: it fails in as many ways
         raise InputError(f"level '{name[:_SHOWN]}' is no array of NumPy: its header cannot be read") from error
     found.expect(name, shape, dtype.name)
-    file.seek(head.tell())
-    size = math.prod(shape) * dtype.itemsize
+    return _Header(shape, by_columns, dtype, head.tell())
+
+
+def _npy_values(file: IO[bytes], name: str, header: _Header) -> NDArray[Any]:
+    """The array of a .npy; of its content, one byte more than it declares is read, and no further."""
+    size = math.prod(header.shape) * header.dtype.itemsize
+    file.seek(header.start)
     content = file.read(size + 1)
     if len(content) != size:
-        raise InputError(
-            f"level '{name[:_SHOWN]}' holds {'more' if len(content) > size else 'less'} than its shape says"
-        )
-    found.levels[name] = np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
+        than = "more" if len(content) > size else "less"
+        raise InputError(f"level '{name[:_SHOWN]}' holds {than} than its shape says")
+    return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.by_columns else "C")
 
 
 def pack_npz(pyramid: Mapping[str, NDArray[Any]], target: str) -> bytes:

@@ -116,6 +116,13 @@ def test_an_npz_unpacks_to_no_more_than_the_limit() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20
+    several = npz(*((f"{i}.npy", npy(np.zeros((1, 512, 1024), np.float32))) for i in range(3)))
+    tracemalloc.start()
+    with pytest.raises(OptionError, match="more than 1,048,576 elements at level '2'"):
+        unpack_pyramid(several, "x.npz", few)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20  # nor is the first level unpacked
     assert "--max-elements" in error.value.spelled(lambda option: f"--{option.replace('_', '-')}")
     assert unpack_pyramid(data, "x.npz", replace(few, elements=1 << 24))["p3"].shape == (16, 1024, 1024)
 
@@ -132,7 +139,7 @@ def test_the_limits_are_of_all_levels_together(pack: Any) -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_compression_that_numpy_does_not_write_is_not_unpacked(method: int) -> None:
-    with pytest.raises(InputError, match=r"x: member 'p3.npy' is compressed in a way that NumPy does not write"):
+    with pytest.raises(InputError, match=r"x: level 'p3' is compressed in a way that NumPy does not write"):
         unpack_pyramid(packed(npy(ONE), method), "x")
 
 
