@@ -72,8 +72,14 @@ def test_the_wrong_reading_of_boxes_is_named_with_the_right_one(
 def test_boxes_that_are_none_in_either_reading_are_refused_without_advice() -> None:
     value = rows()
     value[..., :4] = 1e5
-    with pytest.raises(InputError, match=r"of the 1 best boxes|more than 4 times its size$"):
+    with pytest.raises(InputError, match=r"of the 40 best boxes 40 lie .* or are more than 4 times its size$"):
         check_outputs(HEAD, {"o": value}, SIZE, 2)
+
+
+def test_boxes_of_one_class_that_swallow_each_other_count_each() -> None:
+    value = rows(decoded=True)[..., :6]
+    with pytest.raises(InputError, match=r"of the 40 best boxes 40 lie .*`decoded = true` is missing"):
+        check_outputs(HEAD, {"o": value}, SIZE, 1)
 
 
 def test_good_outputs_prove_the_description_and_nothing_confident_proves_nothing() -> None:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.base import Picture, SplitModel
-from midstream.models.description import GflHead, Head, YoloxHead
+from midstream.models.description import GflHead, Head, RcnnHead, YoloxHead
 from midstream.models.heads import Candidates, candidates, decode_head
 
 #: A box with a side longer than so many of the picture's is none. The networks in tests/real stay below 1.1.
 _LONGEST = 4.0
-#: At least so many boxes have to be bad, and this share of all that the head reports.
+#: At least so many of the best boxes have to be bad, and this share of them.
 _FEWEST, _SHARE = 3, 0.5
 #: The proposals of a dense head cover the picture (about 0.9 of each side, from the 5th to the 95th percentile of their
 #: centres); offsets that are taken for pixels lie within a few pixels of the corner. With fewer nothing is said.
@@ -77,12 +77,23 @@ def check_outputs(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[i
     """
     found = candidates(head, outputs, size, classes)
     _check_numbers(head, found)
-    boxes = decode_head(head, outputs, size, classes).boxes
+    boxes = _best(head, found, outputs, size, classes)
     if problem := _covering_problem(found, size) or _box_problem(boxes, size):
         raise InputError(
             f"the outputs do not fit the head '{head.kind}': {problem}{_hint(head, outputs, size, classes)}"
         )
     return len(boxes) >= _FEWEST
+
+
+def _best(
+    head: Head, found: Candidates, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
+) -> NDArray[np.float32]:
+    """The boxes that the head would report; before suppression, which leaves one of many that are all too large."""
+    if isinstance(head, RcnnHead):
+        return decode_head(head, outputs, size, classes).boxes
+    scores = found.scores.max(axis=1)
+    order = np.argsort(-scores, kind="stable")[: head.max_detections]
+    return np.asarray(found.boxes[order[scores[order] > head.score_threshold]])
 
 
 def _check_numbers(head: Head, found: Candidates) -> None:
@@ -140,10 +151,10 @@ def _hint(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]
         return ""
     other = head.model_copy(update={"decoded": not head.decoded})
     try:
-        found, boxes = candidates(other, outputs, size, classes), decode_head(other, outputs, size, classes).boxes
+        found = candidates(other, outputs, size, classes)
     except InputError:  # of another number of rows
         return ""
-    if _covering_problem(found, size) or _box_problem(boxes, size):
+    if _covering_problem(found, size) or _box_problem(_best(other, found, outputs, size, classes), size):
         return ""
     now = "they are decoded already: `decoded = true` is missing" if other.decoded else "take `decoded = true` out"
     return f"; {now}"
