@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,15 @@ def measured_curve(
         if views.reference is None and len(points) == _UNLABELLED:
             break
     return _monotone(points)
+
+
+def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
+    """What a held-out picture takes here at a step: coding it, decoding it, running the back."""
+    options, view = CalibratedOptions(profile, Target()), views.held_out[0]
+    case = _Case(view, analysed_features(model, views.full(view), view.size, options, 1))
+    before = time.monotonic()
+    _detections(model, views, options, view, code(case.analysed, step))
+    return time.monotonic() - before
 
 
 #: Rungs that are measured where there is no loss to see.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from midstream import __version__, _native
-from midstream.calibrate import curve, sensitivity, transform
+from midstream.calibrate import budget, curve, sensitivity, transform
 from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
 from midstream.calibrate.layout import groups_of
 from midstream.calibrate.sensitivity import Sensitivity
-from midstream.calibrate.settings import Settings
+from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Settings
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, Places, Point
 from midstream.codec.calibrated.profile import Profile, pack_profile
@@ -31,11 +32,6 @@ PLACES = Places(classes=4, spacing=6, knee=0.5)
 _ONE_PLACE = Places(classes=1, spacing=1, knee=0.5)
 #: Below the strongest component, in eighths of an octave, the curve begins.
 _CURVE_BELOW = 4
-#: Views that the probe is fitted to and the coder primed with, at most; and those of a trial.
-_MOST_SAMPLES, _TRIAL_SAMPLES = 150, 60
-#: How far the measured sensitivity is believed: the powers of it that are tried. A network whose channels are of
-#: unequal strength needs the first, one whose channels are alike shows little but the noise of the measurement.
-_POWERS = (1.0, 0.5, 0.0)
 #: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 #: A trial that takes so many times the bytes of another is not carried on.
@@ -66,16 +62,16 @@ class Calibration:
 
 def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Progress) -> Calibration:
     """Fit a profile to what `views` shows of a network. Raises InputError for a network that none fits."""
+    passes = settings.passes or _within_budget(model, views, settings, progress)
     progress.stage("running the front", len(views.fit) + len(views.held_out))
     views.prepare(progress.step)
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)
-    affordable = settings.passes or max(int(settings.budget_s / 4 / sensitivity.seconds_a_pass(model, views)), 1)
-    measured = _sensitivity(model, views, moments, affordable, settings, progress)
+    measured = _sensitivity(model, views, moments, passes, settings, progress)
     about = _about(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    power = _power(model, views, about, moments, metrics_of, affordable, settings, progress)
-    sampled = [*views.plain, *views.fit[len(views.plain) :]][:_MOST_SAMPLES]
+    power = _power(model, views, about, moments, metrics_of, passes, settings, progress)
+    sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
     fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.places)
     draft = pack_profile(about, tensors_of(fits))
@@ -96,6 +92,21 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
         [fit.variances for fit in fits],
         views.skipped,
     )
+
+
+def _within_budget(model: SplitModel, views: Views, settings: Settings, progress: Progress) -> int:
+    """The passes that the budget allows for sensitivity; views become fewer where it allows no more."""
+    progress.stage("what it will take")
+    costs = budget.rehearsed(model, views, _about(model, views, settings), settings.tools, progress)
+    before = time.monotonic() - views.started
+    allowed = budget.allowance(costs, views.count, settings.budget_s - before)
+    views.keep(allowed.pictures)
+    took, least = before + allowed.seconds, f"the least that this network takes is about {before + allowed.least:.0f} s"
+    if before + allowed.least > settings.budget_s:
+        progress.warn(f"a budget of {settings.budget_s:.0f} s is too short: {least}")
+    else:
+        progress.say(f"about {took:.0f} s in all, with {views.count} pictures; {least}")
+    return allowed.passes
 
 
 def _about(model: SplitModel, views: Views, settings: Settings) -> About:
@@ -139,7 +150,7 @@ def _sensitivity(
     total = chosen.pictures * sum(-(-len(each) // chosen.together) for each in deviations.values())
     progress.say(
         f"sensitivity from {chosen.pictures} pictures, channels {chosen.together} at a time; "
-        f"--passes {affordable} does the same without the clock"
+        f"--pictures {views.count} --passes {affordable} does the same without the clock"
     )
     progress.stage("sensitivity of channels", total)
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
@@ -176,13 +187,13 @@ def _power(
     progress: Progress,
 ) -> float:
     """The power of the sensitivity with which the held-out pictures take the fewest bytes at the same loss."""
-    passes = 5 * len(views.held_out) * len(_POWERS)
+    passes = TRIAL_PASSES * len(views.held_out)
     if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
-        return _POWERS[0]
-    chosen = views.plain[:_TRIAL_SAMPLES]
+        return POWERS[0]
+    chosen = views.plain[:TRIAL_SAMPLES]
     material = Material(model, views, chosen, chosen, settings.tools, progress)
     curves: list[list[Point]] = []
-    for power in _POWERS:
+    for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
         fits = fitted(material, trial, about.places)
         draft = pack_profile(about, tensors_of(fits))
@@ -192,6 +203,6 @@ def _power(
             curve.measured_curve(model, views, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)
         )
     costs = curve.costs_at_equal_loss(curves)
-    for power, cost in zip(_POWERS, costs, strict=True):
+    for power, cost in zip(POWERS, costs, strict=True):
         progress.say(f"sensitivity to the power of {power:g}: {cost:,.0f} bytes a picture at the same loss")
-    return _POWERS[int(np.argmin(costs))]
+    return POWERS[int(np.argmin(costs))]

@@ -8,6 +8,13 @@ from dataclasses import asdict, dataclass
 LEAST_PICTURES = 20
 DEFAULT_PICTURES = 200
 DEFAULT_BUDGET_S = 600.0
+#: Views that the probe is fitted to and the coder primed with, at most; and those of a trial.
+MOST_SAMPLES, TRIAL_SAMPLES = 150, 60
+#: How far the measured sensitivity is believed: the powers of it that are tried. A network whose channels are of
+#: unequal strength needs the first, one whose channels are alike shows little but the noise of the measurement.
+POWERS = (1.0, 0.5, 0.0)
+#: Passes for each held-out picture from which on the powers are tried.
+TRIAL_PASSES = 5 * len(POWERS)
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Settings:
 
     Attributes:
         pictures: how many to use at most, of those that there are.
-        budget_s: seconds of forward passes that sensitivity may take, about; what does not fit is sampled.
+        budget_s: seconds that the whole calibration may take, about; fewer pictures and passes do when it is short.
         passes: of the network that sensitivity may take, instead of what the budget allows on this machine.
         seed: of all that is drawn.
         tools: parts of the method in use.

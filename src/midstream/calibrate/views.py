@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.levels import sent
 
 #: One of so many pictures is not fitted to, but measured on.
-_HELD_OUT = 4
+HELD_OUT = 4
 
 
 @dataclass(frozen=True)
@@ -41,34 +42,46 @@ class Views:
     Attributes:
         fit: views to fit to; `plain` of them are not mirrored.
         held_out: pictures to measure on.
+        started: when the reading of pictures began, by the monotonic clock.
         skipped: path of each file that cannot be read, and why; with `strict` the first raises InputError.
     """
 
     def __init__(
         self, model: SplitModel, files: Sequence[PictureFile], folder: Path, settings: Settings, strict: bool = False
     ) -> None:
+        self.started = time.monotonic()
         self._model = model
         self._folder = folder
+        self._flips = settings.tools.flips
         rng = np.random.default_rng(settings.seed)
         self.skipped: list[Skipped] = []
         readable: list[View] = []
-        digest = hashlib.sha256()
         for number in rng.permutation(len(files)):
             if len(readable) == settings.pictures:
                 break
             view = self._readable(files[number], strict)
             if view is not None:
                 readable.append(view)
-                digest.update(files[number].path.read_bytes())
         if len(readable) < LEAST_PICTURES:
             why = f"; {len(self.skipped)} cannot be read, such as {self.skipped[0][0]}" if self.skipped else ""
             raise InputError(f"{len(readable)} pictures to calibrate on; at least {LEAST_PICTURES} are needed{why}")
         self._cache = FrontCache(folder, model)  # after all refusals: it makes the folder
+        self._use(readable)
+
+    def keep(self, count: int) -> None:
+        """Go on with the first `count` pictures, as if no more had been asked for."""
+        self._use(self._readable_ones[:count])
+
+    def _use(self, chosen: list[View]) -> None:
+        digest = hashlib.sha256()
+        for view in chosen:
+            digest.update(view.file.path.read_bytes())
         self.picture_hash = digest.hexdigest()
-        self.count = len(readable)
-        self.held_out = readable[::_HELD_OUT]
-        self.plain = [view for i, view in enumerate(readable) if i % _HELD_OUT]
-        mirrored = [View(v.file, True, v.size) for v in self.plain] if settings.tools.flips else []
+        self._readable_ones = chosen
+        self.count = len(chosen)
+        self.held_out = chosen[::HELD_OUT]
+        self.plain = [view for i, view in enumerate(chosen) if i % HELD_OUT]
+        mirrored = [View(v.file, True, v.size) for v in self.plain] if self._flips else []
         self.fit = self.plain + mirrored
 
     def _readable(self, file: PictureFile, strict: bool) -> View | None:

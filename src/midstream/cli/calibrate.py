@@ -39,8 +39,8 @@ def calibrate_command(
         str,
         typer.Option(
             metavar="TIME",
-            help="How long it may take, about: 90s, 10m, 1h. Less of the network is measured in less; fitting and the "
-            "curve of losses take what they take.",
+            help="How long it may take in all, about: 90s, 10m, 1h. A short one does with fewer pictures and measures "
+            "less of the network; what is the least is said before long.",
         ),
     ] = f"{DEFAULT_BUDGET_S / 60:.0f}m",
     pictures: Annotated[
@@ -48,7 +48,7 @@ def calibrate_command(
     ] = DEFAULT_PICTURES,
     passes: Annotated[
         int | None,
-        typer.Option(help="Passes of the network for its sensitivity, instead of what the budget allows here.", min=1),
+        typer.Option(help="Passes of the network for its sensitivity, on all pictures, instead of a budget.", min=1),
     ] = None,
     seed: Annotated[
         int,

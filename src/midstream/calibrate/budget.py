@@ -1,0 +1,144 @@
+"""What a calibration takes on this machine, by a rehearsal on a few views, and what a budget allows of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from midstream.calibrate import curve, sensitivity, transform
+from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
+from midstream.calibrate.settings import LEAST_PICTURES, MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Tools
+from midstream.calibrate.views import HELD_OUT, View, Views
+from midstream.codec.calibrated.document import About
+from midstream.codec.calibrated.profile import pack_profile
+from midstream.models import SplitModel
+from midstream.progress import Progress
+
+#: Views of the rehearsal, and as many again as samples.
+_FEW = 6
+#: Points of a curve and of a trial's curve, and transforms that are fitted, usually.
+_POINTS, _TRIAL_POINTS, _TRANSFORMS = 14, 8, 2
+#: Below the strongest component, in eighths of an octave: a step in the middle of a curve.
+_MIDDLE = 24
+#: Of the budget, what pictures may take up; the rest is for sensitivity, at most a quarter, and the trial of powers.
+_FOR_PICTURES, _FOR_PASSES = 0.6, 0.25
+#: Passes for sensitivity that are always made.
+_LEAST_PASSES = 64
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on this machine.
+
+    Attributes:
+        front: of running the front on a view, with reading it.
+        view: of a view in the statistics that a transform is fitted to.
+        transform: of fitting a transform to them.
+        sample: of a view that the probe is fitted to and the coder primed with.
+        fit: of all that is fitted to samples, once.
+        case: of a held-out picture at a step.
+        step: of a pass of the back, for sensitivity.
+        mirrored: views for each picture that is fitted to, 1 or 2.
+    """
+
+    front: float
+    view: float
+    transform: float
+    sample: float
+    fit: float
+    case: float
+    step: float
+    mirrored: int
+
+    def fitting(self, pictures: int) -> float:
+        """Of everything but sensitivity and the trial of its powers."""
+        held_out = -(-pictures // HELD_OUT)
+        views = (pictures - held_out) * self.mirrored
+        return (
+            (views + held_out) * self.front
+            + _TRANSFORMS * (self.transform + views * self.view)
+            + self.fit
+            + min(views, MOST_SAMPLES) * self.sample
+            + (_POINTS + 2) * held_out * self.case
+        )
+
+    def trial(self, pictures: int) -> float:
+        """Of the trial of all powers."""
+        held_out = -(-pictures // HELD_OUT)
+        samples = min(pictures - held_out, TRIAL_SAMPLES)
+        one = self.transform + self.fit + samples * (self.view + self.sample) + _TRIAL_POINTS * held_out * self.case
+        return len(POWERS) * one
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a budget allows.
+
+    Attributes:
+        pictures: how many.
+        passes: for sensitivity.
+        seconds: what these take.
+        least: seconds that the fewest pictures and passes take.
+    """
+
+    pictures: int
+    passes: int
+    seconds: float
+    least: float
+
+
+def rehearsed(model: SplitModel, views: Views, about: About, tools: Tools, progress: Progress) -> Costs:
+    """What a calibration on a few views takes, in a metric in which all channels are alike."""
+    few = views.plain[:_FEW]
+    front, _ = _timed(lambda: [views.full(view) for view in few])
+    counted, moments = _timed(lambda: transform.channel_moments(views, few, lambda: None))
+    metrics = {name: np.eye(len(each.mean)) for name, each in moments.items()}
+    material = Material(model, views, few, few, tools, progress)
+    once, fits = _timed(lambda: transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[0]))
+    cells, _ = _timed(lambda: [transform.cell_covariance(f.group.levels, views, few, lambda: None) for f in fits])
+
+    def sampled(samples: Sequence[View]) -> tuple[float, list[Fit]]:
+        return _timed(lambda: fitted(Material(model, views, few, samples, tools, progress), fits, about.places))
+
+    half, _ = sampled(few[: _FEW // 2])
+    whole, done = sampled(few)
+    draft = pack_profile(about, tensors_of(done))
+    sample = max(whole - half, 0.1 * whole) / (_FEW - _FEW // 2)
+    return Costs(
+        front / len(few),
+        (counted + cells) / len(few),
+        max(once - cells, 0),
+        sample,
+        max(whole - len(few) * sample, 0),
+        curve.seconds_a_case(model, views, draft, max(int(draft.groups[0].scales.max()) - _MIDDLE, 0)),
+        sensitivity.seconds_a_pass(model, views),
+        2 if tools.flips else 1,
+    )
+
+
+def allowance(costs: Costs, pictures: int, seconds: float) -> Allowance:
+    """What so many seconds allow of so many pictures; never fewer than the least that a calibration needs."""
+    within = [n for n in range(LEAST_PICTURES, pictures + 1) if costs.fitting(n) <= _FOR_PICTURES * seconds]
+    chosen = max(within, default=LEAST_PICTURES)
+    fitting, trial = costs.fitting(chosen), costs.trial(chosen)
+    left = seconds - fitting
+    passes = int(min(left, _FOR_PASSES * seconds) / costs.step)
+    tried = TRIAL_PASSES * -(-chosen // HELD_OUT)
+    if passes >= tried and left < trial + tried * costs.step:  # no time for the trial that so many passes bring
+        passes = tried - 1
+    elif passes >= tried:
+        passes = min(passes, int((left - trial) / costs.step))
+    passes = max(passes, _LEAST_PASSES)
+    spent = fitting + passes * costs.step + (trial if passes >= tried else 0)
+    return Allowance(chosen, passes, spent, costs.fitting(LEAST_PICTURES) + _LEAST_PASSES * costs.step)
+
+
+def _timed(work: Callable[[], _T]) -> tuple[float, _T]:
+    before = time.monotonic()
+    done = work()
+    return time.monotonic() - before, done
