@@ -95,13 +95,14 @@ MIDSTREAM_INLINE void reduce(double* a, size_t n, Tridiagonal& out) {
 bool diagonalise(Tridiagonal& t, Rotations& out) {
     std::vector<double>&d = t.diagonal, &e = t.beside;
     const size_t n = d.size();
+    // As small as the rounding of the whole: what is left of a matrix of low rank is nothing else, and does not converge.
+    double nothing = 0;
+    for (size_t i = 0; i < n; ++i) nothing = std::max(nothing, std::fabs(d[i]) + std::fabs(e[i]));
+    nothing *= std::numeric_limits<double>::epsilon();
     for (size_t l = 0; l < n; ++l)
         for (int tries = 0;; ++tries) {
             size_t m = l;
-            const auto coupled = [&](size_t i) {
-                return !(std::fabs(e[i]) <= std::numeric_limits<double>::epsilon() * (std::fabs(d[i]) + std::fabs(d[i + 1])));
-            };
-            while (m + 1 < n && coupled(m)) ++m;
+            while (m + 1 < n && !(std::fabs(e[m]) <= nothing)) ++m;
             if (m == l) break;
             if (tries == most_sweeps) return false;
             double g = (d[l + 1] - d[l]) / (2 * e[l]), r = std::sqrt(g * g + 1);

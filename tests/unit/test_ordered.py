@@ -18,7 +18,7 @@ from midstream.calibrate import ordered
 from midstream.errors import InputError
 
 #: Of what `results` makes: no machine may give another.
-DIGEST = "3cc654a52aee4476"
+DIGEST = "f5509529f39e8dee"
 CALIBRATE = """
 import sys
 from midstream.cli import main
@@ -72,6 +72,15 @@ def test_matrices_that_are_their_own_case(matrix: NDArray[np.float64]) -> None:
     scale = np.abs(matrix).max(initial=1e-300)
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(len(matrix)), atol=1e-14 * len(matrix))
     np.testing.assert_allclose((vectors * values) @ vectors.T / scale, matrix / scale, atol=1e-13)
+
+
+@pytest.mark.parametrize("rank", [1, 10, 100])
+@pytest.mark.parametrize("ridge", [0.0, 1e-12, 1e-3])
+def test_matrices_of_low_rank_come_to_an_end(rank: int, ridge: float) -> None:
+    mixed = np.random.default_rng(1).standard_normal((400, rank)) * np.logspace(0, -3, 400)[:, None]
+    matrix = mixed @ mixed.T + ridge * np.eye(400)
+    values, _ = ordered.eigh(matrix)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(matrix), atol=1e-12 * values[-1])
 
 
 def test_what_is_not_finite_is_refused() -> None:
