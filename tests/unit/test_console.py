@@ -131,5 +131,6 @@ def test_a_quiet_command_leaves_standard_error_empty(tmp_path: Path, capsys: pyt
     data = ("-m", folder / "toy.toml", "-d", folder / "pictures")
     assert call("eval", *data, "--quiet") == 0
     assert call("extract", folder / "pictures" / "0.png", *data[:2], "-o", tmp_path / "out", "-q") == 0
-    assert call("compare", *data, "--anchor", "jpeg:quality=20,90", "--resamples", 0, "-o", tmp_path / "c", "-q") == 0
     assert capsys.readouterr().err == ""
+    assert call("compare", *data, "--anchor", "jpeg:quality=20,90", "--resamples", 0, "-o", tmp_path / "c", "-q") == 0
+    assert all(line.startswith("beware: ") for line in capsys.readouterr().err.splitlines())

@@ -94,6 +94,8 @@ def test_systems_are_solved() -> None:
     mixed = np.random.default_rng(3).standard_normal((40, 40))
     matrix, wanted = mixed @ mixed.T + np.eye(40), np.random.default_rng(4).standard_normal((40, 7))
     np.testing.assert_allclose(ordered.solve(matrix, matrix @ wanted), wanted, atol=1e-9)
+    # Where a regression has nothing to go by, it says nothing.
+    assert not ordered.solve(np.zeros((5, 5)), np.zeros((5, 2))).any()
 
 
 def test_no_thread_and_no_kernel_of_a_blas_changes_a_profile(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ def eigh(a: Doubles) -> tuple[Doubles, Doubles]:
 
 
 def solve(a: Doubles, b: Doubles) -> Doubles:
-    """x [N, P] of a x = b, for a symmetric positive definite matrix. Raises InputError as `eigh` does."""
+    """x [N, P] of a x = b, for a symmetric matrix without negative eigenvalues; the least x, where some are zero.
+
+    Raises InputError as `eigh` does.
+    """
     values, vectors = eigh(a)
-    return product(vectors, product(vectors.T, b) / values[:, None])
+    inverse = np.divide(1, values, out=np.zeros_like(values), where=values > 0)
+    return product(vectors, product(vectors.T, b) * inverse[:, None])
