@@ -347,7 +347,8 @@ def _values(model: onnx.ModelProto, value: Any) -> int:
 def recomposition_error(model: onnx.ModelProto, cut: Cut, inputs: Mapping[str, NDArray[Any]]) -> float:
     """Largest absolute difference between the whole network's outputs and those of front then back."""
     whole = _run(_without_initialisers_as_inputs(model), inputs)
-    parts = _run(cut.back, {**inputs, **_run(cut.front, inputs)})
+    crossing = {**inputs, **_run(cut.front, inputs)}  # has to live as long as an output that is one of them
+    parts = _run(cut.back, crossing)
     differences = [_difference(value, parts[name]) for name, value in whole.items()]
     if not any(compared for _, compared in differences):
         raise InputError("the network gives nothing finite on a random input: its halves cannot be compared")

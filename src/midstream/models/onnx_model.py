@@ -189,7 +189,9 @@ class OnnxModel:
                     raise InputError(f"the pyramid has no level '{level.name}'; it has {', '.join(pyramid)}")
             feeds[level.tensor] = np.stack([np.asarray(pyramid[level.name], np.float32) for pyramid in pyramids])
         names = [output.name for output in self._back.get_outputs()]
-        return dict(zip(names, self._run(self._back, names, feeds), strict=True))
+        values = dict(zip(names, self._run(self._back, names, feeds), strict=True))
+        # Some releases of ONNX Runtime return an input that is also an output without copying it.
+        return {name: value.copy() if name in feeds else value for name, value in values.items()}
 
     def _run(self, part: Any, names: list[str], feeds: dict[str, NDArray[np.float32]]) -> list[NDArray[Any]]:
         expected = {value.name: value.shape for value in part.get_inputs()}
