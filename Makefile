@@ -10,6 +10,10 @@ COCO := $(MIDSTREAM_ASSETS)/coco
 
 # How long `make fuzz` runs each target.
 SECONDS ?= 30
+# An environment of the lowest versions. torch is too large for it, and Ray's bound is one release.
+LOWEST := build/lowest
+LOWEST_EXTRAS := cityscapes compare dev serve
+comma := ,
 # The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
 SANITIZED := build/sanitized
 SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bitstream.py)
@@ -17,7 +21,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint proto clean
+.PHONY: demo compare test test-lowest test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint proto clean
 
 # The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
 demo: $(VENV)/.installed-demo
@@ -38,6 +42,11 @@ compare: $(VENV)/.installed-compare
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# The unit tests with the oldest of every package that pyproject.toml allows.
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python tests/lowest.py $(LOWEST_EXTRAS)
+	$(LOWEST)/bin/python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile tests/unit
 
 # Batch jobs and replicas on a real Ray: workers, replicas and drivers are killed. About two minutes on two free cores.
 test-batch: $(VENV)/.installed-ray
@@ -117,6 +126,13 @@ $(VENV)/.installed-ray: tests/batch/requirements.txt
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement fuzz/requirements.txt
+	touch $@
+
+$(LOWEST)/.installed: pyproject.toml $(NATIVE)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--editable '.[$(subst $() ,$(comma),$(LOWEST_EXTRAS))]'
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.
