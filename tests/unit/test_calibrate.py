@@ -249,7 +249,8 @@ def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Pa
     write_report(results, request, tmp_path / "out", Quiet())
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
     tested = next(point for point in results.points if point.spec.startswith("calibrated"))
-    assert tested.memory is not None
+    assert tested.memory.encode is not None
+    assert tested.memory.decode is not None
     label = "calibrated:profile=toy.profile,quality=20,90"
     assert len(next(c for c in results.curves if c.label == label).points) == 2
     assert parse_curve(text).points[0].codec.spec().startswith("calibrated:profile=")

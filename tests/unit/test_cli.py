@@ -251,7 +251,7 @@ def test_pictures_that_cannot_be_read_are_skipped_counted_and_named(data: Path) 
         said = midstream(*command, code=1).stderr.decode().splitlines()
         assert said == [
             f"skipped: cannot read the picture {spoiled}: it is not a whole picture in a known format",
-            "1 pictures skipped; --strict ends at the first",
+            "1 picture skipped; --strict ends at the first",
         ]
         assert "1.png" in mistake(*command, "--strict")
     assert [p.name for p in sorted((data / "pyramids").iterdir())] == ["0.npz", "2.npz", "3.npz"]

@@ -60,7 +60,7 @@ def leave_with_skipped(skipped: Sequence[Skipped]) -> None:
         return
     for _, why in skipped[:SHOWN_FAILURES]:
         note(f"skipped: {why}")
-    note(f"{len(skipped):,} pictures skipped; --strict ends at the first")
+    note(f"{len(skipped):,} picture{'s' if len(skipped) > 1 else ''} skipped; --strict ends at the first")
     raise typer.Exit(SOME_FAILED)
 
 

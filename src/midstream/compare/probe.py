@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from midstream import models
 from midstream.data import read_picture
-from midstream.errors import MidstreamError
+from midstream.errors import InputError, MidstreamError
 from midstream.files import read_pyramid
 from midstream.pipelines.base import PictureCodec
 from midstream.pipelines.registry import make_codec
@@ -80,7 +81,8 @@ def _codec(question: dict[str, Any]) -> list[int | None]:
     else:
         source = read_pyramid(question["source"])
         warm = {name: np.ascontiguousarray(maps[:_WARM_CHANNELS]) for name, maps in source.items()}
-    codec.decode(codec.encode(warm))
+    with suppress(InputError):  # fitted to a network: it codes no part of a pyramid, and has no library to load
+        codec.decode(codec.encode(warm))
     data, encode = _above(lambda: codec.encode(source), starts_programs=True)  # no decoder is a program
     _, decode = _above(lambda: codec.decode(data))
     return [encode, decode]
