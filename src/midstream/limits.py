@@ -20,7 +20,8 @@ class Limits:
     - `calibrated`: 20 bytes, and 5 microseconds, if a profile and a stream were made for it; of what networks give to a
       profile of their own, 12 bytes and 0.3 microseconds.
 
-    Beside it 16 MiB, and 8 MiB for each thread. A server sets `elements` to what its network can produce.
+    Beside it 16 MiB, 8 MiB for each thread, and three times the bytes of an embedded profile. A server sets `elements`
+    to what its network can produce.
 
     Attributes:
         elements: elements of all decoded levels together (the paper's R50-FPN pyramid of a 2048x1024 picture has

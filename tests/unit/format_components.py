@@ -109,6 +109,7 @@ def read_header(data: bytes, given: bytes | None) -> Header:
     profile = read_profile(file or b"")
     order = profile.about["order"]
     need(count in (0, len(order)) and len(streams) == len(profile.about["groups"]), "levels and groups")
+    need(len(order) <= 1 << 10, "levels", "limit")
     if not flags & 2:
         sizes = [tuple(profile.level(name)["size"]) for name in order]
     dtypes = dtypes or [DTYPES[0]] * len(order)

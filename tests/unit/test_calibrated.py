@@ -356,7 +356,9 @@ def test_a_profile_asks_for_no_more_than_the_limits() -> None:
     profile = ms.Profile.parse(rebuilt(**{"1__prediction": wide}), "it")
     data = ms.encode(PYRAMID, "calibrated", profile=profile, quality=1, embed=True)
     elements = sum(values.size for values in PYRAMID.values())
-    assert set(ms.decode(data, limits=Limits(elements=elements))) == set(PYRAMID)
+    assert set(ms.decode(data, limits=Limits(elements=elements, levels=len(PYRAMID)))) == set(PYRAMID)
+    with pytest.raises(LimitError, match="levels; the limit is 1"):
+        ms.decode(data, limits=Limits(levels=1))
     with pytest.raises(InputError, match="damaged"):
         ms.Profile.parse(rebuilt(**{"0__p3.weight": np.full(6, 1e-45, np.float32)}), "it")
     with pytest.raises(InputError, match=r"0/state\.learnt holds 4097 to 4097, which is out of range"):

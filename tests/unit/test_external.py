@@ -104,6 +104,8 @@ def test_data_in_the_models_folder_are_read(make: Callable[[Any], onnx.ModelProt
         ("..\\\\secret", "which is no file of the model's folder"),
         ("C:secret", "which is no file of the model's folder"),
         ("", "which is no file of the model's folder"),
+        (".", "which is no file of the model's folder"),
+        ("./.", "which is no file of the model's folder"),
         ("{outside}", "which is no file of the model's folder"),
         ("link", "a symbolic link"),
         ("out/secret", "a symbolic link"),
@@ -133,6 +135,13 @@ def test_what_lies_elsewhere_is_refused_by_name(
 def test_offsets_and_lengths_are_held_against_the_file(more: dict[str, str], message: str, folder: Path) -> None:
     onnx.save(initialiser(external("data/w.bin", **more)), str(folder / "m.onnx"))
     with pytest.raises(InputError, match=message):
+        load_graph(folder / "m.onnx")
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_name_that_no_file_can_have(length: int, folder: Path) -> None:
+    onnx.save(initialiser(external("w" * length)), str(folder / "m.onnx"))
+    with pytest.raises(InputError, match=r"m\.onnx: the file of tensor 'w' cannot be looked at: File name too long"):
         load_graph(folder / "m.onnx")
 
 

@@ -22,12 +22,13 @@ STATUS = Path("/proc/self/status")
 #: The peak of this process alone: `getrusage` of a child begins with that of its parent.
 MEASURED = """
 import sys
+import numpy as np
 import midstream as ms
 def peak():
     lines = open("/proc/self/status").read().splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 data, elements = sys.stdin.buffer.read(), int(sys.argv[1])
-ms.inspect(data)
+ms.decode(ms.encode({"x": np.zeros((1, 2, 2), np.float32)}))
 before = peak()
 decoded = ms.decode(data, limits=ms.Limits(elements=elements), threads=2)
 assert sum(values.size for values in decoded.values()) == elements
@@ -79,3 +80,13 @@ def test_memory_for_an_element_is_as_promised(kind: str) -> None:
     small, large = (taken(WORST[kind](elements), elements) for elements in (SMALL, LARGE))
     assert (large - small) / (LARGE - SMALL) <= int(promised[1])
     assert large <= int(promised[1]) * LARGE + (32 << 20)  # two threads
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
+def test_memory_for_an_embedded_profile_is_as_promised() -> None:
+    assert "three times the bytes of an embedded profile" in (Limits.__doc__ or "")
+    groups: list[profiles.Group] = [{"a": (240, (2, 2), 2)}]
+    profile = profiles.profile(layout=groups)
+    data = ms.encode(profiles.pyramid(0, 1.0, groups), "calibrated", profile=profile, quality=60, embed=True)
+    assert len(profile.data) > 4 << 20  # of 8,000,000 bytes at most
+    assert taken(data, 960) <= 3 * len(profile.data) + (32 << 20)

@@ -52,21 +52,29 @@ def _tensors(message: Any) -> Iterator[Any]:
 def _checked_size(tensor: Any, path: Path) -> int:
     """Bytes of a tensor's data, which are where they may be."""
     place = {entry.key: entry.value for entry in tensor.external_data}
-    location, file = place.get("location", ""), path.parent
+    location = place.get("location", "")
     parts = PurePosixPath(location.replace("\\", "/")).parts
     where = f"{path}: tensor '{tensor.name}' lies in '{location}'"
-    if not location or "\0" in location or ".." in parts or PurePosixPath(parts[0]).is_absolute() or ":" in parts[0]:
+    if not parts or "\0" in location or ".." in parts or PurePosixPath(parts[0]).is_absolute() or ":" in parts[0]:
         raise InputError(f"{where}, which is no file of the model's folder")
-    for part in PurePosixPath(location).parts:
-        file = file / part
-        if file.is_symlink():
-            raise InputError(f"{where}, a symbolic link, which may lead out of the model's folder: put a copy there")
-    if not file.is_file():
-        raise InputError(f"{where}, which is not there or is no file")
-    whole = file.stat().st_size
+    try:
+        whole = _file_size(path.parent, location, where)
+    except OSError as error:  # of a name that no file can have
+        raise InputError(f"{path}: the file of tensor '{tensor.name}' cannot be looked at: {error.strerror}") from error
     offset, length = place.get("offset", "0"), place.get("length", "")
     if not (offset.isdecimal() and (length.isdecimal() or not length) and len(offset + length) < 30):
         raise InputError(f"{where}, at an offset or of a length that is no number")
     if int(offset) + int(length or 0) > whole:
         raise InputError(f"{where}, which is too short for it")
     return int(length or whole - int(offset))
+
+
+def _file_size(folder: Path, location: str, where: str) -> int:
+    file = folder
+    for part in PurePosixPath(location).parts:
+        file = file / part
+        if file.is_symlink():
+            raise InputError(f"{where}, a symbolic link, which may lead out of the model's folder: put a copy there")
+    if not file.is_file():
+        raise InputError(f"{where}, which is not there or is no file")
+    return file.stat().st_size

@@ -175,6 +175,8 @@ def profile_for(header: StreamHeader, embedded: bytes, given: Profile | None) ->
 def _check_limits(profile: Profile, sizes: Mapping[str, Size], limits: Limits) -> None:
     """Of what a profile, which may come with the stream, makes of the header. Raises LimitError."""
     channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
+    if len(channels) > limits.levels:
+        raise LimitError(f"{len(channels)} levels; the limit is {limits.levels}")
     for name, count in channels.items():
         if count > limits.channels:
             raise LimitError(f"level '{name}' has {count} channels; the limit is {limits.channels}")
