@@ -67,6 +67,13 @@ def double_size(truth: dict[str, Any]) -> None:
         annotation["bbox"] = [2 * side for side in annotation["bbox"]]
 
 
+def corners(truth: dict[str, Any]) -> None:
+    """Boxes as [left, top, right, bottom]."""
+    for annotation in truth["annotations"]:
+        left, top, width, height = annotation["bbox"]
+        annotation["bbox"] = [left, top, left + width, top + height]
+
+
 def sides_exchanged(truth: dict[str, Any]) -> None:
     """As Label Studio lists pictures that EXIF turns; the boxes are right."""
     for image in truth["images"]:
@@ -84,7 +91,8 @@ def voc_names(truth: dict[str, Any]) -> None:
     [
         (same, ALL, []),
         (roboflow, PEOPLE, ["79 of the network's 80 classes are none of the data set's"]),
-        (double_size, 0, ["10 of 10 pictures, turned upright", "the uncompressed network's AP is 0"]),
+        (double_size, 0, ["10 of 10 pictures", "boxes reach outside of their", "the uncompressed network's AP is 0"]),
+        (corners, None, ["boxes reach outside of their pictures"]),
         (sides_exchanged, ALL, ["10 of 10 pictures, turned upright"]),
         (voc_names, None, ["of the 23 classes in the data set are none of the network's", "4 of the network's 80"]),
     ],

@@ -161,6 +161,44 @@ def test_classes_that_one_side_lacks_are_named_and_counted(tmp_path: Path) -> No
     assert lines[1].endswith(": traffic light, airplane")
 
 
+@pytest.mark.parametrize(
+    ("box", "reached"), [([8, 2, 14, 8], ""), ([-2, -2, 24, 16], ""), ([8, 2, 16, 8], "[8, 2, 16, 8]"),
+                         ([-3, 2, 4, 4], "[-3, 2, 4, 4]"), ([16, 16, 12.5, 12], "[16, 16, 12.5, 12]")]
+)  # fmt: skip
+def test_boxes_outside_of_their_pictures_are_counted(tmp_path: Path, box: list[float], reached: str) -> None:
+    """Corners for sides, or the pixels of a larger picture; two pixels beyond the edge are annotators' rounding."""
+    lines = about_labels(load(_coco(tmp_path, [{}, {"bbox": box}, {"bbox": box}])), ("cat", "dog"), False)
+    expected = (
+        "2 of 3 boxes reach outside of their pictures, so they may not be [x, y, width, height] in pixels (first: "
+    )
+    assert lines == ([f"{expected}annotations[1], {reached} in a.png of 20x12)"] if reached else [])
+
+
+def test_single_boxes_outside_are_slips(tmp_path: Path) -> None:
+    many = [{}] * 99 + [{"bbox": [8, 2, 16, 8]}]
+    assert about_labels(load(_coco(tmp_path, many)), ("cat", "dog"), False) == []
+    assert len(about_labels(load(_coco(tmp_path, [*many, many[-1]])), ("cat", "dog"), False)) == 1
+
+
+@pytest.mark.parametrize("sides", [[0, 6], [6, 0], [-4, 6], [6, -4], [-4, -4]])
+def test_boxes_without_extent_are_counted_and_match_nothing(tmp_path: Path, sides: list[int]) -> None:
+    dataset = load(_coco(tmp_path, [{}, {"bbox": [10, 8, *sides], "area": 24}]))
+    box = ", ".join(map(str, [10, 8, *sides]))
+    assert about_labels(dataset, ("cat", "dog"), False) == [
+        "1 of 2 boxes have no positive width or height, so nothing can match them "
+        f"(first: annotations[1], [{box}] in a.png of 20x12)"
+    ]
+    assert 50 <= evaluate(dataset, _found([SQUARE]), ("cat",)).ap < 60
+
+
+def test_annotations_of_unlisted_pictures_are_counted(tmp_path: Path) -> None:
+    dataset = load(_coco(tmp_path, [{}, {"image_id": 8}, {"image_id": 9}]))
+    assert as_read(dataset, {1: (HEIGHT, WIDTH)})[1] == [
+        "2 of 3 annotations are of pictures that the file does not list, and left out "
+        "(first: annotations[1] of the picture id 8)"
+    ]
+
+
 def test_an_accuracy_of_nothing_is_said(tmp_path: Path) -> None:
     found = _found([SQUARE]).values()
     assert about_nothing(0.0, found)[0].startswith("the uncompressed network's AP is 0 although it found 1 objects")
@@ -217,7 +255,7 @@ def test_run_lengths_of_a_picture_of_another_size_are_left_out(tmp_path: Path) -
     assert as_read(dataset, {1: (HEIGHT, WIDTH)}) == (dataset, [])
 
 
-def test_boxes_of_larger_pictures_are_said_twice(labelled: Path, tmp_path: Path) -> None:
+def test_boxes_of_larger_pictures_are_named_in_three_lines(labelled: Path, tmp_path: Path) -> None:
     truth = json.loads((labelled / "truth.json").read_text())
     for image in truth["images"]:
         image["height"], image["width"] = 8 * image["height"], 8 * image["width"]
@@ -226,8 +264,9 @@ def test_boxes_of_larger_pictures_are_said_twice(labelled: Path, tmp_path: Path)
     (tmp_path / "large.json").write_text(json.dumps(truth))
     result = _eval(labelled, tmp_path / "large.json")
     assert result.ap_uncompressed == 0
-    assert [line.split(",")[0] for line in result.notes] == ["4 of 4 pictures", result.notes[1].split(",")[0]]
-    assert "AP is 0 although it found" in result.notes[1]
+    assert [line.split(",")[0] for line in result.notes[:1]] == ["4 of 4 pictures"]
+    assert "boxes reach outside of their pictures" in result.notes[1]
+    assert "AP is 0 although it found" in result.notes[2]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

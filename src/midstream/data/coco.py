@@ -43,9 +43,10 @@ class _File(BaseModel):
 def load_coco(spec: str, paths: str) -> Dataset:
     """A data set from `IMAGES_DIR,ANNOTATIONS.json`; either may contain commas.
 
-    Annotations of pictures that the file does not list are left out (subsets are often made by shortening `images`),
-    a missing `area` is that of the box, a missing `iscrowd` is 0. `\\` in a file name stands for `/`, unless a file has
-    that very name. A picture that is not in its subfolder is looked for directly in the folder, by its name.
+    Annotations of pictures that the file does not list are left out (subsets are often made by shortening `images`)
+    and counted in the notes, a missing `area` is that of the box, a missing `iscrowd` is 0. `\\` in a file name stands
+    for `/`, unless a file has that very name. A picture that is not in its subfolder is looked for directly in the
+    folder, by its name.
 
     Raises:
         InputError: the folder, the file, one of its three lists or one of its pictures is missing, or something in
@@ -68,7 +69,8 @@ def load_coco(spec: str, paths: str) -> Dataset:
         if path != candidates[0]:
             moved.append(image.file_name)
         pictures.append(PictureFile(image.id, path))
-    return Dataset(spec, "coco", tuple(pictures), _ground_truth(content), _about_moved(moved, folder))
+    notes = _about_moved(moved, folder) + _about_unlisted(content)
+    return Dataset(spec, "coco", tuple(pictures), _ground_truth(content), notes)
 
 
 def _place(name: str, folder: Path, file: Path) -> PurePosixPath:
@@ -90,6 +92,18 @@ def _about_moved(moved: list[str], folder: Path) -> tuple[str, ...]:
     if not moved:
         return ()
     return (f"{len(moved)} pictures are not in the folders that are listed, but directly in {folder}: {moved[0]}, ...",)
+
+
+def _about_unlisted(content: _File) -> tuple[str, ...]:
+    listed = {image.id for image in content.images}
+    lost = [(place, each.image_id) for place, each in enumerate(content.annotations) if each.image_id not in listed]
+    if not lost:
+        return ()
+    place, identity = lost[0]
+    return (
+        f"{len(lost)} of {len(content.annotations)} annotations are of pictures that the file does not list, and left "
+        f"out (first: annotations[{place}] of the picture id {identity})",
+    )
 
 
 def _split(paths: str) -> tuple[Path, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from midstream.data import Dataset
 from midstream.data.masks import check_masks, has_mask
@@ -13,6 +14,9 @@ from midstream.models.base import Detections
 
 #: An average precision in percent that two decimals show as none.
 _SHOWN_AS_NONE = 0.005
+#: Pixels by which a box may reach outside of its picture (annotators' tools round, or count pixels from 1), and the
+#: share of boxes that may reach further: single slips of people change no figure, a file of other boxes has most so.
+_SLACK, _SLIPS = 2, 0.01
 
 
 def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
@@ -34,16 +38,52 @@ def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
 
 
 def about_labels(dataset: Dataset, classes: Sequence[str], masks: bool) -> list[str]:
-    """Lines about labels that cannot count: of classes that one side lacks, and without a mask among such with one."""
+    """Lines about labels that cannot count, or not as they should.
+
+    Of classes that one side lacks, boxes that are not of their pictures or of no extent, annotations without a mask
+    among such with one.
+    """
     truth = dataset.ground_truth
     if truth is None or dataset.kind == "folder":
         return []
-    lines = unmatched(classes, truth)
+    lines = unmatched(classes, truth) + _about_boxes(truth)
     bare = sum(not has_mask(annotation) for annotation in truth["annotations"])
     there = len(truth["annotations"]) - bare
     if masks and bare and there:
         lines.append(f"{bare} of {there + bare} annotations have no mask: mask AP is that of the other {there}")
     return lines
+
+
+def _about_boxes(truth: dict[str, Any]) -> list[str]:
+    images = {image["id"]: image for image in truth["images"]}
+    count, lines = len(truth["annotations"]), []
+    flat = [each for each in truth["annotations"] if min(each["bbox"][2:]) <= 0]
+    outside = [each for each in truth["annotations"] if _overhang(each["bbox"], images[each["image_id"]]) > _SLACK]
+    if len(outside) > _SLIPS * count:
+        lines.append(
+            f"{len(outside)} of {count} boxes reach outside of their pictures, so they may not be [x, y, width, "
+            f"height] in pixels (first: {_example(outside[0], images)})"
+        )
+    if flat:
+        lines.append(
+            f"{len(flat)} of {count} boxes have no positive width or height, so nothing can match them "
+            f"(first: {_example(flat[0], images)})"
+        )
+    return lines
+
+
+def _overhang(box: Sequence[float], image: dict[str, Any]) -> float:
+    """Pixels by which a box reaches outside of its picture; 0 or less for one inside."""
+    x, y, width, height = box
+    return float(max(-x, -y, x + width - image["width"], y + height - image["height"]))
+
+
+def _example(annotation: dict[str, Any], images: dict[int, dict[str, Any]]) -> str:
+    image = images[annotation["image_id"]]
+    box = ", ".join(f"{side:g}" for side in annotation["bbox"])
+    # Annotations are numbered from 1 when they are loaded, in the order of the file.
+    place = f"annotations[{annotation['id'] - 1}]"
+    return f"{place}, [{box}] in {image['file_name']} of {image['width']}x{image['height']}"
 
 
 def about_nothing(ap: float, found: Collection[Detections]) -> list[str]:
