@@ -13,6 +13,7 @@ Packages, loaded when they are used: `models` (networks in two halves), `data` (
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from midstream.errors import (
     TruncatedError,
     UnsupportedError,
 )
-from midstream.limits import Limits
+from midstream.limits import MOST_PIXELS, PIXELS_VARIABLE, Limits
 
 if TYPE_CHECKING:
     from midstream import calibrate as calibrate
@@ -53,6 +54,9 @@ __all__ = [
     "encode",
     "inspect",
 ]
+#: OpenCV looks at it once, while it is loaded, which is later: every module that loads OpenCV is in this package.
+os.environ.setdefault(PIXELS_VARIABLE, str(MOST_PIXELS))
+
 #: A codec user should not wait for ONNX Runtime, OpenCV and gRPC to load.
 _PACKAGES = ("calibrate", "compare", "data", "evaluate", "models", "serve")
 

@@ -1,8 +1,11 @@
-"""What a decoder is willing to spend on a bitstream; checked before anything of a declared size is allocated."""
+"""What a decoder is willing to spend; checked before anything of a declared size is allocated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+#: Pixels of a picture: 0.8 GB as RGB. The variable is OpenCV's, whose own limit is four times that.
+MOST_PIXELS, PIXELS_VARIABLE = 1 << 28, "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 
 @dataclass(frozen=True)

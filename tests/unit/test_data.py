@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -120,6 +122,47 @@ def test_too_large_in_other_formats(tmp_path: Path, capfd: pytest.CaptureFixture
         with pytest.raises(InputError, match="it is too large"):
             read_picture(tmp_path / name)
     assert capfd.readouterr() == ("", "")
+
+
+_SEGMENT = b"\xff\xe1\x00\x04ab"
+
+
+@pytest.mark.parametrize(
+    "between",
+    [b"\xff", b"\xff\xff", b"\xff\x01", b"\xff\xd0\xff\xd7", b"x\xff\0", _SEGMENT, b"\xff" + _SEGMENT + b"\xff"],
+)
+def test_a_jpeg_file_is_too_large_whatever_stands_before_its_frame(tmp_path: Path, between: bytes) -> None:
+    frame = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 32_000, 31_999) + bytes.fromhex("03 011100 021100 031100")
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8" + between + frame + b"\xff\xd9")
+    with pytest.raises(InputError, match="it is too large: 31999x32000 pixels"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_what_opencv_knows_is_too_large_in_every_format(tmp_path: Path) -> None:
+    side = 32_700
+    bitmap = struct.pack("<2sIIIIiiHHIIIIII", b"BM", 0, 0, 1078, 40, side, side, 1, 8, 1, 2, 0, 0, 256, 0) + bytes(1026)
+    for name, data in {
+        "a.gif": b"GIF89a"
+        + struct.pack("<HHBBB", side, side, 0x80, 0, 0)
+        + bytes(6)
+        + b","
+        + bytes(4)
+        + struct.pack("<HHB", side, side, 0)
+        + b"\x02\x01\x44\x00;",
+        "a.bmp": bitmap,
+        "a.ppm": b"P6 %d %d 255\n" % (side, side),
+        "a.hdr": b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y %d +X %d\n" % (side, side),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    code = (
+        "import pathlib, sys\nfrom midstream.data import read_picture\nfrom midstream.errors import InputError\n"
+        "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
+        "    try:\n        read_picture(path)\n    except InputError as error:\n        print(error)"
+    )
+    # OpenCV looks at the variable once: in this process it was loaded before midstream.
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.count("it is too large") == 4, done.stdout
+    assert not done.stderr
 
 
 def test_the_limit_of_pixels_is_opencv_s_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

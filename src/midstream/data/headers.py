@@ -1,21 +1,23 @@
 """What a picture's bytes say before they are decoded.
 
 A decoder sets memory aside for the size that a file claims, and libpng prints on standard error what it finds wrong, so
-both are looked at first. Other formats are left to OpenCV, which refuses a size of more than 2^30 pixels.
+both are looked at first. Other formats are left to OpenCV, for which `midstream` sets the same limit; a program that
+loads OpenCV before `midstream` has OpenCV's own for them.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 
+from midstream.limits import MOST_PIXELS, PIXELS_VARIABLE
+
 _PNG_START, _JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 #: The decoders' own (PNG_USER_WIDTH_MAX of libpng, JPEG_MAX_DIMENSION of libjpeg).
 _PNG_SIDE, _JPEG_SIDE = 1_000_000, 65_500
-#: 0.8 GB as RGB. OpenCV's own limit is four times that; the variable that changes its limit changes this one.
-_MOST_PIXELS, _VARIABLE = 1 << 28, "OPENCV_IO_MAX_IMAGE_PIXELS"
 #: Bytes out of a byte of zlib's, at most (https://zlib.net/zlib_tech.html).
 _INFLATION = 1032
 #: Width, height, bits of a sample, colour type, three methods; samples of a pixel by colour type.
@@ -23,6 +25,10 @@ _PNG_HEADER = struct.Struct(">IIBBBBB")
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 #: Start-of-frame markers of JPEG, which the size stands behind.
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+#: A marker after any number of fill bytes (ITU-T T.81, B.1.1.2); libjpeg also passes over what is none.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+#: Markers without a segment: TEM and RST0 to RST7.
+_JPEG_ALONE = {0x01, *range(0xD0, 0xD8)}
 
 
 def fault(data: bytes) -> str | None:
@@ -41,13 +47,13 @@ def _too_large(width: int, height: int, side: int) -> str | None:
         return None
     return (
         f"it is too large: {width}x{height} pixels, more than {side:,} a side or {most:,} in all "
-        f"(the variable {_VARIABLE} changes the latter)"
+        f"(the variable {PIXELS_VARIABLE} changes the latter)"
     )
 
 
 def _most_pixels() -> int:
-    text = os.environ.get(_VARIABLE, "")
-    return int(text) if text.isdecimal() else _MOST_PIXELS
+    text = os.environ.get(PIXELS_VARIABLE, "")
+    return int(text) if text.isdecimal() else MOST_PIXELS
 
 
 def _png_fault(data: bytes) -> str | None:
@@ -87,9 +93,11 @@ def _number(data: bytes, place: int) -> int:
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(width, height); None where no frame begins, which OpenCV finds out."""
     place = len(_JPEG_START)
-    while place + 9 <= len(data) and data[place] == 0xFF:
-        if data[place + 1] in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, place + 5)
+    while (found := _JPEG_MARKER.search(data, place)) and found.end() + 7 <= len(data):
+        place, marker = found.end(), found[1][0]
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, place + 3)
             return width, height
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker not in _JPEG_ALONE:
+            place += max(2, int.from_bytes(data[place : place + 2], "big"))
     return None
