@@ -14,8 +14,8 @@ from tests.unit import toy
 
 from midstream import models
 from midstream.errors import InputError
-from midstream.models.description import GflHead, RcnnHead, YoloxHead
-from midstream.models.plausible import check_outputs, natural_picture, try_out
+from midstream.models.description import GflHead, PyramidLevel, RcnnHead, YoloxHead, parse_description
+from midstream.models.plausible import check_levels, check_outputs, natural_picture, try_out
 
 SIZE = (64, 96)
 HEAD = YoloxHead(kind="yolox", strides=(8, 16), score_threshold=0.1, nms_iou=0.6)
@@ -154,3 +154,46 @@ def test_a_network_without_a_description_is_tried_out_too(tmp_path: Path) -> Non
 
     with pytest.raises(InputError, match="toy: a label is not one of the 1 classes"):
         try_out(Broken(models.load(str(toy.write_toy(tmp_path)))))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("levels", "strides", "message"),
+    [
+        (
+            (8, 16),
+            [16, 8],
+            r"strides \[16, 8\] are those of the pyramid in another order: write strides = \[8, 16\], or",
+        ),
+        ((16, 8), [8, 16], r"in another order: write strides = \[16, 8\], or list the pyramid's levels"),
+        ((8, 16), [32, 16, 8], r"\[32, 16, 8\] are not in ascending order: write strides = \[8, 16, 32\]$"),
+        ((8, 16), [8, 16], ""),
+        ((16, 8), [16, 8], ""),
+        ((8, 16), [8, 16, 32], ""),
+        ((8, 8), [8], ""),
+    ],
+)
+def test_the_strides_of_a_yolox_head_are_in_order(levels: tuple[int, int], strides: list[int], message: str) -> None:
+    text = toy.DESCRIPTION.partition("[head]")[0] + toy.YOLOX_HEAD.replace("[8, 16]", str(strides))
+    text = text.replace("stride = 8\n", "stride = A\n").replace("stride = 16\n", "stride = B\n")
+    text = text.replace("= A\n", f"= {levels[0]}\n").replace("= B\n", f"= {levels[1]}\n")
+    if not message:
+        parse_description(text, "x.toml")
+        return
+    with pytest.raises(InputError, match=message):
+        parse_description(text, "x.toml")
+
+
+@pytest.mark.parametrize(("old", "new", "cells"), [(8, 4, "8 x 8"), (16, 32, "1 x 1"), (16, 8, "4 x 4")])
+def test_a_level_of_another_stride_is_named_with_its_shape(old: int, new: int, cells: str, tmp_path: Path) -> None:
+    path = toy.write_toy(tmp_path)
+    path.write_text(path.read_text().replace(f"stride = {old}\n", f"stride = {new}\n"))
+    name, side = {8: ("p3", 4), 16: ("p4", 2)}[old]
+    expected = rf"level '{name}' has shape \[5, {side}, {side}\], .* its stride of {new} has {cells} cells"
+    with pytest.raises(InputError, match=expected):
+        models.load(str(path))
+
+
+@pytest.mark.parametrize("shape", [(24, 38, 50), (38, 50, 24), (24, 35, 47), (1900, 24)])
+def test_maps_of_either_layout_without_padding_and_tokens_are_let_through(shape: tuple[int, ...]) -> None:
+    level = PyramidLevel(name="p3", tensor="t", stride=8)
+    check_levels([level], {"p3": np.zeros(shape, np.float32)}, (299, 399))

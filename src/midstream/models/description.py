@@ -190,6 +190,20 @@ class Description(_Strict):
                 raise ValueError(f"the stride of '{level.name}' is not a multiple of that of '{level.derived_from}'")
         return self
 
+    @model_validator(mode="after")
+    def _strides_in_order(self) -> Description:
+        """The one output of a yolox head has as many rows in any order of its levels; those of a gfl head tell."""
+        if not isinstance(self.head, YoloxHead):
+            return self
+        given, own = list(self.head.strides), list(dict.fromkeys(level.stride for level in self.pyramid))
+        same = sorted(given) == sorted(own)
+        wanted = own if same else sorted(given)
+        if given != wanted:
+            order = "those of the pyramid in another order" if same else "not in ascending order"
+            instead = ", or list the pyramid's levels in the order of the output's rows" if same else ""
+            raise ValueError(f"the head's strides {given} are {order}: write strides = {wanted}{instead}")
+        return self
+
     @property
     def levels(self) -> str:
         """The pyramid in words: p3/8 p4/16 ..., the numbers being strides."""

@@ -17,7 +17,7 @@ from midstream.models.description import Description, RcnnHead
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted
-from midstream.models.plausible import check_outputs
+from midstream.models.plausible import check_levels, check_outputs
 from midstream.models.preprocess import as_type, channels_last, fitted, place, to_picture, to_tensor
 
 #: With so many pictures the outputs are looked at, or until the network has been sure of something.
@@ -126,11 +126,12 @@ class OnnxModel:
         """Pyramid from what `resized` made of a picture of (height, width).
 
         Raises:
-            InputError: the network does not run or, with one of the first pictures, its outputs cannot be what the
-                description says (see models.plausible).
+            InputError: the network does not run or, with one of the first pictures, its levels or outputs cannot be
+                what the description says (see models.plausible).
         """
         pyramid = self._pyramid(picture, size)
         if self._unproven:
+            check_levels(self.description.pyramid, pyramid, self.description.input.size)
             proven = check_outputs(
                 self.description.head, self._outputs([pyramid]), self.description.input.size, len(self.classes)
             )

@@ -6,7 +6,7 @@ detections, all of them wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.base import Picture, SplitModel
-from midstream.models.description import GflHead, Head, RcnnHead, YoloxHead
+from midstream.models.base import FloatPyramid, Picture, SplitModel
+from midstream.models.description import GflHead, Head, PyramidLevel, RcnnHead, YoloxHead
 from midstream.models.heads import Candidates, candidates, decode_head
 
 #: A box with a side longer than so many of the picture's is none. The networks in tests/real stay below 1.1.
@@ -28,6 +28,8 @@ _COVERED, _FEWEST_PROPOSALS = 0.25, 16
 #: (height, width) of a first picture for a network without a size of its own. Those that bring the shorter side to 800,
 #: but the longer to no more than 1333, leave it nearly as it is: a fifth of the work of 800 x 1333.
 _TRIAL = (160, 1280)
+#: Of its cells, which a level may lack: convolutions without padding leave 35 of 38 (Inception v3, 299 at stride 8).
+_UNPADDED = 0.25
 #: What rounding may add to a chance.
 _SLACK = 1e-3
 #: The sigmoid of 0 and of 1.
@@ -63,6 +65,35 @@ def try_out(network: SplitModel) -> None:
         raise InputError(f"{network.name}: the network gives boxes or scores that are not finite")
     if count and not (found.labels.min() >= 0 and found.labels.max() < len(network.classes)):
         raise InputError(f"{network.name}: a label is not one of the {len(network.classes)} classes")
+
+
+def check_levels(levels: Sequence[PyramidLevel], pyramid: FloatPyramid, size: tuple[int, int]) -> None:
+    """Hold the levels' sides against their strides: ceil(size / stride), or a few cells less.
+
+    Args:
+        levels: of the description.
+        pyramid: of one picture. A level with other than three axes (tokens) is no map and is left alone.
+        size: (height, width) of the network's input.
+
+    Raises:
+        InputError: a level that cannot be of its stride.
+    """
+    for level in levels:
+        shape = pyramid[level.name].shape
+        if len(shape) != 3 or any(_fits(sides, size, level.stride) for sides in (shape[1:], shape[:2])):
+            continue
+        expected = [-(-side // level.stride) for side in size]
+        raise InputError(
+            f"level '{level.name}' has shape {list(shape)}, but an input of {size[0]} x {size[1]} at its stride of "
+            f"{level.stride} has {expected[0]} x {expected[1]} cells: correct its stride or its tensor"
+        )
+
+
+def _fits(sides: Sequence[int], size: tuple[int, int], stride: int) -> bool:
+    """Whether a map of (rows, columns) can be of an input of (height, width)."""
+    cells = [-(-side // stride) for side in size]
+    least = [min(side // stride, (1 - _UNPADDED) * most) for side, most in zip(size, cells, strict=True)]
+    return all(low <= side <= most for low, side, most in zip(least, sides, cells, strict=True))
 
 
 def check_outputs(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> bool:
