@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import re
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +16,11 @@ from midstream.errors import InputError
 
 #: Of what a lock's file says of its holder.
 _WHO_BYTES = 200
-#: In a folder of several people, a link in the place of a lock would have its target emptied.
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_WHO = re.compile(r"process \d+ on [\w.-]+", re.ASCII)
+#: In a folder of several people, a link in the place of a lock would have its target emptied, and a pipe may block.
+_AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+#: What the system says of a link, a folder and a socket, and `_open` of the rest.
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 if sys.platform == "win32":
 
@@ -43,10 +49,10 @@ def open_locked(path: Path, flags: int = 0, wait: bool = False) -> int | None:
         The descriptor; None where another process has the lock. Where the file system has no locks, as if none had.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened or is not a regular one.
     """
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | flags, 0o666)
+        file = _open(path, os.O_CREAT | flags)
         mine = True
         with suppress(OSError):
             mine = lock(file, wait)
@@ -55,6 +61,15 @@ def open_locked(path: Path, flags: int = 0, wait: bool = False) -> int | None:
         os.close(file)
         if not mine:
             return None  # else its last holder has removed it since it was opened
+
+
+def _open(path: Path, flags: int = 0) -> int:
+    """Open a regular file for reading and writing. Raises OSError, with one of `_NO_FILE` where it is another kind."""
+    file = os.open(path, os.O_RDWR | _AS_IT_IS | flags, 0o666)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    raise OSError(errno.ENXIO, "it is not a regular file")
 
 
 def _is_at(path: Path, file: int) -> bool:
@@ -74,7 +89,7 @@ def held(path: Path, what: str, wait: bool = False) -> Iterator[None]:
     try:
         file = open_locked(path, wait=wait)
     except OSError as error:
-        raise InputError(f"{what}: cannot be written: {path.name}: {error.strerror}") from error
+        raise _unusable(path, what, error) from error
     if file is None:
         raise _busy(path, what)
     try:
@@ -89,19 +104,27 @@ def held(path: Path, what: str, wait: bool = False) -> Iterator[None]:
 
 
 def check_free(path: Path, what: str) -> None:
-    """Refuse what another process has locked by the file at `path`. Raises InputError."""
-    with suppress(OSError):  # mostly: it is not there
-        file = os.open(path, os.O_RDWR)
-        try:
-            free = lock(file)
-        finally:
-            os.close(file)
-        if not free:
-            raise _busy(path, what)
+    """Refuse what another process has locked by the file at `path`, or what is no file there. Raises InputError."""
+    try:
+        file = _open(path)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise _unusable(path, what, error) from error
+        return  # mostly: it is not there
+    free = True
+    with os.fdopen(file), suppress(OSError):
+        free = lock(file)
+    if not free:
+        raise _busy(path, what)
+
+
+def _unusable(path: Path, what: str, error: OSError) -> InputError:
+    return InputError(f"{what}: cannot be written: {path.name}: {error.strerror}")
 
 
 def _busy(path: Path, what: str) -> InputError:
     who = ""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), os.fdopen(_open(path), "rb") as file:
         who = file.read(_WHO_BYTES).decode(errors="replace")
-    return InputError(f"{what}: {who or 'another process'} is writing to it: wait for that one, or give another name")
+    who = who if _WHO.fullmatch(who) else "another process"  # others may write into the file, too
+    return InputError(f"{what}: {who} is writing to it: wait for that one, or give another name")

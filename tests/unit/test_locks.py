@@ -140,6 +140,30 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "precious"
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("precious")])
+def test_what_is_no_file_in_the_place_of_a_lock_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    (tmp_path / "precious").write_text("precious")
+    make(tmp_path / ".x.lock")
+    target = str(tmp_path / "x")
+    for refused in (
+        lambda: take_file(tmp_path / "x"),
+        lambda: write_bytes(target, b""),
+        lambda: check_writable(target),
+    ):
+        with pytest.raises(InputError, match=r"x: cannot be written: \.x\.lock: [^\n]+$") as caught:
+            refused()
+        assert "precious" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "\x1b[2J", "process 1 on a\nroot:x:0:0", "process 1 on a b"])
+def test_only_a_name_of_our_own_form_is_repeated(tmp_path: Path, text: str) -> None:
+    other = holding_file(tmp_path / "x")
+    (tmp_path / ".x.lock").write_text(text)
+    with pytest.raises(InputError, match=r"x: another process is writing to it"):
+        take_file(tmp_path / "x")
+    other.end()
+
+
 def test_many_threads_write_one_at_a_time(tmp_path: Path) -> None:
     inside: list[int] = []
     most: list[int] = []
