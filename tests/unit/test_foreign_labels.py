@@ -18,7 +18,7 @@ from tests.unit.toy import write_labelled
 from midstream import models
 from midstream.codec.options import paper_options
 from midstream.data import load, read_picture
-from midstream.data.masks import check_mask
+from midstream.data.masks import check_mask, check_masks
 from midstream.data.reading import as_read
 from midstream.errors import InputError
 from midstream.evaluate.accuracy import evaluate
@@ -63,7 +63,7 @@ UNUSABLE = {
     "runs of several shapes": {"size": [HEIGHT, WIDTH], "counts": [0, [PIXELS]]},
     "a run beyond 64 bits": {"size": [HEIGHT, WIDTH], "counts": [0, 10**30]},
     "another size": {"size": [HEIGHT, 2 * WIDTH], "counts": [0, 2 * PIXELS]},
-    "the size turned": {"size": [WIDTH, HEIGHT], "counts": [0, PIXELS]},
+    "too many runs of the size turned": {"size": [WIDTH, HEIGHT], "counts": [0, PIXELS + 1]},
     "no size": {"counts": [0, PIXELS]},
     "no counts": {"size": [HEIGHT, WIDTH]},
     "text that is none": {"size": [HEIGHT, WIDTH], "counts": "\u00e4 garbled"},
@@ -253,6 +253,22 @@ def test_run_lengths_of_a_picture_of_another_size_are_left_out(tmp_path: Path) -
     truth = as_read(dataset, {1: (2 * HEIGHT, 2 * WIDTH)})[0].ground_truth["annotations"]
     assert [each.get("segmentation") for each in truth] == [None, [SQUARE]]
     assert as_read(dataset, {1: (HEIGHT, WIDTH)}) == (dataset, [])
+
+
+def test_run_lengths_of_the_listed_size_turned(tmp_path: Path) -> None:
+    """As of a picture that EXIF turns, listed as before: kept where the file is of their own size."""
+    turned = {"size": [WIDTH, HEIGHT], "counts": [0, PIXELS]}
+    listed = {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS]}
+    dataset = load(_coco(tmp_path, [{"segmentation": turned}, {"segmentation": listed}]))
+    require(dataset, ("cat",), True)
+    for size, kept in (((WIDTH, HEIGHT), [turned, None]), ((HEIGHT, WIDTH), [None, listed]), ((7, 9), [None, None])):
+        read, notes = as_read(dataset, {1: size})
+        assert [each.get("segmentation") for each in read.ground_truth["annotations"]] == kept
+        lost = kept.count(None)
+        assert notes[-1] == f"{lost} masks are run lengths of another size than their pictures', and left out"
+        check_masks(read)
+    with pytest.raises(InputError, match=r"of the size \[20, 12\], the listed size is \[12, 20\]"):
+        evaluate(dataset, _found([SQUARE]), ("cat",))
 
 
 def test_boxes_of_larger_pictures_are_named_in_three_lines(labelled: Path, tmp_path: Path) -> None:

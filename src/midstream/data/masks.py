@@ -6,7 +6,7 @@ never match, and coordinates far outside take memory by their distance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,13 @@ _OFFSET, _BITS, _MORE, _SIGN = 48, 5, 0x20, 0x10
 _MOST_CHARACTERS = 7
 
 
-def check_masks(dataset: Dataset) -> None:
+def check_masks(dataset: Dataset, read: bool = True) -> None:
     """Refuse masks of a COCO file that do not fit its pictures; the masks of other data sets are the project's own.
+
+    Args:
+        dataset: the labels.
+        read: whether their sizes are those of the pictures, as `reading.as_read` leaves them. Before that, run lengths
+            may be of the listed size with its sides exchanged, as Label Studio lists pictures that EXIF turns.
 
     Raises:
         InputError: a polygon or run lengths that are not in COCO's format or not of the size that is listed for the
@@ -36,18 +41,33 @@ def check_masks(dataset: Dataset) -> None:
     images = {image["id"]: image for image in dataset.ground_truth["images"]}
     for annotation in dataset.ground_truth["annotations"]:
         image = images[annotation["image_id"]]
+        size = (image["height"], image["width"])
         try:
             if has_mask(annotation):
-                check_mask(annotation["segmentation"], image["height"], image["width"])
+                _check_listed(annotation, [size] if read else [size, size[::-1]])
         except InputError as error:
             # Annotations are numbered from 1 when they are loaded, in the order of the file.
             place = f"annotations[{annotation['id'] - 1}] (of {image['file_name']}) in '{dataset.spec}'"
             raise InputError(f"{place} has an unusable mask: {error}") from error
 
 
+def _check_listed(annotation: Mapping[str, Any], sizes: Sequence[tuple[int, int]]) -> None:
+    mask = annotation["segmentation"]
+    own = next((size for size in sizes if fits(annotation, size)), None)
+    if own is None:
+        raise InputError(f"its run lengths are of the size {mask.get('size')}, the listed size is {list(sizes[0])}")
+    check_mask(mask, *own)
+
+
 def has_mask(annotation: Mapping[str, Any]) -> bool:
     """Whether an annotation has a mask: many programs write an empty list where there is none."""
     return bool(annotation.get("segmentation"))
+
+
+def fits(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
+    """Whether an annotation's mask, if it has run lengths, is of this height and width; polygons are of every size."""
+    mask = annotation.get("segmentation")
+    return not isinstance(mask, Mapping) or mask.get("size") == list(size)
 
 
 def check_mask(segmentation: object, height: int, width: int) -> None:

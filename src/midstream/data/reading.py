@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream.data.base import Dataset
+from midstream.data.masks import fits
 from midstream.data.pictures import read_picture
 from midstream.errors import InputError
 
@@ -34,7 +36,7 @@ def as_read(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> tuple[Dat
     """The pictures that were read, with the sizes that they have, and what is to be said about them, a line each.
 
     Polygons and boxes are pixels, whatever size the annotations list: they stay. Run lengths are of one size only:
-    those of a picture with another are left out.
+    those that are not of the picture's are left out.
 
     Args:
         dataset: all pictures that were tried.
@@ -47,17 +49,20 @@ def as_read(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> tuple[Dat
         return dataset, notes
     listed = {image["id"]: (image["height"], image["width"]) for image in truth["images"] if "height" in image}
     other = {identity: size for identity, size in sizes.items() if listed.get(identity, size) != size}
-    if not other:
-        return dataset, notes
-    notes.append(_other_sizes(dataset, listed, other))
-    images = [{**i, "height": sizes[i["id"]][0], "width": sizes[i["id"]][1]} for i in truth["images"]]
-    annotations = [
-        {key: value for key, value in a.items() if key != "segmentation" or not isinstance(value, Mapping)}
-        if a["image_id"] in other
-        else a
-        for a in truth["annotations"]
-    ]
-    return replace(dataset, ground_truth={**truth, "images": images, "annotations": annotations}), notes
+    lost = {a["id"] for a in truth["annotations"] if not fits(a, sizes[a["image_id"]])}
+    if other:
+        notes.append(_other_sizes(dataset, listed, other))
+        images = [{**i, "height": sizes[i["id"]][0], "width": sizes[i["id"]][1]} for i in truth["images"]]
+        truth = {**truth, "images": images}
+    if lost:
+        notes.append(f"{len(lost)} masks are run lengths of another size than their pictures', and left out")
+        bare = [_without_mask(a) if a["id"] in lost else a for a in truth["annotations"]]
+        truth = {**truth, "annotations": bare}
+    return replace(dataset, ground_truth=truth), notes
+
+
+def _without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in annotation.items() if key != "segmentation"}
 
 
 def _other_sizes(dataset: Dataset, listed: Mapping[int, tuple[int, int]], other: Mapping[int, tuple[int, int]]) -> str:
