@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from midstream.errors import InputError
 
@@ -43,10 +44,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _without_folder(file: str) -> str:
+    if "/" in file or "\\" in file:
+        raise ValueError("the file's name only, looked for beside the description; a path goes to --weights")
+    return file
+
+
 class Weights(_Strict):
     """The ONNX file: its name, and in words or as an address where it comes from."""
 
-    file: str = Field(max_length=_NAME_CHARACTERS, pattern=r"^[^/\\\x00-\x1f\x7f-\x9f]+$")
+    file: Annotated[Name, AfterValidator(_without_folder)]
     source: str = Field(default="", max_length=1000)
 
 
@@ -237,8 +244,10 @@ def read_description(path: Path) -> Description:
         return parse_description(data.decode("utf-8-sig"), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8: save it as such") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def parse_description(text: str, origin: str) -> Description:
@@ -249,7 +258,14 @@ def parse_description(text: str, origin: str) -> Description:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise InputError(f"{origin}: {place + ': ' if place else ''}{first['msg']}{more}") from error
+        raise InputError(f"{origin}: {place + ': ' if place else ''}{_sentence(first)}{more}") from error
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """A pydantic error in the words of this package; patterns are those of names."""
+    if error["type"] == "string_pattern_mismatch":
+        return "a name has no control characters"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _parse_toml(text: str, origin: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class OnnxModel:
         outputs = [output.name for output in graph.graph.output]
         for name in output_names(description.head):
             if name not in outputs:
-                raise unknown("output", name, outputs)
+                raise InputError(f"{weights}: {unknown('output', name, outputs)}")
         tensors = [level.tensor for level in description.pyramid]
         cut = cut_graph(graph, tensors)
         inputs = [value.name for value in cut.front.graph.input]
@@ -131,12 +131,17 @@ class OnnxModel:
         """
         pyramid = self._pyramid(picture, size)
         if self._unproven:
-            check_levels(self.description.pyramid, pyramid, self.description.input.size)
-            proven = check_outputs(
-                self.description.head, self._outputs([pyramid]), self.description.input.size, len(self.classes)
-            )
-            self._unproven = 0 if proven else self._unproven - 1
+            self._unproven = 0 if self._proven(pyramid) else self._unproven - 1
         return pyramid
+
+    def _proven(self, pyramid: FloatPyramid) -> bool:
+        """Whether a picture's levels and outputs bear the description out; InputError if they contradict it."""
+        outputs, size = self._outputs([pyramid]), self.description.input.size
+        try:
+            check_levels(self.description.pyramid, pyramid, size)
+            return check_outputs(self.description.head, outputs, size, len(self.classes))
+        except InputError as error:
+            raise InputError(f"{self.weights}: {error}") from error
 
     def _pyramid(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
         tensor = to_tensor(self.description.input, picture, place(self.description.input, size))
@@ -150,7 +155,9 @@ class OnnxModel:
         }
         for name, derived in self.derived.items():
             if not np.array_equal(derived.compute(pyramid), pyramid[name]):
-                raise InputError(f"level '{name}' is not '{derived.source}' subsampled by {derived.stride}")
+                raise InputError(
+                    f"{self.weights}: level '{name}' is not '{derived.source}' subsampled by {derived.stride}"
+                )
         return pyramid
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:

@@ -1,0 +1,58 @@
+"""What is wrong with a description, in words that say what to write."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.unit import toy
+
+from midstream import models
+from midstream.errors import InputError
+from midstream.models.description import parse_description, read_description
+
+
+@pytest.mark.parametrize("file", ["weights/toy.onnx", "/toy.onnx", "C:\\\\toy.onnx"])
+def test_a_path_to_the_weights_is_for_the_command_line(file: str) -> None:
+    with pytest.raises(InputError, match=r"weights.file: the file's name only, .*; a path goes to --weights$"):
+        parse_description(toy.DESCRIPTION.replace("toy.onnx", file), "x.toml")
+
+
+@pytest.mark.parametrize(("old", "new"), [("[32, 32]", "[16384, 16384]"), ('"p4"', '"p3"')])
+def test_what_the_rules_say_stands_alone(old: str, new: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_description(toy.DESCRIPTION.replace(old, new), "x.toml")
+    assert "Value error" not in str(caught.value)
+
+
+def test_a_description_in_another_encoding_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "toy.toml"
+    path.write_text(toy.DESCRIPTION, "utf-16")
+    with pytest.raises(InputError, match=r"toy.toml: not UTF-8: save it as such$"):
+        read_description(path)
+
+
+def test_a_description_that_may_not_be_read_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    path = tmp_path / "toy.toml"
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be read: Permission denied$"):
+        read_description(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("bins = 4", "bins = 8", "output 'boxes_fine' has shape"),
+        ("stride = 8\n", "stride = 4\n", "level 'p3' has shape"),
+        ("[head]", "[head]\nscores = ['a', 'b']\nboxes = ['c', 'd']", "unknown output 'a'"),
+    ],
+)
+def test_what_does_not_fit_names_the_network(old: str, new: str, message: str, tmp_path: Path) -> None:
+    path = toy.write_toy(tmp_path)
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=f"toy.onnx: {message}"):
+        models.load(str(path))
