@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from midstream.arrays import pack_npz, pack_safetensors, pack_tensors, unpack_pyramid, unpack_tensors
 from midstream.errors import InputError
 from midstream.limits import Limits
-from midstream.locks import check_free, held, lock, open_locked
+from midstream.locks import check_free, held, lock, open_file, open_locked
 
 #: File name that stands for standard input and output.
 STANDARD = "-"
-#: Names of files that are not whole yet.
-_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp(\.\w+)?")
+#: Names of files that are not whole yet; a film has an ending, which its writer goes by.
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp(\.mp4)?")
 _SUFFIXES = (".npz", ".safetensors")
 
 
@@ -113,13 +113,21 @@ def _remove_left(folder: Path) -> None:
 
 
 def _remove_unlocked(path: Path) -> None:
-    with suppress(OSError):  # a folder, one that cannot be opened, or no locks here
-        file = os.open(path, os.O_RDWR)
+    with suppress(OSError):  # one that cannot be opened, or no locks here
+        if not _may_be_ours(path.lstat()):
+            return
+        file = open_file(path)
         try:
             if lock(file):
                 path.unlink()
         finally:
             os.close(file)
+
+
+def _may_be_ours(status: os.stat_result) -> bool:
+    """Whether a file is a regular one of this user's, who has not protected it."""
+    mine = sys.platform == "win32" or status.st_uid == os.geteuid()
+    return mine and stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IWUSR)
 
 
 @contextmanager

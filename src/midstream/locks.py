@@ -19,7 +19,7 @@ _WHO_BYTES = 200
 _WHO = re.compile(r"process \d+ on [\w.-]+", re.ASCII)
 #: In a folder of several people, a link in the place of a lock would have its target emptied, and a pipe may block.
 _AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-#: What the system says of a link, a folder and a socket, and `_open` of the rest.
+#: What the system says of a link, a folder and a socket, and `open_file` of the rest.
 _NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 if sys.platform == "win32":
@@ -52,7 +52,7 @@ def open_locked(path: Path, flags: int = 0, wait: bool = False) -> int | None:
         OSError: the file cannot be opened or is not a regular one.
     """
     while True:
-        file = _open(path, os.O_CREAT | flags)
+        file = open_file(path, os.O_CREAT | flags)
         mine = True
         with suppress(OSError):
             mine = lock(file, wait)
@@ -63,7 +63,7 @@ def open_locked(path: Path, flags: int = 0, wait: bool = False) -> int | None:
             return None  # else its last holder has removed it since it was opened
 
 
-def _open(path: Path, flags: int = 0) -> int:
+def open_file(path: Path, flags: int = 0) -> int:
     """Open a regular file for reading and writing. Raises OSError, with one of `_NO_FILE` where it is another kind."""
     file = os.open(path, os.O_RDWR | _AS_IT_IS | flags, 0o666)
     if stat.S_ISREG(os.fstat(file).st_mode):
@@ -106,7 +106,7 @@ def held(path: Path, what: str, wait: bool = False) -> Iterator[None]:
 def check_free(path: Path, what: str) -> None:
     """Refuse what another process has locked by the file at `path`, or what is no file there. Raises InputError."""
     try:
-        file = _open(path)
+        file = open_file(path)
     except OSError as error:
         if error.errno in _NO_FILE:
             raise _unusable(path, what, error) from error
@@ -124,7 +124,7 @@ def _unusable(path: Path, what: str, error: OSError) -> InputError:
 
 def _busy(path: Path, what: str) -> InputError:
     who = ""
-    with suppress(OSError), os.fdopen(_open(path), "rb") as file:
+    with suppress(OSError), os.fdopen(open_file(path), "rb") as file:
         who = file.read(_WHO_BYTES).decode(errors="replace")
     who = who if _WHO.fullmatch(who) else "another process"  # others may write into the file, too
     return InputError(f"{what}: {who} is writing to it: wait for that one, or give another name")

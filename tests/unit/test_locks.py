@@ -198,6 +198,28 @@ def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path: Path
     alive.end()
 
 
+def test_what_others_put_there_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = ".00000000000000{}.tmp"
+    paths = [tmp_path / name.format(number) for number in range(10, 14)]
+    os.mkfifo(paths[0])
+    paths[1].symlink_to(paths[3])
+    paths[2].mkdir()
+    paths[3].write_bytes(b"protected")
+    paths[3].chmod(0o444)
+    for other in (name.format(14) + ".bak", name.format(15) + ".mp4\n", name.format(0)):
+        (tmp_path / other).write_bytes(b"other")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    (tmp_path / name.format(16)).write_bytes(b"of another user")
+    there = {path.name for path in tmp_path.iterdir()}
+    files._remove_left.cache_clear()
+    write_bytes(str(tmp_path / "x"), b"x")
+    assert {path.name for path in tmp_path.iterdir()} == {*there, "x"}
+    monkeypatch.undo()
+    files._remove_left.cache_clear()
+    write_bytes(str(tmp_path / "x"), b"x")
+    assert {path.name for path in tmp_path.iterdir()} == {*there, "x"} - {name.format(16)}
+
+
 def test_without_locks_files_are_written_and_nothing_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
