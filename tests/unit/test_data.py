@@ -48,6 +48,10 @@ def _coco(folder: Path, **changes: Any) -> tuple[Path, Path]:
     return folder / "pictures", folder / "labels.json"
 
 
+def _image(identity: int) -> dict[str, Any]:
+    return {"id": identity, "file_name": "a.png", "height": 1, "width": 1}
+
+
 def test_picture_is_rgb(tmp_path: Path) -> None:
     blue_green_red = np.dstack([np.full((5, 7), v, np.uint8) for v in (10, 20, 30)])
     path = _write(tmp_path / "ä.png", blue_green_red)
@@ -258,6 +262,8 @@ def test_coco_file_name_with_a_comma(tmp_path: Path) -> None:
         ({"images": [{"id": 1, "file_name": "c" * 5000, "height": 1, "width": 1}]}, "ccc, which is not in"),
         ({"images": [{"id": 1, "file_name": "c\0.png", "height": 1, "width": 1}]}, "which is not in"),
         ({"images": [{"id": 1, "file_name": "a.png", "height": 1, "width": 1}] * 2}, "picture id 1 twice"),
+        # Counting each of them by itself would take as long as all other tests.
+        ({"images": [_image(n) for n in (*range(100_000), 99_999)]}, "picture id 99999 twice"),
         ({"images": [{"id": 1, "height": 1, "width": 1}]}, r"have no 'images\[0\].file_name'"),
         ({"categories": [{"id": 2, "name": "cat"}]}, "unlisted category 1"),
         ({"annotations": [{"image_id": 3, "category_id": 1, "bbox": [1, 2, 3]}]}, r"annotations\[0\].bbox"),

@@ -143,8 +143,8 @@ def _check(content: _File, file: Path) -> None:
     if not content.images:
         raise InputError(f"the annotations {file} list no picture")
     for what, ids in (("picture", [i.id for i in content.images]), ("category", [c.id for c in content.categories])):
-        if len(set(ids)) != len(ids):
-            twice = next(identity for identity in ids if ids.count(identity) > 1)
+        twice = next((identity for identity, count in Counter(ids).items() if count > 1), None)
+        if twice is not None:
             raise InputError(f"the annotations {file} list the {what} id {twice} twice")
     known = {category.id for category in content.categories}
     for number, annotation in enumerate(content.annotations):
