@@ -91,9 +91,13 @@ def voc_names(truth: dict[str, Any]) -> None:
     [
         (same, ALL, []),
         (roboflow, PEOPLE, ["79 of the network's 80 classes are none of the data set's"]),
-        (double_size, 0, ["10 of 10 pictures", "boxes reach outside of their", "the uncompressed network's AP is 0"]),
+        (
+            double_size,
+            0,
+            ["10 of 10 pictures are", "boxes reach outside of their", "the uncompressed network's AP is 0"],
+        ),
         (corners, None, ["boxes reach outside of their pictures"]),
-        (sides_exchanged, ALL, ["10 of 10 pictures, turned upright"]),
+        (sides_exchanged, ALL, ["10 of 10 pictures are not of the size"]),
         (voc_names, None, ["of the 23 classes in the data set are none of the network's", "4 of the network's 80"]),
     ],
 )

@@ -289,10 +289,10 @@ def test_pictures_that_cannot_be_read_are_left_out_of_every_point(tmp_path: Path
     assert results.run.skipped[0][0] == str(folder / "pictures" / "0.png")
     assert [p.accuracy["ap"].value for p in results.points] == [p.accuracy["ap"].value for p in fewer.points]
     assert [p.bytes for p in results.points] == [p.bytes for p in fewer.points]
-    assert "1 of 3 pictures, turned upright" in results.run.notes[0]
+    assert "1 of 3 pictures are not of the size" in results.run.notes[0]
     assert {f"skipped: {results.run.skipped[0][1]}", *results.run.notes} <= set(quiet.said)
     page = write_report(results, request, tmp_path / "out", quiet).read_text()
-    assert "1 of 3 pictures, turned upright" in page
+    assert "1 of 3 pictures are not of the size" in page
     assert "1 of the pictures cannot be read, and no figure counts them; the first: cannot read the picture" in page
     with pytest.raises(InputError, match=r"cannot read the picture .*0\.png"):
         compare(replace(request, strict=True), tmp_path / "strict", Quiet())

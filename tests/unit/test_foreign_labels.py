@@ -94,6 +94,21 @@ def test_an_unusable_mask_is_named_and_never_reaches_the_evaluation(tmp_path: Pa
     require(dataset, ("cat",), False)  # a network without masks never looks at them
 
 
+@pytest.mark.parametrize(
+    ("mask", "sentence"),
+    [
+        ({"size": [HEIGHT, WIDTH]}, "it has no run lengths"),
+        *(({"size": [HEIGHT, WIDTH], "counts": counts}, "it has no run lengths") for counts in (None, [], "", b"")),
+        ({"size": [HEIGHT, WIDTH], "counts": 0}, "its run lengths are not whole numbers"),
+        ([[*SQUARE[:6], 3]], "a polygon has an odd number of numbers, 7"),
+        ([SQUARE[:4]], "a polygon has 4 numbers; it needs x and y of at least three corners"),
+    ],
+)
+def test_an_unusable_mask_is_refused_for_what_is_wrong_with_it(mask: object, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        check_mask(mask, HEIGHT, WIDTH)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_what_pycocotools_writes_is_accepted(height: int, width: int, seed: int, density: float) -> None:
@@ -229,7 +244,7 @@ def test_pictures_of_another_size_than_listed(labelled: Path, tmp_path: Path) ->
     turned = _eval(labelled, tmp_path / "turned.json")
     assert turned.ap_uncompressed == right.ap_uncompressed > 0
     assert len(turned.notes) == 1
-    assert turned.notes[0].startswith("3 of 4 pictures, turned upright as EXIF says, are not of the size")
+    assert turned.notes[0].startswith("3 of 4 pictures are not of the size that the annotations list")
     assert "0.png is 50x60, listed as 60x50" in turned.notes[0]
 
 
@@ -242,7 +257,7 @@ def test_a_picture_that_exif_turns_is_of_its_upright_size(tmp_path: Path) -> Non
     pixels = read_picture(dataset.pictures[0].path)
     assert pixels.shape == (WIDTH, HEIGHT, 3)
     truth, notes = as_read(dataset, {1: (WIDTH, HEIGHT)})
-    assert "a.png is 12x20, listed as 20x12" in notes[0]
+    assert "a.png is 12x20 when turned upright as EXIF says, listed as 20x12" in notes[0]
     assert (truth.ground_truth["images"][0]["height"], truth.ground_truth["images"][0]["width"]) == (WIDTH, HEIGHT)
 
 
@@ -280,7 +295,7 @@ def test_boxes_of_larger_pictures_are_named_in_three_lines(labelled: Path, tmp_p
     (tmp_path / "large.json").write_text(json.dumps(truth))
     result = _eval(labelled, tmp_path / "large.json")
     assert result.ap_uncompressed == 0
-    assert [line.split(",")[0] for line in result.notes[:1]] == ["4 of 4 pictures"]
+    assert "4 of 4 pictures are not of the size" in result.notes[0]
     assert "boxes reach outside of their pictures" in result.notes[1]
     assert "AP is 0 although it found" in result.notes[2]
 

@@ -87,8 +87,10 @@ def _check_polygon(polygon: object, side: int) -> None:
     numbers = _array(polygon)
     if numbers.dtype.kind not in "iuf" or numbers.ndim != 1:
         raise InputError("a polygon has something else than numbers")
-    if len(numbers) < _LEAST_NUMBERS or len(numbers) % 2:
+    if len(numbers) < _LEAST_NUMBERS:
         raise InputError(f"a polygon has {len(numbers)} numbers; it needs x and y of at least three corners")
+    if len(numbers) % 2:
+        raise InputError(f"a polygon has an odd number of numbers, {len(numbers)}; it needs x and y of each corner")
     # Written so that what is not a number is refused, too.
     if not (numbers.min() >= -side and numbers.max() <= 2 * side):
         raise InputError("a polygon lies further outside of the picture than that is large, or nowhere (not a number)")
@@ -99,6 +101,8 @@ def _check_runs(mask: Mapping[str, Any], height: int, width: int) -> None:
     if size != [height, width] or not all(isinstance(side, int) for side in size):
         raise InputError(f"its run lengths are of the size {size}, the picture's is {[height, width]}")
     runs = mask.get("counts")
+    if runs is None or runs in ([], "", b""):
+        raise InputError("it has no run lengths ('counts')")
     counts = _decoded(runs) if isinstance(runs, str | bytes) else _array(runs)
     if counts.dtype.kind not in "iu" or counts.ndim != 1 or counts.min() < 0:
         raise InputError("its run lengths are not whole numbers from 0")

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream.data.base import Dataset
 from midstream.data.masks import fits
-from midstream.data.pictures import read_picture
+from midstream.data.pictures import decode, read_bytes, read_picture
 from midstream.errors import InputError
 
 #: Pictures that a line names.
@@ -66,13 +67,25 @@ def _without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_sizes(dataset: Dataset, listed: Mapping[int, tuple[int, int]], other: Mapping[int, tuple[int, int]]) -> str:
-    names = {picture.id: picture.path.name for picture in dataset.pictures}
-    shown = [f"{names[i]} is {_text(other[i])}, listed as {_text(listed[i])}" for i in names if i in other][:_SHOWN]
+    paths = {picture.id: picture.path for picture in dataset.pictures}
+    shown = [
+        f"{paths[i].name} is {_text(other[i])}{_turned(paths[i], other[i])}, listed as {_text(listed[i])}"
+        for i in [i for i in paths if i in other][:_SHOWN]
+    ]
     more = "; ..." if len(other) > len(shown) else ""
     return (
-        f"{len(other)} of {len(names)} pictures, turned upright as EXIF says, are not of the size that the annotations "
-        f"list, so their boxes may not fit: {'; '.join(shown)}{more}"
+        f"{len(other)} of {len(paths)} pictures are not of the size that the annotations list, so their boxes may not "
+        f"fit: {'; '.join(shown)}{more}"
     )
+
+
+def _turned(path: Path, size: tuple[int, int]) -> str:
+    """A clause where the picture that was read with this size is stored with its sides exchanged."""
+    try:
+        stored = decode(read_bytes(path), path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except InputError:  # gone since
+        return ""
+    return " when turned upright as EXIF says" if stored.shape[:2] != size else ""
 
 
 def _text(size: tuple[int, int]) -> str:
