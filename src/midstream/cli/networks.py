@@ -14,7 +14,8 @@ from midstream.cli.console import leave_with_skipped, note, print_json, print_ta
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import own_folder, write_pyramid
-from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error, save_graph
+from midstream.models.graph import cut_graph, load_graph, recomposition_error, save_graph
+from midstream.models.random_inputs import random_inputs
 from midstream.pipelines import levels
 
 
@@ -40,7 +41,10 @@ def split_command(
     output: options.Folder,
     shape: Annotated[
         list[str] | None,
-        typer.Option(help="Shape of an input that leaves it open, for the check.", metavar="NAME=1,3,H,W"),
+        typer.Option(
+            help="Shape of an input that leaves it open, for the check, such as image=1,3,416,416 or ids=1,7.",
+            metavar="NAME=D1,D2,...",
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -79,7 +83,7 @@ def _shape(text: str) -> tuple[str, list[int]]:
     except ValueError:
         values = []
     if not name or not values or min(values) < 1:
-        raise InputError(f"--shape {text}: expected NAME=1,3,HEIGHT,WIDTH")
+        raise InputError(f"--shape {text}: expected an input and its whole shape, such as image=1,3,416,416 or ids=1,7")
     return name, values
 
 

@@ -294,56 +294,6 @@ def session(model: onnx.ModelProto, threads: int | None = None, device: str = CP
     return made
 
 
-def random_inputs(
-    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], seed: int = 0
-) -> dict[str, NDArray[Any]]:
-    """A random value for every input: standard normal for floats, 0 to 255 for uint8, numbers of the rows of a table
-    that is looked up (tokens), 0 or 1 otherwise.
-
-    Args:
-        model: the graph.
-        shapes: input name -> shape, for inputs that leave more than the batch open.
-        seed: of the generator.
-
-    Raises:
-        InputError: an open dimension without a given shape.
-    """
-    rng = np.random.default_rng(seed)
-    weights = {initialiser.name for initialiser in model.graph.initializer}
-    values = {}
-    for value in (v for v in model.graph.input if v.name not in weights):
-        tensor = value.type.tensor_type
-        dims = [max(dim.dim_value, 0) or (1 if i == 0 else 0) for i, dim in enumerate(tensor.shape.dim)]
-        shape = list(shapes.get(value.name, dims))
-        if 0 in shape:
-            raise InputError(f"input '{value.name}' has open dimensions: say which with --shape {value.name}=1,3,H,W")
-        try:
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-            floating = np.issubdtype(dtype, np.floating)
-            drawn = rng.normal(size=shape) if floating else rng.integers(0, _values(model, value), shape)
-            values[value.name] = drawn.astype(dtype)
-        except (KeyError, ValueError, MemoryError) as error:
-            raise InputError(f"input '{value.name}' of shape {shape} cannot be made: {error}") from error
-    return values
-
-
-def _values(model: onnx.ModelProto, value: Any) -> int:
-    """How many values an input of whole numbers may have, counted from 0."""
-    if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
-        return 256
-    tables = {weight.name: weight.dims for weight in model.graph.initializer}
-    same = {value.name}  # as another type or of another shape
-    for node in model.graph.node:
-        if node.op_type in ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze") and node.input[0] in same:
-            same.update(node.output)
-    rows = [
-        tables[node.input[0]][next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)]
-        for node in model.graph.node
-        if node.op_type == "Gather" and node.input[1] in same and node.input[0] in tables
-    ]
-    return min(rows, default=2)
-
-
 def recomposition_error(model: onnx.ModelProto, cut: Cut, inputs: Mapping[str, NDArray[Any]]) -> float:
     """Largest absolute difference between the whole network's outputs and those of front then back."""
     whole = _run(_without_initialisers_as_inputs(model), inputs)
