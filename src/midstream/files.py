@@ -27,6 +27,11 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp(\.mp4)?")
 _SUFFIXES = (".npz", ".safetensors")
 
 
+def expanded(path: str) -> Path:
+    """A path whose `~` or `~USER` stands for a home folder; that of nobody known here stays a name, as in a shell."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises RuntimeError for an unknown user)
+
+
 def read_bytes(path: str, most: int = -1) -> bytes:
     """A file's content, or that of standard input for `-`; no more than `most` bytes of it. Raises InputError."""
     if path == STANDARD:

@@ -16,7 +16,7 @@ from midstream.batch.schema import INPUT, JobKind
 from midstream.data import video
 from midstream.data.folder import PICTURE_SUFFIXES, visible_files
 from midstream.errors import InputError
-from midstream.files import read_bytes
+from midstream.files import expanded, read_bytes
 
 Row = dict[str, Any]
 #: Most bytes of a table of inputs, unless a single one is larger. Blocks of this size lie in Ray's object store.
@@ -219,7 +219,7 @@ def in_chunks(files: Sequence[tuple[str, str]]) -> list[Chunk]:
 
 def _expand(text: str, known: Sequence[str]) -> list[Path]:
     """The absolute paths that a name or pattern stands for."""
-    path = Path(text).expanduser().absolute()
+    path = expanded(text).absolute()
     if path.is_dir():
         path = path / "results" if (path / "results").is_dir() else path
         found = visible_files(path, known)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from midstream.data.base import Dataset, PictureFile
 from midstream.data.cityscapes import load_cityscapes
@@ -13,6 +12,7 @@ from midstream.data.folder import load_folder
 from midstream.data.pictures import read_picture
 from midstream.data.scenes import load_scenes
 from midstream.errors import InputError, unknown
+from midstream.files import expanded
 
 __all__ = ["Dataset", "PictureFile", "load", "read_picture"]
 
@@ -41,7 +41,7 @@ def load(spec: str) -> Dataset:
     kind, colon, rest = spec.partition(":")
     if colon and kind in _LOADERS:
         return _LOADERS[kind](spec, rest)
-    if Path(spec).expanduser().is_dir():
+    if expanded(spec).is_dir():
         return load_folder(spec, spec)
     # One letter before the colon is a drive on Windows, not a kind.
     if colon and re.fullmatch(r"\w{2,}", kind):

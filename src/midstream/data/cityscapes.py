@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from midstream.data.base import Dataset, PictureFile
 from midstream.data.pictures import decode, read_bytes
 from midstream.errors import InputError, unknown
+from midstream.files import expanded
 
 #: Name -> label id. A pixel of instance i has the value id * 1000 + i; the bare id marks a group whose members the
 #: annotators did not part.
@@ -84,9 +85,9 @@ def read_instance_ids(path: Path) -> NDArray[np.uint16]:
 
 def _split(where: str) -> tuple[Path, str]:
     root, comma, split = where.rpartition(",")
-    if not comma or Path(where).expanduser().is_dir():
-        return Path(where).expanduser(), "val"
-    return Path(root).expanduser(), split
+    if not comma or expanded(where).is_dir():
+        return expanded(where), "val"
+    return expanded(root), split
 
 
 def _pairs(root: Path, split: str) -> Iterator[tuple[Path, Path]]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from midstream.data.base import Dataset, PictureFile
 from midstream.errors import InputError
+from midstream.files import expanded
 
 
 class _Image(BaseModel):
@@ -111,7 +112,7 @@ def _split(paths: str) -> tuple[Path, Path]:
     commas = [place for place, letter in enumerate(paths) if letter == ","]
     if not commas:
         raise InputError(f"'coco:{paths}' needs two paths: coco:IMAGES_DIR,ANNOTATIONS.json")
-    pairs = [(Path(paths[:c]).expanduser(), Path(paths[c + 1 :]).expanduser()) for c in reversed(commas)]
+    pairs = [(expanded(paths[:c]), expanded(paths[c + 1 :])) for c in reversed(commas)]
     return max(pairs, key=lambda pair: (pair[0].is_dir() + pair[1].is_file(), pair[1].is_file()))
 
 

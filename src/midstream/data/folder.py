@@ -7,6 +7,7 @@ from pathlib import Path
 
 from midstream.data.base import Dataset, PictureFile
 from midstream.errors import InputError
+from midstream.files import expanded
 
 #: File name endings that count as pictures, in any case.
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -27,7 +28,7 @@ def load_folder(spec: str, path: str) -> Dataset:
     Raises:
         InputError: there is no such folder, or no picture in it.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     files = visible_files(folder, PICTURE_SUFFIXES)

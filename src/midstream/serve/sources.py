@@ -17,6 +17,7 @@ from midstream.data.folder import PICTURE_SUFFIXES, load_folder
 from midstream.data.pictures import read_picture
 from midstream.data.video import Video
 from midstream.errors import InputError, MidstreamError
+from midstream.files import expanded
 from midstream.models import Picture
 
 #: Frames a second of an annotated video of pictures that have no times.
@@ -69,7 +70,7 @@ def open_source(spec: str, realtime: bool = False) -> Source:
     """
     if "://" in spec:
         return _film(Video(spec, name := _public(spec)), name)
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     if path.is_dir():
         return _Opened(_pictures([picture.path for picture in load_folder(spec, spec).pictures]), _FOLDER_RATE)
     if not path.exists():
