@@ -84,8 +84,15 @@ def open_source(spec: str, realtime: bool = False) -> Source:
 
 
 def _public(address: str) -> str:
-    """An address without the name and password of its user, and without the query, which may hold others."""
-    parts = urlsplit(address)
+    """An address without the name and password of its user, and without the query, which may hold others.
+
+    Raises InputError.
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:  # its text has the name and password
+        shown = address.rpartition("@")[2].partition("?")[0]
+        raise InputError(f"'{shown}' is no valid address: a stream's is SCHEME://HOST/PATH") from error
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
