@@ -86,7 +86,7 @@ def _spoils() -> Iterator[tuple[Spoil, str]]:
     yield _mask(counts=counts(3, 7)), "cover 10 pixels"
     yield _mask(counts=b"\xff\x00"), "not in COCO's compressed form"
     yield _mask(counts=b"o" * 1000 + b"0"), "not in COCO's compressed form"
-    yield lambda reply: reply.detections.masks[0].ClearField("counts"), "not in COCO's compressed form"
+    yield lambda reply: reply.detections.masks[0].ClearField("counts"), "it has no run lengths"
     yield lambda reply: reply.detections.ClearField("masks"), "different numbers"
     yield lambda reply: reply.detections.labels.append(1), "different numbers"
     yield lambda reply: reply.detections.labels.__setitem__(0, 3), "class 3; the server's network has 3"

@@ -123,7 +123,7 @@ def _decoded(text: str | bytes) -> NDArray[np.int64]:
     """Run lengths from pycocotools' text, int64 [runs]. Raises InputError."""
     raw = text.encode(errors="replace") if isinstance(text, str) else text
     codes = np.frombuffer(raw, np.uint8).astype(np.int64) - _OFFSET
-    if not len(codes) or codes.min() < 0 or codes.max() >= 2 * _MORE or codes[-1] & _MORE:
+    if codes.min() < 0 or codes.max() >= 2 * _MORE or codes[-1] & _MORE:
         raise InputError("its run lengths are not in COCO's compressed form")
     ends = np.flatnonzero(codes & _MORE == 0) + 1
     starts = np.concatenate(([0], ends[:-1]))
