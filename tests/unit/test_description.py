@@ -49,6 +49,7 @@ def test_a_description_that_may_not_be_read_is_named_once(tmp_path: Path, monkey
         ("bins = 4", "bins = 8", "output 'boxes_fine' has shape"),
         ("stride = 8\n", "stride = 4\n", "level 'p3' has shape"),
         ("[head]", "[head]\nscores = ['a', 'b']\nboxes = ['c', 'd']", "unknown output 'a'"),
+        ('"fine"', '"finest"', "unknown tensor 'finest'"),
     ],
 )
 def test_what_does_not_fit_names_the_network(old: str, new: str, message: str, tmp_path: Path) -> None:

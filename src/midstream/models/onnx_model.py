@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ from midstream.models.preprocess import as_type, channels_last, fitted, place, t
 _PICTURES = 4
 
 
+@contextmanager
+def _naming(network: Path) -> Iterator[None]:
+    """Have errors say which file does not fit its description."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{network}: {error}") from error
+
+
 class OnnxModel:
     """A SplitModel (see models.base) made of a description and an ONNX file."""
 
@@ -37,11 +47,12 @@ class OnnxModel:
         self.weights = weights
         graph = load_graph(weights)
         outputs = [output.name for output in graph.graph.output]
-        for name in output_names(description.head):
-            if name not in outputs:
-                raise InputError(f"{weights}: {unknown('output', name, outputs)}")
         tensors = [level.tensor for level in description.pyramid]
-        cut = cut_graph(graph, tensors)
+        with _naming(weights):
+            for name in output_names(description.head):
+                if name not in outputs:
+                    raise unknown("output", name, outputs)
+            cut = cut_graph(graph, tensors)
         inputs = [value.name for value in cut.front.graph.input]
         self._input = description.input.name or (inputs[0] if len(inputs) == 1 else "")
         self._one_shape = bool(cut.shapes)
@@ -137,11 +148,9 @@ class OnnxModel:
     def _proven(self, pyramid: FloatPyramid) -> bool:
         """Whether a picture's levels and outputs bear the description out; InputError if they contradict it."""
         outputs, size = self._outputs([pyramid]), self.description.input.size
-        try:
+        with _naming(self.weights):
             check_levels(self.description.pyramid, pyramid, size)
             return check_outputs(self.description.head, outputs, size, len(self.classes))
-        except InputError as error:
-            raise InputError(f"{self.weights}: {error}") from error
 
     def _pyramid(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
         tensor = to_tensor(self.description.input, picture, place(self.description.input, size))
