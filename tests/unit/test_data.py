@@ -196,6 +196,24 @@ def test_damaged_png_files_are_refused_before_libpng_prints(tmp_path: Path, capf
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_a_png_file_says_beside_its_pixels_is_not_looked_at(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def chunk(kind: bytes, content: bytes, mistake: int = 0) -> bytes:
+        return (
+            struct.pack(">I4s", len(content), kind) + content + struct.pack(">I", zlib.crc32(kind + content) ^ mistake)
+        )
+
+    orientation = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)  # turned by a quarter
+    extras = [(b"iCCP", b"a\0\0x"), (b"zTXt", b"a\0\0x"), (b"gAMA", b""), (b"tEXt", b"a\0b")]
+    for mistake, shape in ((0, (3, 2, 3)), (1, (2, 3, 3))):  # a damaged one does not count
+        whole = _png(3, 2, bytes(20))
+        between = b"".join(chunk(*extra) for extra in extras) + chunk(b"eXIf", orientation, mistake)
+        data = whole[:33] + between + whole[33:-12] + chunk(b"zTXt", b"a\0\0x") + whole[-12:]
+        assert read_picture(_written(tmp_path / "a.png", data)).shape == shape
+    assert capfd.readouterr() == ("", "")
+
+
 def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path

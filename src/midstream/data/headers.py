@@ -23,6 +23,8 @@ _INFLATION = 1032
 #: Width, height, bits of a sample, colour type, three methods; samples of a pixel by colour type.
 _PNG_HEADER = struct.Struct(">IIBBBBB")
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+#: Chunks that OpenCV uses beside the critical ones: transparency, orientation, animation.
+_PNG_USED = {b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
 #: Start-of-frame markers of JPEG, which the size stands behind.
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 #: A marker after any number of fill bytes (ITU-T T.81, B.1.1.2); libjpeg also passes over what is none.
@@ -39,6 +41,20 @@ def fault(data: bytes) -> str | None:
         size = _jpeg_size(data)
         return None if size is None else _too_large(*size, _JPEG_SIDE)
     return None
+
+
+def without_extras(data: bytes) -> bytes:
+    """A PNG file that has no `fault`, with only what its pixels depend on; others as they are.
+
+    libpng prints what it finds wrong in a colour profile or a compressed comment, of which OpenCV uses neither.
+    """
+    if not data.startswith(_PNG_START):
+        return data
+    kept = [chunk for chunk in _png_chunks(data) if not _is_extra(chunk[0]) or chunk[0] in _PNG_USED]
+    return _PNG_START + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+        for kind, content in kept
+    )
 
 
 def _too_large(width: int, height: int, side: int) -> str | None:
@@ -72,18 +88,23 @@ def _png_fault(data: bytes) -> str | None:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and content of the chunks up to the last whole and undamaged one, or the end mark."""
+    """Kind and content of the undamaged chunks, up to a damaged one that libpng cannot do without or the end mark."""
     view, place = memoryview(data), len(_PNG_START)
     while place + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
         end = place + 12 + length
-        # libpng does without a chunk that is damaged, but not without one whose kind begins with a capital.
-        if end > len(data) or (kind[:1].isupper() and zlib.crc32(view[place + 4 : end - 4]) != _number(data, end - 4)):
+        whole = end <= len(data) and zlib.crc32(view[place + 4 : end - 4]) == _number(data, end - 4)
+        if end > len(data) or not (whole or _is_extra(kind)):
             return
-        yield kind, view[place + 8 : end - 4]
+        if whole:
+            yield kind, view[place + 8 : end - 4]
         if kind == b"IEND":
             return
         place = end
+
+
+def _is_extra(kind: bytes) -> bool:
+    return kind.isalpha() and kind[:1].islower()
 
 
 def _number(data: bytes, place: int) -> int:

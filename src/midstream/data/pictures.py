@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.data.headers import fault
+from midstream.data.headers import fault, without_extras
 from midstream.errors import InputError
 
 # OpenCV 5 has its log level in `cv2.utils.logging`, OpenCV 4 has it in `cv2` and no name for "nothing".
@@ -49,7 +49,7 @@ def decode(data: bytes, path: str | Path, flags: int) -> NDArray[np.generic]:
     level = _LOG.getLogLevel()
     _LOG.setLogLevel(_LOG_NOTHING)
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        picture = cv2.imdecode(np.frombuffer(without_extras(data), np.uint8), flags) if data else None
     except cv2.error as error:
         picture = None
         if _SIZE_LIMIT in str(error):
