@@ -13,8 +13,6 @@ from tests.unit import toy
 import midstream as ms
 
 PACKAGES = ["calibrate", "compare", "data", "evaluate", "models", "serve"]
-#: What needs an extra that the tests may lack.
-NEEDS_TORCH = "TorchSplit"
 
 
 def test_the_top_shows_functions_errors_and_packages_and_nothing_else() -> None:
@@ -33,7 +31,7 @@ def test_each_package_shows_what_is_public_and_explains_itself(name: str) -> Non
     assert package.__doc__
     assert dir(package) == sorted(package.__all__)
     assert len(package.__all__) >= 4
-    for each in set(package.__all__) - {NEEDS_TORCH}:
+    for each in package.__all__:
         assert getattr(package, each) is not None, each
     with pytest.raises(AttributeError, match=f"module 'midstream.{name}' has no attribute 'nothing'"):
         package.nothing  # noqa: B018
@@ -57,5 +55,17 @@ def test_packages_are_loaded_when_they_are_used() -> None:
         "import sys, midstream as ms; dir(ms); loaded = {m.split('.')[1] for m in sys.modules if "
         f"m.startswith('midstream.')}}; assert not loaded & set({PACKAGES}), loaded; "
         "ms.compare; ms.calibrate; assert 'scipy' not in sys.modules; assert 'grpc' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_torch_is_missed_only_by_those_who_cut_a_network() -> None:
+    code = (
+        "import sys, inspect, pydoc; sys.modules['torch'] = None\n"
+        "import midstream as ms; from midstream.models import *\n"
+        "assert hasattr(ms.models, 'TorchSplit'); inspect.getmembers(ms.models); pydoc.render_doc(ms.models)\n"
+        "try: ms.models.TorchSplit(None, ['backbone'])\n"
+        "except ImportError as error: assert \"cutting a torch network needs the extra 'torch'\" in str(error)\n"
+        "else: raise AssertionError"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

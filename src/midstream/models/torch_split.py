@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from midstream.errors import InputError, MissingExtraError, unknown
 from midstream.features import to_torch
 
-try:
+with suppress(ImportError):  # nobody needs it to look at this module, and TorchSplit misses it when it is made
     import torch
-except ImportError as error:
-    raise MissingExtraError("cutting a torch network", "torch") from error
 
 
 class _FrontDone(BaseException):
@@ -100,11 +98,14 @@ class TorchSplit:
 
     Raises:
         InputError: there is no such submodule, or the submodules overlap.
+        MissingExtraError: torch is not installed.
     """
 
     def __init__(
         self, model: torch.nn.Module, at: Sequence[str], outputs: Mapping[str, CutOutput] | None = None
     ) -> None:
+        if "torch" not in globals():
+            raise MissingExtraError("cutting a torch network", "torch")
         self._model = model
         self._cut = _find_submodules(model, [at] if isinstance(at, str) else list(at))
         self._outputs = dict(outputs) if outputs is not None else None
