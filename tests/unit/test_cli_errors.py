@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from midstream import data
 from midstream.batch import sources
+from midstream.cli import main
 from midstream.errors import InputError
 from midstream.serve.sources import open_source
 
@@ -43,3 +46,33 @@ def test_an_address_that_is_none_is_named_without_its_password(host: str) -> Non
         open_source(f"http://me:secret@{host}/x?token=secret")
     assert host in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell that closes streams")
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [
+        (">&-", 2, "midstream: standard output is closed: give one, such as >/dev/null\n"),
+        ("2>&-", 2, ""),
+        (">&- 2>&-", 2, ""),
+        ("<&-", 2, "midstream: "),
+    ],
+)
+def test_a_closed_stream_is_no_traceback(closed: str, code: int, said: str) -> None:
+    command = ["sh", "-c", f'"$0" -m midstream inspect - {closed}', sys.executable]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == bool(said)
+
+
+def test_what_the_system_refuses_is_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied", "locked/x")
+
+    monkeypatch.setattr(main, "app", refused)
+    monkeypatch.setattr(main.os, "dup2", lambda *_: None)  # standard output stays what the tests read
+    with pytest.raises(SystemExit) as left:
+        main.run()
+    assert left.value.code == 2
+    assert capfd.readouterr().err == "midstream: locked/x: Permission denied\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,6 +76,7 @@ def _main(
 def run() -> None:
     """Run the command line: 0 when done, 2 with one line on standard error for whatever the user can mend."""
     try:
+        _check_streams()
         _check_simd_path()
         code = app(standalone_mode=False)
         sys.stdout.flush()
@@ -93,7 +95,8 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would flush once more at exit
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has gone: leave quietly
             sys.exit(1)
-        note(f"midstream: {error.strerror or error}")
+        place = "" if error.filename is None else f"{error.filename}: "
+        note(f"midstream: {place}{error.strerror or error}")
         sys.exit(_USAGE_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -102,6 +105,16 @@ def _message(error: TyperException | MidstreamError) -> str:
     if isinstance(error, TyperException):
         return error.format_message()
     return error.spelled(options.spelled) if isinstance(error, OptionError) else str(error)
+
+
+def _check_streams() -> None:
+    """Put /dev/null where the shell has closed a stream, for Python has None there; results must go somewhere."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115 (stays open)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        raise InputError("standard output is closed: give one, such as >/dev/null")
 
 
 def _check_simd_path() -> None:
