@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from tests.unit import toy
 
 import midstream as ms
+from midstream.cli import coding
 from midstream.codec.codec import open_levels
+from midstream.errors import LimitError
 from midstream.files import read_pyramid, write_pyramid
+from midstream.limits import Limits
 
 Pyramid = dict[str, NDArray[np.float32]]
 
@@ -67,6 +70,12 @@ def test_encode_decode_inspect(tmp_path: Path, source: Path, pyramid: Pyramid) -
     table = midstream("inspect", tmp_path / "x.mids").stdout.decode()
     assert "side info" in table
     assert "p4" in table
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end")
+def test_a_bitstream_without_an_end_is_too_large() -> None:
+    with pytest.raises(LimitError, match="too large for a bitstream: more than 4,000 bytes"):
+        coding._bitstream("/dev/zero", Limits(elements=1000, chunk_bytes=10))
 
 
 def test_a_cut_bitstream_is_decoded_in_part_when_asked_for(tmp_path: Path, source: Path, pyramid: Pyramid) -> None:

@@ -89,7 +89,7 @@ def decode_command(
     with _naming(source):
         limits = replace(Limits(), elements=max_elements)
         pyramid = decode(
-            read_bytes(source), levels=wanted, limits=limits, partial=partial, profile=profile, threads=threads
+            _bitstream(source, limits), levels=wanted, limits=limits, partial=partial, profile=profile, threads=threads
         )
     write_pyramid(output, pyramid)
     if output != STANDARD:
@@ -116,7 +116,7 @@ def inspect_command(
         raise InputError("--map LEVEL:CHANNEL and -o FILE.png go together")
     options.check_profile_file(profile, source)
     with _naming(source):
-        data = read_bytes(source)
+        data = _bitstream(source, Limits())
         if drawn is not None and output is not None:
             check_png(output)
             write_bytes(output, png(_drawn_map(data, drawn)))
@@ -166,6 +166,15 @@ def _drawn_map(data: bytes, place: str) -> Picture:
     if found is None:
         raise InputError(f"level '{name}', channel {number} holds one value only: it has no symbols")
     return symbol_figure(f"{name}, channel {number}", *found)
+
+
+def _bitstream(source: str, limits: Limits) -> bytes:
+    """The bytes of a bitstream, which a device has without end. Raises InputError; LimitError for too many."""
+    most = max(limits.chunk_bytes, 4 * limits.elements)  # coding makes nothing larger than float32
+    data = read_bytes(source, most + 1)
+    if len(data) > most:
+        raise LimitError(f"too large for a bitstream: more than {most:,} bytes")
+    return data
 
 
 @contextmanager
