@@ -81,6 +81,33 @@ def test_the_last_worker_is_kept_from_frames_that_take_much_longer() -> None:
     assert turns.take(1, 1)[0].client == "fast"
 
 
+def test_a_refused_frame_says_nothing_of_what_a_client_s_frames_take() -> None:
+    turns: Turns[str] = Turns(2, 64)
+    for name, seconds in (("damaged", 0.0001), ("honest", 0.05)):
+        turns.put(name, "first")
+        turns.done(turns.take(1, 2)[0], seconds, refused=name == "damaged")
+    turns.put("honest", "second")
+    assert turns.take(1, 1)[0].client == "honest"
+
+
+def test_refused_frames_that_take_long_are_kept_from_the_last_worker() -> None:
+    turns: Turns[str] = Turns(2, 64)
+    for name, seconds in (("damaged", 1.0), ("honest", 0.05)):
+        turns.put(name, "first")
+        turns.done(turns.take(1, 2)[0], seconds, refused=name == "damaged")
+    turns.put("damaged", "second")
+    assert turns.take(1, 1) == []
+
+
+def test_frames_of_next_to_nothing_keep_nobody_waiting() -> None:
+    turns: Turns[str] = Turns(2, 64)
+    for name, seconds in (("tiny", 0.0001), ("honest", 0.03)):
+        turns.put(name, "first")
+        turns.done(turns.take(1, 2)[0], seconds)
+    turns.put("honest", "second")
+    assert turns.take(1, 1)[0].client == "honest"
+
+
 def test_a_newcomer_need_not_wait_for_a_slow_client_s_frame() -> None:
     turns: Turns[str] = Turns(2, 64)
     for seconds in (1.0, None):
@@ -233,6 +260,19 @@ def test_calls_at_work_do_not_make_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("midstream.serve.admission._BUSY_S", 0.0)
     reasons, left = visited(Places(2, 2, 2), visits)
     assert (reasons, left) == ([("a", "made way", grpc.StatusCode.UNAVAILABLE)], 2)
+
+
+def test_who_has_most_calls_makes_way() -> None:
+    made_way = ("b", "made way", grpc.StatusCode.UNAVAILABLE)
+    probe_first = [("probe", False), ("b", False), ("b", False), ("new", False)]
+    assert visited(Places(9, 8, 3), probe_first) == ([made_way], 3)
+    at_work = [("a", True), ("b", True), ("b", True), ("new", True)]
+    assert visited(Places(3, 8, 3), at_work) == ([made_way], 3)
+
+
+def test_an_only_call_makes_way_for_no_second_one() -> None:
+    none = ("b", "all calls", grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert visited(Places(2, 8, 2), [("a", False), ("b", True), ("b", True)]) == ([none], 2)
 
 
 def test_a_call_that_says_nothing_ends() -> None:

@@ -2,7 +2,7 @@
 
 gRPC's own limits count calls that are refused, half open or idle like all others, so that any of these can use them up.
 Here the calls of each client are counted, of health and reflection apart from the others; a call whose first message
-does not come ends; and where all places are taken, the call that has been silent for longest makes way.
+does not come ends; and where all places are taken, a call of the client with most of them makes way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _Code = grpc.StatusCode
 _HEALTH = f"/{health.SERVICE_NAME}/"
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 _FRAMES = f"/{SERVICE}/"
-#: A call that has been heard of within so many seconds is at work, and makes way for no other.
+#: A call that has been heard of within so many seconds is at work, and makes way only for who has none, if its client
+#: has more.
 _BUSY_S = 1.0
 #: When to come again after there was no place.
 _RETRY_MS = 1000
@@ -126,17 +127,26 @@ class Room:
         if self._clients[client] >= self._places.of_client:
             text = f"this client has {self._places.of_client} calls open, the most allowed: try again"
             raise RefusedError("client's calls", _Code.RESOURCE_EXHAUSTED, text)
-        unread = [call for call in self._calls if call.unread]
-        if len(unread) >= self._places.unread or (unread and len(self._calls) >= self._places.calls):
-            self._end(unread)
+        unread = {call for call in self._calls if call.unread}
+        if len(unread) >= self._places.unread:
+            self._end(unread, client)
         elif len(self._calls) >= self._places.calls:
-            before = asyncio.get_running_loop().time() - _BUSY_S
-            self._end([call for call in self._calls if call.heard < before])
+            self._end(self._calls, client)
 
-    def _end(self, calls: list[Call]) -> None:
-        if not calls:
+    def _end(self, calls: set[Call], client: str) -> None:
+        """End one of these for a client: of who has most calls the unread one, or any, that is silent for longest."""
+        held = Counter(call.client for call in self._calls)
+        before = asyncio.get_running_loop().time() - _BUSY_S
+
+        def may_end(call: Call) -> bool:
+            own, others = held[client], held[call.client]
+            idle = call.unread or call.heard < before
+            return (others > own or call.client == client) and (idle or (own == 0 and others > 1))
+
+        able = [call for call in calls if may_end(call)]
+        if not able:
             raise RefusedError("all calls", _Code.RESOURCE_EXHAUSTED, "all calls of this server are in use: try again")
-        silent = min(calls, key=lambda call: call.heard)
+        silent = min(able, key=lambda call: (-held[call.client], not call.unread, call.heard))
         self._calls.remove(silent)
         silent.end()
 

@@ -220,7 +220,7 @@ class Engine:
         self._frame_s += _NEWEST * (elapsed / len(turns) - self._frame_s)
         self._free += 1
         for turn, outcome, seconds in zip(turns, outcomes, _shares(outcomes, elapsed), strict=True):
-            self._turns.done(turn, seconds)
+            self._turns.done(turn, seconds, isinstance(outcome, Refused))
             self._finish(turn.job, Answer(outcome, started - turn.job.arrived, repeated=False))
         self._dispatch_soon()
 

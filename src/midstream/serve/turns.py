@@ -21,6 +21,8 @@ _NEWEST = 0.1
 _USUAL_S = 0.05
 #: Frames that take more than so many times as long as another's are kept from the last free worker.
 _MUCH_LONGER = 4.0
+#: No frame is taken to be shorter than this there: what takes a few times as long holds up nobody.
+_LEAST_S = 0.01
 #: A client that had a frame here within so many seconds may send the next one at any time.
 PRESENT_S = 5.0
 #: Clients whose times are remembered.
@@ -57,6 +59,11 @@ class _Client(Generic[Job]):
         usual, worst = self.usual_s or seconds, self.worst_s or seconds
         self.usual_s = usual + _NEWEST * (seconds - usual)
         self.worst_s = max(seconds, worst + _NEWEST * (seconds - worst))
+
+    def took_for_nothing(self, seconds: float) -> None:
+        """As `took`, of a refused frame, which may have ended at any point: it says only that frames can be longer."""
+        if seconds > (self.worst_s or _USUAL_S):
+            self.worst_s = seconds
 
 
 @dataclass(frozen=True)
@@ -126,12 +133,12 @@ class Turns(Generic[Job]):
             client.waiting = deque(job for job in client.waiting if wanted(job))
         return lost
 
-    def done(self, turn: Turn[Job], seconds: float) -> None:
-        """A frame has taken so many seconds of a worker."""
+    def done(self, turn: Turn[Job], seconds: float, refused: bool = False) -> None:
+        """A frame has taken so many seconds of a worker, or of it until it was refused."""
         client = self._clients[turn.client]
         client.running -= 1
         client.had_s += seconds - turn.charged_s
-        client.took(seconds)
+        (client.took_for_nothing if refused else client.took)(seconds)
         client.seen = time.monotonic()
 
     def _entered(self, name: str) -> _Client[Job]:
@@ -153,7 +160,7 @@ class Turns(Generic[Job]):
         client = self._clients[name]
         worst_s = unknown if client.worst_s is None else client.worst_s
         return any(
-            worst_s > _MUCH_LONGER * other.usual_s
+            worst_s > _MUCH_LONGER * max(other.usual_s, _LEAST_S)
             for other in others
             if other is not client and other.usual_s is not None
         )
