@@ -180,7 +180,7 @@ def flood(server: Server, side: pb.Side, token: str | None, bitstream: bytes, si
     """Sixteen frames in flight, always."""
 
     async def attack() -> None:
-        async with Session(Link(server.address, token, in_flight=16, retry_s=1), side) as session:
+        async with Session(Link(server.address, token, in_flight=16, retry_s=60), side) as session:
             while True:
                 await session.send(bitstream, size)
 

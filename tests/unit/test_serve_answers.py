@@ -13,6 +13,7 @@ import pycocotools.mask
 import pytest
 
 import midstream as ms
+from midstream.data.masks import check_mask
 from midstream.errors import ServiceError
 from midstream.models import Detections
 from midstream.serve import Answer, Link, messages
@@ -68,7 +69,7 @@ async def served(servicer: Hostile, port: int = 0) -> tuple[grpc.aio.Server, int
 async def asked(servicer: Hostile, frames: int) -> list[Answer]:
     server, port = await served(servicer)
     try:
-        async with Session(Link(f"127.0.0.1:{port}", retry_s=0.1), pb.Side()) as session:
+        async with Session(Link(f"127.0.0.1:{port}", retry_s=30), pb.Side()) as session:
             return [await (await session.send(b"frame", SIZE)) for _ in range(frames)]
     finally:
         await server.stop(None)
@@ -85,7 +86,8 @@ def _spoils() -> Iterator[tuple[Spoil, str]]:
     yield _mask(counts=counts(3, 7, 21)), "cover 31 pixels, the picture has 30"
     yield _mask(counts=counts(3, 7)), "cover 10 pixels"
     yield _mask(counts=b"\xff\x00"), "not in COCO's compressed form"
-    yield _mask(counts=b"o" * 1000 + b"0"), "not in COCO's compressed form"
+    yield _mask(counts=b"o" * 50 + b"0"), "not in COCO's compressed form"
+    yield _mask(counts=b"0" * 63), "63 characters, too many for 30 pixels"
     yield lambda reply: reply.detections.masks[0].ClearField("counts"), "it has no run lengths"
     yield lambda reply: reply.detections.ClearField("masks"), "different numbers"
     yield lambda reply: reply.detections.labels.append(1), "different numbers"
@@ -93,7 +95,16 @@ def _spoils() -> Iterator[tuple[Spoil, str]]:
     for wrong in (float("nan"), float("inf")):
         yield lambda reply, wrong=wrong: reply.detections.boxes.__setitem__(1, wrong), "not finite numbers"
         yield lambda reply, wrong=wrong: reply.detections.scores.__setitem__(0, wrong), "not finite numbers"
+    for score in (-0.01, 1.01):
+        yield lambda reply, score=score: reply.detections.scores.__setitem__(0, score), "scores outside of 0 to 1"
+    for place, far in itertools.product(range(4), (-1.1e6, 1.1e6)):
+        yield lambda reply, at=place, far=far: reply.detections.boxes.__setitem__(at, far), "boxes that end before"
+    yield lambda reply: reply.detections.boxes.__setitem__(2, -1), "boxes that end before they begin"
+    yield lambda reply: reply.detections.boxes.__setitem__(3, 0), "boxes that end before they begin"
     yield lambda reply: reply.ClearField("detections"), "neither detections nor an error"
+    crowd = 10_001
+    many = pb.Detections(boxes=[0.0] * 4 * crowd, scores=[1.0] * crowd, labels=[1] * crowd, masks=[pb.Mask()] * crowd)
+    yield lambda reply: reply.detections.CopyFrom(many), "10,001 detections, more than 10,000"
     yield detections(boxes=[0.0] * 3, scores=[1.0], labels=[1]), "different numbers"
 
 
@@ -145,7 +156,57 @@ def test_a_connection_that_is_lost_before_the_first_frame_is_made_and_greeted_an
 
 def test_what_the_server_s_masks_and_boxes_are_fits_the_drawing() -> None:
     mask = {"size": list(SIZE), "counts": counts(3, 7, 20)}
-    boxes = np.array([[-1e38, -5, 1e38, 3]], np.float32)
+    boxes = np.array([[-1e6, -5, 1e6, 3]], np.float32)
     far = Detections(boxes, np.ones(1, np.float32), np.array([2]), [mask])
     messages.check_answer(far, len(CLASSES), SIZE)
     assert annotate(np.zeros((*SIZE, 3), np.uint8), far, CLASSES).any()
+
+
+@pytest.mark.parametrize("again", [None, 8, 14])
+def test_a_server_that_answers_no_frame_ends_the_session(again: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midstream.serve.session._LEAST_PATIENCE_S", 0.3)
+
+    class Silent(Hostile):
+        async def InferStream(self, requests: Any, context: Any) -> Any:  # noqa: N802
+            async for request in requests:
+                if again is not None:
+                    error = pb.Error(code=again, message="come again", retry_after_ms=1)
+                    yield pb.InferReply(session=request.session, frame=request.frame, error=error)
+
+    async def run() -> None:
+        server, port = await served(Silent([]))
+        try:
+            async with Session(Link(f"127.0.0.1:{port}", retry_s=0.3), pb.Side()) as session:
+                future = await session.send(b"frame", SIZE)
+                with pytest.raises(ServiceError, match=r"has answered no frame for 0\.3 s"):
+                    await future
+                with pytest.raises(ServiceError, match="has answered no frame"):
+                    await session.send(b"frame", SIZE)
+        finally:
+            await server.stop(None)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_where_nobody_waits_the_session_goes_on() -> None:
+    async def run() -> None:
+        server, port = await served(Hostile([lambda reply: None] * 2))
+        try:
+            async with Session(Link(f"127.0.0.1:{port}", retry_s=5), pb.Side()) as session:
+                for _ in range(2):
+                    assert len((await (await session.send(b"frame", SIZE))).found()) == 1
+                    session._answered -= 10
+                    before = session._answered
+                    while session._answered == before:
+                        await asyncio.sleep(0.01)
+        finally:
+            await server.stop(None)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+@pytest.mark.parametrize("largest", [1, 2, 20, 600, 40_000])
+def test_masks_of_all_kinds_of_runs_are_short_enough(largest: int) -> None:
+    runs = np.random.default_rng(largest).integers(1, largest + 1, 400)
+    pixels = int(runs.sum())
+    check_mask({"size": [pixels, 1], "counts": counts(0, *runs.tolist())}, pixels, 1)

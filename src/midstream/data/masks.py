@@ -22,6 +22,9 @@ _LEAST_NUMBERS = 6
 _OFFSET, _BITS, _MORE, _SIGN = 48, 5, 0x20, 0x10
 #: Characters of a number: what seven carry is wider than pycocotools' 32 bits.
 _MOST_CHARACTERS = 7
+#: Most characters of a mask for each pixel, and one more. There is at most one run for each; a number takes a second
+#: character from 16 on and a third from 512, while all of them together are at most twice the pixels.
+_PIXEL_CHARACTERS = 2
 
 
 def check_masks(dataset: Dataset, read: bool = True) -> None:
@@ -103,6 +106,8 @@ def _check_runs(mask: Mapping[str, Any], height: int, width: int) -> None:
     runs = mask.get("counts")
     if runs is None or runs in ([], "", b""):
         raise InputError("it has no run lengths ('counts')")
+    if isinstance(runs, str | bytes) and len(runs) > _PIXEL_CHARACTERS * (height * width + 1):
+        raise InputError(f"its run lengths are {len(runs):,} characters, too many for {height * width:,} pixels")
     counts = _decoded(runs) if isinstance(runs, str | bytes) else _array(runs)
     if counts.dtype.kind not in "iu" or counts.ndim != 1 or counts.min() < 0:
         raise InputError("its run lengths are not whole numbers from 0")

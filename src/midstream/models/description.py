@@ -27,6 +27,8 @@ _DOTS = 100
 
 Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #: A tensor's name can be the whole path through a program.
+#: Of a picture.
+MOST_DETECTIONS = 10_000
 TensorName = Annotated[str, Field(min_length=1, max_length=10_000)]
 Side = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
 Stride = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
@@ -100,7 +102,7 @@ class _Head(_Strict):
     cell_offset: Offset
     score_threshold: Threshold
     nms_iou: Threshold
-    max_detections: int = Field(default=100, gt=0, le=10_000, strict=True)
+    max_detections: int = Field(default=100, gt=0, le=MOST_DETECTIONS, strict=True)
 
 
 class GflHead(_Head):

@@ -42,7 +42,8 @@ class Link:
         tls: whether to use TLS; the machine's certificate authorities are trusted, or those of `tls_ca`.
         tls_ca, tls_cert, tls_key: PEM files; the last two where the server wants a client's certificate.
         in_flight: the most frames that are unanswered at a time; the server may allow fewer.
-        retry_s: how long to go on trying without one answer before giving up.
+        retry_s: how long to go on trying without one answer before giving up; a server that is connected has at least
+            three seconds for one.
     """
 
     address: str

@@ -9,6 +9,7 @@ from midstream.codec.container import VERSION
 from midstream.data.masks import check_mask
 from midstream.errors import InputError
 from midstream.models import Detections, SplitModel
+from midstream.models.description import MOST_DETECTIONS
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.work import Done
 
@@ -23,6 +24,10 @@ _MOST_REASON = 300
 _MICROSECONDS = 1e6
 #: Of a hash that people read.
 _SHORT = 16
+#: What rounding may add to a score.
+_SCORE_SLACK = 1e-3
+#: Pixels from the picture's corner, farther than any picture that is decoded is wide.
+_FAR = 1e6
 
 
 def side(model: SplitModel, profile: str) -> pb.Side:
@@ -77,9 +82,12 @@ def _counts(counts: bytes | str) -> bytes:
 def from_message(message: pb.Detections, has_masks: bool) -> Detections:
     """Detections from the network. Raises InputError where the message contradicts itself."""
     count = len(message.scores)
-    masks = [{"size": [mask.height, mask.width], "counts": mask.counts} for mask in message.masks]
-    if (len(message.boxes), len(message.labels)) != (4 * count, count) or len(masks) != (count if has_masks else 0):
+    numbers = (len(message.boxes), len(message.labels), len(message.masks))
+    if numbers != (4 * count, count, count if has_masks else 0):
         raise InputError("the server's answer has boxes, scores, labels and masks of different numbers")
+    if count > MOST_DETECTIONS:
+        raise InputError(f"the server's answer has {count:,} detections, more than {MOST_DETECTIONS:,}")
+    masks = [{"size": [mask.height, mask.width], "counts": mask.counts} for mask in message.masks]
     return Detections(
         np.array(message.boxes, np.float32).reshape(count, 4),
         np.array(message.scores, np.float32),
@@ -92,10 +100,15 @@ def check_answer(found: Detections, classes: int, size: tuple[int, int]) -> None
     """Refuse what no network with so many classes finds in a picture of (height, width).
 
     Raises:
-        InputError: classes that do not exist, boxes or scores that are not finite, masks that are not the picture's.
+        InputError: classes that do not exist, boxes or scores that are not finite or impossible, masks that are not
+            the picture's.
     """
     if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
         raise InputError("the server's answer has boxes or scores that are not finite numbers")
+    if ((found.scores < -_SCORE_SLACK) | (found.scores > 1 + _SCORE_SLACK)).any():
+        raise InputError("the server's answer has scores outside of 0 to 1")
+    if (found.boxes[:, 2:] < found.boxes[:, :2]).any() or (np.abs(found.boxes) > _FAR).any():
+        raise InputError("the server's answer has boxes that end before they begin, or far outside of any picture")
     if (found.labels >= classes).any():
         raise InputError(f"the server's answer has class {found.labels.max()}; the server's network has {classes}")
     for mask in found.masks or []:

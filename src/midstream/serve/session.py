@@ -30,6 +30,8 @@ _FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 2.0
 _MOST_RETRY_S = 10.0
 #: How often frames are looked through for those whose time is over.
 _TICK_S = 0.05
+#: An answer is awaited for so long, however short `retry_s` is: a frame that is being computed is no trouble yet.
+_LEAST_PATIENCE_S = 3.0
 #: How often a connection on which nothing is sent is looked at.
 _LOOK_S = 0.5
 _ENDED = grpc.aio.AioRpcError(
@@ -136,10 +138,12 @@ class Session:
         self._greeting: asyncio.Future[pb.DescribeReply] = asyncio.get_running_loop().create_future()
         self._outbox: asyncio.Queue[_Frame] | None = None
         self._trouble_since: float | None = None
+        self._answered = time.monotonic()  # or when nothing was there to be answered
         self._ended: ServiceError | InputError | None = None
 
     async def __aenter__(self) -> Session:
-        self._tasks = [asyncio.create_task(self._live()), asyncio.create_task(self._expire())]
+        self._living = asyncio.create_task(self._live())
+        self._tasks = [self._living, asyncio.create_task(self._expire())]
         try:
             self.offer = await asyncio.shield(self._greeting)
         except BaseException:
@@ -304,14 +308,14 @@ class Session:
         frame = self._waiting.get(reply.frame)
         if frame is None or frame.future.done() or reply.session != self._name:  # answered, on an earlier connection
             return
-        self._trouble_since = None
-        if reply.HasField("error"):
-            code = _CODES.get(reply.error.code, _Code.UNKNOWN)
-            if code in _AGAIN:
-                delay = min(max(reply.error.retry_after_ms / 1e3, _FIRST_WAIT_S), _MOST_RETRY_S)
-                asyncio.get_running_loop().call_later(delay, outbox.put_nowait, frame)
-            else:
-                self._refuse(frame, code, messages.readable(reply.error.message))
+        code = _CODES.get(reply.error.code, _Code.UNKNOWN) if reply.HasField("error") else _Code.OK
+        if code in _AGAIN:  # which is no answer
+            delay = min(max(reply.error.retry_after_ms / 1e3, _FIRST_WAIT_S), _MOST_RETRY_S)
+            asyncio.get_running_loop().call_later(delay, outbox.put_nowait, frame)
+            return
+        self._trouble_since, self._answered = None, time.monotonic()
+        if code is not _Code.OK:
+            self._refuse(frame, code, messages.readable(reply.error.message))
             return
         try:
             found = self._found(frame, reply)
@@ -349,12 +353,20 @@ class Session:
         self._slots.release()
 
     async def _expire(self) -> None:
-        """Frames whose time is over are answered here when the server does not."""
+        """Frames whose time is over are answered here when the server does not; where it answers none, all ends."""
         while True:
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
             for frame in [f for f in self._waiting.values() if f.expires is not None and f.expires < now - _TICK_S]:
                 self._refuse(frame, _Code.DEADLINE_EXCEEDED, "no answer in time")
+            # What the own rate limit holds back is not the server's to answer; lost connections have their own clock.
+            if self._outbox is None or not any(frame.sent for frame in self._waiting.values()):
+                self._answered = now
+            elif now - self._answered > (patience_s := max(self.link.retry_s, _LEAST_PATIENCE_S)):
+                reason = f"the server {self.link.address} has answered no frame for {patience_s:g} s"
+                self._end(ServiceError(_Code.DEADLINE_EXCEEDED.name, f"{reason}: look at its log and its load"))
+                self._living.cancel()
+                return
 
     def _end(self, error: ServiceError | InputError) -> None:
         if self._ended is None:
