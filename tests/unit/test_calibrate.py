@@ -247,7 +247,9 @@ def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Pa
     results = compare(request, tmp_path / "out", Quiet())
     assert not results.failures
     write_report(results, request, tmp_path / "out", Quiet())
-    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "<code>calibrated:profile=toy.profile,quality=20" in page
+    assert f"profile={tmp_path}" not in page
     tested = next(point for point in results.points if point.spec.startswith("calibrated"))
     assert tested.memory.encode is not None
     assert tested.memory.decode is not None

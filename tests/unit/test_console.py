@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from midstream.cli import console, main
 from midstream.cli.console import LiveLine, Stages, note, progress
+from midstream.wording import counted
 
 #: More than any line needs, for machines that are busy.
 PATIENCE_S = 60.0
@@ -134,3 +135,7 @@ def test_a_quiet_command_leaves_standard_error_empty(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err == ""
     assert call("compare", *data, "--anchor", "jpeg:quality=20,90", "--resamples", 0, "-o", tmp_path / "c", "-q") == 0
     assert all(line.startswith("beware: ") for line in capsys.readouterr().err.splitlines())
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(count, "frame") for count in (0, 1, 2, 1000)] == ["0 frames", "1 frame", "2 frames", "1,000 frames"]

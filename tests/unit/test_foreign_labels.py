@@ -161,7 +161,7 @@ def test_of_categories_with_one_name_the_annotated_one_counts(tmp_path: Path) ->
 
 
 def test_labels_of_no_object_are_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no labelled object in its 1 pictures"):
+    with pytest.raises(InputError, match="no labelled object in its 1 picture"):
         require(load(_coco(tmp_path, [{"iscrowd": 1}])), ("cat",), False)
 
 

@@ -26,6 +26,7 @@ from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.data.reading import Skipped
 from midstream.models import SplitModel
 from midstream.progress import Progress
+from midstream.wording import counted
 
 #: Four classes, three quarters of an octave apart: steps up to 4.8 times coarser where nothing is seen.
 PLACES = Places(classes=4, spacing=6, knee=0.5)
@@ -105,7 +106,7 @@ def _within_budget(model: SplitModel, views: Views, settings: Settings, progress
     if before + allowed.least > settings.budget_s:
         progress.warn(f"a budget of {settings.budget_s:.0f} s is too short: {least}")
     else:
-        progress.say(f"about {took:.0f} s in all, with {views.count} pictures; {least}")
+        progress.say(f"about {took:.0f} s in all, with {counted(views.count, 'picture')}; {least}")
     return allowed.passes
 
 
@@ -149,7 +150,7 @@ def _sensitivity(
     chosen = sensitivity.plan(passes, affordable)
     total = chosen.pictures * sum(-(-len(each) // chosen.together) for each in deviations.values())
     progress.say(
-        f"sensitivity from {chosen.pictures} pictures, channels {chosen.together} at a time; "
+        f"sensitivity from {counted(chosen.pictures, 'picture')}, channels {chosen.together} at a time; "
         f"--pictures {views.count} --passes {affordable} does the same without the clock"
     )
     progress.stage("sensitivity of channels", total)

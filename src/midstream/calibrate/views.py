@@ -22,6 +22,7 @@ from midstream.evaluate.cache import FrontCache
 from midstream.files import read_tensors, write_tensors
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.levels import sent
+from midstream.wording import counted
 
 #: One of so many pictures is not fitted to, but measured on.
 HELD_OUT = 4
@@ -64,7 +65,9 @@ class Views:
                 readable.append(view)
         if len(readable) < LEAST_PICTURES:
             why = f"; {len(self.skipped)} cannot be read, such as {self.skipped[0][0]}" if self.skipped else ""
-            raise InputError(f"{len(readable)} pictures to calibrate on; at least {LEAST_PICTURES} are needed{why}")
+            raise InputError(
+                f"{counted(len(readable), 'picture')} to calibrate on; at least {LEAST_PICTURES} are needed{why}"
+            )
         self._cache = FrontCache(folder, model)  # after all refusals: it makes the folder
         self._use(readable)
 

@@ -18,6 +18,7 @@ from midstream.cli.console import SOME_FAILED, Stages, note, print_json, print_t
 from midstream.cli.drawing import check_png, png
 from midstream.errors import InputError, unknown
 from midstream.files import STANDARD, check_writable, own_folder, write_bytes
+from midstream.wording import counted
 
 if TYPE_CHECKING:
     from midstream.calibrate.run import Calibration
@@ -165,7 +166,7 @@ def _print(done: Calibration) -> None:
                     *(own if i == 0 else [""] * 4),
                 ]
             )  # fmt: skip
-    title = f"{about.network}, {about.pictures} pictures"
+    title = f"{about.network}, {counted(about.pictures, 'picture')}"
     if done.skipped:
         title += f" ({len(done.skipped)} more cannot be read)"
     columns = ["level", "channels", "kept", "sensitivity, least / median / most", "components", "50 %", "90 %", "99 %"]

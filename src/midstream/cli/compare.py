@@ -15,6 +15,7 @@ from midstream.errors import CodecError, InputError, MidstreamError, unknown
 from midstream.pipelines.base import PictureCodec
 from midstream.pipelines.registry import known_codecs
 from midstream.report.lead import busy, sentences
+from midstream.wording import counted
 
 if TYPE_CHECKING:
     from midstream.compare.results import Comparison, Results
@@ -110,9 +111,9 @@ def compare_command(
         note(f"{output / 'report.html'}, results.json, results.csv")
     if results.failures:
         first = results.failures[0]
+        points = counted(len(results.points) + len(results.failures), "point")
         raise MidstreamError(
-            f"{len(results.failures)} of {len(results.points) + len(results.failures)} points failed, the others are "
-            f"in the report; {first.spec}: {first.why}"
+            f"{len(results.failures)} of {points} failed, the others are in the report; {first.spec}: {first.why}"
         )
     if results.run.skipped:
         raise typer.Exit(SOME_FAILED)
@@ -130,7 +131,7 @@ def _print(results: Results) -> None:
     reference = results.point(results.reference).accuracy[run.metric]
     anchor = next((curve.label for curve in results.curves if curve.role == "anchor"), None)
     title = (
-        f"{run.model}, {run.pictures} pictures, {run.metric_title}"
+        f"{run.model}, {counted(run.pictures, 'picture')}, {run.metric_title}"
         f"{' (agreement with the uncompressed network)' if run.agreement else ''}: uncompressed {reference.value:.2f}; "
         f"front {network.front_ms:.0f} ms, back {network.back_ms:.0f} ms"
     )

@@ -13,6 +13,7 @@ from midstream.cli import options
 from midstream.cli.console import leave_with_skipped, note, print_json, print_table, progress
 from midstream.evaluate.run import EvalResult, run
 from midstream.files import STANDARD, check_writable, write_bytes
+from midstream.wording import counted
 
 
 def eval_command(
@@ -95,5 +96,5 @@ def print_result(result: EvalResult) -> None:
         ["encode / decode ms", f"{result.encode_ms:.1f} / {result.decode_ms:.1f}", ""],
         ["front / back ms", f"{front} / {result.back_ms:.1f}", ""],
     ]
-    print_table(f"{result.model}, {result.images} pictures: {chosen}", ["measure", "value", ""], rows)
+    print_table(f"{result.model}, {counted(result.images, 'picture')}: {chosen}", ["measure", "value", ""], rows)
     print(result.metric)

@@ -28,6 +28,7 @@ from midstream.evaluate.paper_tables import (
 )
 from midstream.files import write_bytes
 from midstream.models.registry import TORCHVISION
+from midstream.wording import counted
 
 app = typer.Typer(no_args_is_help=True, help="The founding paper's tables and figure, computed here and now.")
 _PAPER_INPUT = "2048x1024"
@@ -118,7 +119,7 @@ def accuracy(
     if json:
         print_json({"model": network.name, "data": data, "rows": [row.model_dump() for row in rows]})
     else:
-        _print_accuracy(f"{network.name}, {first.images} pictures of {data}", rows)
+        _print_accuracy(f"{network.name}, {counted(first.images, 'picture')} of {data}", rows)
         print(f"{first.metric}; bytes per picture as written, side information included")
     leave_with_remarks(first)
 

@@ -17,6 +17,7 @@ from midstream.cli.console import LiveLine, note, print_json, quiet_grpc
 from midstream.cli.units import bits_per_second, seconds
 from midstream.errors import InputError
 from midstream.files import STANDARD, locked
+from midstream.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -206,7 +207,7 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, Summ
 def _status(status: Status) -> str:
     summary = status.summary
     return (
-        f"{summary.done} frames, {status.frames_per_s:.1f} frames/s, {status.kbit_per_s:.0f} kbit/s, "
+        f"{counted(summary.done, 'frame')}, {status.frames_per_s:.1f} frames/s, {status.kbit_per_s:.0f} kbit/s, "
         f"latency {_ms(summary.latency_p50_ms)} / {_ms(summary.latency_p99_ms)} ms (p50 / p99), "
         f"{status.in_flight} in flight" + _troubles(summary)
     )
@@ -215,7 +216,8 @@ def _status(status: Status) -> str:
 def _summary(summary: Summary) -> str:
     span = max(summary.seconds, 1e-9)
     return (
-        f"{summary.answered} frames answered in {summary.seconds:.1f} s ({summary.answered / span:.1f} frames/s, "
+        f"{counted(summary.answered, 'frame')} answered in {summary.seconds:.1f} s "
+        f"({summary.answered / span:.1f} frames/s, "
         f"{8e-3 * summary.bitstream_bytes / span:.0f} kbit/s), latency {_ms(summary.latency_p50_ms)} / "
         f"{_ms(summary.latency_p99_ms)} ms (p50 / p99)" + _troubles(summary)
     )

@@ -36,6 +36,7 @@ from midstream.pipelines.base import Pipeline
 from midstream.pipelines.image import AnchorSize
 from midstream.pipelines.registry import Curve, parse_curve
 from midstream.progress import Progress
+from midstream.wording import counted
 
 UNCOMPRESSED = "uncompressed"
 #: Mbit/s.
@@ -201,7 +202,7 @@ def _score(
     scoring = Scoring(
         request.data, request.limit, reading.sizes, model.classes, store.point_path(reference), request.resamples
     )
-    progress.say(f"scoring {len(there)} points")
+    progress.say(f"scoring {counted(len(there), 'point')}")
     progress.stage("scoring", len(there))
     scores = score_all(pool, store, scoring, list(there), progress.step)
     if request.metric not in scores[reference]:

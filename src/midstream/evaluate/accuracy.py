@@ -20,6 +20,7 @@ from midstream.errors import InputError
 from midstream.evaluate.categories import category_ids
 from midstream.evaluate.cityscapes import instance_ap
 from midstream.models.base import Detections
+from midstream.wording import counted
 
 #: Detections of one class in one picture that COCO's evaluation looks at, best first.
 MAX_DETECTIONS = 100
@@ -122,7 +123,7 @@ class Case:
 def check_objects(dataset: Dataset) -> None:
     """Refuse labels of nothing but crowds. Raises InputError."""
     if dataset.ground_truth is not None and all(each["iscrowd"] for each in dataset.ground_truth["annotations"]):
-        raise InputError(f"'{dataset.spec}' has no labelled object in its {len(dataset.pictures)} pictures")
+        raise InputError(f"'{dataset.spec}' has no labelled object in its {counted(len(dataset.pictures), 'picture')}")
 
 
 def reference_dataset(
@@ -163,7 +164,7 @@ def reference_dataset(
     if not any(_has_extent(annotation, "bbox") for annotation in annotations):
         raise InputError(
             f"the uncompressed network finds nothing with a score of {threshold:g} or more in the "
-            f"{len(images)} pictures of '{dataset.spec}', so there is nothing to agree with"
+            f"{counted(len(images), 'picture')} of '{dataset.spec}', so there is nothing to agree with"
         )
     truth = {"images": images, "categories": categories, "annotations": annotations}
     return replace(dataset, kind="folder", ground_truth=truth)

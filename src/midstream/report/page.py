@@ -21,6 +21,7 @@ from midstream.report.lead import anchors, busy, lead_curves, ordered_tests, sen
 from midstream.report.paper_table import curve_rows, paper_metric, paper_rows
 from midstream.report.plots import accuracy_plot, drawable, latency_plot, loss_plot
 from midstream.report.samples import Candidate, detection_rows, feature_rows, paper_figure
+from midstream.wording import counted
 
 try:
     import jinja2
@@ -70,6 +71,7 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
         features=feature_rows(network, dataset.pictures[0], candidates[1:]),
         paper_figure=paper_figure(network, dataset.pictures[0]),
         figure=figure,
+        counted=counted,
         averaged_over=averaged_over,
     )
     target = folder / REPORT

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.turns import PRESENT_S, FullError, Turn, Turns
 from midstream.serve.work import Done, Outcome, Refused, Work
+from midstream.wording import counted
 
 #: Whose frame it is, session, frame number, hash of all that decides the answer.
 Key = tuple[str, str, int, bytes]
@@ -123,7 +124,9 @@ class Engine:
     def take(self, client: str) -> None:
         """Count a frame of a client until it is released. Raises BusyError."""
         if self._clients[client] >= self._in_flight:
-            raise BusyError(f"this client has {self._in_flight} frames in flight, the most allowed", self._wait())
+            raise BusyError(
+                f"this client has {counted(self._in_flight, 'frame')} in flight, the most allowed", self._wait()
+            )
         self._clients[client] += 1
 
     def release(self, client: str) -> None:

@@ -1,0 +1,8 @@
+"""Words of messages that depend on figures."""
+
+from __future__ import annotations
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are of something: `1 picture`, `2 pictures`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
