@@ -90,4 +90,6 @@ def memory(pipeline: Pipeline, picture: PictureFile) -> Memory:
         else:
             source = Path(folder) / "pyramid.safetensors"
             write_pyramid(str(source), sent(_Held.model, _Held.model.front(pixels)))
-        return Memory(*probe.codec_memory(pipeline.codec.name, pipeline.codec.options(), source))
+        codec = pipeline.codec
+        given = codec.model_dump(mode="json", include=codec.model_fields_set)
+        return Memory(*probe.codec_memory(codec.name, given, source))
