@@ -266,7 +266,7 @@ def _value(text: str, name: str) -> float:
 def test_sigterm_finishes_what_is_in_flight(model: Path) -> None:
     with (
         Server(model, "--workers", 1, "--in-flight", 64, "--drain", "300s") as server,
-        Client(Link(server.address, in_flight=64, retry_s=1), str(model)) as client,
+        Client(Link(server.address, in_flight=64, retry_s=10), str(model)) as client,
     ):
         bitstream = client.edge.encode(picture())
         frames = [client._submit(client._async.send(bitstream, SIZE)) for _ in range(50)]
