@@ -13,7 +13,8 @@ from midstream import data, models
 from midstream.codec.options import paper_options
 from midstream.errors import InputError
 from midstream.evaluate.run import run
-from midstream.models.graph import cut_graph, load_graph, random_inputs, recomposition_error
+from midstream.models.graph import cut_graph, load_graph, recomposition_error
+from midstream.models.random_inputs import random_inputs
 
 #: Name -> AP on the assets' labelled pictures (their README), shapes of the pyramid.
 NETWORKS = {
