@@ -165,7 +165,10 @@ def test_what_opencv_knows_is_too_large_in_every_format(tmp_path: Path) -> None:
     )
     # OpenCV looks at the variable once: in this process it was loaded before midstream.
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert done.stdout.count("it is too large") == 4, done.stdout
+    # Older releases of OpenCV read no GIF: to them it is of no known format.
+    known = sum(cv2.haveImageReader(str(path)) for path in tmp_path.iterdir())
+    assert known >= 3
+    assert done.stdout.count("it is too large") == known, done.stdout
     assert not done.stderr
 
 
