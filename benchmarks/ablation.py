@@ -15,7 +15,7 @@ import numpy as np
 from coders import finest_levels, symbol_maps
 
 from midstream import _native
-from midstream.codec.symbols import count_symbols
+from midstream.codec.paper.symbols import count_symbols
 
 DENSE = (
     "W, N, NW, NE, WW, NN",

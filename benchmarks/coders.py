@@ -23,8 +23,8 @@ import numpy as np
 from rivals import SLOW, Coder, Missing, Shape, Stream, Symbols, rivals
 
 from midstream import _native, data, models
-from midstream.codec.quantize import uniform_thresholds, z_thresholds
-from midstream.codec.symbols import CODERS, decode_maps, encode_maps
+from midstream.codec.paper.quantize import uniform_thresholds, z_thresholds
+from midstream.codec.paper.symbols import CODERS, decode_maps, encode_maps
 
 NETWORKS = ("picodet-s-416", "yolox-nano-416")
 ALPHABETS = (2, 3, 4, 8)

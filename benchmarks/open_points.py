@@ -15,9 +15,9 @@ from functools import partial
 import numpy as np
 
 from midstream import _native, data, models
-from midstream.codec import quantize
-from midstream.codec.normalize import ChannelStatistics, CodedStatistics
-from midstream.codec.symbols import encode_maps
+from midstream.codec.paper import quantize
+from midstream.codec.paper.normalize import ChannelStatistics, CodedStatistics
+from midstream.codec.paper.symbols import encode_maps
 from midstream.evaluate.accuracy import evaluate, reference_dataset
 
 Pyramid = dict[str, np.ndarray]

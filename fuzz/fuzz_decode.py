@@ -25,10 +25,11 @@ import numpy as np
 
 import midstream as ms
 from midstream import _native
-from midstream.codec import container, groups
+from midstream.codec import container
 from midstream.codec.codec import open_levels
 from midstream.codec.inspect import CalibratedInfo
-from midstream.codec.symbols import CODERS
+from midstream.codec.paper import groups
+from midstream.codec.paper.symbols import CODERS
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = ms.Limits(elements=1 << 16, values=1 << 14, channels=1 << 10, levels=8, chunk_bytes=1 << 14)

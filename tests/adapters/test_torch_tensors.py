@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import midstream as ms
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.data import Dataset, PictureFile
 from midstream.evaluate.run import run
 from midstream.models.torch_common import RANDOM

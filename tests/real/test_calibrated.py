@@ -15,7 +15,7 @@ from midstream.calibrate.run import Calibration, calibrate
 from midstream.calibrate.settings import Settings, Tools
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.evaluate.run import run
 
 #: Few pictures and few passes: worse than a calibration with defaults, but done in a minute. Eight pictures are held

@@ -10,7 +10,7 @@ import pytest
 from tests.unit import toy
 
 from midstream import data, models
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.errors import InputError
 from midstream.evaluate.run import run
 from midstream.models.graph import cut_graph, load_graph, recomposition_error

@@ -27,7 +27,7 @@ from midstream.cli import main
 from midstream.cli.console import SOME_FAILED
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout, Point
 from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
 from midstream.evaluate.run import run

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import midstream as ms
 from midstream import _native
-from midstream.codec.normalize import ChannelStatistics
-from midstream.codec.options import paper_options
-from midstream.codec.quantize import Histogram, lloyd_max_thresholds, uniform_thresholds, z_thresholds
+from midstream.codec.paper.normalize import ChannelStatistics
+from midstream.codec.paper.options import paper_options
+from midstream.codec.paper.quantize import Histogram, lloyd_max_thresholds, uniform_thresholds, z_thresholds
 
 Pyramid = dict[str, NDArray[np.float32]]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.toy import write_labelled
 
 from midstream import models
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.data import load, read_picture
 from midstream.data.masks import check_mask, check_masks
 from midstream.data.reading import as_read

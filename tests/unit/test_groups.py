@@ -11,7 +11,8 @@ import pytest
 
 import midstream as ms
 from midstream import _native
-from midstream.codec.groups import channel_groups, in_tasks, thread_count
+from midstream.codec.paper.groups import channel_groups, in_tasks
+from midstream.codec.threads import thread_count
 
 
 def large_pyramid() -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from midstream.cli import demo
 from midstream.cli.demo_picture import MODEL, PROFILE
 from midstream.cli.main import app
 from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.data.cityscapes import CLASSES
 from midstream.data.scenes import generate
 from midstream.evaluate.run import run

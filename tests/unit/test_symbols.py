@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.unit.toy import smooth_symbols
 
 from midstream import _native
-from midstream.codec.symbols import CODERS, code_lengths, decode_maps, encode_maps
+from midstream.codec.paper.symbols import CODERS, code_lengths, decode_maps, encode_maps
 from midstream.errors import CorruptError
 
 Symbols = NDArray[np.uint8]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.groups import core_count, run
+from midstream.codec.threads import core_count, run
 from midstream.errors import InputError
 
 Doubles = NDArray[np.float64]

@@ -10,9 +10,9 @@ import typer
 from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
 from midstream.codec.container import PAPER
-from midstream.codec.groups import thread_count
-from midstream.codec.options import PaperOptions
-from midstream.codec.symbols import CODERS
+from midstream.codec.paper.options import PaperOptions
+from midstream.codec.paper.symbols import CODERS
+from midstream.codec.threads import thread_count
 from midstream.errors import unknown
 from midstream.evaluate.speed import SpeedReport, measure, shapes_of, smooth_pyramid
 from midstream.files import read_pyramid

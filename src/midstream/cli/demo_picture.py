@@ -12,7 +12,7 @@ from midstream import models
 from midstream.cli.drawing import png
 from midstream.codec.calibrated.options import calibrated_options
 from midstream.codec.codec import CodecOptions
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.data import read_picture
 from midstream.data.scenes import is_scene
 from midstream.errors import InputError

@@ -11,8 +11,8 @@ from midstream.codec.calibrated.options import DEFAULT_QUALITY
 from midstream.codec.codec import CodecOptions
 from midstream.codec.codec import codec_options as checked_options
 from midstream.codec.container import CODECS
-from midstream.codec.options import DEFAULT_CODER, NAMED_THRESHOLDS
-from midstream.codec.symbols import CODERS
+from midstream.codec.paper.options import DEFAULT_CODER, NAMED_THRESHOLDS
+from midstream.codec.paper.symbols import CODERS
 from midstream.errors import InputError
 from midstream.files import STANDARD
 from midstream.limits import Limits

@@ -9,13 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec import container, paper
+from midstream.codec import container
 from midstream.codec.calibrated.coding import encode_calibrated
 from midstream.codec.calibrated.decoding import decode_calibrated
 from midstream.codec.calibrated.options import CalibratedOptions, calibrated_options
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import profile_for, read_chunk, read_stream_header
-from midstream.codec.options import PaperOptions, paper_options
+from midstream.codec.paper import coding as paper
+from midstream.codec.paper.options import PaperOptions, paper_options
 from midstream.errors import InputError, OptionError, unknown
 from midstream.features import DTYPES, check_pyramid, to_torch
 from midstream.limits import Limits

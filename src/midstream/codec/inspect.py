@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec import container, paper
+from midstream.codec import container
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import (
     StreamHeader,
@@ -19,6 +19,7 @@ from midstream.codec.calibrated.stream import (
     stream_shape,
 )
 from midstream.codec.codec import as_bytes, open_levels
+from midstream.codec.paper import coding as paper
 from midstream.limits import Limits
 
 

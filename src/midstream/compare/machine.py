@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from midstream.codec.groups import core_count
+from midstream.codec.threads import core_count
 
 _PACKAGES = (
     "numpy", "onnxruntime", "opencv-python-headless", "pycocotools", "bjontegaard", "imagecodecs", "av",

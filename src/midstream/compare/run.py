@@ -13,7 +13,7 @@ import numpy as np
 
 from midstream import __version__, models
 from midstream import data as datasets
-from midstream.codec.groups import core_count
+from midstream.codec.threads import core_count
 from midstream.compare import statistics
 from midstream.compare.assembly import Assembly, Drawn, Evidence
 from midstream.compare.curves import Floats

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.options import paper_options
+from midstream.codec.paper.options import paper_options
 from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
 from midstream.evaluate.run import EvalResult, run
 

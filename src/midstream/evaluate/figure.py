@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.options import BEST_Z
-from midstream.codec.quantize import z_thresholds
+from midstream.codec.paper.options import BEST_Z
+from midstream.codec.paper.quantize import z_thresholds
 from midstream.errors import InputError
 from midstream.models import Picture
 

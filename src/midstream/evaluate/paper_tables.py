@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from midstream.codec.codec import encode_with
-from midstream.codec.options import PaperOptions, paper_options
+from midstream.codec.paper.options import PaperOptions, paper_options
 from midstream.data import Dataset
 from midstream.evaluate.run import EvalResult, run
 from midstream.models import SplitModel

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from midstream.codec.calibrated.options import CalibratedOptions
 from midstream.codec.codec import CodecOptions
 from midstream.codec.inspect import inspect
-from midstream.codec.options import PaperOptions
-from midstream.codec.symbols import CODERS
+from midstream.codec.paper.options import PaperOptions
+from midstream.codec.paper.symbols import CODERS
 from midstream.data import Dataset, PictureFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
 from midstream.errors import InputError, OptionError, unknown

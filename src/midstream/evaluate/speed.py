@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from midstream import _native
 from midstream.codec.codec import decode, encode_with
-from midstream.codec.groups import thread_count
-from midstream.codec.options import PaperOptions
+from midstream.codec.paper.options import PaperOptions
+from midstream.codec.threads import thread_count
 from midstream.errors import InputError
 from midstream.evaluate.paper_tables import r50_fpn_shapes
 from midstream.features import check_pyramid

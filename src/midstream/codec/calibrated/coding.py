@@ -19,7 +19,7 @@ from midstream.codec.calibrated.prediction import expected, places_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.calibrated.transform import Size, forward, grids_of
-from midstream.codec.groups import thread_count
+from midstream.codec.threads import thread_count
 from midstream.errors import InputError, OptionError
 from midstream.features import Level
 

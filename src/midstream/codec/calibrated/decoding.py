@@ -15,7 +15,7 @@ from midstream.codec.calibrated.prediction import expected, places_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
 from midstream.codec.calibrated.transform import Block, Size, blocks, grids_of, inverse_block
-from midstream.codec.groups import run, thread_count
+from midstream.codec.threads import run, thread_count
 from midstream.errors import CorruptError, LimitError, unknown
 from midstream.features import DTYPES
 from midstream.limits import Limits

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart
-from midstream.codec.groups import run
+from midstream.codec.threads import run
 from midstream.errors import CorruptError
 
 Size = tuple[int, int]

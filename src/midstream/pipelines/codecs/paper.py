@@ -10,7 +10,7 @@ from pydantic import field_validator
 import midstream
 from midstream.codec.codec import decode, encode_with
 from midstream.codec.container import VERSION
-from midstream.codec.options import DEFAULT_CODER, NAMED_THRESHOLDS, PaperOptions, paper_options
+from midstream.codec.paper.options import DEFAULT_CODER, NAMED_THRESHOLDS, PaperOptions, paper_options
 from midstream.models import FloatPyramid
 from midstream.pipelines.base import PyramidCodec
 

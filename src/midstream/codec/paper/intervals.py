@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.normalize import ChannelStatistics, CodedStatistics
+from midstream.codec.paper.normalize import ChannelStatistics, CodedStatistics
 from midstream.codec.wire import Reader, rice, write_elements
 from midstream.features import DTYPES
 

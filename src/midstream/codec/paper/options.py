@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from midstream.codec.quantize import MAX_SYMBOLS
-from midstream.codec.symbols import CODERS
+from midstream.codec.paper.quantize import MAX_SYMBOLS
+from midstream.codec.paper.symbols import CODERS
 from midstream.errors import InputError, OptionError, unknown
 
 #: The z of the paper's Table 3 with the highest accuracy, for each n that the paper has.

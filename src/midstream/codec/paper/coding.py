@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec import quantize
 from midstream.codec.container import LevelHeader
-from midstream.codec.groups import channel_groups, in_tasks, run, thread_count
-from midstream.codec.intervals import IntervalMeans
-from midstream.codec.normalize import ChannelStatistics
-from midstream.codec.options import BEST_Z, PaperOptions, Rule
-from midstream.codec.symbols import CODERS, Symbols, count_symbols, decode_maps, encode_maps, symbol_costs
+from midstream.codec.paper import quantize
+from midstream.codec.paper.groups import channel_groups, in_tasks
+from midstream.codec.paper.intervals import IntervalMeans
+from midstream.codec.paper.normalize import ChannelStatistics
+from midstream.codec.paper.options import BEST_Z, PaperOptions, Rule
+from midstream.codec.paper.symbols import CODERS, Symbols, count_symbols, decode_maps, encode_maps, symbol_costs
+from midstream.codec.threads import run, thread_count
 from midstream.codec.wire import Buffer, Reader, varint, write_elements
 from midstream.errors import UnsupportedError
 from midstream.features import DTYPES, Level

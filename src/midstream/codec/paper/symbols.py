@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.dense import decode_dense, dense_costs, encode_dense
+from midstream.codec.paper.dense import decode_dense, dense_costs, encode_dense
 from midstream.codec.wire import Buffer, Reader
 from midstream.errors import CorruptError
 

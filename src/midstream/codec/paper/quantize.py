@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.normalize import ChannelStatistics
+from midstream.codec.paper.normalize import ChannelStatistics
 
 MAX_SYMBOLS = 256
 _HISTOGRAM_BINS = 4096

@@ -1,0 +1,1 @@
+"""The codec `paper`: each channel normalised and quantised to a few symbols (docs/method.md)."""

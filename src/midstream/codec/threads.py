@@ -1,0 +1,40 @@
+"""Threads: how many a call uses, and work shared out to them."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from midstream.errors import InputError
+
+#: Below so many elements in all, starting threads takes longer than what they save.
+_WORTH_THREADS = 1 << 20
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def thread_count(threads: int | None, elements: int) -> int:
+    """How many threads to use for so many elements: all cores for None. Raises InputError."""
+    try:
+        count = core_count() if threads is None else operator.index(threads)  # numpy's integers, too
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(threads, bool):
+        raise InputError(f"threads is a whole number of at least 1, not {threads!r}")
+    return count if elements >= _WORTH_THREADS else 1
+
+
+def core_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(function: Callable[[_T], _R], tasks: Sequence[_T], threads: int) -> list[_R]:
+    """The function's results for the tasks, in their order, from at most so many threads."""
+    if threads == 1 or len(tasks) < 2:
+        return [function(task) for task in tasks]
+    with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
+        return list(pool.map(function, tasks))
