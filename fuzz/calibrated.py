@@ -29,7 +29,7 @@ from midstream.codec.calibrated.stream import CODEC, StreamHeader, read_fields
 from midstream.codec.wire import varint
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.unit import profiles
+from tests.helpers import profiles
 
 LAYOUT = ({"a": (3, (4, 5), 2), "b": (3, (2, 3), 1)}, {"c": (3, (2, 2), 1)})
 #: The one that streams without their own are read with; a short document.

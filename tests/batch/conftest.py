@@ -6,10 +6,9 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import psutil
 import pytest
+from tests.helpers.cluster import Cluster
 
 _START = (
     "import ray, sys; c = ray.init(num_cpus=4, include_dashboard=False, object_store_memory=2**28, "
@@ -26,25 +25,6 @@ def _environment() -> Iterator[None]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         yield
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The process that started it, and its address."""
-
-    pid: int
-    address: str
-
-    def pids(self, title: str) -> list[int]:
-        """Processes of this Ray whose title begins so."""
-        found = []
-        for process in psutil.Process(self.pid).children(recursive=True):
-            try:
-                if " ".join(process.cmdline()).startswith(title):
-                    found.append(process.pid)
-            except psutil.NoSuchProcess:
-                continue
-        return found
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.batch.conftest import Cluster
-from tests.unit import toy
+from tests.helpers import toy
+from tests.helpers.cluster import Cluster
 
 import midstream as ms
 from midstream import models

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.batch.conftest import Cluster
-from tests.serve.harness import Server
-from tests.unit import toy
+from tests.helpers import toy
+from tests.helpers.cluster import Cluster
+from tests.helpers.serving import Server
 
 import midstream as ms
 from midstream import models

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, ".")
-from tests.unit import profiles
+from tests.helpers import profiles
 
 import midstream as ms
 

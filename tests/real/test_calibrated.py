@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.real.test_detectors import load
-from tests.unit.test_compare import Quiet
+from tests.helpers.detectors import load
+from tests.helpers.progress import Quiet
 
 import midstream as ms
 from midstream import data, models

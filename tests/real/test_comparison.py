@@ -5,16 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.helpers.progress import Quiet
 
 from midstream import models
 from midstream.compare.run import Request, compare
-
-
-class Silent:
-    def stage(self, what: str, total: int | None = None) -> None: ...
-    def step(self, detail: str = "") -> None: ...
-    def say(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
 
 
 def request_of(assets: Path, anchors: list[str], tests: list[str], limit: int | None) -> Request:
@@ -25,7 +19,7 @@ def request_of(assets: Path, anchors: list[str], tests: list[str], limit: int | 
 
 
 def test_the_network_and_the_jpeg_picture_at_the_known_figures(assets: Path, tmp_path: Path) -> None:
-    results = compare(request_of(assets, ["jpeg:quality=70"], [], None), tmp_path, Silent())
+    results = compare(request_of(assets, ["jpeg:quality=70"], [], None), tmp_path, Quiet())
     plain, jpeg = results.point(results.reference), next(p for p in results.points if p.label == "jpeg:quality=70")
     assert plain.accuracy["ap"].value == pytest.approx(34.32, abs=0.1)
     # OpenCV 4 and 5 carry different versions of libjpeg-turbo.
@@ -39,7 +33,7 @@ def test_the_network_and_the_jpeg_picture_at_the_known_figures(assets: Path, tmp
 def test_video_codecs_on_pictures_and_on_packed_features(assets: Path, tmp_path: Path) -> None:
     anchors = ["vvc:preset=faster,qp=22,42", "hevc:qp=22,42", "av1:qp=20,50"]
     tests = ["packed-hevc:qp=5", "packed-vvc:preset=faster,qp=8", "packed-av1:qp=5"]
-    results = compare(request_of(assets, anchors, tests, 3), tmp_path, Silent())
+    results = compare(request_of(assets, anchors, tests, 3), tmp_path, Quiet())
     assert not results.failures
     for curve in results.curves:
         cheapest, dearest = results.point(curve.points[0]), results.point(curve.points[-1])

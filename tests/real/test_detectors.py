@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from tests.unit import toy
+from tests.helpers import toy
+from tests.helpers.detectors import NETWORKS, load
 
 from midstream import data, models
 from midstream.codec.paper.options import paper_options
@@ -15,16 +16,6 @@ from midstream.errors import InputError
 from midstream.evaluate.run import run
 from midstream.models.graph import cut_graph, load_graph, recomposition_error
 from midstream.models.random_inputs import random_inputs
-
-#: Name -> AP on the assets' labelled pictures (their README), shapes of the pyramid.
-NETWORKS = {
-    "picodet-s-416": (34.3, [(96, 52, 52), (96, 26, 26), (96, 13, 13), (96, 7, 7)]),
-    "yolox-nano-416": (29.2, [(64, 52, 52), (128, 26, 26), (256, 13, 13)]),
-}
-
-
-def load(name: str, assets: Path) -> models.SplitModel:
-    return models.load(name, assets / "models" / models.registry.descriptions()[name].weights.file)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.real.test_detectors import load
+from tests.helpers.detectors import load
 
 from midstream import data
 from midstream.data.reading import as_read

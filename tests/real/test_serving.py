@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.real.test_detectors import NETWORKS, load
-from tests.serve.harness import Server
+from tests.helpers.detectors import NETWORKS, load
+from tests.helpers.serving import Server
 
 import midstream as ms
 from midstream import data

@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.serve import harness
-from tests.serve.harness import Proxy, Server
-from tests.serve.storm import Storm
-from tests.unit import toy
+from tests.helpers import serving, toy
+from tests.helpers.serving import Proxy, Server
+from tests.helpers.storm import Storm
 
 from midstream import models
 from midstream.serve import Edge, Link
@@ -32,7 +31,7 @@ def storm(model: Path, frames: int, kills: int) -> dict[str, Any]:
     """Three clients, and all faults around them."""
     edge = Edge.of(str(model), symbols=4, z=1.5)
     with Server(model) as server, Proxy(server.port) as proxy:
-        work = Storm(server, proxy, edge.side(), harness.cases(edge.model, _CASES, _DAMAGED))
+        work = Storm(server, proxy, edge.side(), serving.cases(edge.model, _CASES, _DAMAGED))
         report = asyncio.run(work.run(frames, kills))
         assert server.stop() == 0
         assert not server.events("frame failed")
@@ -41,34 +40,34 @@ def storm(model: Path, frames: int, kills: int) -> dict[str, Any]:
 
 def pushed(model: Path, folder: Path, pictures: int, kills: int) -> dict[str, Any]:
     """`midstream push` while the server is killed again and again: its lines are those of a local run."""
-    harness.write_pictures(folder / "pictures", pictures)
+    serving.write_pictures(folder / "pictures", pictures)
     output = folder / "out.jsonl"
     with Server(model) as server, Proxy(server.port) as proxy:
-        push = harness.start_push(
+        push = serving.start_push(
             folder / "pictures", proxy.address, model, output, "--rate-limit", _PUSH_RATE, "--json"
         )
         for kill in range(kills):
-            harness.wait_for_lines(output, (2 * kill + 1) * pictures // (2 * kills + 1), push)
+            serving.wait_for_lines(output, (2 * kill + 1) * pictures // (2 * kills + 1), push)
             server.kill()
             server.start()
-            harness.wait_for_lines(output, (2 * kill + 2) * pictures // (2 * kills + 1), push)
+            serving.wait_for_lines(output, (2 * kill + 2) * pictures // (2 * kills + 1), push)
             proxy.reset()
         summary, errors = push.communicate()
     assert push.returncode == 0, errors
-    assert harness.read_lines(output) == harness.local_lines(models.load(str(model)), folder / "pictures")
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), folder / "pictures")
     return {"kills": kills, "resets": kills, **json.loads(summary)}
 
 
 def memory(model: Path, requests: int) -> dict[str, Any]:
     """Resident memory of a server over many requests, of which every 20th is damaged."""
     edge = Edge.of(str(model), symbols=4, z=1.5)
-    cases = harness.cases(edge.model, _CASES, _DAMAGED)
+    cases = serving.cases(edge.model, _CASES, _DAMAGED)
 
     async def ask(session: Session, count: int) -> None:
         waiting: list[Any] = []
         for i in range(count):
             case = cases[i % _CASES]
-            waiting.append((case, await session.send(case.bitstream, harness.SIZE)))
+            waiting.append((case, await session.send(case.bitstream, serving.SIZE)))
             if len(waiting) == _CASES or i == count - 1:
                 for sent, future in waiting:
                     sent.check(await future)
@@ -94,9 +93,9 @@ def memory(model: Path, requests: int) -> dict[str, Any]:
 
 def full_disk(model: Path, folder: Path) -> dict[str, Any]:
     """`midstream push` to a device that is full."""
-    harness.write_pictures(folder / "few", 10)
+    serving.write_pictures(folder / "few", 10)
     with Server(model) as server:
-        command = harness.push_command(folder / "few", server.address, model, "/dev/full")
+        command = serving.push_command(folder / "few", server.address, model, "/dev/full")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done
     return {"exit_code": done.returncode, "message": done.stderr.strip()}

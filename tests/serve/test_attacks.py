@@ -18,9 +18,8 @@ import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.serve import harness
-from tests.serve.harness import SIZE, Server
-from tests.unit import profiles, toy
+from tests.helpers import profiles, serving, toy
+from tests.helpers.serving import SIZE, Server
 
 import midstream as ms
 from midstream.serve import Edge, Link
@@ -71,7 +70,7 @@ def edge(model: Path) -> Edge:
 
 @pytest.fixture(scope="module")
 def bitstream(edge: Edge) -> bytes:
-    return harness.cases(edge.model, 1, damaged=0)[0].bitstream
+    return serving.cases(edge.model, 1, damaged=0)[0].bitstream
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +79,14 @@ def guarded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text("".join(f"{name} {token}\n" for name, token in TOKENS.items()))
     with Server(
-        model, "--tokens", tokens, "--workers", 2, "--metrics-port", harness.free_port(), before=WORK
+        model, "--tokens", tokens, "--workers", 2, "--metrics-port", serving.free_port(), before=WORK
     ) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def unguarded(model: Path) -> Iterator[Server]:
-    with Server(model, "--workers", 2, "--metrics-port", harness.free_port(), before=WORK) as server:
+    with Server(model, "--workers", 2, "--metrics-port", serving.free_port(), before=WORK) as server:
         yield server
 
 

@@ -8,10 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.serve import harness
-from tests.serve.harness import Proxy, Server
-from tests.serve.storm import Storm
-from tests.unit import toy
+from tests.helpers import serving, toy
+from tests.helpers.serving import Proxy, Server
+from tests.helpers.storm import Storm
 
 from midstream import models
 from midstream.serve import Edge, Link
@@ -24,11 +23,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(model: Path, tmp_path: Path) -> None:
-    pictures, output = harness.write_pictures(tmp_path / "pictures", 300), tmp_path / "out.jsonl"
+    pictures, output = serving.write_pictures(tmp_path / "pictures", 300), tmp_path / "out.jsonl"
     with Server(model) as server, Proxy(server.port) as proxy:
-        push = harness.start_push(pictures, proxy.address, model, output, "--rate-limit", "150kbit", "--json")
+        push = serving.start_push(pictures, proxy.address, model, output, "--rate-limit", "150kbit", "--json")
         for lines, fault in ((30, "kill"), (90, "reset"), (130, "cut"), (190, "kill")):
-            harness.wait_for_lines(output, lines, push)
+            serving.wait_for_lines(output, lines, push)
             if fault == "kill":
                 server.kill()
                 server.start()
@@ -37,7 +36,7 @@ def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(mo
                 proxy.reset()
         summary, errors = push.communicate(timeout=300)
     assert push.returncode == 0, errors
-    assert harness.read_lines(output) == harness.local_lines(models.load(str(model)), pictures)
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), pictures)
     report = json.loads(summary)
     assert (report["answered"], report["refused"], report["unreadable"], report["dropped"]) == (300, 0, 0, 0)
     assert report["lost"] >= 4
@@ -49,7 +48,7 @@ def test_clients_get_the_answers_of_a_local_run_beside_floods_slow_readers_and_d
     edge = Edge.of(str(model), symbols=4, z=1.5)
     frames, kills = 150, 2
     with Server(model, "--queue", 32, "--in-flight", 8) as server, Proxy(server.port) as proxy:
-        storm = Storm(server, proxy, edge.side(), harness.cases(edge.model, 100, damaged=0.05))
+        storm = Storm(server, proxy, edge.side(), serving.cases(edge.model, 100, damaged=0.05))
         report = asyncio.run(asyncio.wait_for(storm.run(frames, kills), 900))
         assert server.stop() == 0
     assert report["before"]["frames"] == report["after"]["frames"] == 3 * frames
@@ -63,11 +62,11 @@ def test_clients_get_the_answers_of_a_local_run_beside_floods_slow_readers_and_d
 
 def test_memory_does_not_grow_with_requests(model: Path) -> None:
     edge = Edge.of(str(model), symbols=4, z=1.5)
-    bitstream = harness.cases(edge.model, 1, damaged=0)[0].bitstream
+    bitstream = serving.cases(edge.model, 1, damaged=0)[0].bitstream
 
     async def ask(address: str, count: int) -> None:
         async with Session(Link(address, in_flight=16), edge.side()) as session:
-            for future in [await session.send(bitstream, harness.SIZE) for _ in range(count)]:
+            for future in [await session.send(bitstream, serving.SIZE) for _ in range(count)]:
                 assert (await future).error is None
 
     with Server(model) as server:
@@ -79,17 +78,17 @@ def test_memory_does_not_grow_with_requests(model: Path) -> None:
 
 @pytest.mark.parametrize("full", ["device", "limit"])
 def test_a_full_disk_ends_the_push_with_whole_lines(model: Path, tmp_path: Path, full: str) -> None:
-    pictures, output = harness.write_pictures(tmp_path / "pictures", 40), tmp_path / "out.jsonl"
+    pictures, output = serving.write_pictures(tmp_path / "pictures", 40), tmp_path / "out.jsonl"
     with Server(model) as server:
         name = "/dev/full" if full == "device" else str(output)
-        command = harness.push_command(pictures, server.address, model, name)
+        command = serving.push_command(pictures, server.address, model, name)
         limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]  # KiB
         done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"midstream: {name}: cannot be written: ")
     assert done.stderr.count("\n") == 1
     if full == "limit":
-        lines = harness.read_lines(output)
+        lines = serving.read_lines(output)
         assert 0 < len(lines) < 40
         assert f"the first {len(lines)} answers are whole" in done.stderr
-        assert lines == harness.local_lines(models.load(str(model)), pictures)[: len(lines)]
+        assert lines == serving.local_lines(models.load(str(model)), pictures)[: len(lines)]

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.serve import harness
-from tests.serve.harness import Server
-from tests.unit import toy
+from tests.helpers import serving, toy
+from tests.helpers.serving import Server
 
 from midstream import models
 
@@ -27,16 +26,16 @@ def server(model: Path) -> Iterator[Server]:
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(harness.push_command(*command), capture_output=True, text=True, check=False)  # type: ignore[arg-type]
+    return subprocess.run(serving.push_command(*command), capture_output=True, text=True, check=False)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("contested", ["lines", "film"])
 def test_of_two_into_one_file_the_second_is_refused(
     model: Path, tmp_path: Path, server: Server, contested: str
 ) -> None:
-    pictures, output, film = harness.write_pictures(tmp_path / "pictures", 60), tmp_path / "out", tmp_path / "out.mp4"
-    first = harness.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
-    harness.wait_for_lines(output, 3, first)
+    pictures, output, film = serving.write_pictures(tmp_path / "pictures", 60), tmp_path / "out", tmp_path / "out.mp4"
+    first = serving.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
+    serving.wait_for_lines(output, 3, first)
     more = ["--draw", film] if contested == "film" else []
     other = output if contested == "lines" else tmp_path / "other"
     second = run(pictures, server.address, model, other, *more)
@@ -47,26 +46,26 @@ def test_of_two_into_one_file_the_second_is_refused(
     first.send_signal(signal.SIGINT)
     _, errors = first.communicate(timeout=300)
     assert first.returncode == 0, errors
-    lines = harness.read_lines(output)
-    assert lines == harness.local_lines(models.load(str(model)), pictures)[: len(lines)]
+    lines = serving.read_lines(output)
+    assert lines == serving.local_lines(models.load(str(model)), pictures)[: len(lines)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "pictures"]
 
 
 def test_one_picture_is_pushed(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output = harness.write_pictures(tmp_path / "pictures", 1), tmp_path / "out"
+    pictures, output = serving.write_pictures(tmp_path / "pictures", 1), tmp_path / "out"
     done = run(pictures / "00000.png", server.address, model, output)
     assert done.returncode == 0, done.stderr
-    assert harness.read_lines(output) == harness.local_lines(models.load(str(model)), pictures)
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), pictures)
 
 
 def test_a_killed_push_blocks_nobody_and_its_files_are_removed(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output, film = harness.write_pictures(tmp_path / "pictures", 30), tmp_path / "out", tmp_path / "out.mp4"
-    first = harness.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
-    harness.wait_for_lines(output, 3, first)
+    pictures, output, film = serving.write_pictures(tmp_path / "pictures", 30), tmp_path / "out", tmp_path / "out.mp4"
+    first = serving.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
+    serving.wait_for_lines(output, 3, first)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert any(path.name.endswith(".tmp.mp4") for path in tmp_path.iterdir())
     second = run(pictures, server.address, model, output, "--draw", film)
     assert second.returncode == 0, second.stderr
-    assert len(harness.read_lines(output)) == 30
+    assert len(serving.read_lines(output)) == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "pictures"]

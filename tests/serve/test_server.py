@@ -23,9 +23,9 @@ from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
-from tests.serve import harness
-from tests.serve.harness import SIZE, Server
-from tests.unit import profiles, test_calibrate, toy
+from tests.helpers import profiles, serving, toy
+from tests.helpers.calibration import calibrated
+from tests.helpers.serving import SIZE, Server
 
 import midstream as ms
 from midstream import models
@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(model: Path) -> Iterator[Server]:
-    with Server(model, "--metrics-port", harness.free_port(), "--in-flight", 4) as running:
+    with Server(model, "--metrics-port", serving.free_port(), "--in-flight", 4) as running:
         yield running
 
 
@@ -65,7 +65,7 @@ def refused(*options: object) -> str:
 
 
 def picture(seed: int = 0) -> np.ndarray[Any, Any]:
-    return harness.picture(np.random.default_rng(seed))
+    return serving.picture(np.random.default_rng(seed))
 
 
 @cache
@@ -374,8 +374,8 @@ def test_refusals_of_the_server(model: Path, tmp_path: Path, server: Server) -> 
 
 
 def test_an_unreachable_server_says_what_was_tried(model: Path, tmp_path: Path) -> None:
-    port = harness.free_port()
-    pictures = harness.write_pictures(tmp_path / "pictures", 2)
+    port = serving.free_port()
+    pictures = serving.write_pictures(tmp_path / "pictures", 2)
     message = refused("push", pictures, "--to", f"127.0.0.1:{port}", "--model", model, "--retry", "300ms")
     assert re.search(rf"cannot reach the server 127.0.0.1:{port} without TLS \(tried \d+ times in \d+ s\)", message)
     assert "Connection refused" in message
@@ -393,9 +393,9 @@ def test_another_network_is_found_at_connection(model: Path, tmp_path: Path, ser
 
 def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_path: Path) -> None:
     toy.write_toy(tmp_path)
-    harness.write_pictures(tmp_path / "calib", 20)
+    serving.write_pictures(tmp_path / "calib", 20)
     settings = Settings(pictures=20, tools=replace(Tools(), power=False))
-    profile = test_calibrate.calibrated(tmp_path, tmp_path / "work", settings).profile
+    profile = calibrated(tmp_path, tmp_path / "work", settings).profile
     profile.write(tmp_path / "toy.profile")
     network = models.load(str(model))
     coded = ms.encode(network.front(picture()), "calibrated", profile=profile)
@@ -418,16 +418,16 @@ def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_pa
 
 
 def test_push_names_what_it_cannot_read_and_answers_the_rest(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output = harness.write_pictures(tmp_path / "pictures", 4), tmp_path / "out.jsonl"
+    pictures, output = serving.write_pictures(tmp_path / "pictures", 4), tmp_path / "out.jsonl"
     (pictures / "00001.png").write_bytes(b"no picture")
     done = subprocess.run(
-        harness.push_command(pictures, server.address, model, output), capture_output=True, text=True, check=False
+        serving.push_command(pictures, server.address, model, output), capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "00001.png: it is not a whole picture" in done.stderr
     assert "3 frames answered" in done.stderr
     assert "1 unreadable" in done.stderr
-    lines = harness.read_lines(output)
+    lines = serving.read_lines(output)
     assert [line["source"] for line in lines] == [f"0000{i}.png" for i in range(4)]
     assert [line.get("error", {}).get("code") for line in lines] == [None, "UNREADABLE", None, None]
 
@@ -443,10 +443,10 @@ def test_push_of_a_video_draws_what_was_found(model: Path, tmp_path: Path, serve
         container.mux(stream.encode())
     output, drawn = tmp_path / "out.jsonl", tmp_path / "drawn.mp4"
     options = ["--draw", drawn, "--realtime", "--rate-limit", "1Mbit", "--timeout", "300s"]
-    command = harness.push_command(tmp_path / "in.mp4", server.address, model, output, *options)
+    command = serving.push_command(tmp_path / "in.mp4", server.address, model, output, *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    lines = harness.read_lines(output)
+    lines = serving.read_lines(output)
     assert [line["frame"] for line in lines] == list(range(15))
     assert [line["time_s"] for line in lines] == pytest.approx([i / 25 for i in range(15)])
     with av.open(str(drawn)) as container:
@@ -459,13 +459,13 @@ def test_push_of_a_video_draws_what_was_found(model: Path, tmp_path: Path, serve
 
 
 def test_a_signal_ends_the_source_and_finishes_what_is_in_flight(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output = harness.write_pictures(tmp_path / "pictures", 200), tmp_path / "out.jsonl"
-    push = harness.start_push(pictures, server.address, model, output, "--rate-limit", "30kbit")
-    harness.wait_for_lines(output, 5, push)
+    pictures, output = serving.write_pictures(tmp_path / "pictures", 200), tmp_path / "out.jsonl"
+    push = serving.start_push(pictures, server.address, model, output, "--rate-limit", "30kbit")
+    serving.wait_for_lines(output, 5, push)
     push.send_signal(signal.SIGINT)
     _, errors = push.communicate(timeout=300)
     assert push.returncode == 0, errors
-    lines = harness.read_lines(output)
+    lines = serving.read_lines(output)
     assert 5 <= len(lines) < 200
     assert f"{len(lines)} frames answered" in errors
-    assert lines == harness.local_lines(models.load(str(model)), pictures)[: len(lines)]
+    assert lines == serving.local_lines(models.load(str(model)), pictures)[: len(lines)]

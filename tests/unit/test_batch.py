@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.toy import write_labelled
+from tests.helpers.toy import write_labelled
 
 import midstream as ms
 from midstream import data as datasets

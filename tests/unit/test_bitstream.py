@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.golden.make import PYRAMIDS, fingerprint
+from tests.helpers.golden import PYRAMIDS, fingerprint
 
 import midstream as ms
 from midstream import _native

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit import toy
-from tests.unit.test_compare import Quiet
+from tests.helpers import toy
+from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
 from midstream import models

@@ -10,8 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.unit import toy
-from tests.unit.test_compare import Quiet
+from tests.helpers import toy
+from tests.helpers.calibration import FAST, calibrated
+from tests.helpers.commands import call
+from tests.helpers.progress import Quiet
 
 import midstream as ms
 from midstream import data as datasets
@@ -19,11 +21,10 @@ from midstream import models
 from midstream.calibrate import curve, sensitivity
 from midstream.calibrate.distance import responder
 from midstream.calibrate.layout import groups_of
-from midstream.calibrate.run import Calibration, calibrate
-from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.run import Calibration
+from midstream.calibrate.settings import Tools
 from midstream.calibrate.transform import ChannelMoments, level_parts
 from midstream.calibrate.views import Views
-from midstream.cli import main
 from midstream.cli.console import SOME_FAILED
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout, Point
 from midstream.codec.calibrated.options import calibrated_options
@@ -35,8 +36,6 @@ from midstream.pipelines.coding import cell_scores, encode_features
 from midstream.pipelines.registry import parse_curve
 from midstream.report.page import write_report
 
-FAST = Settings(pictures=24, tools=replace(Tools(), power=False))
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -44,12 +43,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy.write_pictures(folder / "calib", 26)
     (folder / "calib" / "broken.png").write_bytes(b"no picture")
     return folder
-
-
-def calibrated(folder: Path, work: Path, settings: Settings = FAST, model: Any = None) -> Calibration:
-    network = model or models.load(str(folder / "toy.toml"), threads=1)
-    views = Views(network, datasets.load(str(folder / "calib")).pictures, work, settings)
-    return calibrate(network, views, settings, Quiet())
 
 
 @pytest.fixture(scope="module")
@@ -277,14 +270,6 @@ def test_other_coders_are_counted_for_paper_alone(folder: Path, done: Calibratio
         run(network, data, [paper_options()], also_coders=["densee"])
     (both,) = run(network, data, [paper_options()], also_coders=["dense"])
     assert set(both.bytes_by_coder) == {"fast", "dense"}
-
-
-def call(*arguments: object) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["midstream", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main.run()
-    return int(left.value.code or 0)
 
 
 def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

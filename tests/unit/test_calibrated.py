@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit import profiles
+from tests.helpers import profiles
 
 import midstream as ms
 from midstream import _native

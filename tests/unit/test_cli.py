@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from tests.unit import toy
+from tests.helpers import toy
+from tests.helpers.commands import midstream, mistake
 
 import midstream as ms
 from midstream.cli import coding
@@ -23,23 +22,6 @@ from midstream.files import read_pyramid, write_pyramid
 from midstream.limits import Limits
 
 Pyramid = dict[str, NDArray[np.float32]]
-
-
-def midstream(*arguments: object, code: int = 0, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "midstream", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done
-
-
-def mistake(*arguments: object, stdin: bytes | None = None) -> str:
-    """The one line on standard error of a command that must fail."""
-    done = midstream(*arguments, code=2, stdin=stdin)
-    lines = done.stderr.decode().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("midstream: ")
-    assert done.stdout == b""
-    return lines[0]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.unit import profiles
-from tests.unit.test_calibrate import call
+from tests.helpers import profiles
+from tests.helpers.commands import call
 
 import midstream as ms
 from midstream.errors import OptionError

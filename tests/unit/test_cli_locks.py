@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit import toy
-from tests.unit.test_cli import midstream, mistake
+from tests.helpers import toy
+from tests.helpers.commands import midstream, mistake
 
 from midstream.files import locked, own_folder
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit import toy
+from tests.helpers import toy
+from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
 from midstream import models
@@ -30,26 +31,6 @@ from midstream.pipelines.registry import known_codecs
 from midstream.report.page import chosen_points, write_report
 
 ANCHOR, TEST = "jpeg:quality=20,60,95", "paper:symbols=4,z=1,2"
-
-
-class Quiet:
-    """Progress that is remembered."""
-
-    def __init__(self) -> None:
-        self.stages: list[tuple[str, int | None]] = []
-        self.said: list[str] = []
-
-    def stage(self, what: str, total: int | None = None) -> None:
-        self.stages.append((what, total))
-
-    def step(self, detail: str = "") -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.unit import toy
-from tests.unit.test_calibrate import call
+from tests.helpers import toy
+from tests.helpers.commands import call
 from typer.main import get_command
 
 from midstream.cli import console, main

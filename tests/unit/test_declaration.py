@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.unit import profiles
+from tests.helpers import profiles
 
 import midstream as ms
 from midstream.codec.inspect import Declaration, declaration

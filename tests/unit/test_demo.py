@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.unit import toy
+from tests.helpers import toy
 from typer.testing import CliRunner
 
 from midstream import models

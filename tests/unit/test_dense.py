@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.unit import format_decoder
-from tests.unit.toy import smooth_symbols
+from tests.helpers import format_decoder
+from tests.helpers.toy import smooth_symbols
 
 from midstream import _native
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.unit import toy
+from tests.helpers import toy
 
 from midstream import models
 from midstream.errors import InputError

@@ -13,7 +13,7 @@ import pycocotools.mask
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.toy import write_labelled
+from tests.helpers.toy import write_labelled
 
 from midstream import models
 from midstream.codec.paper.options import paper_options

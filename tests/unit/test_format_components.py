@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit import format_components, profiles
+from tests.helpers import format_components, profiles
 
 import midstream as ms
 from midstream.arrays import unpack_tensors

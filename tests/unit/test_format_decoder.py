@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.golden.make import fingerprint
-from tests.unit import format_decoder
+from tests.helpers import format_decoder
+from tests.helpers.golden import fingerprint
 
 import midstream as ms
 

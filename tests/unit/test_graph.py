@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.unit import toy
+from tests.helpers import toy
 
 from midstream.errors import InputError
 from midstream.models.graph import Cut, cut_graph, graph_hash, load_graph, recomposition_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit import profiles
+from tests.helpers import profiles
 
 from midstream.compare.run import Request, curves_of
 from midstream.pipelines.registry import parse_curve

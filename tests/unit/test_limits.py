@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit import profiles
+from tests.helpers import profiles
 
 import midstream as ms
 from midstream.limits import Limits

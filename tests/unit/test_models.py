@@ -11,7 +11,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit import toy
+from tests.helpers import toy
 
 from midstream import models
 from midstream.data import cityscapes

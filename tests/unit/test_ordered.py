@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.unit import toy
+from tests.helpers import toy
 
 from midstream import _native
 from midstream.calibrate import ordered

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.unit import toy
+from tests.helpers import toy
 
 from midstream import models
 from midstream.codec.wire import Reader

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from tests.unit import toy
+from tests.helpers import toy
 
 from midstream import models
 from midstream.errors import InputError

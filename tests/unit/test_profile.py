@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit import profiles
+from tests.helpers import profiles
 
 import midstream as ms
 from midstream.arrays import pack_tensors, unpack_tensors

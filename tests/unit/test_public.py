@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.unit import toy
+from tests.helpers import toy
 
 import midstream as ms
 

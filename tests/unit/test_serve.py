@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from tests.unit import profiles, toy
+from tests.helpers import profiles, toy
 
 import midstream as ms
 from midstream import models

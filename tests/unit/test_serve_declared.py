@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit import profiles, toy
+from tests.helpers import profiles, toy
 
 import midstream as ms
 from midstream import models

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.unit.test_cli import mistake
+from tests.helpers.commands import mistake
 
 from midstream.data.pictures import read_picture
 from midstream.data.video import Video

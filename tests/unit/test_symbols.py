@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.unit.toy import smooth_symbols
+from tests.helpers.toy import smooth_symbols
 
 from midstream import _native
 from midstream.codec.paper.symbols import CODERS, code_lengths, decode_maps, encode_maps

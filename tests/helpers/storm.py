@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc.aio
 import numpy as np
-from tests.serve.harness import SIZE, Case, Proxy, Server
+from tests.helpers.serving import SIZE, Case, Proxy, Server
 
 from midstream.serve import Answer, Link
 from midstream.serve.link import connect

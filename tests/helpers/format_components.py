@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load
-from tests.unit.format_decoder import DTYPES, LIMIT, Array, Dense, Reader, check_crc, need, within
+from tests.helpers.format_decoder import DTYPES, LIMIT, Array, Dense, Reader, check_crc, need, within
 
 Place = tuple[int, int]  # of a cell: row, column
 

@@ -1,0 +1,23 @@
+"""Calibrations of the toy network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.progress import Quiet
+
+from midstream import data as datasets
+from midstream import models
+from midstream.calibrate.run import Calibration, calibrate
+from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.views import Views
+
+FAST = Settings(pictures=24, tools=replace(Tools(), power=False))
+
+
+def calibrated(folder: Path, work: Path, settings: Settings = FAST, model: Any = None) -> Calibration:
+    network = model or models.load(str(folder / "toy.toml"), threads=1)
+    views = Views(network, datasets.load(str(folder / "calib")).pictures, work, settings)
+    return calibrate(network, views, settings, Quiet())

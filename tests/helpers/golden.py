@@ -1,0 +1,51 @@
+"""What the golden streams are made of, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+
+def golden_pyramid() -> dict[str, Any]:
+    """Integers divided by powers of two: the same on every machine and numpy. All element types, a constant channel."""
+
+    def values(channels: int, height: int, width: int) -> Any:
+        i = np.arange(channels * height * width, dtype=np.uint64)
+        hashed = (i * np.uint64(2654435761) + (i * i) * np.uint64(40503)) % np.uint64(1 << 20)
+        spread = np.left_shift(1, np.arange(channels) % 3)[:, None, None]
+        signed = (hashed.astype(np.int64) % 4001 - 1500).reshape(channels, height, width)
+        return signed * spread / 1024
+
+    fine = values(5, 12, 11).astype(np.float32)
+    fine[2] = -0.375
+    return {
+        "p3": fine,
+        "p4": values(4, 6, 6).astype(np.float16),
+        "p5": values(3, 3, 3).astype(ml_dtypes.bfloat16),
+        "tie": values(4, 9, 4).astype(np.float32),
+        "pool": values(2, 1, 1).astype(np.float32),
+    }
+
+
+def wide_pyramid() -> dict[str, Any]:
+    """Levels of more channels than are coded side by side, and of more elements than one stream has."""
+
+    def values(channels: int, height: int, width: int) -> Any:
+        c, y, x = np.ogrid[:channels, :height, :width]
+        return (((x >> 4) * 5 + (y >> 3) * 3 + c * 7) % 11 - (x + y + c) % 3).astype(np.float32)
+
+    many, groups = values(70, 6, 5), values(40, 64, 128)
+    many[3], groups[:32] = 0.25, 1.5  # the first group of the second has no symbols
+    groups[5] = values(1, 64, 128)[0]
+    return {"groups": groups, "many": many}
+
+
+PYRAMIDS = {"small": golden_pyramid, "wide": wide_pyramid}
+
+
+def fingerprint(values: Any) -> str:
+    """Type, shape and SHA-256 of a level's elements."""
+    return f"{values.dtype} {list(values.shape)} {hashlib.sha256(values.tobytes()).hexdigest()}"
