@@ -12,7 +12,7 @@ from midstream.data import load, read_picture
 from midstream.data.cityscapes import CLASSES
 from midstream.data.scenes import write_scenes
 from midstream.evaluate.cityscapes import instance_ap
-from midstream.models.base import Detections
+from midstream.models import Detections
 from midstream.models.torch_common import encode_masks
 from network import NAMES
 from scenes import SELECTION

@@ -26,8 +26,8 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 
 from evaluate import detect
 from midstream.data.scenes import generate
-from midstream.evaluate.cityscapes import decode_mask
 from midstream.files import write_bytes
+from midstream.masks import decode_mask
 from midstream.models.description import parse_description
 from midstream.models.onnx_model import OnnxModel
 from network import LEVELS, MEAN, SIZE, STD, build, subsampled

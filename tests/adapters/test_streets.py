@@ -11,7 +11,7 @@ import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from midstream.data.scenes import generate
-from midstream.evaluate.cityscapes import decode_mask
+from midstream.masks import decode_mask
 from midstream.models.description import parse_description
 from midstream.models.heads.rcnn import pasted
 from midstream.models.onnx_model import OnnxModel

@@ -11,7 +11,7 @@ import pytest
 
 from midstream.data import Dataset, load, read_picture
 from midstream.evaluate.accuracy import evaluate, reference_dataset
-from midstream.models.base import Detections
+from midstream.models import Detections
 
 
 @pytest.fixture(scope="module")

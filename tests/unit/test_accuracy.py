@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from midstream.data import Dataset, PictureFile
 from midstream.errors import InputError
 from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
-from midstream.models.base import Detections
+from midstream.models import Detections
 
 CLASSES = ("cat", "dog", "traffic_light")
 SIZE = 64

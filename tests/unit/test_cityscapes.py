@@ -18,8 +18,9 @@ from midstream.data import Dataset, load
 from midstream.data.cityscapes import CLASSES, INSTANCE_IDS, read_instance_ids
 from midstream.errors import InputError, MissingExtraError
 from midstream.evaluate.accuracy import evaluate
-from midstream.evaluate.cityscapes import decode_mask, require_program
-from midstream.models.base import Detections
+from midstream.evaluate.cityscapes import require_program
+from midstream.masks import decode_mask
+from midstream.models import Detections
 
 NAMES = tuple(CLASSES)
 HEIGHT, WIDTH = 160, 320

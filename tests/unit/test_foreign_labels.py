@@ -18,13 +18,14 @@ from tests.helpers.toy import write_labelled
 from midstream import models
 from midstream.codec.paper.options import paper_options
 from midstream.data import load, read_picture
-from midstream.data.masks import check_mask, check_masks
+from midstream.data.masks import check_masks
 from midstream.data.reading import as_read
 from midstream.errors import InputError
 from midstream.evaluate.accuracy import evaluate
 from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.evaluate.run import EvalResult, run
-from midstream.models.base import Detections
+from midstream.masks import check_mask
+from midstream.models import Detections
 
 HEIGHT, WIDTH = 12, 20
 PIXELS = HEIGHT * WIDTH

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from midstream.data import Dataset, PictureFile
 from midstream.evaluate.accuracy import Case, coco_evaluation, evaluate
 from midstream.evaluate.matches import class_matches, mean_over_classes, resamples
-from midstream.models.base import Detections
+from midstream.models import Detections
 
 CLASSES = ("cat", "dog", "cow")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.evaluate.cityscapes import decode_mask
+from midstream.masks import decode_mask
 from midstream.models.description import RcnnHead
 from midstream.models.heads import candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted

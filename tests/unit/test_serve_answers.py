@@ -13,8 +13,8 @@ import pycocotools.mask
 import pytest
 
 import midstream as ms
-from midstream.data.masks import check_mask
 from midstream.errors import ServiceError
+from midstream.masks import check_mask
 from midstream.models import Detections
 from midstream.serve import Answer, Link, messages
 from midstream.serve.draw import annotate

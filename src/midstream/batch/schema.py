@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from midstream.errors import MissingExtraError
-from midstream.models import Detections, FloatPyramid
+from midstream.masks import run_bytes
+from midstream.models import FloatPyramid
+from midstream.models.detections import Detections, category_of
 
 try:
     import pyarrow as pa
@@ -105,28 +107,24 @@ def detection_rows(
     """The value of `detections`, best score first; `classes` and `category_ids` as the network has them."""
     sides = ("left", "top", "right", "bottom")
     masks = [None] * len(found) if found.masks is None else [_mask_row(mask) for mask in found.masks]
+    names = [category_of(label, classes, category_ids) for label in found.labels.tolist()]
     return [
         {
-            "name": classes[label],
+            "name": name,
             "label": label,
-            "category_id": None if category_ids is None else category_ids[label],
+            "category_id": category_id,
             "score": score,
             **dict(zip(sides, box, strict=True)),
             "mask": mask,
         }
-        for label, score, box, mask in zip(
-            found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), masks, strict=True
+        for (name, category_id), label, score, box, mask in zip(
+            names, found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), masks, strict=True
         )
     ]
 
 
 def _mask_row(mask: Mapping[str, Any]) -> dict[str, Any]:
-    counts = mask["counts"]
-    return {
-        "height": mask["size"][0],
-        "width": mask["size"][1],
-        "counts": counts.encode() if isinstance(counts, str) else bytes(counts),
-    }
+    return {"height": mask["size"][0], "width": mask["size"][1], "counts": run_bytes(mask)}
 
 
 def read_detections(column: pa.ChunkedArray, has_masks: bool) -> list[Detections]:

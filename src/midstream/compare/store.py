@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.files import make_folder, read_bytes, read_tensors, write_bytes, write_tensors
+from midstream.masks import run_bytes
 from midstream.models import Detections, SplitModel
 
 MANIFEST = "run.json"
@@ -150,7 +151,7 @@ def write_point(path: Path, record: PointRecord) -> None:
     }
     if any(each.masks is not None for each in found):
         masks = [mask for each in found for mask in each.masks or []]
-        runs = [_counts(mask) for mask in masks]
+        runs = [run_bytes(mask) for mask in masks]
         tensors["mask_sizes"] = np.array([mask["size"] for mask in masks], np.int64).reshape(-1, 2)
         tensors["mask_lengths"] = np.array([len(run) for run in runs], np.int64)
         tensors["mask_runs"] = np.frombuffer(b"".join(runs), np.uint8)
@@ -161,11 +162,6 @@ def write_point(path: Path, record: PointRecord) -> None:
         "memory": [record.memory.encode, record.memory.decode],
     }
     write_tensors(path, tensors, metadata)
-
-
-def _counts(mask: Mapping[str, Any]) -> bytes:
-    counts = mask["counts"]
-    return counts.encode() if isinstance(counts, str) else bytes(counts)
 
 
 def read_point(path: Path) -> PointRecord | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import pycocotools.mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -19,7 +18,7 @@ from midstream.data.masks import check_masks, has_mask
 from midstream.errors import InputError
 from midstream.evaluate.categories import category_ids
 from midstream.evaluate.cityscapes import instance_ap
-from midstream.models.base import Detections
+from midstream.models.detections import Detections, coco_entries
 from midstream.wording import counted
 
 #: Detections of one class in one picture that COCO's evaluation looks at, best first.
@@ -175,38 +174,15 @@ def _check(found: Mapping[int, Detections], images: Sequence[Mapping[str, Any]],
     sizes = {image["id"]: [image["height"], image["width"]] for image in images if "height" in image}
     has_masks = any(there.masks is not None for there in found.values())
     for identity, there in found.items():
-        shapes = (there.boxes.shape, there.scores.shape, there.labels.shape)
-        count = len(there)
-        if shapes != ((count, 4), (count,), (count,)):
-            raise InputError(f"detections in picture {identity}: boxes, scores and labels have the shapes {shapes}")
-        if not (np.isfinite(there.boxes).all() and np.isfinite(there.scores).all()):
-            raise InputError(f"detections in picture {identity}: a box or a score is not a finite number")
-        if count and not (there.labels.min() >= 0 and there.labels.max() < classes):
-            raise InputError(f"detections in picture {identity}: a label is not one of the {classes} classes")
-        masks = there.masks or []
+        if fault := there.fault(classes):
+            raise InputError(f"detections in picture {identity}: {fault}")
+        count, masks = len(there), there.masks or []
         if len(masks) != (count if has_masks else 0):
             raise InputError(f"detections in picture {identity}: {count} boxes but {len(masks)} masks")
         for mask in masks:
             size = sizes.setdefault(identity, list(mask["size"]))
             if list(mask["size"]) != size:
                 raise InputError(f"detections in picture {identity}: a mask of {mask['size']}, the picture has {size}")
-
-
-def coco_entries(identity: int, found: Detections) -> Iterator[dict[str, Any]]:
-    """One COCO entry a detection, its `category_id` still the network's label."""
-    boxes = found.boxes.astype(np.float64)
-    sizes = boxes[:, 2:] - boxes[:, :2]
-    for index in range(len(found)):
-        entry: dict[str, Any] = {
-            "image_id": identity,
-            "category_id": int(found.labels[index]),
-            "score": float(found.scores[index]),
-            "bbox": [*boxes[index, :2].tolist(), *sizes[index].tolist()],
-            "area": float(sizes[index].prod()),
-        }
-        if found.masks is not None:
-            entry["segmentation"] = found.masks[index]
-        yield entry
 
 
 def _has_extent(entry: Mapping[str, Any], kind: Literal["bbox", "segm"]) -> bool:

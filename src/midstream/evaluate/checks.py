@@ -10,7 +10,7 @@ from midstream.data.masks import check_masks, has_mask
 from midstream.evaluate.accuracy import check_objects
 from midstream.evaluate.categories import category_ids, unmatched
 from midstream.evaluate.cityscapes import require_program
-from midstream.models.base import Detections
+from midstream.models.detections import Detections
 
 #: An average precision in percent that two decimals show as none.
 _SHOWN_AS_NONE = 0.005

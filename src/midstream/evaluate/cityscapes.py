@@ -21,13 +21,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pycocotools.mask
 from numpy.typing import NDArray
 
 from midstream.data.base import Dataset
 from midstream.data.cityscapes import CLASSES, FIRST_INSTANCE, INSTANCE_IDS, read_instance_ids
 from midstream.errors import InputError, MissingExtraError
-from midstream.models.base import Detections
+from midstream.masks import decode_mask
+from midstream.models import Detections
 
 _NAMES = {label: name for name, label in CLASSES.items()}
 
@@ -63,14 +63,6 @@ def instance_ap(
         found = detections.get(image["id"])
         matches[image[INSTANCE_IDS]] = _match(ids, found, label_ids, _void_ids(program))
     return _average(program, matches, dataset.spec)
-
-
-def decode_mask(mask: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """The pixels of a mask, bool [height, width], from COCO's compressed run lengths."""
-    with warnings.catch_warnings():
-        # pycocotools 2.0 still speaks numpy 1's array protocol, of which numpy 2 warns at every call.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return np.asarray(pycocotools.mask.decode(mask), dtype=np.bool_)
 
 
 class _Numpy:

@@ -8,12 +8,12 @@ from midstream.lazy import loader
 from midstream.models.base import (
     BatchingModel,
     DerivedLevel,
-    Detections,
     FloatPyramid,
     Picture,
     ProposingModel,
     SplitModel,
 )
+from midstream.models.detections import Detections
 from midstream.models.registry import known_models, load
 
 if TYPE_CHECKING:

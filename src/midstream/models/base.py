@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.models.detections import Detections
 from midstream.models.heads.nms import Candidates
 
 #: 8-bit RGB, [height, width, 3].
 Picture = NDArray[np.uint8]
 #: Level name -> float32 [channels, height, width], finest first.
 FloatPyramid = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What a detector found in one picture, best score first.
-
-    Attributes:
-        boxes: float32 [n, 4], left, top, right, bottom in pixels of the original picture.
-        scores: float32 [n], 0 to 1.
-        labels: int64 [n], indices into the model's `classes`.
-        masks: COCO run-length encodings ({"size": [h, w], "counts": bytes}) at the original picture's size, one a
-            detection; None for a network without masks.
-    """
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    masks: list[dict[str, Any]] | None = field(default=None)
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.scores)
 
 
 @dataclass(frozen=True)

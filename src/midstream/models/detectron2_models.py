@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError, unknown
-from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
+from midstream.models.base import DerivedLevel, FloatPyramid, Picture
+from midstream.models.detections import Detections
 from midstream.models.torch_common import (
     RANDOM,
     SEED,

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
-from midstream.models.base import DerivedLevel, Detections, FloatPyramid, Picture
+from midstream.models.base import DerivedLevel, FloatPyramid, Picture
 from midstream.models.description import Description, RcnnHead
+from midstream.models.detections import Detections
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted

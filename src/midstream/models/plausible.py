@@ -57,14 +57,8 @@ def try_out(network: SplitModel) -> None:
     """
     size = network.input_size(_TRIAL)
     found = network.back(network.front(natural_picture(*size)), size)
-    count = len(found)
-    shapes = (found.boxes.shape, found.scores.shape, found.labels.shape)
-    if shapes != ((count, 4), (count,), (count,)):
-        raise InputError(f"{network.name}: boxes, scores and labels have the shapes {shapes}")
-    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
-        raise InputError(f"{network.name}: the network gives boxes or scores that are not finite")
-    if count and not (found.labels.min() >= 0 and found.labels.max() < len(network.classes)):
-        raise InputError(f"{network.name}: a label is not one of the {len(network.classes)} classes")
+    if fault := found.fault(len(network.classes)):
+        raise InputError(f"{network.name}: {fault}")
 
 
 def check_levels(levels: Sequence[PyramidLevel], pyramid: FloatPyramid, size: tuple[int, int]) -> None:

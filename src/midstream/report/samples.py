@@ -15,8 +15,8 @@ from midstream.compare.store import PointRecord
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.evaluate.accuracy import REFERENCE_THRESHOLD
-from midstream.evaluate.cityscapes import decode_mask
 from midstream.evaluate.figure import figure_3, grey_figure, symbol_figure
+from midstream.masks import decode_mask
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.features import FeaturePipeline

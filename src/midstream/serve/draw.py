@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError
-from midstream.evaluate.cityscapes import decode_mask
 from midstream.files import Temporary, check_writable
+from midstream.masks import decode_mask
 from midstream.models import Detections, Picture
 
 #: Detections below this score are not drawn.

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from midstream.errors import InputError, ServiceError
-from midstream.evaluate.accuracy import coco_entries
 from midstream.files import STANDARD, check_writable
-from midstream.models import Detections
+from midstream.masks import run_bytes
+from midstream.models.detections import Detections, category_of, coco_entries
 from midstream.serve.session import Answer
 from midstream.serve.sources import Frame
 
@@ -112,12 +112,13 @@ def _objects(found: Detections, classes: Sequence[str], category_ids: Sequence[i
     objects = []
     for entry in coco_entries(0, found):
         label = entry["category_id"]
-        one = {"category": classes[label] if label < len(classes) else str(label), "label": label}
-        if category_ids is not None and label < len(category_ids):
-            one["category_id"] = category_ids[label]
+        name, category_id = category_of(label, classes, category_ids)
+        one: dict[str, Any] = {"category": name, "label": label}
+        if category_id is not None:
+            one["category_id"] = category_id
         one |= {"score": entry["score"], "bbox": entry["bbox"]}
         if (mask := entry.get("segmentation")) is not None:
-            one["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+            one["segmentation"] = {"size": list(mask["size"]), "counts": run_bytes(mask).decode("ascii")}
         objects.append(one)
     return objects
 

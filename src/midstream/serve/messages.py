@@ -6,8 +6,8 @@ import numpy as np
 
 import midstream
 from midstream.codec.container import VERSION
-from midstream.data.masks import check_mask
 from midstream.errors import InputError
+from midstream.masks import check_mask, run_bytes
 from midstream.models import Detections, SplitModel
 from midstream.models.description import MOST_DETECTIONS
 from midstream.serve.proto import serve_pb2 as pb
@@ -69,14 +69,10 @@ def readable(reason: str) -> str:
 
 def to_message(found: Detections) -> pb.Detections:
     """Detections for the network; float32 stays float32."""
-    masks = [pb.Mask(height=m["size"][0], width=m["size"][1], counts=_counts(m["counts"])) for m in found.masks or []]
+    masks = [pb.Mask(height=m["size"][0], width=m["size"][1], counts=run_bytes(m)) for m in found.masks or []]
     return pb.Detections(
         boxes=found.boxes.ravel().tolist(), scores=found.scores.tolist(), labels=found.labels.tolist(), masks=masks
     )
-
-
-def _counts(counts: bytes | str) -> bytes:
-    return counts.encode() if isinstance(counts, str) else counts
 
 
 def from_message(message: pb.Detections, has_masks: bool) -> Detections:
@@ -103,7 +99,7 @@ def check_answer(found: Detections, classes: int, size: tuple[int, int]) -> None
         InputError: classes that do not exist, boxes or scores that are not finite or impossible, masks that are not
             the picture's.
     """
-    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+    if not found.finite:
         raise InputError("the server's answer has boxes or scores that are not finite numbers")
     if ((found.scores < -_SCORE_SLACK) | (found.scores > 1 + _SCORE_SLACK)).any():
         raise InputError("the server's answer has scores outside of 0 to 1")

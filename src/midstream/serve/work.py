@@ -184,7 +184,7 @@ def _finished(served: Served, works: Sequence[Work], group: Sequence[tuple[int, 
     share = (time.perf_counter() - start) / len(group)
     return [
         Done(detections, decode_s, share)
-        if np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()
+        if detections.finite
         else Refused("from these features the network makes boxes or scores that are not finite numbers", "not finite")
         for detections, (_, _, decode_s) in zip(found, group, strict=True)
     ]

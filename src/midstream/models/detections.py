@@ -1,0 +1,74 @@
+"""What a detector found in one image: whether it can be so, and as COCO's results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in one image, best score first.
+
+    Attributes:
+        boxes: float32 [n, 4], left, top, right, bottom in pixels of the original image.
+        scores: float32 [n], 0 to 1.
+        labels: int64 [n], indices into the model's `classes`.
+        masks: COCO run-length encodings ({"size": [h, w], "counts": bytes}) at the original image's size, one a
+            detection; None for a network without masks.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: list[dict[str, Any]] | None = field(default=None)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.scores)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all boxes and scores are finite numbers."""
+        return bool(np.isfinite(self.boxes).all() and np.isfinite(self.scores).all())
+
+    def fault(self, classes: int) -> str:
+        """What makes these impossible for a network of so many classes; empty if nothing does."""
+        count, shapes = len(self), (self.boxes.shape, self.scores.shape, self.labels.shape)
+        if shapes != ((count, 4), (count,), (count,)):
+            return f"boxes, scores and labels have the shapes {shapes}"
+        if not self.finite:
+            return "a box or a score is not a finite number"
+        if count and not (self.labels.min() >= 0 and self.labels.max() < classes):
+            return f"a label is not one of the {classes} classes"
+        return ""
+
+
+def coco_entries(image_id: int, found: Detections) -> Iterator[dict[str, Any]]:
+    """One entry of COCO's results a detection, its `category_id` still the network's label."""
+    boxes = found.boxes.astype(np.float64)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    for index in range(len(found)):
+        entry: dict[str, Any] = {
+            "image_id": image_id,
+            "category_id": int(found.labels[index]),
+            "score": float(found.scores[index]),
+            "bbox": [*boxes[index, :2].tolist(), *sizes[index].tolist()],
+            "area": float(sizes[index].prod()),
+        }
+        if found.masks is not None:
+            entry["segmentation"] = found.masks[index]
+        yield entry
+
+
+def category_of(label: int, classes: Sequence[str], category_ids: Sequence[int] | None) -> tuple[str, int | None]:
+    """The name behind a label, and its id in the data set that the network was trained for; None where unknown.
+
+    A label beyond `classes` and `category_ids`, which may come from different machines, is named by its number.
+    """
+    name = classes[label] if label < len(classes) else str(label)
+    return name, category_ids[label] if category_ids is not None and label < len(category_ids) else None
