@@ -1,5 +1,7 @@
 // The `dense` coder, as plain C++ and as the fastest path compiles it: what the decoder accepts is what the encoder
 // writes, and what the encoder writes decodes to what went in.
+#include "dense.hpp"
+
 #include "input.hpp"
 
 namespace midstream::fuzz {

@@ -1,4 +1,6 @@
 // The `fast` decoder: one to three maps at a time, on every path of this machine.
+#include "fast.hpp"
+
 #include "input.hpp"
 
 namespace midstream::fuzz {

@@ -1,6 +1,9 @@
 // The small decoders: prefix code, packed symbols, Golomb-Rice code. What they accept is what their encoders write.
 #include "input.hpp"
+#include "pack.hpp"
+#include "prefix.hpp"
 #include "prefix_lengths.hpp"
+#include "rice.hpp"
 
 namespace midstream::fuzz {
 namespace {

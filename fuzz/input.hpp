@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "dispatch.hpp"
-#include "kernels.hpp"
+#include "symbols.hpp"
 
 namespace midstream::fuzz {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "input.hpp"
+#include "prefix.hpp"
 
 namespace midstream::fuzz {
 

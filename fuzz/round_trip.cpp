@@ -1,7 +1,11 @@
 // Encoders: every path writes the reference's bytes, and every path reads them back. `dense` is with its decoder: it takes
 // so long to set up that the others would hardly be run.
+#include "fast.hpp"
 #include "input.hpp"
+#include "pack.hpp"
+#include "prefix.hpp"
 #include "prefix_lengths.hpp"
+#include "rice.hpp"
 
 namespace midstream::fuzz {
 namespace {

@@ -13,8 +13,17 @@
 #include <stdexcept>
 
 #include "bindings.hpp"
+#include "crc32c.hpp"
+#include "dense.hpp"
 #include "dispatch.hpp"
-#include "kernels.hpp"
+#include "fast.hpp"
+#include "lloyd.hpp"
+#include "pack.hpp"
+#include "prefix.hpp"
+#include "quantize.hpp"
+#include "read_pass.hpp"
+#include "rice.hpp"
+#include "statistics.hpp"
 
 namespace midstream {
 namespace {
@@ -343,7 +352,7 @@ uint32_t crc32c_of(const Octets& data, uint32_t before) {
 }  // namespace
 
 NB_MODULE(_native, m) {
-    m.doc() = "The native kernels of midstream; what each one does is said in native/kernels.hpp.";
+    m.doc() = "The native kernels of midstream; native/*.hpp say what each one does.";
     m.attr("MAX_CODE_LENGTH") = max_code_length;
     m.attr("MAX_RICE") = max_rice;
     m.def("simd_paths", &available_paths);

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "recycle.hpp"
+#include "buffer.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

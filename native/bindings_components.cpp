@@ -7,8 +7,8 @@
 #include "bindings.hpp"
 #include "components.hpp"
 #include "eigen.hpp"
-#include "kernels.hpp"
-#include "transform.hpp"
+#include "multiply.hpp"
+#include "symbols.hpp"
 
 namespace midstream {
 namespace {

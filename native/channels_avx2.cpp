@@ -2,7 +2,7 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 
-#include "channels.hpp"
+#include "channels_kernel.hpp"
 
 namespace midstream::channels {
 namespace {

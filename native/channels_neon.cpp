@@ -2,7 +2,7 @@
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
-#include "channels.hpp"
+#include "channels_kernel.hpp"
 
 namespace midstream::channels {
 namespace {

@@ -1,8 +1,9 @@
+#include "crc32c.hpp"
+
 #include <array>
 #include <cstring>
 
 #include "dispatch.hpp"
-#include "kernels.hpp"
 
 namespace midstream {
 namespace {

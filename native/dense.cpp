@@ -1,5 +1,7 @@
 // The `dense` coder: context mixing (mixing.hpp) for maps of few symbols. A symbol is written as binary decisions ("is it
 // the likeliest symbol? the second likeliest? ..."). docs/format.md is normative.
+#include "dense.hpp"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -7,7 +9,6 @@
 #include <utility>
 
 #include "dispatch.hpp"
-#include "kernels.hpp"
 #include "mixing.hpp"
 
 namespace midstream {

@@ -1,4 +1,4 @@
-// eigen.cpp: eigenvectors of symmetric matrices that come out the same on every machine.
+// Eigenvectors of symmetric matrices that come out the same on every machine.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// The `fast` coder: streams, the scalar reference, and the choice of a kernel.
+// The `fast` coder: streams, and the choice of a kernel.
 #include "fast.hpp"
 
 #include <algorithm>
@@ -7,86 +7,12 @@
 #include <cstring>
 
 #include "dispatch.hpp"
+#include "fast_kernel.hpp"
 #include "fast_tables.hpp"
-#include "kernels.hpp"
-#include "recycle.hpp"
 
 namespace midstream {
 namespace fast {
 namespace {
-
-// Neighbours of a place: of those beyond the border the other one, 0 where there is neither.
-struct Neighbours {
-    unsigned west, north;
-};
-Neighbours neighbours(const uint8_t* plane, size_t x, size_t y, size_t width) {
-    const uint8_t* at = plane + y * width + x;
-    if (y == 0) return x == 0 ? Neighbours{0, 0} : Neighbours{at[-1], at[-1]};
-    const unsigned north = *(at - width);
-    return {x == 0 ? north : at[-1], north};
-}
-
-struct Interval {
-    uint32_t begin, end;
-};
-Interval interval(const Cumulative& table, unsigned context, unsigned digit) {
-    return {digit == 0 ? 0u : table.begin[digit - 1][context],
-            digit == 3 ? 1u << scale_bits : table.begin[digit][context]};
-}
-
-unsigned decode_digit(const Cumulative& table, unsigned context, uint32_t& x, const uint16_t*& in) {
-    const uint32_t slot = x & ((1u << scale_bits) - 1);
-    unsigned digit = 0;
-    while (digit < 3 && slot >= table.begin[digit][context]) ++digit;
-    const auto [begin, end] = interval(table, context, digit);
-    x = (end - begin) * (x >> scale_bits) + slot - begin;
-    if (x < lower_bound) x = x << 16 | *in++;
-    return digit;
-}
-
-void encode_digit(const Cumulative& table, unsigned context, unsigned digit, uint32_t& x, uint16_t*& out) {
-    const auto [begin, end] = interval(table, context, digit);
-    const uint32_t frequency = end - begin;
-    if (x >> (state_bits - scale_bits) >= frequency) *--out = static_cast<uint16_t>(x), x >>= 16;
-    x = (x / frequency << scale_bits) + x % frequency + begin;
-}
-
-bool decode_reference(DecodeRun& run) {
-    const Bundle& bundle = run.bundle;
-    const Digits& digits = run.tables->digits;
-    for (size_t y = 0; y < bundle.height; ++y)
-        for (size_t x = 0; x < bundle.width; ++x) {
-            unsigned symbol[lanes] = {};
-            for (unsigned i = 0; i < digits.count; ++i)
-                for (size_t lane = 0; lane < bundle.active; ++lane) {
-                    const auto [west, north] = neighbours(bundle.planes[lane], x, y, bundle.width);
-                    const unsigned context = context_of(digits, i, symbol[lane], west, north);
-                    const unsigned digit = decode_digit(run.tables->digit[i], context, run.states[lane], run.in);
-                    symbol[lane] = symbol[lane] << digits.width[i] | digit;
-                }
-            if (run.in > run.end) return false;
-            for (size_t lane = 0; lane < bundle.active; ++lane)
-                bundle.planes[lane][y * bundle.width + x] = static_cast<uint8_t>(symbol[lane]);
-        }
-    return true;
-}
-
-void encode_reference(EncodeRun& run) {
-    const Bundle& bundle = run.bundle;
-    const Digits& digits = run.tables->digits;
-    for (size_t y = bundle.height; y-- > 0;)
-        for (size_t x = bundle.width; x-- > 0;)
-            for (unsigned i = digits.count; i-- > 0;)
-                for (size_t lane = bundle.active; lane-- > 0;) {
-                    const uint8_t* plane = bundle.planes[lane];
-                    const unsigned symbol = plane[y * bundle.width + x];
-                    const unsigned prefix = symbol >> (digits.shift[i] + digits.width[i]);
-                    const auto [west, north] = neighbours(plane, x, y, bundle.width);
-                    const unsigned context = context_of(digits, i, prefix, west, north);
-                    const unsigned digit = (symbol >> digits.shift[i]) - (prefix << digits.width[i]);
-                    encode_digit(run.tables->digit[i], context, digit, run.states[lane], run.out);
-                }
-}
 
 // A band of rows of 32 channels would be larger than the map where rows are this long.
 constexpr size_t widest = size_t{1} << 15;
@@ -215,11 +141,6 @@ class Reader {
 };
 
 }  // namespace
-
-const Kernel reference_kernel = {
-    decode_reference, [](DecodeRun& a, DecodeRun& b) { return decode_reference(a) && decode_reference(b); },
-    encode_reference, [](EncodeRun& a, EncodeRun& b) { encode_reference(a), encode_reference(b); }};
-
 }  // namespace fast
 
 void fast_encode(const FastMap* maps, size_t count, size_t alphabet, Buffer<uint8_t>* streams) {

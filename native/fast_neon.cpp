@@ -2,7 +2,7 @@
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
-#include "fast_kernel.hpp"
+#include "fast_loops.hpp"
 
 namespace midstream::fast {
 namespace {

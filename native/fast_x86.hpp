@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "fast_kernel.hpp"
+#include "fast_loops.hpp"
 
 namespace midstream::fast {
 namespace {

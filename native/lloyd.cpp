@@ -1,11 +1,11 @@
 // The best n intervals for squared error: Lloyd's and Max's conditions, met by the global optimum over a histogram
 // instead of an iteration that stops at a local one. Dynamic programming over bins, each layer by divide and conquer
 // (its cost satisfies the quadrangle inequality, so that the best cut moves one way): n * bins * log(bins) steps.
+#include "lloyd.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#include "kernels.hpp"
 
 namespace midstream {
 namespace {

@@ -1,9 +1,10 @@
 // Fixed-width symbols. Eight symbols of w bits are exactly w bytes, which is what PEXT and PDEP do in one instruction.
+#include "pack.hpp"
+
 #include <algorithm>
 #include <cstring>
 
 #include "dispatch.hpp"
-#include "kernels.hpp"
 
 #ifdef MIDSTREAM_X86
 #include <immintrin.h>

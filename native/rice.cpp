@@ -1,7 +1,8 @@
 // Golomb-Rice code: the quotient by 2^k in unary (ones, closed by a zero), then k bits. A quotient of `longest_unary` or
 // more is escaped: that many ones, then the value in 64 bits.
+#include "rice.hpp"
+
 #include "bits.hpp"
-#include "kernels.hpp"
 
 namespace midstream {
 namespace {

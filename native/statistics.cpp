@@ -2,13 +2,14 @@
 //
 // Blocks of 1024 elements are summed as distances from their first element, and merged by the update of Chan, Golub and
 // LeVeque (1979), all in double: no cancellation however large the mean, no loss over any count.
+#include "statistics.hpp"
+
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <limits>
 
-#include "channels.hpp"
-#include "kernels.hpp"
+#include "channels_kernel.hpp"
 
 namespace midstream {
 

@@ -12,8 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "crc32c.hpp"
 #include "dispatch.hpp"
-#include "kernels.hpp"
+#include "fast.hpp"
+#include "quantize.hpp"
+#include "statistics.hpp"
 
 namespace {
 

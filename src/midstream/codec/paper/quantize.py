@@ -4,7 +4,7 @@ A threshold t <= 0 belongs to the interval above it, a threshold t > 0 to the in
 paper's equation says for n = 4 (v < -z | -z <= v < 0 | 0 <= v <= z | v > z) and what fits its n = 3
 (v < -z | -z <= v <= z | v > z); the project applies it to every list of thresholds. The quantiser compares float32 with
 float32: an element reaches a threshold when it lies above mean + std * threshold as computed in double, so that every
-machine makes the same symbols (native/channels.cpp).
+machine makes the same symbols (native/quantize.cpp).
 """
 
 from __future__ import annotations

@@ -1,44 +1,16 @@
 // Boundaries of a channel's intervals, quantisation with the sums of each interval, reconstruction.
-#include "channels.hpp"
+#include "quantize.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "dispatch.hpp"
-#include "kernels.hpp"
+#include "channels_kernel.hpp"
 
 namespace midstream {
-namespace channels {
 namespace {
 
-BlockStatistics statistics_reference(const float* x, size_t size) {
-    double sum[statistics_lanes] = {}, square[statistics_lanes] = {};
-    for (size_t i = 0; i < size; ++i) {
-        const double d = static_cast<double>(x[i]) - static_cast<double>(x[0]);
-        sum[i % statistics_lanes] += d;
-        square[i % statistics_lanes] += d * d;
-    }
-    return merged(x[0], size, sum, square, *std::min_element(x, x + size), *std::max_element(x, x + size));
-}
-
-void quantize_reference(const float* x, size_t size, const float* boundaries, size_t count, float pivot,
-                        uint8_t* symbols, uint32_t* reached, float (*lane)[sum_lanes]) {
-    std::fill_n(reached, count, 0u);
-    for (size_t j = 0; j < count; ++j) std::fill_n(lane[j], sum_lanes, 0.0f);
-    for (size_t i = 0; i < size; ++i) {
-        size_t symbol = 0;
-        for (; symbol < count && x[i] >= boundaries[symbol]; ++symbol) {
-            lane[symbol][i % sum_lanes] += x[i] - pivot;
-            ++reached[symbol];
-        }
-        symbols[i] = static_cast<uint8_t>(symbol);
-    }
-}
-
-void look_up_reference(const uint8_t* symbols, size_t size, const float* table, size_t entries, bool, float* out) {
-    for (size_t i = 0; i < size; ++i) out[i] = table[std::min<size_t>(symbols[i], entries - 1)];
-}
+using namespace channels;
 
 double folded_in_double(const float (&lane)[sum_lanes]) {
     double sums[sum_lanes];
@@ -98,57 +70,30 @@ float float_at_or_above(double bound, bool strictly) {
 
 }  // namespace
 
-const Kernel reference_kernel = {statistics_reference, quantize_reference, look_up_reference};
-
-const Kernel& kernel() {
-    switch (current_path()) {
-#ifdef MIDSTREAM_X86
-        case Path::avx512: return avx512_kernel;
-        case Path::avx2: return avx2_kernel;
-#endif
-#ifdef MIDSTREAM_NEON
-        case Path::neon: return neon_kernel;
-#endif
-        default: return reference_kernel;
-    }
-}
-
-}  // namespace channels
-
 float threshold_boundary(const ChannelStatistics& channel, double threshold) {
-    return channels::float_at_or_above(channel.mean + threshold * channel.std, threshold > 0);
+    return float_at_or_above(channel.mean + threshold * channel.std, threshold > 0);
 }
 
 float range_boundary(const ChannelStatistics& channel, size_t j, size_t alphabet) {
     const double low = channel.min, high = channel.max;
     const double place = (static_cast<double>(j) + 0.5) / static_cast<double>(alphabet - 1);
-    return channels::float_at_or_above(low + place * (high - low), false);
-}
-
-float read_pass(const float* x, size_t count) {
-    constexpr size_t together = 64;
-    float sum[together] = {};
-    const size_t whole = count / together * together;
-    for (size_t at = 0; at < whole; at += together)
-        for (size_t i = 0; i < together; ++i) sum[i] += x[at + i];
-    for (size_t i = 1; i < together; ++i) sum[0] += sum[i];
-    return sum[0];
+    return float_at_or_above(low + place * (high - low), false);
 }
 
 void quantize(const float* x, size_t size, const Intervals& intervals, uint8_t* symbols, IntervalSums sums) {
     if (intervals.boundaries.empty()) {
         std::fill_n(symbols, size, uint8_t{0});
         sums.counts[0] = static_cast<int64_t>(size), sums.deviations[0] = intervals.total;
-    } else if (intervals.boundaries.size() <= channels::most_compared) {
-        channels::quantize_few(x, size, intervals, symbols, sums);
+    } else if (intervals.boundaries.size() <= most_compared) {
+        quantize_few(x, size, intervals, symbols, sums);
     } else {
-        channels::quantize_many(x, size, intervals, symbols, sums);
+        quantize_many(x, size, intervals, symbols, sums);
     }
 }
 
 void reconstruct(const uint8_t* symbols, size_t size, const float* table, size_t alphabet, bool past_cache, float* out) {
-    const bool few = alphabet <= channels::most_looked_up;
-    (few ? channels::kernel().look_up : channels::look_up_reference)(symbols, size, table, alphabet, past_cache, out);
+    const Kernel& chosen = alphabet <= most_looked_up ? kernel() : reference_kernel;
+    chosen.look_up(symbols, size, table, alphabet, past_cache, out);
 }
 
 }  // namespace midstream

@@ -1,6 +1,6 @@
 // A product of matrices in which columns are lanes, so that a vector adds up in the same order as a single number does;
 // products are not fused with sums. A BLAS is quicker, but rounds by the machine and by the number of threads.
-#include "transform.hpp"
+#include "multiply.hpp"
 
 #include <algorithm>
 #include <vector>

@@ -1,8 +1,6 @@
 // Canonical prefix codes, most significant bit first: shorter codes first, among equals the smaller symbol first
 // (as in RFC 1951, section 3.2.2, with the bits in the other order).
-#include <array>
-
-#include "kernels.hpp"
+#include "prefix.hpp"
 
 namespace midstream {
 namespace {

@@ -1,4 +1,4 @@
-// transform.cpp: products of matrices that come out the same on every machine.
+// Products of matrices that come out the same on every machine.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "recycle.hpp"
+#include "buffer.hpp"
 
 #include <algorithm>
 #include <bit>
