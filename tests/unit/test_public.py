@@ -59,6 +59,14 @@ def test_packages_are_loaded_when_they_are_used() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_draws_scenes_is_loaded_when_there_are_scenes() -> None:
+    code = (
+        "import sys, midstream.cli.main, midstream.data; drawing = 'midstream.data.scenes.scene'; "
+        "assert drawing not in sys.modules; midstream.data.scenes.generate; assert drawing in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_torch_is_missed_only_by_those_who_cut_a_network() -> None:
     code = (
         "import sys, inspect, pydoc; sys.modules['torch'] = None\n"

@@ -13,8 +13,7 @@ from midstream.cli.drawing import png
 from midstream.codec.calibrated.options import calibrated_options
 from midstream.codec.codec import CodecOptions
 from midstream.codec.paper.options import paper_options
-from midstream.data import read_picture
-from midstream.data.scenes import is_scene
+from midstream.data import read_picture, scenes
 from midstream.errors import InputError
 from midstream.files import make_folder, write_bytes
 from midstream.models import Picture, SplitModel
@@ -38,7 +37,7 @@ def show_picture(picture: Path, folder: Path) -> list[str]:
         InputError: a picture that cannot be read, or a photograph where there is no detector of photographs.
     """
     pixels = read_picture(picture)
-    scene = is_scene(picture, pixels)
+    scene = scenes.is_scene(picture, pixels)
     name = MODEL if scene else _detector_of_photographs(picture)
     ways: list[tuple[str, CodecOptions]] = [("paper, 4 symbols", paper_options(4))]
     if scene:

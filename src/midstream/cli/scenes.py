@@ -8,7 +8,7 @@ import typer
 
 from midstream.cli import options
 from midstream.cli.console import note, print_json, progress
-from midstream.data.scenes import SIZE, write_scenes
+from midstream.data import scenes
 
 
 def scenes_command(
@@ -23,7 +23,7 @@ def scenes_command(
         ),
     ] = 0,
     split: Annotated[str, typer.Option(help="The split's name: train, val, ...")] = "val",
-    size: options.Size = f"{SIZE[1]}x{SIZE[0]}",
+    size: options.Size = f"{scenes.SIZE[1]}x{scenes.SIZE[0]}",
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -36,7 +36,7 @@ def scenes_command(
     """
     width, height = options.width_height("--size", size)
     with progress("making scenes", count, quiet) as advance:
-        write_scenes(output, count, seed, split, (height, width), advance)
+        scenes.write_scenes(output, count, seed, split, (height, width), advance)
     if json:
         print_json({"folder": str(output), "split": split, "count": count, "seed": seed, "size": [width, height]})
     if not quiet:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from midstream.data import scenes
 from midstream.data.base import Dataset, PictureFile
 from midstream.data.cityscapes import load_cityscapes
 from midstream.data.coco import load_coco
 from midstream.data.folder import load_folder
 from midstream.data.pictures import read_picture
-from midstream.data.scenes import load_scenes
 from midstream.errors import InputError, unknown
 from midstream.files import expanded
 
@@ -20,7 +20,7 @@ _LOADERS: dict[str, Callable[[str, str], Dataset]] = {
     "coco": load_coco,
     "cityscapes": load_cityscapes,
     "folder": load_folder,
-    "scenes": load_scenes,
+    "scenes": lambda spec, numbers: scenes.load_scenes(spec, numbers),  # which loads what draws
 }
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from midstream.data.base import Dataset
 from midstream.data.cityscapes import load_cityscapes
-from midstream.data.scenes.scene import EDITION, SIZE, generate
+from midstream.data.scenes import EDITION, SIZE
+from midstream.data.scenes.scene import generate
 from midstream.errors import InputError
 from midstream.files import locked, make_folder, own_folder, write_bytes
 

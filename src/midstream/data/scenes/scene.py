@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.data.cityscapes import FIRST_INSTANCE
+from midstream.data.scenes import SIZE
 from midstream.data.scenes.bodies import Lighting
 from midstream.data.scenes.canvas import Air, Canvas
 from midstream.data.scenes.cast import Cast, Thing
@@ -17,11 +18,7 @@ from midstream.data.scenes.photograph import develop
 from midstream.data.scenes.street import Street, lay_out, paint_buildings, paint_ground, paint_sky
 from midstream.errors import InputError
 
-#: (height, width) of a scene unless asked otherwise.
-SIZE = (256, 512)
 _SMALLEST, _LARGEST = 32, 4096
-#: Counted up when a seed's scene changes, so that no copy of an older one is taken for it.
-EDITION = 1
 #: Pixels below which an instance is not labelled, at the default size.
 _SPECK = 24
 _STREET, _CAST, _CAMERA = range(3)
