@@ -36,7 +36,7 @@ def _mask(box: tuple[float, ...]) -> dict[str, Any]:
 
 def _pictures(count: int) -> Dataset:
     pictures = tuple(PictureFile(i, Path(f"{i}.png")) for i in range(1, count + 1))
-    return Dataset(spec="test", kind="folder", pictures=pictures, ground_truth=None)
+    return Dataset(spec="test", labels=None, pictures=pictures, ground_truth=None)
 
 
 def _labelled(
@@ -190,6 +190,7 @@ def test_reference() -> None:
     result = evaluate(dataset, found, CLASSES)
     assert result.ap == pytest.approx(100)
     assert result.metric == "agreement with the uncompressed network: COCO box AP (pycocotools)"
+    assert (_pictures(3).labels, dataset.labels, dataset.agreement) == (None, "network", True)
     assert evaluate(dataset, {1: found[1]}, CLASSES).ap == pytest.approx(50)
     assert len(dataset.head(1).ground_truth["annotations"]) == 1
     assert dataset.ground_truth["annotations"][0].keys() >= {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}

@@ -103,7 +103,7 @@ def _area(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
 
 
 def test_layout(dataset: Dataset, root: Path) -> None:
-    assert dataset.kind == "cityscapes"
+    assert dataset.labels == "cityscapes"
     assert [(p.id, p.path.name) for p in dataset.pictures] == [
         (1, "frankfurt_000000_000294_leftImg8bit.png"),
         (2, "frankfurt_000000_001016_leftImg8bit.png"),
@@ -164,7 +164,7 @@ def test_perfect_and_shifted(dataset: Dataset, capfd: pytest.CaptureFixture[str]
     worse = evaluate(dataset, shifted, NAMES)
     assert worse.segm_ap50 > worse.segm_ap
     assert 20 < worse.segm_ap < 90
-    as_coco = evaluate(replace(dataset, kind="coco"), shifted, NAMES)
+    as_coco = evaluate(replace(dataset, labels="coco"), shifted, NAMES)
     assert "cityscapesscripts" not in as_coco.metric
     # The two metrics agree on the classes that both count alike; the person of 64 pixels is COCO's alone.
     assert abs(as_coco.segm_ap - worse.segm_ap) < 20
@@ -179,7 +179,7 @@ def test_what_the_benchmark_ignores(dataset: Dataset) -> None:
     assert evaluate(dataset, on_group, NAMES).segm_ap == pytest.approx(100)
     on_void = _with(perfect, 1, _area(0, 28, 100, 190), "car", 0.99)
     assert evaluate(dataset, on_void, NAMES).segm_ap == pytest.approx(100)
-    assert evaluate(replace(dataset, kind="coco"), on_void, NAMES).segm_ap < 99
+    assert evaluate(replace(dataset, labels="coco"), on_void, NAMES).segm_ap < 99
     on_road = _with(perfect, 1, _area(130, 155, 100, 190), "car", 0.99)
     assert evaluate(dataset, on_road, NAMES).segm_ap < 95
     empty = _with(perfect, 1, _area(0, 0, 0, 0), "car", 0.99)
@@ -189,7 +189,7 @@ def test_what_the_benchmark_ignores(dataset: Dataset) -> None:
     without = {k: _keep(d, np.array([pycocotools.mask.area(m) >= 100 for m in d.masks])) for k, d in perfect.items()}
     assert sum(len(d.scores) for d in without.values()) == sum(small) - 1
     assert evaluate(dataset, without, NAMES).segm_ap == pytest.approx(100)
-    assert evaluate(replace(dataset, kind="coco"), without, NAMES).segm_ap < 100
+    assert evaluate(replace(dataset, labels="coco"), without, NAMES).segm_ap < 100
 
 
 def _keep(found: Detections, which: NDArray[np.bool_]) -> Detections:

@@ -231,7 +231,7 @@ def test_folder(tmp_path: Path) -> None:
         (tmp_path / hidden).write_bytes(b"no picture")
     for spec in (f"folder:{tmp_path}", str(tmp_path)):
         dataset = load(spec)
-        assert (dataset.kind, dataset.spec, dataset.ground_truth) == ("folder", spec, None)
+        assert (dataset.labels, dataset.spec, dataset.ground_truth) == (None, spec, None)
         assert [(p.id, p.path.name) for p in dataset.pictures] == list(
             enumerate(["a.png", "b.JPG", "c.webp", "d.tif", "e.bmp", "f.jpeg"], start=1)
         )
@@ -254,7 +254,7 @@ def test_bad_specifications(tmp_path: Path) -> None:
 def test_coco(tmp_path: Path) -> None:
     folder, file = _coco(tmp_path / "with, comma")
     dataset = load(f"coco:{folder},{file}")
-    assert dataset.kind == "coco"
+    assert dataset.labels == "coco"
     assert [(p.id, p.path.name) for p in dataset.pictures] == [(3, "a.png"), (7, "b.png")]
     truth = dataset.ground_truth
     assert [image["id"] for image in truth["images"]] == [3, 7]

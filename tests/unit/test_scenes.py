@@ -119,7 +119,7 @@ def test_files_are_what_the_cityscapes_loader_reads(tmp_path: Path) -> None:
 def test_a_spec_makes_its_scenes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     dataset = datasets.load("scenes:2,9")
-    assert (dataset.spec, dataset.kind, len(dataset.pictures)) == ("scenes:2,9", "cityscapes", 2)
+    assert (dataset.spec, dataset.labels, len(dataset.pictures)) == ("scenes:2,9", "cityscapes", 2)
     np.testing.assert_array_equal(datasets.read_picture(dataset.pictures[1].path), generate(10).picture)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
     assert datasets.load("scenes:2,9").pictures == dataset.pictures

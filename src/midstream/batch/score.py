@@ -36,7 +36,7 @@ def score(folder: Folder, network: SplitModel, options: CodecOptions, dataset: D
         raise InputError(f"{folder.path}: no picture was evaluated; see the table of failures")
     if dataset is None:
         files = tuple(PictureFile(number, Path(name)) for name, number in numbers.items())
-        dataset = Dataset(spec=str(folder.path), kind="folder", pictures=files, ground_truth=None)
+        dataset = Dataset(spec=str(folder.path), labels=None, pictures=files, ground_truth=None)
     dataset = dataset.only(set(numbers.values()))
     pictures, tally = Pictures(), Tally()
     _add(folder, numbers, network, pictures, tally)

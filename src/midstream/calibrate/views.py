@@ -108,7 +108,7 @@ class Views:
     @cached_property
     def reference(self) -> Dataset | None:
         """What the uncompressed network finds in the held-out pictures, None where it finds nothing."""
-        dataset = Dataset("calibration", "folder", tuple(view.file for view in self.held_out), None)
+        dataset = Dataset("calibration", None, tuple(view.file for view in self.held_out), None)
         found = {view.file.id: self._model.back(self.full(view), view.size) for view in self.held_out}
         try:
             return reference_dataset(dataset, found, self._model.classes)

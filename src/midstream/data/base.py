@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+#: What a ground truth is: labels in COCO's format; those of Cityscapes, with the files of its benchmark; or what an
+#: uncompressed network found, with which the same network is to agree.
+Labels = Literal["coco", "cityscapes", "network"]
+
 
 @dataclass(frozen=True)
 class PictureFile:
@@ -22,7 +26,7 @@ class Dataset:
 
     Attributes:
         spec: the data set as it was asked for (`coco:...`, `cityscapes:...`, `folder:...`).
-        kind: which loader made it; `folder` has no labels but those that agreement is measured against.
+        labels: what its ground truth is, which decides the metrics that it has; None without.
         pictures: in a fixed order (by id).
         ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these pictures, crowds marked
             `iscrowd`, masks as polygons or RLE; None without labels.
@@ -30,10 +34,15 @@ class Dataset:
     """
 
     spec: str
-    kind: Literal["coco", "cityscapes", "folder"]
+    labels: Labels | None
     pictures: tuple[PictureFile, ...]
     ground_truth: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def agreement(self) -> bool:
+        """Whether what is measured against it is the agreement with an uncompressed network."""
+        return self.labels == "network"
 
     def head(self, count: int | None) -> Dataset:
         """The first `count` pictures with their ground truth; all of them for None."""

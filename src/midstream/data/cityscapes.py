@@ -68,7 +68,7 @@ def load_cityscapes(spec: str, where: str) -> Dataset:
             annotations.append({"id": len(annotations) + 1, "image_id": number, **entry})
     categories = [{"id": identity, "name": name} for name, identity in CLASSES.items()]
     truth = {"images": images, "categories": categories, "annotations": annotations}
-    return Dataset(spec=spec, kind="cityscapes", pictures=tuple(pictures), ground_truth=truth)
+    return Dataset(spec=spec, labels="cityscapes", pictures=tuple(pictures), ground_truth=truth)
 
 
 def read_instance_ids(path: Path) -> NDArray[np.uint16]:

@@ -36,4 +36,4 @@ def load_folder(spec: str, path: str) -> Dataset:
         kinds = ", ".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
         raise InputError(f"no picture ({kinds}; hidden files do not count) in the folder {folder}")
     pictures = tuple(PictureFile(number, file) for number, file in enumerate(files, start=1))
-    return Dataset(spec=spec, kind="folder", pictures=pictures, ground_truth=None)
+    return Dataset(spec=spec, labels=None, pictures=pictures, ground_truth=None)

@@ -22,7 +22,7 @@ def check_masks(dataset: Dataset, read: bool = True) -> None:
         InputError: a polygon or run lengths that are not in COCO's format or not of the size that is listed for the
             picture; the message names the annotation and the picture.
     """
-    if dataset.ground_truth is None or dataset.kind != "coco":
+    if dataset.ground_truth is None or dataset.labels != "coco":
         return
     images = {image["id"]: image for image in dataset.ground_truth["images"]}
     for annotation in dataset.ground_truth["annotations"]:

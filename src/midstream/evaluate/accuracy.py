@@ -66,10 +66,10 @@ def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Se
     """
     case = Case.of(dataset, detections, classes)
     ap, ap50 = _coco_ap(case, "bbox")
-    prefix = "agreement with the uncompressed network: " if dataset.kind == "folder" else ""
+    prefix = "agreement with the uncompressed network: " if dataset.agreement else ""
     if not case.has_masks:
         return Accuracy(ap, ap50, None, None, f"{prefix}COCO box AP (pycocotools)")
-    if dataset.kind == "cityscapes":
+    if dataset.labels == "cityscapes":
         segm_ap, segm_ap50 = instance_ap(dataset, case.found, case.categories)
         metric = "COCO box AP (pycocotools), Cityscapes instance AP (cityscapesscripts)"
     else:
@@ -166,7 +166,7 @@ def reference_dataset(
             f"{counted(len(images), 'picture')} of '{dataset.spec}', so there is nothing to agree with"
         )
     truth = {"images": images, "categories": categories, "annotations": annotations}
-    return replace(dataset, kind="folder", ground_truth=truth)
+    return replace(dataset, labels="network", ground_truth=truth)
 
 
 def _check(found: Mapping[int, Detections], images: Sequence[Mapping[str, Any]], classes: int) -> None:
@@ -211,7 +211,7 @@ def coco_evaluation(case: Case, kind: Literal["bbox", "segm"], by_size: bool = F
     annotations, results, limit = case.truth["annotations"], case.results, MAX_DETECTIONS
     if kind == "segm":
         annotations = [entry for entry in annotations if has_mask(entry)]
-    if case.dataset.kind == "folder":
+    if case.dataset.agreement:
         # A box or mask without area overlaps nothing, not even itself, and a limit below the reference's own count
         # would make the reference miss itself: neither says anything about agreement.
         annotations = [entry for entry in annotations if _has_extent(entry, kind)]

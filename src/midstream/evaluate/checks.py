@@ -33,7 +33,7 @@ def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
     category_ids(classes, dataset.ground_truth)
     if masks:
         check_masks(dataset, read=False)
-    if masks and dataset.kind == "cityscapes":
+    if masks and dataset.labels == "cityscapes":
         require_program()
 
 
@@ -44,7 +44,7 @@ def about_labels(dataset: Dataset, classes: Sequence[str], masks: bool) -> list[
     among such with one.
     """
     truth = dataset.ground_truth
-    if truth is None or dataset.kind == "folder":
+    if truth is None or dataset.agreement:
         return []
     lines = unmatched(classes, truth) + _about_boxes(truth)
     bare = sum(not has_mask(annotation) for annotation in truth["annotations"])

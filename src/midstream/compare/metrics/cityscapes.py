@@ -20,7 +20,7 @@ class InstanceAp(Metric):
 
     def applies(self, case: Case) -> bool:
         """Masks on Cityscapes."""
-        return case.dataset.kind == "cityscapes" and case.has_masks
+        return case.dataset.labels == "cityscapes" and case.has_masks
 
     def score(self, evidence: Evidence) -> Score:
         """The program's average."""
