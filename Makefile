@@ -12,8 +12,7 @@ COCO := $(MIDSTREAM_ASSETS)/coco
 SECONDS ?= 30
 # An environment of the lowest versions. torch is too large for it, and Ray's bound is one release.
 LOWEST := build/lowest
-LOWEST_EXTRAS := cityscapes compare dev serve
-comma := ,
+LOWEST_EXTRAS := demo,serve
 # The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
 SANITIZED := build/sanitized
 SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bitstream.py)
@@ -45,7 +44,7 @@ test: $(VENV)/.installed-dev
 
 # The unit tests with the oldest of every package that pyproject.toml allows.
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python tests/lowest.py $(LOWEST_EXTRAS)
+	$(LOWEST)/bin/python tests/lowest.py $(LOWEST_EXTRAS) test
 	$(LOWEST)/bin/python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile tests/unit
 
 # Batch jobs and replicas on a real Ray: workers, replicas and drivers are killed. About two minutes on two free cores.
@@ -108,31 +107,32 @@ fuzz: $(VENV)/.installed-fuzz
 	$(MAKE) --directory=fuzz --jobs=$$(nproc)
 	$(BIN)/python fuzz/run.py --seconds=$(SECONDS)
 
+# From 25.1 on pip knows the groups of pyproject.toml.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$@ -m pip install --quiet --upgrade 'pip>=25.1'
 
 # One install for each purpose, with all that it takes: every install builds the core.
 EXTRAS-compare := compare
-EXTRAS-demo := cityscapes,compare
-EXTRAS-dev := dev,cityscapes,compare,serve
-EXTRAS-ray := dev,ray,serve
-ALSO-ray := --requirement tests/batch/requirements.txt
+EXTRAS-demo := demo
+EXTRAS-dev := demo,serve
+EXTRAS-ray := ray,serve
+ALSO-dev := --group dev
+ALSO-ray := --group test-ray
 
 $(VENV)/.installed-%: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
 	touch $@
 
-$(VENV)/.installed-ray: tests/batch/requirements.txt
-
-$(VENV)/.installed-fuzz: $(VENV)/.installed-dev fuzz/requirements.txt
-	$(BIN)/python -m pip install --quiet --requirement fuzz/requirements.txt
+$(VENV)/.installed-fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --group fuzz
 	touch $@
 
 $(LOWEST)/.installed: pyproject.toml $(NATIVE)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--editable '.[$(subst $() ,$(comma),$(LOWEST_EXTRAS))]'
+		--editable '.[$(LOWEST_EXTRAS)]' --group test
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.

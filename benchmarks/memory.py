@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 import midstream as ms
-from midstream.evaluate.speed import shapes_of, smooth_pyramid
+from midstream.codec.speed import shapes_of, smooth_pyramid
 from midstream.files import read_pyramid
 
 

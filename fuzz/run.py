@@ -31,7 +31,7 @@ def commands() -> dict[str, list[str]]:
     if importlib.util.find_spec("atheris"):
         out["decode"] = [sys.executable, str(FUZZ / "fuzz_decode.py")]
     else:
-        print("decode is not run: atheris is not installed (fuzz/requirements.txt)")
+        print("decode is not run: atheris is not installed (the group fuzz of pyproject.toml)")
     return out
 
 

@@ -38,6 +38,7 @@ class MissingExtraError(MidstreamError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra '{extra}': {install_command(extra)}")
+        self.extra = extra
 
 
 class CodecError(MidstreamError):

@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from midstream.errors import MissingExtraError
 
-def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """`__getattr__` of a package: by public name, the module within the package that has it."""
+#: The extra that all the others bring with them.
+_IN_ALL = "networks"
+
+
+def loader(package: str, homes: Mapping[str, str], extra: str | None = None) -> Callable[[str], Any]:
+    """`__getattr__` of a package: by public name, the module within the package that has it.
+
+    Args:
+        package: its `__name__`.
+        homes: public name -> module.
+        extra: what brings the packages that these modules import.
+    """
 
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
-        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        with needing(package, extra):
+            module = importlib.import_module(f"{package}.{homes[name]}")
+        return getattr(module, name)
 
     return load
+
+
+@contextmanager
+def needing(what: str, extra: str | None) -> Iterator[None]:
+    """Turn the lack of a package, when something is imported or run within, into the one line that names the extra.
+
+    Args:
+        what: the subject of that line.
+        extra: None where nothing but the core is needed.
+
+    Raises:
+        MissingExtraError: in place of ModuleNotFoundError, unless a module of midstream itself is missing; and in place
+            of one that names `networks`, so that nobody installs two extras where the second has the first.
+    """
+    try:
+        yield
+    except (ModuleNotFoundError, MissingExtraError) as error:
+        if extra is None or not _brought_by_any(error):
+            raise
+        raise MissingExtraError(what, extra) from error
+
+
+def _brought_by_any(error: ImportError) -> bool:
+    """Whether the extra that is asked for brings what was missed, as far as can be told."""
+    if isinstance(error, MissingExtraError):  # of a room further in
+        return error.extra == _IN_ALL
+    return error.name is not None and error.name.partition(".")[0] != "midstream"

@@ -12,8 +12,9 @@ exec 9>"$environment.lock"
 flock 9 # two checkouts may share the environment, not a run
 if [ ! -e "$environment/.complete" ]; then
     "$python" -m venv --clear "$environment"
+    "$environment/bin/python" -m pip install --quiet --upgrade 'pip>=25.1' # it knows groups
     "$environment/bin/pip" install --quiet --requirement "$requirements"
     touch "$environment/.complete"
 fi
-"$environment/bin/pip" install --quiet --requirement "$requirements" '.[torch,dev]'
+"$environment/bin/pip" install --quiet --requirement "$requirements" '.[torch]' --group test
 exec "$environment/bin/python" -m pytest tests/adapters

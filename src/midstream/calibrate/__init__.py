@@ -23,6 +23,7 @@ __getattr__ = loader(
         "Views": "views",
         "calibrate": "run",
     },
+    extra="networks",
 )
 
 

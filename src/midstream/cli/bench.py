@@ -12,9 +12,9 @@ from midstream.cli.console import print_json, print_table, progress
 from midstream.codec.container import PAPER
 from midstream.codec.paper.options import PaperOptions
 from midstream.codec.paper.symbols import CODERS
+from midstream.codec.speed import SpeedReport, measure, shapes_of, smooth_pyramid
 from midstream.codec.threads import thread_count
 from midstream.errors import unknown
-from midstream.evaluate.speed import SpeedReport, measure, shapes_of, smooth_pyramid
 from midstream.files import read_pyramid
 from midstream.limits import Limits
 

@@ -11,13 +11,11 @@ import typer
 
 from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table
-from midstream.cli.drawing import check_png, png
 from midstream.codec.calibrated.options import CalibratedOptions
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.codec import decode, encode_with, open_levels
 from midstream.codec.inspect import CalibratedInfo, LevelInfo, StreamInfo, inspect
 from midstream.errors import BitstreamError, InputError, LimitError, unknown
-from midstream.evaluate.figure import symbol_figure
 from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
 from midstream.limits import Limits
 from midstream.models import Picture
@@ -118,6 +116,8 @@ def inspect_command(
     with _naming(source):
         data = _bitstream(source, Limits())
         if drawn is not None and output is not None:
+            from midstream.cli.drawing import check_png, png
+
             check_png(output)
             write_bytes(output, png(_drawn_map(data, drawn)))
             if output != STANDARD:
@@ -165,6 +165,8 @@ def _drawn_map(data: bytes, place: str) -> Picture:
     found = levels[name].channel_costs(int(number))
     if found is None:
         raise InputError(f"level '{name}', channel {number} holds one value only: it has no symbols")
+    from midstream.evaluate.figure import symbol_figure
+
     return symbol_figure(f"{name}, channel {number}", *found)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
-
 from midstream.errors import InputError
 from midstream.files import STANDARD, check_writable
+from midstream.lazy import needing
 from midstream.models import Picture
+
+with needing("drawing", "networks"):
+    import cv2
 
 
 def check_png(output: str) -> None:

@@ -12,21 +12,8 @@ from typer.exceptions import TyperException
 
 import midstream
 from midstream import _native
-from midstream.cli import (
-    batch,
-    bench,
-    calibrate,
-    coding,
-    compare,
-    demo,
-    evaluation,
-    networks,
-    options,
-    paper,
-    pushing,
-    scenes,
-    serving,
-)
+from midstream.cli import options
+from midstream.cli.commands import Commands
 from midstream.cli.console import note
 from midstream.errors import InputError, MidstreamError, OptionError
 
@@ -34,28 +21,12 @@ _USAGE_ERROR = 2
 _INTERRUPTED = 130
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="A feature codec for machine vision: code a detector's feature pyramid instead of the picture.",
 )
-app.command("demo")(demo.demo_command)
-app.command("encode")(coding.encode_command)
-app.command("decode")(coding.decode_command)
-app.command("inspect")(coding.inspect_command)
-app.command("split")(networks.split_command)
-app.command("extract")(networks.extract_command)
-app.command("models")(networks.models_command)
-app.command("calibrate")(calibrate.calibrate_command)
-app.command("eval")(evaluation.eval_command)
-app.command("compare")(compare.compare_command)
-app.command("codecs")(compare.codecs_command)
-app.command("scenes")(scenes.scenes_command)
-app.command("bench")(bench.bench_command)
-app.command("serve")(serving.serve_command)
-app.command("push")(pushing.push_command)
-app.add_typer(batch.app, name="batch")
-app.add_typer(paper.app, name="paper")
 
 
 def _version(show: bool) -> None:

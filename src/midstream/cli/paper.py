@@ -14,6 +14,7 @@ from midstream.cli import options
 from midstream.cli.console import print_json, print_table, progress
 from midstream.cli.drawing import check_png, png
 from midstream.cli.evaluation import leave_with_remarks
+from midstream.codec.speed import r50_fpn_shapes
 from midstream.data import read_picture
 from midstream.errors import InputError, unknown
 from midstream.evaluate.figure import figure_3
@@ -22,7 +23,6 @@ from midstream.evaluate.paper_tables import (
     AccuracyRow,
     SizeRow,
     accuracy_rows,
-    r50_fpn_shapes,
     size_rows,
     stand_in_pyramid,
 )

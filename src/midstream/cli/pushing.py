@@ -113,8 +113,6 @@ def push_command(
     """
     quiet_grpc()
     from midstream import serve
-
-    serve.require()
     from midstream.serve import push
     from midstream.serve.sources import open_source
 

@@ -131,8 +131,6 @@ def serve_command(
     """
     quiet_grpc()
     from midstream import serve
-
-    serve.require()
     from midstream.serve.telemetry import configure_logs, configure_traces, end_process
 
     chosen = serve.Settings(

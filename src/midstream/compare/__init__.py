@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "Request", "Results", "compare"]
 
-__getattr__ = loader(__name__, {"Request": "run", "Results": "results", "compare": "run"})
+__getattr__ = loader(__name__, {"Request": "run", "Results": "results", "compare": "run"}, extra="compare")
 
 
 def __dir__() -> list[str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from midstream.data import scenes
-from midstream.data.base import Dataset, PictureFile
-from midstream.data.cityscapes import load_cityscapes
-from midstream.data.coco import load_coco
-from midstream.data.folder import load_folder
-from midstream.data.pictures import read_picture
 from midstream.errors import InputError, unknown
 from midstream.files import expanded
+from midstream.lazy import needing
+
+with needing(__name__, "networks"):
+    from midstream.data import scenes
+    from midstream.data.base import Dataset, PictureFile
+    from midstream.data.cityscapes import load_cityscapes
+    from midstream.data.coco import load_coco
+    from midstream.data.folder import load_folder
+    from midstream.data.pictures import read_picture
 
 __all__ = ["Dataset", "PictureFile", "load", "read_picture"]
 

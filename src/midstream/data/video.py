@@ -51,7 +51,7 @@ class Video:
         try:
             import av
         except ImportError as error:
-            raise MissingExtraError("reading video", "serve") from error
+            raise MissingExtraError("reading video", "video") from error
         av.logging.set_level(av.logging.PANIC)  # what matters becomes an exception
         self._av, self._name = av, name or url
         try:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from midstream.codec.calibrated.options import calibrated_options
 from midstream.codec.paper.options import paper_options
-from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
-from midstream.evaluate.run import EvalResult, run
+from midstream.lazy import needing
+
+with needing(__name__, "networks"):
+    from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
+    from midstream.evaluate.run import EvalResult, run
 
 __all__ = ["Accuracy", "EvalResult", "calibrated_options", "evaluate", "paper_options", "reference_dataset", "run"]
 

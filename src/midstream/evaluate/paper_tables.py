@@ -18,9 +18,6 @@ from midstream.evaluate.run import EvalResult, run
 from midstream.models import SplitModel
 
 _KB = 1024
-#: Channels of every level of R50-FPN, and the strides of P2 to P5; P6 is a subsampled P5.
-_R50_CHANNELS = 256
-_R50_STRIDES = (4, 8, 16, 32)
 #: The coders of the tables: what the paper has, and the entropy that it could have.
 TABLE_CODERS = ("raw", "prefix", "fast")
 #: The z of the paper's experiments.
@@ -58,16 +55,6 @@ class AccuracyRow(BaseModel):
     result: EvalResult | None = None
     ap: float
     segm_ap: float | None
-
-
-def r50_fpn_shapes(height: int, width: int) -> dict[str, tuple[int, int, int]]:
-    """[C, H, W] of P2 to P6 of R50-FPN for a picture fed at this size (padded to a multiple of 32)."""
-    height, width = (-(-side // 32) * 32 for side in (height, width))
-    shapes = {
-        f"p{i}": (_R50_CHANNELS, height // stride, width // stride) for i, stride in enumerate(_R50_STRIDES, start=2)
-    }
-    shapes["p6"] = (_R50_CHANNELS, -(-height // 64), -(-width // 64))
-    return shapes
 
 
 def stand_in_pyramid(shapes: Mapping[str, tuple[int, int, int]], seed: int = 0) -> dict[str, NDArray[np.float32]]:

@@ -14,9 +14,9 @@ from midstream.models.base import (
     SplitModel,
 )
 from midstream.models.detections import Detections
-from midstream.models.registry import known_models, load
 
 if TYPE_CHECKING:
+    from midstream.models.registry import known_models, load
     from midstream.models.torch_split import TorchSplit
 
 __all__ = [
@@ -33,8 +33,10 @@ __all__ = [
 ]
 
 
-#: It needs torch, which nothing else here does.
-__getattr__ = loader(__name__, {"TorchSplit": "torch_split"})
+#: What a network is, above, needs no extra: whoever codes features may speak of it.
+__getattr__ = loader(
+    __name__, {"TorchSplit": "torch_split", "known_models": "registry", "load": "registry"}, extra="networks"
+)
 
 
 def __dir__() -> list[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream.models.detections import Detections
-from midstream.models.heads.nms import Candidates
+
+if TYPE_CHECKING:
+    from midstream.models.heads.nms import Candidates
 
 #: 8-bit RGB, [height, width, 3].
 Picture = NDArray[np.uint8]

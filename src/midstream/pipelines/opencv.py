@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 
-import cv2
 import numpy as np
 
-from midstream.errors import CodecError
+from midstream.errors import CodecError, install_command
 from midstream.models import Picture
+
+
+def opencv() -> ModuleType:
+    """The package, whichever of its builds is installed. Raises CodecError."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise CodecError(f"OpenCV is not installed: {install_command('networks')}") from error
+    return cv2
 
 
 def write(ending: str, picture: Picture, settings: Sequence[int]) -> bytes:
     """The RGB picture as a file of the format that `ending` names. Raises CodecError."""
+    cv2 = opencv()
     try:
         done, data = cv2.imencode(ending, picture[:, :, ::-1], settings)
     except cv2.error as error:
         raise CodecError(f"OpenCV cannot write {ending}: {error.err}") from error
     if not done:
         raise CodecError(f"OpenCV cannot write a {ending} of {picture.shape[1]}x{picture.shape[0]} pixels")
-    return data.tobytes()
+    return bytes(data.tobytes())
 
 
 def read(data: bytes) -> Picture:
     """The RGB picture in a file. Raises CodecError."""
+    cv2 = opencv()
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise CodecError(f"OpenCV does not read this file of {len(data)} bytes")

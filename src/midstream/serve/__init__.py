@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from midstream.errors import MissingExtraError
 from midstream.lazy import loader
 
 if TYPE_CHECKING:
@@ -20,44 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "AsyncClient", "Client", "Edge", "Link", "Served", "Settings", "prepare", "run"]
 
-_HOMES = {
-    "Answer": "session",
-    "AsyncClient": "client",
-    "Client": "client",
-    "Edge": "client",
-    "Link": "link",
-    "Served": "work",
-    "Settings": "server",
-    "prepare": "work",
-    "run": "server",
-}
-#: What the extra brings, and what here needs none of it.
-_EXTRA = (
-    "google.protobuf",
-    "grpc",
-    "grpc_health",
-    "grpc_reflection",
-    "opentelemetry",
-    "prometheus_client",
-    "structlog",
-)
-_WITHOUT = "work"
+_DEVICE = {"Answer": "session", "AsyncClient": "client", "Client": "client", "Edge": "client", "Link": "link"}
+_SERVER = {"Served": "work", "Settings": "server", "prepare": "work", "run": "server"}
 
 
 def __getattr__(name: str) -> Any:
-    if _HOMES.get(name, _WITHOUT) != _WITHOUT:
-        require()
-    return loader(__name__, _HOMES)(name)
+    homes, extra = (_DEVICE, "client") if name in _DEVICE else (_SERVER, "serve")
+    return loader(__name__, homes, extra)(name)
 
 
 def __dir__() -> list[str]:
     return __all__
-
-
-def require() -> None:
-    """Raise MissingExtraError unless the extra `serve` is installed."""
-    try:
-        for package in _EXTRA:
-            importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError("split inference", "serve") from error

@@ -65,7 +65,7 @@ class FilmWriter:
         try:
             import av
         except ImportError as error:
-            raise MissingExtraError("an annotated video", "serve") from error
+            raise MissingExtraError("an annotated video", "video") from error
         self._av: Any = av
         self._rate = Fraction(round(rate * _RATE_BASE), _RATE_BASE)
         self._target = Path(path).resolve()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import cv2
 from pydantic import Field
 
 from midstream.models import Picture
 from midstream.pipelines.base import PictureCodec
-from midstream.pipelines.opencv import read, write
+from midstream.pipelines.opencv import opencv, read, write
 
 
 class Jpeg(PictureCodec):
@@ -21,10 +20,11 @@ class Jpeg(PictureCodec):
 
     def made_by(self) -> dict[str, str]:
         """OpenCV's version."""
-        return {"opencv": cv2.__version__}
+        return {"opencv": opencv().__version__}
 
     def encode(self, picture: Picture) -> bytes:
         """A JFIF file."""
+        cv2 = opencv()
         settings = [cv2.IMWRITE_JPEG_QUALITY, self.quality, cv2.IMWRITE_JPEG_OPTIMIZE, int(self.optimize)]
         return write(".jpg", picture, settings)
 

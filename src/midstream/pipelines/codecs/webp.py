@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import cv2
 from pydantic import Field
 
 from midstream.models import Picture
 from midstream.pipelines.base import PictureCodec
-from midstream.pipelines.opencv import read, write
+from midstream.pipelines.opencv import opencv, read, write
 
 
 class WebP(PictureCodec):
@@ -20,11 +19,11 @@ class WebP(PictureCodec):
 
     def made_by(self) -> dict[str, str]:
         """OpenCV's version."""
-        return {"opencv": cv2.__version__}
+        return {"opencv": opencv().__version__}
 
     def encode(self, picture: Picture) -> bytes:
         """A WebP file."""
-        return write(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, self.quality])
+        return write(".webp", picture, [opencv().IMWRITE_WEBP_QUALITY, self.quality])
 
     def decode(self, data: bytes) -> Picture:
         """The picture."""

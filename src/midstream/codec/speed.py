@@ -16,12 +16,14 @@ from midstream.codec.codec import decode, encode_with
 from midstream.codec.paper.options import PaperOptions
 from midstream.codec.threads import thread_count
 from midstream.errors import InputError
-from midstream.evaluate.paper_tables import r50_fpn_shapes
 from midstream.features import check_pyramid
 
 Shapes = dict[str, tuple[int, int, int]]
 #: Height and width of the paper's pictures.
 _PAPER_PICTURE = (1024, 2048)
+#: Channels of every level of R50-FPN, and the strides of P2 to P5; P6 is a subsampled P5.
+_R50_CHANNELS = 256
+_R50_STRIDES = (4, 8, 16, 32)
 #: PicoDet-S at 416x416.
 _PICODET = {"p3": (96, 52, 52), "p4": (96, 26, 26), "p5": (96, 13, 13), "p6": (96, 7, 7)}
 #: A shape that a typing error made would not fit into memory.
@@ -62,6 +64,16 @@ class SpeedReport(BaseModel):
     read_seconds: float
     copy_seconds: float
     rows: list[SpeedRow]
+
+
+def r50_fpn_shapes(height: int, width: int) -> dict[str, tuple[int, int, int]]:
+    """[C, H, W] of P2 to P6 of R50-FPN for a picture fed at this size (padded to a multiple of 32)."""
+    height, width = (-(-side // 32) * 32 for side in (height, width))
+    shapes = {
+        f"p{i}": (_R50_CHANNELS, height // stride, width // stride) for i, stride in enumerate(_R50_STRIDES, start=2)
+    }
+    shapes["p6"] = (_R50_CHANNELS, -(-height // 64), -(-width // 64))
+    return shapes
 
 
 def shapes_of(name: str) -> Shapes:

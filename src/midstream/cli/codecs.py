@@ -1,0 +1,36 @@
+"""codecs."""
+
+from __future__ import annotations
+
+from midstream.cli import options
+from midstream.cli.console import print_json, print_table
+from midstream.errors import CodecError
+from midstream.pipelines.base import PictureCodec
+from midstream.pipelines.registry import known_codecs
+
+
+def codecs_command(json: options.Json = False) -> None:
+    """List what a SPEC of 'compare' may name: codecs of pictures and of features, with their options.
+
+    A SPEC is NAME:option=value,option=value. Several values, qp=22,27,32, are several points.
+    """
+    known = known_codecs()
+    if json:
+        print_json({name: kind.model_json_schema() for name, kind in known.items()})
+        return
+    rows = []
+    for name, kind in known.items():
+        try:
+            here = "here" if kind().made_by() is not None else ""
+        except CodecError:
+            here = "missing"
+        except ValueError:  # a codec that was fitted to a network has no defaults
+            here = "needs a profile"
+        fields = ", ".join(f"{key}={_default(field.default)}" for key, field in kind.model_fields.items())
+        pictures = issubclass(kind, PictureCodec)
+        rows.append([name, "pictures" if pictures else "features", fields, here, (kind.__doc__ or "").split("\n")[0]])
+    print_table("", ["name", "codes", "options and defaults", "program", ""], rows, left=5)
+
+
+def _default(value: object) -> str:
+    return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)

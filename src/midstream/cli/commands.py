@@ -1,0 +1,153 @@
+"""The commands by name: each is in a module of its own, which is loaded when the command is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from copy import copy
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from midstream.lazy import needing
+
+
+class Entry(NamedTuple):
+    """Where a command is, and what is known of it before it is loaded.
+
+    Attributes:
+        home: MODULE:NAME within `midstream.cli`, of a function or of a `typer.Typer` with commands of its own.
+        line: the first paragraph of its help.
+        extra: what brings the packages that it needs, None where the core will do.
+    """
+
+    home: str
+    line: str
+    extra: str | None = "networks"
+
+
+COMMANDS = {
+    "demo": Entry(
+        "demo:demo_command",
+        "The founding paper's experiment, here and now: a network and scenes of the project's own, no downloads.",
+        extra="demo",
+    ),
+    "encode": Entry("coding:encode_command", "Code a feature pyramid into a bitstream.", extra=None),
+    "decode": Entry("coding:decode_command", "Reconstruct a feature pyramid from a bitstream.", extra=None),
+    # It draws with --map, and only that takes an extra.
+    "inspect": Entry("coding:inspect_command", "Say what a bitstream holds and where its bytes go."),
+    "split": Entry(
+        "networks:split_command",
+        "Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check that they recompose.",
+    ),
+    "extract": Entry(
+        "networks:extract_command", "Write the feature pyramids of pictures, one file each, named after the picture."
+    ),
+    "models": Entry(
+        "networks:models_command", "List the networks that --model knows by name, and whether their weights are here."
+    ),
+    "calibrate": Entry(
+        "calibrate:calibrate_command",
+        "Fit the codec 'calibrated' to a network from a few unlabelled pictures: forward passes only, no training.",
+    ),
+    "eval": Entry(
+        "evaluation:eval_command",
+        "Measure rate and accuracy: front, encode, decode from the bytes, back, average precision.",
+    ),
+    "compare": Entry(
+        "compare:compare_command",
+        "Measure pipelines on the same pictures: rate, accuracy, time, BD-rate with error bars, one report.",
+        extra="compare",
+    ),
+    "codecs": Entry(
+        "codecs:codecs_command",
+        "List what a SPEC of 'compare' may name: codecs of pictures and of features, with their options.",
+        extra=None,
+    ),
+    "scenes": Entry(
+        "scenes:scenes_command",
+        "Write street scenes with their instances, made by the project, in Cityscapes' folder layout.",
+    ),
+    "bench": Entry(
+        "bench:bench_command",
+        "Measure speed and rate on this machine, beside one plain read pass over the same elements.",
+        extra=None,
+    ),
+    "serve": Entry(
+        "serving:serve_command",
+        "Finish inference from bitstreams: a gRPC server that decodes them and runs the network's back.",
+        extra="serve",
+    ),
+    "push": Entry(
+        "pushing:push_command",
+        "Run a network's front on pictures, send the bitstreams to a server, write its detections.",
+        extra="client",
+    ),
+    "batch": Entry(
+        "batch:app",
+        "Code or evaluate a large collection on Ray: one table of results in Parquet, resumable, every input once.",
+        extra="ray",
+    ),
+    "paper": Entry("paper:app", "The founding paper's tables and figure, computed here and now."),
+}
+
+
+class Commands(TyperGroup):
+    """A group that lists its commands without loading one of them, and loads no other than the one that is run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Loaded()  # type: ignore[assignment] # nothing is added to it
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, as the table has them."""
+        del ctx
+        return list(COMMANDS)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help as Typer has it, the commands by their lines in the table."""
+        listed = copy(self)
+        listed.commands = {name: TyperCommand(name, help=entry.line) for name, entry in COMMANDS.items()}
+        super(Commands, listed).format_help(ctx, formatter)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what it loads on the way may be missing, too. Raises MissingExtraError."""
+        try:
+            return super().invoke(ctx)
+        except ImportError:
+            if ctx.invoked_subcommand is None:
+                raise
+            with _extra_of(ctx.invoked_subcommand):
+                raise
+
+
+def _extra_of(name: str) -> AbstractContextManager[None]:
+    return needing(f"midstream {name}", COMMANDS[name].extra)
+
+
+class _Loaded(Mapping[str, Any]):
+    """By name, each command of the table, loaded now. Raises MissingExtraError."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, _, attribute = COMMANDS[name].home.partition(":")
+        with _extra_of(name):
+            found = getattr(importlib.import_module(f"midstream.cli.{module}"), attribute)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            alone.command(name)(found)
+            found = alone
+        command = get_command(found)
+        command.name = name
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
