@@ -552,12 +552,18 @@ def test_lines_are_results_that_coco_s_own_program_reads(capfd: pytest.CaptureFi
     capfd.readouterr()
 
 
-def test_without_the_extra_its_name_is_said() -> None:
+@pytest.mark.parametrize(
+    ("package", "name", "extra"),
+    [("grpc", "Client", "client"), ("grpc_health", "Client", None), ("grpc_health", "Settings", "serve")],
+)
+def test_without_the_extra_its_name_is_said(package: str, name: str, extra: str | None) -> None:
     code = (
-        "import sys; sys.modules['grpc'] = None; import midstream.serve.work; import midstream as ms; ms.serve.Client"
+        f"import sys; sys.modules['{package}'] = None; import midstream.serve.work; import midstream as ms\n"
+        f"ms.serve.{name}"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "split inference needs the extra 'serve': pip install " in done.stderr
+    assert done.returncode == (extra is not None)
+    assert extra is None or f"midstream.serve needs the extra '{extra}': pip install " in done.stderr
 
 
 def test_drawing_marks_what_was_found_and_nothing_else() -> None:
