@@ -20,7 +20,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-lowest test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint proto clean
+.PHONY: demo compare test test-lowest test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint docs proto clean
 
 # The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
 demo: $(VENV)/.installed-demo
@@ -50,6 +50,10 @@ test-lowest: $(LOWEST)/.installed
 # Batch jobs and replicas on a real Ray: workers, replicas and drivers are killed. About two minutes on two free cores.
 test-batch: $(VENV)/.installed-ray
 	$(BIN)/python -m pytest tests/batch
+
+# The documentation as a site, every warning an error: build/site/index.html.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -126,6 +130,10 @@ $(VENV)/.installed-%: pyproject.toml $(NATIVE) | $(BIN)/python
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --group fuzz
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 $(LOWEST)/.installed: pyproject.toml $(NATIVE)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,23 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+import midstream
 from midstream.cli import main
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
-    path for pattern in ("*.md", "docs/*.md", "fuzz/*.md", "training/*.md") for path in ROOT.glob(pattern)
+    path for pattern in ("*.md", "docs/**/*.md", "fuzz/*.md", "training/*.md") for path in ROOT.glob(pattern)
 )
 MAKEFILE = (ROOT / "Makefile").read_text()
 GATE = ROOT / ".ci" / "run"
+FOLDERS = "src|native|tests|docs|fuzz|benchmarks|training|examples"
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 with_gate = pytest.mark.skipif(not GATE.exists(), reason="a source distribution is without the gate")
 
 
 def code_of(text: str) -> Iterator[str]:
     """What stands in the text as code: the lines of its blocks, continued ones joined, and what is in backticks."""
-    block = r"^```\w*\n(.*?)^```|((?:^    .*\n)+)"
+    block = r"^```[^`\n]*\n(.*?)^```|((?:^    .*\n)+)"
     for found in re.finditer(block, text, re.MULTILINE | re.DOTALL):
         yield from re.sub(r"\\\n\s*", "", found[1] or found[2]).splitlines()
     for found in re.finditer(r"`([^`]+)`", re.sub(block, "", text, flags=re.MULTILINE | re.DOTALL)):
@@ -59,7 +63,7 @@ def test_the_makefile_begins_with_what_the_readme_begins_with() -> None:
 @with_gate
 def test_the_gate_runs_commands_that_exist() -> None:
     named = set(re.findall(r"^ *make (?:--\S+ )*([a-z][\w-]*)", GATE.read_text(), re.MULTILINE))
-    assert {"test", "lint", "fuzz", "test-sanitized"} <= named <= targets() | {"compiler"}
+    assert {"test", "lint", "docs", "fuzz", "test-sanitized"} <= named <= targets() | {"compiler"}
 
 
 @with_gate
@@ -91,7 +95,7 @@ def test_files_that_are_named_exist(document: Path) -> None:
     for link in links - {""}:
         assert (document.parent / link).exists(), link
     for code in code_of(text):
-        for name in re.findall(r"(?:^|[\s`(])((?:src|native|tests|docs|fuzz|benchmarks|training)/[\w/.-]+\w)", code):
+        for name in re.findall(rf"(?:^|[\s`(])((?:{FOLDERS})/[\w/.-]+\w)", code):
             assert (ROOT / name).exists() or name in ("fuzz/corpus", "fuzz/crashes"), name
 
 
@@ -121,15 +125,35 @@ def command_of(words: list[str]) -> Any:
 @each_document
 def test_commands_and_their_options_exist(document: Path) -> None:
     for code in code_of(document.read_text()):
-        found = re.match(r"\s*(?:\$ )?midstream ([^#|]*)", code)
-        if found is None:
-            continue
-        words = shlex.split(found[1].replace("'", "").replace('"', ""))
-        command = command_of(words)
-        if command is not None:
-            known = {option for each in command.params for option in each.opts} | {"--help"}
-            given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
-            assert given <= known, (code, given - known)
+        check_command(code)
+
+
+def test_commands_behind_the_results_exist() -> None:
+    rows = json.loads((ROOT / "benchmarks/results.json").read_text())["rows"]
+    assert rows
+    for row in rows:
+        assert row["command"].startswith("midstream eval --model ")
+        check_command(row["command"])
+
+
+def check_command(code: str) -> None:
+    """That what follows `midstream` in a line of code is a command with its options, where there is such a line."""
+    found = re.match(r"\s*(?:\$ )?midstream ([^#|]*)", code)
+    if found is None:
+        return
+    words = shlex.split(found[1].replace("'", "").replace('"', ""))
+    command = command_of(words)
+    if command is not None:
+        known = {option for each in command.params for option in each.opts} | {"--help"}
+        given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert given <= known, (code, given - known)
+
+
+def test_the_citation_is_of_this_version_and_license() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"\nversion: {midstream.__version__}\n" in citation
+    assert f"\nlicense: {project['license']}\n" in citation
 
 
 def constants() -> list[tuple[str, str, str]]:

@@ -15,7 +15,7 @@ from midstream.errors import MissingExtraError, install_command
 
 _ROOT = Path(__file__).parents[2]
 #: Where somebody reads what to install.
-_READ = [_ROOT / "README.md", _ROOT / "Makefile", *_ROOT.glob("docs/*.md"), *_ROOT.glob("training/*"),
+_READ = [_ROOT / "Makefile", *_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md"), *_ROOT.glob("training/*"),
          *_ROOT.glob("benchmarks/*.py")]  # fmt: skip
 _SOURCES = sorted(_ROOT.glob("src/**/*.py"))
 Installed = Callable[[object], None]
