@@ -18,7 +18,8 @@ from midstream import _native, data, models
 from midstream.codec.paper import quantize
 from midstream.codec.paper.normalize import ChannelStatistics, CodedStatistics
 from midstream.codec.paper.symbols import encode_maps
-from midstream.evaluate.accuracy import evaluate, reference_dataset
+from midstream.metrics.accuracy import evaluate
+from midstream.metrics.agreement import reference_dataset
 
 Pyramid = dict[str, np.ndarray]
 Coded = tuple[int, int, Pyramid]  # bytes of side information, of payload, decoded pyramid

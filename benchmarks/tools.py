@@ -27,7 +27,8 @@ from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.profile import Profile
 from midstream.compare.curves import Refusal, difference
 from midstream.data import Dataset, read_picture
-from midstream.evaluate.accuracy import evaluate, reference_dataset
+from midstream.metrics.accuracy import evaluate
+from midstream.metrics.agreement import reference_dataset
 from midstream.models import SplitModel
 from midstream.pipelines.coding import analysed_features, decode_features
 from midstream.pipelines.levels import completed

@@ -11,7 +11,7 @@ import torch
 from midstream.data import load, read_picture
 from midstream.data.cityscapes import CLASSES
 from midstream.data.scenes import write_scenes
-from midstream.evaluate.cityscapes import instance_ap
+from midstream.metrics.cityscapes import instance_ap
 from midstream.models import Detections
 from midstream.models.torch_common import encode_masks
 from network import NAMES

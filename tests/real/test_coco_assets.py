@@ -10,7 +10,8 @@ import pycocotools.mask
 import pytest
 
 from midstream.data import Dataset, load, read_picture
-from midstream.evaluate.accuracy import evaluate, reference_dataset
+from midstream.metrics.accuracy import evaluate
+from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections
 
 

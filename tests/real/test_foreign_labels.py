@@ -13,8 +13,8 @@ from tests.helpers.detectors import load
 
 from midstream import data
 from midstream.data.reading import as_read
-from midstream.evaluate.accuracy import evaluate
 from midstream.evaluate.checks import about_labels, about_nothing
+from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections, SplitModel
 
 #: Of YOLOX-Nano, whole network, on the first ten pictures: with their own labels, and of people alone.

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from midstream.data import Dataset, PictureFile
 from midstream.errors import InputError
-from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
+from midstream.metrics.accuracy import Accuracy, evaluate
+from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections
 
 CLASSES = ("cat", "dog", "traffic_light")

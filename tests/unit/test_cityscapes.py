@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from midstream.data import Dataset, load
 from midstream.data.cityscapes import CLASSES, INSTANCE_IDS, read_instance_ids
 from midstream.errors import InputError, MissingExtraError
-from midstream.evaluate.accuracy import evaluate
-from midstream.evaluate.cityscapes import require_program
 from midstream.masks import decode_mask
+from midstream.metrics.accuracy import evaluate
+from midstream.metrics.cityscapes import require_program
 from midstream.models import Detections
 
 NAMES = tuple(CLASSES)

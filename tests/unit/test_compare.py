@@ -25,7 +25,7 @@ from midstream.compare.statistics import transmission_ms
 from midstream.compare.store import Memory, PointRecord, Store, read_point, write_point
 from midstream.compare.text import averaged_over
 from midstream.errors import InputError, MidstreamError
-from midstream.evaluate.accuracy import evaluate
+from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections
 from midstream.pipelines.registry import known_codecs
 from midstream.report.page import chosen_points, write_report

@@ -21,10 +21,10 @@ from midstream.data import load, read_picture
 from midstream.data.masks import check_masks
 from midstream.data.reading import as_read
 from midstream.errors import InputError
-from midstream.evaluate.accuracy import evaluate
 from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.evaluate.run import EvalResult, run
 from midstream.masks import check_mask
+from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections
 
 HEIGHT, WIDTH = 12, 20

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream.data import Dataset, PictureFile
-from midstream.evaluate.accuracy import Case, coco_evaluation, evaluate
-from midstream.evaluate.matches import class_matches, mean_over_classes, resamples
+from midstream.metrics.accuracy import evaluate
+from midstream.metrics.case import Case
+from midstream.metrics.coco import coco_evaluation
+from midstream.metrics.matches import class_matches, mean_over_classes, resamples
 from midstream.models import Detections
 
 CLASSES = ("cat", "dog", "cow")

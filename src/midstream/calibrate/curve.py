@@ -17,7 +17,7 @@ from midstream.codec.calibrated.parts import Floats, GroupPart
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.transform import forward, inverse
 from midstream.data import Dataset
-from midstream.evaluate.accuracy import evaluate
+from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections, SplitModel
 from midstream.pipelines.coding import analysed_features, decode_features
 from midstream.pipelines.levels import completed

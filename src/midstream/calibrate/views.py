@@ -17,9 +17,9 @@ from midstream.calibrate.settings import LEAST_PICTURES, Settings
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
-from midstream.evaluate.accuracy import reference_dataset
 from midstream.evaluate.cache import FrontCache
 from midstream.files import read_tensors, write_tensors
+from midstream.metrics.agreement import reference_dataset
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.levels import sent
 from midstream.wording import counted

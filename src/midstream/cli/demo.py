@@ -80,7 +80,7 @@ def demo_command(
 def _measure(output: Path, scenes: int, seed: int, jobs: int | None, quiet: bool) -> Results:
     """Compare on the scenes, and leave the report in the folder; nothing is kept for a next time."""
     from midstream.compare.run import RESULTS, TABLE, Request, compare
-    from midstream.evaluate.cityscapes import require_program
+    from midstream.metrics.cityscapes import require_program
     from midstream.report.page import REPORT, write_report
 
     require_program()

@@ -19,7 +19,6 @@ from midstream.compare.assembly import Assembly, Drawn, Evidence
 from midstream.compare.curves import Floats
 from midstream.compare.machine import machine, packages
 from midstream.compare.measuring import Point, describe, measure, missing, workers
-from midstream.compare.metrics import known_metrics
 from midstream.compare.probe import network_memory
 from midstream.compare.reading import Reading, read_all
 from midstream.compare.results import Failure, Interpolation, NetworkResult, Results, Role, Run, to_csv
@@ -31,6 +30,7 @@ from midstream.data.reading import Skipped, as_read
 from midstream.errors import InputError, MidstreamError, unknown
 from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.files import own_folder, write_bytes
+from midstream.metrics import known_metrics
 from midstream.models import SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.image import AnchorSize
@@ -54,7 +54,7 @@ class Request:
         data, limit: see data.load; the first so many pictures.
         anchors, tests: specs of curves, see pipelines.registry.parse_curve.
         anchor_size: at which pictures are coded.
-        metric: the main one, see compare.metrics: what curves are drawn of.
+        metric: the main one, see metrics: what curves are drawn of.
         interpolation: between the points of a curve, for BD-rates.
         resamples: of the bootstrap; 0 for no intervals.
         links: Mbit/s.

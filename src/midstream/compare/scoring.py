@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import data as datasets
-from midstream.compare.metrics import known_metrics
-from midstream.compare.metrics.base import Evidence, Score
 from midstream.compare.store import Store, read_point
 from midstream.data import Dataset
 from midstream.data.reading import as_read
 from midstream.errors import InputError, MidstreamError
-from midstream.evaluate.accuracy import Case, reference_dataset
-from midstream.evaluate.matches import resamples
 from midstream.files import read_tensors, write_tensors
+from midstream.metrics import known_metrics
+from midstream.metrics.agreement import reference_dataset
+from midstream.metrics.base import Evidence, Score
+from midstream.metrics.case import Case
+from midstream.metrics.matches import resamples
 from midstream.models import Detections
 
 #: Resamples of the pictures.

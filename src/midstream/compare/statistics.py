@@ -9,7 +9,6 @@ import numpy as np
 
 from midstream.compare import curves
 from midstream.compare.curves import Floats, Interval, RateCurve, Refusal, SmoothCurve
-from midstream.compare.metrics.base import Score
 from midstream.compare.results import (
     Accuracy,
     Bounds,
@@ -23,6 +22,7 @@ from midstream.compare.results import (
 )
 from midstream.compare.scoring import Scores
 from midstream.compare.store import STAGES, PointRecord
+from midstream.metrics.base import Score
 from midstream.pipelines.base import Codec
 
 #: Relative losses of accuracy, in percent, at which the rate is given.

@@ -13,8 +13,9 @@ from midstream.codec.paper.options import paper_options
 from midstream.lazy import needing
 
 with needing(__name__, "networks"):
-    from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
     from midstream.evaluate.run import EvalResult, run
+    from midstream.metrics.accuracy import Accuracy, evaluate
+    from midstream.metrics.agreement import reference_dataset
 
 __all__ = ["Accuracy", "EvalResult", "calibrated_options", "evaluate", "paper_options", "reference_dataset", "run"]
 

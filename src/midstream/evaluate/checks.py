@@ -7,9 +7,9 @@ from typing import Any
 
 from midstream.data import Dataset
 from midstream.data.masks import check_masks, has_mask
-from midstream.evaluate.accuracy import check_objects
-from midstream.evaluate.categories import category_ids, unmatched
-from midstream.evaluate.cityscapes import require_program
+from midstream.metrics.case import check_objects
+from midstream.metrics.categories import category_ids, unmatched
+from midstream.metrics.cityscapes import require_program
 from midstream.models.detections import Detections
 
 #: An average precision in percent that two decimals show as none.

@@ -18,9 +18,10 @@ from midstream.codec.paper.symbols import CODERS
 from midstream.data import Dataset, PictureFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
 from midstream.errors import InputError, OptionError, unknown
-from midstream.evaluate.accuracy import Accuracy, evaluate, reference_dataset
 from midstream.evaluate.cache import FrontCache
 from midstream.evaluate.checks import about_labels, about_nothing, require
+from midstream.metrics.accuracy import Accuracy, evaluate
+from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.coding import check_profile, decode_features, encode_features
 from midstream.pipelines.levels import completed

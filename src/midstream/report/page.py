@@ -8,13 +8,13 @@ from typing import Any
 
 from midstream import data as datasets
 from midstream import models
-from midstream.compare.metrics import known_metrics
 from midstream.compare.results import CurveResult, PointResult, Results
 from midstream.compare.run import UNCOMPRESSED, Request
 from midstream.compare.store import point_path, read_point
 from midstream.compare.text import averaged_over, figure
 from midstream.errors import MissingExtraError
 from midstream.files import write_bytes
+from midstream.metrics import known_metrics
 from midstream.pipelines.registry import parse_curve
 from midstream.progress import Progress
 from midstream.report.lead import anchors, busy, lead_curves, ordered_tests, sentences, typical

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from midstream.compare.metrics.base import Metric
+from midstream.metrics.base import Metric
 from midstream.named import named_subclasses
 
 

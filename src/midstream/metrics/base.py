@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.evaluate.accuracy import Case, coco_evaluation
-from midstream.evaluate.matches import class_matches
+from midstream.metrics.case import Case
 
 _T = TypeVar("_T")
-Kind = Literal["bbox", "segm"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class Evidence:
     """Detections beside the truth, and whatever of it was computed already for another metric.
 
     Attributes:
-        case: see evaluate.accuracy.
-        weights: int64 [1 + resamples, pictures], see evaluate.matches.
+        case: see metrics.case.
+        weights: int64 [1 + resamples, pictures], see metrics.matches.
     """
 
     def __init__(self, case: Case, weights: NDArray[np.int64]) -> None:
@@ -48,16 +46,6 @@ class Evidence:
         if key not in self._known:
             self._known[key] = compute()
         return cast("_T", self._known[key])
-
-    def precision(self, kind: Kind, size: str = "all") -> dict[int, NDArray[np.float64]]:
-        """COCO's AP by category id, [1 + resamples, overlaps], 0 to 1; a size's of the whole set alone."""
-
-        def compute() -> dict[int, NDArray[np.float64]]:
-            evaluation = self.once(kind, lambda: coco_evaluation(self.case, kind, by_size=True))
-            weights = self.weights if size == "all" else self.weights[:1]
-            return {key: each.average_precision(weights) for key, each in class_matches(evaluation, size).items()}
-
-        return self.once((kind, size), compute)
 
 
 class Metric:

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,9 @@ from midstream.data.base import Dataset
 from midstream.data.cityscapes import CLASSES, FIRST_INSTANCE, INSTANCE_IDS, read_instance_ids
 from midstream.errors import InputError, MissingExtraError
 from midstream.masks import decode_mask
-from midstream.models import Detections
+from midstream.metrics.base import Evidence, Metric, Score
+from midstream.metrics.case import Case
+from midstream.models.detections import Detections
 
 _NAMES = {label: name for name, label in CLASSES.items()}
 
@@ -155,3 +157,29 @@ def _class_ap(program: Any, matches: Mapping[str, Any], name: str, overlap: floa
 def _arguments(program: Any, names: list[str], overlaps: NDArray[np.float64]) -> SimpleNamespace:
     """The program's settings with other classes and overlaps: a copy, so that its global object stays as it is."""
     return SimpleNamespace(**{**vars(program.args), "instLabels": names, "overlaps": overlaps})
+
+
+class InstanceAp(Metric):
+    """Masks, over the overlaps 0.50 to 0.95."""
+
+    name: ClassVar[str] = "instance_ap"
+    title: ClassVar[str] = "Cityscapes instance AP"
+    place: ClassVar[int] = 0
+
+    def applies(self, case: Case) -> bool:
+        """Masks on Cityscapes."""
+        return case.dataset.labels == "cityscapes" and case.has_masks
+
+    def score(self, evidence: Evidence) -> Score:
+        """The program's average."""
+        case = evidence.case
+        found = evidence.once(instance_ap, lambda: instance_ap(case.dataset, case.found, case.categories))
+        return Score(np.array([found[self.place]]))
+
+
+class InstanceAp50(InstanceAp):
+    """Masks, at the overlap 0.50."""
+
+    name: ClassVar[str] = "instance_ap50"
+    title: ClassVar[str] = "Cityscapes instance AP50"
+    place: ClassVar[int] = 1

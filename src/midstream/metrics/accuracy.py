@@ -1,0 +1,63 @@
+"""Average precision of detections against a data set's ground truth, and agreement where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from midstream.data import Dataset
+from midstream.metrics.case import Case
+from midstream.metrics.cityscapes import instance_ap
+from midstream.metrics.coco import coco_ap
+from midstream.models.detections import Detections
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Average precision in percent, 0 to 100.
+
+    Attributes:
+        ap: of boxes, mean over the overlaps 0.50, 0.55, ..., 0.95.
+        ap50: of boxes, at the overlap 0.50.
+        segm_ap: of masks, over the same overlaps; None when the network or the ground truth has no masks.
+        segm_ap50: of masks, at the overlap 0.50; None as `segm_ap`.
+        metric: what was computed, by which program.
+    """
+
+    ap: float
+    ap50: float
+    segm_ap: float | None
+    segm_ap50: float | None
+    metric: str
+
+
+def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Accuracy:
+    """The accuracy of `detections` on exactly the pictures of `dataset`.
+
+    Boxes are always scored by pycocotools (the reference implementation of COCO's metric). Masks, where the network and
+    the ground truth have them, by pycocotools too, except on Cityscapes: there by the benchmark's own program
+    (`midstream.metrics.cityscapes`). All classes of the data set with ground truth count, those that the network lacks
+    with 0, as both benchmarks do it. Annotations without a mask, where others have one, do not exist for the masks' AP.
+
+    Args:
+        dataset: with ground truth; for a folder of pictures see `reference_dataset`.
+        detections: by picture id. A picture that is missing here has no detections; others are ignored.
+        classes: the names that `Detections.labels` indexes. They are matched to the data set's categories by name
+            (case and `_` for a space do not matter); detections of a class that the data set lacks are dropped.
+
+    Raises:
+        InputError: there is no ground truth to count, no class name in common, or a detection is malformed.
+        MissingExtraError: masks on Cityscapes without the extra `cityscapes`.
+    """
+    case = Case.of(dataset, detections, classes)
+    ap, ap50 = coco_ap(case, "bbox")
+    prefix = "agreement with the uncompressed network: " if dataset.agreement else ""
+    if not case.has_masks:
+        return Accuracy(ap, ap50, None, None, f"{prefix}COCO box AP (pycocotools)")
+    if dataset.labels == "cityscapes":
+        segm_ap, segm_ap50 = instance_ap(dataset, case.found, case.categories)
+        metric = "COCO box AP (pycocotools), Cityscapes instance AP (cityscapesscripts)"
+    else:
+        segm_ap, segm_ap50 = coco_ap(case, "segm")
+        metric = f"{prefix}COCO box and mask AP (pycocotools)"
+    return Accuracy(ap, ap50, segm_ap, segm_ap50, metric)

@@ -1,0 +1,86 @@
+"""Detections beside the ground truth that they are held against, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from midstream.data import Dataset
+from midstream.data.masks import check_masks, has_mask
+from midstream.errors import InputError
+from midstream.metrics.categories import category_ids
+from midstream.models.detections import Detections, coco_entries
+from midstream.wording import counted
+
+
+@dataclass(frozen=True)
+class Case:
+    """Detections beside the ground truth that they are held against, checked.
+
+    Attributes:
+        truth: the data set's ground truth.
+        found: the detections by picture id.
+        categories: of each of the network's classes the data set's category, None for one that it lacks.
+        results: one COCO entry a detection, of the classes that the data set has.
+    """
+
+    dataset: Dataset
+    truth: dict[str, Any]
+    found: dict[int, Detections]
+    categories: list[int | None]
+    results: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Case:
+        """Check and convert; arguments and errors as `metrics.evaluate` has them."""
+        truth = dataset.ground_truth
+        if truth is None:
+            raise InputError(f"'{dataset.spec}' has no labels to evaluate against")
+        check_objects(dataset)
+        categories = category_ids(classes, truth)
+        found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
+        check_detections(found, truth["images"], len(classes))
+        entries = [entry for identity, there in found.items() for entry in coco_entries(identity, there)]
+        results = [{**e, "category_id": c} for e in entries if (c := categories[e["category_id"]]) is not None]
+        case = cls(dataset, truth, found, categories, results)
+        if case.has_masks:
+            check_masks(dataset)
+        return case
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether both the network and the ground truth have masks."""
+        found = any(there.masks is not None for there in self.found.values())
+        return found and any(has_mask(a) and not a["iscrowd"] for a in self.truth["annotations"])
+
+
+def check_objects(dataset: Dataset) -> None:
+    """Refuse labels of nothing but crowds. Raises InputError."""
+    if dataset.ground_truth is not None and all(each["iscrowd"] for each in dataset.ground_truth["annotations"]):
+        raise InputError(f"'{dataset.spec}' has no labelled object in its {counted(len(dataset.pictures), 'picture')}")
+
+
+def check_detections(found: Mapping[int, Detections], images: Sequence[Mapping[str, Any]], classes: int) -> None:
+    """Refuse what pycocotools would take without a word and count as misses.
+
+    Args:
+        found: by image id.
+        images: COCO's entries of the images; where they have a size, masks are held against it.
+        classes: how many the network has.
+
+    Raises:
+        InputError: malformed detections; the message names the image.
+    """
+    sizes = {image["id"]: [image["height"], image["width"]] for image in images if "height" in image}
+    has_masks = any(there.masks is not None for there in found.values())
+    for identity, there in found.items():
+        if fault := there.fault(classes):
+            raise InputError(f"detections in picture {identity}: {fault}")
+        count, masks = len(there), there.masks or []
+        if len(masks) != (count if has_masks else 0):
+            raise InputError(f"detections in picture {identity}: {count} boxes but {len(masks)} masks")
+        for mask in masks:
+            size = sizes.setdefault(identity, list(mask["size"]))
+            if list(mask["size"]) != size:
+                raise InputError(f"detections in picture {identity}: a mask of {mask['size']}, the picture has {size}")
