@@ -11,7 +11,7 @@ import torch
 from midstream.data import load, read_picture
 from midstream.data.cityscapes import CLASSES
 from midstream.data.scenes import write_scenes
-from midstream.metrics.cityscapes import instance_ap
+from midstream.metrics.cityscapes import InstanceState
 from midstream.models import Detections
 from midstream.models.torch_common import encode_masks
 from network import NAMES
@@ -25,7 +25,7 @@ def mask_ap(network: Any, count: int, folder: Path) -> tuple[float, float]:
         write_scenes(root, count, SELECTION, "val")
     dataset = load(f"cityscapes:{root}")
     found = {picture.id: detect(network, read_picture(picture.path)) for picture in dataset.pictures}
-    return instance_ap(dataset, found, [CLASSES.get(name) for name in NAMES])
+    return InstanceState.of(dataset, found, [CLASSES.get(name) for name in NAMES]).average_precision()
 
 
 def detect(network: Any, picture: np.ndarray[Any, np.dtype[np.uint8]]) -> Detections:

@@ -19,7 +19,8 @@ from midstream.data.cityscapes import CLASSES, INSTANCE_IDS, read_instance_ids
 from midstream.errors import InputError, MissingExtraError
 from midstream.masks import decode_mask
 from midstream.metrics.accuracy import evaluate
-from midstream.metrics.cityscapes import require_program
+from midstream.metrics.case import Case
+from midstream.metrics.cityscapes import InstanceState, require_program
 from midstream.models import Detections
 
 NAMES = tuple(CLASSES)
@@ -170,6 +171,17 @@ def test_perfect_and_shifted(dataset: Dataset, capfd: pytest.CaptureFixture[str]
     assert abs(as_coco.segm_ap - worse.segm_ap) < 20
     assert as_coco.segm_ap != worse.segm_ap
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_states_of_parts_add_up(dataset: Dataset) -> None:
+    pytest.importorskip("cityscapesscripts")
+    case = Case.of(dataset, _perfect(dataset, lambda mask: np.roll(mask, 6, axis=1)), NAMES)
+    parts = [case.only(ids) for ids in ({3}, {1, 2})]
+    whole, one, other = (InstanceState.of(each.dataset, each.found, each.categories) for each in (case, *parts))
+    assert (one + other).average_precision() == (other + one).average_precision() == whole.average_precision()
+    assert one.average_precision() != whole.average_precision()
+    with pytest.raises(ValueError, match="different images"):
+        whole + one
 
 
 def test_what_the_benchmark_ignores(dataset: Dataset) -> None:

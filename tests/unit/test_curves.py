@@ -1,4 +1,4 @@
-"""Envelope, BD-rate, rate at a target, intervals."""
+"""Envelope, BD-rate, rate at a target."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from midstream.compare.curves import (
     SmoothCurve,
     difference,
     envelope,
-    interval,
-    log_interval,
 )
 
 RATES = np.array([1000.0, 2000, 4000, 8000, 16000])
@@ -77,23 +75,6 @@ def test_rate_at_goes_through_the_points_and_between_them() -> None:
     assert RateCurve.of(RATES[:1], VALUES[:1]).rate_at(20.0) == 1000
     assert curve.rate_at(33.5) == Refusal("not reached: the best point has 33.00, the target is 33.50")
     assert curve.rate_at(10.0) == Refusal("less than 1,000: the cheapest point is still above the target of 10.00")
-
-
-def test_the_basic_interval_mirrors_the_resamples() -> None:
-    # Resamples that lie above their value by 1 on average: the interval lies below it by as much.
-    drawn = np.linspace(-1, 3, 100_001)
-    found = interval(0.0, drawn)
-    assert found is not None
-    assert (found.low, found.high) == pytest.approx((-2.9, 0.9), abs=1e-3)
-    ratio = log_interval(2.0, 2 * np.exp(drawn))
-    assert ratio is not None
-    assert (ratio.low, ratio.high) == pytest.approx((2 * np.exp(-2.9), 2 * np.exp(0.9)), rel=1e-3)
-
-
-def test_no_interval_where_more_than_a_tenth_is_undefined() -> None:
-    assert interval(1.0, np.array([])) is None
-    assert interval(1.0, np.array([1.0] * 89 + [np.nan] * 11)) is None
-    assert interval(1.0, np.array([1.0] * 90 + [np.nan] * 10)) is not None
 
 
 @pytest.mark.parametrize("method", ["pchip", "akima"])

@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from midstream.data import Dataset, PictureFile
 from midstream.metrics.accuracy import evaluate
+from midstream.metrics.agreement import reference_dataset
+from midstream.metrics.bootstrap import resamples
 from midstream.metrics.case import Case
-from midstream.metrics.coco import coco_evaluation
-from midstream.metrics.matches import class_matches, mean_over_classes, resamples
+from midstream.metrics.coco import CocoState
+from midstream.metrics.matches import mean_over_classes
 from midstream.models import Detections
 
 CLASSES = ("cat", "dog", "cow")
@@ -75,7 +79,7 @@ def _repeated(dataset: Dataset, found: dict[int, Detections], counts: list[int])
 
 
 def _ap(dataset: Dataset, found: dict[int, Detections], weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    matches = class_matches(coco_evaluation(Case.of(dataset, found, CLASSES), "bbox"))
+    matches = CocoState.of(Case.of(dataset, found, CLASSES), "bbox").by_class()
     mean = 100 * mean_over_classes({key: each.average_precision(weights) for key, each in matches.items()})
     return mean.mean(1), mean[:, 0]
 
@@ -104,20 +108,60 @@ def test_multiplicities_are_repeated_pictures(seed: int, counts: list[int]) -> N
 
 def test_by_size_as_pycocotools_has_it() -> None:
     dataset, found = _scene(3, 8)
-    evaluation = coco_evaluation(Case.of(dataset, found, CLASSES), "bbox", by_size=True)
+    case = Case.of(dataset, found, CLASSES)
+    state = CocoState.of(case, "bbox", by_size=True)
+    truth, results = COCO(), COCO()
+    for index, entries in ((truth, case.truth["annotations"]), (results, case.results)):
+        index.dataset = {**case.truth, "annotations": [{**e, "id": i} for i, e in enumerate(entries, start=1)]}
+        index.createIndex()
+    evaluation = COCOeval(truth, results, "bbox")
+    evaluation.evaluate()
     evaluation.accumulate()
     for number, size in enumerate(("all", "small", "medium")):
-        precision = evaluation.eval["precision"][:, :, :, number, 0]
+        precision = evaluation.eval["precision"][:, :, :, number, -1]
         wanted = precision[precision > -1].mean()
-        got = mean_over_classes(
-            {k: m.average_precision(np.ones((1, 8), np.int64)) for k, m in class_matches(evaluation, size).items()}
-        )
+        once = np.ones((1, 8), np.int64)
+        got = mean_over_classes({key: each.average_precision(once) for key, each in state.by_class(size).items()})
         assert got.mean() == pytest.approx(wanted, abs=1e-12)
 
 
-def test_resamples_are_the_same_every_time_and_as_large_as_the_set() -> None:
-    drawn = resamples(50, 9)
-    assert (drawn == resamples(50, 9)).all()
-    assert (drawn[0] == 1).all()
-    assert (drawn.sum(1) == 9).all()
-    assert len({tuple(row) for row in drawn}) > 40
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(2, 9), st.data(), st.booleans())
+def test_the_states_of_two_halves_are_the_state_of_the_whole(
+    seed: int, pictures: int, data: st.DataObject, agreement: bool
+) -> None:
+    dataset, found = _scene(seed, pictures)
+    if agreement:
+        dataset = reference_dataset(dataset, _scene(seed, pictures)[1], CLASSES, threshold=0)
+        found = _scene(seed + 1, pictures)[1]
+    case = Case.of(dataset, found, CLASSES)
+    half = data.draw(st.sets(st.sampled_from(range(1, pictures + 1))))
+    parts = [case.only({i for i in range(1, pictures + 1) if (i in half) == there}) for there in (True, False)]
+    whole = CocoState.of(case, "bbox", by_size=True)
+    first, second = (CocoState.of(part, "bbox", by_size=True) for part in parts)
+    for added in (first + second, second + first):
+        assert added.average_precision() == whole.average_precision()
+        assert (added.images, added.categories) == (whole.images, whole.categories)
+        for size in ("all", "small", "medium", "large"):
+            ours, theirs = added.by_class(size), whole.by_class(size)
+            for key in theirs:
+                for field in ("image", "hit", "ignored", "objects"):
+                    np.testing.assert_array_equal(getattr(ours[key], field), getattr(theirs[key], field))
+    with pytest.raises(ValueError, match="different images"):
+        whole + whole
+
+
+def test_what_counts_is_known_when_all_images_are() -> None:
+    """In one image are 150 objects of a class, in another 120 detections: that limit is the first image's."""
+    boxes = np.array([(x, y, x + 3, y + 3) for x in range(0, 60, 4) for y in range(0, 40, 4)], np.float32)
+    scores = np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
+    labels = np.zeros(len(boxes), np.int64)
+    files = tuple(PictureFile(i, Path(f"{i}.png")) for i in (1, 2))
+    crowded, few = Detections(boxes, scores, labels), Detections(boxes[-1:], scores[:1], labels[:1])
+    dataset = reference_dataset(Dataset("test", None, files, None), {1: crowded, 2: few}, CLASSES)
+    later = Detections(boxes[30:], scores[30:], labels[30:])
+    case = Case.of(dataset, {1: crowded, 2: later}, CLASSES)
+    whole, second = CocoState.of(case, "bbox"), CocoState.of(case.only({2}), "bbox")
+    added = second + CocoState.of(case.only({1}), "bbox")
+    assert [state.by_class()[0].hit[0].sum() for state in (whole, added, second)] == [151, 151, 0]
+    assert added.average_precision() == whole.average_precision()

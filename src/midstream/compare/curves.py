@@ -22,17 +22,6 @@ except ImportError as error:
 Floats = NDArray[np.float64]
 #: A curve is at least so many points.
 LEAST_POINTS = 2
-#: Share of resamples on which a figure must be defined for its interval to be one.
-_MOST_UNDEFINED = 0.1
-_TAILS = (2.5, 97.5)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Of 95 % confidence."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -59,28 +48,6 @@ class Difference:
     overlap: tuple[float, float]
     share: float
     left_out: tuple[int, int]
-
-
-def interval(value: float, resampled: Floats) -> Interval | None:
-    """The basic bootstrap interval, from the values on resamples (NaN where undefined); None where too many are.
-
-    Basic, not percentile: AP on a resample is higher on average than on the set it is drawn from (a class with few
-    objects has its AP raised more by pictures that come twice than lowered by those that do not come), and by as much,
-    one estimates, on the set than on all pictures there are. The basic interval corrects for this bias, the percentile
-    interval doubles it (Davison and Hinkley, Bootstrap Methods and their Application, section 5.2).
-    """
-    there = resampled[~np.isnan(resampled)]
-    if not len(resampled) or len(there) < (1 - _MOST_UNDEFINED) * len(resampled):
-        return None
-    low, high = np.percentile(there, _TAILS)
-    return Interval(float(2 * value - high), float(2 * value - low))
-
-
-def log_interval(value: float, resampled: Floats) -> Interval | None:
-    """The same for a rate or a ratio of rates, which is positive: of its logarithm."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = interval(float(np.log(value)), np.log(resampled))
-    return None if found is None else Interval(float(np.exp(found.low)), float(np.exp(found.high)))
 
 
 def envelope(rates: Floats, accuracies: Floats) -> tuple[Floats, Floats]:

@@ -20,8 +20,8 @@ from midstream.files import read_tensors, write_tensors
 from midstream.metrics import known_metrics
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.base import Evidence, Score
-from midstream.metrics.case import Case
-from midstream.metrics.matches import resamples
+from midstream.metrics.bootstrap import resamples
+from midstream.metrics.case import Case, check_objects
 from midstream.models import Detections
 
 #: Resamples of the pictures.
@@ -63,6 +63,7 @@ def score(scoring: Scoring, point: Path, target: Path) -> None:
     dataset = _dataset(scoring.data, scoring.limit, scoring.sizes)
     if dataset.ground_truth is None:
         dataset = reference_dataset(dataset, _detections(dataset, scoring.reference), scoring.classes)
+    check_objects(dataset)
     case = Case.of(dataset, _detections(dataset, point), scoring.classes)
     evidence = Evidence(case, weights(scoring, len(dataset.pictures)))
     metrics = [each() for each in known_metrics().values()]

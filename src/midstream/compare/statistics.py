@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from midstream.compare import curves
-from midstream.compare.curves import Floats, Interval, RateCurve, Refusal, SmoothCurve
+from midstream.compare.curves import Floats, RateCurve, Refusal, SmoothCurve
 from midstream.compare.results import (
     Accuracy,
     Bounds,
@@ -23,6 +23,7 @@ from midstream.compare.results import (
 from midstream.compare.scoring import Scores
 from midstream.compare.store import STAGES, PointRecord
 from midstream.metrics.base import Score
+from midstream.metrics.bootstrap import Interval, interval, log_interval
 from midstream.pipelines.base import Codec
 
 #: Relative losses of accuracy, in percent, at which the rate is given.
@@ -87,12 +88,12 @@ def compared(anchor: Sampled, test: Sampled, resampled: Floats, method: Interpol
     whole = curves.difference(anchor.row(0), test.row(0), method)
     if isinstance(whole, Refusal):
         return Comparison(anchor=anchor.label, test=test.label, refusal=whole.why)
-    gain = None if whole.bd_accuracy is None else curves.interval(whole.bd_accuracy, resampled[:, 1])
+    gain = None if whole.bd_accuracy is None else interval(whole.bd_accuracy, resampled[:, 1])
     return Comparison(
         anchor=anchor.label,
         test=test.label,
         bd_rate=whole.bd_rate,
-        bd_rate_interval=_percent(curves.log_interval(1 + whole.bd_rate / 100, resampled[:, 0])),
+        bd_rate_interval=_percent(log_interval(1 + whole.bd_rate / 100, resampled[:, 0])),
         bd_accuracy=whole.bd_accuracy,
         bd_accuracy_interval=_bounds(gain),
         overlap=whole.overlap,
@@ -109,7 +110,7 @@ def targets(curve: Sampled, reference: Floats) -> list[Target]:
     for loss in LOSSES:
         wanted = reference * (1 - loss / 100)
         whole, *again = (each.rate_at(float(target)) for each, target in zip(drawn, wanted, strict=False))
-        found = None if isinstance(whole, Refusal) else curves.log_interval(whole, _numbers(again))
+        found = None if isinstance(whole, Refusal) else log_interval(whole, _numbers(again))
         out.append(
             Target(
                 loss=loss,
@@ -133,7 +134,7 @@ def at_equal_accuracy(anchor: Sampled, points: Sequence[tuple[Floats, Score]]) -
             out.append(EqualAccuracy(anchor=anchor.label, rate_change=None, interval=None, refusal=refusal))
             continue
         ratio = float(sizes[0] / whole)
-        found = _percent(curves.log_interval(ratio, sizes[1 : 1 + len(again)] / _numbers(again)))
+        found = _percent(log_interval(ratio, sizes[1 : 1 + len(again)] / _numbers(again)))
         change = 100 * (ratio - 1)
         out.append(EqualAccuracy(anchor=anchor.label, rate_change=change, interval=found, refusal=None))
     return out
@@ -161,7 +162,7 @@ def point_result(
         label=codec.label(),
         description=record.description,
         bytes=float(sizes[0]),
-        bytes_interval=_bounds(curves.log_interval(float(sizes[0]), sizes[1:])),
+        bytes_interval=_bounds(log_interval(float(sizes[0]), sizes[1:])),
         bits_per_pixel=bits / record.pixels,
         bits_per_element=None if record.elements is None else bits / record.elements,
         accuracy={name: _accuracy(score, reference[name]) for name, score in scores.items()},
@@ -183,9 +184,9 @@ def _accuracy(score: Score, reference: Score) -> Accuracy:
     value = float(score.values[0])
     return Accuracy(
         value=value,
-        interval=_bounds(curves.interval(value, score.values[1:])),
+        interval=_bounds(interval(value, score.values[1:])),
         loss=float(losses[0]) if np.isfinite(losses[0]) else 0.0,
-        loss_interval=_bounds(curves.interval(float(losses[0]), losses[1:])),
+        loss_interval=_bounds(interval(float(losses[0]), losses[1:])),
         by_class=score.by_class,
         by_size=score.by_size,
     )

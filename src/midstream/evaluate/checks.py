@@ -9,7 +9,7 @@ from midstream.data import Dataset
 from midstream.data.masks import check_masks, has_mask
 from midstream.metrics.case import check_objects
 from midstream.metrics.categories import category_ids, unmatched
-from midstream.metrics.cityscapes import require_program
+from midstream.metrics.cityscapes import has_instance_files, require_program
 from midstream.models.detections import Detections
 
 #: An average precision in percent that two decimals show as none.
@@ -33,7 +33,7 @@ def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
     category_ids(classes, dataset.ground_truth)
     if masks:
         check_masks(dataset, read=False)
-    if masks and dataset.labels == "cityscapes":
+    if masks and has_instance_files(dataset):
         require_program()
 
 

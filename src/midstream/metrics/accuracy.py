@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from midstream.data import Dataset
-from midstream.metrics.case import Case
-from midstream.metrics.cityscapes import instance_ap
-from midstream.metrics.coco import coco_ap
+from midstream.metrics.case import Case, check_objects
+from midstream.metrics.cityscapes import InstanceState, has_instance_files
+from midstream.metrics.coco import CocoState
 from midstream.models.detections import Detections
 
 
@@ -49,15 +49,16 @@ def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Se
         InputError: there is no ground truth to count, no class name in common, or a detection is malformed.
         MissingExtraError: masks on Cityscapes without the extra `cityscapes`.
     """
+    check_objects(dataset)
     case = Case.of(dataset, detections, classes)
-    ap, ap50 = coco_ap(case, "bbox")
+    ap, ap50 = CocoState.of(case, "bbox").average_precision()
     prefix = "agreement with the uncompressed network: " if dataset.agreement else ""
     if not case.has_masks:
         return Accuracy(ap, ap50, None, None, f"{prefix}COCO box AP (pycocotools)")
-    if dataset.labels == "cityscapes":
-        segm_ap, segm_ap50 = instance_ap(dataset, case.found, case.categories)
+    if has_instance_files(dataset):
+        segm_ap, segm_ap50 = InstanceState.of(dataset, case.found, case.categories).average_precision()
         metric = "COCO box AP (pycocotools), Cityscapes instance AP (cityscapesscripts)"
     else:
-        segm_ap, segm_ap50 = coco_ap(case, "segm")
+        segm_ap, segm_ap50 = CocoState.of(case, "segm").average_precision()
         metric = f"{prefix}COCO box and mask AP (pycocotools)"
     return Accuracy(ap, ap50, segm_ap, segm_ap50, metric)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,6 @@ class Case:
         truth = dataset.ground_truth
         if truth is None:
             raise InputError(f"'{dataset.spec}' has no labels to evaluate against")
-        check_objects(dataset)
         categories = category_ids(classes, truth)
         found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
         check_detections(found, truth["images"], len(classes))
@@ -47,6 +46,14 @@ class Case:
         if case.has_masks:
             check_masks(dataset)
         return case
+
+    def only(self, ids: Collection[int]) -> Case:
+        """The part of these images: its states add up with those of the other parts."""
+        dataset = self.dataset.only(ids)
+        assert dataset.ground_truth is not None
+        found = {identity: there for identity, there in self.found.items() if identity in ids}
+        results = [entry for entry in self.results if entry["image_id"] in ids]
+        return Case(dataset, dataset.ground_truth, found, self.categories, results)
 
     @property
     def has_masks(self) -> bool:

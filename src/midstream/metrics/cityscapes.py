@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -34,6 +35,11 @@ from midstream.models.detections import Detections
 _NAMES = {label: name for name, label in CLASSES.items()}
 
 
+def has_instance_files(dataset: Dataset) -> bool:
+    """Whether masks are scored as the benchmark does it, which takes its files: they have the pixels of no class."""
+    return dataset.labels == "cityscapes"
+
+
 def require_program() -> None:
     """Say before the first picture, instead of after the last, that the benchmark's program is missing.
 
@@ -43,28 +49,57 @@ def require_program() -> None:
     _program()
 
 
-def instance_ap(
-    dataset: Dataset, detections: Mapping[int, Detections], label_ids: Sequence[int | None]
-) -> tuple[float, float]:
-    """AP over the overlaps 0.50 to 0.95 and AP at 0.50 of masks, in percent.
+@dataclass(frozen=True)
+class InstanceState:
+    """Instances and predictions with the pixels that they share, image by image, nothing counted yet.
 
-    Args:
-        dataset: as `midstream.data.load("cityscapes:...")` returns it.
-        detections: by picture id, with masks of the pictures' size.
-        label_ids: Cityscapes' label id of each of the network's classes, None for a class to leave out.
+    States of different images add up to that of all of them.
 
-    Raises:
-        MissingExtraError: the package cityscapesscripts is not installed.
-        InputError: no instance in the data set is large enough to count, or an instanceIds file is unreadable.
+    Attributes:
+        spec: of the data set, for messages.
+        found: by image id, what `assignGt2Preds` of the program gives.
     """
-    program = _program()
-    matches: dict[str, Any] = {}
-    assert dataset.ground_truth is not None
-    for image in dataset.ground_truth["images"]:
-        ids = read_instance_ids(Path(image[INSTANCE_IDS]))
-        found = detections.get(image["id"])
-        matches[image[INSTANCE_IDS]] = _match(ids, found, label_ids, _void_ids(program))
-    return _average(program, matches, dataset.spec)
+
+    spec: str
+    found: Mapping[int, dict[str, dict[str, list[dict[str, Any]]]]]
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, detections: Mapping[int, Detections], label_ids: Sequence[int | None]
+    ) -> InstanceState:
+        """Compare masks with the data set's instanceIds files.
+
+        Args:
+            dataset: as `midstream.data.load("cityscapes:...")` returns it.
+            detections: by image id, with masks of the images' size.
+            label_ids: Cityscapes' label id of each of the network's classes, None for a class to leave out.
+
+        Raises:
+            MissingExtraError: the package cityscapesscripts is not installed.
+            InputError: an instanceIds file is unreadable.
+        """
+        void_ids = _void_ids(_program())
+        assert dataset.ground_truth is not None
+        found = {}
+        for image in dataset.ground_truth["images"]:
+            ids = read_instance_ids(Path(image[INSTANCE_IDS]))
+            found[image["id"]] = _match(ids, detections.get(image["id"]), label_ids, void_ids)
+        return cls(dataset.spec, found)
+
+    def __add__(self, other: InstanceState) -> InstanceState:
+        """Of the images of both. Raises ValueError for states of the same images."""
+        if self.found.keys() & other.found.keys():
+            raise ValueError("only states of different images of one data set add up")
+        return InstanceState(self.spec, {**self.found, **other.found})
+
+    def average_precision(self) -> tuple[float, float]:
+        """AP over the overlaps 0.50 to 0.95 and AP at 0.50 of masks, in percent.
+
+        Raises:
+            MissingExtraError: the package cityscapesscripts is not installed.
+            InputError: no instance is large enough to count.
+        """
+        return _average(_program(), dict(sorted(self.found.items())), self.spec)
 
 
 class _Numpy:
@@ -133,7 +168,7 @@ def _match(
     return {"groundTruth": truth, "prediction": predictions}
 
 
-def _average(program: Any, matches: Mapping[str, Any], spec: str) -> tuple[float, float]:
+def _average(program: Any, matches: Mapping[int, Any], spec: str) -> tuple[float, float]:
     """The program's AP and AP50 of all classes that have ground truth, in percent."""
     aps = np.full((1, len(CLASSES), len(program.args.overlaps)), math.nan)
     for row, name in enumerate(CLASSES):
@@ -145,7 +180,7 @@ def _average(program: Any, matches: Mapping[str, Any], spec: str) -> tuple[float
     return 100 * float(averages["allAp"]), 100 * float(averages["allAp50%"])
 
 
-def _class_ap(program: Any, matches: Mapping[str, Any], name: str, overlap: float) -> float:
+def _class_ap(program: Any, matches: Mapping[int, Any], name: str, overlap: float) -> float:
     try:
         return float(program.evaluateMatches(matches, _arguments(program, [name], np.array([overlap])))[0, 0, 0])
     except IndexError:
@@ -168,12 +203,16 @@ class InstanceAp(Metric):
 
     def applies(self, case: Case) -> bool:
         """Masks on Cityscapes."""
-        return case.dataset.labels == "cityscapes" and case.has_masks
+        return has_instance_files(case.dataset) and case.has_masks
 
     def score(self, evidence: Evidence) -> Score:
         """The program's average."""
         case = evidence.case
-        found = evidence.once(instance_ap, lambda: instance_ap(case.dataset, case.found, case.categories))
+
+        def compute() -> tuple[float, float]:
+            return InstanceState.of(case.dataset, case.found, case.categories).average_precision()
+
+        found = evidence.once(InstanceState, compute)
         return Score(np.array([found[self.place]]))
 
 

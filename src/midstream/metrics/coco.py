@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import COCOeval, Params
 
 from midstream.data.masks import has_mask
 from midstream.metrics.base import Evidence, Metric, Score
 from midstream.metrics.case import Case
-from midstream.metrics.matches import class_matches, mean_over_classes
+from midstream.metrics.matches import ClassMatches, ImageMatches, mean_over_classes
 
 #: Detections of one class in one picture that COCO's evaluation looks at, best first.
 MAX_DETECTIONS = 100
 Kind = Literal["bbox", "segm"]
+#: 0.50, 0.55, ..., 0.95.
+_OVERLAPS = len(Params().iouThrs)
 _SIZES = ("small", "medium", "large")
 
 
@@ -35,35 +38,112 @@ def has_extent(entry: Mapping[str, Any], kind: Kind) -> bool:
     return int(pycocotools.mask.area(entry["segmentation"])) > 0
 
 
-def coco_ap(case: Case, kind: Kind) -> tuple[float, float]:
-    """AP and AP50 by pycocotools, in percent."""
-    evaluation = coco_evaluation(case, kind)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.accumulate()
-    found = evaluation.eval["precision"]  # [overlap, recall, category, 1, 1]; -1 for a category without truth
-    counted = found > -1
-    if not counted.any():  # an agreement about masks of which the reference has only empty ones
-        return 0.0, 0.0
-    return 100 * float(found[counted].mean()), 100 * float(found[0][counted[0]].mean())
+@dataclass(frozen=True)
+class CocoState:
+    """Detections matched to objects image by image, nothing counted yet.
 
+    States of different images add up to that of all of them.
 
-def coco_evaluation(case: Case, kind: Kind, by_size: bool = False) -> Any:
-    """pycocotools' COCOeval with its `evalImgs`: every detection matched, nothing counted yet.
-
-    `by_size` matches within COCO's small, medium and large objects, too.
+    Attributes:
+        kind: boxes or masks.
+        agreement: whether the objects are an uncompressed network's own detections.
+        categories: ids, ascending.
+        images: ids, ascending.
+        found: by category, size (`all`; with `by_size` also `small`, `medium`, `large`) and image; images without
+            objects and detections of a category are left out.
     """
-    annotations, results, limit = case.truth["annotations"], case.results, MAX_DETECTIONS
+
+    kind: Kind
+    agreement: bool
+    categories: tuple[int, ...]
+    images: tuple[int, ...]
+    found: Mapping[tuple[int, str], Mapping[int, ImageMatches]]
+
+    @classmethod
+    def of(cls, case: Case, kind: Kind, by_size: bool = False) -> CocoState:
+        """Match by pycocotools; `by_size` also within COCO's small, medium and large objects."""
+        evaluation = _evaluated(case, kind, by_size)
+        settings, each = evaluation.params, iter(evaluation.evalImgs)
+        found: dict[tuple[int, str], dict[int, ImageMatches]] = {}
+        for category in settings.catIds:
+            for size in settings.areaRngLbl:
+                records = ((int(image), next(each)) for image in settings.imgIds)
+                found[int(category), size] = {image: _record(r) for image, r in records if r is not None}
+        categories, images = (tuple(map(int, ids)) for ids in (settings.catIds, settings.imgIds))
+        return cls(kind, case.dataset.agreement, categories, images, found)
+
+    def __add__(self, other: CocoState) -> CocoState:
+        """Of the images of both. Raises ValueError for states of the same images, or of different things."""
+        mine, theirs = ((s.kind, s.agreement, s.categories, s.found.keys()) for s in (self, other))
+        if mine != theirs or set(self.images) & set(other.images):
+            raise ValueError("only states of different images of one data set add up")
+        found = {key: {**self.found[key], **other.found[key]} for key in self.found}
+        return replace(self, images=tuple(sorted(self.images + other.images)), found=found)
+
+    @cached_property
+    def _most(self) -> int:
+        """Detections of a class in an image that count.
+
+        A limit below the reference's own number would make the reference miss itself.
+        """
+        if not self.agreement:
+            return MAX_DETECTIONS
+        objects = (each.objects for key in self.categories for each in self.found[key, "all"].values())
+        return max([MAX_DETECTIONS, *objects])
+
+    def _records(self, category: int, size: str = "all") -> list[ImageMatches | None]:
+        there, most = self.found[category, size], self._most
+        return [there[image].best(most) if image in there else None for image in self.images]
+
+    def average_precision(self) -> tuple[float, float]:
+        """AP and AP50 as pycocotools counts them, in percent."""
+        records = [each for category in self.categories for each in self._records(category)]
+        evaluation = COCOeval(iouType=self.kind)
+        settings = evaluation.params
+        settings.catIds, settings.imgIds, settings.maxDets = self.categories, self.images, [self._most]
+        settings.areaRng, settings.areaRngLbl = settings.areaRng[:1], ["all"]
+        evaluation.evalImgs, evaluation._paramsEval = [_as_evaluated(each) for each in records], settings
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+        found = evaluation.eval["precision"]  # [overlap, recall, category, 1, 1]; -1 for a category without truth
+        counted = found > -1
+        if not counted.any():  # an agreement about masks of which the reference has only empty ones
+            return 0.0, 0.0
+        return 100 * float(found[counted].mean()), 100 * float(found[0][counted[0]].mean())
+
+    def by_class(self, size: str = "all") -> dict[int, ClassMatches]:
+        """By category, ready to be counted on any resample of the images."""
+        return {category: ClassMatches.of(self._records(category, size), _OVERLAPS) for category in self.categories}
+
+
+def _record(evaluated: Mapping[str, Any]) -> ImageMatches:
+    ignored = np.asarray(evaluated["dtIgnore"], np.bool_)
+    hit = (np.asarray(evaluated["dtMatches"]) != 0) & ~ignored
+    objects = int(np.sum(np.asarray(evaluated["gtIgnore"]) == 0))
+    return ImageMatches(np.asarray(evaluated["dtScores"], np.float64), hit, ignored, objects)
+
+
+def _as_evaluated(record: ImageMatches | None) -> dict[str, Any] | None:
+    """What of pycocotools' own record its counting looks at."""
+    if record is None:
+        return None
+    there = {"dtScores": record.scores, "dtMatches": record.hit, "dtIgnore": record.ignored}
+    return {**there, "gtIgnore": np.zeros(record.objects)}
+
+
+def _evaluated(case: Case, kind: Kind, by_size: bool) -> Any:
+    """pycocotools' COCOeval with its `evalImgs`, by category, size and image."""
+    annotations, results, most = case.truth["annotations"], case.results, MAX_DETECTIONS
     if kind == "segm":
         annotations = [entry for entry in annotations if has_mask(entry)]
     if case.dataset.agreement:
-        # A box or mask without area overlaps nothing, not even itself, and a limit below the reference's own count
-        # would make the reference miss itself: neither says anything about agreement.
+        # A box or mask without area overlaps nothing, not even itself, which says nothing about agreement.
         annotations = [entry for entry in annotations if has_extent(entry, kind)]
         results = [entry for entry in results if has_extent(entry, kind)]
-        limit = max([limit, *Counter((e["image_id"], e["category_id"]) for e in annotations).values()])
+        most = max(most, len(results))  # how many count is known when all images are: see CocoState
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_index(case.truth, annotations), _index(case.truth, results), kind)
-        evaluation.params.maxDets = [limit]
+        evaluation.params.maxDets = [most]
         if not by_size:
             evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
         evaluation.evaluate()
@@ -91,9 +171,9 @@ def precision(evidence: Evidence, kind: Kind, size: str = "all") -> dict[int, ND
     """AP by category id, [1 + resamples, overlaps], 0 to 1; a size's of the whole set alone."""
 
     def compute() -> dict[int, NDArray[np.float64]]:
-        evaluation = evidence.once(kind, lambda: coco_evaluation(evidence.case, kind, by_size=True))
+        state = evidence.once(kind, lambda: CocoState.of(evidence.case, kind, by_size=True))
         weights = evidence.weights if size == "all" else evidence.weights[:1]
-        return {key: each.average_precision(weights) for key, each in class_matches(evaluation, size).items()}
+        return {key: each.average_precision(weights) for key, each in state.by_class(size).items()}
 
     return evidence.once((kind, size), compute)
 

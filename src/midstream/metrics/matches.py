@@ -1,14 +1,15 @@
-"""Average precision from records of single pictures, so that it can be had for any resample of the pictures at once.
+"""Average precision from records of single images, so that it can be had for any resample of the images at once.
 
-pycocotools matches detections to objects picture by picture; only its last step, which ranks the detections of all
-pictures and counts, knows of the whole set. These records are what that step starts from. Counting them with a
-multiplicity for every picture gives the AP of a set in which each picture occurs that often: exactly pycocotools' own
-when every multiplicity is 1 (the tests hold it to that, and to repeated pictures; only where detections tie in score
-does the rank of their copies, which is arbitrary, differ).
+pycocotools matches detections to objects image by image; only its last step, which ranks the detections of all images
+and counts, knows of the whole set. These records are what that step starts from. Counting them with a multiplicity for
+every image gives the AP of a set in which each image occurs that often: exactly pycocotools' own when every
+multiplicity is 1 (the tests hold it to that, and to repeated images; only where detections tie in score does the rank
+of their copies, which is arbitrary, differ).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,26 +22,60 @@ _SPACING = np.spacing(1)
 
 
 @dataclass(frozen=True)
-class ClassMatches:
-    """Of one category, detections of all pictures ranked as pycocotools ranks them.
+class ImageMatches:
+    """Of one category in one image, the detections matched to the objects; best score first.
 
     Attributes:
-        picture: int [d], position of each detection's picture in the data set.
-        hit: bool [overlaps, d], whether it matches an object that counts.
+        scores: float64 [d].
+        hit: bool [overlaps, d], whether a detection matches an object that counts.
         ignored: bool [overlaps, d], whether it counts neither way.
-        objects: int [pictures], objects that count.
+        objects: how many count.
     """
 
-    picture: NDArray[np.intp]
+    scores: NDArray[np.float64]
+    hit: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    objects: int
+
+    def best(self, count: int) -> ImageMatches:
+        """With the best `count` detections only: what is matched to each of them does not depend on the others."""
+        return ImageMatches(self.scores[:count], self.hit[:, :count], self.ignored[:, :count], self.objects)
+
+
+@dataclass(frozen=True)
+class ClassMatches:
+    """Of one category, detections of all images ranked as pycocotools ranks them.
+
+    Attributes:
+        image: int [d], position of each detection's image in the data set.
+        hit, ignored: bool [overlaps, d], as ImageMatches.
+        objects: int [images], objects that count.
+    """
+
+    image: NDArray[np.intp]
     hit: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
     objects: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, found: Sequence[ImageMatches | None], overlaps: int) -> ClassMatches:
+        """From the records of all images, None for one without objects and detections of the category."""
+        objects = np.array([0 if each is None else each.objects for each in found], np.int64)
+        there = [(i, each) for i, each in enumerate(found) if each is not None and len(each.scores)]
+        if not there:
+            empty = np.zeros((overlaps, 0), np.bool_)
+            return cls(np.zeros(0, np.intp), empty, empty, objects)
+        scores = np.concatenate([each.scores for _, each in there])
+        order = np.argsort(-scores, kind="mergesort")  # as pycocotools: ties stay in the order of the images
+        image = np.repeat([i for i, _ in there], [len(each.scores) for _, each in there])[order]
+        hit = np.concatenate([each.hit for _, each in there], axis=1)[:, order]
+        return cls(image, hit, np.concatenate([each.ignored for _, each in there], axis=1)[:, order], objects)
+
     def average_precision(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """AP, 0 to 1, [resamples, overlaps], for multiplicities [resamples, pictures]; NaN where no object is left."""
+        """AP, 0 to 1, [resamples, overlaps], for multiplicities [resamples, images]; NaN where no object is left."""
         objects = weights @ self.objects
         out = np.zeros((len(weights), len(self.hit)))
-        each = weights[:, self.picture].astype(np.int32)
+        each = weights[:, self.image].astype(np.int32)
         ranked = np.cumsum(each, axis=1)
         for overlap, (hit, ignored) in enumerate(zip(self.hit, self.ignored, strict=True)):
             at = np.flatnonzero(hit)
@@ -71,44 +106,6 @@ def _area(hits: NDArray[Any], counted: NDArray[Any], objects: NDArray[np.int64])
     recall = hits / np.maximum(objects, 1)[:, None]
     reached = np.searchsorted(_RECALLS, recall, side="right")
     return np.asarray((best * np.diff(reached, axis=1, prepend=0)).sum(1) / len(_RECALLS))
-
-
-def class_matches(evaluation: Any, size: str = "all") -> dict[int, ClassMatches]:
-    """The records in an evaluated COCOeval (see `accuracy.coco_evaluation`), by category id.
-
-    Args:
-        evaluation: after its `evaluate`.
-        size: `all`, or `small`, `medium` or `large` if it was evaluated by size.
-    """
-    settings = evaluation.params
-    sizes, pictures = len(settings.areaRng), len(settings.imgIds)
-    offset = settings.areaRngLbl.index(size)
-    out = {}
-    for number, category in enumerate(settings.catIds):
-        start = (number * sizes + offset) * pictures
-        out[category] = _of_class(evaluation.evalImgs[start : start + pictures], len(settings.iouThrs))
-    return out
-
-
-def _of_class(found: list[dict[str, Any] | None], overlaps: int) -> ClassMatches:
-    objects = np.array([0 if f is None else int(np.sum(np.asarray(f["gtIgnore"]) == 0)) for f in found], np.int64)
-    there = [(i, f) for i, f in enumerate(found) if f is not None and len(f["dtScores"])]
-    if not there:
-        empty = np.zeros((overlaps, 0), np.bool_)
-        return ClassMatches(np.zeros(0, np.intp), empty, empty, objects)
-    scores = np.concatenate([f["dtScores"] for _, f in there])
-    order = np.argsort(-scores, kind="mergesort")  # as pycocotools: ties stay in the order of the pictures
-    picture = np.repeat([i for i, _ in there], [len(f["dtScores"]) for _, f in there])[order]
-    ignored = np.concatenate([f["dtIgnore"] for _, f in there], axis=1).astype(np.bool_)[:, order]
-    matched = np.concatenate([f["dtMatches"] for _, f in there], axis=1)[:, order] != 0
-    return ClassMatches(picture, matched & ~ignored, ignored, objects)
-
-
-def resamples(count: int, pictures: int, seed: int = 0) -> NDArray[np.int64]:
-    """Multiplicities [1 + count, pictures]: the whole set once, then `count` draws with replacement of as many."""
-    drawn = np.random.default_rng(seed).integers(0, pictures, (count, pictures))
-    rows = np.stack([np.bincount(row, minlength=pictures) for row in drawn]) if count else np.zeros((0, pictures))
-    return np.concatenate([np.ones((1, pictures), np.int64), rows.astype(np.int64)])
 
 
 def mean_over_classes(by_class: dict[int, NDArray[np.float64]]) -> NDArray[np.float64]:
