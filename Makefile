@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MIDSTREAM_ASSETS ?= ../shared/assets
 export MIDSTREAM_ASSETS
 
-NATIVE := CMakeLists.txt $(wildcard native/*.cpp native/*.hpp)
+NATIVE := CMakeLists.txt $(wildcard native/*.cpp native/*.hpp native/bindings/*)
 COCO := $(MIDSTREAM_ASSETS)/coco
 
 # How long `make fuzz` runs each target.
@@ -66,7 +66,7 @@ test-torch:
 	PYTHON=$(PYTHON) tests/adapters/run.sh
 
 # The kernels without Python: every instruction set against the scalar reference.
-PATHS := native/tests/paths.cpp $(filter-out native/bindings%.cpp,$(wildcard native/*.cpp))
+PATHS := native/tests/paths.cpp $(wildcard native/*.cpp)
 PATHS_FLAGS := -std=c++20 -O2 -g -ffp-contract=off -Wall -Wextra -Inative
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 ARM_CXX := aarch64-linux-gnu-g++

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "arithmetic.hpp"
 #include "dispatch.hpp"
 #include "mixing.hpp"
 
@@ -170,8 +171,8 @@ class Model {
 
 std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
                                   const SymbolOrder& order, const uint8_t* references) {
-    Encoder encoder;
-    Model<Encoder> model(encoder, shape, alphabet, order);
+    ArithmeticEncoder encoder;
+    Model<ArithmeticEncoder> model(encoder, shape, alphabet, order);
     std::vector<uint8_t> copy(symbols, symbols + shape.count());
     model.run(copy.data(), references);
     return encoder.finish();
@@ -267,8 +268,8 @@ void dense_references(const uint8_t* symbols, const MapShape& shape, size_t alph
 
 bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
                   const uint8_t* references, uint8_t* symbols) {
-    Decoder decoder(data, bytes);
-    Model<Decoder> model(decoder, shape, alphabet, order);
+    ArithmeticDecoder decoder(data, bytes);
+    Model<ArithmeticDecoder> model(decoder, shape, alphabet, order);
     std::fill_n(symbols, shape.count(), uint8_t{0});
     return model.run(symbols, references) && decoder.finished();
 }

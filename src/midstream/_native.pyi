@@ -1,106 +1,298 @@
-from typing import overload
+"""
+The native kernels of midstream. Arguments of wrong shapes or ranges raise a ValueError or a TypeError.
+"""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Annotated, overload
+
+import numpy
+import numpy.typing
 from numpy.typing import NDArray
 
-MAX_CODE_LENGTH: int
-MAX_RICE: int
-COMPONENT_LEVELS: int
-COMPONENT_SLOTS: int
-COMPONENT_SETS: int
-MOST_PLACE_CLASSES: int
+def simd_paths() -> list[str]:
+    """The instruction sets that this machine can run, slowest first."""
 
-Octets = bytes | memoryview | NDArray[np.uint8]
+def simd_path() -> str:
+    """The instruction set in use."""
 
-def simd_paths() -> list[str]: ...
-def simd_path() -> str: ...
-def set_simd_path(name: str) -> None: ...
+def set_simd_path(name: str) -> None:
+    """Choose the instruction set. Raises ValueError for an unknown one."""
+
 def channel_statistics(
-    x: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]: ...
-def quantize(
-    x: NDArray[np.float32], thresholds: list[float], alphabet: int
+    x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
 ) -> tuple[
-    NDArray[np.float64],
-    NDArray[np.float64],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.uint8],
-    NDArray[np.int64],
-    NDArray[np.float64],
-]: ...
-def reconstruct(
-    symbols: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32], rows: NDArray[np.int64]
-) -> None: ...
-def read_pass(x: NDArray[np.float32]) -> float: ...
-def empty_floats(rows: int, columns: int) -> NDArray[np.float32]: ...
-def pack(symbols: NDArray[np.uint8], width: int) -> bytes: ...
-def unpack(data: Octets, count: int, width: int) -> NDArray[np.uint8]: ...
-def prefix_encode(symbols: NDArray[np.uint8], lengths: NDArray[np.uint8]) -> bytes: ...
-def prefix_decode(data: Octets, lengths: NDArray[np.uint8], count: int) -> NDArray[np.uint8] | None: ...
-def fast_encode(maps: list[NDArray[np.uint8]], alphabet: int) -> list[NDArray[np.uint8]]: ...
-def fast_decode(
-    streams: list[Octets], channels: list[int], height: int, width: int, alphabet: int
-) -> NDArray[np.uint8] | None: ...
-def fast_costs(stream: Octets, symbols: NDArray[np.uint8], alphabet: int) -> NDArray[np.float32] | None: ...
-def dense_costs(
-    symbols: NDArray[np.uint8],
+    Annotated[NDArray[numpy.float64], dict(shape=(None,))],
+    Annotated[NDArray[numpy.float64], dict(shape=(None,))],
+    Annotated[NDArray[numpy.float32], dict(shape=(None,))],
+    Annotated[NDArray[numpy.float32], dict(shape=(None,))],
+]:
+    """
+    Of each row: mean, population standard deviation (both NaN where there is a NaN or an infinity), minimum,
+    maximum.
+    """
+
+def quantize(
+    x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    thresholds: Sequence[float],
     alphabet: int,
-    order: NDArray[np.uint8],
-    references: NDArray[np.uint8],
-    used: int = 0xFFFFFFFF,
-) -> NDArray[np.float32]: ...
+) -> tuple[
+    Annotated[NDArray[numpy.float64], dict(shape=(None,))],
+    Annotated[NDArray[numpy.float64], dict(shape=(None,))],
+    Annotated[NDArray[numpy.float32], dict(shape=(None,))],
+    Annotated[NDArray[numpy.float32], dict(shape=(None,))],
+    Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
+    Annotated[NDArray[numpy.int64], dict(shape=(None, None))],
+    Annotated[NDArray[numpy.float64], dict(shape=(None, None))],
+]:
+    """
+    `channel_statistics`; then, of the rows that are finite and not constant, symbols [rows, size], how many
+    elements each symbol stands for and their sum [rows, alphabet]. Thresholds count in standard deviations from
+    the mean; without any, a row's range is cut into equal steps.
+    """
+
+def reconstruct(
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    table: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+    rows: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+) -> None:
+    """Fill the given rows of `out`: element = table[row][symbol]."""
+
+def normalized_histogram(
+    x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    mean: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    std: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    bins: int,
+) -> tuple[
+    Annotated[NDArray[numpy.int64], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None,))]
+]:
+    """
+    Of all rows together, each less its mean and over its deviation: elements in each bin, and their sum.
+    """
+
+def optimal_centroids(
+    counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    sums: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    n: int,
+) -> list[float]:
+    """
+    Ascending centroids of the at most n runs of bins that have the least squared error.
+    """
+
+MAX_CODE_LENGTH: int = 15
+
+MAX_RICE: int = 61
+
+def pack(
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)], width: int
+) -> bytes:
+    """Symbols of `width` bits each, the first in the lowest bits."""
+
+def unpack(
+    data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], count: int, width: int
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]: ...
+def prefix_encode(
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    lengths: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+) -> bytes:
+    """
+    A canonical prefix code, given by each symbol's code length: 0 for one that does not occur.
+    """
+
+def prefix_decode(
+    data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8],
+    lengths: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    count: int,
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))] | None:
+    """None for what is not valid."""
+
+def fast_encode(
+    maps: Sequence[
+        Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)]
+    ],
+    alphabet: int,
+) -> list[Annotated[NDArray[numpy.uint8], dict(shape=(None,))]]:
+    """
+    A stream for each of the maps [channels, height, width] of one height and width.
+    """
+
+def fast_decode(
+    streams: Sequence[bytes | memoryview | numpy.typing.NDArray[numpy.uint8]],
+    channels: Sequence[int],
+    height: int,
+    width: int,
+    alphabet: int,
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None))] | None:
+    """
+    The symbols of all streams, channel after channel; None for what is not valid.
+    """
+
+def fast_costs(
+    stream: bytes | memoryview | numpy.typing.NDArray[numpy.uint8],
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    alphabet: int,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))] | None:
+    """Bits that each symbol takes in its stream; None for malformed tables."""
+
 def dense_encode(
-    symbols: NDArray[np.uint8], alphabet: int, order: NDArray[np.uint8], references: NDArray[np.uint8]
-) -> bytes: ...
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    alphabet: int,
+    order: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    references: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+) -> bytes:
+    """
+    A stream of symbols [channels, height, width]. `order` lists those that occur, likeliest first; channel c
+    looks at channel c - references[c], at none for 0.
+    """
+
 def dense_decode(
-    data: Octets,
+    data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8],
     channels: int,
     height: int,
     width: int,
     alphabet: int,
-    order: NDArray[np.uint8],
-    references: NDArray[np.uint8],
-) -> NDArray[np.uint8] | None: ...
-def dense_references(symbols: NDArray[np.uint8], alphabet: int) -> NDArray[np.uint8]: ...
-def component_state() -> NDArray[np.uint32]: ...
-def components_levels(scales: NDArray[np.int16], steps: NDArray[np.int16]) -> NDArray[np.uint8]: ...
-def components_encode(
-    values: NDArray[np.float32],
-    places: NDArray[np.uint8],
-    known: bool,
-    scales: NDArray[np.int16],
-    references: NDArray[np.uint16],
-    offsets: NDArray[np.int8],
-    prediction: NDArray[np.float32],
-    steps: NDArray[np.int16],
-    widths: NDArray[np.float32],
-    lambda_: float,
-    state: NDArray[np.uint32],
-) -> tuple[bytes, NDArray[np.int32], NDArray[np.float32]]: ...
-def components_decode(
-    data: Octets,
-    height: int,
-    width: int,
-    scales: NDArray[np.int16],
-    references: NDArray[np.uint16],
-    offsets: NDArray[np.int8],
-    prediction: NDArray[np.float32],
-    steps: NDArray[np.int16],
-    widths: NDArray[np.float32],
-    state: NDArray[np.uint32],
-    known: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None: ...
+    order: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    references: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None))] | None:
+    """None for what is not valid."""
+
+def dense_references(
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    alphabet: int,
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]:
+    """For each channel the reference that tells most about it."""
+
+def dense_costs(
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    alphabet: int,
+    order: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    references: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    used: int = 4294967295,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
+    """
+    Bits that each symbol would take with the contexts of the bits of `used` only.
+    """
+
+def rice_encode(
+    values: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order="C", device="cpu", writable=False)], k: int
+) -> bytes:
+    """Golomb-Rice code of parameter k, at most MAX_RICE."""
+
+def rice_decode(
+    data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], k: int, count: int
+) -> Annotated[NDArray[numpy.uint64], dict(shape=(None,))] | None:
+    """None for what is not valid."""
+
+def rice_bits(
+    values: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order="C", device="cpu", writable=False)], k: int
+) -> int:
+    """Bits that `rice_encode` would write."""
+
+COEFFICIENT_LEVELS: int = 32
+
+COEFFICIENT_SLOTS: int = 145696
+
+COEFFICIENT_SETS: int = 24
+
+MOST_IMPORTANCE_CLASSES: int = 8
+
+def coefficient_state() -> Annotated[NDArray[numpy.uint32], dict(shape=(None,))]:
+    """What a coder that has learnt nothing begins with."""
+
+class CoefficientModel:
+    """
+    Codes coefficients with what a profile knows of one group. It copies its arrays and never changes: any number
+    of threads may use it at once. Raises ValueError where sizes disagree or a reference leads to no coefficient.
+    """
+
+    def __init__(
+        self,
+        scales: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        references: Annotated[NDArray[numpy.uint16], dict(shape=(None, 2), order="C", device="cpu", writable=False)],
+        offsets: Annotated[NDArray[numpy.int8], dict(shape=(32, 3), order="C", device="cpu", writable=False)],
+        prediction: Annotated[
+            NDArray[numpy.float32], dict(shape=(3, None, None), order="C", device="cpu", writable=False)
+        ],
+    ) -> None: ...
+    def levels(
+        self, steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)]
+    ) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
+        """
+        The level of expected magnitude of each coefficient in each importance class.
+        """
+
+    def encode(
+        self,
+        values: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        importance: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        known: bool,
+        steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        lambda_: float,
+        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
+    ) -> tuple[
+        bytes,
+        Annotated[NDArray[numpy.int32], dict(shape=(None, None))],
+        Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
+    ]:
+        """
+        The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map
+        that is `known` to the decoder is not in the stream; `state` becomes what the coder has learnt.
+        """
+
+    def decode(
+        self,
+        data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8],
+        height: int,
+        width: int,
+        steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
+        known: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
+        | None = None,
+    ) -> (
+        tuple[
+            Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
+            Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
+        ]
+        | None
+    ):
+        """
+        The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not
+        valid.
+        """
+
 @overload
-def multiply(a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
+def multiply(
+    a: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    b: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+) -> None:
+    """out = a @ b, every sum in the order of the inner dimension."""
+
 @overload
-def multiply(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
-def eigen(a: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
-def rice_encode(values: NDArray[np.uint64], k: int) -> bytes: ...
-def rice_decode(data: Octets, k: int, count: int) -> NDArray[np.uint64] | None: ...
-def rice_bits(values: NDArray[np.uint64], k: int) -> int: ...
-def normalized_histogram(
-    x: NDArray[np.float32], mean: NDArray[np.float64], std: NDArray[np.float64], bins: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
-def optimal_centroids(counts: NDArray[np.int64], sums: NDArray[np.float64], n: int) -> list[float]: ...
-def crc32c(data: Octets, before: int = 0) -> int: ...
+def multiply(
+    a: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    b: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order="C", device="cpu")],
+) -> None: ...
+def eigen(
+    a: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+) -> tuple[
+    Annotated[NDArray[numpy.float64], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None, None))]
+]:
+    """
+    Eigenvalues of a symmetric matrix, least first, and their eigenvectors as rows. Raises ValueError for numbers
+    that are not finite.
+    """
+
+def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before: int = 0) -> int:
+    """CRC-32C of data behind data whose own is `before`."""
+
+def empty_floats(rows: int, columns: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """Uninitialised, of memory that is used again."""
+
+def read_pass(
+    x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+) -> float:
+    """Read all elements once: what speeds of memory are measured by."""

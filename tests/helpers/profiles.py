@@ -71,7 +71,7 @@ def _group(about: GroupAbout, number: int, kept: float, rng: np.random.Generator
     out["basis"] = _rows(rng, count, dimensions)
     out["scales"] = (STEP + 8 - np.arange(count) // 4).astype(np.int16)
     out["references"] = np.minimum(rng.integers(0, 4, (count, 2)), np.arange(count)[:, None]).astype(np.uint16)
-    out["offsets"] = rng.integers(-8, 8, (_native.COMPONENT_LEVELS, 3)).astype(np.int8)
+    out["offsets"] = rng.integers(-8, 8, (_native.COEFFICIENT_LEVELS, 3)).astype(np.int8)
     out["neighbours"] = (0.2 * rng.normal(size=(3, max(count // 2, 1), count))).astype(np.float16) / 4
     if number == 0:
         features = 4 * min(count, 3)
@@ -79,7 +79,7 @@ def _group(about: GroupAbout, number: int, kept: float, rng: np.random.Generator
         out["probe.out"] = rng.normal(size=features + 1).astype(np.float32) - 1
     else:
         out["prediction"] = (0.1 * rng.normal(size=(count, 9 * 3 + 1))).astype(np.float16)
-    return out | pack_state(_native.component_state(), 60)
+    return out | pack_state(_native.coefficient_state(), 60)
 
 
 def pyramid(seed: int = 1, scale: float = 1.0, layout: Sequence[Group] = GROUPS) -> dict[str, NDArray[np.float32]]:

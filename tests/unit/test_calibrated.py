@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.helpers import profiles
 
 import midstream as ms
@@ -19,7 +17,6 @@ from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated import coding, transform
 from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.document import Point
-from midstream.codec.calibrated.parts import widths
 from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.inspect import CalibratedInfo, inspect
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
@@ -75,45 +72,6 @@ def test_products_add_up_in_one_order(simd_path: str) -> None:
         for d in range(inner):
             expected += a[:, d, None] * b[d]
         assert np.array_equal(out, expected)
-
-
-@given(
-    seed=st.integers(0, 1 << 30),
-    height=st.integers(1, 6),
-    width=st.integers(1, 7),
-    components=st.integers(1, 40),
-    classes=st.integers(1, 8),
-    step=st.integers(60, 160),
-    known=st.booleans(),
-)
-def test_what_the_encoder_says_is_decoded_is(
-    seed: int, height: int, width: int, components: int, classes: int, step: int, known: bool
-) -> None:
-    rng = np.random.default_rng(seed)
-    values = (rng.standard_t(2, (height * width, components)) * rng.uniform(0, 40)).astype(np.float32)
-    places = rng.integers(0, classes, (height, width)).astype(np.uint8)
-    steps = (step + 6 * np.arange(classes)).astype(np.int16)
-    inputs, outputs = rng.integers(0, components + 1, 2)
-    common = (
-        rng.integers(90, 150, components).astype(np.int16),
-        np.minimum(rng.integers(0, 9, (components, 2)), np.arange(components)[:, None]).astype(np.uint16),
-        rng.integers(-48, 49, (_native.COMPONENT_LEVELS, 3)).astype(np.int8),
-        (rng.normal(size=(3, inputs, outputs)) * 0.1).astype(np.float32),
-        steps,
-        widths(steps),
-    )
-    stream, chosen, decoded = _native.components_encode(values, places, known, *common, 0.14, _native.component_state())
-    found = _native.components_decode(
-        stream, height, width, *common, _native.component_state(), places if known else None
-    )
-    assert found is not None
-    assert np.array_equal(found[0], places)
-    assert np.array_equal(found[1], decoded)
-    assert np.abs(chosen).max() <= 1 << 20
-    longer = _native.components_decode(
-        stream + b"\0", height, width, *common, _native.component_state(), places if known else None
-    )
-    assert longer is None
 
 
 def test_the_profile_can_be_in_the_stream() -> None:
@@ -403,7 +361,7 @@ def test_values_beyond_reason_are_refused() -> None:
 
 def test_a_profile_whose_numbers_are_out_of_range_is_refused() -> None:
     group = PROFILE.groups[0]
-    assert replace(group).state.size == _native.component_state().size
+    assert replace(group).state.size == _native.coefficient_state().size
     start = 8 + int.from_bytes(PROFILE.data[:8], "little")
     rng = np.random.default_rng(0)
     for at in rng.integers(start, len(PROFILE.data), 300):

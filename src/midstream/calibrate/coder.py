@@ -54,7 +54,7 @@ def _off(
     components, places = sample
     _, chosen, decoded = quantised(group, indices, components, places)
     steps = widths(indices)[places]
-    levels = _native.components_levels(group.scales, indices)[:, places]
+    levels = group.coefficient_model.levels(indices)[:, places]
     sizes = np.minimum(np.abs(chosen), group.offsets.shape[1]) - 1
     held = np.where(chosen != 0, group.offsets[levels, sizes] / np.float32(64), 0)
     return chosen, np.sign(chosen) * (components - decoded) / steps + held, levels
@@ -65,7 +65,7 @@ def conditional_means(
 ) -> NDArray[np.int8]:
     """By how much, in 64ths of a step, what became a magnitude is larger than it on average, by level and magnitude."""
     classes = group.offsets.shape[1]
-    sums, counts = np.zeros((2, _native.COMPONENT_LEVELS, classes))
+    sums, counts = np.zeros((2, _native.COEFFICIENT_LEVELS, classes))
     for indices in steps:
         for sample in samples:
             chosen, off, levels = _off(group, indices, sample)
@@ -81,7 +81,7 @@ def primed(
     group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]], advance: Callable[[], None]
 ) -> NDArray[np.uint32]:
     """The coder's state after coding all samples at all steps, finely and coarsely in turn."""
-    state = _native.component_state()
+    state = _native.coefficient_state()
     for number, (components, places) in enumerate(samples):
         for offset in range(len(steps)):
             quantised(group, steps[(number + offset) % len(steps)], components, places, state)

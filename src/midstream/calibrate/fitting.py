@@ -93,9 +93,9 @@ def _group(parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: 
         basis.astype(np.float32),
         coder.scales_of(np.sqrt(variances)),
         np.zeros((len(variances), 2), np.uint16),
-        np.zeros((_native.COMPONENT_LEVELS, 3), np.int8),
+        np.zeros((_native.COEFFICIENT_LEVELS, 3), np.int8),
         np.zeros((3, 0, 0), np.float32),
-        _native.component_state(),
+        _native.coefficient_state(),
     )
 
 
@@ -154,7 +154,7 @@ def _primed(
         group = replace(group, references=coder.related(samples[::2], group.scales))
     progress.stage("priming the coder", len(samples))
     group = coder.with_coder(group, samples, steps, tools.offsets, progress.step)
-    return replace(fit, group=group if tools.primed else replace(group, state=_native.component_state()))
+    return replace(fit, group=group if tools.primed else replace(group, state=_native.coefficient_state()))
 
 
 def _decoded(

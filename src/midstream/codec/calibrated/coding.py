@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream import _native
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.parts import Floats, GroupPart, widths
@@ -28,7 +27,7 @@ from midstream.features import Level
 LAMBDA = 0.14
 #: The largest component, in magnitude, that is coded: with it no sum of a decoder overflows (tensors.py).
 LARGEST = 2.0**40
-#: The largest whole number that a component becomes: native/components.hpp.
+#: The largest whole number that a component becomes: native/coefficients.hpp.
 _MOST_STEPS = 1 << 20
 #: Passes of the coder beyond the first that a cap on the bytes may take.
 _MORE_PASSES = 2
@@ -180,14 +179,10 @@ def quantised(
 
     `state` is the coder's, left as it has learnt; places that are `known` to the decoder are not in the stream.
     """
-    stream, chosen, decoded = _native.components_encode(
+    stream, chosen, decoded = group.coefficient_model.encode(
         np.ascontiguousarray(components.reshape(len(components), -1).T),
         np.ascontiguousarray(places),
         known,
-        group.scales,
-        group.references,
-        group.offsets,
-        group.neighbours,
         steps,
         widths(steps),
         LAMBDA,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream import _native
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart, LevelPart, widths
 from midstream.codec.calibrated.prediction import expected, places_from
 from midstream.codec.calibrated.profile import Profile
@@ -130,18 +129,7 @@ def dequantised(
     Raises:
         CorruptError: a stream that does not decode.
     """
-    found = _native.components_decode(
-        stream,
-        *grid,
-        group.scales,
-        group.references,
-        group.offsets,
-        group.neighbours,
-        steps,
-        widths(steps),
-        group.state.copy(),
-        known,
-    )
+    found = group.coefficient_model.decode(stream, *grid, steps, widths(steps), group.state.copy(), known)
     if found is None:
         raise CorruptError(f"{what}: the components do not decode")
     places, components = found

@@ -58,7 +58,7 @@ class Places(_Strict):
     A place whose score is `knee` or more is of class 0.
     """
 
-    classes: int = Field(ge=1, le=_native.MOST_PLACE_CLASSES)
+    classes: int = Field(ge=1, le=_native.MOST_IMPORTANCE_CLASSES)
     spacing: int = Field(ge=1, le=64)
     knee: float = Field(ge=LEAST_SCORE, le=1)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream import _native
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE, LevelAbout
 
 Floats = NDArray[np.float32]
@@ -71,8 +73,8 @@ class GroupPart:
         levels: its levels.
         basis: [K, D], orthonormal rows: from the stacked first-stage components of a cell to the final ones.
         scales: int16 [K], the standard deviation of each component, as the index of a step of that size.
-        references: uint16 [K, 2], see native/components.hpp.
-        offsets: int8 [levels of magnitude, 3], see native/components.hpp.
+        references: uint16 [K, 2], see native/coefficients.hpp.
+        offsets: int8 [levels of magnitude, 3], see native/coefficients.hpp.
         neighbours: [3, I, O], what the first I components of the cells to the west, north and north-east say of the
             first O of a cell; empty where nothing is predicted.
         state: uint32, what the coder begins with.
@@ -94,6 +96,15 @@ class GroupPart:
     def __repr__(self) -> str:
         names = " ".join(level.about.name for level in self.levels)
         return f"GroupPart(levels {names}, {len(self.scales)} components)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what is made of them is made again, and a `CoefficientModel` cannot be copied."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def coefficient_model(self) -> _native.CoefficientModel:
+        """What codes the group's coefficients. Raises ValueError for arrays that do not belong together."""
+        return _native.CoefficientModel(self.scales, self.references, self.offsets, self.neighbours)
 
     @cached_property
     def columns(self) -> Floats:

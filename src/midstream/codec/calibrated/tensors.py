@@ -83,7 +83,7 @@ def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
         basis,
         np.ascontiguousarray(tensors.bounded("scales", "int16", count, within=_SCALES)),
         references,
-        np.ascontiguousarray(tensors.take("offsets", "int8", _native.COMPONENT_LEVELS, 3)),
+        np.ascontiguousarray(tensors.take("offsets", "int8", _native.COEFFICIENT_LEVELS, 3)),
         _neighbours(tensors, count),
         _state(tensors),
         _probe(tensors, count) if tensors.has("probe.out") else None,
@@ -135,23 +135,23 @@ def _neighbours(tensors: _Tensors, count: int) -> Floats:
 
 def pack_state(state: NDArray[np.uint32], most: int) -> dict[str, NDArray[Any]]:
     """The coder's state as it stands in a profile: what was seen more than `most` times counts as seen that often."""
-    slots = state[: _native.COMPONENT_SLOTS]
-    rest = state[_native.COMPONENT_SLOTS :].view(np.int32)
-    weights = rest[: -_native.COMPONENT_SETS]
+    slots = state[: _native.COEFFICIENT_SLOTS]
+    rest = state[_native.COEFFICIENT_SLOTS :].view(np.int32)
+    weights = rest[: -_native.COEFFICIENT_SETS]
     return {
         "state.chances": (slots >> 16).astype(np.uint16),
         "state.counts": np.minimum(slots & 1023, most).astype(np.uint8),
         "state.weights": weights.copy(),
-        "state.learnt": rest[-_native.COMPONENT_SETS :].astype(np.uint16),
+        "state.learnt": rest[-_native.COEFFICIENT_SETS :].astype(np.uint16),
     }
 
 
 def _state(tensors: _Tensors) -> NDArray[np.uint32]:
     """The coder's state again; what it is made of is checked, since the coder trusts it."""
-    chances = tensors.take("state.chances", "uint16", _native.COMPONENT_SLOTS).astype(np.uint32)
-    counts = tensors.take("state.counts", "uint8", _native.COMPONENT_SLOTS).astype(np.uint32)
-    size = len(_native.component_state()) - _native.COMPONENT_SLOTS - _native.COMPONENT_SETS
+    chances = tensors.take("state.chances", "uint16", _native.COEFFICIENT_SLOTS).astype(np.uint32)
+    counts = tensors.take("state.counts", "uint8", _native.COEFFICIENT_SLOTS).astype(np.uint32)
+    size = len(_native.coefficient_state()) - _native.COEFFICIENT_SLOTS - _native.COEFFICIENT_SETS
     weights = tensors.bounded("state.weights", "int32", size, within=_MIXED)
-    learnt = tensors.bounded("state.learnt", "uint16", _native.COMPONENT_SETS, within=_LEARNT).astype(np.uint32)
+    learnt = tensors.bounded("state.learnt", "uint16", _native.COEFFICIENT_SETS, within=_LEARNT).astype(np.uint32)
     slots = (chances << 16 | 1 << 15) | counts
     return np.concatenate([slots, weights.view(np.uint32), learnt])

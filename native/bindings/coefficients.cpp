@@ -1,0 +1,130 @@
+// Bindings of the coder of transform coefficients.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+
+#include <algorithm>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "arrays.hpp"
+#include "coefficients.hpp"
+
+namespace midstream {
+namespace {
+
+using References = In<uint16_t, nb::shape<-1, 2>>;
+using Offsets = In<int8_t, nb::shape<coefficient_levels, reconstruction_classes>>;
+using Prediction = In<float, nb::shape<3, -1, -1>>;
+using State = InOut<uint32_t, 1>;
+
+template <class Array>
+auto copied(const Array& array) {
+    return std::vector(array.data(), array.data() + array.size());
+}
+
+void make_model(CoefficientModel* self, const Vector<int16_t>& scales, const References& references,
+                const Offsets& offsets, const Prediction& prediction) {
+    new (self) CoefficientModel({copied(scales), copied(references), copied(offsets), copied(prediction),
+                                 prediction.shape(1), prediction.shape(2)});
+}
+
+CoefficientSteps steps_of(const Vector<int16_t>& steps, const Vector<float>& sizes) {
+    require(steps.size() > 0 && steps.size() <= most_importance_classes && sizes.size() == steps.size(),
+            "coefficients: 1 to 8 importance classes");
+    return {steps.data(), sizes.data(), steps.size()};
+}
+
+void require_state(const State& state) {
+    require(state.size() == coefficient_state_size(), "coefficients: a state of another size");
+}
+
+void require_importance(const Matrix<uint8_t>& importance, const CoefficientGrid& grid, const CoefficientSteps& steps) {
+    require(importance.shape(0) == grid.height && importance.shape(1) == grid.width &&
+                all_below(importance.data(), grid.cells(), steps.classes),
+            "coefficients: the importance map");
+}
+
+std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientModel& model, const Matrix<float>& values,
+                                                             const Matrix<uint8_t>& importance, bool known,
+                                                             const Vector<int16_t>& steps, const Vector<float>& sizes,
+                                                             float lambda, const State& state) {
+    const CoefficientGrid grid{model.coefficients(), importance.shape(0), importance.shape(1)};
+    const CoefficientSteps classes = steps_of(steps, sizes);
+    require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients,
+            "coefficients: shapes");
+    require_importance(importance, grid, classes);
+    require_state(state);
+    auto chosen = buffer<int32_t>(product({grid.coefficients, grid.cells()}));
+    auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
+    std::vector<uint8_t> map = copied(importance);
+    const std::vector<uint8_t> stream = without_gil([&] {
+        return model.encode(values.data(), grid, classes, lambda, state.data(),
+                            {map.data(), known, chosen.get(), decoded.get()});
+    });
+    return {to_bytes(stream), wrap(std::move(chosen), {grid.cells(), grid.coefficients}),
+            wrap(std::move(decoded), {grid.cells(), grid.coefficients})};
+}
+
+std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const CoefficientModel& model, const Octets& data,
+                                                                 size_t height, size_t width,
+                                                                 const Vector<int16_t>& steps,
+                                                                 const Vector<float>& sizes, const State& state,
+                                                                 const std::optional<Matrix<uint8_t>>& known) {
+    const CoefficientGrid grid{model.coefficients(), height, width};
+    const CoefficientSteps classes = steps_of(steps, sizes);
+    require(grid.cells() > 0, "coefficients: an empty grid");
+    auto decoded = buffer<float>(product({grid.coefficients, height, width}));
+    auto importance = buffer<uint8_t>(product({height, width}));
+    if (known) {
+        require_importance(*known, grid, classes);
+        std::copy_n(known->data(), grid.cells(), importance.get());
+    }
+    require_state(state);
+    const bool ok = without_gil([&] {
+        return model.decode(data.data(), data.size(), grid, classes, state.data(),
+                            {importance.get(), known.has_value(), nullptr, decoded.get()});
+    });
+    if (!ok) return std::nullopt;
+    return std::tuple(wrap(std::move(importance), {height, width}),
+                      wrap(std::move(decoded), {grid.cells(), grid.coefficients}));
+}
+
+Out<uint8_t, 2> levels(const CoefficientModel& model, const Vector<int16_t>& steps) {
+    auto out = buffer<uint8_t>(product({model.coefficients(), steps.size()}));
+    model.levels({steps.data(), nullptr, steps.size()}, out.get());
+    return wrap(std::move(out), {model.coefficients(), steps.size()});
+}
+
+Out<uint32_t, 1> fresh_state() {
+    auto state = buffer<uint32_t>(coefficient_state_size());
+    coefficient_state_reset(state.get());
+    return wrap(std::move(state), {coefficient_state_size()});
+}
+
+}  // namespace
+
+void bind_coefficients(nb::module_& m) {
+    m.attr("COEFFICIENT_LEVELS") = coefficient_levels;
+    m.attr("COEFFICIENT_SLOTS") = coefficient_slots();
+    m.attr("COEFFICIENT_SETS") = coefficient_sets();
+    m.attr("MOST_IMPORTANCE_CLASSES") = most_importance_classes;
+    m.def("coefficient_state", &fresh_state, "What a coder that has learnt nothing begins with.");
+    nb::class_<CoefficientModel>(
+        m, "CoefficientModel",
+        "Codes coefficients with what a profile knows of one group. It copies its arrays and never changes: any number\n"
+        "of threads may use it at once. Raises ValueError where sizes disagree or a reference leads to no coefficient.")
+        .def("__init__", &make_model, "scales"_a, "references"_a, "offsets"_a, "prediction"_a)
+        .def("levels", &levels, "steps"_a,
+             "The level of expected magnitude of each coefficient in each importance class.")
+        .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a, "lambda_"_a,
+             "state"_a.noconvert(),
+             "The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map\n"
+             "that is `known` to the decoder is not in the stream; `state` becomes what the coder has learnt.")
+        .def("decode", &decode, "data"_a, "height"_a, "width"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(),
+             "known"_a = nb::none(),
+             "The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not\n"
+             "valid.");
+}
+
+}  // namespace midstream

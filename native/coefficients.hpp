@@ -1,0 +1,79 @@
+// Quantised transform coefficients: over the cells of a grid a map of whole numbers each.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace midstream {
+
+constexpr int most_importance_classes = 8;
+constexpr int coefficient_levels = 32;     // of expected magnitude
+constexpr int reconstruction_classes = 3;  // magnitudes 1, 2 and all that are larger
+constexpr int32_t largest_coefficient = 1 << 20;
+
+struct CoefficientGrid {
+    size_t coefficients, height, width;
+    size_t cells() const { return height * width; }
+};
+
+// What a profile knows of the coefficients of a group.
+struct CoefficientStatistics {
+    std::vector<int16_t> scales;       // [coefficients]: log2 of the standard deviation, in eighths, as steps are
+    std::vector<uint16_t> references;  // [coefficients, 2]: how many coefficients back a related one lies; 0 for none
+    std::vector<int8_t> offsets;       // [coefficient_levels, reconstruction_classes]: by how much, in 64ths of a step,
+                                       // what became a magnitude is larger than it
+    // What is expected of a cell from its neighbours to the west, north and north-east: [3, inputs, outputs]. The first
+    // `inputs` coefficients of each say something of the first `outputs` of the cell.
+    std::vector<float> prediction;
+    size_t inputs, outputs;
+};
+
+// How finely one image is quantised.
+struct CoefficientSteps {
+    const int16_t* indices;  // [classes]: log2 of the step size of each importance class, in eighths
+    const float* sizes;      // [classes]: the step sizes themselves
+    size_t classes;
+};
+
+// An image's coefficients: where they are of which importance, and what they are, cell by cell.
+struct CoefficientImage {
+    uint8_t* importance;  // [cells], below the number of classes
+    bool known;           // whether the decoder has the importance map from elsewhere, so that it is not coded
+    int32_t* chosen;      // [cells, coefficients]: what each became; may be null for a decoder
+    float* decoded;       // [cells, coefficients]: what a decoder makes of it
+};
+
+// Everything that the coder has learnt: the states of its slots (mixing.hpp), the weights of its mixer, and how often
+// each of the mixer's sets has learnt. A profile holds one to begin with.
+size_t coefficient_slots();
+size_t coefficient_sets();
+size_t coefficient_state_size();
+void coefficient_state_reset(uint32_t* state);
+
+// Codes with the statistics of one group. Never changes: any number of threads may use it at once.
+class CoefficientModel {
+   public:
+    // Throws std::invalid_argument where sizes disagree or a reference leads to no coefficient.
+    explicit CoefficientModel(CoefficientStatistics statistics);
+
+    size_t coefficients() const { return statistics_.scales.size(); }
+    // The level of expected magnitude of each coefficient in each importance class, [coefficients, classes].
+    void levels(const CoefficientSteps& steps, uint8_t* levels) const;
+    // Quantises and codes `values` [cells, coefficients]; each becomes what costs least: squared error, in steps, plus
+    // `lambda` times the bits that the coder takes for it. Writes image.chosen and image.decoded. `state` is what the
+    // coder begins with and becomes what it has learnt.
+    std::vector<uint8_t> encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
+                                float lambda, uint32_t* state, const CoefficientImage& image) const;
+    // False when the data is not valid. Writes image.chosen, if it is there, image.decoded, and image.importance unless
+    // that is known.
+    bool decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid, const CoefficientSteps& steps,
+                uint32_t* state, const CoefficientImage& image) const;
+
+    const CoefficientStatistics& statistics() const { return statistics_; }
+
+   private:
+    CoefficientStatistics statistics_;
+};
+
+}  // namespace midstream

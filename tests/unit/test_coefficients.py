@@ -1,0 +1,135 @@
+"""The native coder of transform coefficients."""
+
+from __future__ import annotations
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tests.helpers import profiles
+
+import midstream as ms
+from midstream import _native
+from midstream.codec.calibrated.parts import widths
+
+SCALES = np.array([130, 120, 110], np.int16)
+REFERENCES = np.array([[0, 0], [1, 0], [2, 1]], np.uint16)
+OFFSETS = np.zeros((_native.COEFFICIENT_LEVELS, 3), np.int8)
+PREDICTION = np.full((3, 2, 3), 0.1, np.float32)
+STEPS = np.array([100, 106], np.int16)
+VALUES = np.linspace(-9, 9, 60, dtype=np.float32).reshape(20, 3)
+IMPORTANCE = np.arange(20, dtype=np.uint8).reshape(4, 5) % 2
+
+
+def encoded(model: _native.CoefficientModel, steps: NDArray[np.int16] = STEPS) -> bytes:
+    return model.encode(VALUES, IMPORTANCE, False, steps, widths(steps), 0.14, _native.coefficient_state())[0]
+
+
+@given(
+    seed=st.integers(0, 1 << 30),
+    height=st.integers(1, 6),
+    width=st.integers(1, 7),
+    components=st.integers(1, 40),
+    classes=st.integers(1, 8),
+    step=st.integers(60, 160),
+    known=st.booleans(),
+)
+def test_what_the_encoder_says_is_decoded_is(
+    seed: int, height: int, width: int, components: int, classes: int, step: int, known: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = (rng.standard_t(2, (height * width, components)) * rng.uniform(0, 40)).astype(np.float32)
+    places = rng.integers(0, classes, (height, width)).astype(np.uint8)
+    steps = (step + 6 * np.arange(classes)).astype(np.int16)
+    inputs, outputs = rng.integers(0, components + 1, 2)
+    model = _native.CoefficientModel(
+        rng.integers(90, 150, components).astype(np.int16),
+        np.minimum(rng.integers(0, 9, (components, 2)), np.arange(components)[:, None]).astype(np.uint16),
+        rng.integers(-48, 49, (_native.COEFFICIENT_LEVELS, 3)).astype(np.int8),
+        (rng.normal(size=(3, inputs, outputs)) * 0.1).astype(np.float32),
+    )
+    sizes, held = (steps, widths(steps)), places if known else None
+    stream, chosen, decoded = model.encode(values, places, known, *sizes, 0.14, _native.coefficient_state())
+    found = model.decode(stream, height, width, *sizes, _native.coefficient_state(), held)
+    assert found is not None
+    assert np.array_equal(found[0], places)
+    assert np.array_equal(found[1], decoded)
+    assert np.abs(chosen).max() <= 1 << 20
+    assert model.decode(stream + b"\0", height, width, *sizes, _native.coefficient_state(), held) is None
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        (SCALES[:0], REFERENCES[:0], OFFSETS, PREDICTION[:, :0, :0]),
+        (SCALES[:2], REFERENCES, OFFSETS, PREDICTION[:, :, :2]),
+        (SCALES, REFERENCES + np.uint16(1), OFFSETS, PREDICTION),
+        (SCALES, REFERENCES, OFFSETS, np.zeros((3, 4, 1), np.float32)),
+        (SCALES, REFERENCES, OFFSETS, np.zeros((3, 1, 4), np.float32)),
+    ],
+)
+def test_a_model_of_arrays_that_do_not_belong_together_is_refused(arrays: tuple[np.ndarray, ...]) -> None:
+    with pytest.raises(ValueError, match="coefficients: "):
+        _native.CoefficientModel(*arrays)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        (SCALES, REFERENCES[:, :1], OFFSETS, PREDICTION),
+        (SCALES, REFERENCES, OFFSETS[1:], PREDICTION),
+        (SCALES, REFERENCES, OFFSETS, PREDICTION[:2]),
+    ],
+)
+def test_a_model_of_arrays_of_other_shapes_is_refused(arrays: tuple[np.ndarray, ...]) -> None:
+    with pytest.raises(TypeError):
+        _native.CoefficientModel(*arrays)
+
+
+def test_what_does_not_fit_the_model_is_refused() -> None:
+    model, sizes = _native.CoefficientModel(SCALES, REFERENCES, OFFSETS, PREDICTION), widths(STEPS)
+    fresh = _native.coefficient_state()
+    for values, importance, steps in (
+        (VALUES[1:], IMPORTANCE, STEPS),
+        (VALUES[:, :2].copy(), IMPORTANCE, STEPS),
+        (VALUES, IMPORTANCE + np.uint8(1), STEPS),
+        (VALUES, IMPORTANCE, STEPS[:1]),
+        (VALUES[:0], IMPORTANCE[:0], STEPS),
+    ):
+        with pytest.raises(ValueError, match="coefficients: "):
+            model.encode(values, importance, False, steps, sizes, 0.14, fresh)
+    with pytest.raises(ValueError, match="a state of another size"):
+        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.14, fresh[1:].copy())
+    with pytest.raises(TypeError):  # what the coder learns would be lost in a copy of another type
+        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.14, fresh.astype(np.int64))  # type: ignore[arg-type]
+    for known in (IMPORTANCE[1:], IMPORTANCE + np.uint8(1)):
+        with pytest.raises(ValueError, match="the importance map"):
+            model.decode(b"", 4, 5, STEPS, sizes, fresh, known)
+    with pytest.raises(ValueError, match="an empty grid"):
+        model.decode(b"", 0, 5, STEPS, sizes, fresh)
+
+
+def test_a_model_keeps_its_own_arrays() -> None:
+    references = REFERENCES.copy()
+    model = _native.CoefficientModel(SCALES, references, OFFSETS, PREDICTION)
+    before = encoded(model)
+    references[:] = 60000
+    assert encoded(model) == before
+
+
+def test_threads_share_a_model() -> None:
+    model = _native.CoefficientModel(SCALES, REFERENCES, OFFSETS, PREDICTION)
+    steps = [STEPS - np.int16(each) for each in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: encoded(model, each), steps * 8))
+    assert together == [encoded(model, each) for each in steps] * 8
+
+
+def test_a_profile_that_has_been_used_can_be_copied() -> None:
+    profile, pyramid = profiles.profile(), profiles.pyramid()
+    data = ms.encode(pyramid, "calibrated", profile=profile, quality=60)
+    assert ms.encode(pyramid, "calibrated", profile=copy.deepcopy(profile), quality=60) == data
