@@ -20,7 +20,8 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-lowest test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint docs proto clean
+.PHONY: demo compare test test-lowest test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint docs proto stub \
+	clean
 
 # The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
 demo: $(VENV)/.installed-demo
@@ -159,6 +160,11 @@ proto:
 	build/proto/bin/pip install --quiet '$(PROTO_TOOLS)' 'setuptools<81'
 	build/proto/bin/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src --grpc_python_out=src \
 		midstream/serve/proto/serve.proto
+
+# What type checkers know of the extension; tests/unit/test_stub.py compares the two.
+stub: $(VENV)/.installed-dev
+	$(BIN)/python -m nanobind.stubgen --quiet --module midstream._native --output-file src/midstream/_native.pyi
+	$(BIN)/ruff format src/midstream/_native.pyi
 
 clean:
 	rm -rf $(VENV) build compare-* midstream-demo
