@@ -30,6 +30,7 @@ from midstream.errors import (
     UnsupportedError,
 )
 from midstream.limits import MOST_PIXELS, PIXELS_VARIABLE, Limits
+from midstream.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from midstream import calibrate as calibrate
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from midstream import models as models
     from midstream import serve as serve
 
-__version__ = "0.1.0"
 __all__ = [
     "BitstreamError",
     "CorruptError",

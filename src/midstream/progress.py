@@ -1,4 +1,4 @@
-"""What long work tells of itself while it runs."""
+"""Progress: what long work says of itself while it runs. Whoever listens decides what is shown, and where."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What long work tells of itself; who listens decides what becomes of it."""
+    """What long work calls."""
 
     def stage(self, what: str, total: int | None = None) -> None:
         """The next `total` steps are about `what`; None where nobody knows how many."""
@@ -23,3 +23,16 @@ class Progress(Protocol):
     def warn(self, text: str) -> None:
         """Something that is worth a line also to those who want no progress: what has failed or was left out."""
         ...
+
+
+class _Silent:
+    """Nobody listens."""
+
+    def stage(self, what: str, total: int | None = None) -> None: ...
+    def step(self, detail: str = "") -> None: ...
+    def say(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+#: Of work that nobody watches.
+SILENT: Progress = _Silent()

@@ -1,4 +1,4 @@
-"""Progress that nobody watches."""
+"""Progress that nobody sees."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from midstream import __version__, _native
+from midstream import _native
 from midstream.calibrate import budget, curve, sensitivity, transform
 from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
 from midstream.calibrate.layout import groups_of
@@ -25,7 +25,8 @@ from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, Abou
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.data.reading import Skipped
 from midstream.models import SplitModel
-from midstream.progress import Progress
+from midstream.progress import SILENT, Progress
+from midstream.version import __version__
 from midstream.wording import counted
 
 #: Four classes, three quarters of an octave apart: steps up to 4.8 times coarser where nothing is seen.
@@ -61,7 +62,7 @@ class Calibration:
     skipped: Sequence[Skipped]
 
 
-def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Progress) -> Calibration:
+def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Progress = SILENT) -> Calibration:
     """Fit a profile to what `views` shows of a network. Raises InputError for a network that none fits."""
     passes = settings.passes or _within_budget(model, views, settings, progress)
     progress.stage("running the front", len(views.fit) + len(views.held_out))

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream import __version__
 from midstream.calibrate.settings import LEAST_PICTURES, Settings
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.data.reading import Skipped, read_or_skip
@@ -22,6 +21,7 @@ from midstream.files import read_tensors, write_tensors
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.levels import sent
+from midstream.version import __version__
 from midstream.wording import counted
 
 #: One of so many pictures is not fitted to, but measured on.

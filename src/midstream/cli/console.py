@@ -27,6 +27,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+import midstream.progress
+
 if TYPE_CHECKING:
     from midstream.data.reading import Skipped
 
@@ -93,8 +95,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console.print(table)
 
 
-class Stages:
-    """What long work does: a bar for each stage on a terminal; in a pipe a line on standard error every ten seconds.
+class Stages(midstream.progress.Progress):
+    """Progress on standard error: a bar for each stage on a terminal, in a pipe a line every ten seconds.
 
     Where it is to be quiet there is neither, and of lines that stay only the warnings.
     """

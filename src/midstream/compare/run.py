@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from midstream import __version__, models
 from midstream import data as datasets
+from midstream import models
 from midstream.codec.threads import core_count
 from midstream.compare import statistics
 from midstream.compare.assembly import Assembly, Drawn, Evidence
@@ -35,7 +35,8 @@ from midstream.models import SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.image import AnchorSize
 from midstream.pipelines.registry import Curve, parse_curve
-from midstream.progress import Progress
+from midstream.progress import SILENT, Progress
+from midstream.version import __version__
 from midstream.wording import counted
 
 UNCOMPRESSED = "uncompressed"
@@ -81,7 +82,7 @@ class Request:
     command: str = ""
 
 
-def compare(request: Request, folder: Path, progress: Progress) -> Results:
+def compare(request: Request, folder: Path, progress: Progress = SILENT) -> Results:
     """Measure what `folder` does not hold yet, score it, and write results.json and results.csv.
 
     A point whose codec is missing or fails is left out of its curve and listed in `Results.failures`; all others are

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from midstream import __version__
 from midstream.arrays import pack_safetensors, unpack_pyramid
 from midstream.data import PictureFile
 from midstream.errors import InputError
 from midstream.files import make_folder, read_bytes, write_bytes
 from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.version import __version__
 
 #: What, besides model and picture, decides the front's output to the last bit.
 _VERSIONS = f"{__version__} {np.__version__} {onnxruntime.__version__} {cv2.__version__}"

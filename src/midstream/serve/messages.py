@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-import midstream
 from midstream.codec.container import VERSION
 from midstream.errors import InputError
 from midstream.masks import check_mask, run_bytes
@@ -12,6 +11,7 @@ from midstream.models import Detections, SplitModel
 from midstream.models.description import MOST_DETECTIONS
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.work import Done
+from midstream.version import __version__
 
 #: Metadata of every call: the cut graph whose features the client sends.
 CUT_KEY = "midstream-cut"
@@ -33,7 +33,7 @@ _FAR = 1e6
 def side(model: SplitModel, profile: str) -> pb.Side:
     """What one side has; `profile` is the key of the profile that it needs of the other, or empty."""
     return pb.Side(
-        release=midstream.__version__,
+        release=__version__,
         format_version=VERSION,
         network=model.name,
         cut=model.fingerprint,

@@ -15,11 +15,11 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
-import midstream
 from midstream.errors import InputError
+from midstream.version import __version__
 
 log: Any = structlog.get_logger("midstream.serve")
-tracer = trace.get_tracer("midstream.serve", midstream.__version__)
+tracer = trace.get_tracer("midstream.serve", __version__)
 
 #: Upper bounds of the latency histograms, in seconds.
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
