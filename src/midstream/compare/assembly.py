@@ -28,7 +28,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Findings:
     """What was measured and scored, by a point's key.
 
     Attributes:
@@ -51,19 +51,19 @@ class Assembly:
         self,
         pool: ProcessPoolExecutor,
         jobs: int,
-        evidence: Evidence,
+        findings: Findings,
         curves: Sequence[Drawn],
         metric: str,
         method: Interpolation,
     ) -> None:
         self._pool, self._jobs = pool, jobs
-        self._evidence, self._curves = evidence, curves
+        self._findings, self._curves = findings, curves
         self._metric, self._method = metric, method
         self._sampled = {curve.label: self._sample(curve) for curve in curves if curve.keys}
         self._anchors = [curve for curve in curves if curve.role == "anchor" and curve.keys]
 
     def _sample(self, curve: Drawn) -> Sampled:
-        found = self._evidence
+        found = self._findings
         scores = [found.scores[key][self._metric] for key in curve.keys]
         return statistics.sampled(curve.label, [found.sizes[key] for key in curve.keys], scores)
 
@@ -97,7 +97,7 @@ class Assembly:
 
     def curves(self) -> list[CurveResult]:
         """All curves, also those of which no point is there, with the rates at the targets."""
-        reference = self._evidence.scores[self._evidence.reference][self._metric].values
+        reference = self._findings.scores[self._findings.reference][self._metric].values
         drawn = [curve for curve in self._curves if curve.keys and curve.role != "reference"]
         work = {
             curve.label: self._pool.submit(statistics.targets, self._sampled[curve.label], reference) for curve in drawn
@@ -115,7 +115,7 @@ class Assembly:
 
     def points(self, links: Sequence[float]) -> list[PointResult]:
         """All points, each once."""
-        found = self._evidence
+        found = self._findings
         beside = self._at_equal_accuracy()
         out, reference = [], found.scores[found.reference]
         for key, record in found.records.items():
@@ -126,7 +126,7 @@ class Assembly:
 
     def _at_equal_accuracy(self) -> dict[str, list[EqualAccuracy]]:
         """Every point but an anchor's own beside every anchor."""
-        found = self._evidence
+        found = self._findings
         out: dict[str, list[EqualAccuracy]] = {key: [] for key in found.records}
         work = []
         for anchor in self._anchors:

@@ -15,7 +15,7 @@ from midstream import data as datasets
 from midstream import models
 from midstream.codec.threads import core_count
 from midstream.compare import statistics
-from midstream.compare.assembly import Assembly, Drawn, Evidence
+from midstream.compare.assembly import Assembly, Drawn, Findings
 from midstream.compare.curves import Floats
 from midstream.compare.machine import machine, packages
 from midstream.compare.measuring import Point, describe, measure, missing, workers
@@ -122,18 +122,18 @@ def _compared(
         failed = _measure(pool, jobs, store, dataset, points, progress)
         lost = {point.pipeline for point in failed}
         there = {p.key: p.pipeline for p in points if p.key is not None and p.pipeline not in lost}
-        evidence = _score(request, pool, store, model, reading, there, _reference(points, failed), progress)
-        notes += about_labels(dataset, model.classes, model.has_masks) + _about_nothing(evidence)
+        findings = _score(request, pool, store, model, reading, there, _reference(points, failed), progress)
+        notes += about_labels(dataset, model.classes, model.has_masks) + _about_nothing(findings)
         for line in notes:
             progress.warn(line)
-        drawn = [Drawn(curve.label, role, _keys(curve, there, evidence.sizes)) for role, curve in curves]
+        drawn = [Drawn(curve.label, role, _keys(curve, there, findings.sizes)) for role, curve in curves]
         progress.say(f"comparing {len(drawn) - 1} curves")
         progress.stage("comparing")
-        assembly = Assembly(pool, jobs, evidence, drawn, request.metric, request.interpolation)
+        assembly = Assembly(pool, jobs, findings, drawn, request.metric, request.interpolation)
         return Results(
             run=_run(request, store, dataset, jobs, reading.skipped, notes),
-            network=_network(request, model, dataset, evidence.records[evidence.reference]),
-            reference=evidence.reference,
+            network=_network(request, model, dataset, findings.records[findings.reference]),
+            reference=findings.reference,
             curves=assembly.curves(),
             points=assembly.points(request.links),
             comparisons=assembly.comparisons(),
@@ -199,7 +199,7 @@ def _score(
     there: Mapping[str, Pipeline],
     reference: str,
     progress: Progress,
-) -> Evidence:
+) -> Findings:
     scoring = Scoring(
         request.data, request.limit, reading.sizes, model.classes, store.point_path(reference), request.resamples
     )
@@ -214,7 +214,7 @@ def _score(
     records = {key: _read(store, key) for key in there}
     drawn = weights(scoring, store.manifest.pictures).astype(np.float64)
     sizes = {key: statistics.mean_bytes(record, drawn) for key, record in records.items()}
-    return Evidence({key: each.codec for key, each in there.items()}, records, scores, sizes, reference)
+    return Findings({key: each.codec for key, each in there.items()}, records, scores, sizes, reference)
 
 
 def _read(store: Store, key: str) -> PointRecord:
@@ -238,9 +238,9 @@ def _failures(curves: Sequence[tuple[Role, Curve]], failed: Sequence[Point]) -> 
     ]
 
 
-def _about_nothing(evidence: Evidence) -> list[str]:
-    ap = float(evidence.scores[evidence.reference][DEFAULT_METRIC].values[0])
-    return about_nothing(ap, evidence.records[evidence.reference].detections)
+def _about_nothing(findings: Findings) -> list[str]:
+    ap = float(findings.scores[findings.reference][DEFAULT_METRIC].values[0])
+    return about_nothing(ap, findings.records[findings.reference].detections)
 
 
 def _run(
