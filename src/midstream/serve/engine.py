@@ -42,7 +42,7 @@ class ExpiredError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Computed:
     """An outcome, the seconds that it waited for a worker, and whether it comes from the memory."""
 
     outcome: Outcome
@@ -54,7 +54,7 @@ class Answer:
 class _Job:
     key: Key
     work: Work
-    future: asyncio.Future[Answer | BusyError | None]  # None: dropped
+    future: asyncio.Future[Computed | BusyError | None]  # None: dropped
     arrived: float = field(default_factory=time.monotonic)
     expires: float = 0.0
     waiting: int = 0
@@ -135,7 +135,7 @@ class Engine:
         if not self._clients[client]:
             del self._clients[client]
 
-    async def answer(self, client: str, key: Key, work: Work, timeout_s: float | None) -> Answer:
+    async def answer(self, client: str, key: Key, work: Work, timeout_s: float | None) -> Computed:
         """The outcome of a client's frame: computed, awaited where it is being computed, or remembered.
 
         Raises:
@@ -143,7 +143,7 @@ class Engine:
             ExpiredError: not done within `timeout_s`.
         """
         if (known := self._memory.get(key)) is not None:
-            return Answer(known, 0.0, repeated=True)
+            return Computed(known, 0.0, repeated=True)
         if timeout_s is not None and timeout_s <= 0:
             raise ExpiredError
         job = self._running.get(key)
@@ -164,7 +164,7 @@ class Engine:
             raise ExpiredError
         if isinstance(found, BusyError):
             raise BusyError(found.reason, found.retry_s)
-        return Answer(found.outcome, found.queue_s, repeated)
+        return Computed(found.outcome, found.queue_s, repeated)
 
     def _enqueue(self, client: str, job: _Job) -> None:
         busy = BusyError("the server's queue is full", self._wait())
@@ -177,9 +177,9 @@ class Engine:
             self._finish(lost, busy)
         self._dispatch_soon()
 
-    def _finish(self, job: _Job, answer: Answer | BusyError | None) -> None:
+    def _finish(self, job: _Job, answer: Computed | BusyError | None) -> None:
         del self._running[job.key]
-        if isinstance(answer, Answer) and isinstance(answer.outcome, Done):
+        if isinstance(answer, Computed) and isinstance(answer.outcome, Done):
             self._memory.put(job.key, answer.outcome)
         if not job.future.done():
             job.future.set_result(answer)
@@ -224,7 +224,7 @@ class Engine:
         self._free += 1
         for turn, outcome, seconds in zip(turns, outcomes, _shares(outcomes, elapsed), strict=True):
             self._turns.done(turn, seconds, isinstance(outcome, Refused))
-            self._finish(turn.job, Answer(outcome, started - turn.job.arrived, repeated=False))
+            self._finish(turn.job, Computed(outcome, started - turn.job.arrived, repeated=False))
         self._dispatch_soon()
 
 

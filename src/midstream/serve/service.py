@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from midstream.serve import messages
-from midstream.serve.engine import Answer, BusyError, Engine, ExpiredError, key_of
+from midstream.serve.engine import BusyError, Computed, Engine, ExpiredError, key_of
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import client_of, holder_of, owner_of, plain
@@ -164,7 +164,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         start = time.perf_counter()
         attributes = {"midstream.frame": request.frame, "midstream.bytes": len(request.bitstream)}
         with tracer.start_as_current_span(method, parent_of(caller.metadata), attributes=attributes):
-            outcome: Answer | BusyError | ExpiredError | None = None
+            outcome: Computed | BusyError | ExpiredError | None = None
             if 0 < len(request.session) <= messages.MOST_SESSION:
                 work = Work(request.bitstream, (request.height, request.width))
                 try:
@@ -172,25 +172,27 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
                 except (BusyError, ExpiredError) as error:
                     outcome = error
                 except Exception as error:  # else a stream's client would wait for ever
-                    outcome = Answer(Refused("this frame could not be answered", "internal", error), 0.0, False)
+                    outcome = Computed(Refused("this frame could not be answered", "internal", error), 0.0, False)
             reply = self._counted(method, request, outcome)
         self._telemetry.stages.labels("total").observe(time.perf_counter() - start)
         return reply
 
-    async def _outcome(self, request: pb.InferRequest, work: Work, timeout_s: float | None, caller: _Caller) -> Answer:
+    async def _outcome(
+        self, request: pb.InferRequest, work: Work, timeout_s: float | None, caller: _Caller
+    ) -> Computed:
         """What comes of a frame. Raises BusyError, ExpiredError."""
         if (refused := screen(self._served, work)) is not None:
-            return Answer(refused, 0.0, repeated=False)
+            return Computed(refused, 0.0, repeated=False)
         key = key_of(caller.owner, request.session, request.frame, work)
         return await self._engine.answer(caller.name, key, work, timeout_s)
 
     def _counted(
-        self, method: str, request: pb.InferRequest, outcome: Answer | BusyError | ExpiredError | None
+        self, method: str, request: pb.InferRequest, outcome: Computed | BusyError | ExpiredError | None
     ) -> pb.InferReply:
         """The reply to a frame, counted; None stands for a request without a usable session."""
         reply = pb.InferReply(session=request.session[: messages.MOST_SESSION], frame=request.frame)
         code = _Code.OK
-        if isinstance(outcome, Answer) and isinstance(outcome.outcome, Done):
+        if isinstance(outcome, Computed) and isinstance(outcome.outcome, Done):
             self._done(reply, outcome, outcome.outcome)
         else:
             problem = _problem(outcome)
@@ -204,7 +206,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         self._telemetry.sent.inc(reply.ByteSize())
         return reply
 
-    def _done(self, reply: pb.InferReply, answer: Answer, done: Done) -> None:
+    def _done(self, reply: pb.InferReply, answer: Computed, done: Done) -> None:
         reply.detections.CopyFrom(messages.to_message(done.detections))
         reply.timings.CopyFrom(messages.timings(answer.queue_s, done))
         reply.repeated = answer.repeated
@@ -227,7 +229,7 @@ class _Problem:
     wait_ms: int = 0
 
 
-def _problem(outcome: Answer | BusyError | ExpiredError | None) -> _Problem:
+def _problem(outcome: Computed | BusyError | ExpiredError | None) -> _Problem:
     match outcome:
         case None:
             return _Problem("session", _Code.INVALID_ARGUMENT, f"a session has 1 to {messages.MOST_SESSION} characters")
