@@ -25,7 +25,7 @@ _PROBED = 0
 
 
 @dataclass(frozen=True)
-class Point:
+class PlannedPoint:
     """A point as it was asked for, and what came of it: a key to its file, or why there is none."""
 
     pipeline: Pipeline
@@ -37,7 +37,7 @@ class Point:
 class _Open:
     """A point under way."""
 
-    point: Point
+    point: PlannedPoint
     results: dict[int, Measured] = field(default_factory=dict)
     memory: Memory = field(default_factory=lambda: Memory(None, None))
     failure: str | None = None
@@ -65,18 +65,18 @@ def workers(network: Network, jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def describe(store: Store, pipelines: Sequence[Pipeline]) -> list[Point]:
+def describe(store: Store, pipelines: Sequence[Pipeline]) -> list[PlannedPoint]:
     """The pipelines with their keys, each once; one whose programs are missing has failed already."""
     points = []
     for pipeline in dict.fromkeys(pipelines):
         try:
-            points.append(Point(pipeline, store.key(pipeline.describe())))
+            points.append(PlannedPoint(pipeline, store.key(pipeline.describe())))
         except CodecError as error:
-            points.append(Point(pipeline, None, str(error)))
+            points.append(PlannedPoint(pipeline, None, str(error)))
     return points
 
 
-def missing(store: Store, points: Sequence[Point]) -> list[Point]:
+def missing(store: Store, points: Sequence[PlannedPoint]) -> list[PlannedPoint]:
     """The points that are still to be measured."""
     return [p for p in points if p.key is not None and read_point(store.point_path(p.key)) is None]
 
@@ -86,10 +86,10 @@ def measure(
     jobs: int,
     store: Store,
     dataset: Dataset,
-    points: Sequence[Point],
+    points: Sequence[PlannedPoint],
     on_picture: Callable[[str], None],
-    on_point: Callable[[Point, PointRecord | None], None],
-) -> list[Point]:
+    on_point: Callable[[PlannedPoint, PointRecord | None], None],
+) -> list[PlannedPoint]:
     """Measure points that are missing and write their files.
 
     Args:
@@ -104,7 +104,7 @@ def measure(
     Returns:
         The points that failed, with the reason: a codec that fails on one picture fails the point.
     """
-    failed: list[Point] = []
+    failed: list[PlannedPoint] = []
     waiting: dict[Future[Measured | Memory], tuple[_Open, int | None]] = {}
     tasks = _tasks(pool, dataset, points, on_picture)
     more = True
@@ -126,13 +126,13 @@ def measure(
                 write_point(store.point_path(current.point.key), record)
                 on_point(current.point, record)
             else:
-                failed.append(Point(current.point.pipeline, None, current.failure))
+                failed.append(PlannedPoint(current.point.pipeline, None, current.failure))
                 on_point(failed[-1], None)
     return failed
 
 
 def _tasks(
-    pool: ProcessPoolExecutor, dataset: Dataset, points: Sequence[Point], on_picture: Callable[[str], None]
+    pool: ProcessPoolExecutor, dataset: Dataset, points: Sequence[PlannedPoint], on_picture: Callable[[str], None]
 ) -> Iterator[tuple[Future[Measured | Memory], _Open, int | None]]:
     """Submitted work, point after point; the rest of a point that has failed is left out."""
     for point in points:

@@ -18,7 +18,7 @@ from midstream.compare import statistics
 from midstream.compare.assembly import Assembly, Drawn, Findings
 from midstream.compare.curves import Floats
 from midstream.compare.machine import machine, packages
-from midstream.compare.measuring import Point, describe, measure, missing, workers
+from midstream.compare.measuring import PlannedPoint, describe, measure, missing, workers
 from midstream.compare.probe import network_memory
 from midstream.compare.reading import Reading, read_all
 from midstream.compare.results import Failure, Interpolation, NetworkResult, Results, Role, Run, to_csv
@@ -166,23 +166,23 @@ def _measure(
     jobs: int,
     store: Store,
     dataset: Dataset,
-    points: Sequence[Point],
+    points: Sequence[PlannedPoint],
     progress: Progress,
-) -> list[Point]:
+) -> list[PlannedPoint]:
     work = missing(store, points)
     progress.stage("measuring", len(work) * len(dataset.pictures))
     failed = [point for point in points if point.key is None]
     for point in failed:
         progress.warn(f"{point.pipeline.codec.label()}: failed: {point.failure}")
 
-    def done(point: Point, record: PointRecord | None) -> None:
+    def done(point: PlannedPoint, record: PointRecord | None) -> None:
         said = f"failed: {point.failure}" if record is None else f"{record.sizes.mean():,.0f} bytes a picture"
         progress.say(f"{point.pipeline.codec.label()}: {said}")
 
     return failed + measure(pool, jobs, store, dataset, work, progress.step, done)
 
 
-def _reference(points: Sequence[Point], failed: Sequence[Point]) -> str:
+def _reference(points: Sequence[PlannedPoint], failed: Sequence[PlannedPoint]) -> str:
     point = next(point for point in points if point.pipeline.codec.name == UNCOMPRESSED)
     why = next((f.failure for f in failed if f.pipeline == point.pipeline), None)
     if why is not None or point.key is None:
@@ -229,7 +229,7 @@ def _keys(curve: Curve, there: Mapping[str, Pipeline], sizes: Mapping[str, Float
     return tuple(sorted(keys, key=lambda key: float(sizes[key][0])))
 
 
-def _failures(curves: Sequence[tuple[Role, Curve]], failed: Sequence[Point]) -> list[Failure]:
+def _failures(curves: Sequence[tuple[Role, Curve]], failed: Sequence[PlannedPoint]) -> list[Failure]:
     return [
         Failure(curve=curve.label, spec=point.pipeline.codec.spec(), why=point.failure or "")
         for _, curve in curves
