@@ -23,7 +23,7 @@ import safetensors.numpy
 import midstream as ms
 from midstream.arrays import unpack_tensors
 from midstream.codec import container
-from midstream.codec.calibrated.document import Point
+from midstream.codec.calibrated.document import CurvePoint
 from midstream.codec.calibrated.profile import HASH_BYTES
 from midstream.codec.calibrated.stream import CODEC, StreamHeader, read_fields
 from midstream.codec.wire import varint
@@ -39,7 +39,7 @@ PROFILE = profiles.profile(
     cut="",
     picture_hash="",
     qualities=(120,) * 100,
-    curve=(Point(step=1, bytes=1.0, loss=0.0),),
+    curve=(CurvePoint(step=1, bytes=1.0, loss=0.0),),
 )
 _START = 8 + int.from_bytes(PROFILE.data[:8], "little")  # of the tensors in its file
 DOCUMENT: str = json.loads(PROFILE.data[8:_START])["__metadata__"]["midstream"]

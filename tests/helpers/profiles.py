@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.document import PROFILE_VERSION, About, GroupAbout, LevelAbout, Places, Point
+from midstream.codec.calibrated.document import PROFILE_VERSION, About, CurvePoint, GroupAbout, LevelAbout, Places
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.tensors import pack_state
 
@@ -42,7 +42,7 @@ def profile(seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, 
         order=tuple(name for group in layout for name in group),
         places=Places(classes=3, spacing=6, knee=0.5),
         qualities=tuple(STEP + 50 - q for q in range(100)),
-        curve=tuple(Point(step=s, bytes=1e5 / 2 ** (s / 12), loss=s / 1000) for s in range(60, 190, 10)),
+        curve=tuple(CurvePoint(step=s, bytes=1e5 / 2 ** (s / 12), loss=s / 1000) for s in range(60, 190, 10)),
     )
     return pack_profile(about.model_copy(update=changes), tensors)
 

@@ -26,7 +26,7 @@ from midstream.calibrate.settings import Tools
 from midstream.calibrate.transform import ChannelMoments, level_parts
 from midstream.calibrate.views import Views
 from midstream.cli.console import SOME_FAILED
-from midstream.codec.calibrated.document import GroupAbout, LevelAbout, Point
+from midstream.codec.calibrated.document import CurvePoint, GroupAbout, LevelAbout
 from midstream.codec.calibrated.options import calibrated_options
 from midstream.codec.paper.options import paper_options
 from midstream.compare.run import Request, compare
@@ -215,8 +215,8 @@ def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> Non
 
 
 def test_curves_are_compared_at_equal_loss() -> None:
-    def points(factor: float) -> list[Point]:
-        return [Point(step=s, bytes=factor * 2 ** (8 - s / 8), loss=0.01 * s) for s in range(0, 40, 8)]
+    def points(factor: float) -> list[CurvePoint]:
+        return [CurvePoint(step=s, bytes=factor * 2 ** (8 - s / 8), loss=0.01 * s) for s in range(0, 40, 8)]
 
     a, b = curve.costs_at_equal_loss([points(100), points(150)])
     assert b / a == pytest.approx(1.5)

@@ -16,7 +16,7 @@ from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated import coding, transform
 from midstream.codec.calibrated.coding import analyse, code
-from midstream.codec.calibrated.document import Point
+from midstream.codec.calibrated.document import CurvePoint
 from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.inspect import CalibratedInfo, inspect
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
@@ -107,7 +107,7 @@ def measured() -> ms.Profile:
     """A profile that knows what its steps cost on other pyramids."""
     analysed = [analyse(check_pyramid(profiles.pyramid(seed)), PROFILE) for seed in (7, 8)]
     sizes = {step: float(np.mean([len(code(each, step)) for each in analysed])) for step in range(60, 160, 6)}
-    return profiles.profile(curve=tuple(Point(step=s, bytes=b, loss=s / 1000) for s, b in sizes.items()))
+    return profiles.profile(curve=tuple(CurvePoint(step=s, bytes=b, loss=s / 1000) for s, b in sizes.items()))
 
 
 @pytest.mark.parametrize("most", [150, 400, 1000, 2500])

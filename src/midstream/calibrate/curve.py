@@ -11,7 +11,7 @@ import numpy as np
 
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.coding import Analysed, code
-from midstream.codec.calibrated.document import QUALITIES, STEP_INDICES, Point
+from midstream.codec.calibrated.document import QUALITIES, STEP_INDICES, CurvePoint
 from midstream.codec.calibrated.options import CalibratedOptions, Target
 from midstream.codec.calibrated.parts import Floats, GroupPart
 from midstream.codec.calibrated.profile import Profile
@@ -56,7 +56,7 @@ def measured_curve(
     least_loss: float,
     advance: Callable[[str], None],
     most_bytes: float = math.inf,
-) -> list[Point]:
+) -> list[CurvePoint]:
     """Points from the coarsest useful step to the finest, by increasing step.
 
     Args:
@@ -71,7 +71,7 @@ def measured_curve(
     """
     options = CalibratedOptions(profile, Target())
     cases = [_Case(view, analysed_features(model, views.full(view), view.size, options, 1)) for view in views.held_out]
-    points: list[Point] = []
+    points: list[CurvePoint] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
         point = _point(model, views, options, cases, step)
         points.append(point)
@@ -96,7 +96,7 @@ def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int)
 _UNLABELLED = 8
 
 
-def _finished(points: Sequence[Point], least_loss: float) -> bool:
+def _finished(points: Sequence[CurvePoint], least_loss: float) -> bool:
     """Whether the last point is good enough, or no better than the third before it, which was small already."""
     if points[-1].loss < least_loss:
         return True
@@ -107,7 +107,7 @@ def _finished(points: Sequence[Point], least_loss: float) -> bool:
     )
 
 
-def costs_at_equal_loss(curves: Sequence[Sequence[Point]]) -> list[float]:
+def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:
     """Geometric mean of each curve's bytes over the useful losses that all of them have."""
     lows = [min(point.loss for point in each) for each in curves]
     highs = [max(point.loss for point in each) for each in curves]
@@ -127,13 +127,13 @@ def _point(
     options: CalibratedOptions,
     cases: Sequence[_Case],
     step: int,
-) -> Point:
+) -> CurvePoint:
     sizes, found = [], {}
     for case in cases:
         data = code(case.analysed, step)
         sizes.append(len(data))
         found[case.view.file.id] = _detections(model, views, options, case.view, data)
-    return Point(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, views.reference, found))
+    return CurvePoint(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, views.reference, found))
 
 
 def _loss(model: SplitModel, reference: Dataset | None, found: Mapping[int, Detections]) -> float:
@@ -164,7 +164,7 @@ def _detections(model: SplitModel, views: Views, options: CalibratedOptions, vie
     return model.back(completed(model, received, list(views.full(view))), view.size)
 
 
-def _monotone(points: Sequence[Point]) -> list[Point]:
+def _monotone(points: Sequence[CurvePoint]) -> list[CurvePoint]:
     """By increasing step, with a loss that does not fall: the noise of few pictures is averaged out."""
     ordered = sorted(points, key=lambda point: point.step)
     blocks: list[tuple[float, int]] = []
@@ -174,7 +174,7 @@ def _monotone(points: Sequence[Point]) -> list[Point]:
             (a, n), (b, m) = blocks[-2:]
             blocks[-2:] = [((a * n + b * m) / (n + m), n + m)]
     losses = [loss for loss, count in blocks for _ in range(count)]
-    return [Point(step=p.step, bytes=p.bytes, loss=loss) for p, loss in zip(ordered, losses, strict=True)]
+    return [CurvePoint(step=p.step, bytes=p.bytes, loss=loss) for p, loss in zip(ordered, losses, strict=True)]
 
 
 def estimated_loss(disagreement: float) -> float:
@@ -188,7 +188,7 @@ def quality_loss(quality: int) -> float:
     return float(_WORST_QUALITY * (_BEST_QUALITY / _WORST_QUALITY) ** share)
 
 
-def quality_steps(points: Sequence[Point]) -> tuple[int, ...]:
+def quality_steps(points: Sequence[CurvePoint]) -> tuple[int, ...]:
     """The step for each quality, between the measured points; no finer than what helps."""
     least = min(point.loss for point in points)
     finest = max(point.step for point in points if point.loss <= _AS_GOOD * least + _AS_GOOD_BY)

@@ -21,7 +21,7 @@ from midstream.calibrate.layout import groups_of
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Settings
 from midstream.calibrate.views import Views
-from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, Places, Point
+from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, CurvePoint, Places
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.data.reading import Skipped
 from midstream.models import SplitModel
@@ -126,7 +126,7 @@ def _about(model: SplitModel, views: Views, settings: Settings) -> About:
         order=tuple(shapes),
         places=PLACES if settings.tools.places else _ONE_PLACE,
         qualities=(0,) * len(QUALITIES),
-        curve=(Point(step=0, bytes=1.0, loss=0.0),),
+        curve=(CurvePoint(step=0, bytes=1.0, loss=0.0),),
     )
 
 
@@ -194,7 +194,7 @@ def _power(
         return POWERS[0]
     chosen = views.plain[:TRIAL_SAMPLES]
     material = Material(model, views, chosen, chosen, settings.tools, progress)
-    curves: list[list[Point]] = []
+    curves: list[list[CurvePoint]] = []
     for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
         fits = fitted(material, trial, about.places)

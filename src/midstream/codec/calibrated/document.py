@@ -67,7 +67,7 @@ class Places(_Strict):
         return (step + self.spacing * np.arange(self.classes)).astype(np.int16)
 
 
-class Point(_Strict):
+class CurvePoint(_Strict):
     """What calibration saw at a step: mean bytes a picture, and the estimated relative loss of accuracy, 0 to 1."""
 
     step: int = Field(ge=0, lt=STEP_INDICES)
@@ -105,7 +105,7 @@ class About(_Strict):
     order: tuple[str, ...] = Field(min_length=1)
     places: Places
     qualities: tuple[int, ...] = Field(repr=False)
-    curve: tuple[Point, ...] = Field(min_length=1, repr=False)
+    curve: tuple[CurvePoint, ...] = Field(min_length=1, repr=False)
 
     @field_validator("qualities")
     @classmethod
@@ -118,7 +118,7 @@ class About(_Strict):
 
     @field_validator("curve")
     @classmethod
-    def _rising(cls, curve: tuple[Point, ...]) -> tuple[Point, ...]:
+    def _rising(cls, curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
         if any(a.step >= b.step or a.loss > b.loss for a, b in pairwise(curve)):
             raise ValueError("points are not by increasing step with a loss that does not fall")
         return curve
