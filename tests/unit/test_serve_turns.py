@@ -15,7 +15,7 @@ import pytest
 
 from midstream.models import Detections
 from midstream.serve import telemetry
-from midstream.serve.admission import Places, RefusedError, Room
+from midstream.serve.admission import CallLimits, RefusedError, Room
 from midstream.serve.engine import BusyError, Engine, key_of
 from midstream.serve.telemetry import Sparing, Telemetry
 from midstream.serve.turns import FullError, Turns
@@ -228,7 +228,7 @@ class Visitors:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def visited(places: Places, visits: Sequence[tuple[str, bool]], patience_s: float = 60.0) -> tuple[list[Any], int]:
+def visited(places: CallLimits, visits: Sequence[tuple[str, bool]], patience_s: float = 60.0) -> tuple[list[Any], int]:
     async def run() -> tuple[list[Any], int]:
         visitors = Visitors(Room(places, patience_s))
         for client, heard in visits:
@@ -241,43 +241,43 @@ def visited(places: Places, visits: Sequence[tuple[str, bool]], patience_s: floa
 
 
 def test_a_client_has_so_many_calls() -> None:
-    reasons, left = visited(Places(10, 2, 10), [("a", True)] * 3 + [("b", True)])
+    reasons, left = visited(CallLimits(10, 2, 10), [("a", True)] * 3 + [("b", True)])
     assert (reasons, left) == ([("a", "client's calls", grpc.StatusCode.RESOURCE_EXHAUSTED)], 3)
 
 
 def test_where_all_places_are_taken_the_longest_unread_call_makes_way() -> None:
     made_way = grpc.StatusCode.UNAVAILABLE
-    reasons, left = visited(Places(3, 2, 3), [("a", True), ("b", False), ("c", False), ("d", True)])
+    reasons, left = visited(CallLimits(3, 2, 3), [("a", True), ("b", False), ("c", False), ("d", True)])
     assert (reasons, left) == ([("b", "made way", made_way)], 3)
-    reasons, left = visited(Places(9, 2, 1), [("a", True), ("b", False), ("c", False)])
+    reasons, left = visited(CallLimits(9, 2, 1), [("a", True), ("b", False), ("c", False)])
     assert (reasons, left) == ([("b", "made way", made_way)], 2)
 
 
 def test_calls_at_work_do_not_make_way(monkeypatch: pytest.MonkeyPatch) -> None:
     visits = [("a", True), ("b", True), ("c", True)]
-    reasons, left = visited(Places(2, 2, 2), visits)
+    reasons, left = visited(CallLimits(2, 2, 2), visits)
     assert (reasons, left) == ([("c", "all calls", grpc.StatusCode.RESOURCE_EXHAUSTED)], 2)
     monkeypatch.setattr("midstream.serve.admission._BUSY_S", 0.0)
-    reasons, left = visited(Places(2, 2, 2), visits)
+    reasons, left = visited(CallLimits(2, 2, 2), visits)
     assert (reasons, left) == ([("a", "made way", grpc.StatusCode.UNAVAILABLE)], 2)
 
 
 def test_who_has_most_calls_makes_way() -> None:
     made_way = ("b", "made way", grpc.StatusCode.UNAVAILABLE)
     probe_first = [("probe", False), ("b", False), ("b", False), ("new", False)]
-    assert visited(Places(9, 8, 3), probe_first) == ([made_way], 3)
+    assert visited(CallLimits(9, 8, 3), probe_first) == ([made_way], 3)
     at_work = [("a", True), ("b", True), ("b", True), ("new", True)]
-    assert visited(Places(3, 8, 3), at_work) == ([made_way], 3)
+    assert visited(CallLimits(3, 8, 3), at_work) == ([made_way], 3)
 
 
 def test_an_only_call_makes_way_for_no_second_one() -> None:
     none = ("b", "all calls", grpc.StatusCode.RESOURCE_EXHAUSTED)
-    assert visited(Places(2, 8, 2), [("a", False), ("b", True), ("b", True)]) == ([none], 2)
+    assert visited(CallLimits(2, 8, 2), [("a", False), ("b", True), ("b", True)]) == ([none], 2)
 
 
 def test_a_call_that_says_nothing_ends() -> None:
     async def run() -> None:
-        room = Room(Places(2, 2, 2), 0.01)
+        room = Room(CallLimits(2, 2, 2), 0.01)
         with pytest.raises(RefusedError) as refused:
             async with room.entered("a"):
                 await asyncio.Event().wait()

@@ -41,7 +41,7 @@ _CUT_OFF = "cut off"
 
 
 @dataclass(frozen=True)
-class Places:
+class CallLimits:
     """How many calls may be open.
 
     Attributes:
@@ -88,7 +88,7 @@ class Call:
 class Room:
     """The open calls of some methods."""
 
-    def __init__(self, places: Places, patience_s: float) -> None:
+    def __init__(self, places: CallLimits, patience_s: float) -> None:
         """An empty one; a call's first message is awaited for so many seconds."""
         self._places, self._patience_s = places, patience_s
         self._calls: set[Call] = set()

@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from midstream.errors import InputError
-from midstream.serve.admission import METADATA_BYTES, SERVICE, Gate, Places, Room
+from midstream.serve.admission import METADATA_BYTES, SERVICE, CallLimits, Gate, Room
 from midstream.serve.engine import Engine
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import check_exposure, is_loopback, read_tokens, server_credentials
@@ -41,7 +41,7 @@ _PATIENCE_S, _LEAST_BYTES_PER_S = 3.0, 1 << 20
 _CALLS_A_FRAME, _CLIENTS = 2, 4
 #: Of health and reflection, where the client may be unknown. Their messages are small, but nothing says so before they
 #: are there: 16 of the largest are 64 MiB.
-_CHECKS = Places(calls=128, of_client=8, unread=16)
+_CHECKS = CallLimits(calls=128, of_client=8, unread=16)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _server(settings: Settings, secured: Secured, message_bytes: int, telemetry:
     of_client = _CALLS_A_FRAME * settings.in_flight
     calls = max(settings.calls, _CLIENTS * of_client)
     patience_s = _PATIENCE_S + message_bytes / _LEAST_BYTES_PER_S
-    frames = Room(Places(calls, of_client, unread=calls), patience_s)
+    frames = Room(CallLimits(calls, of_client, unread=calls), patience_s)
     gate = Gate(secured.tokens, telemetry, frames, Room(_CHECKS, _PATIENCE_S))
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", message_bytes),
