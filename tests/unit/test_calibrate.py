@@ -150,7 +150,7 @@ def test_with_so_many_passes_no_clock_is_asked(folder: Path, tmp_path: Path, mon
 
 
 def test_a_small_budget_measures_channels_together() -> None:
-    assert sensitivity.plan(384, 10**9) == sensitivity.Plan(16, 1)
+    assert sensitivity.plan(384, 10**9) == sensitivity.SensitivityPlan(16, 1)
     slow = sensitivity.plan(1024, 75)
     assert slow.pictures == 2
     assert -(-1024 // slow.together) * slow.pictures <= 76
@@ -204,7 +204,7 @@ def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> Non
     views = Views(network, datasets.load(str(folder / "calib")).pictures, tmp_path, FAST)
     deviations = {name: np.ones(len(maps)) for name, maps in views.sent(views.plain[0]).items()}
     found, bundled = (
-        sensitivity.measured_sensitivity(network, views, deviations, sensitivity.Plan(2, n), 0, lambda: None)
+        sensitivity.measured_sensitivity(network, views, deviations, sensitivity.SensitivityPlan(2, n), 0, lambda: None)
         for n in (1, 2)
     )
     for name, each in found.items():

@@ -33,17 +33,17 @@ Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SensitivityPlan:
     """How sensitivity is sampled within a budget: pictures, and channels that are disturbed together."""
 
     pictures: int
     together: int
 
 
-def plan(passes: int, affordable: int) -> Plan:
+def plan(passes: int, affordable: int) -> SensitivityPlan:
     """A plan for `passes` passes of a picture, with channels one by one if so many are affordable."""
     pictures = int(np.clip(affordable // passes, _LEAST_PICTURES, _MOST_PICTURES))
-    return Plan(pictures, -(-passes * pictures // max(affordable, pictures)))
+    return SensitivityPlan(pictures, -(-passes * pictures // max(affordable, pictures)))
 
 
 def seconds_a_pass(model: SplitModel, views: Views) -> float:
@@ -71,7 +71,7 @@ def measured_sensitivity(
     model: SplitModel,
     views: Views,
     deviations: dict[str, Doubles],
-    chosen: Plan,
+    chosen: SensitivityPlan,
     seed: int,
     advance: Callable[[], None],
 ) -> dict[str, Sensitivity]:

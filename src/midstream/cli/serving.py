@@ -165,10 +165,12 @@ def serve_command(
         if not serve.run(chosen, served):
             end_process()
         return
-    from midstream.serve.replicas import ONGOING, Plan
+    from midstream.serve.replicas import ONGOING, ReplicaPlan
     from midstream.serve.replicas import replicas as started
 
-    plan = Plan(Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded)
+    plan = ReplicaPlan(
+        Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded
+    )
     with started(ray, plan, least, most) as work:
         ended = serve.run(dataclasses.replace(chosen, workers=ONGOING * most), served, work=work)
     if not ended:

@@ -36,7 +36,7 @@ _TRIES = 5
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplicaPlan:
     """What each replica holds.
 
     Attributes:
@@ -56,7 +56,7 @@ class Plan:
 class Replica:
     """A network on one core, in a process of Ray Serve."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ReplicaPlan) -> None:
         self._served = prepare(
             plan.network.load(threads=1), plan.profile, max_pixels=plan.max_pixels, batch=plan.batch, threads=1,
             elements=plan.elements, embedded=plan.embedded,
@@ -75,7 +75,7 @@ def _portable(outcome: Outcome) -> Outcome:
 
 
 @contextlib.contextmanager
-def replicas(address: str, plan: Plan, least: int, most: int) -> Iterator[Infer]:
+def replicas(address: str, plan: ReplicaPlan, least: int, most: int) -> Iterator[Infer]:
     """Replicas on a Ray, for as long as the block lasts.
 
     Args:
