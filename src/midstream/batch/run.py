@@ -21,7 +21,7 @@ _WATCH_SECONDS, _WATCH_SHARE = 0.5, 10
 
 
 @dataclass(frozen=True)
-class Summary:
+class BatchSummary:
     """What a run did, and what the folder holds afterwards.
 
     Attributes:
@@ -59,7 +59,7 @@ def run(
     part_rows: int = PART_ROWS,
     retry_failed: bool = False,
     on_input: Callable[[], None] = lambda: None,
-) -> Summary:
+) -> BatchSummary:
     """Do a job, or what is left of it, to all inputs; see `pipeline.run`.
 
     Args:
@@ -88,7 +88,7 @@ def run(
             ended = time.perf_counter()
         folder.sweep()
         folder.check_once()
-    return Summary(
+    return BatchSummary(
         kind=job.kind,
         model=model,
         output=str(folder.path),

@@ -34,7 +34,7 @@ from midstream.pipelines.coding import check_profile
 if TYPE_CHECKING:
     from midstream.batch.folder import Folder
     from midstream.batch.job import Job
-    from midstream.batch.run import Summary
+    from midstream.batch.run import BatchSummary
     from midstream.batch.schema import JobKind
     from midstream.batch.sources import Chunk
 
@@ -278,7 +278,7 @@ def _run(
     part_rows: int,
     retry_failed: bool,
     quiet: bool,
-) -> Summary:
+) -> BatchSummary:
     from midstream.batch import run
     from midstream.batch.folder import Folder
 
@@ -290,7 +290,7 @@ def _run(
         )
 
 
-def _report(summary: Summary, json: bool, quiet: bool, result: dict[str, Any] | None = None) -> None:
+def _report(summary: BatchSummary, json: bool, quiet: bool, result: dict[str, Any] | None = None) -> None:
     """Print the summary; leave with SOME_FAILED when that is so."""
     if json:
         print_json(summary.to_dict() | ({} if result is None else {"result": result}))
@@ -307,7 +307,7 @@ def _report(summary: Summary, json: bool, quiet: bool, result: dict[str, Any] | 
         raise typer.Exit(SOME_FAILED)
 
 
-def _note_failures(summary: Summary) -> None:
+def _note_failures(summary: BatchSummary) -> None:
     from midstream.batch.folder import Folder
 
     folder = Folder(Path(summary.output))

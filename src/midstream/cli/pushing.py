@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from midstream.serve.draw import FilmWriter
     from midstream.serve.lines import Lines
-    from midstream.serve.push import Status, Summary
+    from midstream.serve.push import PushSummary, Status
 
 _SERVER = "The server"
 _PACE = "Pace"
@@ -182,7 +182,7 @@ def _outputs(output: str, draw: str | None, rate: float) -> Iterator[tuple[Lines
             lines.close()
 
 
-async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, Summary]]) -> Summary:
+async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, PushSummary]]) -> PushSummary:
     """Run until the source ends or a signal comes, which ends the source; a second one ends everything."""
     stop = asyncio.Event()
     task = asyncio.create_task(work(stop))
@@ -211,7 +211,7 @@ def _status(status: Status) -> str:
     )
 
 
-def _summary(summary: Summary) -> str:
+def _summary(summary: PushSummary) -> str:
     span = max(summary.seconds, 1e-9)
     return (
         f"{counted(summary.answered, 'frame')} answered in {summary.seconds:.1f} s "
@@ -221,7 +221,7 @@ def _summary(summary: Summary) -> str:
     )
 
 
-def _troubles(summary: Summary) -> str:
+def _troubles(summary: PushSummary) -> str:
     counts = {
         "dropped": summary.dropped,
         "unreadable": summary.unreadable,

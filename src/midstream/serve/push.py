@@ -44,7 +44,7 @@ class Settings:
 
 
 @dataclass
-class Summary:
+class PushSummary:
     """What a push has done.
 
     Attributes:
@@ -86,7 +86,7 @@ class Summary:
 class Status:
     """The last seconds, for people: frames and kilobits a second, frames in flight."""
 
-    summary: Summary
+    summary: PushSummary
     frames_per_s: float
     kbit_per_s: float
     in_flight: int
@@ -102,7 +102,7 @@ class Watching:
 
 @dataclass
 class _Run:
-    summary: Summary = field(default_factory=Summary)
+    summary: PushSummary = field(default_factory=PushSummary)
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_LATENCIES))
     recent: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -125,7 +125,7 @@ async def push(
     film: FilmWriter | None,
     watching: Watching,
     stop: asyncio.Event,
-) -> Summary:
+) -> PushSummary:
     """Push a source through until its end, or until `stop`: then what has been read is finished.
 
     Every frame that was not dropped has exactly one line, in the source's order.
