@@ -15,7 +15,7 @@ from tests.helpers.toy import write_labelled, write_pictures
 
 from midstream import models
 from midstream.batch import sources
-from midstream.batch.folder import Folder, Manifest
+from midstream.batch.folder import Folder, JobManifest
 from midstream.batch.job import Job, work
 from midstream.codec.codec import codec_options
 from midstream.models.reference import Reference
@@ -64,7 +64,7 @@ def a_job(folder: Path, kind: str, inputs: Path, description: Path) -> None:
     job = Job(kind, Reference("toy", None, network.identity, network.fingerprint), options)  # type: ignore[arg-type]
     tables = [table for chunk in sources.find([str(inputs)], kind) for table in chunk.read()]  # type: ignore[arg-type]
     there = Folder(folder)
-    with there.opened(Manifest.of(job, "toy")):
+    with there.opened(JobManifest.of(job, "toy")):
         rows = pa.concat_tables([part for table in tables for part in work(network, job, table)])
         pq.write_table(rows.select(["key"]), there.checkpoint / "0.parquet")
         there.write_part("0.parquet", rows)

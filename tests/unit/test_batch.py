@@ -20,7 +20,7 @@ from midstream import models
 from midstream.batch import folder as folder_module
 from midstream.batch import job as job_module
 from midstream.batch import schema, sources
-from midstream.batch.folder import KEY, Attempts, Folder, Manifest
+from midstream.batch.folder import KEY, Attempts, Folder, JobManifest
 from midstream.batch.job import Job, work
 from midstream.batch.score import score
 from midstream.cli import main
@@ -76,7 +76,7 @@ def commit(folder: Folder, name: str, rows: pa.Table) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, network: SplitModel) -> Iterator[Folder]:
     there = Folder(tmp_path / "out")
-    with there.opened(Manifest.of(a_job(network, "encode"), "toy")):
+    with there.opened(JobManifest.of(a_job(network, "encode"), "toy")):
         yield there
 
 
@@ -303,7 +303,7 @@ def test_scores_are_those_of_eval(labelled: Path, network: SplitModel, tmp_path:
         inputs = inputs_of(labelled / "pictures")
     rows = outcome(network, job, inputs)
     there = Folder(tmp_path / "eval")
-    with there.opened(Manifest.of(job, "toy")):
+    with there.opened(JobManifest.of(job, "toy")):
         commit(there, "a.parquet", rows[2:])  # parts come in no order
         commit(there, "b.parquet", rows[:2])
     result = score(there, network, OPTIONS, dataset if labels else None).model_dump()
@@ -375,7 +375,7 @@ def test_inputs_that_are_there_twice_are_found(
 
 
 def test_a_folder_is_of_one_job_and_has_one_at_work(network: SplitModel, folder: Folder) -> None:
-    mine = Manifest.of(a_job(network, "encode"), "toy")
+    mine = JobManifest.of(a_job(network, "encode"), "toy")
     with pytest.raises(InputError, match="is writing to it"), folder.opened(mine):
         pass
     other = Folder(folder.path.with_name("other"))

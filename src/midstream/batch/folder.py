@@ -1,6 +1,6 @@
 """A job's folder: Parquet parts that appear whole, what they are of, and which of them count.
 
-run.json               of what network and codec, see Manifest
+run.json               of what network and codec, see JobManifest
 results/*.parquet      one row an input, see schema.results
 failures/*.parquet     inputs that failed, with the reason
 .checkpoint/*.parquet  keys of the inputs that are done, by Ray Data: one file a part, of the same name
@@ -37,7 +37,7 @@ _PREFIXES = [f"{byte:02x}" for byte in range(256)]
 _MOST_ATTEMPTS = 3
 
 
-class Manifest(BaseModel):
+class JobManifest(BaseModel):
     """What the rows of a folder were made by; a job of anything else is refused."""
 
     kind: str
@@ -48,7 +48,7 @@ class Manifest(BaseModel):
     pyramids: bool
 
     @classmethod
-    def of(cls, job: Job, model: str) -> Manifest:
+    def of(cls, job: Job, model: str) -> JobManifest:
         """Of a job with the network named `model`."""
         codec = None if job.options is None else job.options.describe()
         return cls(
@@ -120,7 +120,7 @@ class Folder:
         return Attempts(self.path / ".attempts")
 
     @contextlib.contextmanager
-    def opened(self, manifest: Manifest) -> Iterator[None]:
+    def opened(self, manifest: JobManifest) -> Iterator[None]:
         """Make the folder or go on with it, alone.
 
         Raises:
@@ -134,13 +134,13 @@ class Folder:
             self.sweep()
             yield
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> JobManifest:
         """What the folder holds. Raises InputError when it is none of a job."""
         path = self.path / MANIFEST
         if not path.is_file():
             raise InputError(f"{self.path} is not the folder of a batch job: it has no {MANIFEST}")
         try:
-            return Manifest.model_validate_json(read_bytes(str(path)))
+            return JobManifest.model_validate_json(read_bytes(str(path)))
         except ValidationError as error:
             raise InputError(f"{path} is not the manifest of a batch job: give another folder") from error
 
@@ -152,11 +152,11 @@ class Folder:
                 f"{network.fingerprint[:16]}: give that --model, with the same weights"
             )
 
-    def _check(self, mine: Manifest) -> None:
+    def _check(self, mine: JobManifest) -> None:
         if not (self.path / MANIFEST).exists():
             return
         there = self.manifest()
-        for name in Manifest.model_fields:
+        for name in JobManifest.model_fields:
             if getattr(there, name) != getattr(mine, name):
                 raise InputError(
                     f"{self.path} holds another job: its {name} is {getattr(there, name)}, this one's "

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from midstream.batch import PART_ROWS, pipeline
-from midstream.batch.folder import Folder, Manifest
+from midstream.batch.folder import Folder, JobManifest
 from midstream.batch.job import Job
 from midstream.batch.sources import Chunk
 from midstream.cluster import LOCAL
@@ -78,7 +78,7 @@ def run(
         MidstreamError: the workers end again and again.
     """
     start = time.perf_counter()
-    with folder.opened(Manifest.of(job, model)):
+    with folder.opened(JobManifest.of(job, model)):
         if retry_failed:
             folder.forget_failures()
         before = folder.count(folder.results) + folder.count(folder.failures)

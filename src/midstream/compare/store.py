@@ -28,7 +28,7 @@ _KEY_DIGITS = 32
 STAGES = ("front", "encode", "decode", "back")
 
 
-class Manifest(BaseModel):
+class ResultsManifest(BaseModel):
     """Whose results a folder holds; a run of another network, data set or number of pictures is refused."""
 
     model: str
@@ -86,7 +86,7 @@ class Store:
         Raises:
             InputError: it cannot be made, or holds results of another network or of other pictures.
         """
-        self.manifest = Manifest(
+        self.manifest = ResultsManifest(
             model=model.name,
             identity=model.identity,
             data=dataset.spec,
@@ -103,7 +103,7 @@ class Store:
 
     def _check(self, path: Path) -> None:
         try:
-            there = Manifest.model_validate_json(read_bytes(str(path)))
+            there = ResultsManifest.model_validate_json(read_bytes(str(path)))
         except ValidationError as error:
             raise InputError(f"{path} is not a manifest of results: give another folder") from error
         mine = self.manifest
