@@ -73,7 +73,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Video:
+class VideoFrames:
     """The frames of a video, numbered from 0."""
 
     path: str
@@ -205,7 +205,7 @@ def find(inputs: Sequence[str], kind: JobKind) -> list[Chunk]:
         elif suffix in _TABLE_SUFFIXES:
             chunks += _row_groups(path, kind)
         elif suffix in known:
-            chunks.append(Video(str(path)))
+            chunks.append(VideoFrames(str(path)))
         else:
             raise InputError(f"{path}: unknown kind of input; {kind} takes {', '.join(known)}")
     return [*in_chunks(files), *chunks]
