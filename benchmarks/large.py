@@ -21,7 +21,7 @@ import numpy as np
 
 import midstream as ms
 from midstream.calibrate.run import calibrate
-from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
 from midstream.cli.console import Stages
 from midstream.data import PictureFile
@@ -67,7 +67,7 @@ def main() -> None:
             path = Path(folder) / f"{i}.png"
             cv2.imwrite(str(path), np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8))
             files.append(PictureFile(i + 1, path))
-        settings = Settings(arguments.pictures, tools=replace(Tools(), sensitivity=False, flips=False))
+        settings = CalibrationSettings(arguments.pictures, tools=replace(Tools(), sensitivity=False, flips=False))
         with Stages() as stages:
             views = Views(model, files, Path(folder) / "work", settings)  # type: ignore[arg-type]
             start = time.perf_counter()

@@ -19,7 +19,7 @@ import numpy as np
 from midstream import data as datasets
 from midstream import models
 from midstream.calibrate.run import calibrate
-from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
 from midstream.cli.console import Stages
 from midstream.codec.calibrated.coding import code
@@ -37,7 +37,7 @@ from midstream.pipelines.levels import completed
 SIZES = (1300, 2500, 4800, 9000)
 
 
-def profile_of(model: SplitModel, files: tuple, work: Path, settings: Settings) -> tuple[Profile, set[int]]:
+def profile_of(model: SplitModel, files: tuple, work: Path, settings: CalibrationSettings) -> tuple[Profile, set[int]]:
     views = Views(model, files, work, settings)
     with Stages() as stages:
         done = calibrate(model, views, settings, stages)
@@ -86,7 +86,7 @@ def main() -> None:
     rows: list[tuple[str, list[tuple[float, float]]]] = []
     for name in ("", "probe", *chosen):
         tools = replace(every, **{name: False}) if name in names else every
-        settings = Settings(pictures=arguments.pictures, tools=tools)
+        settings = CalibrationSettings(pictures=arguments.pictures, tools=tools)
         profile, used = profile_of(model, dataset.pictures, arguments.work, settings)
         rest = replace(dataset, pictures=tuple(p for p in dataset.pictures if p.id not in used)[:100])
         rows.append((name, curve_of(model, profile, rest, "probe" if name == "probe" else "network")))

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import midstream as ms
-from midstream.calibrate import Progress, Settings, Views, calibrate
+from midstream.calibrate import CalibrationSettings, Progress, Views, calibrate
 
 
 class Printed(Progress):
@@ -42,7 +42,7 @@ def main() -> None:
 
     network = ms.models.load(arguments.model)
     images = ms.data.load(arguments.images).pictures
-    settings = Settings(pictures=100, passes=arguments.passes, seed=0)  # the same seed, the same profile
+    settings = CalibrationSettings(pictures=100, passes=arguments.passes, seed=0)  # the same seed, the same profile
     with tempfile.TemporaryDirectory() as work:
         views = Views(network, images, Path(work), settings)
         profile = calibrate(network, views, settings, Printed()).profile

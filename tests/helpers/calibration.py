@@ -11,13 +11,13 @@ from tests.helpers.progress import Quiet
 from midstream import data as datasets
 from midstream import models
 from midstream.calibrate.run import Calibration, calibrate
-from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
 
-FAST = Settings(pictures=24, tools=replace(Tools(), power=False))
+FAST = CalibrationSettings(pictures=24, tools=replace(Tools(), power=False))
 
 
-def calibrated(folder: Path, work: Path, settings: Settings = FAST, model: Any = None) -> Calibration:
+def calibrated(folder: Path, work: Path, settings: CalibrationSettings = FAST, model: Any = None) -> Calibration:
     network = model or models.load(str(folder / "toy.toml"), threads=1)
     views = Views(network, datasets.load(str(folder / "calib")).pictures, work, settings)
     return calibrate(network, views, settings, Quiet())

@@ -12,7 +12,7 @@ from tests.helpers.progress import Quiet
 import midstream as ms
 from midstream import data, models
 from midstream.calibrate.run import Calibration, calibrate
-from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.options import calibrated_options
 from midstream.codec.paper.options import paper_options
@@ -20,7 +20,7 @@ from midstream.evaluate.run import run
 
 #: Few pictures and few passes: worse than a calibration with defaults, but done in a minute. Eight pictures are held
 #: out, which say little of what a quality costs: rates are caps here.
-SETTINGS = Settings(pictures=32, passes=2000, tools=replace(Tools(), power=False))
+SETTINGS = CalibrationSettings(pictures=32, passes=2000, tools=replace(Tools(), power=False))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from tests.helpers.serving import SIZE, Server
 
 import midstream as ms
 from midstream import models
-from midstream.calibrate.settings import Settings, Tools
+from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.serve import AsyncClient, Client, Link, link
 from midstream.serve import server as server_module
 from midstream.serve.proto import serve_pb2 as pb
@@ -394,7 +394,7 @@ def test_another_network_is_found_at_connection(model: Path, tmp_path: Path, ser
 def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_path: Path) -> None:
     toy.write_toy(tmp_path)
     serving.write_pictures(tmp_path / "calib", 20)
-    settings = Settings(pictures=20, tools=replace(Tools(), power=False))
+    settings = CalibrationSettings(pictures=20, tools=replace(Tools(), power=False))
     profile = calibrated(tmp_path, tmp_path / "work", settings).profile
     profile.write(tmp_path / "toy.profile")
     network = models.load(str(model))

@@ -14,7 +14,7 @@ from midstream import models
 from midstream.calibrate import budget
 from midstream.calibrate.budget import Costs, allowance
 from midstream.calibrate.run import calibrate
-from midstream.calibrate.settings import LEAST_PICTURES, TRIAL_PASSES, Settings
+from midstream.calibrate.settings import LEAST_PICTURES, TRIAL_PASSES, CalibrationSettings
 from midstream.calibrate.views import HELD_OUT, Views
 
 #: A network whose front takes 20 ms and whose back takes 10.
@@ -51,7 +51,7 @@ def test_it_is_told_before_the_work_and_done(
 ) -> None:
     toml = toy.write_labelled(tmp_path) / "toy.toml"
     toy.write_pictures(tmp_path / "calib", 24)
-    settings = Settings(pictures=24, budget_s=600.0 if front < 1 else 60.0)
+    settings = CalibrationSettings(pictures=24, budget_s=600.0 if front < 1 else 60.0)
     monkeypatch.setattr(budget, "rehearsed", lambda *_: replace(COSTS, front=front, step=0.001))
     network, quiet = models.load(str(toml), threads=1), Quiet()
     views = Views(network, datasets.load(str(tmp_path / "calib")).pictures, tmp_path / "work", settings)
@@ -67,7 +67,7 @@ def test_fewer_pictures_are_the_first_ones(tmp_path: Path) -> None:
     toml = toy.write_labelled(tmp_path) / "toy.toml"
     toy.write_pictures(tmp_path / "calib", 30)
     network, files = models.load(str(toml)), datasets.load(str(tmp_path / "calib")).pictures
-    many, few = (Views(network, files, tmp_path / "work", Settings(pictures=count)) for count in (30, 22))
+    many, few = (Views(network, files, tmp_path / "work", CalibrationSettings(pictures=count)) for count in (30, 22))
     many.keep(22)
     assert (many.count, many.picture_hash) == (few.count, few.picture_hash)
     assert (many.fit, many.held_out) == (few.fit, few.held_out)

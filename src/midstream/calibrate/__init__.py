@@ -9,15 +9,16 @@ from midstream.progress import Progress
 
 if TYPE_CHECKING:
     from midstream.calibrate.run import Calibration, calibrate
-    from midstream.calibrate.settings import Settings, Tools
+    from midstream.calibrate.settings import CalibrationSettings, Settings, Tools
     from midstream.calibrate.views import Views
 
-__all__ = ["Calibration", "Progress", "Settings", "Tools", "Views", "calibrate"]
+__all__ = ["Calibration", "CalibrationSettings", "Progress", "Settings", "Tools", "Views", "calibrate"]
 
 __getattr__ = loader(
     __name__,
     {
         "Calibration": "run",
+        "CalibrationSettings": "settings",
         "Settings": "settings",
         "Tools": "settings",
         "Views": "views",

@@ -19,7 +19,7 @@ from midstream.calibrate import budget, curve, sensitivity, transform
 from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
 from midstream.calibrate.layout import groups_of
 from midstream.calibrate.sensitivity import Sensitivity
-from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Settings
+from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, CurvePoint, Places
 from midstream.codec.calibrated.profile import Profile, pack_profile
@@ -62,7 +62,9 @@ class Calibration:
     skipped: Sequence[Skipped]
 
 
-def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Progress = SILENT) -> Calibration:
+def calibrate(
+    model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress = SILENT
+) -> Calibration:
     """Fit a profile to what `views` shows of a network. Raises InputError for a network that none fits."""
     passes = settings.passes or _within_budget(model, views, settings, progress)
     progress.stage("running the front", len(views.fit) + len(views.held_out))
@@ -96,7 +98,7 @@ def calibrate(model: SplitModel, views: Views, settings: Settings, progress: Pro
     )
 
 
-def _within_budget(model: SplitModel, views: Views, settings: Settings, progress: Progress) -> int:
+def _within_budget(model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress) -> int:
     """The passes that the budget allows for sensitivity; views become fewer where it allows no more."""
     progress.stage("what it will take")
     costs = budget.rehearsed(model, views, _about(model, views, settings), settings.tools, progress)
@@ -111,7 +113,7 @@ def _within_budget(model: SplitModel, views: Views, settings: Settings, progress
     return allowed.passes
 
 
-def _about(model: SplitModel, views: Views, settings: Settings) -> About:
+def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> About:
     shapes = {name: values.shape for name, values in views.sent(views.plain[0]).items()}
     return About(
         version=PROFILE_VERSION,
@@ -141,7 +143,7 @@ def _sensitivity(
     views: Views,
     moments: Mapping[str, transform.ChannelMoments],
     affordable: int,
-    settings: Settings,
+    settings: CalibrationSettings,
     progress: Progress,
 ) -> dict[str, Sensitivity]:
     deviations = {name: each.deviation for name, each in moments.items()}
@@ -185,7 +187,7 @@ def _power(
     moments: Mapping[str, transform.ChannelMoments],
     metrics_of: Callable[[float], Metrics],
     affordable: int,
-    settings: Settings,
+    settings: CalibrationSettings,
     progress: Progress,
 ) -> float:
     """The power of the sensitivity with which the held-out pictures take the fewest bytes at the same loss."""

@@ -53,7 +53,7 @@ class Tools:
 
 
 @dataclass(frozen=True)
-class Settings:
+class CalibrationSettings:
     """How to calibrate.
 
     Attributes:
@@ -69,3 +69,7 @@ class Settings:
     passes: int | None = None
     seed: int = 0
     tools: Tools = Tools()
+
+
+#: The same, by the name that it had first.
+Settings = CalibrationSettings

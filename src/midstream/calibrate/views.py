@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate.settings import LEAST_PICTURES, Settings
+from midstream.calibrate.settings import LEAST_PICTURES, CalibrationSettings
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
@@ -48,7 +48,12 @@ class Views:
     """
 
     def __init__(
-        self, model: SplitModel, files: Sequence[PictureFile], folder: Path, settings: Settings, strict: bool = False
+        self,
+        model: SplitModel,
+        files: Sequence[PictureFile],
+        folder: Path,
+        settings: CalibrationSettings,
+        strict: bool = False,
     ) -> None:
         self.started = time.monotonic()
         self._model = model

@@ -12,7 +12,7 @@ import typer
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, LEAST_PICTURES, Settings, Tools
+from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, LEAST_PICTURES, CalibrationSettings, Tools
 from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, Stages, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
@@ -92,7 +92,7 @@ def calibrate_command(
     check_writable(output)
     if picture is not None:
         check_png(picture)
-    settings = Settings(pictures, _seconds(budget), passes, seed, _tools(without))
+    settings = CalibrationSettings(pictures, _seconds(budget), passes, seed, _tools(without))
     dataset = datasets.load(images if images.startswith("scenes:") else f"folder:{images}")
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")

@@ -125,7 +125,7 @@ def push_command(
         to, _token(token_file), tls, tls_ca, tls_cert, tls_key, in_flight=in_flight, retry_s=seconds(retry)
     )
     link.credentials()
-    settings = push.Settings(
+    settings = push.PushSettings(
         lag,
         drop_oldest,
         None if rate_limit is None else bits_per_second(rate_limit),

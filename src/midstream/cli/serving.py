@@ -133,7 +133,7 @@ def serve_command(
     from midstream import serve
     from midstream.serve.telemetry import configure_logs, configure_traces, end_process
 
-    chosen = serve.Settings(
+    chosen = serve.ServerSettings(
         host=host,
         port=port,
         workers=workers or _CORES,

@@ -27,7 +27,7 @@ _MOST_LATENCIES = 10_000
 
 
 @dataclass(frozen=True)
-class Settings:
+class PushSettings:
     """How to push.
 
     Attributes:
@@ -120,7 +120,7 @@ async def push(
     source: Source,
     edge: Edge,
     link: Link,
-    settings: Settings,
+    settings: PushSettings,
     lines: Lines,
     film: FilmWriter | None,
     watching: Watching,
@@ -178,7 +178,7 @@ async def _close_at(stop: asyncio.Event, intake: Intake) -> None:
 
 
 async def _feed(
-    intake: Intake, edge: Edge, session: Session, settings: Settings, pending: asyncio.Queue[_Pending | None]
+    intake: Intake, edge: Edge, session: Session, settings: PushSettings, pending: asyncio.Queue[_Pending | None]
 ) -> None:
     while (frame := await asyncio.to_thread(intake.get)) is not None:
         if frame.picture is None:

@@ -45,7 +45,7 @@ _CHECKS = CallLimits(calls=128, of_client=8, unread=16)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """How to serve.
 
     Attributes:
@@ -85,6 +85,10 @@ class Settings:
         return Secured(credentials, tokens)
 
 
+#: The same, by the name that it had first.
+Settings = ServerSettings
+
+
 @dataclass(frozen=True)
 class Secured:
     """TLS credentials, None without; SHA-256 of each token -> its holder."""
@@ -94,7 +98,7 @@ class Secured:
 
 
 def run(
-    settings: Settings,
+    settings: ServerSettings,
     served: Served,
     on_ready: Callable[[str], None] = lambda address: None,
     work: Callable[[Sequence[Work]], list[Outcome]] | None = None,
@@ -118,7 +122,7 @@ def run(
 
 
 async def _run(
-    settings: Settings,
+    settings: ServerSettings,
     secured: Secured,
     served: Served,
     on_ready: Callable[[str], None],
@@ -164,7 +168,7 @@ async def _run(
     return ended
 
 
-def _server(settings: Settings, secured: Secured, message_bytes: int, telemetry: Telemetry) -> grpc.aio.Server:
+def _server(settings: ServerSettings, secured: Secured, message_bytes: int, telemetry: Telemetry) -> grpc.aio.Server:
     milliseconds = 1000
     of_client = _CALLS_A_FRAME * settings.in_flight
     calls = max(settings.calls, _CLIENTS * of_client)
@@ -184,7 +188,7 @@ def _server(settings: Settings, secured: Secured, message_bytes: int, telemetry:
     return grpc.aio.server(interceptors=[gate], options=options)
 
 
-def _bind(server: grpc.aio.Server, settings: Settings, secured: Secured) -> str:
+def _bind(server: grpc.aio.Server, settings: ServerSettings, secured: Secured) -> str:
     host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
     address = f"{host}:{settings.port}"
     try:
