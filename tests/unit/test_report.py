@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from midstream.compare.results import (
-    Accuracy,
     Bounds,
     Comparison,
     CurveResult,
     MemoryMb,
+    MetricResult,
     Milliseconds,
     NetworkResult,
     PointResult,
@@ -31,7 +31,7 @@ FRONT_MS = 20.0
 
 def point(codec: str, options: dict[str, Any], value: float, size: float, front: float = FRONT_MS) -> PointResult:
     spec = f"{codec}:{','.join(f'{key}={one}' for key, one in options.items())}"
-    accuracy = Accuracy(
+    accuracy = MetricResult(
         value=value, interval=None, loss=100 - value, loss_interval=None, by_class={"car": value}, by_size={}
     )
     return PointResult(

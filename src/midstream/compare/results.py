@@ -22,7 +22,7 @@ class Bounds(BaseModel):
     high: float
 
 
-class Accuracy(BaseModel):
+class MetricResult(BaseModel):
     """A metric of a point, in percent.
 
     Attributes:
@@ -91,14 +91,14 @@ class PointResult(BaseModel):
     bytes_interval: Bounds | None
     bits_per_pixel: float
     bits_per_element: float | None
-    accuracy: dict[str, Accuracy]
+    accuracy: dict[str, MetricResult]
     milliseconds: Milliseconds
     memory: MemoryMb
     latency_ms: dict[str, float]
     at_equal_accuracy: list[EqualAccuracy]
 
 
-class Target(BaseModel):
+class LossTarget(BaseModel):
     """The rate of a curve at a relative loss of accuracy.
 
     Attributes:
@@ -122,7 +122,7 @@ class CurveResult(BaseModel):
     role: Role
     points: list[str]
     left_out: int
-    targets: list[Target]
+    targets: list[LossTarget]
 
 
 class Comparison(BaseModel):

@@ -10,15 +10,15 @@ import numpy as np
 from midstream.compare import curves
 from midstream.compare.curves import Floats, RateCurve, Refusal, SmoothCurve
 from midstream.compare.results import (
-    Accuracy,
     Bounds,
     Comparison,
     EqualAccuracy,
     Interpolation,
+    LossTarget,
     MemoryMb,
+    MetricResult,
     Milliseconds,
     PointResult,
-    Target,
 )
 from midstream.compare.scoring import Scores
 from midstream.compare.store import STAGES, PointRecord
@@ -103,7 +103,7 @@ def compared(anchor: Sampled, test: Sampled, resampled: Floats, method: Interpol
     )
 
 
-def targets(curve: Sampled, reference: Floats) -> list[Target]:
+def targets(curve: Sampled, reference: Floats) -> list[LossTarget]:
     """The rate at each of LOSSES; `reference` is the uncompressed network's metric, [1 + resamples]."""
     drawn = curve.rate_curves()
     out = []
@@ -112,7 +112,7 @@ def targets(curve: Sampled, reference: Floats) -> list[Target]:
         whole, *again = (each.rate_at(float(target)) for each, target in zip(drawn, wanted, strict=False))
         found = None if isinstance(whole, Refusal) else log_interval(whole, _numbers(again))
         out.append(
-            Target(
+            LossTarget(
                 loss=loss,
                 accuracy=float(wanted[0]),
                 bytes=None if isinstance(whole, Refusal) else whole,
@@ -178,11 +178,11 @@ def transmission_ms(size: float, link: float) -> float:
     return 8 * size / (link * 1e6) * 1e3
 
 
-def _accuracy(score: Score, reference: Score) -> Accuracy:
+def _accuracy(score: Score, reference: Score) -> MetricResult:
     with np.errstate(invalid="ignore", divide="ignore"):
         losses = 100 * (1 - score.values / reference.values)
     value = float(score.values[0])
-    return Accuracy(
+    return MetricResult(
         value=value,
         interval=_bounds(interval(value, score.values[1:])),
         loss=float(losses[0]) if np.isfinite(losses[0]) else 0.0,
