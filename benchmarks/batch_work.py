@@ -18,7 +18,7 @@ import pyarrow as pa
 from midstream import models
 from midstream.batch import schema, sources
 from midstream.batch.job import Job, work
-from midstream.codec.codec import codec_options
+from midstream.codec.paper import Paper
 from midstream.models.reference import Reference
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     network = models.load(arguments.model, threads=1)
     reference = Reference.of(network, arguments.model, None)
     encode, decode = (
-        Job("encode", reference, codec_options("paper", {"symbols": 4}, {})),
+        Job("encode", reference, Paper(symbols=4)),
         Job("decode", reference, None),
     )
     chunks = sources.find(arguments.input, "encode")

@@ -22,15 +22,15 @@ from midstream.calibrate.run import calibrate
 from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
 from midstream.cli.console import Stages
-from midstream.codec.calibrated.coding import code
-from midstream.codec.calibrated.options import CalibratedOptions, Target
+from midstream.codec.calibrated.coding import analyse, code
+from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.profile import Profile
 from midstream.compare.curves import Refusal, difference
 from midstream.data import Dataset, read_picture
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import SplitModel
-from midstream.pipelines.coding import analysed_features, decode_features
+from midstream.pipelines.coding import decode_features, prepared
 from midstream.pipelines.levels import completed
 
 #: Bytes a picture that the curves are measured near.
@@ -50,8 +50,11 @@ def curve_of(model: SplitModel, profile: Profile, dataset: Dataset, places: str)
     sizes = {number: pixels.shape[:2] for number, pixels in pictures.items()}
     found = {number: model.back(pyramid, sizes[number]) for number, pyramid in pyramids.items()}
     reference = reference_dataset(dataset, found, model.classes)
-    options = CalibratedOptions(profile, Target(quality=1), places=places)  # type: ignore[arg-type]
-    analysed = {n: analysed_features(model, pyramid, sizes[n], options, 1) for n, pyramid in pyramids.items()}
+    codec = Calibrated(profile=profile, importance=places)  # type: ignore[arg-type]
+    analysed = {}
+    for number, pyramid in pyramids.items():
+        levels, hints = prepared(model, pyramid, sizes[number], codec)
+        analysed[number] = analyse(levels, profile, hints.scores, 1)
     some = list(analysed.values())[::8]
     points, step = [], int(profile.groups[0].scales.max()) - 2
     for wanted in SIZES:
@@ -59,9 +62,7 @@ def curve_of(model: SplitModel, profile: Profile, dataset: Dataset, places: str)
             step -= 2
         streams = {number: code(each, step) for number, each in analysed.items()}
         received = {
-            number: model.back(
-                completed(model, decode_features(data, options, 1), list(pyramids[number])), sizes[number]
-            )
+            number: model.back(completed(model, decode_features(data, codec, 1), list(pyramids[number])), sizes[number])
             for number, data in streams.items()
         }
         agreement = evaluate(reference, received, model.classes).ap

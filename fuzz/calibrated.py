@@ -25,7 +25,7 @@ from midstream.arrays import unpack_tensors
 from midstream.codec import container
 from midstream.codec.calibrated.document import CurvePoint
 from midstream.codec.calibrated.profile import HASH_BYTES
-from midstream.codec.calibrated.stream import CODEC, StreamHeader, read_fields
+from midstream.codec.calibrated.stream import CODEC, NUMBER, StreamHeader, read_fields
 from midstream.codec.wire import varint
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -96,14 +96,14 @@ def fields_of(head: bytes) -> StreamHeader | None:
     """What a header says, if it is one of this codec."""
     try:
         opened = container.open_stream(memoryview(head))
-        return read_fields(opened, ms.Limits()) if opened.codec == CODEC else None
+        return read_fields(opened, ms.Limits()) if opened.codec == NUMBER else None
     except ms.BitstreamError:
         return None
 
 
 def with_chunk(body: bytes, profile: bytes, streams: bytes) -> bytes:
     """The bitstream of these fields; the streams are cut or filled up to what the fields declare."""
-    head = container.write_header(CODEC, body[:0xFF00])
+    head = container.write_header(NUMBER, body[:0xFF00])
     header = fields_of(head)
     wanted = len(streams) if header is None else min(sum(header.streams), 1 << 14)
     return b"".join([head, *container.sealed([profile, streams[:wanted].ljust(wanted, b"\0")])])

@@ -26,9 +26,10 @@ import numpy as np
 import midstream as ms
 from midstream import _native
 from midstream.codec import container
-from midstream.codec.codec import open_levels
-from midstream.codec.inspect import CalibratedInfo
+from midstream.codec.calibrated.decoder import CalibratedInfo
 from midstream.codec.paper import groups
+from midstream.codec.paper import header as paper_header
+from midstream.codec.paper.decoder import open_levels
 from midstream.codec.paper.symbols import CODERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,10 +124,10 @@ def check_alone_on_the_reference(data: bytes, decoded: dict[str, Any], profile: 
         _native.set_simd_path(fastest)
 
 
-def header_of(data: bytes) -> container.Header | None:
+def header_of(data: bytes) -> paper_header.Header | None:
     """The header, where it can be read; chunks may be cut."""
     view = memoryview(data)
-    return unless_refused(lambda: container.read_header(container.open_stream(view), view, LIMITS, partial=True))
+    return unless_refused(lambda: paper_header.read_header(container.open_stream(view), view, LIMITS, partial=True))
 
 
 def cut_at_header(data: bytes) -> tuple[bytes, bytes]:
@@ -147,13 +148,13 @@ def joined(fields: bytes, chunks: bytes, room: int) -> bytes:
     if header is None or header.total > room:
         return head + chunks
     chunks = chunks.ljust(header.total, b"\0")
-    for level in container.wire_order(header.levels):
+    for level in paper_header.wire_order(header.levels):
         size = level.chunk_bytes - 4
         head, chunks = head + sealed(chunks[:size]), chunks[size + 4 :]
     return head
 
 
-def chunks_of(data: bytes, header: container.Header) -> dict[str, list[bytes]]:
+def chunks_of(data: bytes, header: paper_header.Header) -> dict[str, list[bytes]]:
     """Side information and payload of each level, whatever their checksums."""
     out = {}
     for level in header.levels:
@@ -163,7 +164,7 @@ def chunks_of(data: bytes, header: container.Header) -> dict[str, list[bytes]]:
     return out
 
 
-def with_other_chunk(data: bytes, header: container.Header, rng: random.Random, room: int) -> bytes:
+def with_other_chunk(data: bytes, header: paper_header.Header, rng: random.Random, room: int) -> bytes:
     """Side information or payload of one level mutated; the header declares the new sizes."""
     chunks = chunks_of(data, header)
     level = rng.choice(header.levels)
@@ -172,7 +173,7 @@ def with_other_chunk(data: bytes, header: container.Header, rng: random.Random, 
     chunk[part] = atheris.Mutate(chunk[part], len(chunk[part]) + room)
     changed = replace(level, side_bytes=len(chunk[0]), payload_bytes=len(chunk[1]))
     levels = tuple(changed if other is level else other for other in header.levels)
-    return container.write(levels, header.parameters, chunks)
+    return paper_header.write(levels, header.parameters, chunks)
 
 
 def mutate(data: bytes, most: int, seed: int) -> bytes:

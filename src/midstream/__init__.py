@@ -17,9 +17,11 @@ import os
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from midstream.codec.api import decode, encode, inspect
+from midstream.codec.base import Codec
+from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.codec import decode, encode
-from midstream.codec.inspect import inspect
+from midstream.codec.paper.options import Paper
 from midstream.errors import (
     BitstreamError,
     CorruptError,
@@ -42,11 +44,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BitstreamError",
+    "Calibrated",
+    "Codec",
     "CorruptError",
     "InputError",
     "LimitError",
     "Limits",
     "MidstreamError",
+    "Paper",
     "Profile",
     "TruncatedError",
     "UnsupportedError",

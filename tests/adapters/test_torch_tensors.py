@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import midstream as ms
-from midstream.codec.paper.options import paper_options
 from midstream.data import Dataset, PictureFile
+from midstream.evaluate.codecs import paper_options
 from midstream.evaluate.run import run
 from midstream.models.torch_common import RANDOM
 from midstream.models.torchvision_models import load_torchvision

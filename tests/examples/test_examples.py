@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from midstream.codec.codec import codec_options
 from tests.helpers.toy import write_labelled, write_pictures
 
 from midstream import models
 from midstream.batch import sources
 from midstream.batch.folder import Folder, JobManifest
 from midstream.batch.job import Job, work
-from midstream.codec.codec import codec_options
 from midstream.models.reference import Reference
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

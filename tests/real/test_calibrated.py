@@ -14,8 +14,7 @@ from midstream import data, models
 from midstream.calibrate.run import Calibration, calibrate
 from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
-from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.paper.options import paper_options
+from midstream.evaluate.codecs import calibrated_options, paper_options
 from midstream.evaluate.run import run
 
 #: Few pictures and few passes: worse than a calibration with defaults, but done in a minute. Eight pictures are held

@@ -24,13 +24,13 @@ from midstream.batch.folder import KEY, Attempts, Folder, JobManifest
 from midstream.batch.job import Job, work
 from midstream.batch.score import score
 from midstream.cli import main
-from midstream.codec.codec import codec_options
+from midstream.codec.paper import Paper
 from midstream.data import read_picture
 from midstream.errors import InputError, MidstreamError
 from midstream.models import Detections, SplitModel
 from midstream.models.reference import Reference
 
-OPTIONS = codec_options("paper", {"symbols": 4}, {})
+OPTIONS = Paper(symbols=4)
 
 
 @pytest.fixture

@@ -27,10 +27,9 @@ from midstream.calibrate.transform import ChannelMoments, level_parts
 from midstream.calibrate.views import Views
 from midstream.cli.console import SOME_FAILED
 from midstream.codec.calibrated.document import CurvePoint, GroupAbout, LevelAbout
-from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.paper.options import paper_options
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
+from midstream.evaluate.codecs import calibrated_options, paper_options
 from midstream.evaluate.run import run
 from midstream.pipelines.coding import cell_scores, encode_features
 from midstream.pipelines.registry import parse_curve

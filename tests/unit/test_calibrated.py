@@ -14,11 +14,12 @@ from tests.helpers import profiles
 import midstream as ms
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
+from midstream.codec.api import inspect
 from midstream.codec.calibrated import coding, transform
 from midstream.codec.calibrated.coding import analyse, code
+from midstream.codec.calibrated.decoder import CalibratedInfo
 from midstream.codec.calibrated.document import CurvePoint
 from midstream.codec.calibrated.stream import write_stream
-from midstream.codec.inspect import CalibratedInfo, inspect
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 from midstream.features import check_pyramid
 from midstream.limits import Limits

@@ -16,7 +16,7 @@ from tests.helpers.commands import midstream, mistake
 
 import midstream as ms
 from midstream.cli import coding
-from midstream.codec.codec import open_levels
+from midstream.codec.paper.decoder import open_levels
 from midstream.errors import LimitError
 from midstream.files import read_pyramid, write_pyramid
 from midstream.limits import Limits

@@ -14,7 +14,7 @@ import midstream as ms
 from midstream.errors import OptionError
 from midstream.files import write_pyramid
 
-OWN = "--profile, --quality, --max-bytes, --max-loss, --embed"
+OWN = "--profile, --quality, --max-bytes, --max-loss, --embed, --importance"
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def base(tmp_path: Path) -> tuple[object, ...]:
     ("arguments", "message"),
     [
         (("--quality", 5, "--max-bytes", 900), "give one of --quality, --max-bytes and --max-loss"),
-        (("--max-bytes", 0), "--max-bytes is a whole number, 1 or more, not 0"),
+        (("--max-bytes", 0), "--max-bytes is a whole number, 1 or more, not '0'"),
         (("--max-bytes", 20), "--max-bytes 20: the least that this pyramid takes is"),
         (("--max-loss", "2"), "--max-loss is a share of the accuracy"),
-        (("--max-loss", "some"), "--max-loss some: a share such as 1% or 0.01"),
+        (("--max-loss", "some"), "such as 1% or 0.01, not some"),
         (("--symbols", 4), f"--symbols is no option of the codec calibrated; its own are {OWN}\n"),
         (("--codec", "paper"), "--profile is no option of the codec paper; its own are --symbols, --z"),
-        (("--profile", ""), "--profile '': the name of a file, from 'midstream calibrate', is needed"),
+        (("--profile", ""), "--profile '': the name of a file is needed"),
         (("--profile", "/"), "--profile '/': the name of a file"),
         (("--profile", "nope"), "nope: cannot be read: No such file"),
     ],
@@ -62,12 +62,30 @@ def test_a_profile_is_needed(base: tuple[object, ...], capsys: pytest.CaptureFix
     assert "the codec calibrated needs a --profile of the network" in capsys.readouterr().err
 
 
-def test_eval_has_the_options_of_encode_and_places(
+def test_eval_has_the_options_of_encode(base: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    common = ("eval", "-m", "toy", "-d", ".", *base[4:])
+    assert call(*common, "--embed", "--importance", "probe", "--symbols", 4) == 2
+    assert f"--symbols is no option of the codec calibrated; its own are {OWN}\n" in capsys.readouterr().err
+
+
+def test_the_earlier_spelling_of_importance_goes_on_with_a_notice(
+    base: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*base, "--importance", "probe") == 0
+    new = (tmp_path / "x.mids").read_bytes()
+    capsys.readouterr()
+    assert call(*base, "--places", "probe") == 0
+    assert "--places is now --importance" in capsys.readouterr().err
+    assert (tmp_path / "x.mids").read_bytes() == new
+    assert call(*base, "--places", "probe", "--importance", "probe") == 2
+    assert "--places is the earlier name of --importance: give one of them" in capsys.readouterr().err
+
+
+def test_no_command_asks_a_network_that_is_not_there(
     base: tuple[object, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = ("eval", "-m", "toy", "-d", ".", *base[4:])
-    assert call(*common, "--embed", "--places", "probe", "--symbols", 4) == 2
-    assert f"--symbols is no option of the codec calibrated; its own are {OWN}, --places\n" in capsys.readouterr().err
+    assert call(*base, "--importance", "network") == 2
+    assert "--importance 'network' needs the network's scores" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["encode", "decode", "inspect"])

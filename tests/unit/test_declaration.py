@@ -7,7 +7,8 @@ import pytest
 from tests.helpers import profiles
 
 import midstream as ms
-from midstream.codec.inspect import Declaration, declaration
+from midstream.codec.api import declaration
+from midstream.codec.base import Declaration
 from midstream.errors import CorruptError, InputError, LimitError, TruncatedError
 from midstream.limits import Limits
 

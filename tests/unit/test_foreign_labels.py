@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from tests.helpers.toy import write_labelled
 
 from midstream import models
-from midstream.codec.paper.options import paper_options
 from midstream.data import load, read_picture
 from midstream.data.masks import check_masks
 from midstream.data.reading import as_read
 from midstream.errors import InputError
 from midstream.evaluate.checks import about_labels, about_nothing, require
+from midstream.evaluate.codecs import paper_options
 from midstream.evaluate.run import EvalResult, run
 from midstream.masks import check_mask
 from midstream.metrics.accuracy import evaluate

@@ -13,9 +13,9 @@ from tests.helpers import profiles
 import midstream as ms
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated.coding import analyse
-from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.codec import open_levels
+from midstream.codec.paper.decoder import open_levels
 from midstream.errors import InputError
+from midstream.evaluate.codecs import calibrated_options
 from midstream.features import check_pyramid
 
 PROFILE = profiles.profile()

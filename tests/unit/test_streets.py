@@ -16,10 +16,9 @@ from midstream import models
 from midstream.cli import demo
 from midstream.cli.demo_picture import MODEL, PROFILE
 from midstream.cli.main import app
-from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.paper.options import paper_options
 from midstream.data.cityscapes import CLASSES
 from midstream.data.scenes import generate
+from midstream.evaluate.codecs import calibrated_options, paper_options
 from midstream.evaluate.run import run
 from midstream.models.registry import SHIPPED
 from midstream.pipelines.ffmpeg import FFMPEG_VARIABLE, find_ffmpeg

@@ -50,7 +50,7 @@ class JobManifest(BaseModel):
     @classmethod
     def of(cls, job: Job, model: str) -> JobManifest:
         """Of a job with the network named `model`."""
-        codec = None if job.options is None else job.options.describe()
+        codec = None if job.codec is None else job.codec.describe()
         return cls(
             kind=job.kind,
             model=model,

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from midstream.arrays import pack_safetensors
 from midstream.batch import schema
+from midstream.codec.api import decode, inspect
+from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.codec import CodecOptions, decode
-from midstream.codec.inspect import inspect
 from midstream.data.pictures import picture_from
 from midstream.errors import InputError, MidstreamError
 from midstream.models import FloatPyramid, Picture, SplitModel
@@ -40,7 +40,7 @@ class Job:
         kind: `encode`: front and encoder; `decode`: decoder and back; `eval`: all four, and the back of the
             uncompressed pyramid.
         network: which one.
-        options: of the codec; None for decoding.
+        codec: with its options; None for decoding.
         profile: for decoding what the codec `calibrated` made.
         pyramids: also keep what was decoded.
         device: that the network runs on, see `models.load`; AUTO until it is known what the machines have.
@@ -49,7 +49,7 @@ class Job:
 
     kind: schema.JobKind
     network: Reference
-    options: CodecOptions | None
+    codec: Codec | None
     profile: Profile | None = None
     pyramids: bool = False
     device: str = AUTO
@@ -143,10 +143,10 @@ def _decode(network: SplitModel, job: Job, row: Row) -> Row:
 
 
 def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
-    assert job.options is not None
+    assert job.codec is not None
     picture = _picture(row)
     coded = _code(network, job, picture)
-    received, decode_ms = _timed(decode_features, coded.data, job.options, threads=1)
+    received, decode_ms = _timed(decode_features, coded.data, job.codec, threads=1)
     size, levels = (picture.shape[0], picture.shape[1]), list(coded.pyramid)
     found, back_ms = _timed(network.back, completed(network, received, levels), size)
     height, width = network.input_size(size)
@@ -172,10 +172,10 @@ class _Coded:
 
 
 def _code(network: SplitModel, job: Job, picture: Picture) -> _Coded:
-    assert job.options is not None
+    assert job.codec is not None
     size = (picture.shape[0], picture.shape[1])
     pyramid, front_ms = _timed(network.front, picture)
-    data, encode_ms = _timed(encode_features, network, pyramid, size, job.options, threads=1)
+    data, encode_ms = _timed(encode_features, network, pyramid, size, job.codec, threads=1)
     return _Coded(pyramid, data, {**_about(size, pyramid, data), "front_ms": front_ms, "encode_ms": encode_ms})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from midstream.batch.folder import Folder
 from midstream.batch.schema import read_detections
-from midstream.codec.codec import CodecOptions
+from midstream.codec.base import Codec
 from midstream.data import Dataset, PictureFile
 from midstream.errors import InputError
 from midstream.evaluate.run import EvalResult, Pictures, Tally, result_of, settled
@@ -18,13 +18,13 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def score(folder: Folder, network: SplitModel, options: CodecOptions, dataset: Dataset | None) -> EvalResult:
+def score(folder: Folder, network: SplitModel, codec: Codec, dataset: Dataset | None) -> EvalResult:
     """Rate and accuracy over the pictures of a folder that did not fail.
 
     Args:
         folder: of a job `eval`; detections of all its pictures are held in memory.
         network: of the job.
-        options: of the job.
+        codec: of the job.
         dataset: with the ground truth; its pictures are found by their ids. Without one, and for one without labels,
             accuracy is agreement with the uncompressed network.
 
@@ -46,7 +46,7 @@ def score(folder: Folder, network: SplitModel, options: CodecOptions, dataset: D
         for found in (pictures.detections, tally.detections)
     )
     dataset, uncompressed = settled(network, dataset, pictures)
-    return result_of(network, dataset, options, pictures, tally, uncompressed)
+    return result_of(network, dataset, codec, pictures, tally, uncompressed)
 
 
 def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from midstream.calibrate.views import View, Views
-from midstream.codec.calibrated.coding import Analysed, code
+from midstream.codec.calibrated.coding import Analysed, analyse, code
 from midstream.codec.calibrated.document import QUALITIES, STEP_INDICES, CurvePoint
-from midstream.codec.calibrated.options import CalibratedOptions, Target
+from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.parts import Floats, GroupPart
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.transform import forward, inverse
 from midstream.data import Dataset
 from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections, SplitModel
-from midstream.pipelines.coding import analysed_features, decode_features
+from midstream.pipelines.coding import decode_features, prepared
 from midstream.pipelines.levels import completed
 
 #: Between measured steps, in eighths of an octave.
@@ -47,6 +47,11 @@ class _Case:
     analysed: Analysed
 
 
+def _case(model: SplitModel, views: Views, codec: Calibrated, view: View) -> _Case:
+    levels, hints = prepared(model, views.full(view), view.size, codec)
+    return _Case(view, analyse(levels, codec.profile, hints.scores, 1))
+
+
 def measured_curve(
     model: SplitModel,
     views: Views,
@@ -69,11 +74,11 @@ def measured_curve(
         advance: told of each point.
         most_bytes: the curve ends with a point that takes more.
     """
-    options = CalibratedOptions(profile, Target())
-    cases = [_Case(view, analysed_features(model, views.full(view), view.size, options, 1)) for view in views.held_out]
+    codec = Calibrated(profile=profile)
+    cases = [_case(model, views, codec, view) for view in views.held_out]
     points: list[CurvePoint] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        point = _point(model, views, options, cases, step)
+        point = _point(model, views, codec, cases, step)
         points.append(point)
         advance(f"step {step}: {point.bytes:,.0f} bytes, loss {point.loss:.1%}")
         if point.bytes > most_bytes or (views.reference is not None and _finished(points, least_loss)):
@@ -85,10 +90,10 @@ def measured_curve(
 
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
     """What a held-out picture takes here at a step: coding it, decoding it, running the back."""
-    options, view = CalibratedOptions(profile, Target()), views.held_out[0]
-    case = _Case(view, analysed_features(model, views.full(view), view.size, options, 1))
+    codec, view = Calibrated(profile=profile), views.held_out[0]
+    case = _case(model, views, codec, view)
     before = time.monotonic()
-    _detections(model, views, options, view, code(case.analysed, step))
+    _detections(model, views, codec, view, code(case.analysed, step))
     return time.monotonic() - before
 
 
@@ -124,7 +129,7 @@ def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:
 def _point(
     model: SplitModel,
     views: Views,
-    options: CalibratedOptions,
+    codec: Calibrated,
     cases: Sequence[_Case],
     step: int,
 ) -> CurvePoint:
@@ -132,7 +137,7 @@ def _point(
     for case in cases:
         data = code(case.analysed, step)
         sizes.append(len(data))
-        found[case.view.file.id] = _detections(model, views, options, case.view, data)
+        found[case.view.file.id] = _detections(model, views, codec, case.view, data)
     return CurvePoint(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, views.reference, found))
 
 
@@ -159,8 +164,8 @@ def transform_loss(model: SplitModel, views: Views, groups: Sequence[GroupPart],
     return _loss(model, views.reference, found)
 
 
-def _detections(model: SplitModel, views: Views, options: CalibratedOptions, view: View, data: bytes) -> Detections:
-    received = decode_features(data, options, 1)
+def _detections(model: SplitModel, views: Views, codec: Calibrated, view: View, data: bytes) -> Detections:
+    received = decode_features(data, codec, 1)
     return model.back(completed(model, received, list(views.full(view))), view.size)
 
 

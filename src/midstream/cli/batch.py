@@ -16,11 +16,11 @@ from midstream import data as datasets
 from midstream import models
 from midstream.batch import PART_ROWS
 from midstream.cli import options
+from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import SHOWN_FAILURES, SOME_FAILED, note, print_json, print_table, progress
 from midstream.cli.evaluation import leave_with_remarks, print_result
-from midstream.codec.calibrated.options import CalibratedOptions
+from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.codec import CodecOptions
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.evaluate.checks import require
@@ -29,7 +29,6 @@ from midstream.models import SplitModel
 from midstream.models.graph import CPU, has_device
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.reference import Reference
-from midstream.pipelines.coding import check_profile
 
 if TYPE_CHECKING:
     from midstream.batch.folder import Folder
@@ -96,21 +95,12 @@ RetryFailed = Annotated[
 
 
 @app.command("encode")
+@takes_codec()
 def encode_command(
     inputs: Inputs,
     output: Output,
     model: options.ModelName,
-    codec: options.CodecName = "paper",
-    symbols: options.Symbols = None,
-    z: options.Z = None,
-    thresholds: options.Thresholds = None,
-    step: options.Step = None,
-    coder: options.Coder = None,
-    profile: options.ProfileFile = None,
-    quality: options.Quality = None,
-    max_bytes: options.MaxBytes = None,
-    max_loss: options.MaxLoss = None,
-    places: options.PlacesBy = None,
+    codec: Codec,
     weights: options.Weights = None,
     ray: Address = _LOCAL,
     workers: Workers = None,
@@ -126,13 +116,10 @@ def encode_command(
 
     Example: midstream batch encode -i 'photos/**/*.jpg' -o coded -m picodet-s-416 --codec calibrated --profile M
     """
-    chosen = options.codec_options(
-        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
-    )
     from midstream.batch import schema, sources  # noqa: F401 (the first says which extra is missing)
 
     chunks = sources.find(inputs, "encode")
-    network, job = _job("encode", model, weights, device, chosen)
+    network, job = _job("encode", model, weights, device, codec)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
     _report(summary, json, quiet)
 
@@ -183,21 +170,12 @@ def decode_command(
 
 
 @app.command("eval")
+@takes_codec()
 def eval_command(
     inputs: Inputs,
     output: Output,
     model: options.ModelName,
-    codec: options.CodecName = "paper",
-    symbols: options.Symbols = None,
-    z: options.Z = None,
-    thresholds: options.Thresholds = None,
-    step: options.Step = None,
-    coder: options.Coder = None,
-    profile: options.ProfileFile = None,
-    quality: options.Quality = None,
-    max_bytes: options.MaxBytes = None,
-    max_loss: options.MaxLoss = None,
-    places: options.PlacesBy = None,
+    codec: Codec,
     weights: options.Weights = None,
     ray: Address = _LOCAL,
     workers: Workers = None,
@@ -214,19 +192,16 @@ def eval_command(
 
     Example: midstream batch eval -i coco:val2017,instances_val2017.json -o figures -m picodet-s-416 --symbols 4 --z 1.5
     """
-    chosen = options.codec_options(
-        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
-    )
     from midstream.batch import schema  # noqa: F401
     from midstream.batch.folder import Folder
     from midstream.batch.score import score
 
     dataset, chunks = _pictures(inputs)
-    network, job = _job("eval", model, weights, device, chosen)
+    network, job = _job("eval", model, weights, device, codec)
     if dataset is not None:
         require(dataset, network.classes, network.has_masks)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
-    result = score(Folder(output), network, chosen, dataset)
+    result = score(Folder(output), network, codec, dataset)
     if not json:
         print_result(result)
     leave_with_remarks(result)
@@ -250,7 +225,7 @@ def _job(
     model: str,
     weights: Path | None,
     device: str,
-    chosen: CodecOptions | None,
+    codec: Codec | None,
     profile: Profile | None = None,
     pyramids: bool = False,
     size: tuple[int, int] | None = None,
@@ -258,14 +233,15 @@ def _job(
     from midstream.batch.job import AUTO, Job
 
     network = models.load(model, weights)
-    needed = chosen.profile if isinstance(chosen, CalibratedOptions) else profile
-    if needed is not None:
-        check_profile(network, needed)
+    if codec is not None:
+        codec.check_network(network.name, network.fingerprint)
+    if profile is not None:
+        profile.check_network(network.name, network.fingerprint)
     if device == AUTO and not isinstance(network, OnnxModel):
         device = CPU
     if device != AUTO:
         has_device(device)  # refuses an unknown one; what this machine has does not matter
-    return network, Job(kind, Reference.of(network, model, weights), chosen, profile, pyramids, device, size)
+    return network, Job(kind, Reference.of(network, model, weights), codec, profile, pyramids, device, size)
 
 
 def _run(

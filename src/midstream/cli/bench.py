@@ -8,27 +8,29 @@ from typing import Annotated
 import typer
 
 from midstream.cli import options
+from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import print_json, print_table, progress
-from midstream.codec.container import PAPER
-from midstream.codec.paper.options import PaperOptions
+from midstream.codec.base import Codec
 from midstream.codec.paper.symbols import CODERS
 from midstream.codec.speed import SpeedReport, measure, shapes_of, smooth_pyramid
 from midstream.codec.threads import thread_count
-from midstream.errors import unknown
 from midstream.files import read_pyramid
 from midstream.limits import Limits
 
 
+@takes_codec(without=["coder"])
 def bench_command(
+    codec: Codec,
     source: Annotated[str | None, typer.Argument(help="A pyramid to measure on, instead of --shape.")] = None,
     shape: Annotated[
         str, typer.Option(help="r50 (the paper's, 44.7 million elements), picodet, or CHANNELSxHEIGHTxWIDTH.")
     ] = "picodet",
-    coder: Annotated[str, typer.Option(help=f"Coders, separated by commas: {', '.join(CODERS)}; or all.")] = "fast",
-    symbols: options.Symbols = None,
-    z: options.Z = None,
-    thresholds: options.Thresholds = None,
-    step: options.Step = None,
+    coder: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Coders of the codec paper, separated by commas: {', '.join(CODERS)}; or all.", show_default="fast"
+        ),
+    ] = None,
     max_elements: options.MaxElements = options.MOST_ELEMENTS,
     threads: options.Threads = None,
     repeats: Annotated[int, typer.Option(help="Runs of each; the fastest counts.", min=1)] = 5,
@@ -39,18 +41,14 @@ def bench_command(
 
     Example: midstream bench --shape r50 --coder fast,dense
     """
-    coders = list(CODERS) if coder == "all" else coder.split(",")
-    for name in coders:
-        if name not in CODERS:
-            raise unknown("coder", name, [*CODERS, "all"])
-    chosen = options.codec_options(PAPER, symbols, z, thresholds, step, coders[0])
-    assert isinstance(chosen, PaperOptions)
+    coders = list(CODERS) if coder == "all" else [] if coder is None else coder.split(",")
+    measured = [codec.changed(coder=name) for name in coders] or [codec]
     limits = replace(Limits(), elements=max_elements)
     pyramid = read_pyramid(source, limits) if source is not None else smooth_pyramid(shapes_of(shape))
     most = thread_count(threads, sum(values.size for values in pyramid.values()))
     counts = sorted({1, most}) if threads is None else [threads]
-    with progress("measuring", len(coders) * len(counts), quiet) as advance:
-        report = measure(pyramid, chosen, coders, counts, repeats, advance)
+    with progress("measuring", len(measured) * len(counts), quiet) as advance:
+        report = measure(pyramid, measured, counts, repeats, advance)
     if json:
         print_json(report.model_dump())
         return

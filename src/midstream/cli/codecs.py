@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic.fields import FieldInfo
+
 from midstream.cli import options
 from midstream.cli.console import print_json, print_table
+from midstream.codec.base import Codec
 from midstream.errors import CodecError
-from midstream.pipelines.base import PictureCodec
+from midstream.pipelines.base import PictureCodec, PipelineCodec
 from midstream.pipelines.registry import known_codecs
 
 
@@ -20,17 +23,24 @@ def codecs_command(json: options.Json = False) -> None:
         return
     rows = []
     for name, kind in known.items():
-        try:
-            here = "here" if kind().made_by() is not None else ""
-        except CodecError:
-            here = "missing"
-        except ValueError:  # a codec that was fitted to a network has no defaults
-            here = "needs a profile"
-        fields = ", ".join(f"{key}={_default(field.default)}" for key, field in kind.model_fields.items())
+        if issubclass(kind, Codec):
+            here = "needs a profile" if kind.capabilities.profile else "here"
+        else:
+            here = _program(kind)
+        fields = ", ".join(f"{key}={_default(field)}" for key, field in kind.model_fields.items())
         pictures = issubclass(kind, PictureCodec)
         rows.append([name, "pictures" if pictures else "features", fields, here, (kind.__doc__ or "").split("\n")[0]])
     print_table("", ["name", "codes", "options and defaults", "program", ""], rows, left=5)
 
 
-def _default(value: object) -> str:
+def _program(kind: type[PipelineCodec]) -> str:
+    try:
+        kind().made_by()
+    except CodecError:
+        return "missing"
+    return "here"
+
+
+def _default(field: FieldInfo) -> str:
+    value = None if field.is_required() else field.default
     return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from midstream.cli import options
+from midstream.cli.codec_options import check_file, takes_codec
 from midstream.cli.console import note, print_json, print_table
-from midstream.codec.calibrated.options import CalibratedOptions
+from midstream.codec.api import decode, encode, inspect
+from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.codec import decode, encode_with, open_levels
-from midstream.codec.inspect import CalibratedInfo, LevelInfo, StreamInfo, inspect
+from midstream.codec.paper.decoder import open_levels
 from midstream.errors import BitstreamError, InputError, LimitError, unknown
 from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
 from midstream.limits import Limits
@@ -30,20 +31,11 @@ BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard in
 _MOST_DIGITS = 9
 
 
+@takes_codec()
 def encode_command(
     source: PyramidFile,
     output: options.Output,
-    codec: options.CodecName = "paper",
-    symbols: options.Symbols = None,
-    z: options.Z = None,
-    thresholds: options.Thresholds = None,
-    step: options.Step = None,
-    coder: options.Coder = None,
-    profile: options.ProfileFile = None,
-    quality: options.Quality = None,
-    max_bytes: options.MaxBytes = None,
-    max_loss: options.MaxLoss = None,
-    embed: options.Embed = False,
+    codec: Codec,
     max_elements: options.MaxElements = options.MOST_ELEMENTS,
     threads: options.Threads = None,
 ) -> None:
@@ -53,15 +45,11 @@ def encode_command(
 
     Example: midstream encode pyramid.npz -o pyramid.mids --codec calibrated --profile M.profile --max-bytes 8000
     """
-    options.check_profile_file(profile, source)
-    chosen = options.codec_options(
-        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, embed
-    )
     check_writable(output)
-    data = encode_with(read_pyramid(source, replace(Limits(), elements=max_elements)), chosen, threads)
+    data = encode(read_pyramid(source, replace(Limits(), elements=max_elements)), codec, threads=threads)
     write_bytes(output, data)
     if output != STANDARD:
-        info = inspect(data, profile=chosen.profile if isinstance(chosen, CalibratedOptions) else None)
+        info = inspect(data, profile=codec.decoding_profile)
         rate = "" if info.bits_per_element is None else f", {info.bits_per_element:.3f} bits per element"
         note(f"{output}: {info.total_bytes:,} bytes{rate}")
 
@@ -81,7 +69,7 @@ def decode_command(
 
     Example: midstream decode pyramid.mids -o decoded.npz --levels p5
     """
-    options.check_profile_file(profile, source)
+    check_file("--profile", profile, source)
     check_writable(output)
     wanted = levels.split(",") if levels is not None else None
     with _naming(source):
@@ -112,7 +100,7 @@ def inspect_command(
     """
     if (drawn is None) != (output is None):
         raise InputError("--map LEVEL:CHANNEL and -o FILE.png go together")
-    options.check_profile_file(profile, source)
+    check_file("--profile", profile, source)
     with _naming(source):
         data = _bitstream(source, Limits())
         if drawn is not None and output is not None:
@@ -131,25 +119,9 @@ def inspect_command(
             note(f"without entropies: {error}")
     if json:
         print_json(info.to_dict())
-    elif isinstance(info, CalibratedInfo):
-        _print_calibrated(info)
     else:
-        _print(info)
-
-
-def _print_calibrated(info: CalibratedInfo) -> None:
-    shapes = info.shapes or {}
-    levels = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
-    rate = "" if info.bits_per_element is None else f", {info.bits_per_element:.3f} bits per element"
-    title = (
-        f"bitstream version {info.version}, codec {info.codec}: step {info.step}, profile {info.profile}"
-        f"{' (embedded)' if info.embedded else ''}\n{levels or 'levels as the profile has them (--profile)'}{rate}"
-    )
-    rows = [["header", f"{info.header_bytes:,}"]]
-    rows += [["profile", f"{info.profile_bytes:,}"]] if info.embedded else []
-    rows += [[f"group {number}", f"{size:,}"] for number, size in enumerate(info.group_bytes)]
-    rows += [["checksum", f"{info.checksum_bytes:,}"], ["total", f"{info.total_bytes:,}"]]
-    print_table(title, ["part", "bytes"], rows)
+        table = info.table()
+        print_table(table.title, table.columns, table.rows, left=table.left)
 
 
 def _drawn_map(data: bytes, place: str) -> Picture:
@@ -186,43 +158,3 @@ def _naming(source: str) -> Iterator[None]:
         yield
     except BitstreamError as error:
         raise type(error)(f"{source}: {error}") from error
-
-
-def _print(info: StreamInfo) -> None:
-    chosen = ", ".join(f"{key} {_short(value)}" for key, value in info.options.items())
-    if info.thresholds:
-        chosen += f"; thresholds {_short(info.thresholds)}"
-    title = f"bitstream version {info.version}, codec {info.codec}: {chosen}"
-    columns = [
-        "part", "shape", "type", "coder", "elements", "side info", "payload", "checksum", "bits/element", "bits/symbol",
-        "entropy", "raw",
-    ]  # fmt: skip
-    rows = [["header", "", "", "", "", "", "", f"{info.header_bytes:,} in all", "", "", "", ""]]
-    rows += [_row(level) for level in info.levels]
-    rows.append(
-        [
-            "total", f"{info.total_bytes:,} bytes", "", "", f"{info.elements:,}",
-            f"{info.side_bytes:,} ({info.side_share:.1%})", f"{info.payload_bytes:,}", f"{info.checksum_bytes:,}",
-            f"{info.bits_per_element:.3f}", "", "", "",
-        ]
-    )  # fmt: skip
-    print_table(title, columns, rows, left=4)
-
-
-def _row(level: LevelInfo) -> list[str]:
-    found = level.symbols
-    coded = ["", "", ""] if found is None else [
-        f"{found.bits_per_symbol:.3f}", f"{found.entropy:.3f}", f"{found.raw_bits}",
-    ]  # fmt: skip
-    return [
-        level.name, "x".join(map(str, level.shape)), level.dtype, level.coder, f"{level.elements:,}",
-        f"{level.side_bytes:,} ({level.side_share:.1%})", f"{level.payload_bytes:,}", f"{level.checksum_bytes:,}",
-        f"{level.bits_per_element:.3f}", *coded,
-    ]  # fmt: skip
-
-
-def _short(value: object) -> str:
-    if isinstance(value, list):
-        shown = [f"{v:.6g}" for v in value[:8]]
-        return "[" + ", ".join(shown) + (f", ... {len(value)} in all" if len(value) > 8 else "") + "]"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -10,9 +10,10 @@ import numpy as np
 
 from midstream import models
 from midstream.cli.drawing import png
-from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.codec import CodecOptions
-from midstream.codec.paper.options import paper_options
+from midstream.codec.base import Codec
+from midstream.codec.calibrated.options import Calibrated
+from midstream.codec.calibrated.profile import Profile
+from midstream.codec.paper.options import Paper
 from midstream.data import read_picture, scenes
 from midstream.errors import InputError
 from midstream.files import make_folder, write_bytes
@@ -39,11 +40,11 @@ def show_picture(picture: Path, folder: Path) -> list[str]:
     pixels = read_picture(picture)
     scene = scenes.is_scene(picture, pixels)
     name = MODEL if scene else _detector_of_photographs(picture)
-    ways: list[tuple[str, CodecOptions]] = [("paper, 4 symbols", paper_options(4))]
+    ways: list[tuple[str, Codec]] = [("paper, 4 symbols", Paper(symbols=4))]
     if scene:
-        ways.append((f"calibrated, quality {_QUALITY}", calibrated_options(PROFILE, quality=_QUALITY)))
+        ways.append((f"calibrated, quality {_QUALITY}", Calibrated(profile=Profile.read(PROFILE), quality=_QUALITY)))
     else:
-        ways.append(("paper, 3 symbols", paper_options(3)))
+        ways.append(("paper, 3 symbols", Paper(symbols=3)))
     network = models.load(name)
     make_folder(folder)
     target = folder / "picture.png"
@@ -70,7 +71,7 @@ def _detector_of_photographs(picture: Path) -> str:
     return here[0]
 
 
-def _tiles(network: SplitModel, pixels: Picture, ways: Sequence[tuple[str, CodecOptions]]) -> list[Picture]:
+def _tiles(network: SplitModel, pixels: Picture, ways: Sequence[tuple[str, Codec]]) -> list[Picture]:
     from midstream.report.samples import drawn  # it needs an extra, which a refusal does without
 
     size = (pixels.shape[0], pixels.shape[1])
@@ -78,9 +79,9 @@ def _tiles(network: SplitModel, pixels: Picture, ways: Sequence[tuple[str, Codec
     found = network.back(pyramid, size)
     elements = sum(level.size for level in pyramid.values())
     tiles = [_tile(drawn(pixels, found, found, network.classes), f"uncompressed: {4 * elements:,} bytes")]
-    for name, chosen in ways:
-        data = encode_features(network, pyramid, size, chosen)
-        after = network.back(completed(network, decode_features(data, chosen), list(pyramid)), size)
+    for name, codec in ways:
+        data = encode_features(network, pyramid, size, codec)
+        after = network.back(completed(network, decode_features(data, codec), list(pyramid)), size)
         tiles.append(_tile(drawn(pixels, after, found, network.classes), f"{name}: {len(data):,} bytes"))
     return tiles
 

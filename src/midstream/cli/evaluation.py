@@ -10,27 +10,19 @@ import typer
 from midstream import data as datasets
 from midstream import models
 from midstream.cli import options
+from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import leave_with_skipped, note, print_json, print_table, progress
+from midstream.codec.base import Codec
 from midstream.evaluate.run import EvalResult, run
 from midstream.files import STANDARD, check_writable, write_bytes
 from midstream.wording import counted
 
 
+@takes_codec()
 def eval_command(
     model: options.ModelName,
     data: options.Data,
-    codec: options.CodecName = "paper",
-    symbols: options.Symbols = None,
-    z: options.Z = None,
-    thresholds: options.Thresholds = None,
-    step: options.Step = None,
-    coder: options.Coder = None,
-    profile: options.ProfileFile = None,
-    quality: options.Quality = None,
-    max_bytes: options.MaxBytes = None,
-    max_loss: options.MaxLoss = None,
-    embed: options.Embed = False,
-    places: options.PlacesBy = None,
+    codec: Codec,
     weights: options.Weights = None,
     limit: options.Limit = None,
     cache: options.Cache = None,
@@ -51,14 +43,10 @@ def eval_command(
         json, output = True, None
     if output is not None:
         check_writable(output)
-    options.check_profile_file(profile)
-    chosen = options.codec_options(
-        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, embed, places=places
-    )
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
     with progress(f"evaluating {network.name}", len(dataset.pictures), quiet) as advance:
-        result = run(network, dataset, [chosen], cache, on_picture=advance, strict=strict)[0]
+        result = run(network, dataset, [codec], cache, on_picture=advance, strict=strict)[0]
     if json:
         print_json(result.model_dump())
     else:

@@ -13,8 +13,10 @@ import typer
 
 from midstream import models
 from midstream.cli import options
+from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import LiveLine, note, print_json, quiet_grpc
 from midstream.cli.units import bits_per_second, seconds
+from midstream.codec.base import Codec
 from midstream.errors import InputError
 from midstream.files import STANDARD, locked
 from midstream.wording import counted
@@ -33,6 +35,7 @@ _TOKEN_VARIABLE = "MIDSTREAM_TOKEN"
 _NOT_ALL = 1
 
 
+@takes_codec()
 def push_command(
     source: Annotated[
         str,
@@ -43,17 +46,7 @@ def push_command(
     ],
     to: Annotated[str, typer.Option(help="The server.", metavar="HOST:PORT", rich_help_panel=_SERVER)],
     model: options.ModelName,
-    codec: options.CodecName = "paper",
-    symbols: options.Symbols = None,
-    z: options.Z = None,
-    thresholds: options.Thresholds = None,
-    step: options.Step = None,
-    coder: options.Coder = None,
-    profile: options.ProfileFile = None,
-    quality: options.Quality = None,
-    max_bytes: options.MaxBytes = None,
-    max_loss: options.MaxLoss = None,
-    places: options.PlacesBy = None,
+    codec: Codec,
     weights: options.Weights = None,
     threads: options.Threads = None,
     output: Annotated[
@@ -116,9 +109,6 @@ def push_command(
     from midstream.serve import push
     from midstream.serve.sources import open_source
 
-    chosen = options.codec_options(
-        codec, symbols, z, thresholds, step, coder, profile, quality, max_bytes, max_loss, places=places
-    )
     if json and output == STANDARD:
         raise InputError("--json prints the summary on standard output, where the detections go: give -o FILE")
     link = serve.Link(
@@ -132,7 +122,7 @@ def push_command(
         None if timeout is None else _timeout(timeout),
     )
     pictures = open_source(source, realtime)
-    edge = serve.Edge(models.load(model, weights, threads), chosen)
+    edge = serve.Edge(models.load(model, weights, threads), codec)
     edge.check()
     with LiveLine(quiet) as line, _outputs(output, draw, pictures.rate) as (lines, film):
         watching = push.Watching(note, lambda status: line.show(_status(status)))

@@ -1,17 +1,14 @@
-"""The container of version 1: what all headers share, the chunks of `paper`, CRC-32C. docs/format.md is normative."""
+"""The container of version 1: how all headers begin, and CRC-32C. docs/format.md is normative."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from midstream import _native
-from midstream.codec.wire import Buffer, Reader, varint
-from midstream.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError, unknown
-from midstream.features import DTYPES
-from midstream.limits import Limits
+from midstream.codec.wire import Buffer, Reader
+from midstream.errors import CorruptError, InputError, TruncatedError, UnsupportedError
 
 MAGIC = b"MIDS"
 VERSION = 1
@@ -19,82 +16,14 @@ VERSION = 1
 _PRELUDE = struct.Struct("<4sBBH")
 _CRC = struct.Struct("<I")
 CRC_BYTES = _CRC.size
-#: Codec names in the order of their codes in the bitstream.
-CODECS = ("paper", "calibrated")
-PAPER = CODECS[0]
-_DTYPE_NAMES = tuple(DTYPES)
 
 
-@dataclass(frozen=True)
-class LevelHeader:
-    """What the header says of one level: its chunk holds `side_bytes`, then `payload_bytes`, then a CRC-32C."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, int, int]
-    side_bytes: int
-    payload_bytes: int
-
-    @property
-    def elements(self) -> int:
-        """C * H * W."""
-        channels, height, width = self.shape
-        return channels * height * width
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Size of the chunk with its checksum."""
-        return self.side_bytes + self.payload_bytes + _CRC.size
-
-
-@dataclass(frozen=True)
-class Header:
-    """The header of `paper`: levels in the pyramid's own order and the codec's parameters."""
-
-    levels: tuple[LevelHeader, ...]
-    parameters: bytes
-    size: int
-
-    @cached_property
-    def offsets(self) -> dict[str, int]:
-        """Where each level's chunk begins. Chunks lie coarse to fine, so that a prefix is a coarse pyramid."""
-        at, places = self.size, {}
-        for level in wire_order(self.levels):
-            places[level.name] = at
-            at += level.chunk_bytes
-        return places
-
-    @property
-    def total(self) -> int:
-        """Size of the whole bitstream."""
-        return self.size + sum(level.chunk_bytes for level in self.levels)
-
-
-def wire_order(levels: tuple[LevelHeader, ...]) -> list[LevelHeader]:
-    """By increasing H * W; among equals, the later one in the header first."""
-    places = sorted(range(len(levels)), key=lambda i: (levels[i].shape[1] * levels[i].shape[2], -i))
-    return [levels[i] for i in places]
-
-
-def write(levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[str, Sequence[Buffer]]) -> bytes:
-    """The bitstream of these levels; `chunks` holds side information and payload in pieces, by level name."""
-    body = varint(len(levels))
-    for level in levels:
-        name = level.name.encode()
-        body += bytes([len(name)]) + name + bytes([_DTYPE_NAMES.index(level.dtype)])
-        body += b"".join(varint(number) for number in (*level.shape, level.side_bytes, level.payload_bytes))
-    pieces: list[Buffer] = [write_header(PAPER, bytes(body) + parameters)]
-    for level in wire_order(levels):
-        pieces += sealed(chunks[level.name])
-    return b"".join(pieces)
-
-
-def write_header(codec: str, body: bytes) -> bytes:
+def write_header(codec: int, body: bytes) -> bytes:
     """A header: what all begin with, the codec's own fields, the checksum. Raises InputError if it is too large."""
     size = _PRELUDE.size + 1 + len(body) + _CRC.size
     if size > 0xFFFF:
         raise InputError(f"a header of {size} bytes is too large (65,535): fewer levels or shorter names")
-    return b"".join(sealed([_PRELUDE.pack(MAGIC, VERSION, 0, size), bytes([CODECS.index(codec)]), body]))
+    return b"".join(sealed([_PRELUDE.pack(MAGIC, VERSION, 0, size), bytes([codec]), body]))
 
 
 def sealed(pieces: Sequence[Buffer]) -> list[Buffer]:
@@ -118,12 +47,12 @@ class Opened:
     """A bitstream of which the fields that all codecs share are read and checked.
 
     Attributes:
-        codec: its name.
+        codec: its number.
         reader: over the codec's own fields of the header.
         size: of the whole header.
     """
 
-    codec: str
+    codec: int
     reader: Reader
     size: int
 
@@ -144,95 +73,12 @@ def open_stream(data: memoryview) -> Opened:
     reader = Reader(unsealed(data[:size], "header")[_PRELUDE.size :], "header")
     if reserved:
         raise UnsupportedError(f"header: reserved bits are set ({reserved:#04x}); a newer release wrote this")
-    codec = reader.u8()
-    if codec >= len(CODECS):
-        raise UnsupportedError(f"codec number {codec}; this release knows {', '.join(CODECS)}")
-    return Opened(CODECS[codec], reader, size)
+    return Opened(reader.u8(), reader, size)
 
 
-def read_header(opened: Opened, data: memoryview, limits: Limits, *, partial: bool = False) -> Header:
-    """Read and check the rest of a `paper` header, and that the bitstream has exactly the size that it declares.
-
-    Args:
-        opened: see `open_stream`.
-        data: the bitstream.
-        limits: what may be spent.
-        partial: the end of the bitstream may be missing.
-
-    Raises:
-        TruncatedError, CorruptError, UnsupportedError, LimitError.
-    """
-    levels = _read_levels(opened.reader, limits)
-    header = Header(levels, opened.reader.take(opened.reader.left), opened.size)
-    if len(data) < header.total and not partial:
-        raise TruncatedError(f"the bitstream ends after {len(data)} of {header.total} bytes")
-    if len(data) > header.total:
-        raise CorruptError(f"data follows the end of the bitstream: {len(data)} bytes where it has {header.total}")
-    return header
-
-
-def _read_levels(reader: Reader, limits: Limits) -> tuple[LevelHeader, ...]:
-    count = reader.varint()
-    if count < 1:
-        raise reader.corrupt("no levels")
-    if count > limits.levels:
-        raise LimitError(f"{count} levels; the limit is {limits.levels}")
-    levels = tuple(_read_level(reader, limits) for _ in range(count))
-    if len({level.name for level in levels}) != count:
-        raise reader.corrupt("two levels have the same name")
-    return levels
-
-
-def _read_level(reader: Reader, limits: Limits) -> LevelHeader:
-    try:
-        name = reader.take(reader.u8()).decode()
-    except UnicodeDecodeError as error:
-        raise reader.corrupt("a level name is not UTF-8") from error
-    if not name:
-        raise reader.corrupt("a level without a name")
-    dtype = reader.u8()
-    if dtype >= len(_DTYPE_NAMES):
-        raise UnsupportedError(f"level '{name}': element type number {dtype}")
-    shape = (reader.varint(), reader.varint(), reader.varint())
-    if 0 in shape:
-        raise reader.corrupt(f"level '{name}' is empty")
-    level = LevelHeader(name, _DTYPE_NAMES[dtype], shape, reader.varint(), reader.varint())
-    if shape[0] > limits.channels:
-        raise LimitError(f"level '{name}' has {shape[0]} channels; the limit is {limits.channels}")
-    if level.chunk_bytes > limits.chunk_bytes:
-        raise LimitError(f"level '{name}' has a chunk of {level.chunk_bytes} bytes; the limit is {limits.chunk_bytes}")
-    return level
-
-
-def whole_levels(data: memoryview, header: Header, names: Sequence[str] | None) -> list[str]:
-    """Those of the named levels (of all for None) whose chunks are there. Raises TruncatedError if none is."""
-    wanted = [level for level in wire_order(header.levels) if names is None or level.name in names]
-    ends = {level.name: header.offsets[level.name] + level.chunk_bytes for level in wanted}
-    whole = [name for name, end in ends.items() if end <= len(data)]
-    if wanted and not whole:
-        name, end = next(iter(ends.items()))
-        raise TruncatedError(f"no level is whole: of {len(data)} bytes level '{name}' needs {end}")
-    return [*whole, *(name for name in names or [] if name not in ends)]
-
-
-def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[memoryview, memoryview]:
-    """Side information and payload of one level. Raises CorruptError for a wrong checksum."""
-    at = header.offsets[level.name]
-    content = unsealed(data[at : at + level.chunk_bytes], f"level '{level.name}'")
-    return content[: level.side_bytes], content[level.side_bytes :]
-
-
-def select(header: Header, names: list[str] | None, symbols: int, limits: Limits) -> list[LevelHeader]:
-    """The named levels (all for None) in the pyramid's order, if they are within the limits together."""
-    known = [level.name for level in header.levels]
-    for name in names or []:
-        if name not in known:
-            raise unknown("level", str(name), known)
-    wanted = [level for level in header.levels if names is None or level.name in names]
-    elements = sum(level.elements for level in wanted)
-    if elements > limits.elements:
-        raise LimitError(f"{elements} elements; the limit is {limits.elements}")
-    values = symbols * sum(level.shape[0] for level in wanted)
-    if values > limits.values:
-        raise LimitError(f"{values} reconstruction values; the limit is {limits.values}")
-    return wanted
+def as_bytes(data: object) -> memoryview:
+    """A view of the bytes of a bitstream. Raises InputError for anything else."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputError(f"a bitstream is bytes, not {type(data).__name__}")
+    view = memoryview(data)
+    return view.cast("B") if view.contiguous else memoryview(bytes(view))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from midstream import _native
-from midstream.codec.codec import decode, encode_with
-from midstream.codec.paper.options import PaperOptions
+from midstream.codec.api import decode, encode
+from midstream.codec.base import Codec
 from midstream.codec.threads import thread_count
 from midstream.errors import InputError
 from midstream.features import check_pyramid
@@ -105,22 +104,20 @@ def smooth_pyramid(shapes: Shapes) -> dict[str, NDArray[np.float32]]:
 
 def measure(
     pyramid: Mapping[str, Any],
-    options: PaperOptions,
-    coders: list[str],
+    codecs: Sequence[Codec],
     threads: list[int],
     repeats: int,
     on_row: Callable[[], None] = lambda: None,
 ) -> SpeedReport:
-    """Encode and decode with every coder and number of threads, a read pass before each run."""
+    """Encode and decode with every codec and number of threads, a read pass before each run."""
     levels = check_pyramid(pyramid)
     elements = sum(level.values.size for level in levels)
     reads: list[float] = []
     read = _timer(lambda: [_native.read_pass(level.values) for level in levels], reads)
     rows = []
-    for coder in coders:
-        chosen = replace(options, coder=coder)
+    for codec in codecs:
         for count in threads:
-            rows.append(_row(pyramid, chosen, thread_count(count, elements), repeats, read, elements))
+            rows.append(_row(pyramid, codec, thread_count(count, elements), repeats, read, elements))
             on_row()
     copies: list[float] = []
     copy = _timer(lambda: [level.values.copy() for level in levels], copies)
@@ -131,7 +128,7 @@ def measure(
     return SpeedReport(
         shapes={level.name: level.shape for level in levels},
         elements=elements,
-        codec=options.describe(),
+        codec=codecs[0].describe(),
         simd=_native.simd_path(),
         read_seconds=min(reads),
         copy_seconds=min(copies),
@@ -141,7 +138,7 @@ def measure(
 
 def _row(
     pyramid: Mapping[str, Any],
-    options: PaperOptions,
+    codec: Codec,
     threads: int,
     repeats: int,
     read: Callable[[], Any],
@@ -149,14 +146,14 @@ def _row(
 ) -> SpeedRow:
     encodes: list[float] = []
     decodes: list[float] = []
-    encode = _timer(lambda: encode_with(pyramid, options, threads), encodes)
-    back = _timer(lambda: decode(data, threads=threads), decodes)
+    run = _timer(lambda: encode(pyramid, codec, threads=threads), encodes)
+    back = _timer(lambda: decode(data, profile=codec.decoding_profile, threads=threads), decodes)
     for _ in range(repeats):
         read()
-        data = encode()
+        data = run()
         back()
     return SpeedRow(
-        coder=options.coder,
+        coder=codec.coder_name,
         threads=threads,
         bits_per_element=8 * len(data) / elements,
         encode_seconds=min(encodes),

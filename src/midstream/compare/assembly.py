@@ -15,7 +15,8 @@ from midstream.compare.results import Comparison, CurveResult, EqualAccuracy, In
 from midstream.compare.scoring import Scores
 from midstream.compare.statistics import Sampled
 from midstream.compare.store import PointRecord
-from midstream.pipelines.base import Codec
+from midstream.pipelines.base import PipelineCodec
+from midstream.pipelines.own import OwnCodec
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Findings:
         reference: the uncompressed network's key.
     """
 
-    codecs: Mapping[str, Codec]
+    codecs: Mapping[str, PipelineCodec | OwnCodec]
     records: Mapping[str, PointRecord]
     scores: Mapping[str, Scores]
     sizes: Mapping[str, Floats]

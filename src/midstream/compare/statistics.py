@@ -24,7 +24,8 @@ from midstream.compare.scoring import Scores
 from midstream.compare.store import STAGES, PointRecord
 from midstream.metrics.base import Score
 from midstream.metrics.bootstrap import Interval, interval, log_interval
-from midstream.pipelines.base import Codec
+from midstream.pipelines.base import PipelineCodec
+from midstream.pipelines.own import OwnCodec
 
 #: Relative losses of accuracy, in percent, at which the rate is given.
 LOSSES = (1.0, 3.0)
@@ -146,7 +147,7 @@ def _numbers(rates: Sequence[float | Refusal]) -> Floats:
 
 def point_result(
     key: str,
-    codec: Codec,
+    codec: PipelineCodec | OwnCodec,
     record: PointRecord,
     scores: Scores,
     reference: Scores,

@@ -91,5 +91,5 @@ def memory(pipeline: Pipeline, picture: PictureFile) -> Memory:
             source = Path(folder) / "pyramid.safetensors"
             write_pyramid(str(source), sent(_Held.model, _Held.model.front(pixels)))
         codec = pipeline.codec
-        given = codec.model_dump(mode="json", include=codec.model_fields_set)
+        given = codec.given()
         return Memory(*probe.codec_memory(codec.name, given, source))

@@ -2,14 +2,13 @@
 
 >>> model = ms.models.load("picodet-s-416")
 >>> dataset = ms.data.load("coco:IMAGES,ANNOTATIONS.json")     # or a folder of pictures: agreement
->>> results = ms.evaluate.run(model, dataset, [ms.evaluate.paper_options(4), ms.evaluate.paper_options(3)])
+>>> results = ms.evaluate.run(model, dataset, [ms.Paper(symbols=4), ms.Paper(symbols=3)])
 >>> [(each.ap, each.bytes_per_image) for each in results]      # one result for each codec
 """
 
 from __future__ import annotations
 
-from midstream.codec.calibrated.options import calibrated_options
-from midstream.codec.paper.options import paper_options
+from midstream.evaluate.codecs import calibrated_options, paper_options
 from midstream.lazy import needing
 
 with needing(__name__, "networks"):

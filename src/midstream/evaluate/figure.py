@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.paper.options import BEST_Z
+from midstream.codec.paper.parameters import BEST_Z
 from midstream.codec.paper.quantize import z_thresholds
 from midstream.errors import InputError
 from midstream.models import Picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from midstream.codec.codec import encode_with
-from midstream.codec.paper.options import PaperOptions, paper_options
+from midstream.codec.api import encode
+from midstream.codec.paper.options import Paper
 from midstream.data import Dataset
 from midstream.evaluate.run import EvalResult, run
 from midstream.models import SplitModel
@@ -77,10 +76,10 @@ def size_rows(
     shapes = [(v.shape[2], v.shape[1], v.shape[0]) for v in pyramid.values()]
     elements = sum(values.size for values in pyramid.values())
 
-    def row(data: str, bits: int, least: int | None, options: PaperOptions | None) -> SizeRow:
+    def row(data: str, bits: int, least: int | None, codec: Paper | None) -> SizeRow:
         size = elements * bits / 8
         at_least = None if least is None else elements * least / 8
-        written = {} if options is None else {c: _written(pyramid, options, c) for c in TABLE_CODERS}
+        written = {} if codec is None else {c: _written(pyramid, codec, c) for c in TABLE_CODERS}
         on_row()
         return SizeRow(
             data=data, shapes=shapes, elements=elements, bits=f"{least} to {bits}" if least else str(bits),
@@ -93,21 +92,21 @@ def size_rows(
     return [
         source,
         row("original features", 32, None, None),
-        row("converted, 8-bit image", 8, None, paper_options(256)),
-        row("converted, 4 symbols", 2, None, paper_options(4)),
-        row("converted, 3 symbols", 2, 1, paper_options(3)),
+        row("converted, 8-bit image", 8, None, Paper(symbols=256)),
+        row("converted, 4 symbols", 2, None, Paper(symbols=4)),
+        row("converted, 3 symbols", 2, 1, Paper(symbols=3)),
     ]
 
 
-def _written(pyramid: Mapping[str, Any], options: PaperOptions, coder: str) -> int:
-    return len(encode_with(pyramid, replace(options, coder=coder)))
+def _written(pyramid: Mapping[str, Any], codec: Paper, coder: str) -> int:
+    return len(encode(pyramid, codec.changed(coder=coder)))
 
 
-def table_3_options() -> list[PaperOptions]:
+def table_3_codecs() -> list[Paper]:
     """The codecs of Table 3, and the optimum that the paper asks for."""
-    by_z = [paper_options(n, z=z) for n in (4, 3) for z in PAPER_Z]
-    optimal = [paper_options(n, thresholds="lloyd-max") for n in (4, 3)]
-    return [paper_options(256), *by_z, *optimal]
+    by_z = [Paper(symbols=n, z=z) for n in (4, 3) for z in PAPER_Z]
+    optimal = [Paper(symbols=n, thresholds="lloyd-max") for n in (4, 3)]
+    return [Paper(symbols=256), *by_z, *optimal]
 
 
 def accuracy_rows(
@@ -119,7 +118,7 @@ def accuracy_rows(
 ) -> list[AccuracyRow]:
     """Table 3 of a network on a data set; arguments and errors as `run` has them."""
     others = [coder for coder in TABLE_CODERS if coder != "fast"]
-    results = run(model, dataset, table_3_options(), cache, also_coders=others, on_picture=on_picture, strict=strict)
+    results = run(model, dataset, table_3_codecs(), cache, also_coders=others, on_picture=on_picture, strict=strict)
     first = results[0]
     elements, picture = first.elements_per_image, first.bytes_per_image / first.ratio_to_input
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from midstream.codec.calibrated.options import CalibratedOptions
-from midstream.codec.codec import CodecOptions
-from midstream.codec.inspect import inspect
-from midstream.codec.paper.options import PaperOptions
-from midstream.codec.paper.symbols import CODERS
+from midstream.codec.api import inspect
+from midstream.codec.base import Codec
 from midstream.data import Dataset, PictureFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
-from midstream.errors import InputError, OptionError, unknown
+from midstream.errors import InputError, OptionError
 from midstream.evaluate.cache import FrontCache
 from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.metrics.accuracy import Accuracy, evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
-from midstream.pipelines.coding import check_profile, decode_features, encode_features
+from midstream.pipelines.coding import decode_features, encode_features
 from midstream.pipelines.levels import completed
 
 _BYTES_PER_PIXEL = 3  # the input picture as 8-bit RGB
@@ -104,7 +101,7 @@ class Pictures:
 def run(
     model: SplitModel,
     dataset: Dataset,
-    codecs: Sequence[CodecOptions],
+    codecs: Sequence[Codec],
     cache: Path | None = None,
     also_coders: Sequence[str] = (),
     on_picture: Callable[[], None] = lambda: None,
@@ -117,7 +114,7 @@ def run(
     Args:
         model: the network.
         dataset: the pictures. Without labels, accuracy is agreement with the uncompressed network's own detections.
-        codecs: options, one result each.
+        codecs: with their options; one result each.
         cache: folder for pyramids, see evaluate.cache.
         also_coders: coders whose bytes for the same symbols are counted as well; only for the codec `paper`.
         on_picture: called after every picture.
@@ -129,10 +126,9 @@ def run(
         MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, too.
     """
     require(dataset, model.classes, model.has_masks)
-    for options in codecs:
-        if isinstance(options, CalibratedOptions):
-            check_profile(model, options.profile)
-    variants = [_with_coders(options, also_coders) for options in codecs]
+    for codec in codecs:
+        codec.check_network(model.name, model.fingerprint)
+    variants = [_with_coders(codec, also_coders) for codec in codecs]
     front_cache = FrontCache(cache, model) if cache else None
     pictures, tallies = Pictures(), [Tally() for _ in codecs]
     for picture in dataset.pictures:
@@ -141,28 +137,23 @@ def run(
             on_picture()
             continue
         size, pyramid = _front(model, picture, pixels, front_cache, pictures)
-        for options, tally, others in zip(codecs, tallies, variants, strict=True):
-            _code(model, pyramid, options, picture.id, size, tally)
+        for codec, tally, others in zip(codecs, tallies, variants, strict=True):
+            _code(model, pyramid, codec, picture.id, size, tally)
             for coder, other in others.items():
                 data = encode_features(model, pyramid, size, other)
                 tally.by_coder[coder] = tally.by_coder.get(coder, 0) + len(data)
         on_picture()
     dataset, uncompressed = settled(model, dataset, pictures)
     return [
-        result_of(model, dataset, options, pictures, tally, uncompressed)
-        for options, tally in zip(codecs, tallies, strict=True)
+        result_of(model, dataset, codec, pictures, tally, uncompressed)
+        for codec, tally in zip(codecs, tallies, strict=True)
     ]
 
 
-def _with_coders(options: CodecOptions, coders: Sequence[str]) -> dict[str, PaperOptions]:
-    if not coders:
-        return {}
-    if not isinstance(options, PaperOptions):
-        raise OptionError("`also_coders` counts bytes of the codec paper alone: leave it out, or run others apart")
-    for coder in coders:
-        if coder not in CODERS:
-            raise unknown("coder", coder, CODERS)
-    return {coder: replace(options, coder=coder) for coder in coders}
+def _with_coders(codec: Codec, coders: Sequence[str]) -> dict[str, Codec]:
+    if coders and "coder" not in type(codec).model_fields:
+        raise OptionError(f"`also_coders` is for codecs with a choice of coders, which {codec.name} has not")
+    return {coder: codec.changed(coder=coder) for coder in coders}
 
 
 def _front(
@@ -188,15 +179,15 @@ def _front(
 def _code(
     model: SplitModel,
     pyramid: FloatPyramid,
-    options: CodecOptions,
+    codec: Codec,
     picture_id: int,
     size: tuple[int, int],
     tally: Tally,
 ) -> None:
     start = time.perf_counter()
-    data = encode_features(model, pyramid, size, options)
+    data = encode_features(model, pyramid, size, codec)
     encoded = time.perf_counter()
-    received = decode_features(data, options)
+    received = decode_features(data, codec)
     decoded = time.perf_counter()
     tally.detections[picture_id] = model.back(completed(model, received, list(pyramid)), size)
     tally.back_s += time.perf_counter() - decoded
@@ -225,7 +216,7 @@ def settled(model: SplitModel, dataset: Dataset, pictures: Pictures) -> tuple[Da
 def result_of(
     model: SplitModel,
     dataset: Dataset,
-    options: CodecOptions,
+    codec: Codec,
     pictures: Pictures,
     tally: Tally,
     uncompressed: Accuracy,
@@ -237,7 +228,7 @@ def result_of(
         model=model.name,
         data=dataset.spec,
         images=count,
-        codec=options.describe(),
+        codec=codec.describe(),
         metric=accuracy.metric,
         ap=accuracy.ap,
         ap50=accuracy.ap50,
@@ -252,7 +243,7 @@ def result_of(
         bits_per_element=8 * total / pictures.elements,
         elements_per_image=pictures.elements / count,
         ratio_to_input=total / pictures.input_bytes,
-        bytes_by_coder={coder: size / count for coder, size in (tally.by_coder | {options.coder: total}).items()},
+        bytes_by_coder={coder: size / count for coder, size in (tally.by_coder | {codec.coder_name: total}).items()},
         encode_ms=1e3 * tally.encode_s / count,
         decode_ms=1e3 * tally.decode_s / count,
         front_ms=1e3 * pictures.front_s / pictures.fronts if pictures.fronts else None,

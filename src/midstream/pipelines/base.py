@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.levels import sent
 
+if TYPE_CHECKING:
+    from midstream.pipelines.own import OwnCodec
 
-class Codec(BaseModel):
-    """Options of a codec, checked; its fields are what a spec such as `vvc:preset=faster,qp=32` may set.
+
+class PipelineCodec(BaseModel):
+    """Options of somebody's codec, checked; its fields are what a spec such as `vvc:preset=faster,qp=32` may set.
 
     Attributes:
         name: as a spec spells it.
@@ -40,16 +42,15 @@ class Codec(BaseModel):
         return spelled(self.name, self.options())
 
     def given(self) -> dict[str, Any]:
-        """The options that were given."""
-        return self.model_dump(include=self.model_fields_set)
+        """The options that were given, such that JSON can hold them."""
+        return self.model_dump(mode="json", include=self.model_fields_set)
 
     def label(self) -> str:
-        """The spec with the options that were given, to be read: a file by its name, without the user's folders."""
-        given = self.given().items()
-        return spelled(self.name, {key: value.name if isinstance(value, Path) else value for key, value in given})
+        """The spec with the options that were given, to be read."""
+        return spelled(self.name, self.given())
 
 
-class PictureCodec(Codec):
+class PictureCodec(PipelineCodec):
     """Codes an 8-bit RGB picture."""
 
     def encode(self, picture: Picture) -> bytes:
@@ -61,7 +62,7 @@ class PictureCodec(Codec):
         raise NotImplementedError
 
 
-class PyramidCodec(Codec):
+class PyramidCodec(PipelineCodec):
     """Codes a feature pyramid."""
 
     def encode(self, pyramid: FloatPyramid) -> bytes:
@@ -116,12 +117,12 @@ class Pipeline(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
-    def codec(self) -> Codec: ...  # noqa: D102
+    def codec(self) -> PipelineCodec | OwnCodec: ...  # noqa: D102
     @property
     def needs_pyramid(self) -> bool: ...  # noqa: D102
 
     def describe(self) -> dict[str, Any]:
-        """All that decides its results, besides network and picture; raises CodecError as `Codec.made_by` does."""
+        """All that decides its results, besides network and picture; raises CodecError as `made_by` does."""
         ...
 
     def measure(self, model: SplitModel, picture: Picture, pyramid: FloatPyramid | None = None) -> Measured:

@@ -10,13 +10,14 @@ from typing import Any
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Measured, PyramidCodec
 from midstream.pipelines.levels import completed
+from midstream.pipelines.own import OwnCodec
 
 
 @dataclass(frozen=True)
 class FeaturePipeline:
     """A `Pipeline` (see base). With a codec that lays the pyramid out as a picture it is the paper's Figure 2c."""
 
-    codec: PyramidCodec
+    codec: PyramidCodec | OwnCodec
     name = "features"
     needs_pyramid = True
 

@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from midstream.codec import registry as own
+from midstream.codec.base import Codec
 from midstream.errors import InputError, unknown
 from midstream.named import named_subclasses
 from midstream.pipelines import codecs
-from midstream.pipelines.base import Codec, PictureCodec, Pipeline, PyramidCodec
+from midstream.pipelines.base import PictureCodec, Pipeline, PipelineCodec, PyramidCodec
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import AnchorSize, ImagePipeline
+from midstream.pipelines.own import OwnCodec, without_folders
 
 #: A spec may ask for so many points: each is a run over all pictures.
 _MOST_POINTS = 100
@@ -40,14 +42,19 @@ class Curve:
 
 
 @cache
-def known_codecs() -> dict[str, type[Codec]]:
-    """All codecs by name: whatever the modules in `midstream.pipelines.codecs` define."""
+def _others() -> dict[str, type[PipelineCodec]]:
     for module in pkgutil.iter_modules(codecs.__path__):
         importlib.import_module(f"{codecs.__name__}.{module.name}")
-    return named_subclasses(Codec)
+    return named_subclasses(PipelineCodec)
 
 
-def make_codec(name: str, options: Mapping[str, Any]) -> Codec:
+def known_codecs() -> dict[str, type[PipelineCodec] | type[Codec]]:
+    """All by name: this project's and those of plug-ins, and whatever `midstream.pipelines.codecs` defines."""
+    known: dict[str, type[PipelineCodec] | type[Codec]] = {**_others(), **own.codecs()}
+    return dict(sorted(known.items()))
+
+
+def make_codec(name: str, options: Mapping[str, Any]) -> PipelineCodec | OwnCodec:
     """A codec from its name and its options, which may be text.
 
     Raises:
@@ -57,17 +64,26 @@ def make_codec(name: str, options: Mapping[str, Any]) -> Codec:
     if name not in known:
         raise unknown("codec", name, known, limit=len(known))
     kind = known[name]
-    for key in options:
+    given = kind.in_today_s_spelling(options) if issubclass(kind, Codec) else dict(options)
+    for key in given:
         if key not in kind.model_fields:
             raise unknown(f"option of {name}", key, kind.model_fields)
+    if issubclass(kind, Codec):
+        return _own(kind, given)
     try:
-        return kind.model_validate(options)
+        return kind.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        if not first["loc"]:  # about options together, in the codec's own words
-            raise InputError(f"{name}: {first['ctx']['error']}") from error
         where = str(first["loc"][0])
-        raise InputError(f"{name}: {where} '{options[where]}': {first['msg']}") from error
+        raise InputError(f"{name}: {where} '{given[where]}': {first['msg']}") from error
+
+
+def _own(kind: type[Codec], given: Mapping[str, Any]) -> OwnCodec:
+    try:
+        files = {key for key, shown in kind.shown().items() if shown.file}
+        return OwnCodec(kind(**given), tuple((key, str(value)) for key, value in given.items() if key in files))
+    except InputError as error:
+        raise InputError(f"{kind.name}: {error}") from error
 
 
 def parse_curve(text: str, anchor_size: AnchorSize = "input") -> Curve:
@@ -105,18 +121,19 @@ def parse_curve(text: str, anchor_size: AnchorSize = "input") -> Curve:
     )
 
 
-def _label(codec: Codec, choices: Mapping[str, Sequence[str]]) -> str:
+def _label(codec: PipelineCodec | OwnCodec, choices: Mapping[str, Sequence[str]]) -> str:
     """The spec that `choices` are from, with the name of each file in place of its path."""
     parts = []
     for key, values in choices.items():
-        files = isinstance(getattr(codec, key), Path)
-        parts.append(f"{key}={','.join(Path(value).name if files else value for value in values)}")
+        if isinstance(codec, OwnCodec):
+            values = [without_folders(type(codec.codec), {key: value})[key] for value in values]
+        parts.append(f"{key}={','.join(values)}")
     return f"{codec.name}:{','.join(parts)}" if parts else codec.name
 
 
-def pipeline_of(codec: Codec, anchor_size: AnchorSize = "input") -> Pipeline:
+def pipeline_of(codec: PipelineCodec | OwnCodec, anchor_size: AnchorSize = "input") -> Pipeline:
     """The pipeline that a codec belongs to."""
     if isinstance(codec, PictureCodec):
         return ImagePipeline(codec, anchor_size)
-    assert isinstance(codec, PyramidCodec)
+    assert isinstance(codec, PyramidCodec | OwnCodec)
     return FeaturePipeline(codec)

@@ -12,7 +12,7 @@ from pydantic import Field
 from midstream.codec.wire import Reader, varint
 from midstream.models import FloatPyramid, Picture
 from midstream.pipelines import ffmpeg
-from midstream.pipelines.base import Codec, PictureCodec, PyramidCodec
+from midstream.pipelines.base import PictureCodec, PipelineCodec, PyramidCodec
 from midstream.pipelines.layout import places, tile, untile
 from midstream.pipelines.shapes import read_shapes, write_shapes
 
@@ -23,7 +23,7 @@ _SAMPLE_BITS = 10
 _NEUTRAL = 1 << (_SAMPLE_BITS - 1)
 
 
-class VideoEncoder(Codec):
+class VideoEncoder(PipelineCodec):
     """An encoder of ffmpeg.
 
     Attributes:

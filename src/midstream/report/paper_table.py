@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.codec.paper.options import DEFAULT_CODER, Rule
+from midstream.codec.paper.options import DEFAULT_CODER
+from midstream.codec.paper.parameters import Rule
 from midstream.codec.paper.quantize import MAX_SYMBOLS
 from midstream.compare.results import CurveResult, PointResult, Results
 from midstream.report.lead import spoken

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.codec import open_levels
+from midstream.codec.paper.decoder import open_levels
 from midstream.compare.store import PointRecord
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.errors import BitstreamError, InputError, MidstreamError

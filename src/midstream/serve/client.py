@@ -14,19 +14,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from midstream import models
-from midstream.codec.calibrated.options import CalibratedOptions
-from midstream.codec.codec import CodecOptions, codec_options
-from midstream.errors import InputError, ServiceError, unknown
+from midstream.codec.api import DEFAULT_CODEC
+from midstream.codec.base import Codec
+from midstream.codec.registry import make_codec
+from midstream.errors import InputError, ServiceError
 from midstream.models import Detections, Picture, SplitModel
-from midstream.pipelines.coding import check_profile, encode_features
+from midstream.pipelines.coding import encode_features
 from midstream.serve import messages
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.session import Answer, Session
 
 _T = TypeVar("_T")
-_PAPER = ("symbols", "z", "thresholds", "step", "coder")
-_CALIBRATED = ("profile", "quality", "max_bytes", "max_loss", "embed", "places")
 
 
 @dataclass(frozen=True)
@@ -34,28 +33,23 @@ class Edge:
     """A network's front and a codec: from a picture to the bitstream that is sent."""
 
     model: SplitModel
-    options: CodecOptions
+    codec: Codec
 
     @classmethod
-    def of(cls, model: str | SplitModel, codec: str = "paper", **options: Any) -> Edge:
-        """From names; the options are those of `midstream.encode`.
+    def of(cls, model: str | SplitModel, codec: str | Codec = DEFAULT_CODEC, **options: Any) -> Edge:
+        """From names; codec and options as `midstream.encode` takes them.
 
         Raises:
             InputError: an unknown network, codec or option, or a profile of another network.
         """
-        for name in options:
-            if name not in (*_PAPER, *_CALIBRATED):
-                raise unknown("option", name, (*_PAPER, *_CALIBRATED), limit=len(_PAPER + _CALIBRATED))
-        ours, theirs = ({name: options.get(name) for name in names} for names in (_PAPER, _CALIBRATED))
-        chosen = codec_options(codec, ours, theirs)
+        chosen = make_codec(codec, options)
         edge = cls(models.load(model) if isinstance(model, str) else model, chosen)
         edge.check()
         return edge
 
     def check(self) -> None:
-        """Refuse a profile of another network. Raises InputError."""
-        if isinstance(self.options, CalibratedOptions):
-            check_profile(self.model, self.options.profile)
+        """Refuse a codec that is for another network. Raises InputError."""
+        self.codec.check_network(self.model.name, self.model.fingerprint)
 
     def encode(self, picture: Picture) -> bytes:
         """The bitstream of a picture, uint8 RGB [H, W, 3]. Raises InputError."""
@@ -64,13 +58,11 @@ class Edge:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
             was = f"{picture.dtype} {list(picture.shape)}"
             raise InputError(f"a picture is a uint8 array of RGB [height, width, 3], not {was}")
-        return encode_features(self.model, self.model.front(picture), _size(picture), self.options)
+        return encode_features(self.model, self.model.front(picture), _size(picture), self.codec)
 
     def side(self) -> pb.Side:
         """What the server must have to understand the bitstreams."""
-        if isinstance(self.options, CalibratedOptions) and not self.options.embed:
-            return messages.side(self.model, self.options.profile.name)
-        return messages.side(self.model, "")
+        return messages.side(self.model, self.codec.profile_name)
 
 
 def _size(picture: Picture) -> tuple[int, int]:
@@ -84,7 +76,9 @@ class AsyncClient:
     ...     found = await client.infer(picture)
     """
 
-    def __init__(self, server: str | Link, model: str | SplitModel, codec: str = "paper", **options: Any) -> None:
+    def __init__(
+        self, server: str | Link, model: str | SplitModel, codec: str | Codec = DEFAULT_CODEC, **options: Any
+    ) -> None:
         """A client yet to be entered; arguments and errors as `Client` has them."""
         self.link = Link(server) if isinstance(server, str) else server
         self.edge = Edge.of(model, codec, **options)
@@ -143,7 +137,9 @@ class Client:
         classes: the class names that `Detections.labels` indexes; once entered.
     """
 
-    def __init__(self, server: str | Link, model: str | SplitModel, codec: str = "paper", **options: Any) -> None:
+    def __init__(
+        self, server: str | Link, model: str | SplitModel, codec: str | Codec = DEFAULT_CODEC, **options: Any
+    ) -> None:
         """A client yet to be entered.
 
         Args:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from midstream.codec.api import declaration, decode, inspect
+from midstream.codec.base import Declaration
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.codec import decode
-from midstream.codec.inspect import CalibratedInfo, Declaration, declaration, inspect
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.limits import Limits
 from midstream.models import BatchingModel, Detections, FloatPyramid, SplitModel
-from midstream.pipelines.coding import check_profile
 from midstream.pipelines.levels import completed, sent
 
 #: Height over width of pictures among which one makes a network with inputs of any size work hardest.
@@ -119,7 +118,7 @@ def prepare(
         InputError: a profile of another network, or a network that does not run.
     """
     if profile is not None:
-        check_profile(model, profile)
+        profile.check_network(model.name, model.fingerprint)
     sizes = [(int(_PROBE_WIDTH * ratio), _PROBE_WIDTH) for ratio in _RATIOS]
     largest = max(sizes, key=lambda size: int(np.prod(model.input_size(size))))
     fixed = len({model.input_size(size) for size in sizes}) == 1
@@ -211,7 +210,6 @@ def _decoded(served: Served, work: Work) -> FloatPyramid:
     with _judged(served):
         if _check_header(served, work).embedded:
             seen = inspect(work.bitstream, limits=served.limits)
-            assert isinstance(seen, CalibratedInfo)
             _check_shapes(served, seen.shapes or {}, work.size)
         received = decode(work.bitstream, limits=served.limits, profile=served.profile, threads=served.threads)
     pyramid = {name: np.asarray(values, np.float32) for name, values in received.items()}

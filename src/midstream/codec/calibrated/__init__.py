@@ -1,1 +1,5 @@
-"""The codec `calibrated`: a transform fitted to a network, steps that follow the task, primed context mixing."""
+"""The codec `calibrated`: fitted to one network, from a profile (docs/method.md)."""
+
+from midstream.codec.calibrated.options import Calibrated
+
+__all__ = ["Calibrated"]

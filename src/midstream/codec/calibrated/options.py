@@ -1,120 +1,185 @@
-"""The options of the codec `calibrated`, checked where they enter."""
+"""The codec `calibrated` and its options."""
 
 from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
+from pydantic import BeforeValidator, Field, GetPydanticSchema, WithJsonSchema, model_validator
+from pydantic_core import core_schema
 
+from midstream.codec.base import NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown
+from midstream.codec.calibrated.coding import analyse, code
+from midstream.codec.calibrated.decoder import CalibratedDecoder
 from midstream.codec.calibrated.document import QUALITIES
 from midstream.codec.calibrated.profile import Profile
+from midstream.codec.calibrated.rate import code_within
+from midstream.codec.calibrated.stream import NUMBER
+from midstream.codec.calibrated.transform import grid_of
 from midstream.errors import OptionError, unknown
+from midstream.features import Level
 
 DEFAULT_QUALITY = 60
-PlaceSource = Literal["auto", "probe", "network"]
-PLACE_SOURCES: tuple[PlaceSource, ...] = get_args(PlaceSource)
+ImportanceSource = Literal["auto", "probe", "network"]
+IMPORTANCE_SOURCES: tuple[ImportanceSource, ...] = get_args(ImportanceSource)
 
 
-@dataclass(frozen=True)
-class Target:
-    """What to aim at; exactly one is set.
-
-    Attributes:
-        quality: 1 to 100.
-        max_bytes: of the whole bitstream.
-        max_loss: estimated relative loss of accuracy, 0 to 1.
-    """
-
-    quality: int | None = None
-    max_bytes: int | None = None
-    max_loss: float | None = None
-
-    @classmethod
-    def of(cls, quality: int | None, max_bytes: int | None, max_loss: float | None) -> Target:
-        """One of them, or the default quality. Raises InputError for two, or one out of range."""
-        if sum(value is not None for value in (quality, max_bytes, max_loss)) > 1:
-            raise OptionError("give one of `quality`, `max_bytes` and `max_loss`")
-        if max_loss is not None:
-            share = _number(max_loss)
-            if not 0 < share < 1:
-                raise OptionError(f"`max_loss` is a share of the accuracy above 0 and below 1, not {max_loss}")
-            return cls(max_loss=share)
-        if max_bytes is not None:
-            return cls(max_bytes=_whole("max_bytes", max_bytes, 1, None))
-        wanted = DEFAULT_QUALITY if quality is None else quality
-        return cls(quality=_whole("quality", wanted, QUALITIES[0], QUALITIES[-1]))
-
-    def describe(self) -> dict[str, Any]:
-        """What is set, for results and reports."""
-        chosen = {"quality": self.quality, "max_bytes": self.max_bytes, "max_loss": self.max_loss}
-        return {key: value for key, value in chosen.items() if value is not None}
-
-
-def _number(value: Any) -> float:
+def _share(value: Any) -> float:
+    """Of 1, or as text in percent, too."""
+    try:
+        if isinstance(value, str):
+            return float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+    except ValueError:
+        return math.nan
     known = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
     return float(value) if known and -1 < value < 2 else math.nan  # a float has no room for every whole number
 
 
-def _whole(what: str, value: Any, least: int, most: int | None) -> int:
-    try:
-        number = least - 1 if isinstance(value, bool) else operator.index(value)  # numpy's integers, too
-    except TypeError:
-        number = least - 1
-    if number < least or (most is not None and number > most):
-        upper = f" to {most}" if most is not None else " or more"
-        raise OptionError(f"`{what}` is a whole number, {least}{upper}, not {value!r}")
-    return number
+def _loss(value: Any) -> float:
+    share = _share(value)
+    if not 0 < share < 1:
+        raise OptionError(f"`max_loss` is a share of the accuracy above 0 and below 1, such as 1% or 0.01, not {value}")
+    return share
 
 
-@dataclass(frozen=True)
-class CalibratedOptions:
-    """A complete choice.
+def _whole(what: str, least: int, most: int | None = None) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else operator.index(value)  # numpy's integers, too
+        except (TypeError, ValueError):
+            number = least - 1
+        if isinstance(value, bool) or number < least or (most is not None and number > most):
+            upper = f" to {most}" if most is not None else " or more"
+            raise OptionError(f"`{what}` is a whole number, {least}{upper}, not {value!r}")
+        return number
 
-    Attributes:
-        profile: of the network.
-        target: what to aim at.
-        embed: put the profile into the stream.
-        places: who says where the network sees something: the profile's `probe`, or the `network` itself, which costs a
-            run of its back and saves some bytes (docs/method.md); `auto` is the network where it is at hand and shows
-            its scores before suppression, else the probe.
+    return check
+
+
+def _source(value: Any) -> str:
+    if value not in IMPORTANCE_SOURCES:
+        raise unknown("source of the importance map", str(value), IMPORTANCE_SOURCES)
+    return str(value)
+
+
+def _schema_of_profile(_source: Any, _handler: Any) -> core_schema.CoreSchema:
+    """As an object or the name of its file; in results by its own name."""
+    return core_schema.no_info_plain_validator_function(
+        Profile.of, serialization=core_schema.plain_serializer_function_ser_schema(lambda profile: profile.name)
+    )
+
+
+class Calibrated(Codec):
+    """Fitted to one network by `midstream calibrate`, and far smaller.
+
+    >>> data = ms.encode(pyramid, ms.Calibrated(profile="picodet.profile", quality=60))
     """
 
-    profile: Profile
-    target: Target
-    embed: bool = False
-    places: PlaceSource = "auto"
+    name: ClassVar[str] = "calibrated"
+    number: ClassVar[int] = NUMBER
+    capabilities: ClassVar[Capabilities] = Capabilities(profile=True)
+    decoder: ClassVar[Decoder] = CalibratedDecoder()
+
+    profile: Annotated[
+        Profile,
+        GetPydanticSchema(_schema_of_profile),
+        WithJsonSchema({"type": "string", "format": "path"}),
+        Shown(metavar="FILE", file=True),
+        Field(description="The network's profile, from 'midstream calibrate'; - for standard input."),
+    ]
+    quality: Annotated[
+        int | None,
+        BeforeValidator(_whole("quality", QUALITIES[0], QUALITIES[-1])),
+        Shown(default=str(DEFAULT_QUALITY), metavar="Q"),
+        Field(description="1 to 100: the same number means about the same relative loss of accuracy on every network."),
+    ] = None
+    max_bytes: Annotated[
+        int | None,
+        BeforeValidator(_whole("max_bytes", 1)),
+        Shown(metavar="BYTES"),
+        Field(description="Instead of a quality: a hard cap on the bytes of each bitstream."),
+    ] = None
+    max_loss: Annotated[
+        float | None,
+        BeforeValidator(_loss),
+        Shown(metavar="SHARE"),
+        Field(
+            description="Instead of a quality: the most that the accuracy may suffer, such as 1% or 0.01, by the "
+            "calibration's own estimate."
+        ),
+    ] = None
+    embed: Annotated[bool, Field(description="Put the profile into the bitstream.")] = False
+    importance: Annotated[
+        ImportanceSource,
+        BeforeValidator(_source),
+        Shown(metavar="SOURCE", old=("places",)),
+        Field(
+            description="Where the importance map comes from, which spends the bits where the network looks: probe "
+            "(the profile's own guess from the features), network (a run of its back, which saves some bytes) or auto: "
+            "the network where it is at hand and shows its scores before suppression, else the probe."
+        ),
+    ] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_profile(cls, options: Any) -> Any:
+        if isinstance(options, Mapping) and options.get("profile") is None:
+            raise OptionError(
+                "the codec calibrated needs a `profile` of the network: make one with 'midstream calibrate'"
+            )
+        return options
+
+    @model_validator(mode="after")
+    def _has_one_target(self) -> Self:
+        if sum(value is not None for value in (self.quality, self.max_bytes, self.max_loss)) > 1:
+            raise OptionError("give one of `quality`, `max_bytes` and `max_loss`")
+        return self
 
     @property
-    def coder(self) -> str:
-        """The coder's name, for reports."""
+    def coder_name(self) -> str:
+        """See Codec."""
         return "components"
 
+    @property
+    def decoding_profile(self) -> Profile:
+        """See Codec."""
+        return self.profile
+
+    @property
+    def profile_name(self) -> str:
+        """See Codec."""
+        return "" if self.embed else self.profile.name
+
     def describe(self) -> dict[str, Any]:
-        """The options, for results and reports; the profile by its hash."""
-        chosen = {"codec": "calibrated", "profile": self.profile.name, **self.target.describe()}
-        return {**chosen, "embed": self.embed, "places": self.places}
+        """See Codec; the profile by its hash, and of the targets the one that counts."""
+        chosen = {"quality": self.quality, "max_bytes": self.max_bytes, "max_loss": self.max_loss}
+        target = {key: value for key, value in chosen.items() if value is not None} or {"quality": DEFAULT_QUALITY}
+        about = {"codec": self.name, "profile": self.profile.name, **target}
+        return {**about, "embed": self.embed, "importance": self.importance}
 
+    def check_network(self, network: str, cut: str) -> None:
+        """See Codec."""
+        self.profile.check_network(network, cut)
 
-def calibrated_options(
-    profile: Profile | str | Path | None,
-    quality: int | None = None,
-    max_bytes: int | None = None,
-    max_loss: float | None = None,
-    embed: bool = False,
-    places: str = PLACE_SOURCES[0],
-) -> CalibratedOptions:
-    """Check the options; a profile may be named by its file.
+    def importance_grid(self, sizes: Mapping[str, tuple[int, int]], shows_scores: bool) -> tuple[int, int] | None:
+        """See Codec."""
+        asked = self.importance == "network" or (self.importance == "auto" and shows_scores)
+        if not asked or self.profile.about.places.classes == 1:
+            return None
+        first = self.profile.groups[0].levels
+        return grid_of(first, {part.about.name: sizes[part.about.name] for part in first})
 
-    Raises:
-        InputError: a value that cannot be used, or no profile; the message says which are valid.
-    """
-    if profile is None:
-        raise OptionError("the codec calibrated needs a `profile` of the network: make one with 'midstream calibrate'")
-    loaded = Profile.of(profile)
-    if places not in PLACE_SOURCES:
-        raise unknown("source of places", str(places), PLACE_SOURCES)
-    return CalibratedOptions(loaded, Target.of(quality, max_bytes, max_loss), bool(embed), places)
+    def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
+        """See Codec; without scores as a hint, the probe tells where the network looks."""
+        if self.importance == "network" and hints.scores is None and self.profile.about.places.classes > 1:
+            raise OptionError("`importance` 'network' needs the network's scores, and no network is at hand here")
+        analysed = analyse(levels, self.profile, hints.scores, threads)
+        if self.max_bytes is not None:
+            return code_within(analysed, self.max_bytes, self.embed)
+        if self.max_loss is not None:
+            return code(analysed, self.profile.step_for_loss(self.max_loss), self.embed)
+        step = self.profile.step_of(DEFAULT_QUALITY if self.quality is None else self.quality)
+        return code(analysed, step, self.embed)

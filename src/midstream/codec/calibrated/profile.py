@@ -83,6 +83,19 @@ class Profile:
         """To a file, which appears whole or not at all. Raises InputError."""
         write_bytes(str(path), self.data)
 
+    def check_network(self, network: str, cut: str) -> None:
+        """Refuse a network that the profile was not made on, or another cut of it. Raises InputError.
+
+        Args:
+            network: its name.
+            cut: the fingerprint of its front and back.
+        """
+        if self.about.cut != cut:
+            raise InputError(
+                f"the profile {self.name} was made for {self.about.network}, cut graph {self.about.cut[:16]}; this is "
+                f"{network}, cut graph {cut[:16]}: calibrate it, or use the profile's network"
+            )
+
     def step_of(self, quality: int) -> int:
         """The step's index for a quality, 1 to 100. Raises InputError."""
         if isinstance(quality, bool) or not isinstance(quality, int) or quality not in QUALITIES:

@@ -14,7 +14,7 @@ from midstream.errors import CorruptError, InputError, LimitError, TruncatedErro
 from midstream.features import DTYPES
 from midstream.limits import Limits
 
-CODEC = "calibrated"
+CODEC, NUMBER = "calibrated", 1
 _EMBEDDED, _SIZES, _TYPES = 1, 2, 4
 _FLAGS = _EMBEDDED | _SIZES | _TYPES
 _DTYPE_NAMES = tuple(DTYPES)
@@ -76,7 +76,7 @@ def write_stream(
     body += b"".join(varint(len(stream)) for stream in streams)
     if embed:
         body += varint(len(profile.data))
-    header = container.write_header(CODEC, body)
+    header = container.write_header(NUMBER, body)
     return b"".join([header, *container.sealed([*([profile.data] if embed else []), *streams])])
 
 

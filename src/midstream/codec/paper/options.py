@@ -1,150 +1,76 @@
-"""The options of the codec `paper`, checked where they enter."""
+"""The codec `paper` and its options."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
 
+from midstream.codec.base import NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown
+from midstream.codec.paper.coding import encode_levels
+from midstream.codec.paper.decoder import PaperDecoder
+from midstream.codec.paper.header import NUMBER
+from midstream.codec.paper.parameters import BEST_Z, NAMED_THRESHOLDS, Parameters, Rule
 from midstream.codec.paper.quantize import MAX_SYMBOLS
 from midstream.codec.paper.symbols import CODERS
 from midstream.errors import InputError, OptionError, unknown
+from midstream.features import Level
 
-#: The z of the paper's Table 3 with the highest accuracy, for each n that the paper has.
-BEST_Z = {3: 1.0, 4: 1.5}
 DEFAULT_SYMBOLS = 4
 DEFAULT_CODER = "fast"
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _SMALLEST_FLOAT32 = float(np.finfo(np.float32).tiny)
 
 
-class Rule(IntEnum):
-    """Where the thresholds come from; the values are the bitstream's."""
-
-    z = 0
-    explicit = 1
-    uniform = 2
-    lloyd_max = 3
-    range = 4
-
-    @property
-    def label(self) -> str:
-        """As the options spell it."""
-        return self.name.replace("_", "-")
-
-
-#: What `thresholds` may be, besides a list of numbers.
-NAMED_THRESHOLDS = (Rule.uniform.label, Rule.lloyd_max.label, Rule.range.label)
-
-
-@dataclass(frozen=True)
-class PaperOptions:
-    """A complete choice: number of symbols, rule for the thresholds, coder.
-
-    Attributes:
-        symbols: n, 1 to 256.
-        rule: where the thresholds come from.
-        parameter: z for Rule.z, the step for Rule.uniform.
-        thresholds: for Rule.explicit.
-        coder: one of CODERS.
-    """
-
-    symbols: int
-    rule: Rule
-    coder: str
-    parameter: float | None = None
-    thresholds: tuple[float, ...] = field(default=())
-
-    def describe(self) -> dict[str, Any]:
-        """The options as `encode` takes them, for results and reports."""
-        chosen: dict[str, Any] = {"thresholds": self.rule.label}
-        if self.rule is Rule.z:
-            chosen = {"z": self.parameter}
-        elif self.rule is Rule.uniform:
-            chosen["step"] = self.parameter
-        elif self.rule is Rule.explicit:
-            chosen = {"thresholds": list(self.thresholds)}
-        return {"codec": "paper", "symbols": self.symbols, **chosen, "coder": self.coder}
-
-
-def paper_options(
-    symbols: int | None = None,
-    z: float | None = None,
-    thresholds: str | Sequence[float] | None = None,
-    step: float | None = None,
-    coder: str = DEFAULT_CODER,
-) -> PaperOptions:
-    """Check the options and fill in what is not given.
-
-    Without z and thresholds: the paper's best z for n = 3 and n = 4, the 8-bit conversion's `range` for n = 256,
-    `lloyd-max` for any other n.
-
-    Raises:
-        InputError: a value that cannot be used; the message says which are valid.
-    """
-    if coder not in CODERS:
-        raise unknown("coder", str(coder), CODERS)
-    explicit = None if thresholds is None or isinstance(thresholds, str) else _numbers(thresholds)
-    if symbols is None:
-        symbols = DEFAULT_SYMBOLS if explicit is None else len(explicit) + 1
-    symbols = _count(symbols)
-    if z is not None and thresholds is not None:
-        raise OptionError("give either `z` or `thresholds`, not both")
-    if step is not None and (explicit is not None or thresholds != Rule.uniform.label):
-        raise OptionError("`step` belongs to `thresholds`='uniform'")
-    if explicit is not None:
-        return PaperOptions(symbols, Rule.explicit, coder, thresholds=_explicit(symbols, explicit))
-    if thresholds is not None:
-        return _named(symbols, str(thresholds), step, coder)
-    if z is None and symbols not in BEST_Z:
-        return _named(symbols, (Rule.range if symbols == MAX_SYMBOLS else Rule.lloyd_max).label, None, coder)
-    if symbols not in BEST_Z:
-        raise OptionError(
-            f"`z` is defined for 3 and 4 symbols, not {symbols}: give `thresholds`, a list or one of "
-            f"{', '.join(NAMED_THRESHOLDS)}"
-        )
-    return PaperOptions(symbols, Rule.z, coder, parameter=_positive("z", BEST_Z[symbols] if z is None else z))
-
-
-def _named(symbols: int, name: str, step: float | None, coder: str) -> PaperOptions:
-    if name not in NAMED_THRESHOLDS:
-        raise InputError(
-            f"unknown thresholds '{name}'; valid: {', '.join(NAMED_THRESHOLDS)}, or {symbols - 1} increasing numbers"
-        )
-    rule = Rule[name.replace("-", "_")]
-    if rule is Rule.uniform:
-        if step is None:
-            raise OptionError("`thresholds`='uniform' needs a `step`, in standard deviations")
-        return PaperOptions(symbols, rule, coder, parameter=_positive("step", step))
-    if rule is Rule.range and symbols < 2:
-        raise OptionError("`thresholds`='range' needs at least 2 symbols")
-    return PaperOptions(symbols, rule, coder)
-
-
-def _count(value: Any) -> int:
+def _count(value: Any) -> int | None:
     try:
-        count = operator.index(value)  # numpy's integers, too
-    except TypeError:
+        count = int(value) if isinstance(value, str) else operator.index(value)  # numpy's integers, too
+    except (TypeError, ValueError):
         count = 0
     if not 1 <= count <= MAX_SYMBOLS:
         raise OptionError(f"`symbols` is a whole number from 1 to {MAX_SYMBOLS}, not {value!r}")
     return count
 
 
-def _positive(what: str, value: Any) -> float:
+def _positive(what: str) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not _SMALLEST_FLOAT32 <= number <= _LARGEST_FLOAT32:
+            raise OptionError(f"`{what}` is a positive number of standard deviations, not {value!r}")
+        return number
+
+    return check
+
+
+def _thresholds(value: Any) -> str | tuple[float, ...]:
+    """A name, or numbers: text has commas between them, or slashes where commas are between points of a curve."""
+    if value in NAMED_THRESHOLDS:
+        return str(value)
     try:
-        number = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not _SMALLEST_FLOAT32 <= number <= _LARGEST_FLOAT32:
-        raise OptionError(f"`{what}` is a positive number of standard deviations, not {value!r}")
-    return number
+        return tuple(float(each) for each in (re.split("[,/]", value) if isinstance(value, str) else value))
+    except (TypeError, ValueError) as error:
+        valid = ", ".join(NAMED_THRESHOLDS)
+        if isinstance(value, str):
+            text = f"unknown `thresholds` '{value}'; valid: {valid}, or increasing numbers separated by commas"
+        else:
+            text = f"`thresholds` are increasing numbers or one of {valid}, not {value!r}"
+        raise OptionError(text) from error
+
+
+def _coder(value: Any) -> str:
+    if value not in CODERS:
+        raise unknown("coder", str(value), CODERS)
+    return str(value)
 
 
 def _explicit(symbols: int, values: Sequence[float]) -> tuple[float, ...]:
@@ -157,10 +83,104 @@ def _explicit(symbols: int, values: Sequence[float]) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _numbers(thresholds: Any) -> list[float]:
-    try:
-        return [float(t) for t in thresholds]
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"thresholds are increasing numbers or one of {', '.join(NAMED_THRESHOLDS)}, not {thresholds!r}"
-        ) from error
+class Paper(Codec):
+    """Few symbols a channel, as in the founding paper: normalise, quantise, reconstruct. Self-contained.
+
+    >>> data = ms.encode(pyramid, ms.Paper(symbols=4, z=1.5, coder="dense"))
+
+    Without z and thresholds: the paper's best z for n = 3 and n = 4, the 8-bit conversion's `range` for n = 256,
+    `lloyd-max` for any other n.
+    """
+
+    name: ClassVar[str] = "paper"
+    number: ClassVar[int] = NUMBER
+    capabilities: ClassVar[Capabilities] = Capabilities(partial=True)
+    decoder: ClassVar[Decoder] = PaperDecoder()
+
+    symbols: Annotated[
+        int | None,
+        BeforeValidator(_count),
+        Shown(default=str(DEFAULT_SYMBOLS), metavar="N"),
+        Field(description="Number of symbols (intervals) n, 1 to 256; one more than a list of thresholds has."),
+    ] = None
+    z: Annotated[
+        float | None,
+        BeforeValidator(_positive("z")),
+        Shown(default="the paper's best, 1.0 and 1.5", metavar="Z"),
+        Field(description="The paper's threshold in standard deviations: -z, z for 3 symbols, -z, 0, z for 4."),
+    ] = None
+    thresholds: Annotated[
+        str | tuple[float, ...] | None,
+        BeforeValidator(_thresholds),
+        Shown(metavar="T"),
+        Field(
+            description="Instead of z: n - 1 increasing numbers (-1,0,1), uniform (with a step), lloyd-max (fitted to "
+            "each image) or range (uniform over each channel's range; with 256 symbols the 8-bit conversion)."
+        ),
+    ] = None
+    step: Annotated[
+        float | None,
+        BeforeValidator(_positive("step")),
+        Shown(metavar="STEP"),
+        Field(description="Distance between uniform thresholds, in standard deviations."),
+    ] = None
+    coder: Annotated[
+        str,
+        BeforeValidator(_coder),
+        Shown(metavar="CODER"),
+        Field(
+            description="How symbols are written: fast (near memory speed), dense (the fewest bytes; about 70 ns an "
+            "element for 3 and 4 symbols, 500 for 256), raw (fixed width) or prefix (a Huffman code)."
+        ),
+    ] = DEFAULT_CODER
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        _ = self.parameters
+        return self
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What the options come to, with all that was not given."""
+        explicit = self.thresholds if isinstance(self.thresholds, tuple) else None
+        symbols = self.symbols or (DEFAULT_SYMBOLS if explicit is None else len(explicit) + 1)
+        if self.z is not None and self.thresholds is not None:
+            raise OptionError("give either `z` or `thresholds`, not both")
+        if self.step is not None and self.thresholds != Rule.uniform.label:
+            raise OptionError("`step` belongs to `thresholds`='uniform'")
+        if explicit is not None:
+            return Parameters(symbols, Rule.explicit, self.coder, thresholds=_explicit(symbols, explicit))
+        if self.thresholds is not None:
+            return self._named(symbols, str(self.thresholds))
+        if self.z is None and symbols not in BEST_Z:
+            return self._named(symbols, (Rule.range if symbols == MAX_SYMBOLS else Rule.lloyd_max).label)
+        if symbols not in BEST_Z:
+            raise OptionError(
+                f"`z` is defined for 3 and 4 symbols, not {symbols}: give `thresholds`, a list or one of "
+                f"{', '.join(NAMED_THRESHOLDS)}"
+            )
+        return Parameters(symbols, Rule.z, self.coder, parameter=BEST_Z[symbols] if self.z is None else self.z)
+
+    def _named(self, symbols: int, name: str) -> Parameters:
+        rule = Rule[name.replace("-", "_")]
+        if rule is Rule.uniform:
+            if self.step is None:
+                raise OptionError("`thresholds`='uniform' needs a `step`, in standard deviations")
+            return Parameters(symbols, rule, self.coder, parameter=self.step)
+        if rule is Rule.range and symbols < 2:
+            raise OptionError("`thresholds`='range' needs at least 2 symbols")
+        return Parameters(symbols, rule, self.coder)
+
+    @property
+    def coder_name(self) -> str:
+        """See Codec."""
+        return self.coder
+
+    def describe(self) -> dict[str, Any]:
+        """See Codec: what was given, and what the other options are because of it."""
+        return {"codec": self.name, **self.parameters.describe()}
+
+    def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
+        """See Codec; takes no hints."""
+        del hints
+        return encode_levels(levels, self.parameters, threads)

@@ -1,0 +1,146 @@
+"""`encode`, `decode`, `inspect`, `declaration`: for every codec, by its name and by the number in the bitstream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.codec.base import Codec, Declaration, Decoder, Hints, Request, StreamInfo
+from midstream.codec.container import Opened, as_bytes, open_stream
+from midstream.codec.registry import codec_numbered, make_codec
+from midstream.errors import InputError, unknown
+from midstream.features import check_pyramid, to_torch
+from midstream.limits import Limits
+
+if TYPE_CHECKING:
+    from midstream.codec.calibrated.profile import Profile
+
+DEFAULT_CODEC = "paper"
+_LIKE = ("numpy", "torch")
+
+
+def encode(
+    pyramid: Mapping[str, Any],
+    codec: str | Codec = DEFAULT_CODEC,
+    *,
+    scores: NDArray[np.floating[Any]] | None = None,
+    threads: int | None = None,
+    **options: Any,
+) -> bytes:
+    """Code a feature pyramid into a bitstream (docs/format.md).
+
+    Args:
+        pyramid: level name -> numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16, finest first.
+        codec: a name with its `options`, or a `Codec` with its own: `paper`, the representation of the founding paper
+            (docs/method.md), self-contained, with the options of `midstream.Paper`; `calibrated`, fitted to one network
+            and far smaller, with those of `midstream.Calibrated`.
+        scores: a hint for `calibrated`: [height, width] of the profile's grid of cells, 0 to 1, the highest score that
+            the network gives in each; without it the profile's probe guesses them.
+        threads: how many to use at most, all cores by default; the bytes are the same for any number.
+        options: of the codec.
+
+    Returns:
+        The bitstream.
+
+    Raises:
+        InputError: an unusable option, a level that is not [C, H, W] of a known type or not the profile's, a NaN or an
+            infinity, a cap that is below what is possible.
+    """
+    return make_codec(codec, options).encode(check_pyramid(pyramid), Hints(scores), threads)
+
+
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    levels: Sequence[str] | None = None,
+    like: Literal["numpy", "torch"] = "numpy",
+    limits: Limits | None = None,
+    partial: bool = False,
+    profile: Profile | str | Path | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Reconstruct a pyramid from a bitstream.
+
+    Args:
+        data: the whole bitstream.
+        levels: names of the levels to decode; of `paper` only their chunks are read. All by default.
+        like: `numpy` arrays or `torch` tensors.
+        limits: what may be spent (Limits() by default).
+        partial: of a bitstream whose end is missing, decode the levels that are whole: `paper` holds them coarse to
+            fine, `calibrated` has one chunk for all.
+        profile: for a `calibrated` bitstream that does not hold its own: the one that it was made with, or its file.
+        threads: how many to use at most, all cores by default.
+
+    Returns:
+        Level name -> array [C, H, W] with the names, shapes and element types that went in, in the same order
+        (`calibrated`: in the profile's).
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError: the four ways in which a bitstream is unusable.
+        InputError: a level that the bitstream does not have; no profile, or another one, where one is needed.
+    """
+    if like not in _LIKE:
+        raise unknown("value of like", str(like), _LIKE)
+    if isinstance(levels, str):
+        raise InputError(f"levels is a list of names: ['{levels}']")
+    names = None if levels is None else list(levels)
+    decoder, opened, view = _opened(data)
+    arrays = decoder.decode(opened, view, Request(limits or Limits(), names, partial, profile, threads))
+    return {name: to_torch(array) for name, array in arrays.items()} if like == "torch" else arrays
+
+
+def inspect(
+    data: bytes | bytearray | memoryview,
+    *,
+    symbols: bool = False,
+    limits: Limits | None = None,
+    profile: Profile | str | Path | None = None,
+) -> StreamInfo:
+    """Say what a bitstream holds and where its bytes go.
+
+    Args:
+        data: the whole bitstream.
+        symbols: of `paper`, also decode the symbols, for their number and entropy; else the header alone is read.
+        limits: what may be spent (Limits() by default).
+        profile: of `calibrated`, to know the shapes of the levels where the stream does not hold its profile.
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
+    """
+    decoder, opened, view = _opened(data)
+    return decoder.inspect(opened, view, Request(limits or Limits(), profile=profile), symbols)
+
+
+def declaration(
+    data: bytes | bytearray | memoryview, *, limits: Limits | None = None, profile: Profile | None = None
+) -> Declaration:
+    """Read the header alone: costs microseconds, whatever the bitstream holds.
+
+    An embedded profile and the checksums behind the header are not looked at: `decode` does that.
+
+    Args:
+        data: the whole bitstream.
+        limits: what may be spent (Limits() by default).
+        profile: of `calibrated`, what knows the channels, and the sizes where they are the usual ones.
+
+    Raises:
+        TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
+        InputError: the bitstream needs another profile.
+    """
+    decoder, opened, view = _opened(data)
+    return decoder.declare(opened, view, Request(limits or Limits(), profile=profile))
+
+
+def codec_of(data: bytes | bytearray | memoryview) -> type[Codec]:
+    """The codec that made a bitstream. Raises as `decode` for one without a whole header."""
+    return codec_numbered(open_stream(as_bytes(data)).codec)
+
+
+def _opened(data: object) -> tuple[Decoder, Opened, memoryview]:
+    view = as_bytes(data)
+    opened = open_stream(view)
+    return codec_numbered(opened.codec).decoder, opened, view

@@ -1,0 +1,287 @@
+"""What a codec is: `Codec`, whose fields are its options, and `Decoder`, which knows none of them.
+
+A codec of this project is a package in `midstream.codec`; anybody's package can add another one by an entry point of
+the group `midstream.codecs` (examples/codec-plugin). All else reads the model: the options of `midstream encode`,
+`eval`, `push`, `batch` and `bench`, the specs of `compare`, what results say of a codec.
+
+A decoder reads the codec's part of the header itself, instead of being handed one that somebody else has read: what a
+header holds is as much the codec's own as what follows it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from midstream.codec.container import Opened
+from midstream.errors import InputError, OptionError
+from midstream.features import Level
+from midstream.limits import Limits
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a codec can do, and what it needs.
+
+    Attributes:
+        partial: of a bitstream whose end is missing, the levels that are whole can be decoded.
+        profile: encoding and decoding need the network's profile.
+        state: a bitstream may depend on earlier ones.
+        devices: kinds of device that it runs on.
+    """
+
+    partial: bool = False
+    profile: bool = False
+    state: bool = False
+    devices: tuple[str, ...] = ("cpu",)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How an option appears on the command line, in the metadata of its field.
+
+    Attributes:
+        default: what happens without it, where the field's own default does not say so.
+        metavar: stands for the value in the help.
+        file: the value names a file, of which reports show no more than the name.
+        old: earlier spellings, understood for one more release.
+    """
+
+    default: str | None = None
+    metavar: str | None = None
+    file: bool = False
+    old: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What an encoder is told beside the pyramid.
+
+    Attributes:
+        scores: [height, width] over the network's input, 0 to 1: the highest score that the network gives to anything
+            in each cell. None where nobody has asked it.
+    """
+
+    scores: NDArray[np.floating[Any]] | None = None
+
+
+NO_HINTS = Hints()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a decoder is asked for.
+
+    Attributes:
+        limits: what may be spent.
+        levels: names of the levels to decode, None for all.
+        partial: the end of the bitstream may be missing.
+        profile: a profile or the name of its file, for codecs that need one.
+        threads: how many to use at most, None for all cores.
+    """
+
+    limits: Limits
+    levels: Sequence[str] | None = None
+    partial: bool = False
+    profile: Any = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a bitstream says of itself before any of it is decoded.
+
+    Attributes:
+        codec: its name.
+        embedded: whether it holds its own profile.
+        shapes: [C, H, W] of the levels by name, in the pyramid's order; None where only a profile that was not given,
+            or the embedded one, knows them.
+    """
+
+    codec: str
+    embedded: bool
+    shapes: dict[str, Shape] | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to print; the first `left` columns are text, the others numbers."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    left: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamInfo(ABC):
+    """What `inspect` found in a bitstream; each codec adds its own attributes.
+
+    Attributes:
+        version: of the bitstream.
+        codec: its name.
+        shapes: [C, H, W] of the levels by name; None where only a profile knows them and none is at hand.
+        header_bytes, payload_bytes, checksum_bytes, total_bytes: where the bytes go.
+        bits_per_element: of the whole bitstream; None without shapes.
+    """
+
+    version: int
+    codec: str
+    shapes: dict[str, Shape] | None
+    header_bytes: int
+    payload_bytes: int
+    checksum_bytes: int
+    total_bytes: int
+    bits_per_element: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dictionaries and lists, for JSON."""
+        return asdict(self)
+
+    @abstractmethod
+    def table(self) -> Table:
+        """For people."""
+
+
+class Decoder(ABC):
+    """Decodes the bitstreams of one codec.
+
+    `opened` is the beginning of the header, read and checked, with a reader over the codec's own fields; `data` is the
+    whole bitstream. Every method raises TruncatedError, CorruptError, UnsupportedError or LimitError for a bitstream
+    that is unusable, and InputError for a request that is.
+    """
+
+    @abstractmethod
+    def declare(self, opened: Opened, data: memoryview, request: Request) -> Declaration:
+        """Read the header alone: in microseconds, whatever the bitstream holds."""
+
+    @abstractmethod
+    def decode(self, opened: Opened, data: memoryview, request: Request) -> dict[str, NDArray[Any]]:
+        """Level name -> [C, H, W] in the level's own element type, in the pyramid's order."""
+
+    @abstractmethod
+    def inspect(self, opened: Opened, data: memoryview, request: Request, symbols: bool) -> StreamInfo:
+        """Where the bytes go; with `symbols`, what only decoding the symbols tells, too."""
+
+
+class Codec(BaseModel, ABC):
+    """A codec with its options, checked; the fields are the options, and their descriptions the help.
+
+    Attributes:
+        name: as options and specs spell it.
+        number: in the bitstream (docs/format.md): below 128 this project's, from 128 on anybody's.
+        capabilities: what it can do.
+        decoder: decodes what it makes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(property,))
+    name: ClassVar[str]
+    number: ClassVar[int]
+    capabilities: ClassVar[Capabilities]
+    decoder: ClassVar[Decoder]
+
+    def __init__(self, **options: Any) -> None:
+        """Check the options. Raises InputError about the first that cannot be used."""
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise _explained(type(self), error) from error
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_spellings(cls, options: Any) -> Any:
+        return cls.in_today_s_spelling(options) if isinstance(options, Mapping) else options
+
+    @classmethod
+    def in_today_s_spelling(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options, with each earlier spelling replaced. Raises OptionError for one that is given in both."""
+        out = dict(options)
+        for key, shown in cls.shown().items():
+            for old in shown.old:
+                if old in out and key in out:
+                    raise OptionError(f"`{old}` is the earlier name of `{key}`: give one of them")
+                if old in out:
+                    out[key] = out.pop(old)
+        return out
+
+    @classmethod
+    def shown(cls) -> dict[str, Shown]:
+        """How each option appears."""
+        return {
+            key: next((each for each in field.metadata if isinstance(each, Shown)), Shown())
+            for key, field in cls.model_fields.items()
+        }
+
+    @abstractmethod
+    def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
+        """The bitstream of a pyramid; the bytes are the same for any number of threads. Raises InputError."""
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {key: getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set}
+
+    def changed(self, **options: Any) -> Self:
+        """The same codec with other options. Raises OptionError."""
+        return type(self)(**(self.given() | options))
+
+    def describe(self) -> dict[str, Any]:
+        """Its name and all that was chosen, for results and reports; JSON can hold it."""
+        return {"codec": self.name, **self.model_dump(mode="json")}
+
+    @property
+    def coder_name(self) -> str:
+        """What writes the symbols, for reports."""
+        return self.name
+
+    @property
+    def decoding_profile(self) -> Any:
+        """The profile that `decode` is to be given, None for none."""
+        return None
+
+    @property
+    def profile_name(self) -> str:
+        """Of the profile that a receiver must hold; empty for none."""
+        return ""
+
+    def check_network(self, network: str, cut: str) -> None:
+        """Refuse a network that the options are not for. Raises InputError.
+
+        Args:
+            network: its name.
+            cut: the fingerprint of its front and back.
+        """
+        del network, cut
+
+    def importance_grid(self, sizes: Mapping[str, tuple[int, int]], shows_scores: bool) -> tuple[int, int] | None:
+        """(height, width) of the scores that the encoder would like as a hint; None where it has no use for them.
+
+        Args:
+            sizes: (H, W) of the levels by name.
+            shows_scores: the network tells its scores before suppression, at the price of a run of its back.
+        """
+        del sizes, shows_scores
+        return None
+
+
+def _explained(codec: type[Codec], error: ValidationError) -> InputError:
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):  # in the codec's own words
+        return cause
+    where = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        own = ", ".join(f"`{name}`" for name in codec.model_fields)
+        return OptionError(f"`{where}` is no option of the codec {codec.name}; its own are {own or 'none'}")
+    if cause is not None:
+        return OptionError(str(cause))
+    if first["type"] == "missing":
+        return OptionError(f"the codec {codec.name} needs `{where}`")
+    return OptionError(f"`{where}` {first['input']!r}: {first['msg']}")

@@ -1,0 +1,90 @@
+"""The step for a cap on the bytes: a search that ends after a few passes of the coder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.codec.calibrated.coding import Analysed, code
+from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
+from midstream.codec.calibrated.profile import Profile
+from midstream.errors import OptionError
+
+#: The largest whole number that a component becomes: native/coefficients.hpp.
+_MOST_STEPS = 1 << 20
+#: Passes of the coder beyond the first that a cap on the bytes may take.
+_MORE_PASSES = 2
+#: Octaves of bytes per step, usually, and at least: what a search begins with.
+_USUAL_SLOPE, _LEAST_SLOPE = 1 / 6, 1e-3
+#: By how much of the way to what fits a search goes beyond it, and by how many octaves of bytes at least.
+_MARGIN, _LEAST_MARGIN = 0.25, 0.02
+
+
+def code_within(analysed: Analysed, most: int, embed: bool) -> bytes:
+    """The largest stream that fits of a few passes of the real coder; further ones only while none fits."""
+    beside = len(analysed.profile.data) if embed else 0
+    sizes: dict[int, int] = {}
+    best: bytes | None = None
+    finest = _finest(analysed)
+    step = _guess(analysed, most - beside, {}, finest)
+    while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
+        data = code(analysed, step, embed)
+        sizes[step] = len(data) - beside
+        if len(data) <= most and (best is None or len(data) > len(best)):
+            best = data
+        step = _guess(analysed, most - beside, sizes, finest)
+    if best is None:
+        least = min(sizes.values()) + beside
+        raise OptionError(f"`max_bytes` {most:,}: the least that this pyramid takes is {least:,} bytes")
+    return best
+
+
+def _finest(analysed: Analysed) -> int:
+    """The finest step at which a whole number says every component, however wrong its prediction from neighbours is.
+
+    At a finer one differences would be cut off, and the prediction of the next cells might go astray with them.
+    """
+    largest = 0.0
+    for group, components in zip(analysed.profile.groups, analysed.components, strict=True):
+        gain = float(np.abs(group.neighbours).sum(axis=(0, 1)).max(initial=0))
+        largest = max(largest, (1 + gain) * float(np.abs(components).max()) / _MOST_STEPS)
+    index = STEP_INDICES / 2 + (STEPS_PER_OCTAVE * math.log2(largest) if largest else -math.inf)
+    return math.ceil(min(max(index, 0), STEP_INDICES - 1))
+
+
+def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int], finest: int) -> int:
+    """The step to try: on the curve, moved to the first known size; then on the line through the nearest two."""
+    wanted, logs = math.log2(max(most, 1)), {step: math.log2(size) for step, size in sizes.items()}
+    fitting = min((step for step, size in sizes.items() if size <= most), default=None)
+    beyond = max((step for step, size in sizes.items() if size > most), default=None)
+    near = sorted(logs, key=lambda step: abs(logs[step] - wanted))[:2]
+    if len(sizes) >= _MORE_PASSES:  # farther than it looks, so that the last pass fits
+        wanted -= max(_MARGIN * abs(logs[near[0]] - wanted), _LEAST_MARGIN)
+    if len(near) < 2:
+        steps, curve = _curve(analysed.profile)
+        away = logs[near[0]] - float(np.interp(near[0], steps, curve)) if near else 0.0
+        guess = math.ceil(float(np.interp(away - wanted, -curve, steps)))
+    else:
+        fine, coarse = sorted(near)
+        slope = max((logs[fine] - logs[coarse]) / (coarse - fine), _LEAST_SLOPE)
+        guess = math.ceil(fine + (logs[fine] - wanted) / slope)
+    low = finest if beyond is None else beyond + 1
+    if fitting is None:  # whatever it takes: beyond the passes that were meant to do, twice as far each time
+        low += (1 << max(len(sizes) - _MORE_PASSES, 0)) - 1
+    return min(max(guess, low), STEP_INDICES - 1 if fitting is None else max(fitting - 1, low))
+
+
+def _curve(profile: Profile) -> tuple[list[int], NDArray[np.float64]]:
+    """Steps, and the falling logarithms of what they take; beyond the measured ones as steep as at their ends."""
+    curve = sorted(profile.about.curve, key=lambda point: point.step)
+    steps, logs = [point.step for point in curve], [math.log2(point.bytes) for point in curve]
+    for k in range(1, len(logs)):
+        logs[k] = min(logs[k], logs[k - 1] - _LEAST_SLOPE * (steps[k] - steps[k - 1]))
+    fine = (logs[0] - logs[1]) / (steps[1] - steps[0]) if len(steps) > 1 else _USUAL_SLOPE
+    coarse = (logs[-2] - logs[-1]) / (steps[-1] - steps[-2]) if len(steps) > 1 else 0.0
+    coarse = max(coarse, _USUAL_SLOPE)  # where headers are most of it, a curve is flat
+    ends = logs[0] + fine * (steps[0] + 1), logs[-1] - coarse * (STEP_INDICES - steps[-1])
+    return [-1, *steps, STEP_INDICES], np.array([ends[0], *logs, ends[1]])

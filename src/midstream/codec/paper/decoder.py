@@ -1,0 +1,73 @@
+"""The decoder of `paper`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from midstream.codec.base import Declaration, Decoder, Request
+from midstream.codec.container import Opened, as_bytes, open_stream
+from midstream.codec.paper import header
+from midstream.codec.paper.info import PaperInfo
+from midstream.codec.paper.parameters import Parameters, read_parameters
+from midstream.codec.paper.reading import LevelReader, decode_levels
+from midstream.errors import InputError
+from midstream.features import DTYPES
+from midstream.limits import Limits
+
+_NAME = "paper"
+
+
+class PaperDecoder(Decoder):
+    """See Decoder; the levels lie in chunks of their own, so that any of them can be decoded alone."""
+
+    def declare(self, opened: Opened, data: memoryview, request: Request) -> Declaration:
+        """See Decoder."""
+        head = header.read_header(opened, data, request.limits)
+        symbols = read_parameters(head.parameters).symbols
+        chosen = header.select(head, None, symbols, request.limits)
+        return Declaration(_NAME, False, {level.name: level.shape for level in chosen})
+
+    def decode(self, opened: Opened, data: memoryview, request: Request) -> dict[str, NDArray[Any]]:
+        """See Decoder."""
+        head = header.read_header(opened, data, request.limits, partial=request.partial)
+        parameters = read_parameters(head.parameters)
+        names = None if request.levels is None else list(request.levels)
+        if request.partial:
+            names = header.whole_levels(data, head, names)
+        chosen = header.select(head, names, parameters.symbols, request.limits)
+        decoded = decode_levels(_readers(data, head, parameters, chosen), request.threads)
+        return {
+            level.name: values.astype(DTYPES[level.dtype], copy=False)
+            for level, values in zip(chosen, decoded, strict=True)
+        }
+
+    def inspect(self, opened: Opened, data: memoryview, request: Request, symbols: bool) -> PaperInfo:
+        """See Decoder."""
+        head = header.read_header(opened, data, request.limits)
+        parameters = read_parameters(head.parameters)
+        readers = []
+        if symbols:
+            chosen = header.select(head, None, parameters.symbols, request.limits)
+            readers = _readers(data, head, parameters, chosen)
+        return PaperInfo.of(head, parameters, {reader.header.name: reader for reader in readers})
+
+
+def _readers(
+    data: memoryview, head: header.Header, parameters: Parameters, levels: Sequence[header.LevelHeader]
+) -> list[LevelReader]:
+    return [LevelReader.of(level, parameters, *header.read_chunk(data, head, level)) for level in levels]
+
+
+def open_levels(data: bytes | bytearray | memoryview, limits: Limits | None = None) -> dict[str, LevelReader]:
+    """All levels by name, their side information read, the symbols not yet decoded. Raises as `decode` does."""
+    view, limits = as_bytes(data), limits or Limits()
+    opened = open_stream(view)
+    if opened.codec != header.NUMBER:
+        raise InputError(f"a bitstream of codec number {opened.codec} has no symbols of channels: only {_NAME} has")
+    head = header.read_header(opened, view, limits)
+    parameters = read_parameters(head.parameters)
+    chosen = header.select(head, None, parameters.symbols, limits)
+    return {reader.header.name: reader for reader in _readers(view, head, parameters, chosen)}

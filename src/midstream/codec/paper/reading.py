@@ -1,0 +1,166 @@
+"""Decode the codec `paper`: the side information of each level, then its symbols when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.paper import quantize
+from midstream.codec.paper.groups import channel_groups, in_tasks
+from midstream.codec.paper.header import LevelHeader
+from midstream.codec.paper.intervals import IntervalMeans
+from midstream.codec.paper.parameters import Parameters, Rule
+from midstream.codec.paper.symbols import Symbols, count_symbols, decode_maps, symbol_costs
+from midstream.codec.threads import run, thread_count
+from midstream.codec.wire import Reader
+from midstream.features import DTYPES
+
+
+@dataclass(frozen=True)
+class LevelReader:
+    """One level of a bitstream, its side information read; the symbols are decoded when asked for.
+
+    Attributes:
+        header: of the level.
+        coder: of the symbols.
+        active: bool [C], the channels that are not constant.
+        held: float32 [K], the values of those that are.
+        table: float32 [C', n], what each symbol stands for in each channel that is not constant.
+        streams: one for each of `groups`.
+        groups: of channels with at least one that is not constant.
+    """
+
+    header: LevelHeader
+    coder: str
+    active: NDArray[np.bool_] = field(repr=False)
+    held: NDArray[np.float32] = field(repr=False)
+    table: NDArray[np.float32] = field(repr=False)
+    streams: list[memoryview] = field(repr=False)
+    groups: list[slice] = field(repr=False)
+
+    @classmethod
+    def of(cls, header: LevelHeader, parameters: Parameters, side: memoryview, payload: memoryview) -> LevelReader:
+        """Read the side information. Raises CorruptError where it contradicts docs/format.md."""
+        reader = Reader(side, _what(header))
+        dtype = DTYPES[header.dtype]
+        constant, held = _read_constants(reader, header.shape[0], dtype)
+        table = np.zeros((0, parameters.symbols))
+        if len(held) < header.shape[0]:
+            table = _read_table(reader, parameters, header.shape[0] - len(held), dtype)
+        largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+        groups = [group for group in channel_groups(header.shape) if not constant[group].all()]
+        streams = _cut(reader, payload, len(groups))
+        limited = np.clip(table, -largest, largest).astype(np.float32)
+        return cls(header, parameters.coder, ~constant, held, limited, streams, groups)
+
+    def tasks(self, threads: int) -> list[Sequence[int]]:
+        """Numbers of streams that are decoded together."""
+        return in_tasks(range(len(self.streams)), self.header.shape, threads)
+
+    def channels(self, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """The channels in these streams."""
+        first, last = self.groups[numbers[0]].start, self.groups[numbers[-1]].stop
+        return np.flatnonzero(self.active[first:last]) + np.int64(first)
+
+    def symbols(self, numbers: Sequence[int]) -> Symbols:
+        """Symbols [C'', H, W] of these streams. Raises CorruptError."""
+        counts = [int(self.active[self.groups[i]].sum()) for i in numbers]
+        streams = [self.streams[i] for i in numbers]
+        size = self.header.shape[1:]
+        return decode_maps(self.coder, self.table.shape[1], streams, counts, size, _what(self.header))
+
+    def counts(self) -> NDArray[np.int64]:
+        """Occurrences [n] of each symbol in the whole level. Raises CorruptError."""
+        n = self.table.shape[1]
+        parts = [count_symbols(self.symbols(numbers).reshape(-1), n) for numbers in self.tasks(1)]
+        return np.asarray(sum(parts, np.zeros(n, np.int64)), np.int64)
+
+    def channel_costs(self, channel: int) -> tuple[Symbols, NDArray[np.float32]] | None:
+        """Symbols [H, W] of one channel and the bits that each takes; None for a constant channel.
+
+        Raises:
+            CorruptError: the stream does not decode.
+        """
+        if not self.active[channel]:
+            return None
+        number = next(i for i, group in enumerate(self.groups) if group.start <= channel < group.stop)
+        symbols = self.symbols([number])
+        costs = symbol_costs(self.coder, self.table.shape[1], self.streams[number], symbols, _what(self.header))
+        place = int(np.flatnonzero(self.channels([number]) == channel)[0])
+        return symbols[place], costs[place]
+
+    def fill(self, numbers: Sequence[int], out: NDArray[np.float32]) -> None:
+        """Decode these streams into their channels of `out` [C, H * W]. Raises CorruptError."""
+        channels = self.channels(numbers)
+        before = int(self.active[: channels[0]].sum())
+        table = self.table[before : before + len(channels)]
+        _native.reconstruct(self.symbols(numbers).reshape(len(channels), -1), table, out, channels)
+
+
+def decode_levels(readers: Sequence[LevelReader], threads: int | None) -> list[NDArray[np.float32]]:
+    """Each level as float32 [C, H, W], not beyond the finite range of the level's own element type.
+
+    Raises:
+        CorruptError: a chunk contradicts docs/format.md.
+        InputError: an unusable number of threads.
+    """
+    count = thread_count(threads, sum(reader.header.elements for reader in readers))
+    out = []
+    for reader in readers:
+        channels, height, width = reader.header.shape
+        values = _native.empty_floats(channels, height * width)
+        values[~reader.active] = reader.held[:, None]
+        out.append(values)
+    tasks = [(reader, numbers, o) for reader, o in zip(readers, out, strict=True) for numbers in reader.tasks(count)]
+    run(lambda task: task[0].fill(task[1], task[2]), tasks, count)
+    return [values.reshape(reader.header.shape) for reader, values in zip(readers, out, strict=True)]
+
+
+def _what(header: LevelHeader) -> str:
+    return f"level '{header.name}'"
+
+
+def _cut(reader: Reader, payload: memoryview, count: int) -> list[memoryview]:
+    """The payload's streams, by the sizes that end the side information: of each but the last, which has the rest."""
+    if count == 0 and len(payload):
+        raise reader.corrupt("a payload where every channel is constant")
+    sizes = [reader.varint() for _ in range(count - 1)]
+    reader.end()
+    last = len(payload) - sum(sizes)
+    if last < 0:
+        raise reader.corrupt("streams of more bytes than the payload has")
+    edges = np.cumsum([0, *sizes, last]).tolist()
+    return [payload[a:b] for a, b in pairwise(edges)] if count else []
+
+
+def _read_table(reader: Reader, parameters: Parameters, channels: int, dtype: np.dtype[Any]) -> NDArray[np.float64]:
+    """What each symbol stands for in each channel, [C, n]."""
+    if parameters.rule is not Rule.range:
+        return IntervalMeans.read(reader, channels, parameters.symbols).table()
+    low, high = reader.elements(dtype, channels), reader.elements(dtype, channels)
+    if not (low < high).all():
+        raise reader.corrupt("an empty range")
+    return quantize.range_values(low, high, parameters.symbols)
+
+
+def _read_constants(
+    reader: Reader, channels: int, dtype: np.dtype[Any]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    count = reader.varint()
+    if count > channels:
+        raise reader.corrupt(f"{count} constant channels of {channels}")
+    constant = np.full(channels, count == channels)
+    if 0 < count < channels:
+        packed = np.frombuffer(reader.take((channels + 7) // 8), np.uint8)
+        bits = np.unpackbits(packed, bitorder="little")
+        constant = bits[:channels].astype(np.bool_)
+        if int(constant.sum()) != count or bits[channels:].any():
+            raise reader.corrupt("the constant channels are not as many as declared")
+    return constant, reader.elements(dtype, count)

@@ -1,0 +1,91 @@
+"""The codecs that there are: this project's, a package each in `midstream.codec`, and those of other packages."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from midstream import codec as package
+from midstream.codec.base import Codec
+from midstream.errors import InputError, OptionError, UnsupportedError, unknown
+
+#: Entry points of it name a subclass of `Codec`: `mine = "my_package:MyCodec"`.
+GROUP = "midstream.codecs"
+#: Numbers from here on are for codecs of other packages (docs/format.md).
+FIRST_FOREIGN = 128
+
+
+@cache
+def _own() -> dict[str, type[Codec]]:
+    rooms = [module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg]
+    inside = [vars(importlib.import_module(f"{package.__name__}.{room}")).values() for room in rooms]
+    found = [each for values in inside for each in values if isinstance(each, type) and issubclass(each, Codec)]
+    return {each.name: each for each in sorted(found, key=lambda each: each.number)}
+
+
+@cache
+def codecs() -> dict[str, type[Codec]]:
+    """All codecs by name: this project's in the order of their numbers, then those of other packages.
+
+    Raises:
+        InputError: an entry point that does not load, or is no codec, or takes the name or number of another.
+    """
+    found = dict(_own())
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda each: each.name):
+        each = _loaded(point)
+        if each.name in found or any(each.number == other.number for other in found.values()):
+            raise InputError(f"{_where(point)}: the name '{each.name}' or the number {each.number} is taken")
+        found[each.name] = each
+    return found
+
+
+def _loaded(point: metadata.EntryPoint) -> type[Codec]:
+    try:
+        loaded = point.load()
+    except Exception as error:  # whatever happens in somebody else's package
+        raise InputError(f"{_where(point)} does not load: {type(error).__name__}: {error}") from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Codec)):
+        raise InputError(f"{_where(point)} is no subclass of midstream.Codec")
+    if not FIRST_FOREIGN <= loaded.number <= 0xFF:
+        raise InputError(f"{_where(point)}: its number {loaded.number} is not from {FIRST_FOREIGN} to 255")
+    return loaded
+
+
+def _where(point: metadata.EntryPoint) -> str:
+    origin = f" of the package {point.dist.name}" if point.dist is not None else ""
+    return f"the codec {point.value}{origin}"
+
+
+def codec_named(name: str) -> type[Codec]:
+    """The codec of this name. Raises InputError."""
+    known = _own() if name in _own() else codecs()
+    if name not in known:
+        raise unknown("codec", str(name), known)
+    return known[name]
+
+
+def codec_numbered(number: int) -> type[Codec]:
+    """The codec of this number. Raises UnsupportedError; InputError as `codecs`."""
+    for known in (_own, codecs):
+        for each in known().values():
+            if each.number == number:
+                return each
+    raise UnsupportedError(f"codec number {number}; this release knows {', '.join(codecs())}")
+
+
+def make_codec(codec: str | Codec, options: Mapping[str, Any]) -> Codec:
+    """A codec from its name and its options, which may be text; options of None are not given.
+
+    Raises:
+        InputError: an unknown codec or option, or a value that it does not take; the message says which it does.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    if not isinstance(codec, Codec):
+        return codec_named(codec)(**given)
+    if given:
+        raise OptionError(f"`{next(iter(given))}` goes with the name of a codec: a {type(codec).__name__} has its own")
+    return codec

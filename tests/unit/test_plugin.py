@@ -1,0 +1,187 @@
+"""A codec of another package: examples/codec-plugin, built, installed into a folder of its own, used as any other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.helpers import toy
+
+import midstream as ms
+from midstream.codec import registry
+from midstream.errors import InputError
+from midstream.files import write_pyramid
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "codec-plugin"
+PYRAMID = {"p3": np.linspace(-2, 2, 5 * 8 * 8, dtype=np.float32).reshape(5, 8, 8), "p4": np.ones((5, 4, 4), np.float16)}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("plugin")
+    shutil.copytree(EXAMPLE, source)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--disable-pip-version-check", "--target", target, source], check=True)
+    return target
+
+
+def python(installed: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def midstream(installed: Path, *arguments: object) -> str:
+    done = python(installed, "-m", "midstream", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_is_on_the_command_line_with_its_options(installed: Path) -> None:
+    for command in (["encode"], ["eval"], ["push"], ["batch", "encode"], ["batch", "eval"], ["bench"]):
+        shown = midstream(installed, *command, "--help")
+        assert "paper, calibrated, halves." in shown, command
+        assert "Codec halves" in shown, command
+        assert "Effort of zlib, 0 to 9. [default: (6)]" in shown, command
+    assert json.loads(midstream(installed, "codecs", "--json"))["halves"]["properties"]["level"]["maximum"] == 9
+
+
+def test_it_encodes_decodes_and_shows_its_bytes(installed: Path, tmp_path: Path) -> None:
+    write_pyramid(str(tmp_path / "x.npz"), PYRAMID)
+    coded = tmp_path / "x.mids"
+    midstream(installed, "encode", tmp_path / "x.npz", "-o", coded, "--codec", "halves", "--level", 9)
+    midstream(installed, "decode", coded, "-o", tmp_path / "back.npz", "--levels", "p3")
+    with np.load(tmp_path / "back.npz", allow_pickle=False) as back:
+        np.testing.assert_allclose(back["p3"], PYRAMID["p3"], rtol=1e-3)
+        assert list(back) == ["p3"]
+    info = json.loads(midstream(installed, "inspect", coded, "--json"))
+    assert info["codec"] == "halves"
+    assert info["total_bytes"] == coded.stat().st_size
+    assert info["header_bytes"] + info["payload_bytes"] + info["checksum_bytes"] == info["total_bytes"]
+    assert "codec halves" in midstream(installed, "inspect", coded)
+
+
+def test_a_wrong_option_is_one_line(installed: Path, tmp_path: Path) -> None:
+    write_pyramid(str(tmp_path / "x.npz"), PYRAMID)
+    arguments = ("-m", "midstream", "encode", tmp_path / "x.npz", "-o", tmp_path / "x.mids", "--codec", "halves")
+    for more, message in {
+        ("--level", "10"): "--level '10': Input should be less than or equal to 9",
+        ("--symbols", "4"): "--symbols is no option of the codec halves; its own are --level",
+    }.items():
+        done = python(installed, *arguments, *more)
+        assert done.returncode == 2
+        assert message in done.stderr
+
+
+_SPOILT = """
+import numpy as np, midstream as ms
+data = ms.encode({"x": np.ones((3, 4, 5), np.float32)}, "halves")
+for at in range(len(data)):
+    for value in (0, 1, 255):
+        spoilt = data[:at] + bytes([value]) + data[at + 1 :]
+        if spoilt != data:
+            for wrong in (spoilt, data[:at]):
+                try:
+                    ms.decode(wrong)
+                    raise SystemExit(f"byte {at}: {value} went unnoticed")
+                except ms.BitstreamError:
+                    pass
+"""
+
+
+def test_spoilt_bytes_are_refused(installed: Path) -> None:
+    done = python(installed, "-c", _SPOILT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+_COMPARED = """
+from pathlib import Path
+import numpy as np
+from midstream.pipelines.registry import known_codecs, parse_curve
+assert "halves" in known_codecs()
+curve = parse_curve("halves:level=1,9")
+assert [point.codec.label() for point in curve.points] == ["halves:level=1", "halves:level=9"]
+pyramid = {"x": np.ones((3, 4, 5), np.float32)}
+codec = curve.points[1].codec
+assert np.array_equal(codec.decode(codec.encode(pyramid))["x"], pyramid["x"])
+"""
+
+_SERVED = """
+import numpy as np
+from midstream.serve.work import Done, Work, infer, prepare
+import sys
+from midstream import models
+from midstream.serve import Edge
+network = models.load(sys.argv[1])
+edge = Edge.of(network, "halves", level=3)
+picture = np.zeros((60, 50, 3), np.uint8)
+served = prepare(network, None, max_pixels=1 << 20, batch=1, threads=1, elements=None)
+(outcome,) = infer(served, [Work(edge.encode(picture), (60, 50))])
+assert isinstance(outcome, Done), outcome
+"""
+
+
+def test_compare_takes_it_as_a_spec(installed: Path) -> None:
+    done = python(installed, "-c", _COMPARED)
+    assert done.returncode == 0, done.stderr
+
+
+def test_push_and_serve_take_it(installed: Path, tmp_path: Path) -> None:
+    done = python(installed, "-c", _SERVED, toy.write_toy(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_the_package_it_is_unknown() -> None:
+    with pytest.raises(InputError, match="unknown codec 'halves'; valid: paper, calibrated"):
+        ms.encode(PYRAMID, "halves")
+
+
+class _Point:
+    value, dist = "elsewhere:Thing", None
+
+    def __init__(self, name: str, loaded: object) -> None:
+        self.name, self._loaded = name, loaded
+
+    def load(self) -> object:
+        if isinstance(self._loaded, Exception):
+            raise self._loaded
+        return self._loaded
+
+
+class _Low(ms.Paper):
+    name, number = "low", 7
+
+
+class _Taken(ms.Paper):
+    name, number = "paper", 200
+
+
+@pytest.mark.parametrize(
+    ("loaded", "message"),
+    [
+        (ImportError("no module"), "does not load: ImportError: no module"),
+        (dict, "is no subclass of midstream.Codec"),
+        (_Low, "its number 7 is not from 128 to 255"),
+        (_Taken, "the name 'paper' or the number 200 is taken"),
+    ],
+)
+def test_a_plugin_that_cannot_be_one_is_named(loaded: object, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: [_Point("x", loaded)])
+    registry.codecs.cache_clear()
+    try:
+        with pytest.raises(InputError, match=f"elsewhere:Thing.*{message}"):
+            registry.codecs()
+        assert ms.decode(ms.encode({"x": PYRAMID["p3"]}))["x"].shape == (5, 8, 8)  # the others go on working
+    finally:
+        monkeypatch.undo()
+        registry.codecs.cache_clear()
