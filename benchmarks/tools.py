@@ -30,8 +30,8 @@ from midstream.data import Dataset, read_picture
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import SplitModel
-from midstream.pipelines.coding import decode_features, prepared
-from midstream.pipelines.levels import completed
+from midstream.split.coding import decode_features, prepared
+from midstream.split.levels import completed
 
 #: Bytes a picture that the curves are measured near.
 SIZES = (1300, 2500, 4800, 9000)

@@ -18,6 +18,7 @@ from tests.helpers.storm import Storm
 
 from midstream import models
 from midstream.serve import Edge, Link
+from midstream.serve.client import side_of
 from midstream.serve.session import Session
 
 _CASES = 500
@@ -31,7 +32,7 @@ def storm(model: Path, frames: int, kills: int) -> dict[str, Any]:
     """Three clients, and all faults around them."""
     edge = Edge.of(str(model), symbols=4, z=1.5)
     with Server(model) as server, Proxy(server.port) as proxy:
-        work = Storm(server, proxy, edge.side(), serving.cases(edge.model, _CASES, _DAMAGED))
+        work = Storm(server, proxy, side_of(edge), serving.cases(edge.model, _CASES, _DAMAGED))
         report = asyncio.run(work.run(frames, kills))
         assert server.stop() == 0
         assert not server.events("frame failed")
@@ -74,7 +75,7 @@ def memory(model: Path, requests: int) -> dict[str, Any]:
                 waiting.clear()
 
     async def run(server: Server) -> tuple[list[int], float]:
-        async with Session(Link(server.address, in_flight=16), edge.side()) as session:
+        async with Session(Link(server.address, in_flight=16), side_of(edge)) as session:
             await ask(session, 2000)  # the memory for repeated frames is full
             points = [server.rss()]
             start = time.monotonic()

@@ -23,6 +23,7 @@ from tests.helpers.serving import SIZE, Server
 
 import midstream as ms
 from midstream.serve import Edge, Link
+from midstream.serve.client import side_of
 from midstream.serve.link import connect
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.session import Session
@@ -103,12 +104,14 @@ def share(
         return time.monotonic() - start
 
     async def run() -> float:
-        async with Session(Link(server.address, token), edge.side()) as session:
+        async with Session(Link(server.address, token), side_of(edge)) as session:
             await seconds(session)
             before = await seconds(session, session)
             tasks = [asyncio.create_task(_until_cancelled(attack)) for attack in attacks]
             await asyncio.sleep(1)  # by now they have taken what they can
-            async with Session(Link(server.address, token), edge.side()) as other:  # one that comes in the middle of it
+            async with Session(
+                Link(server.address, token), side_of(edge)
+            ) as other:  # one that comes in the middle of it
                 during = await seconds(session, other)
             for task in tasks:
                 task.cancel()
@@ -237,9 +240,9 @@ def test_many_connections_that_are_half_open_make_way(unguarded: Server, edge: E
 def test_a_greedy_client_gets_its_turns_and_no_more(
     guarded: Server, edge: Edge, bitstream: bytes, in_turn: bool
 ) -> None:
-    attacks = [flood(guarded, edge.side(), TOKENS["greedy"], bitstream, SLOW)]
+    attacks = [flood(guarded, side_of(edge), TOKENS["greedy"], bitstream, SLOW)]
     if in_turn:  # cheap frames among the others
-        attacks.append(flood(guarded, edge.side(), TOKENS["greedy"], bitstream, SIZE))
+        attacks.append(flood(guarded, side_of(edge), TOKENS["greedy"], bitstream, SIZE))
     done = guarded.metric('midstream_requests_total{code="OK",method="InferStream"}')
     assert share(guarded, edge, bitstream, *attacks) >= _SHARE
     assert guarded.metric('midstream_requests_total{code="OK",method="InferStream"}') > done + 4 * _FRAMES
@@ -283,7 +286,7 @@ def test_one_holder_does_not_hear_what_another_has_sent(guarded: Server, edge: E
     frame = pb.InferRequest(session="guessed", bitstream=bitstream, height=SIZE[0], width=SIZE[1])
 
     async def repeated(token: str) -> bool:
-        async with connect(Link(guarded.address, token), edge.side()) as connection:
+        async with connect(Link(guarded.address, token), side_of(edge)) as connection:
             reply = await connection.stub.Infer(frame, metadata=connection.metadata)
             return bool(reply.repeated)
 
@@ -308,7 +311,7 @@ def test_a_message_above_the_limit_and_too_much_metadata_are_counted(guarded: Se
 
 def test_sigterm_ends_within_the_drain_whatever_is_being_computed(model: Path, edge: Edge, bitstream: bytes) -> None:
     async def send(server: Server) -> int:
-        async with Session(Link(server.address, retry_s=0), edge.side()) as session:
+        async with Session(Link(server.address, retry_s=0), side_of(edge)) as session:
             future = await session.send(bitstream, SIZE)
             while not server.events("computing"):
                 await asyncio.sleep(0.01)

@@ -14,6 +14,7 @@ from tests.helpers.storm import Storm
 
 from midstream import models
 from midstream.serve import Edge, Link
+from midstream.serve.client import side_of
 from midstream.serve.session import Session
 
 
@@ -48,7 +49,7 @@ def test_clients_get_the_answers_of_a_local_run_beside_floods_slow_readers_and_d
     edge = Edge.of(str(model), symbols=4, z=1.5)
     frames, kills = 150, 2
     with Server(model, "--queue", 32, "--in-flight", 8) as server, Proxy(server.port) as proxy:
-        storm = Storm(server, proxy, edge.side(), serving.cases(edge.model, 100, damaged=0.05))
+        storm = Storm(server, proxy, side_of(edge), serving.cases(edge.model, 100, damaged=0.05))
         report = asyncio.run(asyncio.wait_for(storm.run(frames, kills), 900))
         assert server.stop() == 0
     assert report["before"]["frames"] == report["after"]["frames"] == 3 * frames
@@ -65,7 +66,7 @@ def test_memory_does_not_grow_with_requests(model: Path) -> None:
     bitstream = serving.cases(edge.model, 1, damaged=0)[0].bitstream
 
     async def ask(address: str, count: int) -> None:
-        async with Session(Link(address, in_flight=16), edge.side()) as session:
+        async with Session(Link(address, in_flight=16), side_of(edge)) as session:
             for future in [await session.send(bitstream, serving.SIZE) for _ in range(count)]:
                 assert (await future).error is None
 

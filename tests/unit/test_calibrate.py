@@ -31,9 +31,9 @@ from midstream.compare.run import Request, compare
 from midstream.errors import InputError
 from midstream.evaluate.codecs import calibrated_options, paper_options
 from midstream.evaluate.run import run
-from midstream.pipelines.coding import cell_scores, encode_features
 from midstream.pipelines.registry import parse_curve
 from midstream.report.page import write_report
+from midstream.split.coding import cell_scores, encode_features
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,9 @@ from midstream.data.pictures import picture_from
 from midstream.errors import InputError, MidstreamError
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.models.reference import Reference
-from midstream.pipelines.coding import decode_features, encode_features
-from midstream.pipelines.levels import completed
+from midstream.split.coding import decode_features, encode_features
+from midstream.split.levels import completed
+from midstream.split.round_trip import round_trip
 
 Row = dict[str, Any]
 #: A GPU where there is one.
@@ -125,8 +126,12 @@ def _outcome(network: SplitModel, job: Job, row: Row, guard: Guard) -> Row:
 
 
 def _encode(network: SplitModel, job: Job, row: Row) -> Row:
-    coded = _code(network, job, _picture(row))
-    return {**coded.row, "bitstream": coded.data}
+    assert job.codec is not None
+    picture = _picture(row)
+    size = (picture.shape[0], picture.shape[1])
+    pyramid, front_ms = _timed(network.front, picture)
+    data, encode_ms = _timed(encode_features, network, pyramid, size, job.codec, threads=1)
+    return {**_about(size, pyramid, data), "bitstream": data, "front_ms": front_ms, "encode_ms": encode_ms}
 
 
 def _decode(network: SplitModel, job: Job, row: Row) -> Row:
@@ -144,39 +149,29 @@ def _decode(network: SplitModel, job: Job, row: Row) -> Row:
 
 def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
     assert job.codec is not None
-    picture = _picture(row)
-    coded = _code(network, job, picture)
-    received, decode_ms = _timed(decode_features, coded.data, job.codec, threads=1)
-    size, levels = (picture.shape[0], picture.shape[1]), list(coded.pyramid)
-    found, back_ms = _timed(network.back, completed(network, received, levels), size)
-    height, width = network.input_size(size)
-    return {
-        **coded.row,
-        "input_bytes": height * width * picture.shape[2],
-        "bitstream": coded.data,
-        "payload_bytes": inspect(coded.data).payload_bytes,
-        "detections": schema.detection_rows(found, network.classes, network.category_ids),
-        "uncompressed": schema.detection_rows(network.back(coded.pyramid, size), network.classes, network.category_ids),
-        "decode_ms": decode_ms,
-        "back_ms": back_ms,
-    }
-
-
-@dataclass(frozen=True)
-class _Coded:
-    """What front and encoder made of a picture; `row` is what is known of it without the bitstream."""
-
-    pyramid: FloatPyramid
-    data: bytes
-    row: Row
-
-
-def _code(network: SplitModel, job: Job, picture: Picture) -> _Coded:
-    assert job.codec is not None
+    picture, codec = _picture(row), job.codec
     size = (picture.shape[0], picture.shape[1])
     pyramid, front_ms = _timed(network.front, picture)
-    data, encode_ms = _timed(encode_features, network, pyramid, size, job.codec, threads=1)
-    return _Coded(pyramid, data, {**_about(size, pyramid, data), "front_ms": front_ms, "encode_ms": encode_ms})
+    done = round_trip(
+        network,
+        pyramid,
+        size,
+        lambda: encode_features(network, pyramid, size, codec, threads=1),
+        lambda data: decode_features(data, codec, threads=1),
+    )
+    height, width = network.input_size(size)
+    return {
+        **_about(size, pyramid, done.data),
+        "input_bytes": height * width * picture.shape[2],
+        "bitstream": done.data,
+        "payload_bytes": inspect(done.data).payload_bytes,
+        "detections": schema.detection_rows(done.output, network.classes, network.category_ids),
+        "uncompressed": schema.detection_rows(network.back(pyramid, size), network.classes, network.category_ids),
+        "front_ms": front_ms,
+        "encode_ms": 1e3 * done.encode_s,
+        "decode_ms": 1e3 * done.decode_s,
+        "back_ms": 1e3 * done.back_s,
+    }
 
 
 _STEPS: Mapping[schema.JobKind, Callable[[SplitModel, Job, Row], Row]] = {

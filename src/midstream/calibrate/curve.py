@@ -19,8 +19,9 @@ from midstream.codec.calibrated.transform import forward, inverse
 from midstream.data import Dataset
 from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections, SplitModel
-from midstream.pipelines.coding import decode_features, prepared
-from midstream.pipelines.levels import completed
+from midstream.split.coding import decode_features, prepared
+from midstream.split.levels import completed
+from midstream.split.round_trip import RoundTrip, round_trip
 
 #: Between measured steps, in eighths of an octave.
 RUNG = 4
@@ -93,7 +94,7 @@ def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int)
     codec, view = Calibrated(profile=profile), views.held_out[0]
     case = _case(model, views, codec, view)
     before = time.monotonic()
-    _detections(model, views, codec, view, code(case.analysed, step))
+    _measured(model, views, codec, case, step)
     return time.monotonic() - before
 
 
@@ -135,9 +136,9 @@ def _point(
 ) -> CurvePoint:
     sizes, found = [], {}
     for case in cases:
-        data = code(case.analysed, step)
-        sizes.append(len(data))
-        found[case.view.file.id] = _detections(model, views, codec, case.view, data)
+        done = _measured(model, views, codec, case, step)
+        sizes.append(len(done.data))
+        found[case.view.file.id] = done.output
     return CurvePoint(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, views.reference, found))
 
 
@@ -164,9 +165,14 @@ def transform_loss(model: SplitModel, views: Views, groups: Sequence[GroupPart],
     return _loss(model, views.reference, found)
 
 
-def _detections(model: SplitModel, views: Views, codec: Calibrated, view: View, data: bytes) -> Detections:
-    received = decode_features(data, codec, 1)
-    return model.back(completed(model, received, list(views.full(view))), view.size)
+def _measured(model: SplitModel, views: Views, codec: Calibrated, case: _Case, step: int) -> RoundTrip:
+    return round_trip(
+        model,
+        views.full(case.view),
+        case.view.size,
+        lambda: code(case.analysed, step),
+        lambda data: decode_features(data, codec, 1),
+    )
 
 
 def _monotone(points: Sequence[CurvePoint]) -> list[CurvePoint]:

@@ -22,8 +22,8 @@ from midstream.codec.calibrated.prediction import expected, places_from
 from midstream.codec.calibrated.tensors import pack_state
 from midstream.codec.calibrated.transform import forward
 from midstream.models import SplitModel
-from midstream.pipelines.coding import cell_scores
 from midstream.progress import Progress
+from midstream.split.coding import cell_scores
 
 #: Steps that the coder is primed at, below the strongest component, in eighths of an octave.
 _PRIMED_BELOW = (12, 20, 28, 36)

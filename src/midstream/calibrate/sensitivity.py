@@ -14,7 +14,7 @@ from midstream.calibrate import ordered
 from midstream.calibrate.distance import Vector, responder
 from midstream.calibrate.views import View, Views
 from midstream.models import ProposingModel, SplitModel
-from midstream.pipelines.levels import completed
+from midstream.split.levels import completed
 
 #: Noise beside a channel's own deviation: about what coding does to it at a useful rate.
 NOISE = 0.3

@@ -16,11 +16,11 @@ from midstream.calibrate.settings import LEAST_PICTURES, CalibrationSettings
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
-from midstream.evaluate.cache import FrontCache
 from midstream.files import read_tensors, write_tensors
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import FloatPyramid, Picture, SplitModel
-from midstream.pipelines.levels import sent
+from midstream.split.cache import FrontCache
+from midstream.split.levels import sent
 from midstream.version import __version__
 from midstream.wording import counted
 
@@ -104,7 +104,7 @@ class Views:
 
     def full(self, view: View) -> FloatPyramid:
         """The whole pyramid of a view, derived levels included."""
-        return self._cache.pyramid(view.file, lambda: self._pixels(view), mirrored=view.flipped)
+        return self._cache.pyramid(view.file.path, lambda: self._pixels(view), mirrored=view.flipped)
 
     def sent(self, view: View) -> FloatPyramid:
         """The levels that are coded."""

@@ -19,8 +19,8 @@ from midstream.errors import InputError
 from midstream.files import make_folder, write_bytes
 from midstream.models import Picture, SplitModel
 from midstream.models.registry import SHIPPED, known_models
-from midstream.pipelines.coding import decode_features, encode_features
-from midstream.pipelines.levels import completed
+from midstream.split.coding import decode_features, encode_features
+from midstream.split.levels import completed
 
 #: The project's own network, which knows the project's own scenes and nothing else.
 MODEL = "streets-r16"

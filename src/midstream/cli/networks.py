@@ -16,7 +16,7 @@ from midstream.errors import InputError
 from midstream.files import own_folder, write_pyramid
 from midstream.models.graph import cut_graph, load_graph, recomposition_error, save_graph
 from midstream.models.random_inputs import random_inputs
-from midstream.pipelines import levels
+from midstream.split import levels
 
 
 def models_command(json: options.Json = False) -> None:

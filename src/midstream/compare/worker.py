@@ -19,12 +19,13 @@ from midstream.compare import probe
 from midstream.compare.store import Memory
 from midstream.data import PictureFile, read_picture
 from midstream.errors import InputError
-from midstream.evaluate.cache import FrontCache
 from midstream.files import write_pyramid
 from midstream.models import SplitModel
 from midstream.pipelines.base import Measured, Pipeline
 from midstream.pipelines.image import ImagePipeline
-from midstream.pipelines.levels import sent
+from midstream.split.cache import FrontCache
+from midstream.split.levels import sent
+from midstream.split.round_trip import timed_front
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,7 @@ def measure(pipeline: Pipeline, picture: PictureFile) -> Measured:
     pixels = read_picture(picture.path)
     if not pipeline.needs_pyramid or _Held.cache is None:
         return pipeline.measure(_Held.model, pixels)
-    pyramid = _Held.cache.get(picture)
-    if pyramid is None:
-        pyramid = _Held.model.front(pixels)
-        _Held.cache.put(picture, pyramid)
+    pyramid, _ = timed_front(_Held.model, pixels, _Held.cache, picture.path)
     return pipeline.measure(_Held.model, pixels, pyramid)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +14,13 @@ from midstream.codec.base import Codec
 from midstream.data import Dataset, PictureFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
 from midstream.errors import InputError, OptionError
-from midstream.evaluate.cache import FrontCache
 from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.metrics.accuracy import Accuracy, evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
-from midstream.pipelines.coding import decode_features, encode_features
-from midstream.pipelines.levels import completed
+from midstream.split.cache import FrontCache
+from midstream.split.coding import decode_features, encode_features
+from midstream.split.round_trip import round_trip, timed_front
 
 _BYTES_PER_PIXEL = 3  # the input picture as 8-bit RGB
 
@@ -159,14 +158,10 @@ def _with_coders(codec: Codec, coders: Sequence[str]) -> dict[str, Codec]:
 def _front(
     model: SplitModel, picture: PictureFile, pixels: Picture, cache: FrontCache | None, pictures: Pictures
 ) -> tuple[tuple[int, int], FloatPyramid]:
-    pyramid = cache.get(picture) if cache else None
-    if pyramid is None:
-        start = time.perf_counter()
-        pyramid = model.front(pixels)
-        pictures.front_s += time.perf_counter() - start
+    pyramid, seconds = timed_front(model, pixels, cache, picture.path)
+    if seconds is not None:
+        pictures.front_s += seconds
         pictures.fronts += 1
-        if cache:
-            cache.put(picture, pyramid)
     size = (pixels.shape[0], pixels.shape[1])
     height, width = model.input_size(size)
     pictures.input_bytes += height * width * _BYTES_PER_PIXEL
@@ -184,17 +179,19 @@ def _code(
     size: tuple[int, int],
     tally: Tally,
 ) -> None:
-    start = time.perf_counter()
-    data = encode_features(model, pyramid, size, codec)
-    encoded = time.perf_counter()
-    received = decode_features(data, codec)
-    decoded = time.perf_counter()
-    tally.detections[picture_id] = model.back(completed(model, received, list(pyramid)), size)
-    tally.back_s += time.perf_counter() - decoded
-    tally.decode_s += decoded - encoded
-    tally.encode_s += encoded - start
-    tally.total_bytes += len(data)
-    tally.payload_bytes += inspect(data).payload_bytes
+    done = round_trip(
+        model,
+        pyramid,
+        size,
+        lambda: encode_features(model, pyramid, size, codec),
+        lambda data: decode_features(data, codec),
+    )
+    tally.detections[picture_id] = done.output
+    tally.encode_s += done.encode_s
+    tally.decode_s += done.decode_s
+    tally.back_s += done.back_s
+    tally.total_bytes += len(done.data)
+    tally.payload_bytes += inspect(done.data).payload_bytes
 
 
 def settled(model: SplitModel, dataset: Dataset, pictures: Pictures) -> tuple[Dataset, Accuracy]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
-from midstream.pipelines.levels import sent
+from midstream.split.levels import sent
 
 if TYPE_CHECKING:
     from midstream.pipelines.own import OwnCodec

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.models import FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Measured, PyramidCodec
-from midstream.pipelines.levels import completed
 from midstream.pipelines.own import OwnCodec
+from midstream.split.round_trip import round_trip, timed_front
 
 
 @dataclass(frozen=True)
@@ -32,23 +31,18 @@ class FeaturePipeline:
 
     def measure(self, model: SplitModel, picture: Picture, pyramid: FloatPyramid | None = None) -> Measured:
         """Front (unless its result is given), encode, decode from the bytes alone, derive what was not sent, back."""
-        start = time.perf_counter()
+        size, seconds = (picture.shape[0], picture.shape[1]), None
         if pyramid is None:
-            pyramid = model.front(picture)
-        started = time.perf_counter()
-        data = self.codec.encode_for(model, pyramid, (picture.shape[0], picture.shape[1]))
-        encoded = time.perf_counter()
-        received = completed(model, self.codec.decode(data), list(pyramid))
-        decoded = time.perf_counter()
-        found = model.back(received, (picture.shape[0], picture.shape[1]))
-        done = time.perf_counter()
+            pyramid, seconds = timed_front(model, picture)
+        made = pyramid
+        done = round_trip(model, made, size, lambda: self.codec.encode_for(model, made, size), self.codec.decode)
         return Measured(
-            found,
-            size=len(data),
-            pixels=math.prod(model.input_size((picture.shape[0], picture.shape[1]))),
-            elements=sum(values.size for values in pyramid.values()),
-            front_s=started - start,
-            encode_s=encoded - started,
-            decode_s=decoded - encoded,
-            back_s=done - decoded,
+            done.output,
+            size=len(done.data),
+            pixels=math.prod(model.input_size(size)),
+            elements=sum(values.size for values in made.values()),
+            front_s=seconds or 0.0,
+            encode_s=done.encode_s,
+            decode_s=done.decode_s,
+            back_s=done.back_s,
         )

@@ -13,7 +13,7 @@ from midstream.codec.container import VERSION
 from midstream.features import check_pyramid
 from midstream.models import FloatPyramid, SplitModel
 from midstream.pipelines.base import spelled
-from midstream.pipelines.coding import decode_features, encode_features
+from midstream.split.coding import decode_features, encode_features
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import ImagePipeline
-from midstream.pipelines.levels import completed, sent
+from midstream.split.levels import completed, sent
 
 #: Pictures that are shown.
 _PICTURES = 3

@@ -7,62 +7,25 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-import numpy as np
-
-from midstream import models
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
-from midstream.codec.registry import make_codec
-from midstream.errors import InputError, ServiceError
+from midstream.errors import ServiceError
 from midstream.models import Detections, Picture, SplitModel
-from midstream.pipelines.coding import encode_features
 from midstream.serve import messages
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.session import Answer, Session
+from midstream.split.edge import Edge
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Edge:
-    """A network's front and a codec: from a picture to the bitstream that is sent."""
-
-    model: SplitModel
-    codec: Codec
-
-    @classmethod
-    def of(cls, model: str | SplitModel, codec: str | Codec = DEFAULT_CODEC, **options: Any) -> Edge:
-        """From names; codec and options as `midstream.encode` takes them.
-
-        Raises:
-            InputError: an unknown network, codec or option, or a profile of another network.
-        """
-        chosen = make_codec(codec, options)
-        edge = cls(models.load(model) if isinstance(model, str) else model, chosen)
-        edge.check()
-        return edge
-
-    def check(self) -> None:
-        """Refuse a codec that is for another network. Raises InputError."""
-        self.codec.check_network(self.model.name, self.model.fingerprint)
-
-    def encode(self, picture: Picture) -> bytes:
-        """The bitstream of a picture, uint8 RGB [H, W, 3]. Raises InputError."""
-        if not isinstance(picture, np.ndarray):
-            raise InputError(f"a picture is a uint8 array of RGB [height, width, 3], not {type(picture).__name__}")
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-            was = f"{picture.dtype} {list(picture.shape)}"
-            raise InputError(f"a picture is a uint8 array of RGB [height, width, 3], not {was}")
-        return encode_features(self.model, self.model.front(picture), _size(picture), self.codec)
-
-    def side(self) -> pb.Side:
-        """What the server must have to understand the bitstreams."""
-        return messages.side(self.model, self.codec.profile_name)
+def side_of(edge: Edge) -> pb.Side:
+    """What the server must have to understand the device's bitstreams."""
+    return messages.side(edge.model, edge.codec.profile_name)
 
 
 def _size(picture: Picture) -> tuple[int, int]:
@@ -84,7 +47,7 @@ class AsyncClient:
         self.edge = Edge.of(model, codec, **options)
 
     async def __aenter__(self) -> AsyncClient:
-        self.session = await Session(self.link, self.edge.side()).__aenter__()
+        self.session = await Session(self.link, side_of(self.edge)).__aenter__()
         self.classes = tuple(self.session.offer.classes)
         return self
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError
-from midstream.serve.client import Edge
+from midstream.serve.client import side_of
 from midstream.serve.draw import FilmWriter, annotate
 from midstream.serve.lines import Lines, answered, unreadable
 from midstream.serve.link import Link
 from midstream.serve.session import Answer, RateLimiter, Session
 from midstream.serve.sources import Frame, Intake, Source
+from midstream.split.edge import Edge
 
 #: Of the live line: what the last so many seconds were like.
 _WINDOW_S = 5.0
@@ -136,7 +137,7 @@ async def push(
     """
     run = _Run()
     limiter = None if settings.rate is None else RateLimiter(settings.rate / 8)
-    async with Session(link, edge.side(), watching.event, limiter) as session:
+    async with Session(link, side_of(edge), watching.event, limiter) as session:
         lines.begin()  # only now: a server that is not there costs no earlier output
         intake = Intake(source, settings.lag, settings.drop_oldest)
         pending: asyncio.Queue[_Pending | None] = asyncio.Queue(session.in_flight)

@@ -15,7 +15,7 @@ from midstream.codec.calibrated.profile import Profile
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.limits import Limits
 from midstream.models import BatchingModel, Detections, FloatPyramid, SplitModel
-from midstream.pipelines.levels import completed, sent
+from midstream.split.levels import completed, sent
 
 #: Height over width of pictures among which one makes a network with inputs of any size work hardest.
 _RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)

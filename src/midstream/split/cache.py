@@ -11,7 +11,6 @@ import numpy as np
 import onnxruntime
 
 from midstream.arrays import pack_safetensors, unpack_pyramid
-from midstream.data import PictureFile
 from midstream.errors import InputError
 from midstream.files import make_folder, read_bytes, write_bytes
 from midstream.models import FloatPyramid, Picture, SplitModel
@@ -23,7 +22,7 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class FrontCache:
-    """A folder of pyramids, each under a hash of all that made it: model, weights, cut, picture, versions.
+    """A folder of pyramids, each under a hash of all that made it: model, weights, cut, image, versions.
 
     A pyramid made by another model, picture or version has another name. A file is a digest of its name and of the
     safetensors data that follows, so that one which was damaged or renamed is not used either. Files appear whole, and
@@ -37,17 +36,17 @@ class FrontCache:
         self._model = model
         self._made_by = f"{model.fingerprint}\n{_VERSIONS}\n".encode()
 
-    def pyramid(self, picture: PictureFile, pixels: Callable[[], Picture], mirrored: bool = False) -> FloatPyramid:
-        """The pyramid of a picture or its mirror image, kept or made from what `pixels` gives."""
-        there = self.get(picture, mirrored)
+    def pyramid(self, source: Path, pixels: Callable[[], Picture], mirrored: bool = False) -> FloatPyramid:
+        """The pyramid of an image, or of its mirror image, kept or made from what `pixels` gives."""
+        there = self.get(source, mirrored)
         if there is None:
             there = self._model.front(pixels())
-            self.put(picture, there, mirrored)
+            self.put(source, there, mirrored)
         return there
 
-    def get(self, picture: PictureFile, mirrored: bool = False) -> FloatPyramid | None:
+    def get(self, source: Path, mirrored: bool = False) -> FloatPyramid | None:
         """The pyramid, if it is there whole."""
-        path = self._path(picture, mirrored)
+        path = self._path(source, mirrored)
         if not path.exists():
             return None
         try:
@@ -59,14 +58,14 @@ class FrontCache:
             return None
         return {name: np.asarray(values, np.float32) for name, values in pyramid.items()}
 
-    def put(self, picture: PictureFile, pyramid: FloatPyramid, mirrored: bool = False) -> None:
+    def put(self, source: Path, pyramid: FloatPyramid, mirrored: bool = False) -> None:
         """Keep a pyramid."""
-        path, data = self._path(picture, mirrored), pack_safetensors(pyramid)
+        path, data = self._path(source, mirrored), pack_safetensors(pyramid)
         write_bytes(str(path), _digest(path, data) + data)
 
-    def _path(self, picture: PictureFile, mirrored: bool) -> Path:
+    def _path(self, source: Path, mirrored: bool) -> Path:
         made_by = self._made_by + b"mirrored\n" * mirrored
-        key = hashlib.sha256(made_by + read_bytes(str(picture.path))).hexdigest()
+        key = hashlib.sha256(made_by + read_bytes(str(source))).hexdigest()
         return self._folder / f"{key}.pyramid"
 
 

@@ -9,7 +9,7 @@ from midstream.codec.api import decode
 from midstream.codec.base import Codec, Hints
 from midstream.features import Level, check_pyramid
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
-from midstream.pipelines.levels import sent
+from midstream.split.levels import sent
 
 
 def encode_features(

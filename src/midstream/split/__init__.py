@@ -1,0 +1,1 @@
+"""A network in two halves with a codec between them: what the device sends, what the server makes of it."""

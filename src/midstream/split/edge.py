@@ -1,0 +1,53 @@
+"""The device's half: from an image to the bitstream that is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from midstream import models
+from midstream.codec.api import DEFAULT_CODEC
+from midstream.codec.base import Codec
+from midstream.codec.registry import make_codec
+from midstream.errors import InputError
+from midstream.models import Picture, SplitModel
+from midstream.split.coding import encode_features
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A network's front and a codec.
+
+    >>> edge = Edge.of("picodet-s-416", symbols=4, z=1.5)
+    >>> data = edge.encode(image)                             # uint8 RGB [H, W, 3] -> bytes
+    """
+
+    model: SplitModel
+    codec: Codec
+
+    @classmethod
+    def of(cls, model: str | SplitModel, codec: str | Codec = DEFAULT_CODEC, **options: Any) -> Edge:
+        """From names; codec and options as `midstream.encode` takes them.
+
+        Raises:
+            InputError: an unknown network, codec or option, or a codec that is for another network.
+        """
+        chosen = make_codec(codec, options)
+        edge = cls(models.load(model) if isinstance(model, str) else model, chosen)
+        edge.check()
+        return edge
+
+    def check(self) -> None:
+        """Refuse a codec that is for another network. Raises InputError."""
+        self.codec.check_network(self.model.name, self.model.fingerprint)
+
+    def encode(self, image: Picture) -> bytes:
+        """The bitstream of an image, uint8 RGB [H, W, 3]. Raises InputError."""
+        if not isinstance(image, np.ndarray):
+            raise InputError(f"an image is a uint8 array of RGB [height, width, 3], not {type(image).__name__}")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            was = f"{image.dtype} {list(image.shape)}"
+            raise InputError(f"an image is a uint8 array of RGB [height, width, 3], not {was}")
+        return encode_features(self.model, self.model.front(image), (image.shape[0], image.shape[1]), self.codec)
