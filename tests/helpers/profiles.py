@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.calibrated.document import PROFILE_VERSION, About, CurvePoint, GroupAbout, LevelAbout, Places
 from midstream.codec.calibrated.profile import Profile, pack_profile
-from midstream.codec.calibrated.tensors import pack_state
+from midstream.codec.calibrated.profile_file import pack_state
 
 #: Channels, size and positions of a cell on a side, of each level of a group.
 Group = Mapping[str, tuple[int, tuple[int, int], int]]

@@ -231,7 +231,7 @@ def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Pa
         datasets.load(spec),
         [calibrated_options(done.profile, 60, places=source) for source in ("probe", "network")],
     )
-    assert by_probe.codec["places"] == "probe"
+    assert by_probe.codec["importance"] == "probe"
     assert by_probe.bytes_per_image > 0 < by_network.bytes_per_image
     text = f"calibrated:profile={tmp_path / 'toy.profile'},quality=20,90"
     request = Request(model=str(folder / "toy.toml"), data=spec, anchors=["jpeg:quality=20,90"], tests=[text], jobs=1,
@@ -263,7 +263,7 @@ def test_a_profile_of_another_network_is_refused(folder: Path, done: Calibration
 
 def test_other_coders_are_counted_for_paper_alone(folder: Path, done: Calibration) -> None:
     network, data = models.load(str(folder / "toy.toml")), datasets.load(str(folder / "pictures"))
-    with pytest.raises(InputError, match="also_coders counts bytes of the codec paper alone: leave it out"):
+    with pytest.raises(InputError, match="calibrated has no choice of coders: leave also_coders out"):
         run(network, data, [paper_options(), calibrated_options(done.profile)], also_coders=["dense"])
     with pytest.raises(InputError, match="coder 'densee'"):
         run(network, data, [paper_options()], also_coders=["densee"])

@@ -10,11 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from midstream.calibrate import curve, sensitivity, transform
-from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
+from midstream.calibrate.coder import COUNT_LIMIT
+from midstream.calibrate.fitting import Fit, Material, fitted, transforms
 from midstream.calibrate.settings import LEAST_PICTURES, MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Tools
 from midstream.calibrate.views import HELD_OUT, View, Views
 from midstream.codec.calibrated.document import About
 from midstream.codec.calibrated.profile import pack_profile
+from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.models import SplitModel
 from midstream.progress import Progress
 
@@ -107,7 +109,7 @@ def rehearsed(model: SplitModel, views: Views, about: About, tools: Tools, progr
 
     half, _ = sampled(few[: _FEW // 2])
     whole, done = sampled(few)
-    draft = pack_profile(about, tensors_of(done))
+    draft = pack_profile(about, tensors_of([fit.group for fit in done], COUNT_LIMIT))
     sample = max(whole - half, 0.1 * whole) / (_FEW - _FEW // 2)
     return Costs(
         front / len(few),

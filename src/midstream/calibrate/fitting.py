@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,6 @@ from midstream.codec.calibrated.document import GroupAbout, Places
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, Probe
 from midstream.codec.calibrated.places import classes_of, probed, spread
 from midstream.codec.calibrated.prediction import expected, places_from
-from midstream.codec.calibrated.tensors import pack_state
 from midstream.codec.calibrated.transform import forward
 from midstream.models import SplitModel
 from midstream.progress import Progress
@@ -171,26 +169,3 @@ def _classes(places: Places, fitted: Probe | None, components: Floats, scales: N
     if fitted is None:
         return np.zeros(components.shape[1:], np.uint8)
     return classes_of(places, probed(fitted, components, scales))
-
-
-def tensors_of(fits: Sequence[Fit]) -> dict[str, NDArray[Any]]:
-    """What a profile holds of them."""
-    out: dict[str, NDArray[Any]] = {}
-    for number, fit in enumerate(fits):
-        group = fit.group
-        own: dict[str, NDArray[Any]] = {"basis": group.basis.astype(np.float16)}
-        if group.neighbours.size:
-            own["neighbours"] = group.neighbours.astype(np.float16)
-        own |= {"scales": group.scales, "references": group.references, "offsets": group.offsets}
-        own |= pack_state(group.state, coder.COUNT_LIMIT)
-        for level in group.levels:
-            own |= {f"{level.about.name}.{name}": getattr(level, name) for name in ("mean", "weight", "low", "high")}
-            own |= {
-                f"{level.about.name}.{name}": getattr(level, name).astype(np.float16) for name in ("basis", "synthesis")
-            }
-        if group.prediction is not None:
-            own["prediction"] = group.prediction.astype(np.float16)
-        if group.probe is not None:
-            own |= {f"probe.{name}": getattr(group.probe, name) for name in ("mean", "scale", "out")}
-        out |= {f"{number}/{name}": values for name, values in own.items()}
-    return out

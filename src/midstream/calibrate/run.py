@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.calibrate import budget, curve, sensitivity, transform
-from midstream.calibrate.fitting import Fit, Material, fitted, tensors_of, transforms
+from midstream.calibrate.coder import COUNT_LIMIT
+from midstream.calibrate.fitting import Fit, Material, fitted, transforms
 from midstream.calibrate.layout import groups_of
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, CurvePoint, Places
 from midstream.codec.calibrated.profile import Profile, pack_profile
+from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.data.reading import Skipped
 from midstream.models import SplitModel
 from midstream.progress import SILENT, Progress
@@ -78,7 +80,7 @@ def calibrate(
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
     fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.places)
-    draft = pack_profile(about, tensors_of(fits))
+    draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
     points = curve.measured_curve(model, views, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
     final = about.model_copy(
@@ -88,7 +90,7 @@ def calibrate(
             "power": power,
         }
     )
-    profile = pack_profile(final, tensors_of(fits))
+    profile = pack_profile(final, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     return Calibration(
         profile,
         {name: each.channels for name, each in measured.items()},
@@ -200,7 +202,7 @@ def _power(
     for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
         fits = fitted(material, trial, about.places)
-        draft = pack_profile(about, tensors_of(fits))
+        draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
         curves.append(

@@ -151,7 +151,9 @@ def run(
 
 def _with_coders(codec: Codec, coders: Sequence[str]) -> dict[str, Codec]:
     if coders and "coder" not in type(codec).model_fields:
-        raise OptionError(f"`also_coders` is for codecs with a choice of coders, which {codec.name} has not")
+        raise OptionError(
+            f"the codec {codec.name} has no choice of coders: leave `also_coders` out, or run others apart"
+        )
     return {coder: codec.changed(coder=coder) for coder in coders}
 
 

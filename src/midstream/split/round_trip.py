@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
-from midstream.split.cache import FrontCache
 from midstream.split.levels import completed
+
+if TYPE_CHECKING:  # the cache knows what decides the last bit, with packages that the core lacks
+    from midstream.split.cache import FrontCache
 
 
 @dataclass(frozen=True)

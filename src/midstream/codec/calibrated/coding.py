@@ -22,7 +22,7 @@ from midstream.features import Level
 #: Squared error, in steps, that a bit is worth: by what more of a uniform quantiser's bits save at high rate,
 #: 2 ln 2 / 12 = 0.116 (Gish and Pierce 1968), and a little, since zeros make what follows cheaper.
 LAMBDA = 0.14
-#: The largest component, in magnitude, that is coded: with it no sum of a decoder overflows (tensors.py).
+#: The largest component, in magnitude, that is coded: with it no sum of a decoder overflows (profile_file.py).
 LARGEST = 2.0**40
 
 

@@ -1,4 +1,4 @@
-"""What a profile holds of its groups: arrays, checked (tensors.py)."""
+"""What a profile holds of its groups: arrays, checked (profile_file.py)."""
 
 from __future__ import annotations
 

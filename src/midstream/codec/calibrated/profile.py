@@ -11,10 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.codec.calibrated.document import QUALITIES, About, read_about
+from midstream.codec.calibrated.document import QUALITIES, About
 from midstream.codec.calibrated.parts import GroupPart
-from midstream.codec.calibrated.tensors import read_groups
+from midstream.codec.calibrated.profile_file import read_profile, write_profile
 from midstream.errors import InputError
 from midstream.files import read_bytes, write_bytes
 
@@ -71,13 +70,7 @@ class Profile:
         """From the content of a file; `origin` is named in errors. Raises InputError for what is not a profile."""
         if len(data) > MOST_PROFILE_BYTES:
             raise InputError(f"{origin}: not a profile: {len(data):,} bytes, at most {MOST_PROFILE_BYTES:,} are one")
-        tensors, document = unpack_tensors(data, origin)
-        about = read_about(document, origin)
-        try:
-            groups = read_groups(tensors, about.groups)
-        except (KeyError, ValueError) as error:
-            raise InputError(f"{origin}: a damaged profile: {error}") from error
-        return cls(about, groups, bytes(data))
+        return cls(*read_profile(data, origin), bytes(data))
 
     def write(self, path: str | Path) -> None:
         """To a file, which appears whole or not at all. Raises InputError."""
@@ -117,4 +110,4 @@ class Profile:
 
 def pack_profile(about: About, tensors: Mapping[str, NDArray[Any]]) -> Profile:
     """A profile from its document and its tensors. Raises InputError for more than MOST_PROFILE_BYTES."""
-    return Profile.parse(pack_tensors(tensors, about.model_dump(mode="json")), "the new profile")
+    return Profile.parse(write_profile(about, tensors), "the new profile")

@@ -1,4 +1,7 @@
-"""The tensors of a profile, each bounded as it is read, so that no sum of products of them overflows."""
+"""A profile's file (docs/profile.md): a document and tensors, read and written here and nowhere else.
+
+Each tensor is bounded as it is read, so that no sum of products of them overflows.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.document import GroupAbout, LevelAbout
+from midstream.arrays import pack_tensors, unpack_tensors
+from midstream.codec.calibrated.document import About, GroupAbout, LevelAbout, read_about
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, PROBE_FEATURES, Floats, GroupPart, LevelPart, Probe
+from midstream.errors import InputError
 
 #: Of the coder's state, which the coder trusts (native/mixing.hpp): weights, and numbers of updates.
 _MIXED, _LEARNT = (-(1 << 19), 1 << 19), (0, 4096)
@@ -28,6 +33,48 @@ _PREDICTIONS = (-65504.0, 65504.0)
 _FEATURES, _DEVIATIONS, _SLOPES = (-(2.0**10), 2.0**10), (2.0**-20, 2.0**10), (-(2.0**16), 2.0**16)
 #: Indices of the standard deviations of components: calibration takes those below 10^-12 (-191) for that.
 _SCALES = (-256, 512)
+
+
+def read_profile(data: bytes, origin: str) -> tuple[About, tuple[GroupPart, ...]]:
+    """Document and groups from the content of a file; `origin` is named in errors. Raises InputError."""
+    tensors, document = unpack_tensors(data, origin)
+    about = read_about(document, origin)
+    try:
+        return about, read_groups(tensors, about.groups)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{origin}: a damaged profile: {error}") from error
+
+
+def write_profile(about: About, tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """The content of the file of a document and tensors."""
+    return pack_tensors(tensors, about.model_dump(mode="json"))
+
+
+def tensors_of(groups: Sequence[GroupPart], most_seen: int) -> dict[str, NDArray[Any]]:
+    """The groups as tensors: what `read_groups` reads.
+
+    Args:
+        groups: of the profile.
+        most_seen: what the coder has seen more often counts as seen that often, so that it goes on learning.
+    """
+    out: dict[str, NDArray[Any]] = {}
+    for number, group in enumerate(groups):
+        own: dict[str, NDArray[Any]] = {"basis": group.basis.astype(np.float16)}
+        if group.neighbours.size:
+            own["neighbours"] = group.neighbours.astype(np.float16)
+        own |= {"scales": group.scales, "references": group.references, "offsets": group.offsets}
+        own |= pack_state(group.state, most_seen)
+        for level in group.levels:
+            own |= {f"{level.about.name}.{name}": getattr(level, name) for name in ("mean", "weight", "low", "high")}
+            own |= {
+                f"{level.about.name}.{name}": getattr(level, name).astype(np.float16) for name in ("basis", "synthesis")
+            }
+        if group.prediction is not None:
+            own["prediction"] = group.prediction.astype(np.float16)
+        if group.probe is not None:
+            own |= {f"probe.{name}": getattr(group.probe, name) for name in ("mean", "scale", "out")}
+        out |= {f"{number}/{name}": values for name, values in own.items()}
+    return out
 
 
 def read_groups(tensors: Mapping[str, NDArray[Any]], abouts: Sequence[GroupAbout]) -> tuple[GroupPart, ...]:
