@@ -10,9 +10,14 @@ COCO := $(MIDSTREAM_ASSETS)/coco
 
 # How long `make fuzz` runs each target.
 SECONDS ?= 30
+# The core is compiled once for a Python: CMake's folder stays, and what compiles there is always that of $(VENV).
+BUILD := --no-build-isolation --config-settings=build-dir=build/core/{wheel_tag}
+# The wheel that other environments take it from, by a file that says that it is there.
+WHEEL := build/wheel/.built
 # An environment of the lowest versions. torch is too large for it, and Ray's bound is one release.
 LOWEST := build/lowest
-LOWEST_EXTRAS := demo,serve
+LOWEST_EXTRAS := demo serve
+comma := ,
 # The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
 SANITIZED := build/sanitized
 SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bitstream.py)
@@ -20,8 +25,8 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py bi
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-lowest test-batch test-torch test-native tools-neon test-neon test-sanitized fuzz soak lint docs proto stub \
-	clean
+.PHONY: demo compare test test-lowest test-batch test-torch test-wheel test-native tools-neon test-neon test-sanitized
+.PHONY: fuzz soak lint docs proto stub clean
 
 # The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
 demo: $(VENV)/.installed-demo
@@ -45,7 +50,7 @@ test: $(VENV)/.installed-dev
 
 # The unit tests with the oldest of every package that pyproject.toml allows.
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python tests/lowest.py $(LOWEST_EXTRAS) test
+	$(LOWEST)/bin/python tests/lowest.py $(subst $() ,$(comma),$(LOWEST_EXTRAS)) test
 	$(LOWEST)/bin/python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile tests/unit
 
 # Batch jobs and replicas on a real Ray: workers, replicas and drivers are killed. About two minutes on two free cores.
@@ -63,8 +68,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 # torch and torchvision are several GB: their environment lives outside the checkout, one for each pair of versions.
-test-torch:
-	PYTHON=$(PYTHON) tests/adapters/run.sh
+test-torch: $(WHEEL)
+	PYTHON=$(PYTHON) tests/adapters/run.sh $(dir $(WHEEL))*.whl
+
+# What is released, in environments that have nothing else, with every Python that is found.
+test-wheel: $(WHEEL)
+	$(BIN)/python tests/wheels.py $(dir $(WHEEL))*.whl
 
 # The kernels without Python: every instruction set against the scalar reference.
 PATHS := native/tests/paths.cpp $(wildcard native/*.cpp)
@@ -117,7 +126,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$@ -m pip install --quiet --upgrade 'pip>=25.1'
 
-# One install for each purpose, with all that it takes: every install builds the core.
+$(VENV)/.tools: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group build
+	touch $@
+
+# One install for each purpose, with all that it takes.
 EXTRAS-compare := compare
 EXTRAS-demo := demo
 EXTRAS-dev := demo,serve
@@ -125,8 +138,13 @@ EXTRAS-ray := ray,serve
 ALSO-dev := --group dev
 ALSO-ray := --group test-ray
 
-$(VENV)/.installed-%: pyproject.toml $(NATIVE) | $(BIN)/python
-	$(BIN)/python -m pip install --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
+$(VENV)/.installed-%: $(VENV)/.tools $(NATIVE)
+	$(BIN)/python -m pip install $(BUILD) --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
+	touch $@
+
+$(WHEEL): $(VENV)/.tools $(NATIVE) $(shell find src -type f -not -name '*.pyc')
+	rm -rf $(@D)
+	$(BIN)/python -m pip wheel --quiet $(BUILD) --no-deps --wheel-dir $(@D) .
 	touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev
@@ -137,11 +155,12 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
-$(LOWEST)/.installed: pyproject.toml $(NATIVE)
+$(LOWEST)/.installed: $(WHEEL)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--editable '.[$(LOWEST_EXTRAS)]' --group test
+		--requirements pyproject.toml $(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.
@@ -150,6 +169,7 @@ $(SANITIZED)/.installed: $(VENV)/.installed-dev $(shell find src -name '*.py')
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$($(SANITIZED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth"
 	CXX=g++ $(BIN)/python -m pip --python $(SANITIZED)/bin/python install --quiet --no-deps --force-reinstall . \
+		--no-build-isolation --config-settings=build-dir=build/core/sanitized \
 		--config-settings=cmake.define.MIDSTREAM_SANITIZE=ON --config-settings=install.strip=false
 	touch $@
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The torch adapters on the real torchvision. torch is several GB, so its environment is kept outside the checkout, one for
-# each Python and pair of versions; the project itself is installed into it anew each time.
+# each Python and pair of versions; the project itself is installed into it anew each time, from the wheel $1.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
@@ -12,9 +12,10 @@ exec 9>"$environment.lock"
 flock 9 # two checkouts may share the environment, not a run
 if [ ! -e "$environment/.complete" ]; then
     "$python" -m venv --clear "$environment"
-    "$environment/bin/python" -m pip install --quiet --upgrade 'pip>=25.1' # it knows groups
     "$environment/bin/pip" install --quiet --requirement "$requirements"
     touch "$environment/.complete"
 fi
-"$environment/bin/pip" install --quiet --requirement "$requirements" '.[torch]' --group test
+"$environment/bin/python" -m pip install --quiet --upgrade 'pip>=25.1' # it knows groups
+"$environment/bin/pip" install --quiet --no-deps --force-reinstall "$1"
+"$environment/bin/pip" install --quiet --requirement "$requirements" "$1[torch]" --group test
 exec "$environment/bin/python" -m pytest tests/adapters

@@ -38,9 +38,7 @@ def code_of(text: str) -> Iterator[str]:
 
 
 def targets() -> set[str]:
-    found = re.search(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)
-    assert found is not None
-    return set(found[1].split())
+    return {name for line in re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE) for name in line.split()}
 
 
 def number(pattern: str, text: str) -> int:

@@ -178,3 +178,16 @@ def test_the_parts_are_the_extras_without_opencv() -> None:
 
     assert without("networks") == set(brought("onnx"))
     assert without("client") == {text for part in ("onnx", "grpc", "video") for text in brought(part)}
+
+
+def test_the_group_build_is_what_the_build_asks_for() -> None:
+    asked = set(PYPROJECT["build-system"]["requires"])
+    assert asked <= set(PYPROJECT["dependency-groups"]["build"])
+
+
+def test_the_makefile_installs_extras_and_groups_that_exist() -> None:
+    text = (ROOT / "Makefile").read_text("utf-8")
+    extras = {name for found in re.findall(r"^EXTRAS-\w+ := (\S+)", text, re.MULTILINE) for name in found.split(",")}
+    assert {"demo", "compare", "serve", "ray"} <= extras <= set(EXTRAS)
+    groups = set(re.findall(r"--group ([\w-]+)", text))
+    assert {"build", "dev", "test"} <= groups <= set(PYPROJECT["dependency-groups"])
