@@ -27,7 +27,7 @@ def test_every_command_has_a_section_with_all_its_options() -> None:
     assert set(sections) == set(known)
     for path, command in known.items():
         for param in command.params:
-            for option in param.opts if param.param_type_name == "option" else []:
+            for option in param.opts if param.param_type_name == "option" and not param.hidden else []:
                 assert f"`{option}`" in sections[path], (path, option)
 
 

@@ -46,38 +46,43 @@ _LOCAL = "local"
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Code or evaluate a large collection on Ray: one table of results in Parquet, resumable, every input once.",
+    help="Code or evaluate a large collection on Ray, into a table in Parquet; a stopped job can be resumed.",
 )
 
 Inputs = Annotated[
     list[str],
     typer.Option(
-        "--input", "-i", metavar="WHAT", help="Files, a folder or a 'pattern' (** for any depth); may be repeated."
+        "--input", "-i", metavar="WHAT", help="Files, a folder or a quoted pattern (** for any depth); may be repeated."
     ),
 ]
 Output = Annotated[
     Path,
-    typer.Option("--output", "-o", help="Folder of the tables, on a disk that all machines see; a job goes on there."),
+    typer.Option(
+        "--output", "-o", help="Folder for the tables, on a disk that all machines see; a stopped job resumes there."
+    ),
 ]
 Address = Annotated[
     str,
     typer.Option(
         "--ray",
         metavar="ADDRESS",
-        help="A running Ray: HOST:PORT, or auto for this machine's; local starts one here, for the job.",
+        help="The Ray to use: HOST:PORT, 'auto' for the one of this machine, or 'local' to start one for the job.",
         rich_help_panel=_BATCH,
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Processes that hold the network, a core each.", show_default="all cores", min=1, rich_help_panel=_BATCH
+        help="Processes that hold the network, each on one core.",
+        show_default="all cores",
+        min=1,
+        rich_help_panel=_BATCH,
     ),
 ]
 PartRows = Annotated[
     int,
     typer.Option(
-        help="Least rows of a file of the table; what is not in a file is lost by a kill.",
+        help="Least number of rows in a file of the table; a kill loses the rows that are not in a file yet.",
         min=1,
         rich_help_panel=_BATCH,
     ),
@@ -85,12 +90,12 @@ PartRows = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        help="Of ONNX networks: cpu, cuda, or auto for a GPU where Ray and the ONNX Runtime here have one.",
+        help="Where ONNX networks run: cpu, cuda, or auto, which is a GPU if Ray and ONNX Runtime have one.",
         rich_help_panel=_BATCH,
     ),
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Try the inputs that failed again.", rich_help_panel=_BATCH)
+    bool, typer.Option("--retry-failed", help="Try inputs again that have failed.", rich_help_panel=_BATCH)
 ]
 
 
@@ -110,9 +115,9 @@ def encode_command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Pictures to bitstreams: pictures, videos, or Parquet tables with a column of pictures or of their paths.
+    """Code images, videos, or Parquet tables with a column of images or of their paths, into bitstreams.
 
-    Leaves with 0, or with 1 when all is done but some inputs failed: they are in OUTPUT/failures, with the reason.
+    The exit code is 0, or 1 if all is done but some inputs failed; those are in OUTPUT/failures, with the reason.
 
     Example: midstream batch encode -i 'photos/**/*.jpg' -o coded -m picodet-s-416 --codec calibrated --profile M
     """
@@ -132,11 +137,13 @@ def decode_command(
     profile: options.ProfileFile = None,
     pyramids: Annotated[
         bool,
-        typer.Option("--pyramids", help="Also keep what was decoded, a hundred times larger: .safetensors."),
+        typer.Option("--pyramids", help="Also keep the decoded pyramids as .safetensors, a hundred times larger."),
     ] = False,
     picture_size: Annotated[
         str | None,
-        typer.Option(metavar="WIDTHxHEIGHT", help="Of the pictures, where the input is .mids files, which do not say."),
+        typer.Option(
+            metavar="WIDTHxHEIGHT", help="Size of the images, if the input is .mids files, which do not contain it."
+        ),
     ] = None,
     weights: options.Weights = None,
     ray: Address = _LOCAL,
@@ -147,7 +154,7 @@ def decode_command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Bitstreams to detections: the folder of 'batch encode', Parquet tables with a column bitstream, or .mids files.
+    """Turn the folder of 'batch encode', Parquet tables with a column bitstream, or .mids files, into detections.
 
     Example: midstream batch decode -i coded -o found -m picodet-s-416 --profile M.profile
     """
@@ -185,10 +192,10 @@ def eval_command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Rate and accuracy, as 'midstream eval' has them: front, encode, decode from the bytes, back.
+    """Measure rate and accuracy as 'midstream eval' does, on a large collection.
 
-    --input is a labelled data set, coco:IMAGES_DIR,ANNOTATIONS.json or cityscapes:ROOT, or what 'batch encode' takes:
-    then accuracy is the agreement with the uncompressed network.
+    --input is a labelled data set, coco:IMAGES_DIR,ANNOTATIONS.json or cityscapes:ROOT, or anything that 'batch encode'
+    takes; in that case accuracy is the agreement with the uncompressed network.
 
     Example: midstream batch eval -i coco:val2017,instances_val2017.json -o figures -m picodet-s-416 --symbols 4 --z 1.5
     """
@@ -296,15 +303,17 @@ def _note_failures(summary: BatchSummary) -> None:
 @app.command("read")
 def read_command(
     folder: Annotated[Path, typer.Argument(help="The folder of a job.")],
-    failures: Annotated[bool, typer.Option("--failures", help="The inputs that failed, with the reason.")] = False,
-    columns: Annotated[str | None, typer.Option(help="Only these columns, separated by commas.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many rows.", min=1)] = None,
+    failures: Annotated[bool, typer.Option("--failures", help="Show the inputs that failed, with the reason.")] = False,
+    columns: Annotated[str | None, typer.Option(help="Show only these columns, separated by commas.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Show at most this many rows.", min=1)] = None,
     extract: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the bitstreams as files, named after the inputs' keys.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line; what is binary as base64.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, binary columns as base64.")
+    ] = False,
 ) -> None:
-    """Show the rows of a job's table. The files are plain Parquet: any other program reads them too.
+    """Show the rows of a job's table. The files are plain Parquet, which other programs read as well.
 
     Example: midstream batch read coded --json --columns id,bytes | jq .bytes
 

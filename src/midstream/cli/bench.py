@@ -21,7 +21,7 @@ from midstream.limits import Limits
 @takes_codec(without=["coder"])
 def bench_command(
     codec: Codec,
-    source: Annotated[str | None, typer.Argument(help="A pyramid to measure on, instead of --shape.")] = None,
+    source: Annotated[str | None, typer.Argument(help="A pyramid file to measure on, instead of --shape.")] = None,
     shape: Annotated[
         str, typer.Option(help="r50 (the paper's, 44.7 million elements), picodet, or CHANNELSxHEIGHTxWIDTH.")
     ] = "picodet",
@@ -33,11 +33,11 @@ def bench_command(
     ] = None,
     max_elements: options.MaxElements = options.MOST_ELEMENTS,
     threads: options.Threads = None,
-    repeats: Annotated[int, typer.Option(help="Runs of each; the fastest counts.", min=1)] = 5,
+    repeats: Annotated[int, typer.Option(help="Runs of each measurement; the fastest one counts.", min=1)] = 5,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure speed and rate on this machine, beside one plain read pass over the same elements.
+    """Measure speed and rate on this machine, next to one plain read pass over the same elements.
 
     Example: midstream bench --shape r50 --coder fast,dense
     """

@@ -33,54 +33,61 @@ def calibrate_command(
     model: options.ModelName,
     images: Annotated[
         str,
-        typer.Option(metavar="DIR", help="Folder of pictures like those to come, unlabelled; or scenes:COUNT,SEED."),
+        typer.Option(metavar="DIR", help="Folder of unlabelled images like those to come, or scenes:COUNT,SEED."),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The profile to write.")],
     budget: Annotated[
         str,
         typer.Option(
             metavar="TIME",
-            help="How long it may take in all, about: 90s, 10m, 1h. A short one does with fewer pictures and measures "
-            "less of the network; what is the least is said before long.",
+            help="About how long it may take in all: 90s, 10m, 1h. With a short budget it uses fewer images and "
+            "measures less of the network; the first line of progress gives the least time that it needs.",
         ),
     ] = f"{DEFAULT_BUDGET_S / 60:.0f}m",
     pictures: Annotated[
-        int, typer.Option(help="How many pictures to use at most; 50 to 500 are sensible.", min=LEAST_PICTURES)
+        int, typer.Option(help="The most images to use; 50 to 500 are sensible.", min=LEAST_PICTURES)
     ] = DEFAULT_PICTURES,
     passes: Annotated[
         int | None,
-        typer.Option(help="Passes of the network for its sensitivity, on all pictures, instead of a budget.", min=1),
+        typer.Option(
+            help="Passes of the network to measure its sensitivity, on all images, instead of a budget.", min=1
+        ),
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            help="Of all that is drawn: the same seed and passes give the same profile (docs/method.md).",
+            help="Seed of everything random: the same seed and passes give the same profile (docs/method.md).",
             min=0,
         ),
     ] = 0,
     weights: options.Weights = None,
     without: Annotated[
         str | None,
-        typer.Option(metavar="TOOL,...", help=f"Leave parts of the method out, to measure them: {', '.join(_TOOLS)}."),
+        typer.Option(
+            metavar="TOOL,...",
+            help=f"Leave out parts of the method, to measure what they are worth: {', '.join(_TOOLS)}.",
+        ),
     ] = None,
     work: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for what is done, so that a run that was stopped goes on.", show_default="OUTPUT.work"
+            help="Folder for intermediate results, from which a stopped run resumes.", show_default="OUTPUT.work"
         ),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep that folder when the profile is written.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the folder of --work after the profile is written.")
+    ] = False,
     picture: Annotated[
-        str | None, typer.Option("--picture", help="Also draw the sensitivity of levels and channels, a .png.")
+        str | None, typer.Option("--picture", help="Also draw the sensitivity of levels and channels, as a .png.")
     ] = None,
     strict: options.Strict = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit the codec 'calibrated' to a network from a few unlabelled pictures: forward passes only, no training.
+    """Fit the codec 'calibrated' to a network, from a few unlabelled images and without training.
 
-    Three quarters of the pictures are fitted to, one quarter says what each quality costs and loses.
-    Leaves with 0, or with 1 when some pictures could not be read and were left out.
+    The codec is fitted to three quarters of the images; the last quarter shows what each quality costs and loses.
+    The exit code is 0, or 1 if some images could not be read and were left out.
 
     Example: midstream calibrate --model picodet-s-416 --images photos -o picodet.profile
     """

@@ -13,7 +13,7 @@ from midstream.pipelines.registry import known_codecs
 
 
 def codecs_command(json: options.Json = False) -> None:
-    """List what a SPEC of 'compare' may name: codecs of pictures and of features, with their options.
+    """List the codecs that a SPEC of 'compare' may name, for images and for features, with their options.
 
     A SPEC is NAME:option=value,option=value. Several values, qp=22,27,32, are several points.
     """

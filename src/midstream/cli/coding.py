@@ -22,7 +22,8 @@ from midstream.limits import Limits
 from midstream.models import Picture
 
 PyramidFile = Annotated[
-    str, typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; .npy is one level; - for stdin.")
+    str,
+    typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; a .npy is one level; - for stdin."),
 ]
 BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard input.")]
 
@@ -56,11 +57,13 @@ def encode_command(
 
 def decode_command(
     source: BitstreamFile,
-    output: Annotated[str, typer.Option("--output", "-o", help=".npz or .safetensors to write; - for .npz on stdout.")],
-    levels: Annotated[str | None, typer.Option(help="Only these levels, separated by commas.")] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File to write, .npz or .safetensors; - for .npz on standard output.")
+    ],
+    levels: Annotated[str | None, typer.Option(help="Decode only these levels, separated by commas.")] = None,
     max_elements: options.MaxElements = options.MOST_ELEMENTS,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Of a bitstream that was cut, decode the levels that are whole.")
+        bool, typer.Option("--partial", help="Decode the levels that are complete, if the bitstream is truncated.")
     ] = False,
     profile: options.ProfileFile = None,
     threads: options.Threads = None,
@@ -88,13 +91,15 @@ def inspect_command(
     drawn: Annotated[
         str | None,
         typer.Option(
-            "--map", metavar="LEVEL:CHANNEL", help="Draw this channel's symbols and the bits that each takes."
+            "--map",
+            metavar="LEVEL:CHANNEL",
+            help="Draw the symbols of this channel and the bits that each of them takes.",
         ),
     ] = None,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="The .png to write; belongs to --map.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="The .png to write, with --map.")] = None,
     profile: options.ProfileFile = None,
 ) -> None:
-    """Say what a bitstream holds and where its bytes go.
+    """Show what a bitstream holds and where its bytes go.
 
     Example: midstream inspect pyramid.mids --map p3:17 -o map.png
     """

@@ -32,66 +32,66 @@ class Entry(NamedTuple):
 COMMANDS = {
     "demo": Entry(
         "demo:demo_command",
-        "The founding paper's experiment, here and now: a network and scenes of the project's own, no downloads.",
+        "Run the founding paper's experiment on a network and scenes of the project's own, without any download.",
         extra="demo",
     ),
     "encode": Entry("coding:encode_command", "Code a feature pyramid into a bitstream.", extra=None),
     "decode": Entry("coding:decode_command", "Reconstruct a feature pyramid from a bitstream.", extra=None),
     # It draws with --map, and only that takes an extra.
-    "inspect": Entry("coding:inspect_command", "Say what a bitstream holds and where its bytes go."),
+    "inspect": Entry("coding:inspect_command", "Show what a bitstream holds and where its bytes go."),
     "split": Entry(
         "networks:split_command",
-        "Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check that they recompose.",
+        "Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check the two halves together.",
     ),
     "extract": Entry(
-        "networks:extract_command", "Write the feature pyramids of pictures, one file each, named after the picture."
+        "networks:extract_command", "Write the feature pyramids of images, one file each, named after the image."
     ),
     "models": Entry(
         "networks:models_command", "List the networks that --model knows by name, and whether their weights are here."
     ),
     "calibrate": Entry(
         "calibrate:calibrate_command",
-        "Fit the codec 'calibrated' to a network from a few unlabelled pictures: forward passes only, no training.",
+        "Fit the codec 'calibrated' to a network, from a few unlabelled images and without training.",
     ),
     "eval": Entry(
         "evaluation:eval_command",
-        "Measure rate and accuracy: front, encode, decode from the bytes, back, average precision.",
+        "Measure rate and accuracy: run the front, encode, decode the bytes, run the back, score the detections.",
     ),
     "compare": Entry(
         "compare:compare_command",
-        "Measure pipelines on the same pictures: rate, accuracy, time, BD-rate with error bars, one report.",
+        "Measure pipelines on the same images: rate, accuracy, time and BD-rate with intervals, in one report.",
         extra="compare",
     ),
     "codecs": Entry(
         "codecs:codecs_command",
-        "List what a SPEC of 'compare' may name: codecs of pictures and of features, with their options.",
+        "List the codecs that a SPEC of 'compare' may name, for images and for features, with their options.",
         extra=None,
     ),
     "scenes": Entry(
         "scenes:scenes_command",
-        "Write street scenes with their instances, made by the project, in Cityscapes' folder layout.",
+        "Write generated street scenes with their instances, in Cityscapes' folder layout.",
     ),
     "bench": Entry(
         "bench:bench_command",
-        "Measure speed and rate on this machine, beside one plain read pass over the same elements.",
+        "Measure speed and rate on this machine, next to one plain read pass over the same elements.",
         extra=None,
     ),
     "serve": Entry(
         "serving:serve_command",
-        "Finish inference from bitstreams: a gRPC server that decodes them and runs the network's back.",
+        "Start a gRPC server that decodes bitstreams and runs the network's back on them.",
         extra="serve",
     ),
     "push": Entry(
         "pushing:push_command",
-        "Run a network's front on pictures, send the bitstreams to a server, write its detections.",
+        "Run a network's front on images, send the bitstreams to a server, and write its detections.",
         extra="client",
     ),
     "batch": Entry(
         "batch:app",
-        "Code or evaluate a large collection on Ray: one table of results in Parquet, resumable, every input once.",
+        "Code or evaluate a large collection on Ray, into a table in Parquet; a stopped job can be resumed.",
         extra="ray",
     ),
-    "paper": Entry("paper:app", "The founding paper's tables and figure, computed here and now."),
+    "paper": Entry("paper:app", "Compute the founding paper's tables and figure."),
 }
 
 

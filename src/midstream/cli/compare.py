@@ -28,26 +28,28 @@ def compare_command(
         typer.Option(
             metavar="SPEC",
             help="A curve to compare with, such as vvc:qp=22,27,32,37,42. Several values of an option are several "
-            "points. May be given often.",
+            "points. May be repeated.",
         ),
     ] = None,
     test: Annotated[
         list[str] | None,
-        typer.Option(metavar="SPEC", help="A curve to compare, such as paper:symbols=4,z=1,1.5,2. May be given often."),
+        typer.Option(metavar="SPEC", help="A curve to compare, such as paper:symbols=4,z=1,1.5,2. May be repeated."),
     ] = None,
     anchor_size: Annotated[
-        str, typer.Option(help="At which size pictures are coded: input (the network's) or original.")
+        str, typer.Option(help="The size at which images are coded: input (the network's) or original.")
     ] = "input",
-    metric: Annotated[
-        str, typer.Option(help="The accuracy that curves and BD-rates are of: ap, ap50, segm_ap, ...")
-    ] = "ap",
-    interpolation: Annotated[str, typer.Option(help="Between points, for BD-rates: pchip or akima.")] = "pchip",
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap over pictures; 0 for no intervals.", min=0)] = 1000,
+    metric: Annotated[str, typer.Option(help="The accuracy for curves and BD-rates: ap, ap50, segm_ap, ...")] = "ap",
+    interpolation: Annotated[
+        str, typer.Option(help="Interpolation between points, for BD-rates: pchip or akima.")
+    ] = "pchip",
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of the images for the bootstrap; 0 for no intervals.", min=0)
+    ] = 1000,
     link: Annotated[
-        str, typer.Option(metavar="MBIT/S,...", help="Links that the latency is worked out for.")
+        str, typer.Option(metavar="MBIT/S,...", help="Link speeds to compute the latency for.")
     ] = "1,10,100",
     jobs: Annotated[
-        int | None, typer.Option(help="Processes, each on one core.", min=1, show_default="all cores")
+        int | None, typer.Option(help="Number of processes, each on one core.", min=1, show_default="all cores")
     ] = None,
     weights: options.Weights = None,
     limit: options.Limit = None,
@@ -56,11 +58,11 @@ def compare_command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure pipelines on the same pictures: rate, accuracy, time, BD-rate with error bars, one report.
+    """Measure pipelines on the same images: rate, accuracy, time and BD-rate with intervals, in one report.
 
-    Writes report.html, results.json and results.csv into the folder. What is measured is kept there: an interrupted
-    run goes on where it was, and further curves cost only themselves. 'midstream codecs' lists what a SPEC may name.
-    Leaves with 0, with 1 when some pictures could not be read and were left out, or with 2 when some points failed.
+    The folder gets report.html, results.json and results.csv, and keeps the measurements: an interrupted run resumes
+    where it was, and additional curves cost only themselves. 'midstream codecs' lists the codecs that a SPEC may name.
+    The exit code is 0, 1 if some images could not be read and were left out, or 2 if some points failed.
 
     Example: midstream compare -m picodet-s-416 -d coco:val2017,instances_val2017.json --anchor vvc:qp=22,27,32,37,42
     --test paper:symbols=4,z=1,1.5,2 -o results

@@ -42,21 +42,26 @@ def demo_command(
     output: options.Folder = Path("midstream-demo"),
     picture: Annotated[
         Path | None,
-        typer.Option(help="Instead: what the network finds in this picture, before and after coding, as picture.png."),
+        typer.Option(
+            help="Instead, draw what the network finds in this image before and after coding, as picture.png."
+        ),
     ] = None,
-    scenes: Annotated[int, typer.Option(help="How many to measure on.", min=1)] = 50,
-    seed: Annotated[int, typer.Option(help="Of the first scene.", min=0)] = 0,
-    jobs: Annotated[int | None, typer.Option(help="Processes.", min=1, show_default="all cores")] = None,
+    scenes: Annotated[int, typer.Option(help="How many scenes to measure on.", min=1)] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the first scene.", min=0)] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(help="How many processes to use.", min=1, show_default="all cores")
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """The founding paper's experiment, here and now: a network and scenes of the project's own, no downloads.
+    """Run the founding paper's experiment on a network and scenes of the project's own, without any download.
 
-    Makes 50 street scenes, runs a Mask R-CNN that was trained on others of their kind, and prints the paper's Table 3
-    with the bytes that are really written; then the project's own codecs and VVC's picture. Writes report.html.
+    This makes 50 street scenes, runs a Mask R-CNN that was trained on other scenes of the kind, and prints the paper's
+    Table 3 with the bytes that are really written; then the project's own codecs and the image coded by VVC. The
+    report is report.html.
 
-    --picture takes one of the project's scenes, or a photograph where a detector of photographs has its weights here
-    ('midstream models').
+    --picture accepts one of the project's scenes, or a photograph if the weights of a detector of photographs are here
+    ('midstream models' lists them).
 
     Example: midstream demo --picture photo.jpg
     """

@@ -31,9 +31,9 @@ def eval_command(
     quiet: options.Quiet = False,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
 ) -> None:
-    """Measure rate and accuracy: front, encode, decode from the bytes, back, average precision.
+    """Measure rate and accuracy: run the front, encode, decode the bytes, run the back, score the detections.
 
-    Leaves with 0, or with 1 when some pictures could not be read: all figures are of the others.
+    The exit code is 0, or 1 if some images could not be read; then all figures are of the others.
 
     Example: midstream eval --model picodet-s-416 --data coco:val2017,instances_val2017.json --symbols 4 --z 1.5
 

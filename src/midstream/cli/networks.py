@@ -34,7 +34,7 @@ def split_command(
     at: Annotated[
         list[str],
         typer.Option(
-            help="Tensors to cut at, separated by commas; once more for a tensor with a comma in its name.",
+            help="Tensors to cut at, separated by commas; a name with a comma in it needs a --at of its own.",
             metavar="T1,T2,...",
         ),
     ],
@@ -42,16 +42,16 @@ def split_command(
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Shape of an input that leaves it open, for the check, such as image=1,3,416,416 or ids=1,7.",
+            help="For the check, the shape of an input that has none of its own, such as image=1,3,416,416 or ids=1,7.",
             metavar="NAME=D1,D2,...",
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check that they recompose.
+    """Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check the two halves together.
 
-    The check runs the whole network and the two halves on a random input and prints the largest difference of any
-    output.
+    The check runs the whole network and then the two halves on a random input, and prints the largest difference
+    between their outputs.
     """
     graph = load_graph(model)
     produced = {output for node in graph.graph.node for output in node.output}
@@ -88,21 +88,22 @@ def _shape(text: str) -> tuple[str, list[int]]:
 
 
 def extract_command(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures.", metavar="PICTURE...")],
+    pictures: Annotated[list[Path], typer.Argument(help="The images.", metavar="IMAGE...")],
     model: options.ModelName,
     output: options.Folder,
     weights: options.Weights = None,
-    suffix: Annotated[str, typer.Option("--format", help="npz or safetensors.")] = "npz",
+    suffix: Annotated[str, typer.Option("--format", help="Format of the files: npz or safetensors.")] = "npz",
     sent: Annotated[
-        bool, typer.Option("--sent", help="Leave out levels that are derived from others: as 'calibrated' codes it.")
+        bool,
+        typer.Option("--sent", help="Leave out levels that are derived from others, as the codec 'calibrated' does."),
     ] = False,
     strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write the feature pyramids of pictures, one file each, named after the picture.
+    """Write the feature pyramids of images, one file each, named after the image.
 
-    All levels are written, in float32; a level that a decoder would derive from another one, too, unless --sent.
-    Leaves with 0, or with 1 when some pictures could not be read.
+    All levels are written, in float32, including those that a decoder would derive from others, unless --sent is
+    given. The exit code is 0, or 1 if some images could not be read.
     """
     if suffix not in ("npz", "safetensors"):
         raise InputError(f"unknown format '{suffix}'; valid: npz, safetensors")

@@ -24,18 +24,16 @@ ProfileFile = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
-        help="Threads to use at most; the bytes are the same for any number.", show_default="all cores", min=1
-    ),
+    typer.Option(help="Most threads to use; the bytes are the same for any number.", show_default="all cores", min=1),
 ]
 #: Of a pyramid, unless --max-elements says otherwise.
 MOST_ELEMENTS = Limits().elements
 MaxElements = Annotated[int, typer.Option(help="Refuse a pyramid of more elements than this.", min=1)]
 ModelName = Annotated[
-    str, typer.Option("--model", "-m", help="A name from 'midstream models', or a description FILE.toml.")
+    str, typer.Option("--model", "-m", help="The network: a name from 'midstream models', or a description FILE.toml.")
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="The network's ONNX file or torch state dict, instead of looking for it.")
+    Path | None, typer.Option(help="The network's ONNX file or torch state dict, if it is not where it is looked for.")
 ]
 Data = Annotated[
     str,
@@ -43,23 +41,24 @@ Data = Annotated[
         "--data",
         "-d",
         help="coco:IMAGES,FILE.json (annotations), cityscapes:ROOT, scenes:COUNT,SEED (made by the project), or a "
-        "folder of pictures (agreement).",
+        "folder of images (agreement).",
     ),
 ]
-Limit = Annotated[int | None, typer.Option(help="Only the first so many pictures.", min=1)]
+Limit = Annotated[int | None, typer.Option(help="Use only the first images, this many.", min=1)]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder that keeps the pyramids, so that the network's front runs once a picture.")
+    Path | None,
+    typer.Option(help="Folder that keeps the pyramids, so that the network's front runs once for each image."),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="End at the first picture that cannot be read, instead of leaving it out.")
+    bool, typer.Option("--strict", help="End at the first image that cannot be read, instead of leaving it out.")
 ]
-Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT.", metavar="WxH")]
+Size = Annotated[str, typer.Option(help="Size of the images, WIDTHxHEIGHT.", metavar="WxH")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing of progress on standard error: warnings and errors alone.")
+    bool, typer.Option("--quiet", "-q", help="Show no progress on standard error, only warnings and errors.")
 ]
 Output = Annotated[str, typer.Option("--output", "-o", help="File to write; - for standard output.")]
-Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made when it does not exist.")]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; it is made if it does not exist.")]
 
 
 def width_height(option: str, text: str) -> tuple[int, int]:

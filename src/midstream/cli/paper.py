@@ -30,25 +30,28 @@ from midstream.files import write_bytes
 from midstream.models.registry import TORCHVISION
 from midstream.wording import counted
 
-app = typer.Typer(no_args_is_help=True, help="The founding paper's tables and figure, computed here and now.")
+app = typer.Typer(no_args_is_help=True, help="Compute the founding paper's tables and figure.")
 _PAPER_INPUT = "2048x1024"
 _STAND_IN = "standard normal features in place of a network's"
 
 
 @app.command("sizes")
 def sizes(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="A network instead of R50-FPN's shapes.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A network to use instead of R50-FPN's shapes.")
+    ] = None,
     weights: options.Weights = None,
     input_size: Annotated[
-        str | None, typer.Option("--input", help="WIDTHxHEIGHT fed to R50-FPN.", show_default=_PAPER_INPUT)
+        str | None,
+        typer.Option("--input", help="The size of the input of R50-FPN, WIDTHxHEIGHT.", show_default=_PAPER_INPUT),
     ] = None,
     picture: Annotated[
-        str | None, typer.Option(help="Picture whose features are written, with --model; without it, noise.")
+        str | None, typer.Option(help="The image whose features are written, with --model; without it, noise.")
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Tables 1 and 2: sizes by shape and bits, and, beside them, the bytes that are actually written."""
+    """Compute Tables 1 and 2: sizes from shapes and bits, and next to them the bytes that are actually written."""
     if model is None or model in TORCHVISION:
         if picture is not None or weights is not None:
             raise InputError("--picture and --weights need --model with an ONNX network")
@@ -110,7 +113,7 @@ def accuracy(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Table 3: accuracy over z for 4 and 3 symbols, the 8-bit conversion, and the optimal thresholds."""
+    """Compute Table 3: accuracy over z for 4 and 3 symbols, the 8-bit conversion, and the optimal thresholds."""
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
     with progress(f"evaluating {network.name}", len(dataset.pictures), quiet) as advance:
@@ -143,14 +146,14 @@ def _print_accuracy(title: str, rows: list[AccuracyRow]) -> None:
 
 @app.command("figure")
 def figure(
-    picture: Annotated[str, typer.Argument(help="A picture.")],
+    picture: Annotated[str, typer.Argument(help="The image.")],
     model: options.ModelName,
     output: Annotated[str, typer.Option("--output", "-o", help="The .png to write.")],
     weights: options.Weights = None,
-    level: Annotated[str | None, typer.Option(help="Which level.", show_default="the finest")] = None,
-    channel: Annotated[int, typer.Option(help="Which channel.")] = 0,
+    level: Annotated[str | None, typer.Option(help="The level to draw.", show_default="the finest")] = None,
+    channel: Annotated[int, typer.Option(help="The channel to draw.")] = 0,
 ) -> None:
-    """Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
+    """Draw Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
     check_png(output)
     pixels = read_picture(picture)
     pyramid = models.load(model, weights).front(pixels)

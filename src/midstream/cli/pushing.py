@@ -40,17 +40,18 @@ def push_command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Picture, folder of pictures, video file, camera (/dev/video0) or stream (rtsp://...).",
+            help="Image, folder of images, video file, camera (/dev/video0) or stream (rtsp://...).",
             metavar="SOURCE",
         ),
     ],
-    to: Annotated[str, typer.Option(help="The server.", metavar="HOST:PORT", rich_help_panel=_SERVER)],
+    to: Annotated[str, typer.Option(help="Address of the server.", metavar="HOST:PORT", rich_help_panel=_SERVER)],
     model: options.ModelName,
     codec: Codec,
     weights: options.Weights = None,
     threads: options.Threads = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Detections as JSON lines, one a frame; - for standard output.")
+        str,
+        typer.Option("--output", "-o", help="File for the detections, one JSON line a frame; - for standard output."),
     ] = STANDARD,
     draw: Annotated[str | None, typer.Option(help="Also write an annotated video.", metavar="FILE.mp4")] = None,
     json: Annotated[
@@ -60,31 +61,35 @@ def push_command(
     drop_oldest: Annotated[
         bool,
         typer.Option(
-            "--drop-oldest", help="When behind, drop the oldest frames instead of waiting.", rich_help_panel=_PACE
+            "--drop-oldest",
+            help="Drop the oldest waiting frames instead of slowing the source down.",
+            rich_help_panel=_PACE,
         ),
     ] = False,
-    lag: Annotated[int, typer.Option(help="Frames that may wait here.", min=1, rich_help_panel=_PACE)] = 2,
+    lag: Annotated[int, typer.Option(help="Frames that may wait for the front.", min=1, rich_help_panel=_PACE)] = 2,
     in_flight: Annotated[
-        int, typer.Option(help="Frames sent and not answered yet, at most.", min=1, rich_help_panel=_PACE)
+        int, typer.Option(help="Frames that may be sent and not answered yet.", min=1, rich_help_panel=_PACE)
     ] = 8,
     rate_limit: Annotated[
         str | None,
-        typer.Option(help="Send no more than this: 2Mbit, 500kbit a second.", metavar="RATE", rich_help_panel=_PACE),
+        typer.Option(help="Send no more than this in a second: 2Mbit, 500kbit.", metavar="RATE", rich_help_panel=_PACE),
     ] = None,
     timeout: Annotated[
         str | None,
-        typer.Option(help="An answer later than this is of no use: 500ms.", metavar="TIME", rich_help_panel=_PACE),
+        typer.Option(help="Give up on answers that take longer: 500ms.", metavar="TIME", rich_help_panel=_PACE),
     ] = None,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Feed a video file at its own speed.", rich_help_panel=_PACE)
     ] = False,
     retry: Annotated[
         str,
-        typer.Option(help="How long to go on trying when no answer comes.", metavar="TIME", rich_help_panel=_SERVER),
+        typer.Option(help="How long to go on trying if no answer comes.", metavar="TIME", rich_help_panel=_SERVER),
     ] = "60s",
     token_file: Annotated[
         Path | None,
-        typer.Option(help=f"File with the token to send; or the variable {_TOKEN_VARIABLE}.", rich_help_panel=_SERVER),
+        typer.Option(
+            help=f"File with the token to send, instead of the variable {_TOKEN_VARIABLE}.", rich_help_panel=_SERVER
+        ),
     ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Use TLS.", rich_help_panel=_SERVER)] = False,
     tls_ca: Annotated[
@@ -92,12 +97,12 @@ def push_command(
         typer.Option(help="Trust this authority instead of the machine's; implies --tls.", rich_help_panel=_SERVER),
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="This client's certificate.", rich_help_panel=_SERVER)] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key.", rich_help_panel=_SERVER)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The key of that certificate.", rich_help_panel=_SERVER)] = None,
 ) -> None:
-    """Run a network's front on pictures, send the bitstreams to a server, write its detections.
+    """Run a network's front on images, send the bitstreams to a server, and write its detections.
 
-    Lost connections are made anew, what is unanswered is sent again, each frame has one line. Ctrl-C ends a camera:
-    what is in flight is finished. Exit code 1 when a frame could not be read or was refused.
+    Lost connections are made anew, unanswered frames are sent again, and each frame has one line. Ctrl-C ends a camera,
+    and frames in flight are finished. The exit code is 1 if a frame could not be read or was refused.
 
     Example: midstream push photos --to 127.0.0.1:8440 --model picodet-s-416 --symbols 4 --z 1.5 -o found.jsonl
 

@@ -13,24 +13,24 @@ from midstream.data import scenes
 
 def scenes_command(
     output: options.Folder,
-    count: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
+    count: Annotated[int, typer.Option(help="How many scenes to write.", min=1)] = 50,
     seed: Annotated[
         int,
         typer.Option(
-            help="Of the first scene; the next has the next. The project's network was trained on 1,000,000 and above, "
-            "measure with 0 to 9,999, calibrate with 10,000 to 19,999.",
+            help="Seed of the first scene; each following scene has the next seed. Seeds from 0 to 9,999 are for "
+            "measuring, from 10,000 to 19,999 for calibrating; the project's network was trained on 1,000,000 on.",
             min=0,
         ),
     ] = 0,
-    split: Annotated[str, typer.Option(help="The split's name: train, val, ...")] = "val",
+    split: Annotated[str, typer.Option(help="Name of the split: train, val, ...")] = "val",
     size: options.Size = f"{scenes.SIZE[1]}x{scenes.SIZE[0]}",
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write street scenes with their instances, made by the project, in Cityscapes' folder layout.
+    """Write generated street scenes with their instances, in Cityscapes' folder layout.
 
-    The same seed gives the same picture and masks on every machine. For 'eval' and 'compare' --data scenes:COUNT,SEED
-    makes them by itself; this is for looking at them, and for other programs.
+    The same seed gives the same image and masks on every machine. 'eval' and 'compare' make scenes themselves, with
+    --data scenes:COUNT,SEED; this command is for looking at them, and for other programs.
 
     Example: midstream scenes --count 200 --split val -o scenes
     """

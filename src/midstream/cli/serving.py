@@ -28,39 +28,49 @@ def serve_command(
     model: options.ModelName,
     profile: Annotated[
         Path | None,
-        typer.Option(help="Of the codec calibrated: the profile that clients code with.", show_default=False),
+        typer.Option(help="The profile that clients code with, if they use the codec calibrated.", show_default=False),
     ] = None,
     weights: options.Weights = None,
     host: Annotated[
-        str, typer.Option(help="Address to serve. Others than loopback need TLS or tokens.", rich_help_panel=_SAFETY)
+        str,
+        typer.Option(
+            help="Address to listen on. Any address but loopback needs TLS or tokens.", rich_help_panel=_SAFETY
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any that is free: the log says which.", min=0, max=65535)] = 8440,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; with 0 any that is free, which the log shows.", min=0, max=65535)
+    ] = 8440,
     workers: Annotated[
         int | None, typer.Option(help="Threads that decode and run the back.", min=1, show_default="all cores")
     ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(help="The server's certificate, PEM.", rich_help_panel=_SAFETY)
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.", rich_help_panel=_SAFETY)] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="The key of the certificate, PEM.", rich_help_panel=_SAFETY)
+    ] = None,
     tls_client_ca: Annotated[
         Path | None,
         typer.Option(help="Clients must show a certificate of this authority, PEM.", rich_help_panel=_SAFETY),
     ] = None,
     tokens: Annotated[
         Path | None,
-        typer.Option(help="Clients must send a token of this file: a line 'NAME TOKEN' each.", rich_help_panel=_SAFETY),
+        typer.Option(help="Clients must send a token from this file of lines 'NAME TOKEN'.", rich_help_panel=_SAFETY),
     ] = None,
     queue: Annotated[
-        int, typer.Option(help="Frames that may wait; more are told to come again.", min=1, rich_help_panel=_LIMITS)
+        int,
+        typer.Option(
+            help="Frames that may wait; clients with more are asked to try again.", min=1, rich_help_panel=_LIMITS
+        ),
     ] = 64,
     in_flight: Annotated[
         int,
-        typer.Option(help="Frames of one client that may be unanswered.", min=1, rich_help_panel=_LIMITS),
+        typer.Option(help="Unanswered frames that one client may have.", min=1, rich_help_panel=_LIMITS),
     ] = 16,
     batch: Annotated[
         int,
         typer.Option(
-            help="Waiting frames that the back takes at once, where its graph has a free first axis.",
+            help="Waiting frames that the back takes at once, if the first axis of its graph is free.",
             min=1,
             rich_help_panel=_LIMITS,
         ),
@@ -68,7 +78,7 @@ def serve_command(
     max_message_bytes: Annotated[
         int | None,
         typer.Option(
-            help="Of a request.",
+            help="The largest request.",
             show_default="4 MiB, or 1.25 bytes an element of larger pyramids",
             min=1,
             rich_help_panel=_LIMITS,
@@ -77,34 +87,36 @@ def serve_command(
     max_elements: Annotated[
         int | None,
         typer.Option(
-            help="Of a pyramid.", show_default="those of the network's largest", min=1, rich_help_panel=_LIMITS
+            help="The largest pyramid.", show_default="those of the network's largest", min=1, rich_help_panel=_LIMITS
         ),
     ] = None,
     max_pixels: Annotated[
-        int, typer.Option(help="Of a picture: masks are drawn at its size.", min=1, rich_help_panel=_LIMITS)
+        int, typer.Option(help="The largest image; masks are drawn at its size.", min=1, rich_help_panel=_LIMITS)
     ] = 1 << 24,
     allow_embedded_profiles: Annotated[
         bool,
         typer.Option(
             "--allow-embedded-profiles",
-            help="Take bitstreams that bring their own profile: each is read anew, for every frame.",
+            help="Accept bitstreams that bring their own profile, which is read anew for every frame.",
             rich_help_panel=_SAFETY,
         ),
     ] = False,
     drain: Annotated[
-        str, typer.Option(metavar="TIME", help="For what is in flight at SIGTERM: 10s, 500ms, 1m.")
+        str, typer.Option(metavar="TIME", help="Time to finish frames in flight after SIGTERM: 10s, 500ms, 1m.")
     ] = "10s",
     metrics_port: Annotated[
         int | None,
-        typer.Option(help="Serve metrics to Prometheus there.", min=1, max=65535, rich_help_panel=_WATCHING),
+        typer.Option(help="Port at which Prometheus finds metrics.", min=1, max=65535, rich_help_panel=_WATCHING),
     ] = None,
-    metrics_host: Annotated[str, typer.Option(help="Address of the metrics.", rich_help_panel=_WATCHING)] = "127.0.0.1",
+    metrics_host: Annotated[
+        str, typer.Option(help="Address at which Prometheus finds metrics.", rich_help_panel=_WATCHING)
+    ] = "127.0.0.1",
     ray: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Compute in replicas on Ray Serve, not in threads: HOST:PORT, auto for this machine's Ray, local "
-            "to start one here.",
+            help="Compute in replicas on Ray Serve, not in threads: HOST:PORT, 'auto' for this machine's Ray, "
+            "'local' to start one here.",
             rich_help_panel=_ON_RAY,
         ),
     ] = None,
@@ -112,16 +124,16 @@ def serve_command(
         str | None,
         typer.Option(
             metavar="LEAST-MOST",
-            help="How many, a core each: a number, or two between which the load decides.",
+            help="Number of replicas, each on one core; with two numbers the load decides between them.",
             show_default="1 to all cores",
             rich_help_panel=_ON_RAY,
         ),
     ] = None,
 ) -> None:
-    """Finish inference from bitstreams: a gRPC server that decodes them and runs the network's back.
+    """Start a gRPC server that decodes bitstreams and runs the network's back on them.
 
-    Logs are JSON lines on standard error. Traces go where OTEL_EXPORTER_OTLP_ENDPOINT says. SIGTERM drains:
-    health says NOT_SERVING, no new work, what is in flight is finished.
+    Logs are JSON lines on standard error. Traces are sent to OTEL_EXPORTER_OTLP_ENDPOINT. After SIGTERM, health
+    reports NOT_SERVING, new frames are refused, and frames in flight are finished.
 
     Example: midstream serve --model picodet-s-416 --profile picodet.profile
 
