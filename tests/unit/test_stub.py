@@ -28,4 +28,4 @@ def declarations(text: str) -> list[str]:
 def test_the_stub_is_that_of_the_module() -> None:
     generator = StubGen(_native)
     generator.put(_native)
-    assert declarations(STUB.read_text()) == declarations(generator.get())
+    assert declarations(STUB.read_text()) == declarations(generator.get()), "build the extension, then `make stub`"
