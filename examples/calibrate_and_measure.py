@@ -50,9 +50,9 @@ def main() -> None:
     print(f"{arguments.output}: {profile}")
 
     codecs = [
-        ms.evaluate.paper_options(4, z=1.5),
-        ms.evaluate.calibrated_options(profile, quality=60),
-        ms.evaluate.calibrated_options(profile, quality=20),
+        ms.Paper(symbols=4, z=1.5),
+        ms.Calibrated(profile=profile, quality=60),
+        ms.Calibrated(profile=profile, quality=20),
     ]
     print("codec                    bytes an image      AP   uncompressed")
     for result in ms.evaluate.run(network, ms.data.load(arguments.data), codecs):

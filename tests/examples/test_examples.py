@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from midstream.codec.codec import codec_options
 from tests.helpers.toy import write_labelled, write_pictures
 
+import midstream as ms
 from midstream import models
 from midstream.batch import sources
 from midstream.batch.folder import Folder, JobManifest
@@ -60,8 +60,8 @@ def test_server_and_client(tmp_path: Path) -> None:
 def a_job(folder: Path, kind: str, inputs: Path, description: Path) -> None:
     """What `midstream batch` does, without Ray."""
     network = models.load(str(description), threads=1)
-    options = codec_options("paper", {"symbols": 4}, {}) if kind == "encode" else None
-    job = Job(kind, Reference("toy", None, network.identity, network.fingerprint), options)  # type: ignore[arg-type]
+    codec = ms.Paper(symbols=4) if kind == "encode" else None
+    job = Job(kind, Reference("toy", None, network.identity, network.fingerprint), codec)  # type: ignore[arg-type]
     tables = [table for chunk in sources.find([str(inputs)], kind) for table in chunk.read()]  # type: ignore[arg-type]
     there = Folder(folder)
     with there.opened(JobManifest.of(job, "toy")):
