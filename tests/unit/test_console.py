@@ -16,7 +16,9 @@ from tests.helpers.commands import call
 from typer.main import get_command
 
 from midstream.cli import console, main
-from midstream.cli.console import LiveLine, Stages, note, progress
+from midstream.cli import progress as showing
+from midstream.cli.console import note
+from midstream.cli.progress import LiveLine, Stages, progress
 from midstream.wording import counted
 
 #: More than any line needs, for machines that are busy.
@@ -43,8 +45,8 @@ class Pipe(io.StringIO):
 def errors_to(pipe: Pipe, patch: pytest.MonkeyPatch, seconds: float = 0.01) -> Pipe:
     """Let standard error be `pipe`; no fixture, since pytest puts its own there when a test begins."""
     patch.setattr("sys.stderr", pipe)
-    patch.setattr(console, "_ERRORS", Console(stderr=True))
-    patch.setattr(console, "_PIPE_S", seconds)
+    patch.setattr(console, "ERRORS", Console(stderr=True))
+    patch.setattr(showing, "_PIPE_S", seconds)
     return pipe
 
 
@@ -86,7 +88,7 @@ def test_quiet_work_says_what_failed_and_nothing_else(monkeypatch: pytest.Monkey
 def test_a_live_line_is_repeated_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = errors_to(Pipe(), monkeypatch, 10.0)
     clock = iter([0.0, 9.0, 11.0, 11.0, 12.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(showing.time, "monotonic", lambda: next(clock))
     with LiveLine() as line:
         for number in (9, 11, 12):
             line.show(f"{number} frames")

@@ -17,8 +17,9 @@ from midstream import models
 from midstream.batch import PART_ROWS
 from midstream.cli import options
 from midstream.cli.codec_options import takes_codec
-from midstream.cli.console import SHOWN_FAILURES, SOME_FAILED, note, print_json, print_table, progress
+from midstream.cli.console import SHOWN_FAILURES, SOME_FAILED, note, print_json, print_table
 from midstream.cli.evaluation import leave_with_remarks, print_result
+from midstream.cli.progress import progress
 from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
 from midstream.data import Dataset

@@ -9,7 +9,8 @@ import typer
 
 from midstream.cli import options
 from midstream.cli.codec_options import takes_codec
-from midstream.cli.console import print_json, print_table, progress
+from midstream.cli.console import print_json, print_table
+from midstream.cli.progress import progress
 from midstream.codec.base import Codec
 from midstream.codec.paper.symbols import CODERS
 from midstream.codec.speed import SpeedReport, measure, shapes_of, smooth_pyramid

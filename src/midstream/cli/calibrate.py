@@ -14,8 +14,9 @@ from midstream import data as datasets
 from midstream import models
 from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, LEAST_PICTURES, CalibrationSettings, Tools
 from midstream.cli import options
-from midstream.cli.console import SOME_FAILED, Stages, note, print_json, print_table
+from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
+from midstream.cli.progress import Stages
 from midstream.errors import InputError, unknown
 from midstream.files import STANDARD, check_writable, own_folder, write_bytes
 from midstream.wording import counted

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from midstream.cli import options
-from midstream.cli.console import SOME_FAILED, Stages, note, print_json, print_table
+from midstream.cli.console import SOME_FAILED, note, print_json, print_table
+from midstream.cli.progress import Stages
 from midstream.compare.text import averaged_over, figure
 from midstream.errors import InputError, MidstreamError, unknown
 from midstream.report.lead import busy, sentences

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from midstream.cli import options
-from midstream.cli.console import Stages, note, print_json, print_table
+from midstream.cli.console import note, print_json, print_table
 from midstream.cli.demo_picture import MODEL, PROFILE, show_picture
+from midstream.cli.progress import Stages
 from midstream.evaluate.paper_tables import PAPER_Z
 from midstream.files import own_folder, write_bytes
 from midstream.report.lead import anchors, ordered_tests, sentences

@@ -11,7 +11,8 @@ from midstream import data as datasets
 from midstream import models
 from midstream.cli import options
 from midstream.cli.codec_options import takes_codec
-from midstream.cli.console import leave_with_skipped, note, print_json, print_table, progress
+from midstream.cli.console import leave_with_skipped, note, print_json, print_table
+from midstream.cli.progress import progress
 from midstream.codec.base import Codec
 from midstream.evaluate.run import EvalResult, run
 from midstream.files import STANDARD, check_writable, write_bytes

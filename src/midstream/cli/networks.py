@@ -10,7 +10,8 @@ import typer
 
 from midstream import models
 from midstream.cli import options
-from midstream.cli.console import leave_with_skipped, note, print_json, print_table, progress
+from midstream.cli.console import leave_with_skipped, note, print_json, print_table
+from midstream.cli.progress import progress
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import own_folder, write_pyramid

@@ -11,9 +11,10 @@ import typer
 from midstream import data as datasets
 from midstream import models
 from midstream.cli import options
-from midstream.cli.console import print_json, print_table, progress
+from midstream.cli.console import print_json, print_table
 from midstream.cli.drawing import check_png, png
 from midstream.cli.evaluation import leave_with_remarks
+from midstream.cli.progress import progress
 from midstream.codec.speed import r50_fpn_shapes
 from midstream.data import read_picture
 from midstream.errors import InputError, unknown

@@ -14,7 +14,8 @@ import typer
 from midstream import models
 from midstream.cli import options
 from midstream.cli.codec_options import takes_codec
-from midstream.cli.console import LiveLine, note, print_json, quiet_grpc
+from midstream.cli.console import note, print_json, quiet_grpc
+from midstream.cli.progress import LiveLine
 from midstream.cli.units import bits_per_second, seconds
 from midstream.codec.base import Codec
 from midstream.errors import InputError

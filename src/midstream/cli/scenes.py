@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from midstream.cli import options
-from midstream.cli.console import note, print_json, progress
+from midstream.cli.console import note, print_json
+from midstream.cli.progress import progress
 from midstream.data import scenes
 
 
