@@ -19,7 +19,7 @@ from midstream.compare.assembly import Assembly, Drawn, Findings
 from midstream.compare.curves import Floats
 from midstream.compare.machine import machine, packages
 from midstream.compare.measuring import PlannedPoint, describe, measure, missing, workers
-from midstream.compare.probe import network_memory
+from midstream.compare.memory import network_memory
 from midstream.compare.reading import Reading, read_all
 from midstream.compare.results import Failure, Interpolation, NetworkResult, Results, Role, Run, to_csv
 from midstream.compare.scoring import DEFAULT_RESAMPLES, Scoring, score_all, weights

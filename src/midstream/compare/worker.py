@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from midstream import models
-from midstream.compare import probe
+from midstream.compare.memory import codec_memory
 from midstream.compare.store import Memory
 from midstream.data import PictureFile, read_picture
 from midstream.errors import InputError
@@ -90,4 +90,4 @@ def memory(pipeline: Pipeline, picture: PictureFile) -> Memory:
             write_pyramid(str(source), sent(_Held.model, _Held.model.front(pixels)))
         codec = pipeline.codec
         given = codec.given()
-        return Memory(*probe.codec_memory(codec.name, given, source))
+        return Memory(*codec_memory(codec.name, given, source))

@@ -1,4 +1,4 @@
-"""Peak memory, in a process of its own so that nothing that ran before hides it: `python -m midstream.compare.probe`.
+"""Peak memory, in a process of its own so that nothing that ran before hides it: `python -m midstream.compare.memory`.
 
 The codec's is what encode and decode add to the process that holds the picture or pyramid, or the peak of the program
 that they start, whichever is more; the network's is what loading it and one picture add. Linux only: elsewhere the
