@@ -142,7 +142,7 @@ def _drawn_map(data: bytes, place: str) -> Picture:
     found = levels[name].channel_costs(int(number))
     if found is None:
         raise InputError(f"level '{name}', channel {number} holds one value only: it has no symbols")
-    from midstream.evaluate.figure import symbol_figure
+    from midstream.report.feature_maps import symbol_figure
 
     return symbol_figure(f"{name}, channel {number}", *found)
 

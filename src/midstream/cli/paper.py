@@ -18,7 +18,6 @@ from midstream.cli.progress import progress
 from midstream.codec.speed import r50_fpn_shapes
 from midstream.data import read_picture
 from midstream.errors import InputError, unknown
-from midstream.evaluate.figure import figure_3
 from midstream.evaluate.paper_tables import (
     TABLE_CODERS,
     AccuracyRow,
@@ -29,6 +28,7 @@ from midstream.evaluate.paper_tables import (
 )
 from midstream.files import write_bytes
 from midstream.models.registry import TORCHVISION
+from midstream.report.feature_maps import figure_3
 from midstream.wording import counted
 
 app = typer.Typer(no_args_is_help=True, help="Compute the founding paper's tables and figure.")

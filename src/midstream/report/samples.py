@@ -14,13 +14,13 @@ from midstream.codec.paper.decoder import open_levels
 from midstream.compare.store import PointRecord
 from midstream.data import Dataset, PictureFile, read_picture
 from midstream.errors import BitstreamError, InputError, MidstreamError
-from midstream.evaluate.figure import figure_3, grey_figure, symbol_figure
 from midstream.masks import decode_mask
 from midstream.metrics.agreement import REFERENCE_THRESHOLD
 from midstream.models import Detections, FloatPyramid, Picture, SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import ImagePipeline
+from midstream.report.feature_maps import figure_3, grey_figure, symbol_figure
 from midstream.split.levels import completed, sent
 
 #: Pictures that are shown.
