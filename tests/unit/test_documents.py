@@ -147,6 +147,12 @@ def check_command(code: str) -> None:
         assert given <= known, (code, given - known)
 
 
+def test_the_house_has_every_room() -> None:
+    rooms = set(re.findall(r"`(\w+)/`", re.sub(r"^(?!\|).*", "", (ROOT / "docs/house.md").read_text(), flags=re.M)))
+    packages = {path.parent.name for path in (ROOT / "src/midstream").glob("*/__init__.py")}
+    assert rooms == packages | {"native", "src"}
+
+
 def test_the_citation_is_of_this_version_and_license() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
