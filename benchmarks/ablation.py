@@ -1,6 +1,6 @@
 """What each context of `dense`, and of `fast`, is worth on real maps.
 
-    python benchmarks/ablation.py --model picodet-s-416 --data folder:$MIDSTREAM_ASSETS/coco/calib --pictures 21
+    python benchmarks/ablation.py --model picodet-s-416 --data folder:$MIDSTREAM_ASSETS/coco/calib --images 21
 
 Bits a symbol of the three finest levels at the given n and z, tables not counted. A context that is left out is
 replaced by a constant, so that the others stay as they are. Of `fast`, contexts that it could have had are measured as
@@ -66,12 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="picodet-s-416")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--pictures", type=int, default=21)
+    parser.add_argument("--images", type=int, default=21)
     parser.add_argument("--symbols", type=int, default=4)
     parser.add_argument("--z", type=float, default=1.5)
     arguments = parser.parse_args()
     n = arguments.symbols
-    maps = symbol_maps(finest_levels(arguments.model, arguments.data, arguments.pictures), n, arguments.z)
+    maps = symbol_maps(finest_levels(arguments.model, arguments.data, arguments.images), n, arguments.z)
     every = (1 << len(DENSE)) - 1
     whole = dense_bits(maps, n, every)
     print(f"| {arguments.model}, n = {n}, z = {arguments.z:g}: `dense` | bits a symbol | worth |\n|---|---|---|")

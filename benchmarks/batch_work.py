@@ -1,9 +1,9 @@
 """Processor time and memory of a batch job's function, without Ray, on one core.
 
-    python benchmarks/batch_work.py --input PICTURES --pictures 60
+    python benchmarks/batch_work.py --input IMAGES --images 60
 
 Processor time does not depend on what else a machine does. Memory is the largest of the process: libraries, network,
-the tensors of one picture, and the inputs, which are all read first.
+the tensors of one image, and the inputs, which are all read first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from midstream.models.reference import Reference
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", action="append", required=True)
-    parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--model", default="picodet-s-416")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -36,10 +36,10 @@ def main() -> None:
         Job("decode", reference, None),
     )
     chunks = sources.find(arguments.input, "encode")
-    pictures = pa.concat_tables([table for chunk in chunks for table in chunk.read()])[: arguments.pictures]
-    list(work(network, encode, pictures[:3]))
+    images = pa.concat_tables([table for chunk in chunks for table in chunk.read()])[: arguments.images]
+    list(work(network, encode, images[:3]))
     start = time.process_time()
-    coded = pa.concat_tables(list(work(network, encode, pictures))).to_pylist()
+    coded = pa.concat_tables(list(work(network, encode, images))).to_pylist()
     encoded = time.process_time()
     rows = [sources.content_row(row["id"], row["bitstream"], (row["height"], row["width"])) for row in coded]
     bitstreams = pa.Table.from_pylist(rows, schema.INPUT)

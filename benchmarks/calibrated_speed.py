@@ -1,8 +1,8 @@
-"""What the codec `calibrated` takes of one core for each picture, without the network's part.
+"""What the codec `calibrated` takes of one core for each image, without the network's part.
 
     python benchmarks/calibrated_speed.py --model picodet-s-416 --images photos --profile picodet.profile
 
-Processor time, medians over the pictures. What `places=network` asks the network for comes on top of encode.
+Processor time, medians over the images. What `places=network` asks the network for comes on top of encode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import midstream as ms
 from midstream import data as datasets
 from midstream import models
-from midstream.data import read_picture
+from midstream.data import read_image
 from midstream.pipelines import levels
 
 
@@ -39,11 +39,11 @@ def main() -> None:
     parser.add_argument("--images", required=True)
     parser.add_argument("--profile", type=Path, required=True)
     parser.add_argument("--quality", type=int, nargs="+", default=[30, 60, 90])
-    parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--images", type=int, default=40)
     arguments = parser.parse_args()
     model, profile = models.load(arguments.model), ms.Profile.read(arguments.profile)
-    pictures = [read_picture(each.path) for each in datasets.load(arguments.images).pictures[: arguments.pictures]]
-    pyramids = [levels.sent(model, model.front(pixels)) for pixels in pictures]
+    images = [read_image(each.path) for each in datasets.load(arguments.images).images[: arguments.images]]
+    pyramids = [levels.sent(model, model.front(pixels)) for pixels in images]
     print("| quality | bytes | encode, ms | decode, ms |\n|---|---|---|---|")
     for quality in arguments.quality:
         encoded = [timed(partial(encode, pyramid, profile, quality)) for pyramid in pyramids]

@@ -5,7 +5,7 @@
 
 benchmarks/rivals.py says which packages the rivals need; those that are missing are named in the table.
 
-A map is one of the three finest levels of a picture, quantised in intervals of one width between two open ones.
+A map is one of the three finest levels of an image, quantised in intervals of one width between two open ones.
 Every coder codes and decodes every map on its own, on one core, and must give it back exactly. Rates count the streams,
 with their tables; what a codec of features sends beside its symbols is none of a symbol coder's. Speed is from symbols
 of one byte to a stream and back, in processor time of all threads, the best of three passes for a coder of more than
@@ -47,10 +47,10 @@ def ours(coder: str, n: int) -> Coder:
 
 
 def finest_levels(network: str, spec: str, count: int) -> Pyramids:
-    """Of `count` pictures spread evenly over the data set: float32 [C, H, W] of each level, finest first."""
-    model, pictures = models.load(network), data.load(spec).pictures
-    chosen = pictures[:: max(len(pictures) // count, 1)][:count]
-    return [list(model.front(data.read_picture(picture.path)).values())[:LEVELS] for picture in chosen]
+    """Of `count` images spread evenly over the data set: float32 [C, H, W] of each level, finest first."""
+    model, images = models.load(network), data.load(spec).images
+    chosen = images[:: max(len(images) // count, 1)][:count]
+    return [list(model.front(data.read_image(image.path)).values())[:LEVELS] for image in chosen]
 
 
 def thresholds_for(n: int, z: float) -> list[float]:
@@ -59,7 +59,7 @@ def thresholds_for(n: int, z: float) -> list[float]:
 
 
 def symbol_maps(pyramids: Pyramids, n: int, z: float) -> list[Symbols]:
-    """uint8 [C', H, W] of every level of every picture, C' channels being those that are not constant."""
+    """uint8 [C', H, W] of every level of every image, C' channels being those that are not constant."""
     maps, thresholds = [], thresholds_for(n, z)
     for values in (level for pyramid in pyramids for level in pyramid):
         flat = np.ascontiguousarray(values.reshape(len(values), -1))
@@ -118,9 +118,9 @@ def row_of(coder: Coder, maps: Sequence[Symbols]) -> str:
 
 def print_table(arguments: argparse.Namespace) -> None:
     n, z = arguments.symbols, arguments.z
-    pyramids = finest_levels(arguments.model, arguments.data, arguments.pictures)
+    pyramids = finest_levels(arguments.model, arguments.data, arguments.images)
     maps = symbol_maps(pyramids, n, z)
-    title = f"{arguments.model}, {len(pyramids)} pictures, n = {n}, z = {z:g}"
+    title = f"{arguments.model}, {len(pyramids)} images, n = {n}, z = {z:g}"
     print(f"{title}: {sum(m.size for m in maps):,} symbols, instructions of {_native.simd_path()}\n")
     print("| coder | bits a symbol | encode Msym/s | decode Msym/s |\n|---|---|---|---|")
     print(f"| order-0 entropy of all symbols together | {order_0_entropy(maps, n):.3f} | | |", flush=True)
@@ -142,12 +142,12 @@ def cases() -> list[tuple[int, float]]:
     return [(n, z) for n in ALPHABETS for z in (ZS if n > 2 else ZS[:1])]
 
 
-def print_all(spec: str, pictures: int) -> None:
+def print_all(spec: str, images: int) -> None:
     columns = "network | n | z | order-0 entropy | fast | dense | best rival | its name"
     print(f"| {columns} |\n{'|---' * (columns.count('|') + 1)}|")
     lost = []
     for network in NETWORKS:
-        pyramids = finest_levels(network, spec, pictures)
+        pyramids = finest_levels(network, spec, images)
         for n, z in cases():
             maps = symbol_maps(pyramids, n, z)
             fast, dense = (rate(ours(name, n), maps) for name in ("fast", "dense"))
@@ -165,15 +165,15 @@ def print_all(spec: str, pictures: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=NETWORKS[0], help="name of a network or a TOML file, not for --all")
-    parser.add_argument("--data", required=True, help="coco:IMAGES,ANNOTATIONS.json, or a folder of pictures")
-    parser.add_argument("--pictures", type=int, default=21)
+    parser.add_argument("--data", required=True, help="coco:IMAGES,ANNOTATIONS.json, or a folder of images")
+    parser.add_argument("--images", type=int, default=21)
     parser.add_argument("--symbols", type=int, default=4, help="n, not for --all")
     parser.add_argument("--z", type=float, default=1.5, help="not for --all")
     parser.add_argument("--quick", action="store_true", help=f"without {'; '.join(sorted(SLOW))}")
     parser.add_argument("--all", action="store_true", help="rates only, over both networks and all n and z")
     arguments = parser.parse_args()
     if arguments.all:
-        print_all(arguments.data, arguments.pictures)
+        print_all(arguments.data, arguments.images)
     else:
         print_table(arguments)
 

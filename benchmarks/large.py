@@ -24,7 +24,7 @@ from midstream.calibrate.run import calibrate
 from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
 from midstream.cli.console import Stages
-from midstream.data import PictureFile
+from midstream.data import ImageFile
 from midstream.models import Detections
 
 SHAPES = {"p2": (256, 200, 304), "p3": (256, 100, 152), "p4": (256, 50, 76), "p5": (256, 25, 38)}
@@ -40,8 +40,8 @@ class StandIn:
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         return 800, 1216
 
-    def front(self, picture: np.ndarray) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng(int(picture.sum()))
+    def front(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(int(image.sum()))
         mixing = np.random.default_rng(0).normal(size=(256, 32)).astype(np.float32)
         out = {}
         for name, (_, height, width) in SHAPES.items():
@@ -58,16 +58,16 @@ class StandIn:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--pictures", type=int, default=20)
+    parser.add_argument("--images", type=int, default=20)
     arguments = parser.parse_args()
     model = StandIn()
     with tempfile.TemporaryDirectory() as folder:
         files = []
-        for i in range(arguments.pictures):
+        for i in range(arguments.images):
             path = Path(folder) / f"{i}.png"
             cv2.imwrite(str(path), np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8))
-            files.append(PictureFile(i + 1, path))
-        settings = CalibrationSettings(arguments.pictures, tools=replace(Tools(), sensitivity=False, flips=False))
+            files.append(ImageFile(i + 1, path))
+        settings = CalibrationSettings(arguments.images, tools=replace(Tools(), sensitivity=False, flips=False))
         with Stages() as stages:
             views = Views(model, files, Path(folder) / "work", settings)  # type: ignore[arg-type]
             start = time.perf_counter()

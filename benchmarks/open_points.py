@@ -1,6 +1,6 @@
 """What the paper leaves open, measured: where interval means are taken, precision of the side information, 8-bit range.
 
-Runs on pictures without labels (the calibration pictures, never the evaluation ones); accuracy is the agreement with
+Runs on images without labels (the calibration images, never the evaluation ones); accuracy is the agreement with
 the uncompressed network (AP against its own detections). Bytes are those of the bitstream that each choice would need.
 
     python benchmarks/open_points.py --model picodet-s-416 --data folder:$MIDSTREAM_ASSETS/coco/calib --limit 100
@@ -55,13 +55,13 @@ def statistics_as(kind: str, s: ChannelStatistics) -> tuple[np.ndarray, np.ndarr
     return coded.mean, coded.std, len(coded.write())
 
 
-def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: str, fit: str = "picture") -> Coded:
-    """Quantise with interval means taken per `scope` (channel, level, picture)."""
+def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: str, fit: str = "image") -> Coded:
+    """Quantise with interval means taken per `scope` (channel, level, image)."""
     side = payload = 0
     measured = {k: measure(flat(v)) for k, v in pyramid.items()}
     pairs = [(flat(v), measured[k]) for k, v in pyramid.items()]
     shared = None
-    if rule == "lloyd-max" and fit == "picture":
+    if rule == "lloyd-max" and fit == "image":
         shared = quantize.lloyd_max_thresholds([histogram(values) for values, _ in pairs], n)
     parts = {}
     for name, (values, s) in zip(pyramid, pairs, strict=True):
@@ -79,16 +79,16 @@ def paper(pyramid: Pyramid, n: int, rule: str | float, scope: str, statistics: s
             {
                 "channel": z / np.maximum(counts, 1),
                 "level": np.tile(z.sum(0) / np.maximum(counts.sum(0), 1), (len(z), 1)),
-                "picture": np.tile(total[1] / np.maximum(total[0], 1), (len(z), 1)),
+                "image": np.tile(total[1] / np.maximum(total[0], 1), (len(z), 1)),
             }[scope]
             .astype("f2")
             .astype("f8")
         )
         mean, std, size = statistics_as(statistics, s)
-        side += size + {"channel": 2 * n * len(z), "level": 2 * n, "picture": 0}[scope]
+        side += size + {"channel": 2 * n * len(z), "level": 2 * n, "image": 0}[scope]
         payload += coded_bytes(symbols, pyramid[name].shape, n)
         out[name] = looked_up(mean[:, None] + std[:, None] * means, symbols, pyramid[name].shape)
-    return side + (2 * n if scope == "picture" else 0), payload, out
+    return side + (2 * n if scope == "image" else 0), payload, out
 
 
 def refined(pyramid: Pyramid, n: int, rule: str | float, statistics: int, bits: int, least: int = 0) -> Coded:
@@ -144,7 +144,7 @@ def scopes() -> Choices:
     return {
         f"n={n} z={z}: interval means per {scope}": partial(paper, n=n, rule=z, scope=scope, statistics="float32")
         for n, z in ((4, 1.5), (3, 1.0))
-        for scope in ("picture", "level", "channel")
+        for scope in ("image", "level", "channel")
     }
 
 
@@ -183,7 +183,7 @@ def fits_and_ranges() -> Choices:
         f"n=4 lloyd-max fitted per {fit}": partial(
             paper, n=4, rule="lloyd-max", scope="level", statistics="float32", fit=fit
         )
-        for fit in ("picture", "level")
+        for fit in ("image", "level")
     }
     return rows | {f"8 bit, range per {scope}": partial(eight_bit, scope=scope) for scope in ("level", "channel")}
 
@@ -194,24 +194,24 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--limit", type=int, default=100)
     arguments = parser.parse_args()
-    model, pictures = models.load(arguments.model), data.load(arguments.data).head(arguments.limit)
+    model, images = models.load(arguments.model), data.load(arguments.data).head(arguments.limit)
     rows = scopes() | precisions() | refinements() | fits_and_ranges()
     found = {label: {} for label in ["reference", *rows]}
     spent = {label: np.zeros(3) for label in rows}
-    for picture in pictures.pictures:
-        pixels = data.read_picture(picture.path)
+    for image in images.images:
+        pixels = data.read_image(image.path)
         size, pyramid = pixels.shape[:2], model.front(pixels)
         if any((v.min((1, 2)) == v.max((1, 2))).any() for v in pyramid.values()):
-            raise SystemExit(f"{picture.path}: a channel is constant; this benchmark is of those that are not")
-        found["reference"][picture.id] = model.back(pyramid, size)
+            raise SystemExit(f"{image.path}: a channel is constant; this benchmark is of those that are not")
+        found["reference"][image.id] = model.back(pyramid, size)
         for label, code in rows.items():
             side, payload, decoded = code(pyramid)
             error = np.mean([np.mean((decoded[k] - v) ** 2) / v.var() for k, v in pyramid.items()])
             spent[label] += (side, payload, error)
-            found[label][picture.id] = model.back(decoded, size)
-    reference = reference_dataset(pictures, found["reference"], model.classes)
-    count = len(pictures.pictures)
-    print(f"| {arguments.model}, {count} pictures | side bytes | payload bytes | error / variance | agreement AP |")
+            found[label][image.id] = model.back(decoded, size)
+    reference = reference_dataset(images, found["reference"], model.classes)
+    count = len(images.images)
+    print(f"| {arguments.model}, {count} images | side bytes | payload bytes | error / variance | agreement AP |")
     print("|---|---|---|---|---|")
     for label in rows:
         side, payload, error = spent[label] / count

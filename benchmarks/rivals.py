@@ -57,7 +57,7 @@ def rivals(n: int) -> list[Coder | Missing]:
     found: list[Coder | Missing] = [_xz(n)]
     for name, install, make in (
         ("zstd", "pip install zstandard", _zstd),
-        ("JPEG XL and WebP", "pip install imagecodecs", _pictures),
+        ("JPEG XL and WebP", "pip install imagecodecs", _images),
         ("blosc2", "pip install blosc2", _blosc2),
         ("constriction", "pip install constriction", _constriction),
         ("CompressAI's rANS", "pip install --no-deps compressai (which compiles it)", _compressai),
@@ -103,13 +103,13 @@ def _tiled(symbols: Symbols) -> Symbols:
     return np.ascontiguousarray(full.reshape(-1, across, height, width).swapaxes(1, 2).reshape(-1, across * width))
 
 
-def _untiled(picture: Symbols, shape: Shape) -> Symbols:
+def _untiled(image: Symbols, shape: Shape) -> Symbols:
     channels, height, width = shape
-    rows = picture.reshape(-1, height, picture.shape[1] // width, width).swapaxes(1, 2)
+    rows = image.reshape(-1, height, image.shape[1] // width, width).swapaxes(1, 2)
     return rows.reshape(-1, height, width)[:channels]
 
 
-def _pictures(n: int) -> list[Coder]:
+def _images(n: int) -> list[Coder]:
     import imagecodecs as ic
 
     # Told of fewer bits a sample than 8, JPEG XL's streams are as large or larger: it finds the palette itself.
@@ -120,7 +120,7 @@ def _pictures(n: int) -> list[Coder]:
             lambda stream, shape: _untiled(ic.jpegxl_decode(stream, numthreads=1), shape),
         )
 
-    webp = Coder(  # which has no grey pictures
+    webp = Coder(  # which has no grey images
         "WebP lossless, method 6",
         lambda symbols: ic.webp_encode(np.repeat(_tiled(symbols)[:, :, None], 3, 2), lossless=True, method=6),
         lambda stream, shape: _untiled(ic.webp_decode(stream)[:, :, 0], shape),

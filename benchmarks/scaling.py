@@ -1,8 +1,8 @@
 """How a batch job's rate, processor time and memory grow with its workers.
 
-    python benchmarks/scaling.py encode --input PICTURES --workers 1,2
+    python benchmarks/scaling.py encode --input IMAGES --workers 1,2
 
-Between the first part of the table and the last: pictures a second, and processor milliseconds a picture, of the
+Between the first part of the table and the last: images a second, and processor milliseconds an image, of the
 workers and of all processes. The latter do not depend on what else a machine does. Memory is the largest sum of the
 processes' proportional shares, Ray's object store included. One Ray, started here, is joined by all runs.
 """
@@ -103,7 +103,7 @@ def main() -> None:
     context = ray.init("local", num_cpus=max(counts) + 2, include_dashboard=False, object_store_memory=_STORE_BYTES)
     address = context.address_info["gcs_address"]
     runs = [(count, measure(arguments, count, address)) for _ in range(arguments.repeats) for count in counts]
-    print("| workers | pictures/s | ms of processor a picture, workers | of all | MiB, a worker | driver | all |")
+    print("| workers | images/s | ms of processor an image, workers | of all | MiB, a worker | driver | all |")
     print("|---|---|---|---|---|---|---|")
     for count in counts:
         best = max(run for workers, run in runs if workers == count)

@@ -1,8 +1,8 @@
 """What each part of the codec `calibrated` is worth: a profile without it, beside one with all of them.
 
-    python benchmarks/tools.py --model picodet-s-416 --images $MIDSTREAM_ASSETS/coco/calib --pictures 100 --work work
+    python benchmarks/tools.py --model picodet-s-416 --images $MIDSTREAM_ASSETS/coco/calib --max-images 100 --work work
 
-Profiles are fitted to --pictures of the folder's pictures; bytes and agreement with the uncompressed network (AP, no
+Profiles are fitted to --max-images of the folder's images; bytes and agreement with the uncompressed network (AP, no
 labels) are measured on those of the others. The figure is the BD-rate to the profile with all parts: by how much more
 bytes the same agreement takes without the part. What a part adds when all others are there is what is listed; they
 overlap, so that the losses do not add up.
@@ -26,14 +26,14 @@ from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.profile import Profile
 from midstream.compare.curves import Refusal, difference
-from midstream.data import Dataset, read_picture
+from midstream.data import Dataset, read_image
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import SplitModel
 from midstream.split.coding import decode_features, prepared
 from midstream.split.levels import completed
 
-#: Bytes a picture that the curves are measured near.
+#: Bytes an image that the curves are measured near.
 SIZES = (1300, 2500, 4800, 9000)
 
 
@@ -44,13 +44,13 @@ def profile_of(model: SplitModel, files: tuple, work: Path, settings: Calibratio
     return done.profile, {view.file.id for view in (*views.plain, *views.held_out)}
 
 
-def curve_of(model: SplitModel, profile: Profile, dataset: Dataset, places: str) -> list[tuple[float, float]]:
-    pictures = {picture.id: read_picture(picture.path) for picture in dataset.pictures}
-    pyramids = {number: model.front(pixels) for number, pixels in pictures.items()}
-    sizes = {number: pixels.shape[:2] for number, pixels in pictures.items()}
+def curve_of(model: SplitModel, profile: Profile, dataset: Dataset, importance: str) -> list[tuple[float, float]]:
+    images = {image.id: read_image(image.path) for image in dataset.images}
+    pyramids = {number: model.front(pixels) for number, pixels in images.items()}
+    sizes = {number: pixels.shape[:2] for number, pixels in images.items()}
     found = {number: model.back(pyramid, sizes[number]) for number, pyramid in pyramids.items()}
     reference = reference_dataset(dataset, found, model.classes)
-    codec = Calibrated(profile=profile, importance=places)  # type: ignore[arg-type]
+    codec = Calibrated(profile=profile, importance=importance)  # type: ignore[arg-type]
     analysed = {}
     for number, pyramid in pyramids.items():
         levels, hints = prepared(model, pyramid, sizes[number], codec)
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--images", required=True)
-    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--max-images", type=int, default=100)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--only", help="these parts, separated by commas")
     parser.add_argument("--fixed-power", action="store_true", help="take the sensitivity as it is, which is quicker")
@@ -87,9 +87,9 @@ def main() -> None:
     rows: list[tuple[str, list[tuple[float, float]]]] = []
     for name in ("", "probe", *chosen):
         tools = replace(every, **{name: False}) if name in names else every
-        settings = CalibrationSettings(pictures=arguments.pictures, tools=tools)
-        profile, used = profile_of(model, dataset.pictures, arguments.work, settings)
-        rest = replace(dataset, pictures=tuple(p for p in dataset.pictures if p.id not in used)[:100])
+        settings = CalibrationSettings(images=arguments.max_images, tools=tools)
+        profile, used = profile_of(model, dataset.images, arguments.work, settings)
+        rest = replace(dataset, images=tuple(p for p in dataset.images if p.id not in used)[:100])
         rows.append((name, curve_of(model, profile, rest, "probe" if name == "probe" else "network")))
         anchor, test = (tuple(np.array(points).T) for points in (rows[0][1], rows[-1][1]))
         change = difference(anchor, test, "pchip")  # type: ignore[arg-type]

@@ -41,8 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     network = ms.models.load(arguments.model)
-    images = ms.data.load(arguments.images).pictures
-    settings = CalibrationSettings(pictures=100, passes=arguments.passes, seed=0)  # the same seed, the same profile
+    images = ms.data.load(arguments.images).images
+    settings = CalibrationSettings(images=100, passes=arguments.passes, seed=0)  # the same seed, the same profile
     with tempfile.TemporaryDirectory() as work:
         views = Views(network, images, Path(work), settings)
         profile = calibrate(network, views, settings, Printed()).profile

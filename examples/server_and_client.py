@@ -32,7 +32,7 @@ def start_server() -> tuple[subprocess.Popen[str], str]:
 
 
 def main() -> None:
-    images = [ms.data.read_picture(file.path) for file in ms.data.load("scenes:4,0").pictures]
+    images = [ms.data.read_image(file.path) for file in ms.data.load("scenes:4,0").images]
     server, address = start_server()
     try:
         # The client loads the network for its front; nothing of the image but the bitstream leaves this process.

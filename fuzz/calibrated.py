@@ -37,7 +37,7 @@ PROFILE = profiles.profile(
     layout=LAYOUT,
     kept=0.6,
     cut="",
-    picture_hash="",
+    image_hash="",
     qualities=(120,) * 100,
     curve=(CurvePoint(step=1, bytes=1.0, loss=0.0),),
 )

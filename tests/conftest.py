@@ -24,7 +24,7 @@ settings.load_profile("midstream")
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
-    """The folder of real models and pictures; a test that needs it is skipped where there is none."""
+    """The folder of real models and images; a test that needs it is skipped where there is none."""
     if not (ASSETS / "models").is_dir():
         pytest.skip(f"no real material at {ASSETS} (MIDSTREAM_ASSETS)")
     return ASSETS.resolve()

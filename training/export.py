@@ -42,27 +42,27 @@ _LEAST_ELEMENTS = 256
 
 
 class Graph(nn.Module):
-    """The network's parts in the order of torchvision's own `forward`, from a normalised picture [1, 3, H, W]."""
+    """The network's parts in the order of torchvision's own `forward`, from a normalised image [1, 3, H, W]."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """The levels, then OUTPUTS."""
         backbone, rpn, heads = self.network.backbone, self.network.rpn, self.network.roi_heads
-        levels = backbone.pyramid(picture)
+        levels = backbone.pyramid(image)
         levels.append(subsampled(levels[-1]))
         features = backbone.bridged(levels)
-        images = ImageList(picture, [SIZE])
+        listed = ImageList(image, [SIZE])
         values = list(features.values())
         logits, offsets = rpn.head(values)
-        anchors = rpn.anchor_generator(images, values)
+        anchors = rpn.anchor_generator(listed, values)
         counts = [each.shape[1] * each.shape[2] * each.shape[3] for each in logits]
         chances, moves = concat_box_prediction_layers(logits, offsets)
         proposals = rpn.box_coder.decode(moves.detach(), anchors).view(1, -1, 4)
-        boxes, _ = rpn.filter_proposals(proposals, chances, images.image_sizes, counts)
-        found = heads(features, boxes, images.image_sizes)[0][0]
+        boxes, _ = rpn.filter_proposals(proposals, chances, listed.image_sizes, counts)
+        found = heads(features, boxes, listed.image_sizes)[0][0]
         outputs = [found[name] for name in OUTPUTS[:4]]
         return *levels, *outputs, proposals[0], torch.sigmoid(chances.reshape(-1))
 
@@ -129,15 +129,15 @@ def differences(network: Any, model: OnnxModel, count: int) -> dict[str, float]:
     worst = dict.fromkeys(("pyramid, of its deviation", "box, pixels", "score", "unpaired", "detections"), 0.0)
     mean, std = (torch.tensor(value)[None, :, None, None] for value in (MEAN, STD))
     for seed in range(SELECTION, SELECTION + count):
-        picture = generate(seed).picture
-        tensor = (torch.from_numpy(picture.transpose(2, 0, 1)[None].copy()).float() / 255 - mean) / std
+        image = generate(seed).image
+        tensor = (torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).float() / 255 - mean) / std
         with torch.inference_mode():
             levels = network.backbone.pyramid(tensor)
-        pyramid = model.front(picture)
+        pyramid = model.front(image)
         for name, level in zip(LEVELS, levels, strict=False):
             off = np.abs(level[0].numpy() - pyramid[name]).max() / level.std().item()
             worst["pyramid, of its deviation"] = max(worst["pyramid, of its deviation"], float(off))
-        ours, theirs = model.back(pyramid, SIZE), detect(network, picture)
+        ours, theirs = model.back(pyramid, SIZE), detect(network, image)
         assert ours.masks is not None
         assert theirs.masks is not None
         masks = [decode_mask(mask) for mask in ours.masks]
@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--pictures", type=int, default=20, help="scenes to compare on")
+    parser.add_argument("--images", type=int, default=20, help="scenes to compare on")
     options = parser.parse_args()
     network = load(options.checkpoint)
     graph = export(network)
@@ -171,7 +171,7 @@ def main() -> None:
     print(f"{options.output}: {options.output.stat().st_size:,} bytes")
     model = OnnxModel(parse_description(DESCRIPTION.read_text("utf-8"), DESCRIPTION.name), options.output)
     for what, reference in (("32-bit torch", network), ("torch with 16-bit weights", halved(network))):
-        worst = differences(reference, model, options.pictures)
+        worst = differences(reference, model, options.images)
         print(f"against {what}: " + ", ".join(f"{key} {value:.3g}" for key, value in worst.items()))
 
 

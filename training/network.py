@@ -27,7 +27,7 @@ from midstream.data.cityscapes import CLASSES
 
 #: (height, width) of the input.
 SIZE = (256, 512)
-#: What pictures from 0 to 1 are normalised with, each colour.
+#: What images from 0 to 1 are normalised with, each colour.
 MEAN, STD = (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 LEVELS = ("p2", "p3", "p4", "p5", "p6")
 #: torchvision's label i is the class NAMES[i].
@@ -40,7 +40,7 @@ _RATIOS = ((0.5, 1.0, 2.0),) * len(_ANCHORS)
 
 
 class Pyramid(nn.Module):
-    """Pictures [n, 3, H, W], normalised, to the levels p2 to p5: float32 [n, 256, H / 4, W / 4] and so on."""
+    """Images [n, 3, H, W], normalised, to the levels p2 to p5: float32 [n, 256, H / 4, W / 4] and so on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,17 +58,17 @@ class Pyramid(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.lateral = nn.ModuleList(nn.Conv2d(width, PYRAMID_CHANNELS, 1) for width in _WIDTHS)
 
-    def stages_of(self, pictures: Tensor) -> list[Tensor]:
+    def stages_of(self, images: Tensor) -> list[Tensor]:
         """What the stages give, finest first."""
-        value, found = self.stem(pictures), []
+        value, found = self.stem(images), []
         for stage in self.stages:
             value = stage(value)
             found.append(value)
         return found
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> list[Tensor]:
         """The levels, finest first."""
-        found = self.stages_of(pictures)
+        found = self.stages_of(images)
         return top_down([lateral(value) for lateral, value in zip(self.lateral, found, strict=True)])
 
 
@@ -108,12 +108,12 @@ class Backbone(nn.Module):
         self.bridge = nn.Conv2d(PYRAMID_CHANNELS, _BRIDGE, 1)
         nn.init.kaiming_normal_(self.bridge.weight, nonlinearity="relu")
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         """The bridged levels."""
         if not self.training:
-            levels = self.pyramid(pictures)
+            levels = self.pyramid(images)
             return self.bridged([*levels, subsampled(levels[-1])])
-        found, matrix = self.pyramid.stages_of(pictures), self.bridge.weight[:, :, 0, 0]
+        found, matrix = self.pyramid.stages_of(images), self.bridge.weight[:, :, 0, 0]
         narrow = []
         for lateral, value in zip(self.pyramid.lateral, found, strict=True):
             product = matrix @ lateral.weight[:, :, 0, 0]
@@ -145,7 +145,7 @@ class ProposalHead(nn.Module):
 
 
 class _Unresized(GeneralizedRCNNTransform):
-    """Normalises and batches; pictures come at the size that they are wanted at."""
+    """Normalises and batches; images come at the size that they are wanted at."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         return image, target
@@ -166,7 +166,7 @@ def build() -> Any:
         rpn_post_nms_top_n_test=200,
         rpn_batch_size_per_image=128,
         # One sample a bin: the bins are about as large as the features are apart. Objects of 112 pixels come from P4,
-        # as in pictures of twice the size those of 224.
+        # as in images of twice the size those of 224.
         box_roi_pool=MultiScaleRoIAlign(levels, 7, 1, canonical_scale=112),
         box_head=FastRCNNConvFCHead((_BRIDGE, 7, 7), [64], [256]),
         box_predictor=FastRCNNPredictor(256, len(NAMES)),

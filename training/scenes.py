@@ -20,14 +20,14 @@ SELECTION, TRAINING = 20_000, 1_000_000
 _LABELS = {value: NAMES.index(name) for name, value in CLASSES.items()}
 #: Instances of which less is seen are not taught.
 _LEAST_PIXELS, _LEAST_SIDE = 24, 3
-#: Rows of a band, of pictures of the whole size and of half.
+#: Rows of a band, of images of the whole size and of half.
 _BAND = {False: 160, True: 96}
 
 
 @dataclass(frozen=True)
 class Plan:
     """What each step shows: the first `small` steps twice as many scenes of half the size, each way; the first `bands`
-    steps not whole pictures, but a band of five eighths of their rows around an instance."""
+    steps not whole images, but a band of five eighths of their rows around an instance."""
 
     batch: int
     small: int
@@ -53,30 +53,30 @@ class Scenes(IterableDataset[Any]):
 def sample(seed: int, small: bool, band: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """A scene, mirrored half of the time."""
     scene = generate(seed, (SIZE[0] // 2, SIZE[1] // 2) if small else SIZE)
-    picture, ids = scene.picture, scene.instance_ids
+    image, ids = scene.image, scene.instance_ids
     rng = np.random.default_rng(seed)
     if rng.random() < 0.5:
-        picture, ids = picture[:, ::-1], ids[:, ::-1]
+        image, ids = image[:, ::-1], ids[:, ::-1]
     if band:
         height, rows = len(ids), _BAND[small]
         seen = np.flatnonzero((ids >= FIRST_INSTANCE).any(axis=1))
         middle = int(rng.choice(seen)) if len(seen) else height // 2
         top = int(np.clip(middle - rng.integers(rows // 4, rows - rows // 4), 0, height - rows))
-        picture, ids = picture[top : top + rows], ids[top : top + rows]
-    return picture, ids
+        image, ids = image[top : top + rows], ids[top : top + rows]
+    return image, ids
 
 
 def collate(samples: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint16]]]) -> Any:
-    """Pictures [n, 3, H, W] from 0 to 1, torchvision's targets, and each pixel's class [n, H, W]."""
-    pictures, targets, classes = [], [], []
-    for picture, ids in samples:
-        pictures.append(torch.from_numpy(picture.transpose(2, 0, 1).copy()))
+    """Images [n, 3, H, W] from 0 to 1, torchvision's targets, and each pixel's class [n, H, W]."""
+    images, targets, classes = [], [], []
+    for image, ids in samples:
+        images.append(torch.from_numpy(image.transpose(2, 0, 1).copy()))
         targets.append(target(ids))
         values = np.zeros(1 << 16, np.uint8)
         for value, label in _LABELS.items():
             values[value * FIRST_INSTANCE : (value + 1) * FIRST_INSTANCE] = label
         classes.append(torch.from_numpy(values[ids]))
-    return torch.stack(pictures), targets, torch.stack(classes)
+    return torch.stack(images), targets, torch.stack(classes)
 
 
 def target(ids: NDArray[np.uint16]) -> dict[str, torch.Tensor]:

@@ -47,8 +47,8 @@ class Teacher(nn.Module):
     def _keep(self, module: nn.Module, inputs: Any, output: dict[str, torch.Tensor]) -> None:
         self._bridged = output
 
-    def forward(self, pictures: torch.Tensor, targets: list[dict[str, torch.Tensor]], classes: torch.Tensor) -> Any:
-        losses = self.network(list(pictures), targets)
+    def forward(self, images: torch.Tensor, targets: list[dict[str, torch.Tensor]], classes: torch.Tensor) -> Any:
+        losses = self.network(list(images), targets)
         levels = [level for name, level in self._bridged.items() if name != "p6"]
         terms = []
         for index, level in enumerate(levels):
@@ -63,16 +63,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where checkpoints and the log go")
     parser.add_argument("--steps", type=int, default=4700, help="of the whole schedule")
-    parser.add_argument("--batch", type=int, default=4, help="pictures a step")
+    parser.add_argument("--batch", type=int, default=4, help="images a step")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument(
-        "--small", type=float, default=0.42, help="share of the steps that see pictures of half the size"
-    )
-    parser.add_argument("--bands", type=float, default=0.8, help="share of the steps that see bands of pictures")
+    parser.add_argument("--small", type=float, default=0.42, help="share of the steps that see images of half the size")
+    parser.add_argument("--bands", type=float, default=0.8, help="share of the steps that see bands of images")
     parser.add_argument("--average", type=float, default=0.995, help="of the weights, per step")
     parser.add_argument("--save", type=int, default=50, help="steps between checkpoints")
     parser.add_argument("--measure", type=int, default=500, help="steps between measurements")
-    parser.add_argument("--pictures", type=int, default=60, help="to measure on")
+    parser.add_argument("--images", type=int, default=60, help="to measure on")
     parser.add_argument("--threads", type=int, default=0, help="0 for all cores")
     return parser.parse_args()
 
@@ -110,13 +108,13 @@ def main() -> None:
     log, began, first = (options.folder / "log.jsonl").open("a"), time.monotonic(), step
     smooth: dict[str, float] = {}
     while step < options.steps:
-        pictures, targets, classes = next(batches)
-        pictures = (pictures.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
+        images, targets, classes = next(batches)
+        images = (images.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
         targets = [{key: value.to(device) for key, value in each.items()} for each in targets]
         for group in optimizer.param_groups:
             group["lr"] = options.rate * rate(step, options.steps)
         teacher.train()
-        losses = teacher(pictures, targets, classes.to(device))
+        losses = teacher(images, targets, classes.to(device))
         total = sum(losses.values())
         if not torch.isfinite(total):
             raise SystemExit(f"step {step}: the loss is not finite: {losses}")
@@ -137,8 +135,8 @@ def main() -> None:
         if step % options.save == 0 or step == options.steps:
             save(last, teacher, averaged, optimizer, step)
         if step % options.measure == 0 or step == options.steps:
-            ap, ap50 = mask_ap(averaged.module.network, options.pictures, options.folder)
-            print(f"step {step}: mask AP {ap:.1f}, AP50 {ap50:.1f} on {options.pictures} scenes", flush=True)
+            ap, ap50 = mask_ap(averaged.module.network, options.images, options.folder)
+            print(f"step {step}: mask AP {ap:.1f}, AP50 {ap50:.1f} on {options.images} scenes", flush=True)
             record(log, {"step": step, "ap": ap, "ap50": ap50})
 
 

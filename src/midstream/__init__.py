@@ -6,7 +6,7 @@
 >>> small = ms.encode({"p3": p3, "p4": p4}, codec="calibrated", profile="M.profile", quality=60)
 >>> back = ms.decode(small, profile="M.profile")
 
-Packages, loaded when they are used: `models` (networks in two halves), `data` (pictures with their truth), `evaluate`
+Packages, loaded when they are used: `models` (networks in two halves), `data` (images with their truth), `evaluate`
 (rate and accuracy), `calibrate` (profiles), `compare` (codecs side by side), `serve` (split inference).
 """
 

@@ -91,7 +91,7 @@ def check_level(name: object, value: Any) -> Level:
     if dtype is None:
         raise InputError(f"level '{name}' has element type {array.dtype}; valid: {', '.join(DTYPES)}")
     if array.ndim != 3:
-        hint = "; pass one picture at a time, without the batch dimension" if array.ndim == 4 else ""
+        hint = "; pass one image at a time, without the batch dimension" if array.ndim == 4 else ""
         raise InputError(f"level '{name}' has shape {list(array.shape)}, expected [channels, height, width]{hint}")
     channels, height, width = (int(size) for size in array.shape)
     if array.size == 0:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from midstream.errors import MissingExtraError
@@ -13,16 +15,23 @@ from midstream.errors import MissingExtraError
 _IN_ALL = "networks"
 
 
-def loader(package: str, homes: Mapping[str, str], extra: str | None = None) -> Callable[[str], Any]:
+def loader(
+    package: str, homes: Mapping[str, str], extra: str | None = None, earlier: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[str], Any]:
     """`__getattr__` of a package: by public name, the module within the package that has it.
 
     Args:
         package: its `__name__`.
         homes: public name -> module.
         extra: what brings the packages that these modules import.
+        earlier: a name of an earlier release -> the present one; it warns, and goes with the next release.
     """
 
     def load(name: str) -> Any:
+        if name in earlier:
+            message = f"{package}.{name} is now {earlier[name]}; the earlier name goes with the next release"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return getattr(importlib.import_module(package), earlier[name])
         if name not in homes:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
         with needing(package, extra):

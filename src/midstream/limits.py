@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Pixels of a picture: 0.8 GB as RGB. The variable is OpenCV's, whose own limit is four times that.
+#: Pixels of an image: 0.8 GB as RGB. The variable is OpenCV's, whose own limit is four times that.
 MOST_PIXELS, PIXELS_VARIABLE = 1 << 28, "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 
@@ -27,7 +27,7 @@ class Limits:
     to what its network can produce.
 
     Attributes:
-        elements: elements of all decoded levels together (the paper's R50-FPN pyramid of a 2048x1024 picture has
+        elements: elements of all decoded levels together (the paper's R50-FPN pyramid of a 2048x1024 image has
             44,695,552).
         values: `paper`: reconstruction values of all decoded levels together, channels times symbols; up to 50 bytes
             for each. `calibrated`: numbers in the profile's transforms; any profile is within the default.

@@ -1,6 +1,6 @@
 """Masks in COCO's two forms, polygons and run lengths: checked before pycocotools works on them, and decoded.
 
-Its C code trusts what it is given: run lengths that cover more than the picture make it loop for ever, fewer than that
+Its C code trusts what it is given: run lengths that cover more than the image make it loop for ever, fewer than that
 never match, and coordinates far outside take memory by their distance.
 """
 
@@ -28,7 +28,7 @@ _PIXEL_CHARACTERS = 2
 
 
 def check_mask(segmentation: object, height: int, width: int) -> None:
-    """Refuse what is neither polygons nor run lengths of a picture of this size. Raises InputError with the reason."""
+    """Refuse what is neither polygons nor run lengths of an image of this size. Raises InputError with the reason."""
     if isinstance(segmentation, Mapping):
         _check_runs(segmentation, height, width)
     elif isinstance(segmentation, list) and segmentation:
@@ -66,13 +66,13 @@ def _check_polygon(polygon: object, side: int) -> None:
         raise InputError(f"a polygon has an odd number of numbers, {len(numbers)}; it needs x and y of each corner")
     # Written so that what is not a number is refused, too.
     if not (numbers.min() >= -side and numbers.max() <= 2 * side):
-        raise InputError("a polygon lies further outside of the picture than that is large, or nowhere (not a number)")
+        raise InputError("a polygon lies further outside of the image than that is large, or nowhere (not a number)")
 
 
 def _check_runs(mask: Mapping[str, Any], height: int, width: int) -> None:
     size = mask.get("size")
     if size != [height, width] or not all(isinstance(side, int) for side in size):
-        raise InputError(f"its run lengths are of the size {size}, the picture's is {[height, width]}")
+        raise InputError(f"its run lengths are of the size {size}, the image's is {[height, width]}")
     runs = mask.get("counts")
     if runs is None or runs in ([], "", b""):
         raise InputError("it has no run lengths ('counts')")
@@ -83,7 +83,7 @@ def _check_runs(mask: Mapping[str, Any], height: int, width: int) -> None:
         raise InputError("its run lengths are not whole numbers from 0")
     covered = sum(counts.tolist())
     if covered != height * width:
-        raise InputError(f"its run lengths cover {covered:,} pixels, the picture has {height * width:,}")
+        raise InputError(f"its run lengths cover {covered:,} pixels, the image has {height * width:,}")
 
 
 def _array(values: object) -> NDArray[Any]:

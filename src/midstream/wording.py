@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def counted(count: int, noun: str) -> str:
-    """How many there are of something: `1 picture`, `2 pictures`."""
+    """How many there are of something: `1 image`, `2 images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

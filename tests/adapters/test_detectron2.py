@@ -32,7 +32,7 @@ def noise():
 def load_tame(config):
     """A network with random weights whose pyramid is of the magnitude that its heads can tell apart.
 
-    The pictures of Detectron2's older networks are not divided by their deviation, and random weights make them grow.
+    The images of Detectron2's older networks are not divided by their deviation, and random weights make them grow.
     """
     model = load_detectron2(config, RANDOM, **SMALL)
     backbone = model._model.backbone
@@ -47,11 +47,11 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return noise()
 
 
-def predict(model, picture):
+def predict(model, image):
     """What Detectron2's own DefaultPredictor finds with the same network."""
     from detectron2.data import transforms
     from detectron2.engine import DefaultPredictor
@@ -60,7 +60,7 @@ def predict(model, picture):
     predictor.cfg, predictor.model, predictor.input_format = model._cfg, model._model, model._cfg.INPUT.FORMAT
     limits = model._cfg.INPUT
     predictor.aug = transforms.ResizeShortestEdge([limits.MIN_SIZE_TEST, limits.MIN_SIZE_TEST], limits.MAX_SIZE_TEST)
-    return predictor(np.ascontiguousarray(picture[:, :, ::-1]))["instances"]  # it takes BGR
+    return predictor(np.ascontiguousarray(image[:, :, ::-1]))["instances"]  # it takes BGR
 
 
 def assert_same(found, expected):
@@ -80,9 +80,9 @@ def assert_same(found, expected):
 class TestDetectron2:
     pytestmark = needs_detectron2
 
-    def test_a_lossless_pyramid_changes_nothing(self, model, picture):
-        expected = predict(model, picture)
-        pyramid = model.front(picture)
+    def test_a_lossless_pyramid_changes_nothing(self, model, image):
+        expected = predict(model, image)
+        pyramid = model.front(image)
         assert list(pyramid) == ["p2", "p3", "p4", "p5", "p6"]
         received = {name: level.copy() for name, level in pyramid.items() if name not in model.derived}
         received |= {name: rule.compute(received) for name, rule in model.derived.items()}
@@ -100,15 +100,15 @@ class TestDetectron2:
             ("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x.yaml", ["res4"], [], True),
         ],
     )
-    def test_other_networks(self, config, levels, derived, has_masks, picture):
+    def test_other_networks(self, config, levels, derived, has_masks, image):
         model = load_tame(config)
-        pyramid = model.front(picture)
+        pyramid = model.front(image)
         assert (list(pyramid), list(model.derived), model.has_masks) == (levels, derived, has_masks)
         assert len(model.classes) == 80
         assert model.classes[0] == "person"
         assert model.category_ids is not None
         assert model.category_ids[model.classes.index("tv")] == 72
-        assert_same(model.back(pyramid, SIZE), predict(model, picture))
+        assert_same(model.back(pyramid, SIZE), predict(model, image))
 
     def test_the_papers_shapes(self):
         model = load_detectron2(CITYSCAPES, RANDOM)

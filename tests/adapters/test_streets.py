@@ -29,20 +29,20 @@ def built():
     """Random weights, but normalised by what the layers see, so that signals neither vanish nor explode."""
     torch.manual_seed(0)
     model = network.build()
-    pictures, targets, _ = scenes.collate([scenes.sample(seed, False, False) for seed in (1, 2)])
+    images, targets, _ = scenes.collate([scenes.sample(seed, False, False) for seed in (1, 2)])
     with torch.no_grad():
         for _ in range(6):
-            model(list(pictures.float() / 255), targets)
+            model(list(images.float() / 255), targets)
     return model.eval()
 
 
 def test_training_sees_what_the_whole_pyramid_gives(built):
-    pictures = torch.randn(1, 3, *network.SIZE)
+    images = torch.randn(1, 3, *network.SIZE)
     backbone = built.backbone
     with torch.no_grad():
-        whole = backbone(pictures)
+        whole = backbone(images)
         backbone.training = True  # of itself alone: its normalisations stay as they are
-        short = backbone(pictures)
+        short = backbone(images)
         backbone.training = False
     assert list(whole) == list(short) == list(network.LEVELS)
     for name, level in whole.items():
@@ -64,7 +64,7 @@ def test_the_graph_is_the_network(built, tmp_path):
     assert path.stat().st_size < 2.2 * sum(weight.numel() for weight in built.parameters())
     text = export.DESCRIPTION.read_text("utf-8")
     model = OnnxModel(parse_description(text, export.DESCRIPTION.name), path)
-    pyramid = model.front(generate(3).picture)
+    pyramid = model.front(generate(3).image)
     assert list(pyramid) == list(network.LEVELS)
     worst = export.differences(export.halved(built), model, 2)
     assert worst["pyramid, of its deviation"] < 0.02
@@ -94,8 +94,8 @@ def test_batches_hold_every_instance_of_their_scenes():
     assert third[0].shape == (2, 3, 256, 512)
     again = next(iter(scenes.Scenes(2, plan)))
     torch.testing.assert_close(again[0], third[0])
-    for pictures, targets, classes in (first, second, third):
-        assert classes.shape == (len(pictures), *pictures.shape[2:])
+    for images, targets, classes in (first, second, third):
+        assert classes.shape == (len(images), *images.shape[2:])
         for target, labelled in zip(targets, classes, strict=True):
             for box, label, mask in zip(target["boxes"], target["labels"], target["masks"], strict=True):
                 assert (labelled[mask.bool()] == label).all()

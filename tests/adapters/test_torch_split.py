@@ -83,7 +83,7 @@ def _seed():
     torch.manual_seed(1)
 
 
-def picture(**options):
+def image(**options):
     return torch.rand(1, 3, 17, 22, **options)
 
 
@@ -112,7 +112,7 @@ def whole(model, *inputs):
 )
 def test_halves_equal_the_whole(container, names):
     model = Net(container)
-    x = picture()
+    x = image()
     kind, expected = whole(model, x)
     before = as_found(model)
     split = TorchSplit(model, at=["backbone"])
@@ -135,14 +135,14 @@ def test_halves_equal_the_whole(container, names):
 def test_the_submodule_is_not_computed_in_the_back():
     model = Net()
     split = TorchSplit(model, at=["backbone"])
-    pyramid = split.front(picture())
+    pyramid = split.front(image())
     model.backbone.fine = None
-    split.back(pyramid, picture())
+    split.back(pyramid, image())
 
 
 def test_read_only_and_strided_levels():
     model = Net()
-    x = picture()
+    x = image()
     split = TorchSplit(model, at="backbone")
     pyramid = {name: level.numpy() for name, level in split.front(x).items()}
     strided = {name: np.asfortranarray(level) for name, level in pyramid.items()}
@@ -153,7 +153,7 @@ def test_read_only_and_strided_levels():
 
 def test_arguments_by_keyword():
     model = Net()
-    x = picture()
+    x = image()
     split = TorchSplit(model, at=["backbone"])
     with torch.inference_mode():
         expected = copy.deepcopy(model).eval()(x, scale=3.0)[1]
@@ -170,7 +170,7 @@ def test_arguments_by_keyword():
 )
 def test_several_submodules(kinds, names):
     model = TwoBranches(kinds)
-    x = picture()
+    x = image()
     split = TorchSplit(model, at=["left", "right"])
     pyramid = split.front(x)
     assert list(pyramid) == names
@@ -179,13 +179,13 @@ def test_several_submodules(kinds, names):
 
 
 def test_the_order_is_that_of_at():
-    pyramid = TorchSplit(TwoBranches(("single", "single")), at=["right", "left"]).front(picture())
+    pyramid = TorchSplit(TwoBranches(("single", "single")), at=["right", "left"]).front(image())
     assert list(pyramid) == ["right", "left"]
 
 
-def test_a_back_that_needs_the_picture_shows_it():
+def test_a_back_that_needs_the_image_shows_it():
     model = Net(leak=True)
-    x = picture() + 1
+    x = image() + 1
     split = TorchSplit(model, at=["backbone"])
     assert not torch.equal(split.back(split.front(x), x)[1], whole(model, x)[1])
     blank = whole(model, x)[1] - x.mean()
@@ -205,7 +205,7 @@ def test_nested_inputs_are_blanked_and_other_values_pass():
             seen.append((batch, pair))
             return level.sum()
 
-    x = picture()[0]
+    x = image()[0]
     batch = [{"image": x, "height": 17, "name": "a"}]
     pair = Pair(np.ones(3), (torch.ones(2),))
     split = TorchSplit(Nested(), at=["body"])
@@ -224,7 +224,7 @@ def test_nested_inputs_are_blanked_and_other_values_pass():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(dtype):
     model = Net().to(dtype)
-    x = picture(dtype=dtype)
+    x = image(dtype=dtype)
     expected = whole(model, x)[1]
     split = TorchSplit(model, at=["backbone"])
     pyramid = split.front(x)
@@ -244,7 +244,7 @@ def test_training_flags_come_back_one_by_one():
     model.backbone.norm.eval()  # frozen on purpose
     before, mean = as_found(model), model.backbone.norm.running_mean.clone()
     split = TorchSplit(model, at=["backbone"])
-    split.back(split.front(picture()), picture())
+    split.back(split.front(image()), image())
     assert as_found(model) == before
     assert model.training
     assert not model.backbone.norm.training
@@ -257,7 +257,7 @@ def test_an_instances_own_forward_and_hooks_stay():
     model.backbone.forward = lambda x: own(x + 1)
     mine = model.backbone.forward
     model.backbone.register_forward_hook(lambda module, args, output: {key: -level for key, level in output.items()})
-    x = picture()
+    x = image()
     expected = model.eval()(x)[1]
     split = TorchSplit(model, at=["backbone"])
     assert torch.equal(split.back(split.front(x), x)[1], expected)
@@ -272,11 +272,11 @@ def test_nothing_is_left_after_an_error():
     with pytest.raises(RuntimeError):
         split.front(torch.zeros(1, 5, 8, 8))
     assert as_found(model) == before
-    pyramid = split.front(picture())
+    pyramid = split.front(image())
     model.head = nn.Conv2d(5, 2, 1).train()
     before = as_found(model)
     with pytest.raises(RuntimeError):
-        split.back(pyramid, picture())
+        split.back(pyramid, image())
     assert as_found(model) == before
 
 
@@ -289,7 +289,7 @@ def test_a_network_that_catches_exceptions_still_stops():
                 return None
 
     model = Careful()
-    assert list(TorchSplit(model, at=["backbone"]).front(picture())) == ["p3", "p4"]
+    assert list(TorchSplit(model, at=["backbone"]).front(image())) == ["p3", "p4"]
     assert model.calls == 0
 
 
@@ -313,17 +313,17 @@ def test_overlapping_submodules():
 
 def test_wrong_pyramids_say_both():
     split = TorchSplit(Net(), at=["backbone"])
-    pyramid = split.front(picture())
+    pyramid = split.front(image())
     with pytest.raises(InputError, match=r"lacks p4: the network needs the levels p3, p4, the pyramid has p3$"):
-        split.back({"p3": pyramid["p3"]}, picture())
+        split.back({"p3": pyramid["p3"]}, image())
     with pytest.raises(InputError, match=r"unknown level 'p5'; valid: p3, p4"):
-        split.back({**pyramid, "p5": pyramid["p4"]}, picture())
+        split.back({**pyramid, "p5": pyramid["p4"]}, image())
     with pytest.raises(InputError, match=r"'p4' has the shape \[4, 9, 11\]; the network needs \[6, H, W\]"):
-        split.back({**pyramid, "p4": pyramid["p3"]}, picture())
+        split.back({**pyramid, "p4": pyramid["p3"]}, image())
     with pytest.raises(InputError, match=r"'p4' has the shape \[1, 6, 5, 6\]"):
-        split.back({**pyramid, "p4": pyramid["p4"][None]}, picture())
+        split.back({**pyramid, "p4": pyramid["p4"][None]}, image())
     with pytest.raises(InputError, match="dtype <U1"):
-        split.back({**pyramid, "p4": np.full((6, 5, 6), "a")}, picture())
+        split.back({**pyramid, "p4": np.full((6, 5, 6), "a")}, image())
 
 
 def test_places_that_cannot_be_cut():
@@ -340,7 +340,7 @@ def test_places_that_cannot_be_cut():
         def forward(self, x):
             return "words"
 
-    x = picture()
+    x = image()
     with pytest.raises(InputError, match="'never' did not run"):
         TorchSplit(Odd(), at=["never"]).front(x)
     with pytest.raises(InputError, match="'twice' runs more than once"):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import midstream as ms
-from midstream.data import Dataset, PictureFile
+from midstream.data import Dataset, ImageFile
 from midstream.evaluate.codecs import paper_options
 from midstream.evaluate.run import run
 from midstream.models.torch_common import RANDOM
@@ -47,9 +47,9 @@ def test_a_derived_level_is_recomputed_and_masks_are_scored(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "0.png"), pixels)
     model = load_torchvision("maskrcnn-r50-fpn", RANDOM, min_size=96, max_size=128, score_threshold=0.0)
-    pictures = Dataset("folder", None, (PictureFile(1, tmp_path / "0.png"),), None)
+    images = Dataset("folder", None, (ImageFile(1, tmp_path / "0.png"),), None)
     sent = {name: level for name, level in model.front(pixels[:, :, ::-1]).items() if name != "pool"}
-    (result,) = run(model, pictures, [paper_options(256)])
+    (result,) = run(model, images, [paper_options(256)])
     assert result.bytes_per_image == len(ms.encode(sent, symbols=256))
     assert result.elements_per_image == sum(v.size for v in model.front(pixels).values())
     assert result.segm_ap_uncompressed == pytest.approx(100)

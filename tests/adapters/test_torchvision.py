@@ -32,14 +32,14 @@ def models() -> dict[str, TorchvisionModel]:
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     noise = np.random.default_rng(7).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     noise[40:90, 30:120] //= 4
     return noise
 
 
-def tensor_of(picture):
-    return torch.from_numpy(picture.transpose(2, 0, 1).copy()).float() / 255
+def tensor_of(image):
+    return torch.from_numpy(image.transpose(2, 0, 1).copy()).float() / 255
 
 
 def assert_same(found, expected):
@@ -58,38 +58,38 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_a_lossless_pyramid_changes_nothing(name, models, picture):
+def test_a_lossless_pyramid_changes_nothing(name, models, image):
     model = models[name]
     with torch.inference_mode():
-        expected = model._model([tensor_of(picture)])[0]
-    pyramid = model.front(picture)
+        expected = model._model([tensor_of(image)])[0]
+    pyramid = model.front(image)
     assert list(pyramid) == list(LEVELS)
     assert {level.dtype for level in pyramid.values()} == {np.dtype(np.float32)}
     sent = {key: level for key, level in pyramid.items() if key not in model.derived}
     received = {key: np.frombuffer(level.tobytes(), np.float32).reshape(level.shape) for key, level in sent.items()}
     received |= {key: rule.compute(received) for key, rule in model.derived.items()}
-    server = load_torchvision(name, RANDOM, **SMALL)  # one that never saw a picture
+    server = load_torchvision(name, RANDOM, **SMALL)  # one that never saw an image
     assert_same(server.back(received, SIZE), expected)
     assert_same(model.back(received, SIZE), expected)
     assert np.all(np.diff(model.back(received, SIZE).scores) <= 0)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_the_pyramid_decides(name, models, picture):
-    pyramid = models[name].front(picture)
+def test_the_pyramid_decides(name, models, image):
+    pyramid = models[name].front(image)
     zeroed = {key: np.zeros_like(level) for key, level in pyramid.items()}
     assert not np.array_equal(models[name].back(zeroed, SIZE).scores, models[name].back(pyramid, SIZE).scores)
 
 
-def test_p6_is_every_second_row_and_column_of_p5(models, picture):
+def test_p6_is_every_second_row_and_column_of_p5(models, image):
     for model in models.values():
-        pyramid = model.front(picture)
+        pyramid = model.front(image)
         assert list(model.derived) == ["pool"]
         np.testing.assert_array_equal(model.derived["pool"].compute(pyramid), pyramid["pool"])
 
 
 def pyramid_shapes(height, width):
-    """[C, H, W] by level of a picture that the real network works on at this size, on torch's meta device."""
+    """[C, H, W] by level of an image that the real network works on at this size, on torch's meta device."""
     with torch.device("meta"):
         network = detection.fasterrcnn_resnet50_fpn(
             weights=None, weights_backbone=None, min_size=min(height, width), max_size=max(height, width)
@@ -113,9 +113,9 @@ def test_shapes_by_formula(size):
     assert pyramid_shapes(*size) == expected
 
 
-def test_shapes_are_those_of_a_picture(models, picture):
+def test_shapes_are_those_of_a_image(models, image):
     model = models["fasterrcnn-r50-fpn"]
-    got = {key: level.shape for key, level in model.front(picture).items()}
+    got = {key: level.shape for key, level in model.front(image).items()}
     assert got == pyramid_shapes(*model.input_size(SIZE))
 
 
@@ -132,14 +132,14 @@ def test_input_size(limits, size, expected):
     assert model.input_size(size) == expected
 
 
-def test_a_picture_at_the_networks_size(models, picture):
-    """What pipelines that code the picture send: the pyramid differs by the rounding to 8 bits alone."""
+def test_a_image_at_the_networks_size(models, image):
+    """What pipelines that code the image send: the pyramid differs by the rounding to 8 bits alone."""
     model = models["fasterrcnn-r50-fpn"]
-    size = picture.shape[:2]
-    small = model.resized(picture)
+    size = image.shape[:2]
+    small = model.resized(image)
     assert small.dtype == np.uint8
     assert small.shape[:2] == model.input_size(size)
-    again, whole = model.front_resized(small, size), model.front(picture)
+    again, whole = model.front_resized(small, size), model.front(image)
     for name, values in whole.items():
         assert again[name].shape == values.shape
         assert np.abs(again[name] - values).mean() < 0.1 * values.std()
@@ -207,13 +207,13 @@ def under_published_names(state):
 
 
 @pytest.mark.parametrize("kind", ["pth", "checkpoint", "published", "safetensors"])
-def test_a_local_file_gives_torchvisions_own_network(kind, state, picture, tmp_path, monkeypatch):
+def test_a_local_file_gives_torchvisions_own_network(kind, state, image, tmp_path, monkeypatch):
     monkeypatch.setattr(detection.MaskRCNN_ResNet50_FPN_Weights, "get_state_dict", lambda self, **options: {**state})
     real = detection.maskrcnn_resnet50_fpn(
         weights=detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1, min_size=160, max_size=256, box_score_thresh=0.1
     ).eval()
     with torch.inference_mode():
-        expected = real([tensor_of(picture)])[0]
+        expected = real([tensor_of(image)])[0]
     path = tmp_path / f"weights.{'safetensors' if kind == 'safetensors' else 'pth'}"
     if kind == "safetensors":
         save_file(state, path)
@@ -223,7 +223,7 @@ def test_a_local_file_gives_torchvisions_own_network(kind, state, picture, tmp_p
             path,
         )
     model = load_torchvision("maskrcnn-r50-fpn", path, **SMALL)
-    assert_same(model.back(model.front(picture), SIZE), expected)
+    assert_same(model.back(model.front(image), SIZE), expected)
     downloaded = load_torchvision("maskrcnn-r50-fpn", **SMALL)
     assert downloaded.fingerprint == model.fingerprint
 
@@ -291,9 +291,9 @@ def test_weights_that_cannot_be_used(state, tmp_path):
     refused(path, r"size mismatch for backbone\.body\.conv1\.weight")
 
 
-def test_wrong_pyramids_say_both(models, picture):
+def test_wrong_pyramids_say_both(models, image):
     model = models["fasterrcnn-r50-fpn"]
-    pyramid = model.front(picture)
+    pyramid = model.front(image)
     with pytest.raises(InputError, match=r"lacks pool: the network needs the levels 0, 1, 2, 3, pool"):
         model.back({key: level for key, level in pyramid.items() if key != "pool"}, SIZE)
     with pytest.raises(InputError, match=r"'0' has the shape \[128, .*the network needs \[256, H, W\]"):

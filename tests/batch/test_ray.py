@@ -23,23 +23,23 @@ from tests.helpers.cluster import Cluster
 import midstream as ms
 from midstream import models
 
-#: Of one picture: large enough that reading it takes tens of milliseconds, so that there is time to kill.
+#: Of one image: large enough that reading it takes tens of milliseconds, so that there is time to kill.
 SIDE = 2500
-PICTURES, ROWS = 48, 4
+IMAGES, ROWS = 48, 4
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy network and tables `in/*.parquet` of ROWS large pictures each, every one another."""
+    """The toy network and tables `in/*.parquet` of ROWS large images each, every one another."""
     folder = tmp_path_factory.mktemp("made")
     toy.write_toy(folder)
     (folder / "in").mkdir()
     rng = np.random.default_rng(0)
     rows = []
-    for i in range(PICTURES):
+    for i in range(IMAGES):
         coarse = cv2.resize(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), (SIDE, SIDE))
-        rows.append({"id": f"picture {i}", "image": cv2.imencode(".jpg", coarse)[1].tobytes()})
-    for start in range(0, PICTURES, ROWS):
+        rows.append({"id": f"image {i}", "image": cv2.imencode(".jpg", coarse)[1].tobytes()})
+    for start in range(0, IMAGES, ROWS):
         pq.write_table(pa.Table.from_pylist(rows[start : start + ROWS]), folder / "in" / f"{start:03}.parquet")
     return folder
 
@@ -68,7 +68,7 @@ def expected(made: Path) -> dict[str, bytes]:
 def check_all_once(made: Path, output: Path) -> None:
     """Every input once, with the bytes of a run without Ray."""
     rows = pq.read_table(output / "results", columns=["id", "bitstream"]).to_pylist()
-    assert len(rows) == PICTURES
+    assert len(rows) == IMAGES
     assert {row["id"]: row["bitstream"] for row in rows} == expected(made)
 
 
@@ -88,14 +88,14 @@ def parts(output: Path) -> list[Path]:
 def test_a_job_and_what_reads_its_tables(made: Path, tmp_path: Path, cluster: Cluster) -> None:
     coded = tmp_path / "coded"
     summary = run("encode", made, coded, "--input", made / "in", "--ray", cluster.address)
-    assert (summary["done"], summary["failed"], summary["before"]) == (PICTURES, 0, 0)
+    assert (summary["done"], summary["failed"], summary["before"]) == (IMAGES, 0, 0)
     check_all_once(made, coded)
     (total,) = duckdb.sql(f"SELECT sum(bytes) FROM '{coded}/results/*.parquet'").fetchall()
     assert total == (summary["bytes"],)
 
     found = tmp_path / "found"
     summary = run("decode", made, found, "--input", coded, "--pyramids", "--ray", cluster.address)
-    assert summary["done"] == PICTURES
+    assert summary["done"] == IMAGES
     network = models.load(str(made / "toy.toml"))
     for row in pq.read_table(found / "results").to_pylist():
         there = network.back(ms.decode(expected_bytes := pyramid_source(coded, row["id"])), (SIDE, SIDE))
@@ -112,30 +112,30 @@ def pyramid_source(coded: Path, name: str) -> bytes:
 
 
 def test_failures_resumption_and_new_inputs(made: Path, tmp_path: Path, cluster: Cluster) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "images"
+    images.mkdir()
     for i in range(6):
-        cv2.imwrite(str(pictures / f"{i}.png"), np.full((50, 60, 3), 40 * i, np.uint8))
-    (pictures / "3.png").write_bytes(b"no picture")
+        cv2.imwrite(str(images / f"{i}.png"), np.full((50, 60, 3), 40 * i, np.uint8))
+    (images / "3.png").write_bytes(b"no image")
     output = tmp_path / "out"
-    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, code=1)
+    summary = run("encode", made, output, "--input", images, "--ray", cluster.address, code=1)
     assert (summary["done"], summary["failed"]) == (5, 1)
     (failure,) = pq.read_table(output / "failures").to_pylist()
-    assert failure["id"] == str(pictures / "3.png")
-    assert "not a whole picture" in failure["error"]
+    assert failure["id"] == str(images / "3.png")
+    assert "not a whole image" in failure["error"]
 
     before = {path: path.stat().st_mtime_ns for path in parts(output)}
-    cv2.imwrite(str(pictures / "6.png"), np.full((50, 60, 3), 7, np.uint8))
-    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, code=1)
+    cv2.imwrite(str(images / "6.png"), np.full((50, 60, 3), 7, np.uint8))
+    summary = run("encode", made, output, "--input", images, "--ray", cluster.address, code=1)
     assert (summary["done"], summary["failed"], summary["before"]) == (6, 1, 6)
     after = {path: path.stat().st_mtime_ns for path in parts(output)}
     assert before.items() < after.items()  # nothing was done again
 
-    (pictures / "3.png").write_bytes((pictures / "2.png").read_bytes())
-    summary = run("encode", made, output, "--input", pictures, "--ray", cluster.address, "--retry-failed")
+    (images / "3.png").write_bytes((images / "2.png").read_bytes())
+    summary = run("encode", made, output, "--input", images, "--ray", cluster.address, "--retry-failed")
     assert (summary["done"], summary["failed"]) == (7, 0)
     ids = pq.read_table(output / "results")["id"].to_pylist()
-    assert sorted(ids) == [str(pictures / f"{i}.png") for i in range(7)]
+    assert sorted(ids) == [str(images / f"{i}.png") for i in range(7)]
 
 
 def test_a_worker_that_is_killed_costs_nothing(made: Path, tmp_path: Path, cluster: Cluster) -> None:
@@ -176,16 +176,16 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(made: Path, tmp_path: Path
             process.kill()
             process.wait()
         done = len(parts(output))
-        assert ROWS * done < PICTURES
+        assert ROWS * done < IMAGES
     summary = run("encode", made, output, "--input", made / "in")
-    assert 0 < summary["before"] < summary["done"] == PICTURES
+    assert 0 < summary["before"] < summary["done"] == IMAGES
     check_all_once(made, output)
     assert list((output / ".partial").iterdir()) == list((output / ".attempts").iterdir()) == []
 
 
 def test_eval_is_that_of_one_machine(tmp_path: Path, cluster: Cluster) -> None:
     toy.write_labelled(tmp_path)
-    spec = f"coco:{tmp_path}/pictures,{tmp_path}/truth.json"
+    spec = f"coco:{tmp_path}/images,{tmp_path}/truth.json"
     summary = run("eval", tmp_path, tmp_path / "out", "--input", spec, "--ray", cluster.address)
     one = [sys.executable, "-m", "midstream", "eval", "-m", str(tmp_path / "toy.toml"), "-d", spec, "--json"]
     alone = json.loads(subprocess.run(one, capture_output=True, check=True).stdout)

@@ -33,11 +33,11 @@ def test_replicas_answer_as_threads_do_even_when_one_is_killed(
 ) -> None:
     network = models.load(str(tmp_path / "toy.toml"))
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (60, 50, 3), dtype=np.uint8) for _ in range(FRAMES)]
+    images = [rng.integers(0, 256, (60, 50, 3), dtype=np.uint8) for _ in range(FRAMES)]
     killed = False
     with ms.serve.Client(server.address, network, symbols=4) as client:
-        for number, (picture, answer) in enumerate(zip(pictures, client.stream(pictures), strict=True)):
-            coded = ms.encode(network.front(picture), symbols=4)
+        for number, (image, answer) in enumerate(zip(images, client.stream(images), strict=True)):
+            coded = ms.encode(network.front(image), symbols=4)
             expected = network.back(ms.decode(coded), (60, 50))
             found = answer.found()
             assert answer.frame == number

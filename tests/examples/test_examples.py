@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.helpers.toy import write_labelled, write_pictures
+from tests.helpers.toy import write_images, write_labelled
 
 import midstream as ms
 from midstream import models
@@ -38,10 +38,10 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def test_calibrate_and_measure(labelled: Path) -> None:
-    write_pictures(labelled / "unlabelled", 20)
+    write_images(labelled / "unlabelled", 20)
     said = run(
         "calibrate_and_measure.py", "--model", labelled / "toy.toml", "--images", labelled / "unlabelled",
-        "--data", f"coco:{labelled / 'pictures'},{labelled / 'truth.json'}", "--output", "toy.profile", cwd=labelled,
+        "--data", f"coco:{labelled / 'images'},{labelled / 'truth.json'}", "--output", "toy.profile", cwd=labelled,
     )  # fmt: skip
     assert (labelled / "toy.profile").is_file()
     rows = [line.split() for line in said.splitlines()[-3:]]
@@ -71,8 +71,8 @@ def a_job(folder: Path, kind: str, inputs: Path, description: Path) -> None:
 
 
 def test_read_batch(labelled: Path) -> None:
-    (labelled / "pictures" / "broken.png").write_bytes(b"no image")
-    a_job(labelled / "coded", "encode", labelled / "pictures", labelled / "toy.toml")
+    (labelled / "images" / "broken.png").write_bytes(b"no image")
+    a_job(labelled / "coded", "encode", labelled / "images", labelled / "toy.toml")
     a_job(labelled / "found", "decode", labelled / "coded", labelled / "toy.toml")
     said = run("read_batch.py", "coded", "found", cwd=labelled)
     assert "4 images" in said

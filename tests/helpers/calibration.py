@@ -14,10 +14,10 @@ from midstream.calibrate.run import Calibration, calibrate
 from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
 
-FAST = CalibrationSettings(pictures=24, tools=replace(Tools(), power=False))
+FAST = CalibrationSettings(images=24, tools=replace(Tools(), power=False))
 
 
 def calibrated(folder: Path, work: Path, settings: CalibrationSettings = FAST, model: Any = None) -> Calibration:
     network = model or models.load(str(folder / "toy.toml"), threads=1)
-    views = Views(network, datasets.load(str(folder / "calib")).pictures, work, settings)
+    views = Views(network, datasets.load(str(folder / "calib")).images, work, settings)
     return calibrate(network, views, settings, Quiet())

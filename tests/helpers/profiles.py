@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.document import PROFILE_VERSION, About, CurvePoint, GroupAbout, LevelAbout, Places
+from midstream.codec.calibrated.document import (
+    PROFILE_VERSION,
+    About,
+    CurvePoint,
+    GroupAbout,
+    ImportanceClasses,
+    LevelAbout,
+)
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import pack_state
 
@@ -20,7 +27,7 @@ STEP = 128
 
 
 def profile(seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, **changes: Any) -> Profile:
-    """A profile of levels p3, p4 (one group) and p5, or others; `kept` of all components; `changes` of its document."""
+    """A profile of levels p3, p4 (one group) and p5, or others; `kept` of all coefficients; `changes` of document."""
     rng = np.random.default_rng(seed)
     groups = tuple(
         GroupAbout(levels=tuple(LevelAbout(name=n, channels=c, size=s, ratio=r) for n, (c, s, r) in each.items()))
@@ -40,7 +47,7 @@ def profile(seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, 
         tools={},
         groups=groups,
         order=tuple(name for group in layout for name in group),
-        places=Places(classes=3, spacing=6, knee=0.5),
+        places=ImportanceClasses(classes=3, spacing=6, knee=0.5),
         qualities=tuple(STEP + 50 - q for q in range(100)),
         curve=tuple(CurvePoint(step=s, bytes=1e5 / 2 ** (s / 12), loss=s / 1000) for s in range(60, 190, 10)),
     )

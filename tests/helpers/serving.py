@@ -197,11 +197,11 @@ class Case:
 
 
 def cases(model: ms.models.SplitModel, count: int, damaged: float, seed: int = 0) -> list[Case]:
-    """Pictures coded and answered here; a share of the bitstreams is corrupt or cut."""
+    """Images coded and answered here; a share of the bitstreams is corrupt or cut."""
     rng = np.random.default_rng(seed)
     out = []
     for i in range(count):
-        data = ms.encode(model.front(picture(rng)), symbols=4, z=1.5)
+        data = ms.encode(model.front(image(rng)), symbols=4, z=1.5)
         if i % round(1 / damaged) == 0 if damaged else False:
             data = _damaged(data, rng, cut=bool(i % 2))
         try:
@@ -219,16 +219,16 @@ def _damaged(data: bytes, rng: np.random.Generator, cut: bool) -> bytes:
     return bytes(spoilt)
 
 
-def picture(rng: np.random.Generator) -> NDArray[np.uint8]:
+def image(rng: np.random.Generator) -> NDArray[np.uint8]:
     return cv2.resize(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8), SIZE[::-1])
 
 
-def write_pictures(folder: Path, count: int) -> Path:
-    """A folder of pictures for `midstream push`."""
+def write_images(folder: Path, count: int) -> Path:
+    """A folder of images for `midstream push`."""
     folder.mkdir()
     rng = np.random.default_rng(1)
     for i in range(count):
-        cv2.imwrite(str(folder / f"{i:05}.png"), picture(rng))
+        cv2.imwrite(str(folder / f"{i:05}.png"), image(rng))
     return folder
 
 
@@ -236,7 +236,7 @@ def local_lines(model: ms.models.SplitModel, folder: Path) -> list[dict[str, Any
     """What `midstream push` must write of such a folder, without times."""
     lines = []
     for number, file in enumerate(sorted(folder.iterdir())):
-        pixels = ms.data.read_picture(file)
+        pixels = ms.data.read_image(file)
         data = ms.encode(model.front(pixels), symbols=4, z=1.5)
         found = model.back(ms.decode(data), SIZE)
         lines.append(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from midstream import models
-from midstream.data import read_picture
+from midstream.data import read_image
 
 SIDE = 32
 CLASSES = ("cat", "dog", "cow")
@@ -171,18 +171,18 @@ def write_toy(folder: Path) -> Path:
 
 
 def write_labelled(folder: Path) -> Path:
-    """The toy network, four pictures in `pictures`, and truth.json: some of the network's own detections on them."""
+    """The toy network, four images in `images`, and truth.json: some of the network's own detections on them."""
     write_toy(folder)
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     rng = np.random.default_rng(0)
     for i in range(4):
         coarse = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / "pictures" / f"{i}.png"), cv2.resize(coarse, (50, 60)))
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), cv2.resize(coarse, (50, 60)))
     model = models.load(str(folder / "toy.toml"))
     truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     truth["categories"] = [{"id": 10 + i, "name": name} for i, name in enumerate(CLASSES)]
     for i in range(4):
-        found = model.back(model.front(read_picture(folder / "pictures" / f"{i}.png")), (60, 50))
+        found = model.back(model.front(read_image(folder / "images" / f"{i}.png")), (60, 50))
         truth["images"].append({"id": i + 1, "file_name": f"{i}.png", "width": 50, "height": 60})
         for box, label in list(zip(found.boxes.tolist(), found.labels.tolist(), strict=True))[:3]:
             left, top, right, bottom = box
@@ -195,8 +195,8 @@ def write_labelled(folder: Path) -> Path:
     return folder
 
 
-def write_pictures(folder: Path, count: int) -> None:
-    """So many smooth pictures of 48 x 40, as 00.png, 01.png and so on."""
+def write_images(folder: Path, count: int) -> None:
+    """So many smooth images of 48 x 40, as 00.png, 01.png and so on."""
     folder.mkdir()
     rng = np.random.default_rng(9)
     for i in range(count):

@@ -1,4 +1,4 @@
-"""The calibrated codec on a real detector: fitted to a few pictures here and now, measured on others."""
+"""The calibrated codec on a real detector: fitted to a few images here and now, measured on others."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from midstream.calibrate.views import Views
 from midstream.evaluate.codecs import calibrated_options, paper_options
 from midstream.evaluate.run import run
 
-#: Few pictures and few passes: worse than a calibration with defaults, but done in a minute. Eight pictures are held
+#: Few images and few passes: worse than a calibration with defaults, but done in a minute. Eight images are held
 #: out, which say little of what a quality costs: rates are caps here.
-SETTINGS = CalibrationSettings(pictures=32, passes=2000, tools=replace(Tools(), power=False))
+SETTINGS = CalibrationSettings(images=32, passes=2000, tools=replace(Tools(), power=False))
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def network(assets: Path) -> models.SplitModel:
 
 @pytest.fixture(scope="module")
 def done(network: models.SplitModel, assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
-    pictures = data.load(str(assets / "coco" / "calib")).pictures
-    return calibrate(network, Views(network, pictures, tmp_path_factory.mktemp("work"), SETTINGS), SETTINGS, Quiet())
+    images = data.load(str(assets / "coco" / "calib")).images
+    return calibrate(network, Views(network, images, tmp_path_factory.mktemp("work"), SETTINGS), SETTINGS, Quiet())
 
 
 def test_a_third_of_the_papers_bytes_at_its_accuracy(
@@ -50,7 +50,7 @@ def test_a_third_of_the_papers_bytes_at_its_accuracy(
     )
     assert 12_000 < fine.bytes_per_image <= 14_000 < paper.bytes_per_image / 3
     assert 3400 < coarse.bytes_per_image <= 4000
-    # On 60 pictures AP is uncertain by some percent.
+    # On 60 images AP is uncertain by some percent.
     assert fine.ap > 0.97 * paper.ap
     for result, least in ((fine, 0.94), (probed, 0.94), (coarse, 0.85), (good, 0.94)):
         assert result.ap > least * result.ap_uncompressed
@@ -59,7 +59,7 @@ def test_a_third_of_the_papers_bytes_at_its_accuracy(
 def test_bytes_do_not_depend_on_what_was_coded_before(
     network: models.SplitModel, assets: Path, done: Calibration
 ) -> None:
-    pyramid = network.front(data.read_picture(data.load(str(assets / "coco" / "calib")).pictures[-1].path))
+    pyramid = network.front(data.read_image(data.load(str(assets / "coco" / "calib")).images[-1].path))
 
     def coded(quality: int) -> bytes:
         return ms.encode(pyramid, "calibrated", profile=done.profile, quality=quality, threads=1)

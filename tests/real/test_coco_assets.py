@@ -9,7 +9,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
-from midstream.data import Dataset, load, read_picture
+from midstream.data import Dataset, load, read_image
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections
@@ -48,13 +48,13 @@ def _truth_as_detections(dataset: Dataset) -> tuple[dict[int, Detections], tuple
 
 def test_what_is_in_it(dataset: Dataset) -> None:
     truth = dataset.ground_truth
-    assert len(dataset.pictures) == len(truth["images"]) == 284
+    assert len(dataset.images) == len(truth["images"]) == 284
     assert len(truth["annotations"]) == 2363
     assert sum(annotation["iscrowd"] for annotation in truth["annotations"]) == 24
     assert len(truth["categories"]) == 80
-    for picture, image in list(zip(dataset.pictures, truth["images"], strict=True))[::20]:
-        assert picture.id == image["id"]
-        assert read_picture(picture.path).shape == (image["height"], image["width"], 3)
+    for image, image in list(zip(dataset.images, truth["images"], strict=True))[::20]:
+        assert image.id == image["id"]
+        assert read_image(image.path).shape == (image["height"], image["width"], 3)
 
 
 def test_the_ground_truth_scores_100(dataset: Dataset) -> None:
@@ -73,4 +73,4 @@ def test_agreement_with_itself(dataset: Dataset) -> None:
 
 
 def test_folder(assets: Path) -> None:
-    assert len(load(f"folder:{assets / 'coco/calib'}").pictures) == 200
+    assert len(load(f"folder:{assets / 'coco/calib'}").images) == 200

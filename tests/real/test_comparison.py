@@ -1,4 +1,4 @@
-"""The comparison on a real detector: figures of the compressed picture that are known from elsewhere."""
+"""The comparison on a real detector: figures of the compressed image that are known from elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def request_of(assets: Path, anchors: list[str], tests: list[str], limit: int | 
     return Request("picodet-s-416", data, anchors, tests, weights=weights, limit=limit, resamples=100)
 
 
-def test_the_network_and_the_jpeg_picture_at_the_known_figures(assets: Path, tmp_path: Path) -> None:
+def test_the_network_and_the_jpeg_image_at_the_known_figures(assets: Path, tmp_path: Path) -> None:
     results = compare(request_of(assets, ["jpeg:quality=70"], [], None), tmp_path, Quiet())
     plain, jpeg = results.point(results.reference), next(p for p in results.points if p.label == "jpeg:quality=70")
     assert plain.accuracy["ap"].value == pytest.approx(34.32, abs=0.1)
@@ -30,7 +30,7 @@ def test_the_network_and_the_jpeg_picture_at_the_known_figures(assets: Path, tmp
     assert 0 < loss.low < jpeg.accuracy["ap"].loss < loss.high < 15
 
 
-def test_video_codecs_on_pictures_and_on_packed_features(assets: Path, tmp_path: Path) -> None:
+def test_video_codecs_on_images_and_on_packed_features(assets: Path, tmp_path: Path) -> None:
     anchors = ["vvc:preset=faster,qp=22,42", "hevc:qp=22,42", "av1:qp=20,50"]
     tests = ["packed-hevc:qp=5", "packed-vvc:preset=faster,qp=8", "packed-av1:qp=5"]
     results = compare(request_of(assets, anchors, tests, 3), tmp_path, Quiet())

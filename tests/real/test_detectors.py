@@ -43,7 +43,7 @@ def test_the_cut_recomposes(name: str, assets: Path) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_pyramid_shapes(name: str, assets: Path) -> None:
     network = load(name, assets)
-    pyramid = network.front(data.read_picture(sorted((assets / "coco" / "calib").iterdir())[0]))
+    pyramid = network.front(data.read_image(sorted((assets / "coco" / "calib").iterdir())[0]))
     assert [level.shape for level in pyramid.values()] == NETWORKS[name][1]
     assert all(level.dtype == np.float32 for level in pyramid.values())
     if name == "picodet-s-416":  # hard-swish has no value below this
@@ -61,7 +61,7 @@ def test_a_decoded_export_needs_one_line_and_says_so(assets: Path, tmp_path: Pat
         models.load(str(path))
     path.write_text(shipped.read_text() + "decoded = true\n")
     decoded = models.load(str(path))
-    pixels = data.read_picture(sorted((assets / "coco" / "calib").iterdir())[0])
+    pixels = data.read_image(sorted((assets / "coco" / "calib").iterdir())[0])
     found, expected = (each.back(each.front(pixels), pixels.shape[:2]) for each in (decoded, network))
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
     np.testing.assert_array_equal(found.labels, expected.labels)

@@ -17,9 +17,9 @@ from midstream.evaluate.checks import about_labels, about_nothing
 from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections, SplitModel
 
-#: Of YOLOX-Nano, whole network, on the first ten pictures: with their own labels, and of people alone.
+#: Of YOLOX-Nano, whole network, on the first ten images: with their own labels, and of people alone.
 ALL, PEOPLE = 38.87, 47.04
-PICTURES = 10
+IMAGES = 10
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def network(assets: Path) -> SplitModel:
 @pytest.fixture(scope="module")
 def truth(assets: Path) -> dict[str, Any]:
     content = json.loads((assets / "coco" / "instances_eval.json").read_text())
-    images = sorted(content["images"], key=lambda image: image["id"])[:PICTURES]
+    images = sorted(content["images"], key=lambda image: image["id"])[:IMAGES]
     ids = {image["id"] for image in images}
     annotations = [each for each in content["annotations"] if each["image_id"] in ids]
     return {"images": images, "annotations": annotations, "categories": content["categories"]}
@@ -40,7 +40,7 @@ def truth(assets: Path) -> dict[str, Any]:
 def found(network: SplitModel, truth: dict[str, Any], assets: Path) -> dict[int, tuple[Detections, tuple[int, int]]]:
     out = {}
     for image in truth["images"]:
-        pixels = data.read_picture(assets / "coco" / "eval" / image["file_name"])
+        pixels = data.read_image(assets / "coco" / "eval" / image["file_name"])
         size = (pixels.shape[0], pixels.shape[1])
         out[image["id"]] = network.back(network.front(pixels), size), size
     return out
@@ -75,7 +75,7 @@ def corners(truth: dict[str, Any]) -> None:
 
 
 def sides_exchanged(truth: dict[str, Any]) -> None:
-    """As Label Studio lists pictures that EXIF turns; the boxes are right."""
+    """As Label Studio lists images that EXIF turns; the boxes are right."""
     for image in truth["images"]:
         image["height"], image["width"] = image["width"], image["height"]
 
@@ -94,10 +94,10 @@ def voc_names(truth: dict[str, Any]) -> None:
         (
             double_size,
             0,
-            ["10 of 10 pictures are", "boxes reach outside of their", "the uncompressed network's AP is 0"],
+            ["10 of 10 images are", "boxes reach outside of their", "the uncompressed network's AP is 0"],
         ),
-        (corners, None, ["boxes reach outside of their pictures"]),
-        (sides_exchanged, ALL, ["10 of 10 pictures are not of the size"]),
+        (corners, None, ["boxes reach outside of their images"]),
+        (sides_exchanged, ALL, ["10 of 10 images are not of the size"]),
         (voc_names, None, ["of the 23 classes in the data set are none of the network's", "4 of the network's 80"]),
     ],
 )

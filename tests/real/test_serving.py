@@ -18,11 +18,11 @@ from midstream.serve import Client
 def test_a_server_answers_as_a_local_run_does(name: str, assets: Path) -> None:
     network = load(name, assets)
     files = sorted((assets / "coco" / "calib").iterdir())[:4]
-    pictures = [data.read_picture(file) for file in files]
+    images = [data.read_image(file) for file in files]
     with Server(name, "--weights", network.weights) as server, Client(server.address, network) as client:
-        for picture, answer in zip(pictures, client.stream(pictures), strict=True):
-            size = (picture.shape[0], picture.shape[1])
-            expected = network.back(ms.decode(ms.encode(network.front(picture))), size)
+        for image, answer in zip(images, client.stream(images), strict=True):
+            size = (image.shape[0], image.shape[1])
+            expected = network.back(ms.decode(ms.encode(network.front(image))), size)
             np.testing.assert_array_equal(answer.found().boxes, expected.boxes)
             np.testing.assert_array_equal(answer.found().scores, expected.scores)
             assert len(expected)

@@ -39,23 +39,21 @@ def storm(model: Path, frames: int, kills: int) -> dict[str, Any]:
     return report
 
 
-def pushed(model: Path, folder: Path, pictures: int, kills: int) -> dict[str, Any]:
+def pushed(model: Path, folder: Path, images: int, kills: int) -> dict[str, Any]:
     """`midstream push` while the server is killed again and again: its lines are those of a local run."""
-    serving.write_pictures(folder / "pictures", pictures)
+    serving.write_images(folder / "images", images)
     output = folder / "out.jsonl"
     with Server(model) as server, Proxy(server.port) as proxy:
-        push = serving.start_push(
-            folder / "pictures", proxy.address, model, output, "--rate-limit", _PUSH_RATE, "--json"
-        )
+        push = serving.start_push(folder / "images", proxy.address, model, output, "--rate-limit", _PUSH_RATE, "--json")
         for kill in range(kills):
-            serving.wait_for_lines(output, (2 * kill + 1) * pictures // (2 * kills + 1), push)
+            serving.wait_for_lines(output, (2 * kill + 1) * images // (2 * kills + 1), push)
             server.kill()
             server.start()
-            serving.wait_for_lines(output, (2 * kill + 2) * pictures // (2 * kills + 1), push)
+            serving.wait_for_lines(output, (2 * kill + 2) * images // (2 * kills + 1), push)
             proxy.reset()
         summary, errors = push.communicate()
     assert push.returncode == 0, errors
-    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), folder / "pictures")
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), folder / "images")
     return {"kills": kills, "resets": kills, **json.loads(summary)}
 
 
@@ -94,7 +92,7 @@ def memory(model: Path, requests: int) -> dict[str, Any]:
 
 def full_disk(model: Path, folder: Path) -> dict[str, Any]:
     """`midstream push` to a device that is full."""
-    serving.write_pictures(folder / "few", 10)
+    serving.write_images(folder / "few", 10)
     with Server(model) as server:
         command = serving.push_command(folder / "few", server.address, model, "/dev/full")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -106,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--frames", type=int, default=5000, help="of each client before, and after the faults")
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--only", choices=["storm", "push", "full_disk", "memory"])
     asked = parser.parse_args()
@@ -116,7 +114,7 @@ def main() -> None:
         model = toy.write_toy(folder)
         for part, run in {
             "storm": lambda: storm(model, asked.frames, asked.kills),
-            "push": lambda: pushed(model, folder, asked.pictures, asked.kills),
+            "push": lambda: pushed(model, folder, asked.images, asked.kills),
             "full_disk": lambda: full_disk(model, folder),
             "memory": lambda: memory(model, asked.requests),
         }.items():

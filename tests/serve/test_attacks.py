@@ -29,7 +29,7 @@ from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.session import Session
 
 TOKENS = {name: f"{name}-0123456789abcdef" for name in ("honest", "greedy")}
-#: Of pictures whose frames take 15 times as long as others.
+#: Of images whose frames take 15 times as long as others.
 SLOW = (61, 50)
 WORK = f"""
 import time

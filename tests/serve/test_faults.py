@@ -24,9 +24,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(model: Path, tmp_path: Path) -> None:
-    pictures, output = serving.write_pictures(tmp_path / "pictures", 300), tmp_path / "out.jsonl"
+    images, output = serving.write_images(tmp_path / "images", 300), tmp_path / "out.jsonl"
     with Server(model) as server, Proxy(server.port) as proxy:
-        push = serving.start_push(pictures, proxy.address, model, output, "--rate-limit", "150kbit", "--json")
+        push = serving.start_push(images, proxy.address, model, output, "--rate-limit", "150kbit", "--json")
         for lines, fault in ((30, "kill"), (90, "reset"), (130, "cut"), (190, "kill")):
             serving.wait_for_lines(output, lines, push)
             if fault == "kill":
@@ -37,7 +37,7 @@ def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(mo
                 proxy.reset()
         summary, errors = push.communicate(timeout=300)
     assert push.returncode == 0, errors
-    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), pictures)
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), images)
     report = json.loads(summary)
     assert (report["answered"], report["refused"], report["unreadable"], report["dropped"]) == (300, 0, 0, 0)
     assert report["lost"] >= 4
@@ -79,10 +79,10 @@ def test_memory_does_not_grow_with_requests(model: Path) -> None:
 
 @pytest.mark.parametrize("full", ["device", "limit"])
 def test_a_full_disk_ends_the_push_with_whole_lines(model: Path, tmp_path: Path, full: str) -> None:
-    pictures, output = serving.write_pictures(tmp_path / "pictures", 40), tmp_path / "out.jsonl"
+    images, output = serving.write_images(tmp_path / "images", 40), tmp_path / "out.jsonl"
     with Server(model) as server:
         name = "/dev/full" if full == "device" else str(output)
-        command = serving.push_command(pictures, server.address, model, name)
+        command = serving.push_command(images, server.address, model, name)
         limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]  # KiB
         done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -92,4 +92,4 @@ def test_a_full_disk_ends_the_push_with_whole_lines(model: Path, tmp_path: Path,
         lines = serving.read_lines(output)
         assert 0 < len(lines) < 40
         assert f"the first {len(lines)} answers are whole" in done.stderr
-        assert lines == serving.local_lines(models.load(str(model)), pictures)[: len(lines)]
+        assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]

@@ -33,12 +33,12 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 def test_of_two_into_one_file_the_second_is_refused(
     model: Path, tmp_path: Path, server: Server, contested: str
 ) -> None:
-    pictures, output, film = serving.write_pictures(tmp_path / "pictures", 60), tmp_path / "out", tmp_path / "out.mp4"
-    first = serving.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
+    images, output, film = serving.write_images(tmp_path / "images", 60), tmp_path / "out", tmp_path / "out.mp4"
+    first = serving.start_push(images, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
     serving.wait_for_lines(output, 3, first)
     more = ["--draw", film] if contested == "film" else []
     other = output if contested == "lines" else tmp_path / "other"
-    second = run(pictures, server.address, model, other, *more)
+    second = run(images, server.address, model, other, *more)
     assert second.returncode == 2
     path = output if contested == "lines" else film
     assert second.stderr.startswith(f"midstream: {path}: process {first.pid} on ")
@@ -47,25 +47,25 @@ def test_of_two_into_one_file_the_second_is_refused(
     _, errors = first.communicate(timeout=300)
     assert first.returncode == 0, errors
     lines = serving.read_lines(output)
-    assert lines == serving.local_lines(models.load(str(model)), pictures)[: len(lines)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "pictures"]
+    assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "images"]
 
 
-def test_one_picture_is_pushed(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output = serving.write_pictures(tmp_path / "pictures", 1), tmp_path / "out"
-    done = run(pictures / "00000.png", server.address, model, output)
+def test_one_image_is_pushed(model: Path, tmp_path: Path, server: Server) -> None:
+    images, output = serving.write_images(tmp_path / "images", 1), tmp_path / "out"
+    done = run(images / "00000.png", server.address, model, output)
     assert done.returncode == 0, done.stderr
-    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), pictures)
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), images)
 
 
 def test_a_killed_push_blocks_nobody_and_its_files_are_removed(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output, film = serving.write_pictures(tmp_path / "pictures", 30), tmp_path / "out", tmp_path / "out.mp4"
-    first = serving.start_push(pictures, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
+    images, output, film = serving.write_images(tmp_path / "images", 30), tmp_path / "out", tmp_path / "out.mp4"
+    first = serving.start_push(images, server.address, model, output, "--draw", film, "--rate-limit", "2kbit")
     serving.wait_for_lines(output, 3, first)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert any(path.name.endswith(".tmp.mp4") for path in tmp_path.iterdir())
-    second = run(pictures, server.address, model, output, "--draw", film)
+    second = run(images, server.address, model, output, "--draw", film)
     assert second.returncode == 0, second.stderr
     assert len(serving.read_lines(output)) == 30
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "pictures"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "images"]

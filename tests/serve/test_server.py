@@ -64,8 +64,8 @@ def refused(*options: object) -> str:
     return lines[0]
 
 
-def picture(seed: int = 0) -> np.ndarray[Any, Any]:
-    return serving.picture(np.random.default_rng(seed))
+def image(seed: int = 0) -> np.ndarray[Any, Any]:
+    return serving.image(np.random.default_rng(seed))
 
 
 @cache
@@ -75,14 +75,14 @@ def loaded(model: Path) -> models.SplitModel:
 
 def request(model: Path, frame: int = 0, **changes: Any) -> pb.InferRequest:
     network = loaded(model)
-    data = ms.encode(network.front(picture(frame)), symbols=4, z=1.5)
+    data = ms.encode(network.front(image(frame)), symbols=4, z=1.5)
     fields = {"session": "test", "frame": frame, "bitstream": data, "height": SIZE[0], "width": SIZE[1]}
     return pb.InferRequest(**(fields | changes))
 
 
 def test_clients_of_both_kinds_give_the_answers_of_a_local_run(server: Server, model: Path) -> None:
     network = models.load(str(model))
-    seen = [picture(i) for i in range(12)]
+    seen = [image(i) for i in range(12)]
     expected = [network.back(ms.decode(ms.encode(network.front(p), symbols=3, z=1)), SIZE) for p in seen]
 
     def check(found: models.Detections, right: models.Detections) -> None:
@@ -115,10 +115,10 @@ def test_clients_of_both_kinds_give_the_answers_of_a_local_run(server: Server, m
     asyncio.run(run())
 
 
-def test_what_is_no_picture_is_refused(server: Server, model: Path) -> None:
+def test_what_is_no_image_is_refused(server: Server, model: Path) -> None:
     with Client(server.address, str(model)) as client:
         for bad in (None, np.zeros((0, 0, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)):
-            with pytest.raises(ms.InputError, match="a picture is a uint8 array of RGB"):
+            with pytest.raises(ms.InputError, match="an image is a uint8 array of RGB"):
                 client.infer(bad)  # type: ignore[arg-type]
 
 
@@ -170,7 +170,7 @@ def test_any_grpc_client_can_ask(server: Server, stub: Any, model: Path) -> None
         ({"bitstream": b""}, "INVALID_ARGUMENT", "TruncatedError"),
         ({"session": ""}, "INVALID_ARGUMENT", "1 to 64 characters"),
         ({"session": "x" * 65}, "INVALID_ARGUMENT", "1 to 64 characters"),
-        ({"height": 0}, "INVALID_ARGUMENT", "a picture of 50x0"),
+        ({"height": 0}, "INVALID_ARGUMENT", "an image of 50x0"),
         ({"height": 1 << 31, "width": 1 << 31}, "INVALID_ARGUMENT", "pixels"),
         ({"bitstream": bytes(5 << 20)}, "RESOURCE_EXHAUSTED", "larger than max"),
     ],
@@ -215,12 +215,12 @@ def test_a_client_with_too_many_frames_is_told_when_to_come_again(model: Path) -
 
 def test_the_client_comes_again_when_it_is_turned_away(model: Path) -> None:
     with Server(model, "--queue", 1, "--workers", 1) as server, Client(server.address, str(model)) as client:
-        assert all(answer.error is None for answer in client.stream(picture(i) for i in range(30)))
+        assert all(answer.error is None for answer in client.stream(image(i) for i in range(30)))
 
 
 def test_time_that_is_over_is_an_error_of_the_frame(server: Server, model: Path, stub: Any) -> None:
     with Client(server.address, str(model)) as client:
-        bitstream = client.edge.encode(picture())
+        bitstream = client.edge.encode(image())
         late = client.send(bitstream, SIZE, timeout_s=0.0)
         assert late.error is not None
         assert late.error.code == "DEADLINE_EXCEEDED"
@@ -232,7 +232,7 @@ def test_who_gives_up_on_a_frame_frees_its_place(model: Path) -> None:
         with Server(model) as server:
             link = Link(server.address, in_flight=1, retry_s=60)
             async with AsyncClient(link, str(model)) as client:
-                bitstream = await asyncio.to_thread(client.edge.encode, picture())
+                bitstream = await asyncio.to_thread(client.edge.encode, image())
                 await asyncio.to_thread(server.kill)
                 for _ in range(3):
                     with pytest.raises(TimeoutError):
@@ -268,7 +268,7 @@ def test_sigterm_finishes_what_is_in_flight(model: Path) -> None:
         Server(model, "--workers", 1, "--in-flight", 64, "--drain", "300s") as server,
         Client(Link(server.address, in_flight=64, retry_s=10), str(model)) as client,
     ):
-        bitstream = client.edge.encode(picture())
+        bitstream = client.edge.encode(image())
         frames = [client._submit(client._async.send(bitstream, SIZE)) for _ in range(50)]
         frames[0].result()
         assert server.stop() == 0
@@ -299,7 +299,7 @@ def test_tokens(model: Path, tmp_path: Path) -> None:
             with pytest.raises(ms.errors.ServiceError, match=message), Client(Link(server.address, token), str(model)):
                 pass
         with Client(Link(server.address, TOKEN), str(model)) as client:
-            assert len(client.infer(picture()))
+            assert len(client.infer(image()))
         with grpc.insecure_channel(server.address) as channel:
             assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status == 1
         assert TOKEN not in str(server.log)
@@ -316,7 +316,7 @@ def test_tls_and_certificates_of_clients(model: Path, tmp_path: Path) -> None:
     options = ["--host", "0.0.0.0", "--tls-cert", tmp_path / "server.pem", "--tls-key", tmp_path / "server.key"]
     with Server(model, *options, "--tls-client-ca", ca) as server:
         with Client(Link(server.address, tls_ca=ca, tls_cert=cert, tls_key=key), str(model)) as client:
-            assert len(client.infer(picture()))
+            assert len(client.infer(image()))
         for link in (
             Link(server.address, retry_s=0.1),
             Link(server.address, tls_ca=ca, retry_s=0.1),
@@ -329,7 +329,7 @@ def test_traces_are_written_where_the_environment_says(model: Path, monkeypatch:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
     with Server(model) as server:
         with Client(server.address, str(model)) as client:
-            client.infer(picture())
+            client.infer(image())
         assert server.stop() == 0
     spans = {entry["name"]: entry for entry in server.log if "trace_id" in entry.get("context", {})}
     assert {"queue", "decode", "back", "InferStream"} <= spans.keys()
@@ -375,8 +375,8 @@ def test_refusals_of_the_server(model: Path, tmp_path: Path, server: Server) -> 
 
 def test_an_unreachable_server_says_what_was_tried(model: Path, tmp_path: Path) -> None:
     port = serving.free_port()
-    pictures = serving.write_pictures(tmp_path / "pictures", 2)
-    message = refused("push", pictures, "--to", f"127.0.0.1:{port}", "--model", model, "--retry", "300ms")
+    images = serving.write_images(tmp_path / "images", 2)
+    message = refused("push", images, "--to", f"127.0.0.1:{port}", "--model", model, "--retry", "300ms")
     assert re.search(rf"cannot reach the server 127.0.0.1:{port} without TLS \(tried \d+ times in \d+ s\)", message)
     assert "Connection refused" in message
 
@@ -393,22 +393,22 @@ def test_another_network_is_found_at_connection(model: Path, tmp_path: Path, ser
 
 def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_path: Path) -> None:
     toy.write_toy(tmp_path)
-    serving.write_pictures(tmp_path / "calib", 20)
-    settings = CalibrationSettings(pictures=20, tools=replace(Tools(), power=False))
+    serving.write_images(tmp_path / "calib", 20)
+    settings = CalibrationSettings(images=20, tools=replace(Tools(), power=False))
     profile = calibrated(tmp_path, tmp_path / "work", settings).profile
     profile.write(tmp_path / "toy.profile")
     network = models.load(str(model))
-    coded = ms.encode(network.front(picture()), "calibrated", profile=profile)
+    coded = ms.encode(network.front(image()), "calibrated", profile=profile)
     expected = network.back(ms.decode(coded, profile=profile), SIZE)
     with Server(model, "--profile", tmp_path / "toy.profile", "--allow-embedded-profiles") as fitted:
         for embed in (False, True):
             with Client(fitted.address, network, "calibrated", profile=profile, embed=embed, places="probe") as client:
-                np.testing.assert_array_equal(client.infer(picture()).boxes, expected.boxes)
+                np.testing.assert_array_equal(client.infer(image()).boxes, expected.boxes)
     with (
         pytest.raises(ms.errors.ServiceError, match="start the server with --allow-embedded-profiles"),
         Client(server.address, network, "calibrated", profile=profile, embed=True, places="probe") as client,
     ):
-        client.infer(picture())
+        client.infer(image())
     with (
         pytest.raises(ms.errors.ServiceError) as error,
         Client(server.address, network, "calibrated", profile=tmp_path / "toy.profile"),
@@ -418,13 +418,13 @@ def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_pa
 
 
 def test_push_names_what_it_cannot_read_and_answers_the_rest(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output = serving.write_pictures(tmp_path / "pictures", 4), tmp_path / "out.jsonl"
-    (pictures / "00001.png").write_bytes(b"no picture")
+    images, output = serving.write_images(tmp_path / "images", 4), tmp_path / "out.jsonl"
+    (images / "00001.png").write_bytes(b"no image")
     done = subprocess.run(
-        serving.push_command(pictures, server.address, model, output), capture_output=True, text=True, check=False
+        serving.push_command(images, server.address, model, output), capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "00001.png: it is not a whole picture" in done.stderr
+    assert "00001.png: it is not a whole image" in done.stderr
     assert "3 frames answered" in done.stderr
     assert "1 unreadable" in done.stderr
     lines = serving.read_lines(output)
@@ -454,13 +454,13 @@ def test_push_of_a_video_draws_what_was_found(model: Path, tmp_path: Path, serve
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 15
     assert frames[0].shape == (48, 64, 3)
-    assert frames[5].std() > 5  # a grey picture with boxes in it
+    assert frames[5].std() > 5  # a grey image with boxes in it
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_signal_ends_the_source_and_finishes_what_is_in_flight(model: Path, tmp_path: Path, server: Server) -> None:
-    pictures, output = serving.write_pictures(tmp_path / "pictures", 200), tmp_path / "out.jsonl"
-    push = serving.start_push(pictures, server.address, model, output, "--rate-limit", "30kbit")
+    images, output = serving.write_images(tmp_path / "images", 200), tmp_path / "out.jsonl"
+    push = serving.start_push(images, server.address, model, output, "--rate-limit", "30kbit")
     serving.wait_for_lines(output, 5, push)
     push.send_signal(signal.SIGINT)
     _, errors = push.communicate(timeout=300)
@@ -468,4 +468,4 @@ def test_a_signal_ends_the_source_and_finishes_what_is_in_flight(model: Path, tm
     lines = serving.read_lines(output)
     assert 5 <= len(lines) < 200
     assert f"{len(lines)} frames answered" in errors
-    assert lines == serving.local_lines(models.load(str(model)), pictures)[: len(lines)]
+    assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midstream.data import Dataset, PictureFile
+from midstream.data import Dataset, ImageFile
 from midstream.errors import InputError
 from midstream.metrics.accuracy import Accuracy, evaluate
 from midstream.metrics.agreement import reference_dataset
@@ -28,22 +28,20 @@ def _found(boxes: list[tuple[float, ...]], scores: list[float], labels: list[int
 
 
 def _mask(box: tuple[float, ...]) -> dict[str, Any]:
-    picture = np.zeros((SIZE, SIZE), np.uint8, order="F")
+    image = np.zeros((SIZE, SIZE), np.uint8, order="F")
     left, top, right, bottom = (int(v) for v in box)
-    picture[top:bottom, left:right] = 1
-    code: dict[str, Any] = pycocotools.mask.encode(picture)
+    image[top:bottom, left:right] = 1
+    code: dict[str, Any] = pycocotools.mask.encode(image)
     return code
 
 
-def _pictures(count: int) -> Dataset:
-    pictures = tuple(PictureFile(i, Path(f"{i}.png")) for i in range(1, count + 1))
-    return Dataset(spec="test", labels=None, pictures=pictures, ground_truth=None)
+def _images(count: int) -> Dataset:
+    images = tuple(ImageFile(i, Path(f"{i}.png")) for i in range(1, count + 1))
+    return Dataset(spec="test", labels=None, images=images, ground_truth=None)
 
 
-def _labelled(
-    objects: list[tuple[int, int, tuple[float, ...], int]], masks: bool = False, pictures: int = 3
-) -> Dataset:
-    """Objects are picture, category (11 cat, 12 dog, 13 traffic light, 14 horse), box and iscrowd."""
+def _labelled(objects: list[tuple[int, int, tuple[float, ...], int]], masks: bool = False, images: int = 3) -> Dataset:
+    """Objects are image, category (11 cat, 12 dog, 13 traffic light, 14 horse), box and iscrowd."""
     annotations = []
     for number, (identity, category, box, crowd) in enumerate(objects):
         left, top, right, bottom = box
@@ -59,7 +57,7 @@ def _labelled(
             entry["segmentation"] = _mask(box)
         annotations.append(entry)
     truth = {
-        "images": [{"id": i, "height": SIZE, "width": SIZE, "file_name": f"{i}.png"} for i in range(1, pictures + 1)],
+        "images": [{"id": i, "height": SIZE, "width": SIZE, "file_name": f"{i}.png"} for i in range(1, images + 1)],
         "categories": [
             {"id": 12, "name": "dog"},
             {"id": 11, "name": "Cat"},
@@ -68,7 +66,7 @@ def _labelled(
         ],
         "annotations": annotations,
     }
-    return Dataset("test", "coco", _pictures(pictures).pictures, truth)
+    return Dataset("test", "coco", _images(images).images, truth)
 
 
 A, B, C = (0.0, 0.0, 20.0, 20.0), (30.0, 30.0, 60.0, 60.0), (5.0, 40.0, 25.0, 60.0)
@@ -131,7 +129,7 @@ def test_nothing_found() -> None:
     assert (result.ap, result.ap50, result.segm_ap, result.segm_ap50) == (0, 0, 0, 0)
 
 
-def test_a_missed_picture_counts() -> None:
+def test_a_missed_image_counts() -> None:
     dataset = _labelled([(1, 11, A, 0), (2, 11, A, 0)])
     found = {1: _found([A], [0.9], [0]), 2: _found([A], [0.9], [0])}
     assert evaluate(dataset, found, CLASSES).ap == pytest.approx(100)
@@ -141,8 +139,8 @@ def test_a_missed_picture_counts() -> None:
 
 def test_nothing_to_evaluate_against() -> None:
     with pytest.raises(InputError, match="no labels"):
-        evaluate(_pictures(2), {}, CLASSES)
-    with pytest.raises(InputError, match="no labelled object in its 3 pictures"):
+        evaluate(_images(2), {}, CLASSES)
+    with pytest.raises(InputError, match="no labelled object in its 3 images"):
         evaluate(_labelled([(1, 11, A, 1)]), {}, CLASSES)
 
 
@@ -162,12 +160,12 @@ def test_nothing_to_evaluate_against() -> None:
                 np.array([0]),
                 [pycocotools.mask.encode(np.ones((5, 6), np.uint8, order="F"))],
             ),
-            r"a mask of \[5, 6\], the picture has \[64, 64\]",
+            r"a mask of \[5, 6\], the image has \[64, 64\]",
         ),
     ],
 )
 def test_malformed_detections(found: Detections, message: str) -> None:
-    with pytest.raises(InputError, match=f"picture 1: .*{message}"):
+    with pytest.raises(InputError, match=f"image 1: .*{message}"):
         evaluate(_labelled([(1, 11, A, 0)]), {1: found}, CLASSES)
 
 
@@ -186,22 +184,22 @@ def test_polygons_and_uncompressed_run_lengths() -> None:
 
 def test_reference() -> None:
     found = {1: _found([A, B], [0.9, 0.2], [0, 1]), 2: _found([C], [0.5], [1])}
-    dataset = reference_dataset(_pictures(3), found, CLASSES)
+    dataset = reference_dataset(_images(3), found, CLASSES)
     assert len(dataset.ground_truth["annotations"]) == 2
     result = evaluate(dataset, found, CLASSES)
     assert result.ap == pytest.approx(100)
     assert result.metric == "agreement with the uncompressed network: COCO box AP (pycocotools)"
-    assert (_pictures(3).labels, dataset.labels, dataset.agreement) == (None, "network", True)
+    assert (_images(3).labels, dataset.labels, dataset.agreement) == (None, "network", True)
     assert evaluate(dataset, {1: found[1]}, CLASSES).ap == pytest.approx(50)
     assert len(dataset.head(1).ground_truth["annotations"]) == 1
     assert dataset.ground_truth["annotations"][0].keys() >= {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}
 
 
 def test_reference_of_nothing() -> None:
-    with pytest.raises(InputError, match=r"finds nothing with a score of 0\.3 or more in the 2 pictures"):
-        reference_dataset(_pictures(2), {1: _found([A], [0.2], [0])}, CLASSES)
+    with pytest.raises(InputError, match=r"finds nothing with a score of 0\.3 or more in the 2 images"):
+        reference_dataset(_images(2), {1: _found([A], [0.2], [0])}, CLASSES)
     with pytest.raises(InputError, match="0 to 1"):
-        reference_dataset(_pictures(2), {}, CLASSES, threshold=1.5)
+        reference_dataset(_images(2), {}, CLASSES, threshold=1.5)
 
 
 _coordinate = st.integers(0, 12).map(lambda v: v * 5)
@@ -213,16 +211,16 @@ _detection = st.tuples(_box, st.sampled_from([0.05, 0.29, 0.3, 0.31, 0.7, 1.0]),
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(_detection, max_size=12), min_size=1, max_size=4), st.booleans())
-def test_the_reference_agrees_with_itself(pictures: list[list[Any]], masks: bool) -> None:
-    """Ties, duplicates, empty boxes and empty pictures included."""
+def test_the_reference_agrees_with_itself(images: list[list[Any]], masks: bool) -> None:
+    """Ties, duplicates, empty boxes and empty images included."""
     found = {}
-    for identity, there in enumerate(pictures, start=1):
+    for identity, there in enumerate(images, start=1):
         there.sort(key=lambda d: -d[1])
         found[identity] = _found([d[0] for d in there], [d[1] for d in there], [d[2] for d in there], masks)
     try:
-        dataset = reference_dataset(_pictures(len(pictures)), found, ("cat", "dog", "cat"))
+        dataset = reference_dataset(_images(len(images)), found, ("cat", "dog", "cat"))
     except InputError:
-        assert not any(s >= 0.3 and b[0] < b[2] and b[1] < b[3] for there in pictures for b, s, _ in there)
+        assert not any(s >= 0.3 and b[0] < b[2] and b[1] < b[3] for there in images for b, s, _ in there)
         return
     result = evaluate(dataset, found, ("cat", "dog", "cat"))
     assert result.ap == pytest.approx(100)
@@ -234,4 +232,4 @@ def test_the_reference_agrees_with_itself(pictures: list[list[Any]], masks: bool
 def test_a_reference_of_more_than_a_hundred() -> None:
     boxes = [(float(x), float(y), x + 3.0, y + 3.0) for x in range(0, 60, 4) for y in range(0, 60, 4)]
     found = {1: _found(boxes, [0.9 - 0.001 * i for i in range(len(boxes))], [0] * len(boxes))}
-    assert evaluate(reference_dataset(_pictures(1), found, CLASSES), found, CLASSES).ap == pytest.approx(100)
+    assert evaluate(reference_dataset(_images(1), found, CLASSES), found, CLASSES).ap == pytest.approx(100)

@@ -25,7 +25,7 @@ from midstream.batch.job import Job, work
 from midstream.batch.score import score
 from midstream.cli import main
 from midstream.codec.paper import Paper
-from midstream.data import read_picture
+from midstream.data import read_image
 from midstream.errors import InputError, MidstreamError
 from midstream.models import Detections, SplitModel
 from midstream.models.reference import Reference
@@ -80,15 +80,15 @@ def folder(tmp_path: Path, network: SplitModel) -> Iterator[Folder]:
         yield there
 
 
-def test_pictures_are_named_by_their_path_and_keyed_by_name_and_content(labelled: Path) -> None:
-    files = sorted((labelled / "pictures").iterdir())
-    table = inputs_of(labelled / "pictures")
+def test_images_are_named_by_their_path_and_keyed_by_name_and_content(labelled: Path) -> None:
+    files = sorted((labelled / "images").iterdir())
+    table = inputs_of(labelled / "images")
     assert table.schema == schema.INPUT
     assert table["id"].to_pylist() == [str(file) for file in files]
     assert table["data"].to_pylist() == [file.read_bytes() for file in files]
-    (labelled / "pictures" / "copy.png").write_bytes(files[0].read_bytes())
+    (labelled / "images" / "copy.png").write_bytes(files[0].read_bytes())
     files[1].write_bytes(files[2].read_bytes())
-    changed = inputs_of(labelled / "pictures" / "*.png")
+    changed = inputs_of(labelled / "images" / "*.png")
     assert changed["sha256"][4] == table["sha256"][0]  # the copy comes after 0 to 3
     assert len(set(changed["key"].to_pylist())) == 5
     same = set(changed["key"].to_pylist()) & set(table["key"].to_pylist())
@@ -96,13 +96,13 @@ def test_pictures_are_named_by_their_path_and_keyed_by_name_and_content(labelled
 
 
 def test_a_file_that_is_named_twice_is_one_input(labelled: Path) -> None:
-    assert inputs_of(labelled / "pictures", labelled / "**" / "*.png").num_rows == 4
+    assert inputs_of(labelled / "images", labelled / "**" / "*.png").num_rows == 4
 
 
 def test_tables_of_inputs_are_cut_by_bytes(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = [len(file.read_bytes()) for file in sorted((labelled / "pictures").iterdir())]
+    sizes = [len(file.read_bytes()) for file in sorted((labelled / "images").iterdir())]
     monkeypatch.setattr(sources, "INPUT_BYTES", sizes[0] + sizes[1])
-    (chunk,) = sources.find([str(labelled / "pictures")], "encode")
+    (chunk,) = sources.find([str(labelled / "images")], "encode")
     assert [table.num_rows for table in chunk.read()] == [2, 2]
 
 
@@ -128,14 +128,14 @@ def test_a_video_that_is_none_is_a_failure_with_its_frame(tmp_path: Path, networ
 
 
 @pytest.mark.parametrize("form", ["bytes", "hugging face", "path"])
-def test_pictures_in_a_table(labelled: Path, form: str) -> None:
-    files = sorted((labelled / "pictures").iterdir())
+def test_images_in_a_table(labelled: Path, form: str) -> None:
+    files = sorted((labelled / "images").iterdir())
     values: list[object] = [file.read_bytes() for file in files]
     if form == "hugging face":
-        values = [{"bytes": values[0], "path": None}, {"bytes": None, "path": "pictures/1.png"}]
+        values = [{"bytes": values[0], "path": None}, {"bytes": None, "path": "images/1.png"}]
         values += [{"bytes": None, "path": None}]
     elif form == "path":
-        values = ["pictures/0.png", str(files[1]), "absent.png"]
+        values = ["images/0.png", str(files[1]), "absent.png"]
     else:
         values = [*values[:2], None]
     pq.write_table(pa.table({"id": ["a", "b", "c"], "image": values}), labelled / "t.parquet", row_group_size=2)
@@ -150,7 +150,7 @@ def test_pictures_in_a_table(labelled: Path, form: str) -> None:
 
 
 def test_rows_without_an_id_are_numbered_through_the_file(labelled: Path) -> None:
-    data = (labelled / "pictures" / "0.png").read_bytes()
+    data = (labelled / "images" / "0.png").read_bytes()
     pq.write_table(pa.table({"bytes": [data] * 3}), labelled / "t.parquet", row_group_size=2)
     assert inputs_of(labelled / "t.parquet")["id"].to_pylist() == [f"{labelled}/t.parquet#{i:08}" for i in range(3)]
 
@@ -177,11 +177,11 @@ def test_inputs_that_are_none(labelled: Path) -> None:
 
 
 def test_encoding_makes_the_bitstreams_of_encode(labelled: Path, network: SplitModel) -> None:
-    table = inputs_of(labelled / "pictures")
+    table = inputs_of(labelled / "images")
     found = outcome(network, a_job(network, "encode"), table)
     assert found.schema == schema.outcome("encode")
     for i, row in enumerate(found.to_pylist()):
-        pyramid = network.front(read_picture(labelled / "pictures" / f"{i}.png"))
+        pyramid = network.front(read_image(labelled / "images" / f"{i}.png"))
         assert row["bitstream"] == ms.encode(pyramid, symbols=4)
         assert (row["height"], row["width"], row["bytes"]) == (60, 50, len(row["bitstream"]))
         assert row["shapes"][0] == {"level": "p3", "channels": 5, "height": 4, "width": 4}
@@ -190,16 +190,16 @@ def test_encoding_makes_the_bitstreams_of_encode(labelled: Path, network: SplitM
 
 
 def test_an_input_that_fails_does_not_touch_the_others(labelled: Path, network: SplitModel) -> None:
-    whole = outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures"))
-    (labelled / "pictures" / "1.png").write_bytes(b"no picture")
-    (labelled / "pictures" / "2.png").unlink()
-    (labelled / "pictures" / "2.png").symlink_to("nowhere")
-    names = [(str(i), str(labelled / "pictures" / f"{i}.png")) for i in range(4)]
+    whole = outcome(network, a_job(network, "encode"), inputs_of(labelled / "images"))
+    (labelled / "images" / "1.png").write_bytes(b"no image")
+    (labelled / "images" / "2.png").unlink()
+    (labelled / "images" / "2.png").symlink_to("nowhere")
+    names = [(str(i), str(labelled / "images" / f"{i}.png")) for i in range(4)]
     (chunk,) = sources.in_chunks(names)
     found = outcome(network, a_job(network, "encode"), pa.concat_tables(list(chunk.read())))
     errors = found["error"].to_pylist()
     assert errors[0] is errors[3] is None
-    assert "not a whole picture" in errors[1]
+    assert "not a whole image" in errors[1]
     assert "No such file" in errors[2]
     assert [found["bitstream"][i] for i in (0, 3)] == [whole["bitstream"][i] for i in (0, 3)]
     assert found["bitstream"][1].as_py() is None
@@ -212,14 +212,14 @@ def test_a_bug_in_one_input_is_a_failure_with_its_kind(
         raise ZeroDivisionError("of the test")
 
     monkeypatch.setattr(job_module, "encode_features", broken)
-    found = outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures" / "0.png"))
+    found = outcome(network, a_job(network, "encode"), inputs_of(labelled / "images" / "0.png"))
     assert found["error"].to_pylist() == ["ZeroDivisionError: of the test"]
 
 
 def test_decoding_finds_what_the_back_finds(labelled: Path, network: SplitModel, folder: Folder) -> None:
-    commit(folder, "a.parquet", outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures")))
+    commit(folder, "a.parquet", outcome(network, a_job(network, "encode"), inputs_of(labelled / "images")))
     found = outcome(network, a_job(network, "decode", pyramids=True), inputs_of(folder.path, kind="decode"))
-    assert found["id"].to_pylist() == [str(labelled / "pictures" / f"{i}.png") for i in range(4)]
+    assert found["id"].to_pylist() == [str(labelled / "images" / f"{i}.png") for i in range(4)]
     detections = schema.read_detections(found["detections"], has_masks=False)
     for i, coded in enumerate(pq.read_table(folder.results).to_pylist()):
         pyramid = ms.decode(coded["bitstream"])
@@ -234,13 +234,13 @@ def test_decoding_finds_what_the_back_finds(labelled: Path, network: SplitModel,
         assert all(np.array_equal(kept[name], pyramid[name]) for name in pyramid)
 
 
-def test_bitstreams_in_files_need_the_size_of_the_pictures(labelled: Path, network: SplitModel) -> None:
-    data = ms.encode(network.front(read_picture(labelled / "pictures" / "0.png")), symbols=4)
+def test_bitstreams_in_files_need_the_size_of_the_images(labelled: Path, network: SplitModel) -> None:
+    data = ms.encode(network.front(read_image(labelled / "images" / "0.png")), symbols=4)
     (labelled / "0.mids").write_bytes(data)
     (labelled / "1.mids").write_bytes(data[:-1])
     table = inputs_of(labelled / "*.mids", kind="decode")
     without = outcome(network, a_job(network, "decode"), table)
-    assert "--picture-size" in without["error"][0].as_py()
+    assert "--image-size" in without["error"][0].as_py()
     found = outcome(network, a_job(network, "decode", size=(60, 50)), table)
     assert found["error"][0].as_py() is None
     assert "ends" in found["error"][1].as_py()
@@ -249,7 +249,7 @@ def test_bitstreams_in_files_need_the_size_of_the_pictures(labelled: Path, netwo
 
 
 def test_large_results_are_cut(labelled: Path, network: SplitModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = inputs_of(labelled / "pictures")
+    table = inputs_of(labelled / "images")
     whole = outcome(network, a_job(network, "encode"), table)
     monkeypatch.setattr(job_module, "RESULT_BYTES", 2 * min(whole["bytes"].to_pylist()))
     parts = list(work(network, a_job(network, "encode"), table))
@@ -292,15 +292,15 @@ def test_detections_with_masks_come_back() -> None:
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_scores_are_those_of_eval(labelled: Path, network: SplitModel, tmp_path: Path, labels: bool) -> None:
-    spec = f"coco:{labelled}/pictures,{labelled}/truth.json" if labels else str(labelled / "pictures")
+    spec = f"coco:{labelled}/images,{labelled}/truth.json" if labels else str(labelled / "images")
     dataset = datasets.load(spec)
     expected = ms.evaluate.run(network, dataset, [OPTIONS])[0].model_dump()
     job = a_job(network, "eval")
     if labels:
-        (chunk,) = sources.in_chunks([(str(picture.id), str(picture.path)) for picture in dataset.pictures])
+        (chunk,) = sources.in_chunks([(str(image.id), str(image.path)) for image in dataset.images])
         inputs = pa.concat_tables(list(chunk.read()))
     else:
-        inputs = inputs_of(labelled / "pictures")
+        inputs = inputs_of(labelled / "images")
     rows = outcome(network, job, inputs)
     there = Folder(tmp_path / "eval")
     with there.opened(JobManifest.of(job, "toy")):
@@ -313,19 +313,19 @@ def test_scores_are_those_of_eval(labelled: Path, network: SplitModel, tmp_path:
 
 
 def test_parts_split_results_from_failures(labelled: Path, network: SplitModel, folder: Folder) -> None:
-    (labelled / "pictures" / "1.png").write_bytes(b"")
-    commit(folder, "a.parquet", outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures")))
+    (labelled / "images" / "1.png").write_bytes(b"")
+    commit(folder, "a.parquet", outcome(network, a_job(network, "encode"), inputs_of(labelled / "images")))
     assert pq.read_schema(folder.results / "a.parquet").equals(schema.results("encode"))
     assert [Path(row["id"]).name for row in folder.rows(folder.results)] == ["0.png", "2.png", "3.png"]
     (failure,) = folder.rows(folder.failures)
-    assert failure["id"] == str(labelled / "pictures" / "1.png")
+    assert failure["id"] == str(labelled / "images" / "1.png")
     assert "the file is empty" in failure["error"]
     assert (folder.count(folder.results), folder.count(folder.failures)) == (3, 1)
     assert list(folder.partial.iterdir()) == []
 
 
 def test_what_was_not_committed_is_swept(labelled: Path, network: SplitModel, folder: Folder) -> None:
-    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures"))
+    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "images"))
     commit(folder, "a.parquet", rows[:2])
     folder.write_part("b.parquet", rows[2:])
     pq.write_table(rows[2:].select([KEY]), folder.checkpoint / "b.pending.parquet")
@@ -340,8 +340,8 @@ def test_what_was_not_committed_is_swept(labelled: Path, network: SplitModel, fo
 def test_failures_can_be_tried_again(
     labelled: Path, network: SplitModel, folder: Folder, killed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (labelled / "pictures" / "1.png").write_bytes(b"")
-    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures"))
+    (labelled / "images" / "1.png").write_bytes(b"")
+    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "images"))
     commit(folder, "a.parquet", rows)
     if killed:  # just before the failure goes
         with monkeypatch.context() as patch:
@@ -366,7 +366,7 @@ def test_inputs_that_are_there_twice_are_found(
     labelled: Path, network: SplitModel, folder: Folder, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "_KEYS_AT_ONCE", at_once)
-    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures"))
+    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "images"))
     commit(folder, "a.parquet", rows[:3])
     folder.check_once()
     commit(folder, "b.parquet", rows[2:])
@@ -392,7 +392,7 @@ def test_a_folder_is_of_one_job_and_has_one_at_work(network: SplitModel, folder:
 
 
 def test_an_input_that_ends_its_process_is_given_up(labelled: Path, network: SplitModel, folder: Folder) -> None:
-    table = inputs_of(labelled / "pictures")
+    table = inputs_of(labelled / "images")
     deadly = table[KEY][1].as_py()
     attempts = Attempts(folder.attempts.path)
     for _ in range(3):  # the process ends: what it leaves is its marker
@@ -430,8 +430,8 @@ def test_read(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (labelled / "pictures" / "1.png").write_bytes(b"")
-    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "pictures"))
+    (labelled / "images" / "1.png").write_bytes(b"")
+    rows = outcome(network, a_job(network, "encode"), inputs_of(labelled / "images"))
     commit(folder, "a.parquet", rows)
 
     def read(*more: object) -> tuple[int, str, str]:

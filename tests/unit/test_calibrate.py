@@ -22,7 +22,7 @@ from midstream.calibrate import curve, sensitivity
 from midstream.calibrate.distance import responder
 from midstream.calibrate.layout import groups_of
 from midstream.calibrate.run import Calibration
-from midstream.calibrate.settings import Tools
+from midstream.calibrate.settings import EARLIER_NAMES, Tools
 from midstream.calibrate.transform import ChannelMoments, level_parts
 from midstream.calibrate.views import Views
 from midstream.cli.console import SOME_FAILED
@@ -39,8 +39,8 @@ from midstream.split.coding import cell_scores, encode_features
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = toy.write_labelled(tmp_path_factory.mktemp("toy"))
-    toy.write_pictures(folder / "calib", 26)
-    (folder / "calib" / "broken.png").write_bytes(b"no picture")
+    toy.write_images(folder / "calib", 26)
+    (folder / "calib" / "broken.png").write_bytes(b"no image")
     return folder
 
 
@@ -51,7 +51,7 @@ def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
 
 def test_a_profile_codes_the_network_s_pyramids(folder: Path, done: Calibration) -> None:
     network = models.load(str(folder / "toy.toml"))
-    pyramid = network.front(datasets.read_picture(folder / "pictures" / "0.png"))
+    pyramid = network.front(datasets.read_image(folder / "images" / "0.png"))
     sizes, errors = [], []
     for quality in (5, 50, 100):
         data = ms.encode(pyramid, "calibrated", profile=done.profile, quality=quality)
@@ -79,7 +79,7 @@ def test_a_run_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatch: p
     def measured_again(*_: object) -> None:
         raise AssertionError("sensitivity was measured again")
 
-    monkeypatch.setattr(sensitivity, "_picture", measured_again)
+    monkeypatch.setattr(sensitivity, "_image", measured_again)
     monkeypatch.setattr(models.base.DerivedLevel, "compute", measured_again)
     assert calibrated(folder, tmp_path).profile.data == first.profile.data
 
@@ -91,26 +91,26 @@ def test_damaged_leftovers_are_made_again(folder: Path, tmp_path: Path) -> None:
     assert calibrated(folder, tmp_path).profile.data == first.profile.data
 
 
-def test_pictures_that_cannot_be_read_are_listed(folder: Path, tmp_path: Path) -> None:
-    views = Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,
-                  replace(FAST, pictures=100))  # fmt: skip
+def test_images_that_cannot_be_read_are_listed(folder: Path, tmp_path: Path) -> None:
+    views = Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).images, tmp_path,
+                  replace(FAST, images=100))  # fmt: skip
     assert [Path(path).name for path, _ in views.skipped] == ["broken.png"]
     assert views.count == 26
-    with pytest.raises(InputError, match=r"cannot read the picture .*broken\.png"):
-        Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,
-              replace(FAST, pictures=100), strict=True)  # fmt: skip
+    with pytest.raises(InputError, match=r"cannot read the image .*broken\.png"):
+        Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).images, tmp_path,
+              replace(FAST, images=100), strict=True)  # fmt: skip
     assert not {view.file for view in views.held_out} & {view.file for view in views.fit}
-    with pytest.raises(InputError, match="19 pictures to calibrate on; at least 20"):
-        Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).pictures, tmp_path,
-              replace(FAST, pictures=19))  # fmt: skip
+    with pytest.raises(InputError, match="19 images to calibrate on; at least 20"):
+        Views(models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).images, tmp_path,
+              replace(FAST, images=19))  # fmt: skip
 
 
 @pytest.mark.parametrize("tool", [field.name for field in fields(Tools)])
 def test_every_part_can_be_left_out(tool: str, folder: Path, tmp_path: Path) -> None:
     tools = replace(FAST.tools, **{tool: False})
     left_out = calibrated(folder, tmp_path, replace(FAST, tools=tools)).profile
-    assert left_out.about.tools[tool] is False
-    if tool == "places":
+    assert left_out.about.tools[EARLIER_NAMES.get(tool, tool)] is False
+    if tool == "importance":
         assert left_out.groups[0].probe is None
     if tool == "neighbours":
         assert left_out.groups[0].neighbours.size == 0
@@ -131,7 +131,7 @@ def test_a_network_that_shows_its_detections_only(folder: Path, tmp_path: Path) 
     network = WithoutCandidates(models.load(str(folder / "toy.toml"), threads=1))
     found = calibrated(folder, tmp_path, model=network)
     assert all(values.min() > 0 for values in found.sensitivity.values())
-    pixels = datasets.read_picture(folder / "pictures" / "0.png")
+    pixels = datasets.read_image(folder / "images" / "0.png")
     pyramid = network.front(pixels)
     respond = responder(network, pyramid, pixels.shape[:2])
     still, moved = respond(pyramid), respond({name: values * 0 for name, values in pyramid.items()})
@@ -151,8 +151,8 @@ def test_with_so_many_passes_no_clock_is_asked(folder: Path, tmp_path: Path, mon
 def test_a_small_budget_measures_channels_together() -> None:
     assert sensitivity.plan(384, 10**9) == sensitivity.SensitivityPlan(16, 1)
     slow = sensitivity.plan(1024, 75)
-    assert slow.pictures == 2
-    assert -(-1024 // slow.together) * slow.pictures <= 76
+    assert slow.images == 2
+    assert -(-1024 // slow.together) * slow.images <= 76
 
 
 def test_layout() -> None:
@@ -200,7 +200,7 @@ def test_directions_that_do_nothing_hardly_count() -> None:
 
 def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> None:
     network = models.load(str(folder / "toy.toml"), threads=1)
-    views = Views(network, datasets.load(str(folder / "calib")).pictures, tmp_path, FAST)
+    views = Views(network, datasets.load(str(folder / "calib")).images, tmp_path, FAST)
     deviations = {name: np.ones(len(maps)) for name, maps in views.sent(views.plain[0]).items()}
     found, bundled = (
         sensitivity.measured_sensitivity(network, views, deviations, sensitivity.SensitivityPlan(2, n), 0, lambda: None)
@@ -225,7 +225,7 @@ def test_curves_are_compared_at_equal_loss() -> None:
 def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Path) -> None:
     done.profile.write(tmp_path / "toy.profile")
     network = models.load(str(folder / "toy.toml"))
-    spec = f"coco:{folder / 'pictures'},{folder / 'truth.json'}"
+    spec = f"coco:{folder / 'images'},{folder / 'truth.json'}"
     by_probe, by_network = run(
         network,
         datasets.load(spec),
@@ -254,15 +254,15 @@ def test_a_profile_of_another_network_is_refused(folder: Path, done: Calibration
     (tmp_path / "toy.onnx").write_bytes((folder / "toy.onnx").read_bytes())
     (tmp_path / "toy.toml").write_text(toy.DESCRIPTION.replace("std = [64.0", "std = [63.0"))
     other = models.load(str(tmp_path / "toy.toml"))
-    pyramid = other.front(datasets.read_picture(folder / "pictures" / "0.png"))
+    pyramid = other.front(datasets.read_image(folder / "images" / "0.png"))
     with pytest.raises(InputError, match="was made for toy, cut graph"):
         encode_features(other, pyramid, (60, 50), calibrated_options(done.profile))
     with pytest.raises(InputError, match="was made for toy, cut graph"):
-        run(other, datasets.load(str(folder / "pictures")), [calibrated_options(done.profile)])
+        run(other, datasets.load(str(folder / "images")), [calibrated_options(done.profile)])
 
 
 def test_other_coders_are_counted_for_paper_alone(folder: Path, done: Calibration) -> None:
-    network, data = models.load(str(folder / "toy.toml")), datasets.load(str(folder / "pictures"))
+    network, data = models.load(str(folder / "toy.toml")), datasets.load(str(folder / "images"))
     with pytest.raises(InputError, match="calibrated has no choice of coders: leave also_coders out"):
         run(network, data, [paper_options(), calibrated_options(done.profile)], also_coders=["dense"])
     with pytest.raises(InputError, match="coder 'densee'"):
@@ -273,23 +273,23 @@ def test_other_coders_are_counted_for_paper_alone(folder: Path, done: Calibratio
 
 def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     profile, toml = tmp_path / "toy.profile", folder / "toy.toml"
-    fit = ("calibrate", "-m", toml, "--images", folder / "calib", "-o", profile, "--pictures", 22)
-    # One of the pictures cannot be read.
-    assert call(*fit, "--without", "power,flips", "--picture", tmp_path / "s.png", "--json") == SOME_FAILED
+    fit = ("calibrate", "-m", toml, "--images", folder / "calib", "-o", profile, "--max-images", 22)
+    # One of the images cannot be read.
+    assert call(*fit, "--without", "power,flips", "--figure", tmp_path / "s.png", "--json") == SOME_FAILED
     out, err = capsys.readouterr()
-    assert json.loads(out)["pictures"] == 22
+    assert json.loads(out)["images"] == 22
     assert "toy.profile: profile" in err
     assert not (tmp_path / "toy.profile.work").exists()
     assert cv2.imread(str(tmp_path / "s.png")) is not None
-    assert call("extract", folder / "pictures" / "0.png", "-m", toml, "-o", tmp_path) == 0
+    assert call("extract", folder / "images" / "0.png", "-m", toml, "-o", tmp_path) == 0
     for target in (("--quality", 70), ("--max-bytes", 400), ("--max-loss", "90%"), ("--embed",)):
         assert call("encode", tmp_path / "0.npz", "-o", tmp_path / "0.mids", "--codec", "calibrated",
                     "--profile", profile, *target) == 0  # fmt: skip
     assert call("decode", tmp_path / "0.mids", "-o", tmp_path / "back.npz") == 0  # the profile is embedded
     assert call("inspect", tmp_path / "0.mids") == 0
     assert "(embedded)" in capsys.readouterr().out
-    evaluate = ("eval", "-m", toml, "-d", folder / "pictures", "--codec", "calibrated", "--profile", profile)
-    assert call(*evaluate, "--quality", 40, "--places", "network", "--json") == 0
+    evaluate = ("eval", "-m", toml, "-d", folder / "images", "--codec", "calibrated", "--profile", profile)
+    assert call(*evaluate, "--quality", 40, "--importance", "network", "--json") == 0
     assert json.loads(capsys.readouterr().out)["codec"]["quality"] == 40
 
 
@@ -298,16 +298,16 @@ def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (("--budget", "soon"), "--budget soon: a time such as"),
         (("--without", "luck"), "unknown part of the method 'luck'"),
-        (("--pictures", "10"), "Invalid value for '--pictures'"),
+        (("--max-images", "10"), "Invalid value for '--max-images'"),
         (("--images", "/nope"), "there is no folder /nope\n"),
-        (("--images", "FEW"), "4 pictures to calibrate on; at least 20 are needed"),
-        (("--picture", "s.gif"), "s.gif"),
+        (("--images", "FEW"), "4 images to calibrate on; at least 20 are needed"),
+        (("--figure", "s.gif"), "s.gif"),
     ],
 )
 def test_commands_that_are_refused(
     arguments: tuple[str, ...], message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = ("calibrate", "-m", folder / "toy.toml", "--images", folder / "calib", "-o", tmp_path / "p")
-    assert call(*base, *(folder / "pictures" if each == "FEW" else each for each in arguments)) == 2
+    assert call(*base, *(folder / "images" if each == "FEW" else each for each in arguments)) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -171,13 +171,13 @@ def test_other_sizes_and_types_are_in_the_stream() -> None:
     assert info.total_bytes == len(data) == info.header_bytes + info.payload_bytes + info.checksum_bytes
 
 
-def test_places_by_scores() -> None:
+def test_importance_by_scores() -> None:
     grid = (8, 10)
     everywhere = ms.encode(PYRAMID, "calibrated", profile=PROFILE, scores=np.ones(grid))
     nowhere = ms.encode(PYRAMID, "calibrated", profile=PROFILE, scores=np.zeros(grid))
     assert len(nowhere) < len(everywhere)
     for bad in (np.ones((2, 2)), np.full(grid, 1.5), np.full(grid, np.nan)):
-        with pytest.raises(InputError, match="scores of places"):
+        with pytest.raises(InputError, match="scores "):
             ms.encode(PYRAMID, "calibrated", profile=PROFILE, scores=bad)
 
 
@@ -322,7 +322,7 @@ def test_a_profile_asks_for_no_more_than_the_limits() -> None:
         ms.Profile.parse(rebuilt(**{"0__p3.weight": np.full(6, 1e-45, np.float32)}), "it")
     with pytest.raises(InputError, match=r"0/state\.learnt holds 4097 to 4097, which is out of range"):
         ms.Profile.parse(rebuilt(**{"0__state.learnt": np.full(24, 4097, np.uint16)}), "it")
-    with pytest.raises(InputError, match="more components than channels"):
+    with pytest.raises(InputError, match="more coefficients than channels"):
         ms.Profile.parse(rebuilt(**{"0__p3.basis": np.zeros((9, 6), np.float16)}), "it")
 
 

@@ -86,7 +86,7 @@ def _perfect(dataset: Dataset, change: Callable[[NDArray[np.bool_]], NDArray[np.
 
 
 def _with(found: dict, identity: int, mask: NDArray[np.bool_], name: str, score: float) -> dict:
-    """The same and one detection more in one picture."""
+    """The same and one detection more in one image."""
     old, new = found[identity], _detections([mask], [NAMES.index(name)], [score])
     both = Detections(
         np.concatenate((new.boxes, old.boxes)),
@@ -105,7 +105,7 @@ def _area(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
 
 def test_layout(dataset: Dataset, root: Path) -> None:
     assert dataset.labels == "cityscapes"
-    assert [(p.id, p.path.name) for p in dataset.pictures] == [
+    assert [(p.id, p.path.name) for p in dataset.images] == [
         (1, "frankfurt_000000_000294_leftImg8bit.png"),
         (2, "frankfurt_000000_001016_leftImg8bit.png"),
         (3, "lindau_000000_000019_leftImg8bit.png"),
@@ -119,7 +119,7 @@ def test_layout(dataset: Dataset, root: Path) -> None:
     assert car["bbox"] == [20, 40, 70, 40]
     assert car["area"] == 70 * 40
     assert [a["id"] for a in truth["annotations"]] == list(range(1, 9))
-    assert len(load(f"cityscapes:{root},train").pictures) == 1
+    assert len(load(f"cityscapes:{root},train").images) == 1
 
 
 def test_masks_are_those_of_the_pixels(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_nothing_matched_and_all_ignored(dataset: Dataset) -> None:
     assert evaluate(dataset, found, NAMES).segm_ap == 0
 
 
-def test_only_the_pictures_asked_for(dataset: Dataset) -> None:
+def test_only_the_images_asked_for(dataset: Dataset) -> None:
     pytest.importorskip("cityscapesscripts")
     found = _perfect(dataset)
     first = {1: found[1]}
@@ -277,14 +277,14 @@ def test_same_as_the_program_run_on_files(
     folder.mkdir()
     lists = []
     truths = [image[INSTANCE_IDS] for image in dataset.ground_truth["images"]]
-    for picture in dataset.pictures:
-        there = found[picture.id]
+    for image in dataset.images:
+        there = found[image.id]
         lines = []
         for number, (mask, label, score) in enumerate(zip(there.masks, there.labels, there.scores, strict=True)):
             data = cv2.imencode(".png", decode_mask(mask) * np.uint8(255))[1].tobytes()
-            (folder / f"{picture.id}_{number}.png").write_bytes(data)
-            lines.append(f"{picture.id}_{number}.png {CLASSES[NAMES[label]]} {float(score)!r}\n")
-        lists.append(str(folder / f"{picture.id}.txt"))
+            (folder / f"{image.id}_{number}.png").write_bytes(data)
+            lines.append(f"{image.id}_{number}.png {CLASSES[NAMES[label]]} {float(score)!r}\n")
+        lists.append(str(folder / f"{image.id}.txt"))
         Path(lists[-1]).write_text("".join(lines))
     # With numpy 2.4 the program alone no longer runs: `in1d` is gone, and its report of all matches cannot be written.
     monkeypatch.setattr(np, "in1d", np.isin, raising=False)

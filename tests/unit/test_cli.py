@@ -145,7 +145,7 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, source: Path) -> 
         "decode", "-", "-o", out, stdin=ms.encode({"x": np.eye(2, dtype="f4")[None]})
     )
     assert "coco:IMAGES_DIR" in mistake("eval", "--model", "picodet-s-416", "--data", "nowhere")
-    assert "no picture" in mistake("eval", "--model", "nope", "--data", tmp_path)
+    assert "no image" in mistake("eval", "--model", "nope", "--data", tmp_path)
     cv2.imwrite(str(tmp_path / "x.png"), np.zeros((4, 4, 3), np.uint8))
     assert "unknown model 'nope'" in mistake("eval", "--model", "nope", "--data", tmp_path)
     assert "expected WIDTHxHEIGHT" in mistake("paper", "sizes", "--input", "big")
@@ -161,7 +161,7 @@ def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path: Path) -
 
 
 def test_a_result_that_cannot_be_written_is_found_before_the_work(data: Path) -> None:
-    command = ["eval", "-m", data / "toy.toml", "-d", data / "pictures"]
+    command = ["eval", "-m", data / "toy.toml", "-d", data / "images"]
     assert "is not a folder" in mistake(*command, "-o", data / "no" / "x.json")
     assert json.loads(midstream(*command, "-o", "-").stdout)["images"] == 4
 
@@ -221,28 +221,28 @@ def test_split(tmp_path: Path) -> None:
 
 
 def test_extract(data: Path) -> None:
-    pictures = sorted((data / "pictures").iterdir())
-    midstream("extract", "--model", data / "toy.toml", *pictures, "-o", data / "pyramids")
+    images = sorted((data / "images").iterdir())
+    midstream("extract", "--model", data / "toy.toml", *images, "-o", data / "pyramids")
     assert [p.name for p in sorted((data / "pyramids").iterdir())] == ["0.npz", "1.npz", "2.npz", "3.npz"]
     assert read_pyramid(str(data / "pyramids" / "0.npz"))["p3"].shape == (5, 4, 4)
     assert "none.png" in mistake("extract", "--model", data / "toy.toml", data / "none.png", "-o", data / "p")
-    (data / "bad.png").write_bytes(b"not a picture")
+    (data / "bad.png").write_bytes(b"not an image")
     assert "bad.png" in mistake("extract", "--model", data / "toy.toml", data / "bad.png", "-o", data / "p")
 
 
-def test_pictures_that_cannot_be_read_are_skipped_counted_and_named(data: Path) -> None:
-    spoiled = data / "pictures" / "1.png"
-    spoiled.write_bytes(b"not a picture")
-    pictures = sorted((data / "pictures").iterdir())
+def test_images_that_cannot_be_read_are_skipped_counted_and_named(data: Path) -> None:
+    spoiled = data / "images" / "1.png"
+    spoiled.write_bytes(b"not an image")
+    images = sorted((data / "images").iterdir())
     commands: list[list[object]] = [
-        ["eval", "-m", data / "toy.toml", "-d", data / "pictures", "--json", "--quiet"],
-        ["extract", "-m", data / "toy.toml", *pictures, "-o", data / "pyramids", "--quiet"],
+        ["eval", "-m", data / "toy.toml", "-d", data / "images", "--json", "--quiet"],
+        ["extract", "-m", data / "toy.toml", *images, "-o", data / "pyramids", "--quiet"],
     ]
     for command in commands:
         said = midstream(*command, code=1).stderr.decode().splitlines()
         assert said == [
-            f"skipped: cannot read the picture {spoiled}: it is not a whole picture in a known format",
-            "1 picture skipped; --strict ends at the first",
+            f"skipped: cannot read the image {spoiled}: it is not a whole image in a known format",
+            "1 image skipped; --strict ends at the first",
         ]
         assert "1.png" in mistake(*command, "--strict")
     assert [p.name for p in sorted((data / "pyramids").iterdir())] == ["0.npz", "2.npz", "3.npz"]
@@ -255,7 +255,7 @@ def test_eval_says_what_speaks_against_its_figures(data: Path) -> None:
     truth = json.loads((data / "truth.json").read_text())
     truth["categories"][0]["name"] = "feline"
     (data / "truth.json").write_text(json.dumps(truth))
-    done = midstream("eval", "-m", data / "toy.toml", "-d", f"coco:{data / 'pictures'},{data / 'truth.json'}", "--json")
+    done = midstream("eval", "-m", data / "toy.toml", "-d", f"coco:{data / 'images'},{data / 'truth.json'}", "--json")
     notes = json.loads(done.stdout)["notes"]
     assert done.stderr.decode().splitlines() == notes
     assert [line.rpartition(": ")[2] for line in notes[:2]] == ["feline", "cat"]
@@ -263,7 +263,7 @@ def test_eval_says_what_speaks_against_its_figures(data: Path) -> None:
 
 
 def test_eval_prints_one_json_object(data: Path) -> None:
-    command = ["eval", "--model", data / "toy.toml", "--data", f"coco:{data / 'pictures'},{data / 'truth.json'}"]
+    command = ["eval", "--model", data / "toy.toml", "--data", f"coco:{data / 'images'},{data / 'truth.json'}"]
     done = midstream(*command, "--symbols", 4, "--z", 1.5, "--json", "-o", data / "result.json")
     assert done.stderr == b""
     result = json.loads(done.stdout)
@@ -277,22 +277,22 @@ def test_eval_prints_one_json_object(data: Path) -> None:
     assert result["codec"] == {"codec": "paper", "symbols": 4, "z": 1.5, "coder": "fast"}
     assert result["ratio_to_input"] == pytest.approx(result["bytes_per_image"] / (32 * 32 * 3))
     assert result["bits_per_element"] == pytest.approx(8 * result["bytes_per_image"] / 100)
-    # Three best detections a picture as labels: the network that made them finds them all.
+    # Three best detections an image as labels: the network that made them finds them all.
     assert result["ap_uncompressed"] == pytest.approx(100)
     assert result["ap"] < 100
 
 
 def test_bytes_are_those_of_the_bitstreams(data: Path) -> None:
-    midstream("extract", "--model", data / "toy.toml", *sorted((data / "pictures").iterdir()), "-o", data / "pyramids")
+    midstream("extract", "--model", data / "toy.toml", *sorted((data / "images").iterdir()), "-o", data / "pyramids")
     sizes = [len(ms.encode(read_pyramid(str(path)), symbols=3)) for path in sorted((data / "pyramids").iterdir())]
     result = json.loads(
-        midstream("eval", "-m", data / "toy.toml", "-d", data / "pictures", "--symbols", 3, "--json").stdout
+        midstream("eval", "-m", data / "toy.toml", "-d", data / "images", "--symbols", 3, "--json").stdout
     )
     assert result["bytes_per_image"] == np.mean(sizes)
 
 
 def test_eval_of_a_folder_is_agreement(data: Path) -> None:
-    command = ["eval", "-m", data / "toy.toml", "-d", data / "pictures", "--json"]
+    command = ["eval", "-m", data / "toy.toml", "-d", data / "images", "--json"]
     result = json.loads(midstream(*command, "--symbols", 256).stdout)
     assert result["ap_uncompressed"] == 100
     assert "agreement" in result["metric"]
@@ -301,7 +301,7 @@ def test_eval_of_a_folder_is_agreement(data: Path) -> None:
 
 
 def test_a_cache_is_used_and_never_for_another_model(data: Path) -> None:
-    command = ["eval", "-m", data / "toy.toml", "-d", data / "pictures", "--json", "--cache", data / "cache"]
+    command = ["eval", "-m", data / "toy.toml", "-d", data / "images", "--json", "--cache", data / "cache"]
     first = json.loads(midstream(*command).stdout)
     assert first["front_ms"] > 0
     kept = sorted((data / "cache").iterdir())
@@ -319,9 +319,9 @@ def test_a_cache_is_used_and_never_for_another_model(data: Path) -> None:
     (data / "toy.toml").write_text((data / "toy.toml").read_text().replace("64.0]", "65.0]"))
     assert json.loads(midstream(*command).stdout)["front_ms"] > 0
     assert len(list((data / "cache").iterdir())) == 8
-    (data / "pictures" / "0.png").write_bytes((data / "pictures" / "1.png").read_bytes())
+    (data / "images" / "0.png").write_bytes((data / "images" / "1.png").read_bytes())
     midstream(*command)
-    assert len(list((data / "cache").iterdir())) == 8  # the same picture as another one: the same pyramid
+    assert len(list((data / "cache").iterdir())) == 8  # the same image as another one: the same pyramid
 
 
 def test_paper_sizes_are_the_papers() -> None:
@@ -339,13 +339,13 @@ def test_paper_sizes_are_the_papers() -> None:
 
 
 def test_paper_sizes_of_a_network(data: Path) -> None:
-    table = midstream("paper", "sizes", "--model", data / "toy.toml", "--picture", data / "pictures" / "0.png").stdout
+    table = midstream("paper", "sizes", "--model", data / "toy.toml", "--image", data / "images" / "0.png").stdout
     assert b"4x4x5" in table
     assert "its own input size" in mistake("paper", "sizes", "--model", data / "toy.toml", "--input", "64x64")
 
 
 def test_paper_accuracy(data: Path) -> None:
-    command = ["paper", "accuracy", "-m", data / "toy.toml", "-d", data / "pictures"]
+    command = ["paper", "accuracy", "-m", data / "toy.toml", "-d", data / "images"]
     rows = json.loads(midstream(*command, "--json").stdout)["rows"]
     features = [*["4 symbols"] * 4, *["3 symbols"] * 4, "4 symbols", "3 symbols"]
     assert [row["features"] for row in rows] == ["original, 32 bit", "converted, 8 bit", *features]
@@ -359,8 +359,8 @@ def test_paper_accuracy(data: Path) -> None:
 
 
 def test_paper_figure(data: Path) -> None:
-    picture = data / "pictures" / "0.png"
-    midstream("paper", "figure", "--model", data / "toy.toml", picture, "-o", data / "fig3.png")
+    image = data / "images" / "0.png"
+    midstream("paper", "figure", "--model", data / "toy.toml", image, "-o", data / "fig3.png")
     drawn = cv2.imread(str(data / "fig3.png"))
     assert drawn.shape[1] > 3 * 380
     inner = [tile[:, 12:-12] for tile in np.split(drawn[40:-12, :, 0], 3, axis=1)]
@@ -370,8 +370,8 @@ def test_paper_figure(data: Path) -> None:
     assert 2 <= grey[2] <= 3
     assert all(tile.min() == 0 for tile in inner)
     assert all(tile.max() == 255 for tile in inner)
-    assert "p7" in mistake("paper", "figure", "-m", data / "toy.toml", picture, "-o", "f.png", "--level", "p7")
+    assert "p7" in mistake("paper", "figure", "-m", data / "toy.toml", image, "-o", "f.png", "--level", "p7")
     assert "channels 0 to 4" in mistake(
-        "paper", "figure", "-m", data / "toy.toml", picture, "-o", "f.png", "--channel", 9
+        "paper", "figure", "-m", data / "toy.toml", image, "-o", "f.png", "--channel", 9
     )
-    assert "is a .png file" in mistake("paper", "figure", "-m", data / "toy.toml", picture, "-o", "f.jpg")
+    assert "is a .png file" in mistake("paper", "figure", "-m", data / "toy.toml", image, "-o", "f.jpg")

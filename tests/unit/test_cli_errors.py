@@ -36,7 +36,7 @@ def test_an_input_in_the_home_of_nobody_is_named() -> None:
 def test_a_file_whose_name_begins_like_a_home_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("~no-such-user").mkdir()
-    with pytest.raises(InputError, match=r"no picture .* in the folder ~no-such-user"):
+    with pytest.raises(InputError, match=r"no image .* in the folder ~no-such-user"):
         data.load("~no-such-user")
 
 

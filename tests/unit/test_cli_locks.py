@@ -11,12 +11,12 @@ from tests.helpers.commands import midstream, mistake
 from midstream.files import locked, own_folder
 
 COMMANDS = {
-    "extract": ["extract", "-m", "toy.toml", "pictures/0.png", "-o", "out"],
+    "extract": ["extract", "-m", "toy.toml", "images/0.png", "-o", "out"],
     "split": ["split", "toy.onnx", "--at", "fine,coarse", "-o", "out"],
     "scenes": ["scenes", "--count", "1", "--size", "64x48", "-o", "out"],
-    "compare": ["compare", "-m", "toy.toml", "-d", "coco:pictures,truth.json", "--test", "paper", "-o", "out"],
+    "compare": ["compare", "-m", "toy.toml", "-d", "coco:images,truth.json", "--test", "paper", "-o", "out"],
     "demo": ["demo", "-o", "out"],
-    "calibrate": ["calibrate", "-m", "toy.toml", "--images", "pictures", "-o", "x.profile", "--work", "out"],
+    "calibrate": ["calibrate", "-m", "toy.toml", "--images", "images", "-o", "x.profile", "--work", "out"],
 }
 
 
@@ -26,7 +26,7 @@ def test_a_folder_that_is_being_written_is_refused(
 ) -> None:
     data = toy.write_labelled(tmp_path)
     for number in range(4, 20):  # calibrate wants as many
-        (data / "pictures" / f"{number}.png").write_bytes((data / "pictures" / "0.png").read_bytes())
+        (data / "images" / f"{number}.png").write_bytes((data / "images" / "0.png").read_bytes())
     monkeypatch.chdir(data)
     with own_folder(data / "out"):
         assert "midstream: out: process " in (said := mistake(*command))

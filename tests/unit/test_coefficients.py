@@ -14,7 +14,7 @@ from tests.helpers import profiles
 
 import midstream as ms
 from midstream import _native
-from midstream.codec.calibrated.parts import widths
+from midstream.codec.calibrated.parts import step_sizes
 
 SCALES = np.array([130, 120, 110], np.int16)
 REFERENCES = np.array([[0, 0], [1, 0], [2, 1]], np.uint16)
@@ -26,37 +26,37 @@ IMPORTANCE = np.arange(20, dtype=np.uint8).reshape(4, 5) % 2
 
 
 def encoded(model: _native.CoefficientModel, steps: NDArray[np.int16] = STEPS) -> bytes:
-    return model.encode(VALUES, IMPORTANCE, False, steps, widths(steps), 0.14, _native.coefficient_state())[0]
+    return model.encode(VALUES, IMPORTANCE, False, steps, step_sizes(steps), 0.14, _native.coefficient_state())[0]
 
 
 @given(
     seed=st.integers(0, 1 << 30),
     height=st.integers(1, 6),
     width=st.integers(1, 7),
-    components=st.integers(1, 40),
+    coefficients=st.integers(1, 40),
     classes=st.integers(1, 8),
     step=st.integers(60, 160),
     known=st.booleans(),
 )
 def test_what_the_encoder_says_is_decoded_is(
-    seed: int, height: int, width: int, components: int, classes: int, step: int, known: bool
+    seed: int, height: int, width: int, coefficients: int, classes: int, step: int, known: bool
 ) -> None:
     rng = np.random.default_rng(seed)
-    values = (rng.standard_t(2, (height * width, components)) * rng.uniform(0, 40)).astype(np.float32)
-    places = rng.integers(0, classes, (height, width)).astype(np.uint8)
+    values = (rng.standard_t(2, (height * width, coefficients)) * rng.uniform(0, 40)).astype(np.float32)
+    importance = rng.integers(0, classes, (height, width)).astype(np.uint8)
     steps = (step + 6 * np.arange(classes)).astype(np.int16)
-    inputs, outputs = rng.integers(0, components + 1, 2)
+    inputs, outputs = rng.integers(0, coefficients + 1, 2)
     model = _native.CoefficientModel(
-        rng.integers(90, 150, components).astype(np.int16),
-        np.minimum(rng.integers(0, 9, (components, 2)), np.arange(components)[:, None]).astype(np.uint16),
+        rng.integers(90, 150, coefficients).astype(np.int16),
+        np.minimum(rng.integers(0, 9, (coefficients, 2)), np.arange(coefficients)[:, None]).astype(np.uint16),
         rng.integers(-48, 49, (_native.COEFFICIENT_LEVELS, 3)).astype(np.int8),
         (rng.normal(size=(3, inputs, outputs)) * 0.1).astype(np.float32),
     )
-    sizes, held = (steps, widths(steps)), places if known else None
-    stream, chosen, decoded = model.encode(values, places, known, *sizes, 0.14, _native.coefficient_state())
+    sizes, held = (steps, step_sizes(steps)), importance if known else None
+    stream, chosen, decoded = model.encode(values, importance, known, *sizes, 0.14, _native.coefficient_state())
     found = model.decode(stream, height, width, *sizes, _native.coefficient_state(), held)
     assert found is not None
-    assert np.array_equal(found[0], places)
+    assert np.array_equal(found[0], importance)
     assert np.array_equal(found[1], decoded)
     assert np.abs(chosen).max() <= 1 << 20
     assert model.decode(stream + b"\0", height, width, *sizes, _native.coefficient_state(), held) is None
@@ -91,7 +91,7 @@ def test_a_model_of_arrays_of_other_shapes_is_refused(arrays: tuple[np.ndarray, 
 
 
 def test_what_does_not_fit_the_model_is_refused() -> None:
-    model, sizes = _native.CoefficientModel(SCALES, REFERENCES, OFFSETS, PREDICTION), widths(STEPS)
+    model, sizes = _native.CoefficientModel(SCALES, REFERENCES, OFFSETS, PREDICTION), step_sizes(STEPS)
     fresh = _native.coefficient_state()
     for values, importance, steps in (
         (VALUES[1:], IMPORTANCE, STEPS),

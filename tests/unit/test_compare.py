@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def request_of(folder: Path, **changes: Any) -> Request:
     asked = Request(
         model=str(folder / "toy.toml"),
-        data=f"coco:{folder / 'pictures'},{folder / 'truth.json'}",
+        data=f"coco:{folder / 'images'},{folder / 'truth.json'}",
         anchors=[ANCHOR],
         tests=[TEST],
         resamples=100,
@@ -71,7 +71,7 @@ def test_results_are_what_the_pipelines_do(folder: Path, done: tuple[Results, Pa
     assert point.bytes == record.sizes.mean()
     assert point.bits_per_pixel == pytest.approx(8 * point.bytes / toy.SIDE**2)
     assert point.bits_per_element == pytest.approx(8 * point.bytes / 100)
-    detections = {p.id: found for p, found in zip(dataset.pictures, record.detections, strict=True)}
+    detections = {p.id: found for p, found in zip(dataset.images, record.detections, strict=True)}
     wanted = evaluate(dataset, detections, model.classes)
     assert point.accuracy["ap"].value == pytest.approx(wanted.ap, abs=1e-9)
     assert point.accuracy["ap50"].value == pytest.approx(wanted.ap50, abs=1e-9)
@@ -144,7 +144,7 @@ def test_a_codec_that_fails_takes_its_curve_along_and_nothing_else(
     assert "no ffmpeg with libx265" in page
 
 
-def test_a_codec_that_fails_on_a_picture_says_with_which_command(folder: Path, tmp_path: Path) -> None:
+def test_a_codec_that_fails_on_a_image_says_with_which_command(folder: Path, tmp_path: Path) -> None:
     results = compare(request_of(folder, anchors=[], tests=["vvc:qp=30,preset=faster", "paper"]), tmp_path, Quiet())
     if results.failures:  # vvenc codes nothing as small as the toy's 32x32 pixels in some versions
         assert "-c:v libvvenc -preset faster -qp 30" in results.failures[0].why
@@ -154,7 +154,7 @@ def test_a_codec_that_fails_on_a_picture_says_with_which_command(folder: Path, t
 
 def test_a_folder_of_other_results_is_refused(folder: Path, done: tuple[Results, Path], tmp_path: Path) -> None:
     _, output = done
-    with pytest.raises(InputError, match=r"holds results on other data .*4 pictures; this is .*2 pictures"):
+    with pytest.raises(InputError, match=r"holds results on other data .*4 images; this is .*2 images"):
         compare(request_of(folder, limit=2), output, Quiet())
     (tmp_path / "other").mkdir()
     other = toy.write_labelled(tmp_path / "other")
@@ -181,8 +181,8 @@ def test_mistakes(folder: Path, tmp_path: Path, changes: dict[str, Any], message
     assert message in str(error.value)
 
 
-def test_pictures_without_labels_are_compared_by_agreement(folder: Path, tmp_path: Path) -> None:
-    results = compare(request_of(folder, data=str(folder / "pictures"), anchors=[]), tmp_path, Quiet())
+def test_images_without_labels_are_compared_by_agreement(folder: Path, tmp_path: Path) -> None:
+    results = compare(request_of(folder, data=str(folder / "images"), anchors=[]), tmp_path, Quiet())
     assert results.run.agreement
     assert results.point(results.reference).accuracy["ap"].value == pytest.approx(100)
 
@@ -193,10 +193,10 @@ class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
-        self.pictures = 0
+        self.images = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.pictures += tag in ("img", "svg")
+        self.images += tag in ("img", "svg")
         assert tag not in ("script", "link", "iframe")
         for name, value in attrs:
             if name in ("src", "href", "xlink:href", "srcset") and not (value or "").startswith(("data:", "#")):
@@ -209,14 +209,14 @@ def test_the_report_needs_nothing_but_itself(folder: Path, done: tuple[Results, 
     links = _Links()
     links.feed(page)
     assert links.found == []
-    assert links.pictures > 8
-    for shown in (ANCHOR, "paper:symbols=4,z=1.0", "midstream compare ...", results.run.pictures_hash):
+    assert links.images > 8
+    for shown in (ANCHOR, "paper:symbols=4,z=1.0", "midstream compare ...", results.run.images_hash):
         assert shown in page
     assert chosen_points(results)[0][0] == "uncompressed"
     assert "import " not in page.split("</style>")[0]
     headings = re.findall("<h2>(.*?)</h2>", page)
     assert headings[:3] == ["Result", "The founding paper's table", "All curves"]
-    # On a telephone a row is a card: each value has its column's name with it. A picture enlarges at a click.
+    # On a telephone a row is a card: each value has its column's name with it. An image enlarges at a click.
     assert re.findall("<td(?![^>]*data-label)", page) == []
     assert page.count("<img") == page.count('<label class="zoom">')
 
@@ -255,7 +255,7 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, tmp_path: Path) -> Non
         Store(tmp_path, models.load(request.model), datasets.load(request.data))
 
 
-def test_pictures_that_cannot_be_read_are_left_out_of_every_point(tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_are_left_out_of_every_point(tmp_path: Path) -> None:
     """The rest is scored as if they were not listed; sizes that are wrong in the labels are said."""
     folder = toy.write_labelled(tmp_path)
     truth = json.loads((folder / "truth.json").read_text())
@@ -263,19 +263,19 @@ def test_pictures_that_cannot_be_read_are_left_out_of_every_point(tmp_path: Path
     (folder / "truth.json").write_text(json.dumps({**truth, "images": truth["images"][1:]}))
     fewer = compare(request_of(folder), tmp_path / "fewer", Quiet())
     (folder / "truth.json").write_text(json.dumps(truth))
-    (folder / "pictures" / "0.png").write_bytes(b"no picture")
+    (folder / "images" / "0.png").write_bytes(b"no image")
     quiet, request = Quiet(), request_of(folder)
     results = compare(request, tmp_path / "out", quiet)
-    assert (results.run.pictures, len(results.run.skipped)) == (3, 1)
-    assert results.run.skipped[0][0] == str(folder / "pictures" / "0.png")
+    assert (results.run.images, len(results.run.skipped)) == (3, 1)
+    assert results.run.skipped[0][0] == str(folder / "images" / "0.png")
     assert [p.accuracy["ap"].value for p in results.points] == [p.accuracy["ap"].value for p in fewer.points]
     assert [p.bytes for p in results.points] == [p.bytes for p in fewer.points]
-    assert "1 of 3 pictures are not of the size" in results.run.notes[0]
+    assert "1 of 3 images are not of the size" in results.run.notes[0]
     assert {f"skipped: {results.run.skipped[0][1]}", *results.run.notes} <= set(quiet.said)
     page = write_report(results, request, tmp_path / "out", quiet).read_text()
-    assert "1 of 3 pictures are not of the size" in page
-    assert "1 of the pictures cannot be read, and no figure counts them; the first: cannot read the picture" in page
-    with pytest.raises(InputError, match=r"cannot read the picture .*0\.png"):
+    assert "1 of 3 images are not of the size" in page
+    assert "1 of the images cannot be read, and no figure counts them; the first: cannot read the image" in page
+    with pytest.raises(InputError, match=r"cannot read the image .*0\.png"):
         compare(replace(request, strict=True), tmp_path / "strict", Quiet())
 
 
@@ -296,14 +296,14 @@ def test_killed_and_started_again_it_measures_only_the_rest(folder: Path, tmp_pa
     command = _command(folder, tmp_path, "--test", "paper:symbols=" + ",".join(map(str, range(5, 35))))
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
         assert running.stderr is not None
-        done_points = (line for line in running.stderr if b"bytes a picture" in line)  # beside those about progress
+        done_points = (line for line in running.stderr if b"bytes an image" in line)  # beside those about progress
         assert len(list(islice(done_points, 4))) == 4
         running.kill()
     kept = list((tmp_path / "points").glob("*.safetensors"))
     assert 4 <= len(kept) < 31
     before = {path: path.stat().st_mtime_ns for path in kept}
     done = subprocess.run(command, capture_output=True, check=True)
-    assert done.stderr.count(b"bytes a picture") == 31 - len(kept)
+    assert done.stderr.count(b"bytes an image") == 31 - len(kept)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]  # no lock, and nothing half written
     assert len(Results.model_validate_json((tmp_path / "results.json").read_bytes()).points) == 31
@@ -333,7 +333,7 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert re.fullmatch(r"over \d+\.\d to \d+\.\d, \d+% of the range", beside)
     assert beside in tables.stdout.decode()
     assert beside in (tmp_path / "report.html").read_text()
-    assert b"bytes a picture" not in tables.stderr
+    assert b"bytes an image" not in tables.stderr
 
 
 @pytest.mark.parametrize(

@@ -131,9 +131,9 @@ def test_every_command_that_shows_progress_can_be_quiet() -> None:
 
 def test_a_quiet_command_leaves_standard_error_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = toy.write_labelled(tmp_path)
-    data = ("-m", folder / "toy.toml", "-d", folder / "pictures")
+    data = ("-m", folder / "toy.toml", "-d", folder / "images")
     assert call("eval", *data, "--quiet") == 0
-    assert call("extract", folder / "pictures" / "0.png", *data[:2], "-o", tmp_path / "out", "-q") == 0
+    assert call("extract", folder / "images" / "0.png", *data[:2], "-o", tmp_path / "out", "-q") == 0
     assert capsys.readouterr().err == ""
     assert call("compare", *data, "--anchor", "jpeg:quality=20,90", "--resamples", 0, "-o", tmp_path / "c", "-q") == 0
     assert all(line.startswith("beware: ") for line in capsys.readouterr().err.splitlines())

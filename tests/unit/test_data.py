@@ -1,4 +1,4 @@
-"""Pictures, COCO files and folders."""
+"""Images, COCO files and folders."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import cv2
 import numpy as np
 import pytest
 
-from midstream.data import load, read_picture
+from midstream.data import load, read_image
 from midstream.errors import InputError
 
 
-def _write(path: Path, picture: np.ndarray) -> Path:
+def _write(path: Path, image: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
     return path
 
 
 def _coco(folder: Path, **changes: Any) -> tuple[Path, Path]:
-    """Two pictures and their JSON file; `changes` replace its entries, None removes them."""
+    """Two images and their JSON file; `changes` replace its entries, None removes them."""
     for name in ("b.png", "a.png"):
-        _write(folder / "pictures" / name, np.zeros((6, 8, 3), np.uint8))
+        _write(folder / "images" / name, np.zeros((6, 8, 3), np.uint8))
     content = {
         "images": [
             {"id": 7, "file_name": "b.png", "height": 6, "width": 8},
@@ -45,49 +45,49 @@ def _coco(folder: Path, **changes: Any) -> tuple[Path, Path]:
     }
     content = {key: value for key, value in {**content, **changes}.items() if value is not None}
     (folder / "labels.json").write_text(json.dumps(content))
-    return folder / "pictures", folder / "labels.json"
+    return folder / "images", folder / "labels.json"
 
 
 def _image(identity: int) -> dict[str, Any]:
     return {"id": identity, "file_name": "a.png", "height": 1, "width": 1}
 
 
-def test_picture_is_rgb(tmp_path: Path) -> None:
+def test_image_is_rgb(tmp_path: Path) -> None:
     blue_green_red = np.dstack([np.full((5, 7), v, np.uint8) for v in (10, 20, 30)])
     path = _write(tmp_path / "ä.png", blue_green_red)
-    picture = read_picture(path)
-    assert picture.dtype == np.uint8
-    assert picture.shape == (5, 7, 3)
-    assert picture.flags.c_contiguous
-    assert picture[0, 0].tolist() == [30, 20, 10]
-    assert read_picture(str(path)).tolist() == picture.tolist()
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert image.shape == (5, 7, 3)
+    assert image.flags.c_contiguous
+    assert image[0, 0].tolist() == [30, 20, 10]
+    assert read_image(str(path)).tolist() == image.tolist()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tif", ".jpg"])
-def test_grey_picture(tmp_path: Path, suffix: str) -> None:
-    picture = read_picture(_write(tmp_path / f"x{suffix}", np.full((16, 16), 77, np.uint8)))
-    assert picture.shape == (16, 16, 3)
-    assert np.abs(picture.astype(int) - 77).max() <= 2
+def test_grey_image(tmp_path: Path, suffix: str) -> None:
+    image = read_image(_write(tmp_path / f"x{suffix}", np.full((16, 16), 77, np.uint8)))
+    assert image.shape == (16, 16, 3)
+    assert np.abs(image.astype(int) - 77).max() <= 2
 
 
 def test_alpha_and_16_bits(tmp_path: Path) -> None:
     four = np.dstack([np.full((4, 4), v, np.uint8) for v in (10, 20, 30, 0)])
-    assert read_picture(_write(tmp_path / "alpha.png", four))[0, 0].tolist() == [30, 20, 10]
+    assert read_image(_write(tmp_path / "alpha.png", four))[0, 0].tolist() == [30, 20, 10]
     deep = np.full((4, 4, 3), 0x8000, np.uint16)
-    assert read_picture(_write(tmp_path / "deep.png", deep))[0, 0].tolist() == [128, 128, 128]
+    assert read_image(_write(tmp_path / "deep.png", deep))[0, 0].tolist() == [128, 128, 128]
 
 
-def test_unreadable_pictures_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_images_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     for name in ("cut.jpg", "cut.bmp", "cut.tif"):
         whole = _write(tmp_path / name, noise).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) * 9 // 10])
     (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     for name in ("cut.jpg", "cut.bmp", "cut.tif", "empty.png", "text.png", "folder.png", "absent.png"):
-        with pytest.raises(InputError, match=f"cannot read the picture .*{re.escape(name)}: "):
-            read_picture(tmp_path / name)
+        with pytest.raises(InputError, match=f"cannot read the image .*{re.escape(name)}: "):
+            read_image(tmp_path / name)
     assert capfd.readouterr() == ("", "")
 
 
@@ -110,7 +110,7 @@ def test_too_large_is_not_called_broken(
 ) -> None:
     (tmp_path / "large.png").write_bytes(_png(width, height, bytes(10)))
     with pytest.raises(InputError, match=rf"large\.png: it is too large: {width}x{height} pixels, more than .* in all"):
-        read_picture(tmp_path / "large.png")
+        read_image(tmp_path / "large.png")
     assert capfd.readouterr() == ("", "")
 
 
@@ -124,7 +124,7 @@ def test_too_large_in_other_formats(tmp_path: Path, capfd: pytest.CaptureFixture
     (tmp_path / "a.bmp").write_bytes(bitmap)
     for name in ("a.jpg", "a.bmp"):
         with pytest.raises(InputError, match="it is too large"):
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
     assert capfd.readouterr() == ("", "")
 
 
@@ -139,7 +139,7 @@ def test_a_jpeg_file_is_too_large_whatever_stands_before_its_frame(tmp_path: Pat
     frame = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 32_000, 31_999) + bytes.fromhex("03 011100 021100 031100")
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8" + between + frame + b"\xff\xd9")
     with pytest.raises(InputError, match="it is too large: 31999x32000 pixels"):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 def test_what_opencv_knows_is_too_large_in_every_format(tmp_path: Path) -> None:
@@ -159,9 +159,9 @@ def test_what_opencv_knows_is_too_large_in_every_format(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).write_bytes(data)
     code = (
-        "import pathlib, sys\nfrom midstream.data import read_picture\nfrom midstream.errors import InputError\n"
+        "import pathlib, sys\nfrom midstream.data import read_image\nfrom midstream.errors import InputError\n"
         "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
-        "    try:\n        read_picture(path)\n    except InputError as error:\n        print(error)"
+        "    try:\n        read_image(path)\n    except InputError as error:\n        print(error)"
     )
     # OpenCV looks at the variable once: in this process it was loaded before midstream.
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
@@ -176,15 +176,15 @@ def test_the_limit_of_pixels_is_opencv_s_variable(tmp_path: Path, monkeypatch: p
     file = _write(tmp_path / "a.png", np.zeros((40, 30, 3), np.uint8))
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1199")
     with pytest.raises(InputError, match="too large: 30x40 pixels"):
-        read_picture(file)
+        read_image(file)
     monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1200")
-    assert read_picture(file).shape == (40, 30, 3)
+    assert read_image(file).shape == (40, 30, 3)
 
 
 def test_damaged_png_files_are_refused_before_libpng_prints(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = np.random.default_rng(0).integers(0, 4, (64, 193)).astype(np.uint8)
     rows[:, 0] = 0
-    assert read_picture(_written(tmp_path / "whole.png", _png(64, 64, rows.tobytes()))).shape == (64, 64, 3)
+    assert read_image(_written(tmp_path / "whole.png", _png(64, 64, rows.tobytes()))).shape == (64, 64, 3)
     whole = _png(64, 64, rows.tobytes())
     damaged = {
         "checksum": _png(64, 64, rows.tobytes(), mistake=1),
@@ -194,8 +194,8 @@ def test_damaged_png_files_are_refused_before_libpng_prints(tmp_path: Path, capf
         **{f"cut at {i}": whole[:i] for i in (9, 20, 40, len(whole) // 2, len(whole) * 9 // 10, len(whole) - 5)},
     }
     for what, data in damaged.items():
-        with pytest.raises(InputError, match=r"cannot read the picture .*: the PNG file is (damaged|cut)"):
-            read_picture(_written(tmp_path / f"{what}.png", data))
+        with pytest.raises(InputError, match=r"cannot read the image .*: the PNG file is (damaged|cut)"):
+            read_image(_written(tmp_path / f"{what}.png", data))
     assert capfd.readouterr() == ("", "")
 
 
@@ -213,7 +213,7 @@ def test_what_a_png_file_says_beside_its_pixels_is_not_looked_at(
         whole = _png(3, 2, bytes(20))
         between = b"".join(chunk(*extra) for extra in extras) + chunk(b"eXIf", orientation, mistake)
         data = whole[:33] + between + whole[33:-12] + chunk(b"zTXt", b"a\0\0x") + whole[-12:]
-        assert read_picture(_written(tmp_path / "a.png", data)).shape == shape
+        assert read_image(_written(tmp_path / "a.png", data)).shape == shape
     assert capfd.readouterr() == ("", "")
 
 
@@ -228,11 +228,11 @@ def test_folder(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "sub.png").mkdir()
     for hidden in ("._a.png", ".DS_Store", ".thumbnail.jpg"):
-        (tmp_path / hidden).write_bytes(b"no picture")
+        (tmp_path / hidden).write_bytes(b"no image")
     for spec in (f"folder:{tmp_path}", str(tmp_path)):
         dataset = load(spec)
         assert (dataset.labels, dataset.spec, dataset.ground_truth) == (None, spec, None)
-        assert [(p.id, p.path.name) for p in dataset.pictures] == list(
+        assert [(p.id, p.path.name) for p in dataset.images] == list(
             enumerate(["a.png", "b.JPG", "c.webp", "d.tif", "e.bmp", "f.jpeg"], start=1)
         )
 
@@ -241,7 +241,7 @@ def test_bad_specifications(tmp_path: Path) -> None:
     for files in ((), ("._a.png", ".DS_Store")):
         for name in files:
             (tmp_path / name).write_bytes(b"")
-        with pytest.raises(InputError, match=r"no picture .* in the folder"):
+        with pytest.raises(InputError, match=r"no image .* in the folder"):
             load(f"folder:{tmp_path}")
     with pytest.raises(InputError, match=r"no folder .*absent"):
         load(f"folder:{tmp_path / 'absent'}")
@@ -255,7 +255,7 @@ def test_coco(tmp_path: Path) -> None:
     folder, file = _coco(tmp_path / "with, comma")
     dataset = load(f"coco:{folder},{file}")
     assert dataset.labels == "coco"
-    assert [(p.id, p.path.name) for p in dataset.pictures] == [(3, "a.png"), (7, "b.png")]
+    assert [(p.id, p.path.name) for p in dataset.images] == [(3, "a.png"), (7, "b.png")]
     truth = dataset.ground_truth
     assert [image["id"] for image in truth["images"]] == [3, 7]
     assert truth["categories"] == [{"id": 1, "name": "person"}]
@@ -269,7 +269,7 @@ def test_coco(tmp_path: Path) -> None:
 def test_coco_file_name_with_a_comma(tmp_path: Path) -> None:
     folder, file = _coco(tmp_path)
     file = file.rename(tmp_path / "labels, second try.json")
-    assert len(load(f"coco:{folder},{file}").pictures) == 2
+    assert len(load(f"coco:{folder},{file}").images) == 2
 
 
 @pytest.mark.parametrize(
@@ -278,13 +278,13 @@ def test_coco_file_name_with_a_comma(tmp_path: Path) -> None:
         ({"images": None}, "have no 'images'"),
         ({"annotations": None}, "have no 'annotations'"),
         ({"categories": None}, "have no 'categories'"),
-        ({"images": []}, "list no picture"),
+        ({"images": []}, "list no image"),
         ({"images": [{"id": 1, "file_name": "c.png", "height": 1, "width": 1}]}, "c.png, which is not in"),
         ({"images": [{"id": 1, "file_name": "c" * 5000, "height": 1, "width": 1}]}, "ccc, which is not in"),
         ({"images": [{"id": 1, "file_name": "c\0.png", "height": 1, "width": 1}]}, "which is not in"),
-        ({"images": [{"id": 1, "file_name": "a.png", "height": 1, "width": 1}] * 2}, "picture id 1 twice"),
+        ({"images": [{"id": 1, "file_name": "a.png", "height": 1, "width": 1}] * 2}, "image id 1 twice"),
         # Counting each of them by itself would take as long as all other tests.
-        ({"images": [_image(n) for n in (*range(100_000), 99_999)]}, "picture id 99999 twice"),
+        ({"images": [_image(n) for n in (*range(100_000), 99_999)]}, "image id 99999 twice"),
         ({"images": [{"id": 1, "height": 1, "width": 1}]}, r"have no 'images\[0\].file_name'"),
         ({"categories": [{"id": 2, "name": "cat"}]}, "unlisted category 1"),
         ({"annotations": [{"image_id": 3, "category_id": 1, "bbox": [1, 2, 3]}]}, r"annotations\[0\].bbox"),
@@ -301,7 +301,7 @@ def test_bad_coco_paths(tmp_path: Path) -> None:
     folder, file = _coco(tmp_path)
     with pytest.raises(InputError, match=r"coco:IMAGES_DIR,ANNOTATIONS\.json"):
         load(f"coco:{folder}")
-    with pytest.raises(InputError, match=r"no folder of pictures .*absent"):
+    with pytest.raises(InputError, match=r"no folder of images .*absent"):
         load(f"coco:{tmp_path / 'absent'},{file}")
     with pytest.raises(InputError, match=r"annotations .*absent\.json"):
         load(f"coco:{folder},{tmp_path / 'absent.json'}")

@@ -1,4 +1,4 @@
-"""`make demo` builds once and says so; `midstream demo --picture` shows a picture to a network that knows its kind."""
+"""`make demo` builds once and says so; `midstream demo --image` shows an image to a network that knows its kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers import toy
 from typer.testing import CliRunner
 
 from midstream import models
-from midstream.cli import demo_picture
+from midstream.cli import demo_image
 from midstream.cli.main import app
 from midstream.data.scenes import write_scenes
 from midstream.errors import InputError
@@ -33,17 +33,17 @@ def test_a_target_builds_the_core_once_and_says_so(target: str, tmp_path: Path) 
     assert "--quiet" not in installs[0]
 
 
-def _demo(picture: Path, output: Path) -> Any:
-    return CliRunner().invoke(app, ["demo", "--picture", str(picture), "-o", str(output)])
+def _demo(image: Path, output: Path) -> Any:
+    return CliRunner().invoke(app, ["demo", "--image", str(image), "-o", str(output)])
 
 
 def test_a_scene_is_shown_before_and_after_by_the_network_that_knows_it(tmp_path: Path) -> None:
     write_scenes(tmp_path, 1, 3, "val", (128, 256))
-    picture = next((tmp_path / "leftImg8bit").rglob("*.png"))
-    done = _demo(picture, tmp_path / "out")
+    image = next((tmp_path / "leftImg8bit").rglob("*.png"))
+    done = _demo(image, tmp_path / "out")
     assert done.exception is None
     assert "what streets-r16 finds" in done.stderr
-    shown = cv2.imread(str(tmp_path / "out" / "picture.png"))
+    shown = cv2.imread(str(tmp_path / "out" / "image.png"))
     assert shown is not None
     assert shown.shape[0] > 128
     assert shown.shape[1] > 3 * 256
@@ -67,11 +67,11 @@ def test_a_photograph_goes_to_a_detector_that_is_here(tmp_path: Path, monkeypatc
     folder = toy.write_labelled(tmp_path)
     known = [ModelInfo("streets-r16", "rcnn", "", "", "here", ""), ModelInfo("other", "gfl", "", "", None, "")]
     known += [ModelInfo("torch-one", "torch", "", "", "here", ""), ModelInfo("toy", "gfl", "", "", "here", "")]
-    monkeypatch.setattr(demo_picture, "known_models", lambda: known)
+    monkeypatch.setattr(demo_image, "known_models", lambda: known)
     toy_network = models.load(str(folder / "toy.toml"))
     monkeypatch.setattr(models, "load", {"toy": toy_network}.__getitem__)
-    done = _demo(next((folder / "pictures").glob("*")), tmp_path / "out")
+    done = _demo(next((folder / "images").glob("*")), tmp_path / "out")
     assert done.exception is None
     assert "what toy finds" in done.stderr
     assert "midstream calibrate --model toy" in done.stderr
-    assert (tmp_path / "out" / "picture.png").stat().st_size > 0
+    assert (tmp_path / "out" / "image.png").stat().st_size > 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.helpers.toy import write_labelled
 
 from midstream import models
-from midstream.data import load, read_picture
+from midstream.data import load, read_image
 from midstream.data.masks import check_masks
 from midstream.data.reading import as_read
 from midstream.errors import InputError
@@ -46,7 +46,7 @@ def _coco(folder: Path, annotations: list[dict[str, Any]], categories: list[dict
 
 
 def _found(masks: list[list[int]], labels: list[int] | None = None) -> dict[int, Detections]:
-    """Polygons as detections with their boxes, in picture 1."""
+    """Polygons as detections with their boxes, in image 1."""
     runs = [pycocotools.mask.frPyObjects([polygon], HEIGHT, WIDTH)[0] for polygon in masks]
     boxes = np.array([pycocotools.mask.toBbox(each) for each in runs], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
@@ -162,7 +162,7 @@ def test_of_categories_with_one_name_the_annotated_one_counts(tmp_path: Path) ->
 
 
 def test_labels_of_no_object_are_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no labelled object in its 1 picture"):
+    with pytest.raises(InputError, match="no labelled object in its 1 image"):
         require(load(_coco(tmp_path, [{"iscrowd": 1}])), ("cat",), False)
 
 
@@ -181,12 +181,10 @@ def test_classes_that_one_side_lacks_are_named_and_counted(tmp_path: Path) -> No
     ("box", "reached"), [([8, 2, 14, 8], ""), ([-2, -2, 24, 16], ""), ([8, 2, 16, 8], "[8, 2, 16, 8]"),
                          ([-3, 2, 4, 4], "[-3, 2, 4, 4]"), ([16, 16, 12.5, 12], "[16, 16, 12.5, 12]")]
 )  # fmt: skip
-def test_boxes_outside_of_their_pictures_are_counted(tmp_path: Path, box: list[float], reached: str) -> None:
-    """Corners for sides, or the pixels of a larger picture; two pixels beyond the edge are annotators' rounding."""
+def test_boxes_outside_of_their_images_are_counted(tmp_path: Path, box: list[float], reached: str) -> None:
+    """Corners for sides, or the pixels of a larger image; two pixels beyond the edge are annotators' rounding."""
     lines = about_labels(load(_coco(tmp_path, [{}, {"bbox": box}, {"bbox": box}])), ("cat", "dog"), False)
-    expected = (
-        "2 of 3 boxes reach outside of their pictures, so they may not be [x, y, width, height] in pixels (first: "
-    )
+    expected = "2 of 3 boxes reach outside of their images, so they may not be [x, y, width, height] in pixels (first: "
     assert lines == ([f"{expected}annotations[1], {reached} in a.png of 20x12)"] if reached else [])
 
 
@@ -207,11 +205,11 @@ def test_boxes_without_extent_are_counted_and_match_nothing(tmp_path: Path, side
     assert 50 <= evaluate(dataset, _found([SQUARE]), ("cat",)).ap < 60
 
 
-def test_annotations_of_unlisted_pictures_are_counted(tmp_path: Path) -> None:
+def test_annotations_of_unlisted_images_are_counted(tmp_path: Path) -> None:
     dataset = load(_coco(tmp_path, [{}, {"image_id": 8}, {"image_id": 9}]))
     assert as_read(dataset, {1: (HEIGHT, WIDTH)})[1] == [
-        "2 of 3 annotations are of pictures that the file does not list, and left out "
-        "(first: annotations[1] of the picture id 8)"
+        "2 of 3 annotations are of images that the file does not list, and left out "
+        "(first: annotations[1] of the image id 8)"
     ]
 
 
@@ -230,12 +228,12 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _eval(folder: Path, file: Path, strict: bool = False) -> EvalResult:
-    network, dataset = models.load(str(folder / "toy.toml")), load(f"coco:{folder / 'pictures'},{file}")
+    network, dataset = models.load(str(folder / "toy.toml")), load(f"coco:{folder / 'images'},{file}")
     return run(network, dataset, [paper_options(4)], strict=strict)[0]
 
 
-def test_pictures_of_another_size_than_listed(labelled: Path, tmp_path: Path) -> None:
-    """Also where sides are exchanged, as of pictures that EXIF turns; boxes are taken as they are."""
+def test_images_of_another_size_than_listed(labelled: Path, tmp_path: Path) -> None:
+    """Also where sides are exchanged, as of images that EXIF turns; boxes are taken as they are."""
     truth = json.loads((labelled / "truth.json").read_text())
     right = _eval(labelled, labelled / "truth.json")
     assert right.notes == []
@@ -245,24 +243,24 @@ def test_pictures_of_another_size_than_listed(labelled: Path, tmp_path: Path) ->
     turned = _eval(labelled, tmp_path / "turned.json")
     assert turned.ap_uncompressed == right.ap_uncompressed > 0
     assert len(turned.notes) == 1
-    assert turned.notes[0].startswith("3 of 4 pictures are not of the size that the annotations list")
+    assert turned.notes[0].startswith("3 of 4 images are not of the size that the annotations list")
     assert "0.png is 50x60, listed as 60x50" in turned.notes[0]
 
 
-def test_a_picture_that_exif_turns_is_of_its_upright_size(tmp_path: Path) -> None:
+def test_a_image_that_exif_turns_is_of_its_upright_size(tmp_path: Path) -> None:
     spec = _coco(tmp_path, [{}])
     jpeg = cv2.imencode(".jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes()
     exif = b"Exif\0\0" + struct.pack(">HHIHHHIHHI", 0x4D4D, 42, 8, 1, 0x0112, 3, 1, 6, 0, 0)  # orientation 6
     (tmp_path / "a.png").write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
     dataset = load(spec)
-    pixels = read_picture(dataset.pictures[0].path)
+    pixels = read_image(dataset.images[0].path)
     assert pixels.shape == (WIDTH, HEIGHT, 3)
     truth, notes = as_read(dataset, {1: (WIDTH, HEIGHT)})
     assert "a.png is 12x20 when turned upright as EXIF says, listed as 20x12" in notes[0]
     assert (truth.ground_truth["images"][0]["height"], truth.ground_truth["images"][0]["width"]) == (WIDTH, HEIGHT)
 
 
-def test_run_lengths_of_a_picture_of_another_size_are_left_out(tmp_path: Path) -> None:
+def test_run_lengths_of_a_image_of_another_size_are_left_out(tmp_path: Path) -> None:
     """Polygons stay: they are pixels, whatever the size."""
     whole = {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS]}
     dataset = load(_coco(tmp_path, [{"segmentation": whole}, {"segmentation": [SQUARE]}]))
@@ -272,7 +270,7 @@ def test_run_lengths_of_a_picture_of_another_size_are_left_out(tmp_path: Path) -
 
 
 def test_run_lengths_of_the_listed_size_turned(tmp_path: Path) -> None:
-    """As of a picture that EXIF turns, listed as before: kept where the file is of their own size."""
+    """As of an image that EXIF turns, listed as before: kept where the file is of their own size."""
     turned = {"size": [WIDTH, HEIGHT], "counts": [0, PIXELS]}
     listed = {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS]}
     dataset = load(_coco(tmp_path, [{"segmentation": turned}, {"segmentation": listed}]))
@@ -281,13 +279,13 @@ def test_run_lengths_of_the_listed_size_turned(tmp_path: Path) -> None:
         read, notes = as_read(dataset, {1: size})
         assert [each.get("segmentation") for each in read.ground_truth["annotations"]] == kept
         lost = kept.count(None)
-        assert notes[-1] == f"{lost} masks are run lengths of another size than their pictures', and left out"
+        assert notes[-1] == f"{lost} masks are run lengths of another size than their images', and left out"
         check_masks(read)
     with pytest.raises(InputError, match=r"of the size \[20, 12\], the listed size is \[12, 20\]"):
         evaluate(dataset, _found([SQUARE]), ("cat",))
 
 
-def test_boxes_of_larger_pictures_are_named_in_three_lines(labelled: Path, tmp_path: Path) -> None:
+def test_boxes_of_larger_images_are_named_in_three_lines(labelled: Path, tmp_path: Path) -> None:
     truth = json.loads((labelled / "truth.json").read_text())
     for image in truth["images"]:
         image["height"], image["width"] = 8 * image["height"], 8 * image["width"]
@@ -296,15 +294,15 @@ def test_boxes_of_larger_pictures_are_named_in_three_lines(labelled: Path, tmp_p
     (tmp_path / "large.json").write_text(json.dumps(truth))
     result = _eval(labelled, tmp_path / "large.json")
     assert result.ap_uncompressed == 0
-    assert "4 of 4 pictures are not of the size" in result.notes[0]
-    assert "boxes reach outside of their pictures" in result.notes[1]
+    assert "4 of 4 images are not of the size" in result.notes[0]
+    assert "boxes reach outside of their images" in result.notes[1]
     assert "AP is 0 although it found" in result.notes[2]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark(labelled: Path, tmp_path: Path, encoding: str) -> None:
     (tmp_path / "marked.json").write_text((labelled / "truth.json").read_text(), encoding=encoding)
-    assert len(load(f"coco:{labelled / 'pictures'},{tmp_path / 'marked.json'}").pictures) == 4
+    assert len(load(f"coco:{labelled / 'images'},{tmp_path / 'marked.json'}").images) == 4
 
 
 def test_folders_in_file_names(labelled: Path, tmp_path: Path) -> None:
@@ -313,44 +311,44 @@ def test_folders_in_file_names(labelled: Path, tmp_path: Path) -> None:
         image["file_name"] = f"train\\{image['file_name']}"
     file = tmp_path / "windows.json"
     file.write_text(json.dumps(truth))
-    flat = load(f"coco:{labelled / 'pictures'},{file}")
-    assert [picture.path.name for picture in flat.pictures] == ["0.png", "1.png", "2.png", "3.png"]
-    assert flat.notes[0].startswith("4 pictures are not in the folders that are listed")
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "train").symlink_to(labelled / "pictures")
-    there = load(f"coco:{tmp_path / 'pictures'},{file}")
+    flat = load(f"coco:{labelled / 'images'},{file}")
+    assert [image.path.name for image in flat.images] == ["0.png", "1.png", "2.png", "3.png"]
+    assert flat.notes[0].startswith("4 images are not in the folders that are listed")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "train").symlink_to(labelled / "images")
+    there = load(f"coco:{tmp_path / 'images'},{file}")
     assert there.notes == ()
-    assert there.pictures[0].path == tmp_path / "pictures" / "train" / "0.png"
+    assert there.images[0].path == tmp_path / "images" / "train" / "0.png"
     truth["images"][0]["file_name"] = "..\\secret\\0.png"
     file.write_text(json.dumps(truth))
     with pytest.raises(InputError, match="outside of"):
-        load(f"coco:{labelled / 'pictures'},{file}")
+        load(f"coco:{labelled / 'images'},{file}")
 
 
-def test_two_pictures_of_one_name_are_not_looked_for_elsewhere(labelled: Path, tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_not_looked_for_elsewhere(labelled: Path, tmp_path: Path) -> None:
     truth = json.loads((labelled / "truth.json").read_text())
     truth["images"][0]["file_name"], truth["images"][1]["file_name"] = "a/0.png", "b/0.png"
     (tmp_path / "twice.json").write_text(json.dumps(truth))
     with pytest.raises(InputError, match=r"a/0\.png, which is not in"):
-        load(f"coco:{labelled / 'pictures'},{tmp_path / 'twice.json'}")
+        load(f"coco:{labelled / 'images'},{tmp_path / 'twice.json'}")
 
 
-def test_unreadable_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
+def test_unreadable_images_are_left_out_and_listed(tmp_path: Path) -> None:
     folder = write_labelled(tmp_path)
     truth = json.loads((folder / "truth.json").read_text())
     whole = _eval(folder, folder / "truth.json")
     truth["images"] = truth["images"][1:]
     (tmp_path / "fewer.json").write_text(json.dumps(truth))
     fewer = _eval(folder, tmp_path / "fewer.json")
-    (folder / "pictures" / "0.png").write_bytes(b"no picture")
+    (folder / "images" / "0.png").write_bytes(b"no image")
     result = _eval(folder, folder / "truth.json")
     assert (whole.images, whole.skipped, result.images) == (4, [], 3)
     assert [Path(path).name for path, _ in result.skipped] == ["0.png"]
-    assert "not a whole picture" in result.skipped[0][1]
+    assert "not a whole image" in result.skipped[0][1]
     assert (result.ap, result.bytes_per_image) == (fewer.ap, fewer.bytes_per_image)
-    with pytest.raises(InputError, match=r"cannot read the picture .*0\.png"):
+    with pytest.raises(InputError, match=r"cannot read the image .*0\.png"):
         _eval(folder, folder / "truth.json", strict=True)
     for i in range(1, 4):
-        (folder / "pictures" / f"{i}.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"none of the 4 pictures can be read: .*0\.png"):
+        (folder / "images" / f"{i}.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"none of the 4 images can be read: .*0\.png"):
         _eval(folder, folder / "truth.json")

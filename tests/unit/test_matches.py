@@ -1,4 +1,4 @@
-"""AP from records of single pictures is pycocotools' AP, on the whole set and on repeated pictures."""
+"""AP from records of single images is pycocotools' AP, on the whole set and on repeated images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from midstream.data import Dataset, PictureFile
+from midstream.data import Dataset, ImageFile
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.bootstrap import resamples
@@ -30,13 +30,13 @@ def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate([corner, corner + rng.integers(4, 60, (count, 2))], 1).astype(np.float32)
 
 
-def _scene(seed: int, pictures: int, ties: bool = True) -> tuple[Dataset, dict[int, Detections]]:
+def _scene(seed: int, images: int, ties: bool = True) -> tuple[Dataset, dict[int, Detections]]:
     """Objects, crowds among them, and detections near some of them; with `ties`, many have the same score."""
     rng = np.random.default_rng(seed)
     truth: dict[str, Any] = {"images": [], "annotations": []}
     truth["categories"] = [{"id": 7 - i, "name": name} for i, name in enumerate(CLASSES)]
     found = {}
-    for identity in range(1, pictures + 1):
+    for identity in range(1, images + 1):
         truth["images"].append({"id": identity, "height": 100, "width": 100, "file_name": f"{identity}.png"})
         boxes, labels = _boxes(rng, rng.integers(0, 5)), None
         labels = rng.integers(0, 3, len(boxes))
@@ -56,26 +56,26 @@ def _scene(seed: int, pictures: int, ties: bool = True) -> tuple[Dataset, dict[i
     truth["annotations"].append(
         {"id": 999, "image_id": 1, "category_id": 7, "bbox": [1, 1, 50, 50], "area": 2500, "iscrowd": 0}
     )
-    files = tuple(PictureFile(i, Path(f"{i}.png")) for i in range(1, pictures + 1))
+    files = tuple(ImageFile(i, Path(f"{i}.png")) for i in range(1, images + 1))
     return Dataset("test", "coco", files, truth), found
 
 
 def _repeated(dataset: Dataset, found: dict[int, Detections], counts: list[int]) -> tuple[Dataset, dict]:
-    """Each picture as often as `counts` says, copies of one next to each other."""
+    """Each image as often as `counts` says, copies of one next to each other."""
     truth: dict[str, Any] = {"images": [], "annotations": [], "categories": dataset.ground_truth["categories"]}
     files, copies = [], {}
-    for picture, count in zip(dataset.pictures, counts, strict=True):
+    for image, count in zip(dataset.images, counts, strict=True):
         for _ in range(count):
             identity = len(files) + 1
-            files.append(PictureFile(identity, picture.path))
-            copies[identity] = found[picture.id]
+            files.append(ImageFile(identity, image.path))
+            copies[identity] = found[image.id]
             truth["images"].append({"id": identity, "height": 100, "width": 100, "file_name": "x.png"})
             truth["annotations"] += [
                 {**a, "image_id": identity, "id": 10000 * identity + a["id"]}
                 for a in dataset.ground_truth["annotations"]
-                if a["image_id"] == picture.id
+                if a["image_id"] == image.id
             ]
-    return replace(dataset, pictures=tuple(files), ground_truth=truth), copies
+    return replace(dataset, images=tuple(files), ground_truth=truth), copies
 
 
 def _ap(dataset: Dataset, found: dict[int, Detections], weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,17 +86,17 @@ def _ap(dataset: Dataset, found: dict[int, Detections], weights: np.ndarray) -> 
 
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 9))
-def test_the_whole_set_as_pycocotools_has_it(seed: int, pictures: int) -> None:
-    dataset, found = _scene(seed, pictures)
+def test_the_whole_set_as_pycocotools_has_it(seed: int, images: int) -> None:
+    dataset, found = _scene(seed, images)
     result = evaluate(dataset, found, CLASSES)
-    ap, ap50 = _ap(dataset, found, resamples(3, pictures))
+    ap, ap50 = _ap(dataset, found, resamples(3, images))
     assert ap[0] == pytest.approx(result.ap, abs=1e-10)
     assert ap50[0] == pytest.approx(result.ap50, abs=1e-10)
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 3), min_size=2, max_size=8))
-def test_multiplicities_are_repeated_pictures(seed: int, counts: list[int]) -> None:
+def test_multiplicities_are_repeated_images(seed: int, counts: list[int]) -> None:
     counts[0] = max(counts[0], 1)  # the one that certainly has an object
     dataset, found = _scene(seed, len(counts), ties=False)  # the copies of those that tie rank as they come
     repeated, copies = _repeated(dataset, found, counts)
@@ -128,15 +128,15 @@ def test_by_size_as_pycocotools_has_it() -> None:
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 9), st.data(), st.booleans())
 def test_the_states_of_two_halves_are_the_state_of_the_whole(
-    seed: int, pictures: int, data: st.DataObject, agreement: bool
+    seed: int, images: int, data: st.DataObject, agreement: bool
 ) -> None:
-    dataset, found = _scene(seed, pictures)
+    dataset, found = _scene(seed, images)
     if agreement:
-        dataset = reference_dataset(dataset, _scene(seed, pictures)[1], CLASSES, threshold=0)
-        found = _scene(seed + 1, pictures)[1]
+        dataset = reference_dataset(dataset, _scene(seed, images)[1], CLASSES, threshold=0)
+        found = _scene(seed + 1, images)[1]
     case = Case.of(dataset, found, CLASSES)
-    half = data.draw(st.sets(st.sampled_from(range(1, pictures + 1))))
-    parts = [case.only({i for i in range(1, pictures + 1) if (i in half) == there}) for there in (True, False)]
+    half = data.draw(st.sets(st.sampled_from(range(1, images + 1))))
+    parts = [case.only({i for i in range(1, images + 1) if (i in half) == there}) for there in (True, False)]
     whole = CocoState.of(case, "bbox", by_size=True)
     first, second = (CocoState.of(part, "bbox", by_size=True) for part in parts)
     for added in (first + second, second + first):
@@ -156,7 +156,7 @@ def test_what_counts_is_known_when_all_images_are() -> None:
     boxes = np.array([(x, y, x + 3, y + 3) for x in range(0, 60, 4) for y in range(0, 40, 4)], np.float32)
     scores = np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
     labels = np.zeros(len(boxes), np.int64)
-    files = tuple(PictureFile(i, Path(f"{i}.png")) for i in (1, 2))
+    files = tuple(ImageFile(i, Path(f"{i}.png")) for i in (1, 2))
     crowded, few = Detections(boxes, scores, labels), Detections(boxes[-1:], scores[:1], labels[:1])
     dataset = reference_dataset(Dataset("test", None, files, None), {1: crowded, 2: few}, CLASSES)
     later = Detections(boxes[30:], scores[30:], labels[30:])

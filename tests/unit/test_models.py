@@ -21,7 +21,7 @@ from midstream.models.graph import load_graph
 from midstream.models.heads import decode_head
 from midstream.models.heads.nms import suppress
 from midstream.models.onnx_model import OnnxModel
-from midstream.models.preprocess import fitted, place, to_picture, to_tensor
+from midstream.models.preprocess import fitted, place, to_image, to_tensor
 from midstream.models.registry import descriptions
 
 
@@ -30,13 +30,13 @@ def description(tmp_path: Path) -> Path:
     return toy.write_toy(tmp_path)
 
 
-def picture(height: int = 50, width: int = 40) -> np.ndarray:
+def image(height: int = 50, width: int = 40) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def test_a_network_needs_a_toml_file_and_no_code(description: Path) -> None:
     model = models.load(str(description))
-    pyramid = model.front(picture())
+    pyramid = model.front(image())
     assert {name: level.shape for name, level in pyramid.items()} == {"p3": (5, 4, 4), "p4": (5, 2, 2)}
     found = model.back(pyramid, (50, 40))
     assert len(found) > 0
@@ -85,7 +85,7 @@ def test_a_level_can_be_derived(description: Path) -> None:
         ("std = [64.0, ", "std = [1e-300, ", "input.std.0: Input should be greater than or equal to"),
         ("size = [32, 32]", "size = [2147483648, 1]", "input.size.0: Input should be less than or equal to 16384"),
         ("size = [32, 32]", "size = [16384, 16384]", "input: .*size 16384 x 16384 is more than 33,554,432 pixels"),
-        ("size = [32, 32]", "size = [32, 32]\nscale = 1e-30", "scale 1e-30 leaves nothing of a picture"),
+        ("size = [32, 32]", "size = [32, 32]\nscale = 1e-30", "scale 1e-30 leaves nothing of an image"),
         ("nms_iou = 0.6", "nms_iou = 0.6\ncell_offset = nan", "cell_offset: Input should be a finite number"),
         ("nms_iou = 0.6", "nms_iou = true", "nms_iou: Input should be a valid number"),
         ("bins = 4", f"bins = {'9' * 5000}", "not TOML: Exceeds the limit"),
@@ -105,7 +105,7 @@ def test_a_wrong_description_is_named(description: Path, old: str, new: str, mes
 
     def use() -> None:
         model = models.load(str(description))
-        model.back(model.front(picture()), (50, 40))
+        model.back(model.front(image()), (50, 40))
 
     with pytest.raises(InputError, match=message):
         use()
@@ -113,7 +113,7 @@ def test_a_wrong_description_is_named(description: Path, old: str, new: str, mes
 
 def test_a_pyramid_of_another_shape_says_both(description: Path) -> None:
     model = models.load(str(description))
-    pyramid = model.front(picture())
+    pyramid = model.front(image())
     with pytest.raises(InputError, match=r"'fine' has shape \[1, 5, 4, 3\], the network expects \[1, 5, 4, 4\]"):
         model.back({**pyramid, "p3": pyramid["p3"][:, :, :3]}, (50, 40))
     with pytest.raises(InputError, match="no level 'p3'; it has p4"):
@@ -149,7 +149,7 @@ def test_a_level_that_is_not_derived_is_found_out(description: Path) -> None:
     old = 'tensor = "coarse"\nstride = 16'
     description.write_text(description.read_text().replace(old, old + '\nderived_from = "p3"'))
     with pytest.raises(InputError, match="level 'p4' is not 'p3' subsampled by 2"):
-        models.load(str(description)).front(picture())
+        models.load(str(description)).front(image())
 
 
 def test_a_byte_order_mark_is_no_part_of_a_description(description: Path) -> None:
@@ -162,7 +162,7 @@ def cast(source: str, target: str, kind: int) -> onnx.NodeProto:
 
 
 def in_halves(graph: onnx.GraphProto) -> None:
-    """Half precision for the picture and for what crosses the cut."""
+    """Half precision for the image and for what crosses the cut."""
     half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     graph.input[0].type.tensor_type.elem_type = half
     nodes = [cast("image", "image/32", single), *graph.node]
@@ -178,7 +178,7 @@ def in_halves(graph: onnx.GraphProto) -> None:
 
 
 def as_pixels(graph: onnx.GraphProto) -> None:
-    """The picture as 8-bit pixels [1, height, width, 3]."""
+    """The image as 8-bit pixels [1, height, width, 3]."""
     graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, [1, 32, 32, 3]))
     for node in graph.node:
         for index, name in enumerate(node.input):
@@ -189,7 +189,7 @@ def as_pixels(graph: onnx.GraphProto) -> None:
 
 
 @pytest.mark.parametrize(("change", "tolerance"), [(in_halves, 0.2), (as_pixels, 0)])
-def test_a_picture_goes_in_as_the_network_takes_it(
+def test_a_image_goes_in_as_the_network_takes_it(
     description: Path, change: Callable[[onnx.GraphProto], None], tolerance: float
 ) -> None:
     """Half precision, and pixels as a camera has them, find what the network in single precision finds."""
@@ -197,12 +197,12 @@ def test_a_picture_goes_in_as_the_network_takes_it(
     plain = text if change is in_halves else text.replace("127.5", "0.0").replace("64.0", "1.0")
     description.write_text(plain)
     single = models.load(str(description))
-    expected = single.back(single.front(picture()), (50, 40))
+    expected = single.back(single.front(image()), (50, 40))
     model = onnx.load(str(description.parent / "toy.onnx"))
     change(model.graph)
     onnx.save(model, str(description.parent / "toy.onnx"))
     network = models.load(str(description))
-    pyramid = network.front(picture())
+    pyramid = network.front(image())
     assert {level.dtype for level in pyramid.values()} == {np.dtype(np.float32)}
     found = network.back(pyramid, (50, 40))
     assert len(found) == len(expected) > 0
@@ -214,9 +214,9 @@ def test_a_picture_goes_in_as_the_network_takes_it(
             models.load(str(description))
 
 
-def test_a_back_that_asks_for_the_pictures_shape_gets_that_of_the_description(description: Path) -> None:
+def test_a_back_that_asks_for_the_images_shape_gets_that_of_the_description(description: Path) -> None:
     single = models.load(str(description))
-    expected = single.back(single.front(picture()), (50, 40))
+    expected = single.back(single.front(image()), (50, 40))
     model = onnx.load(str(description.parent / "toy.onnx"))
     for side in model.graph.input[0].type.tensor_type.shape.dim:
         side.dim_param = "any"
@@ -231,7 +231,7 @@ def test_a_back_that_asks_for_the_pictures_shape_gets_that_of_the_description(de
         model.graph.node.append(onnx.helper.make_node(kind, inputs, [output], **options))
     onnx.save(model, str(description.parent / "toy.onnx"))
     network = models.load(str(description))
-    found = network.back(network.front(picture()), (50, 40))
+    found = network.back(network.front(image()), (50, 40))
     np.testing.assert_array_equal(found.scores, expected.scores)
     assert not network.batches  # type: ignore[attr-defined]
 
@@ -301,7 +301,7 @@ def test_letterbox_keeps_the_ratio_and_pads() -> None:
         assert inside.sum() == 32 * 16
         assert (pixels[~inside] == 7).all()
         box = np.array([[corner[1], 0, corner[1] + 16, 32]], np.float32)
-        np.testing.assert_allclose(to_picture(box, at, (64, 32)), [[0, 0, 32, 64]])
+        np.testing.assert_allclose(to_image(box, at, (64, 32)), [[0, 0, 32, 64]])
 
 
 def test_normalisation_and_colour_order() -> None:
@@ -390,7 +390,7 @@ def test_devices(description: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(InputError, match="pip install onnxruntime-gpu"):
         models.load(str(description), device="cuda")
-    assert models.load(str(description), device="cpu").front(picture())["p3"].shape == (5, 4, 4)
+    assert models.load(str(description), device="cpu").front(image())["p3"].shape == (5, 4, 4)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(InputError, match="are its driver and libraries there"), pytest.warns(UserWarning, match="CUDA"):
         models.load(str(description), device="cuda")

@@ -100,7 +100,7 @@ def test_systems_are_solved() -> None:
 
 def test_no_thread_and_no_kernel_of_a_blas_changes_a_profile(tmp_path: Path) -> None:
     folder = toy.write_labelled(tmp_path)
-    toy.write_pictures(folder / "calib", 24)
+    toy.write_images(folder / "calib", 24)
     kinds = ({"OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Prescott"}, {"OPENBLAS_NUM_THREADS": "2"},
              {"OPENBLAS_NUM_THREADS": "3", "OPENBLAS_CORETYPE": "Haswell"})  # fmt: skip
     written = set()

@@ -16,17 +16,17 @@ from midstream import models
 from midstream.codec.wire import Reader
 from midstream.errors import CodecError, InputError
 from midstream.pipelines import ffmpeg
-from midstream.pipelines.base import PictureCodec, PyramidCodec
+from midstream.pipelines.base import ImageCodec, PyramidCodec
 from midstream.pipelines.layout import places, tile, untile
 from midstream.pipelines.own import OwnCodec
 from midstream.pipelines.registry import known_codecs, make_codec, parse_curve, pipeline_of
 from midstream.pipelines.shapes import read_shapes, write_shapes
 
 Pyramid = dict[str, NDArray[np.float32]]
-PICTURES = [name for name, kind in known_codecs().items() if issubclass(kind, PictureCodec)]
+IMAGES = [name for name, kind in known_codecs().items() if issubclass(kind, ImageCodec)]
 #: Not those that are fitted to a network: tests/unit/test_calibrate.py.
 FITTED = "calibrated"
-FEATURES = [name for name in known_codecs() if name not in PICTURES and name != FITTED]
+FEATURES = [name for name in known_codecs() if name not in IMAGES and name != FITTED]
 #: What gives up at most so much of a channel's range.
 PRECISE = {
     "uncompressed": 0.0, "float16+zstd": 1e-3, "blosc2": 1e-3, "pcodec": 1e-3, "int8+zstd": 0.5 / 255 + 1e-6,
@@ -34,7 +34,7 @@ PRECISE = {
 }  # fmt: skip
 
 
-def picture(height: int, width: int) -> NDArray[np.uint8]:
+def image(height: int, width: int) -> NDArray[np.uint8]:
     coarse = np.random.default_rng(5).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -47,16 +47,16 @@ def fine(codec: str) -> dict[str, str]:
 
 
 def test_all_codecs_of_the_contract_are_known() -> None:
-    assert {"vvc", "hevc", "av1", "jpegxl", "webp", "jpeg"} == set(PICTURES)
+    assert {"vvc", "hevc", "av1", "jpegxl", "webp", "jpeg"} == set(IMAGES)
     assert set(FEATURES) == set(PRECISE)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("size", [(96, 128), (97, 131)])
-def test_a_picture_comes_back_nearly_as_it_was(name: str, size: tuple[int, int]) -> None:
+def test_a_image_comes_back_nearly_as_it_was(name: str, size: tuple[int, int]) -> None:
     codec = make_codec(name, fine(name))
-    assert isinstance(codec, PictureCodec)
-    source = picture(*size)
+    assert isinstance(codec, ImageCodec)
+    source = image(*size)
     data = codec.encode(source)
     assert 100 < len(data) < source.size
     decoded = codec.decode(data)[: size[0], : size[1]]
@@ -139,7 +139,7 @@ def test_a_spec_is_a_curve() -> None:
 
 
 @settings(max_examples=30)
-@given(st.sampled_from([*PICTURES, *FEATURES]))
+@given(st.sampled_from([*IMAGES, *FEATURES]))
 def test_a_spec_makes_its_codec_again(name: str) -> None:
     codec = make_codec(name, {})
     (again,) = parse_curve(codec.spec()).points
@@ -194,7 +194,7 @@ def test_a_failing_encoder_is_reported_with_its_command_and_output() -> None:
 @pytest.mark.parametrize("at", ["input", "original"])
 def test_pipelines_measure(at: str, tmp_path: Path) -> None:
     model = models.load(str(toy.write_toy(tmp_path)), threads=1)
-    pixels = picture(50, 70)
+    pixels = image(50, 70)
     anchor = parse_curve("jpeg:quality=100", at).points[0].measure(model, pixels)  # type: ignore[arg-type]
     assert anchor.elements is None
     assert anchor.pixels == toy.SIDE**2
@@ -210,14 +210,14 @@ def test_pipelines_measure(at: str, tmp_path: Path) -> None:
 
 def test_resized_is_what_the_front_sees(tmp_path: Path) -> None:
     model = models.load(str(toy.write_toy(tmp_path)))
-    pixels = picture(50, 70)
+    pixels = image(50, 70)
     small = model.resized(pixels)
     assert small.shape == (toy.SIDE, toy.SIDE, 3)
     for name, values in model.front_resized(small, (50, 70)).items():
         assert (values == model.front(pixels)[name]).all()
 
 
-def test_a_letterboxed_picture_is_coded_without_its_padding(tmp_path: Path) -> None:
+def test_a_letterboxed_image_is_coded_without_its_padding(tmp_path: Path) -> None:
     description = toy.write_toy(tmp_path)
     text = description.read_text().replace(
         f"size = [{toy.SIDE}, {toy.SIDE}]", f'size = [{toy.SIDE}, {toy.SIDE}]\nresize = "letterbox"'
@@ -225,7 +225,7 @@ def test_a_letterboxed_picture_is_coded_without_its_padding(tmp_path: Path) -> N
     description.write_text(text)
     model = models.load(str(description))
     for size in ((50, 70), (70, 50), (31, 77), (1, 300)):  # 77 * (32 / 77) is a little less than 32
-        pixels = picture(*size)
+        pixels = image(*size)
         small = model.resized(pixels)
         assert max(small.shape) <= toy.SIDE
         for name, values in model.front_resized(small, size).items():

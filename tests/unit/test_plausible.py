@@ -15,7 +15,7 @@ from tests.helpers import toy
 from midstream import models
 from midstream.errors import InputError
 from midstream.models.description import GflHead, PyramidLevel, RcnnHead, YoloxHead, parse_description
-from midstream.models.plausible import check_levels, check_outputs, natural_picture, try_out
+from midstream.models.plausible import check_levels, check_outputs, natural_image, try_out
 
 SIZE = (64, 96)
 HEAD = YoloxHead(kind="yolox", strides=(8, 16), score_threshold=0.1, nms_iou=0.6)
@@ -45,7 +45,7 @@ def written(folder: Path, decoded: bool, head: str = "") -> Path:
 
 @pytest.mark.parametrize("decoded", [False, True])
 def test_decoded_and_undecoded_boxes_are_the_same_boxes(decoded: bool, tmp_path: Path) -> None:
-    pixels = natural_picture(40, 30)
+    pixels = natural_image(40, 30)
     plain = models.load(str(written(tmp_path, decoded=False)))
     expected = plain.back(plain.front(pixels), (40, 30))
     network = models.load(str(written(tmp_path, decoded, f"decoded = {str(decoded).lower()}\n")))
@@ -107,7 +107,7 @@ def test_scores_that_are_no_chances(scores: NDArray[Any], sigmoid: bool, message
         check_outputs(head, outputs, (16, 16), 1)
 
 
-def test_fractions_of_a_picture_are_no_pixels() -> None:
+def test_fractions_of_a_image_are_no_pixels() -> None:
     corners = np.random.default_rng(0).uniform(0, 0.5, (50, 2)).astype(np.float32)
     proposals = np.concatenate([corners, corners + 0.3], axis=1)
     outputs = {
@@ -122,8 +122,8 @@ def test_fractions_of_a_picture_are_no_pixels() -> None:
     assert check_outputs(RcnnHead(kind="rcnn"), scaled, SIZE, 8)
 
 
-def test_a_network_that_was_sure_of_nothing_is_looked_at_again_with_real_pictures(tmp_path: Path) -> None:
-    """A bias on the objectness that only dark pictures overcome: the pictures that come first decide."""
+def test_a_network_that_was_sure_of_nothing_is_looked_at_again_with_real_images(tmp_path: Path) -> None:
+    """A bias on the objectness that only dark images overcome: the images that come first decide."""
     path = written(tmp_path, decoded=True)
     network = onnx.load(str(tmp_path / "toy.onnx"))
     darkness = [

@@ -124,9 +124,9 @@ from midstream import models
 from midstream.serve import Edge
 network = models.load(sys.argv[1])
 edge = Edge.of(network, "halves", level=3)
-picture = np.zeros((60, 50, 3), np.uint8)
+image = np.zeros((60, 50, 3), np.uint8)
 served = prepare(network, None, max_pixels=1 << 20, batch=1, threads=1, elements=None)
-(outcome,) = infer(served, [Work(edge.encode(picture), (60, 50))])
+(outcome,) = infer(served, [Work(edge.encode(image), (60, 50))])
 assert isinstance(outcome, Done), outcome
 """
 

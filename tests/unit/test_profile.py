@@ -95,8 +95,8 @@ def test_one_number_out_of_range(name: str, value: float) -> None:
     refused(f"{name}.*out of range", **{name: changed})
 
 
-def test_components_are_no_more_than_the_dimensions_they_come_from() -> None:
-    refused("more components than dimensions", **{"1/basis": np.ones((5, 4), np.float16)})
+def test_coefficients_are_no_more_than_the_dimensions_they_come_from() -> None:
+    refused("more coefficients than dimensions", **{"1/basis": np.ones((5, 4), np.float16)})
 
 
 @st.composite

@@ -40,13 +40,13 @@ def test_each_package_shows_what_is_public_and_explains_itself(name: str) -> Non
 def test_evaluate_does_what_its_docstring_shows(tmp_path: Path) -> None:
     folder = toy.write_labelled(tmp_path)
     model = ms.models.load(str(folder / "toy.toml"))
-    dataset = ms.data.load(f"coco:{folder / 'pictures'},{folder / 'truth.json'}")
+    dataset = ms.data.load(f"coco:{folder / 'images'},{folder / 'truth.json'}")
     fine, coarse = ms.evaluate.run(model, dataset, [ms.evaluate.paper_options(4), ms.evaluate.paper_options(3)])
     assert fine.bytes_per_image > coarse.bytes_per_image > 0
     found = {}
-    for picture in dataset.pictures:
-        pixels = ms.data.read_picture(picture.path)
-        found[picture.id] = model.back(model.front(pixels), (pixels.shape[0], pixels.shape[1]))
+    for image in dataset.images:
+        pixels = ms.data.read_image(image.path)
+        found[image.id] = model.back(model.front(pixels), (pixels.shape[0], pixels.shape[1]))
     assert ms.evaluate.evaluate(dataset, found, model.classes).ap == fine.ap_uncompressed
 
 

@@ -1,4 +1,4 @@
-"""The head of Mask R-CNN: what it takes from a graph's outputs, and masks pasted into pictures."""
+"""The head of Mask R-CNN: what it takes from a graph's outputs, and masks pasted into images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_detections_come_as_the_graph_has_them_with_labels_from_0() -> None:
     assert set(output_names(HEAD)) == set(given_outputs)
 
 
-def test_a_picture_without_anything() -> None:
+def test_a_image_without_anything() -> None:
     found = decode_head(HEAD, outputs(0), SIZE, 8)
     assert len(found.boxes) == len(found.scores) == len(found.labels) == 0
 
@@ -78,7 +78,7 @@ def test_a_full_mask_fills_its_box_and_an_empty_one_nothing() -> None:
 
 
 @given(st.lists(st.floats(0, 96, width=32), min_size=4, max_size=4), st.integers(0, 9))
-def test_any_box_within_the_picture_has_a_mask_of_its_size(sides: list[float], seed: int) -> None:
+def test_any_box_within_the_image_has_a_mask_of_its_size(sides: list[float], seed: int) -> None:
     x, y = sorted(sides[::2]), sorted(min(side, SIZE[0]) for side in sides[1::2])
     box = np.array([x[0], y[0], x[1], y[1]], np.float32)
     mask = decode_mask(pasted(np.random.default_rng(seed).random((28, 28), np.float32), box, SIZE))

@@ -31,7 +31,7 @@ def test_the_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(PROFILE, tmp_path / "network.profile")
     monkeypatch.chdir(tmp_path)
     network = ms.models.load("streets-r16")
-    image = ms.data.read_picture(ms.data.load("scenes:1,0").pictures[0].path)
+    image = ms.data.read_image(ms.data.load("scenes:1,0").images[0].path)
     pyramid = {name: level for name, level in network.front(image).items() if name not in network.derived}
     names: dict[str, Any] = {"pyramid": pyramid}
     lines = blocks("README.md")[0]

@@ -47,7 +47,7 @@ def curve(label: str, role: Role, points: list[PointResult]) -> CurveResult:
 
 
 def results(comparison: dict[str, Any] | None = None, fronts: tuple[float, float] = (FRONT_MS, FRONT_MS)) -> Results:
-    """Ours last of five tests, against VVC's picture; three of the paper's are single points."""
+    """Ours last of five tests, against VVC's image; three of the paper's are single points."""
     reference = point("uncompressed", {}, 100.0, 9000.0, fronts[0])
     singles = [
         point("paper", {"symbols": 256, "thresholds": "range", "coder": "fast"}, 99.9, 5000.0),
@@ -61,7 +61,7 @@ def results(comparison: dict[str, Any] | None = None, fronts: tuple[float, float
     curves += [curve(each.label, "test", [each]) for each in singles]
     curves += [curve("paper:symbols=4,z=0.5,2", "test", by_z), curve(OURS, "test", ours)]
     run = Run(
-        midstream="0", command="", model="net", data="d", pictures=50, pictures_hash="", anchor_size="input",
+        midstream="0", command="", model="net", data="d", images=50, images_hash="", anchor_size="input",
         metric="ap", metric_title="mask AP", agreement=False, interpolation="pchip", resamples=9, links=[10.0], jobs=1,
         machine={}, packages={},
     )  # fmt: skip
@@ -85,11 +85,11 @@ def test_our_curve_leads_wherever_it_was_named_and_is_among_those_shown() -> Non
 def test_the_sentence_says_when_the_interval_includes_zero() -> None:
     first, second, ours, theirs = sentences(results())
     assert first == (
-        "At equal mask AP, calibrated takes 43 % fewer bytes than the picture by vvc (BD-rate, 95 %: -76 to +7 %)."
+        "At equal mask AP, calibrated takes 43 % fewer bytes than the image by vvc (BD-rate, 95 %: -76 to +7 %)."
     )
-    assert second.startswith("The interval includes zero: on these 50 pictures it may be chance")
-    assert ours.startswith("Calibrated keeps 95.0 % of the mask AP with 600 bytes a picture, 0.200 of the 8-bit input")
-    assert theirs.startswith("The picture by vvc keeps 94.0 % of the mask AP with 273 bytes")
+    assert second.startswith("The interval includes zero: on these 50 images it may be chance")
+    assert ours.startswith("Calibrated keeps 95.0 % of the mask AP with 600 bytes an image, 0.200 of the 8-bit input")
+    assert theirs.startswith("The image by vvc keeps 94.0 % of the mask AP with 273 bytes")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_without_tests_or_anchors_there_is_still_a_result() -> None:
     alone = found.model_copy(update={"curves": [each for each in found.curves if each.role != "anchor"]})
     assert [each.split()[0] for each in sentences(alone)] == ["Calibrated"]
     anchors = found.model_copy(update={"curves": found.curves[:2]})
-    assert [each[:18] for each in sentences(anchors)] == ["The picture by vvc"]
+    assert [each[:16] for each in sentences(anchors)] == ["The image by vvc"]
     assert [label for label, _ in chosen_points(anchors)] == ["uncompressed", "vvc:qp=22"]
 
 
@@ -129,8 +129,8 @@ def test_the_papers_table_is_in_the_papers_order_with_our_curves_below() -> None
         ("4 symbols, coder dense", "z = 1.5", "2"),
         ("calibrated", "quality 20", ""),
         ("calibrated", "quality 60", ""),
-        ("the picture by vvc", "qp 42", ""),
-        ("the picture by vvc", "qp 22", ""),
+        ("the image by vvc", "qp 42", ""),
+        ("the image by vvc", "qp 22", ""),
     ]
 
 

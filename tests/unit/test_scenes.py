@@ -20,7 +20,7 @@ from midstream.data.scenes.dice import Dice
 from midstream.data.scenes.geometry import TURN, cosine
 from midstream.errors import InputError
 
-#: SHA-256 of pictures and labels of edition 1. When a scene changes on purpose, EDITION goes up and the network with
+#: SHA-256 of images and labels of edition 1. When a scene changes on purpose, EDITION goes up and the network with
 #: its figures is made anew; when it does not, the machine, numpy or OpenCV does something else than integers.
 GOLDEN = {
     (0, (256, 512)): "a54b4479705a5c11",
@@ -32,7 +32,7 @@ GOLDEN = {
 
 
 def digest(scene: Scene) -> str:
-    return hashlib.sha256(scene.picture.tobytes() + scene.instance_ids.astype("<u2").tobytes()).hexdigest()[:16]
+    return hashlib.sha256(scene.image.tobytes() + scene.instance_ids.astype("<u2").tobytes()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(("seed", "size"), GOLDEN)
@@ -57,21 +57,21 @@ def test_all_classes_are_there_at_many_scales_and_hide_each_other() -> None:
     assert touching > 20
 
 
-def test_pictures_are_no_clip_art() -> None:
+def test_images_are_no_clip_art() -> None:
     """Neighbouring pixels differ nearly everywhere, as a sensor's do, and no two scenes have the same light."""
     means = []
     for seed in range(12):
-        picture = generate(seed).picture.astype(int)
-        assert (picture[:, 1:] != picture[:, :-1]).any(axis=2).mean() > 0.8
-        means.append(picture.mean())
+        image = generate(seed).image.astype(int)
+        assert (image[:, 1:] != image[:, :-1]).any(axis=2).mean() > 0.8
+        means.append(image.mean())
     assert max(means) > 1.5 * min(means)
 
 
 @given(st.integers(0, 2**40), st.integers(32, 90), st.integers(32, 150))
 def test_any_seed_and_size_is_a_scene(seed: int, height: int, width: int) -> None:
     scene = generate(seed, (height, width))
-    assert scene.picture.shape == (height, width, 3)
-    assert scene.picture.dtype == np.uint8
+    assert scene.image.shape == (height, width, 3)
+    assert scene.image.dtype == np.uint8
     assert scene.instance_ids.shape == (height, width)
     assert scene.instance_ids.dtype == np.uint16
     instances = scene.instance_ids[scene.instance_ids >= FIRST_INSTANCE]
@@ -103,11 +103,11 @@ def test_the_table_of_cosines_is_that_of_any_library() -> None:
 def test_files_are_what_the_cityscapes_loader_reads(tmp_path: Path) -> None:
     write_scenes(tmp_path, 3, 5, "val")
     dataset = datasets.load(f"cityscapes:{tmp_path}")
-    assert len(dataset.pictures) == 3
-    for seed, picture in enumerate(dataset.pictures, start=5):
+    assert len(dataset.images) == 3
+    for seed, image in enumerate(dataset.images, start=5):
         scene = generate(seed)
-        np.testing.assert_array_equal(datasets.read_picture(picture.path), scene.picture)
-        label = Path(str(picture.path).replace("leftImg8bit", "gtFine", 1))
+        np.testing.assert_array_equal(datasets.read_image(image.path), scene.image)
+        label = Path(str(image.path).replace("leftImg8bit", "gtFine", 1))
         label = label.with_name(label.name.replace("leftImg8bit", "gtFine_instanceIds"))
         np.testing.assert_array_equal(read_instance_ids(label), scene.instance_ids)
     with pytest.raises(InputError, match="cannot be the name of a split"):
@@ -119,10 +119,10 @@ def test_files_are_what_the_cityscapes_loader_reads(tmp_path: Path) -> None:
 def test_a_spec_makes_its_scenes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     dataset = datasets.load("scenes:2,9")
-    assert (dataset.spec, dataset.labels, len(dataset.pictures)) == ("scenes:2,9", "cityscapes", 2)
-    np.testing.assert_array_equal(datasets.read_picture(dataset.pictures[1].path), generate(10).picture)
+    assert (dataset.spec, dataset.labels, len(dataset.images)) == ("scenes:2,9", "cityscapes", 2)
+    np.testing.assert_array_equal(datasets.read_image(dataset.images[1].path), generate(10).image)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
-    assert datasets.load("scenes:2,9").pictures == dataset.pictures
+    assert datasets.load("scenes:2,9").images == dataset.images
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == before
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -152,7 +152,7 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout)["size"] == [128, 64]
     dataset = datasets.load(f"cityscapes:{tmp_path},train")
-    np.testing.assert_array_equal(datasets.read_picture(dataset.pictures[0].path), generate(4, (64, 128)).picture)
+    np.testing.assert_array_equal(datasets.read_image(dataset.images[0].path), generate(4, (64, 128)).image)
     result = CliRunner().invoke(app, ["scenes", "--size", "128", "-o", str(tmp_path)])
     assert isinstance(result.exception, InputError)
     assert "expected WIDTHxHEIGHT" in str(result.exception)

@@ -48,7 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     return prepare(model, None, max_pixels=10_000, batch=8, threads=1, elements=None)
 
 
-def pictures(count: int) -> list[np.ndarray[Any, Any]]:
+def images(count: int) -> list[np.ndarray[Any, Any]]:
     rng = np.random.default_rng(0)
     return [rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(count)]
 
@@ -69,7 +69,7 @@ def test_the_generated_code_is_that_of_the_proto(tmp_path: Path) -> None:
 
 def test_work_is_what_a_local_run_gives(served: Served) -> None:
     model = served.model
-    coded = [ms.encode(model.front(picture), symbols=4, z=1.5) for picture in pictures(5)]
+    coded = [ms.encode(model.front(image), symbols=4, z=1.5) for image in images(5)]
     for data, outcome in zip(coded, infer(served, [Work(data, SIZE) for data in coded]), strict=True):
         assert isinstance(outcome, Done)
         expected = model.back(ms.decode(data), SIZE)
@@ -94,7 +94,7 @@ def test_a_back_with_a_free_first_axis_takes_several_frames(tmp_path: Path) -> N
     calls = []
     back_batch = model.back_batch  # type: ignore[attr-defined]
     model.back_batch = lambda *given: calls.append(len(given[0])) or back_batch(*given)  # type: ignore[attr-defined]
-    coded = [ms.encode(model.front(picture), symbols=4, z=1.5) for picture in pictures(6)]
+    coded = [ms.encode(model.front(image), symbols=4, z=1.5) for image in images(6)]
     works = [Work(data, (60 + i, 50)) for i, data in enumerate(coded)]
     outcomes = infer(served, [*works[:3], Work(b"damaged", SIZE), *works[3:]])
     assert calls == [4, 2]
@@ -116,7 +116,7 @@ def test_a_graph_that_declares_a_free_axis_and_fixes_it_inside_is_not_batched(tm
 
 
 def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
-    good = ms.encode(served.model.front(pictures(1)[0]))
+    good = ms.encode(served.model.front(images(1)[0]))
     other = ms.encode({"p3": np.ones((5, 4, 4), np.float32), "p4": np.ones((5, 2, 1), np.float32)})
     large = ms.encode({"p3": np.ones((50, 40, 40), np.float32)})
     calibrated = ms.encode(profiles.pyramid(), codec="calibrated", profile=profiles.profile())
@@ -127,7 +127,7 @@ def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
         ("shapes", "toy takes 'p3'"): Work(other, SIZE),
         ("profile", "another profile than this server has: none"): Work(calibrated, SIZE),
         ("size", "1 to 10000 pixels"): Work(good, (1000, 1000)),
-        ("size", "a picture of 0x5"): Work(good, (5, 0)),
+        ("size", "an image of 0x5"): Work(good, (5, 0)),
     }
     outcomes = infer(served, [Work(good, SIZE), *works.values(), Work(good, SIZE)])
     assert isinstance(outcomes[0], Done)
@@ -140,7 +140,7 @@ def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
 
 @given(st.data())
 def test_no_bytes_are_an_internal_error(served: Served, data: st.DataObject) -> None:
-    spoilt = bytearray(ms.encode(served.model.front(pictures(1)[0]), symbols=data.draw(st.integers(2, 9))))
+    spoilt = bytearray(ms.encode(served.model.front(images(1)[0]), symbols=data.draw(st.integers(2, 9))))
     for _ in range(data.draw(st.integers(0, 4))):
         spoilt[data.draw(st.integers(0, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
     kept = data.draw(st.one_of(st.just(len(spoilt)), st.integers(0, len(spoilt))))
@@ -161,7 +161,7 @@ def test_the_unforeseen_is_refused_without_its_message(served: Served, monkeypat
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(served.model, "back", back)
-    outcome = infer(served, [Work(ms.encode(served.model.front(pictures(1)[0])), SIZE)])[0]
+    outcome = infer(served, [Work(ms.encode(served.model.front(images(1)[0])), SIZE)])[0]
     assert isinstance(outcome, Refused)
     assert (outcome.kind, "/secret" in outcome.reason) == ("internal", False)
     assert str(outcome.cause) == "/secret/path"
@@ -170,7 +170,7 @@ def test_the_unforeseen_is_refused_without_its_message(served: Served, monkeypat
 def test_boxes_that_are_not_finite_are_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     found = Detections(np.full((1, 4), np.nan, np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
     monkeypatch.setattr(served.model, "back", lambda pyramid, size: found)
-    outcome = infer(served, [Work(ms.encode(served.model.front(pictures(1)[0])), SIZE)])[0]
+    outcome = infer(served, [Work(ms.encode(served.model.front(images(1)[0])), SIZE)])[0]
     assert isinstance(outcome, Refused)
     assert "not finite" in outcome.reason
 
@@ -404,9 +404,9 @@ def test_what_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no video")
     with pytest.raises(ms.InputError, match=r"cannot read the video .*text: Invalid data"):
         open_source(str(tmp_path / "text"))
-    with pytest.raises(ms.InputError, match="a source is a picture, a folder of pictures, a video file, a camera"):
+    with pytest.raises(ms.InputError, match="a source is an image, a folder of images, a video file, a camera"):
         open_source(str(tmp_path / "nothing"))
-    with pytest.raises(ms.InputError, match="no picture"):
+    with pytest.raises(ms.InputError, match="no image"):
         open_source(str(tmp_path))
 
 
@@ -452,7 +452,7 @@ def test_times_and_rates() -> None:
 
 
 class Numbers:
-    """A source of so many frames without pictures; `read` is how many have been asked for."""
+    """A source of so many frames without images; `read` is how many have been asked for."""
 
     rate = 1.0
 
@@ -529,7 +529,7 @@ def test_a_line_has_cocos_boxes_and_masks() -> None:
 
 
 def test_lines_are_results_that_coco_s_own_program_reads(capfd: pytest.CaptureFixture[str]) -> None:
-    """Once it is known which picture a frame is: `category_id` is the data set's, not the network's index."""
+    """Once it is known which image a frame is: `category_id` is the data set's, not the network's index."""
     mask = pycocotools.mask.encode(np.asfortranarray(np.ones((60, 50), np.uint8)))
     found = Detections(np.array([[0, 0, 50, 60]], np.float32), np.array([0.5], np.float32), np.array([1]), [mask])
     frame = Frame(0, "000000000139.png", np.zeros((60, 50, 3), np.uint8))
@@ -567,13 +567,13 @@ def test_without_the_extra_its_name_is_said(package: str, name: str, extra: str 
 
 
 def test_drawing_marks_what_was_found_and_nothing_else() -> None:
-    picture = np.zeros((80, 100, 3), np.uint8)
+    image = np.zeros((80, 100, 3), np.uint8)
     boxes = np.array([[10, 40, 50, 70], [60, 10, 90, 30]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.1], np.float32), np.array([0, 1]))
-    drawn = annotate(picture, found, ("cat", "dog"))
+    drawn = annotate(image, found, ("cat", "dog"))
     assert drawn[40:71, 10:51].any()
     assert not drawn[:20].any()
-    assert not picture.any()
+    assert not image.any()
 
 
 def test_no_more_than_the_rate_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,13 +28,13 @@ Spoil = Callable[[pb.InferReply], object]
 
 
 def counts(*runs: int) -> bytes:
-    """COCO's compressed text, by pycocotools where the runs cover their own picture of one column."""
+    """COCO's compressed text, by pycocotools where the runs cover their own image of one column."""
     encoded = pycocotools.mask.frPyObjects({"size": [sum(runs), 1], "counts": list(runs)}, sum(runs), 1)
     return bytes(encoded["counts"])
 
 
 def found() -> pb.Detections:
-    """One cow with a mask of its picture."""
+    """One cow with a mask of its image."""
     mask = pb.Mask(height=SIZE[0], width=SIZE[1], counts=counts(3, 7, 20))
     return pb.Detections(boxes=[0, 1, 4, 5], scores=[0.5], labels=[2], masks=[mask])
 
@@ -81,9 +81,9 @@ def _mask(**fields: Any) -> Spoil:
 
 def _spoils() -> Iterator[tuple[Spoil, str]]:
     detections = lambda **fields: lambda reply: reply.detections.CopyFrom(pb.Detections(**fields))  # noqa: E731
-    yield _mask(height=12), "unusable mask: its run lengths are of the size [12, 5], the picture's is [6, 5]"
+    yield _mask(height=12), "unusable mask: its run lengths are of the size [12, 5], the image's is [6, 5]"
     yield _mask(width=1), "unusable mask"
-    yield _mask(counts=counts(3, 7, 21)), "cover 31 pixels, the picture has 30"
+    yield _mask(counts=counts(3, 7, 21)), "cover 31 pixels, the image has 30"
     yield _mask(counts=counts(3, 7)), "cover 10 pixels"
     yield _mask(counts=b"\xff\x00"), "not in COCO's compressed form"
     yield _mask(counts=b"o" * 50 + b"0"), "not in COCO's compressed form"

@@ -85,7 +85,7 @@ def test_embedded_profiles_are_taken_on_request_and_of_the_network_s_levels_only
     assert undecoded(monkeypatch, willing, other).kind == "shapes"
 
 
-def test_inputs_of_any_size_have_the_levels_of_the_picture_s(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inputs_of_any_size_have_the_levels_of_the_image_s(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     free = replace(served, fixed=False, probe=(800, 1600), shapes={"p3": (5, 100, 200), "p4": (5, 50, 100)},
                    limits=ms.Limits(), max_pixels=1 << 24)  # fmt: skip
     monkeypatch.setattr(served.model, "input_size", lambda size: size)

@@ -1,4 +1,4 @@
-"""Pictures and videos as push and batch read them: one reader, upright, and looked at before anything is asked for."""
+"""Images and videos as push and batch read them: one reader, upright, and looked at before anything is asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.helpers.commands import mistake
 
-from midstream.data.pictures import read_picture
+from midstream.data.images import read_image
 from midstream.data.video import Video
 from midstream.errors import InputError
 from midstream.serve.sources import Frame, open_source
@@ -20,7 +20,7 @@ from midstream.serve.sources import Frame, open_source
 av = pytest.importorskip("av")
 
 Pixels = NDArray[np.uint8]
-#: (a, b, c, d) of a display matrix, and what it does to a picture. The first four are what phones write.
+#: (a, b, c, d) of a display matrix, and what it does to an image. The first four are what phones write.
 MATRICES: dict[tuple[int, int, int, int], Any] = {
     (1, 0, 0, 1): lambda x: x,
     (0, 1, -1, 0): lambda x: np.rot90(x, -1),  # held upright
@@ -34,21 +34,21 @@ MATRICES: dict[tuple[int, int, int, int], Any] = {
 
 
 def scene(height: int = 48, width: int = 64) -> Pixels:
-    """A picture of four colours, one a quarter."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[: height // 2, : width // 2, 0] = 220
-    picture[: height // 2, width // 2 :, 1] = 220
-    picture[height // 2 :, : width // 2, 2] = 220
-    return picture
+    """An image of four colours, one a quarter."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2, 0] = 220
+    image[: height // 2, width // 2 :, 1] = 220
+    image[height // 2 :, : width // 2, 2] = 220
+    return image
 
 
-def write_video(path: Path, pictures: list[Pixels], codec: str = "mpeg4") -> Path:
+def write_video(path: Path, images: list[Pixels], codec: str = "mpeg4") -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return path
 
@@ -74,28 +74,28 @@ def batched(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_a_video_is_read_upright_by_push_and_by_batch(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
     path = write_video(tmp_path / "phone.mp4", [scene()] * 3)
-    plain = [frame.picture for frame in Video(str(path)).frames()]
+    plain = [frame.image for frame in Video(str(path)).frames()]
     turn(path, matrix)
-    expected = [MATRICES[matrix](picture) for picture in plain]
+    expected = [MATRICES[matrix](image) for image in plain]
     for frame, row, right in zip(pushed(path), batched(path), expected, strict=True):
-        np.testing.assert_array_equal(frame.picture, right)
+        np.testing.assert_array_equal(frame.image, right)
         assert (row["height"], row["width"]) == right.shape[:2]
         assert row["data"] == np.ascontiguousarray(right).tobytes()
-        assert np.abs(right.astype(int) - MATRICES[matrix](scene())).mean() < 20  # it is the picture that was filmed
+        assert np.abs(right.astype(int) - MATRICES[matrix](scene())).mean() < 20  # it is the image that was filmed
 
 
-def test_one_picture_is_a_source(tmp_path: Path) -> None:
+def test_one_image_is_a_source(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.JPG"), scene())
     (frame,) = pushed(tmp_path / "photo.JPG")
     assert (frame.number, frame.name, frame.time_s) == (0, "photo.JPG", None)
-    np.testing.assert_array_equal(frame.picture, read_picture(tmp_path / "photo.JPG"))
+    np.testing.assert_array_equal(frame.image, read_image(tmp_path / "photo.JPG"))
 
 
-def test_a_picture_with_a_videos_suffix_is_a_video_of_one_frame(tmp_path: Path) -> None:
+def test_a_image_with_a_videos_suffix_is_a_video_of_one_frame(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.png"), scene())
     (tmp_path / "photo.png").rename(tmp_path / "photo.mp4")
     (frame,) = pushed(tmp_path / "photo.mp4")
-    np.testing.assert_array_equal(frame.picture, scene()[:, :, ::-1])
+    np.testing.assert_array_equal(frame.image, scene()[:, :, ::-1])
     assert len(batched(tmp_path / "photo.mp4")) == 1
 
 
@@ -103,7 +103,7 @@ def test_a_video_may_change_its_size(tmp_path: Path) -> None:
     small = write_video(tmp_path / "a.ts", [scene()] * 4, "mpeg2video").read_bytes()
     large = write_video(tmp_path / "b.ts", [scene(96, 128)] * 4, "mpeg2video").read_bytes()
     (tmp_path / "both.ts").write_bytes(small + large)
-    sizes = [frame.picture.shape[:2] for frame in pushed(tmp_path / "both.ts") if frame.picture is not None]
+    sizes = [frame.image.shape[:2] for frame in pushed(tmp_path / "both.ts") if frame.image is not None]
     assert sizes == sorted(sizes)  # FFmpeg's decoder gives up what it still holds of the first size
     assert set(sizes) == {(48, 64), (96, 128)}
     assert [(row["height"], row["width"]) for row in batched(tmp_path / "both.ts")] == sizes
@@ -115,17 +115,17 @@ def test_what_cannot_be_read_in_a_video_is_a_frame_of_its_own(tmp_path: Path) ->
     data = path.read_bytes()
     path.write_bytes(data.replace(packets[0], b"\0" * len(packets[0])))
     frames, rows = pushed(path), batched(path)
-    assert [frame.picture is None for frame in frames] == [row["error"] is not None for row in rows]
-    assert frames[0].picture is None
+    assert [frame.image is None for frame in frames] == [row["error"] is not None for row in rows]
+    assert frames[0].image is None
     assert "cannot read the video" in frames[0].problem
-    assert frames[-1].picture is not None
+    assert frames[-1].image is not None
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("photo.jpg", b"", "photo.jpg: the file is empty"),
-        ("photo.jpg", b"no picture", "photo.jpg: it is not a whole picture"),
+        ("photo.jpg", b"no image", "photo.jpg: it is not a whole image"),
         ("clip.mp4", b"", "clip.mp4: Invalid data"),
         ("clip.mp4", b"no video", "clip.mp4: Invalid data"),
         ("notes.txt", b"no video", "notes.txt: Invalid data"),
@@ -150,13 +150,13 @@ def test_a_video_without_frames_is_no_source(tmp_path: Path) -> None:
     assert "cannot read the video" in row["error"]
 
 
-def test_a_folder_needs_one_picture_that_can_be_read(tmp_path: Path) -> None:
+def test_a_folder_needs_one_image_that_can_be_read(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        (tmp_path / name).write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"none of 2 frames can be read; the first: cannot read the picture .*a\.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"none of 2 frames can be read; the first: cannot read the image .*a\.png"):
         open_source(str(tmp_path))
     cv2.imwrite(str(tmp_path / "c.png"), scene())
-    assert [frame.picture is None for frame in pushed(tmp_path)] == [True, True, False]
+    assert [frame.image is None for frame in pushed(tmp_path)] == [True, True, False]
 
 
 def test_frames_that_were_looked_at_first_count_from_when_they_are_used(

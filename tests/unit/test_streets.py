@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from midstream import data as datasets
 from midstream import models
 from midstream.cli import demo
-from midstream.cli.demo_picture import MODEL, PROFILE
+from midstream.cli.demo_image import MODEL, PROFILE
 from midstream.cli.main import app
 from midstream.data.cityscapes import CLASSES
 from midstream.data.scenes import generate
@@ -52,7 +52,7 @@ def test_it_is_small_enough_to_ship() -> None:
 def test_it_is_of_the_papers_kind(network: models.SplitModel) -> None:
     assert network.classes == tuple(CLASSES)
     assert network.has_masks
-    pyramid = network.front(generate(0).picture)
+    pyramid = network.front(generate(0).image)
     assert {name: level.shape for name, level in pyramid.items()} == {
         f"p{i}": (256, 256 >> i, 512 >> i) for i in range(2, 7)
     }
@@ -98,9 +98,9 @@ def test_the_demo_measures_all_and_says_what_is_missing(tmp_path: Path, monkeypa
 
 
 def test_what_is_extracted_can_be_coded(tmp_path: Path) -> None:
-    picture, bitstream = tmp_path / "street.png", tmp_path / "street.mids"
-    cv2.imwrite(str(picture), generate(3).picture[:, :, ::-1])
-    extract = ["extract", "--model", MODEL, str(picture), "-o", str(tmp_path)]
+    image, bitstream = tmp_path / "street.png", tmp_path / "street.mids"
+    cv2.imwrite(str(image), generate(3).image[:, :, ::-1])
+    extract = ["extract", "--model", MODEL, str(image), "-o", str(tmp_path)]
     encode = ["encode", str(tmp_path / "street.npz"), "-o", str(bitstream), "--profile", str(PROFILE)]
     encode += ["--codec", "calibrated", "--max-bytes", "3000"]
     assert CliRunner().invoke(app, extract).exit_code == 0

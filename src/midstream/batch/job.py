@@ -17,9 +17,9 @@ from midstream.batch import schema
 from midstream.codec.api import decode, inspect
 from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
-from midstream.data.pictures import picture_from
+from midstream.data.images import image_from
 from midstream.errors import InputError, MidstreamError
-from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.models.reference import Reference
 from midstream.split.coding import decode_features, encode_features
 from midstream.split.levels import completed
@@ -45,7 +45,7 @@ class Job:
         profile: for decoding what the codec `calibrated` made.
         pyramids: also keep what was decoded.
         device: that the network runs on, see `models.load`; AUTO until it is known what the machines have.
-        size: (height, width) of the pictures whose bitstreams do not say it.
+        size: (height, width) of the images whose bitstreams do not say it.
     """
 
     kind: schema.JobKind
@@ -127,9 +127,9 @@ def _outcome(network: SplitModel, job: Job, row: Row, guard: Guard) -> Row:
 
 def _encode(network: SplitModel, job: Job, row: Row) -> Row:
     assert job.codec is not None
-    picture = _picture(row)
-    size = (picture.shape[0], picture.shape[1])
-    pyramid, front_ms = _timed(network.front, picture)
+    image = _image(row)
+    size = (image.shape[0], image.shape[1])
+    pyramid, front_ms = _timed(network.front, image)
     data, encode_ms = _timed(encode_features, network, pyramid, size, job.codec, threads=1)
     return {**_about(size, pyramid, data), "bitstream": data, "front_ms": front_ms, "encode_ms": encode_ms}
 
@@ -138,7 +138,7 @@ def _decode(network: SplitModel, job: Job, row: Row) -> Row:
     data = row["data"]
     size = (row["height"], row["width"]) if row["height"] and row["width"] else job.size
     if size is None:
-        raise InputError("the size of the picture is not known: give it with --picture-size WIDTHxHEIGHT")
+        raise InputError("the size of the image is not known: give it with --image-size WIDTHxHEIGHT")
     received, decode_ms = _timed(decode, data, profile=job.profile, threads=1)
     found, back_ms = _timed(network.back, _whole(network, received), size)
     kept = {"pyramid": pack_safetensors(received)} if job.pyramids else {}
@@ -149,9 +149,9 @@ def _decode(network: SplitModel, job: Job, row: Row) -> Row:
 
 def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
     assert job.codec is not None
-    picture, codec = _picture(row), job.codec
-    size = (picture.shape[0], picture.shape[1])
-    pyramid, front_ms = _timed(network.front, picture)
+    image, codec = _image(row), job.codec
+    size = (image.shape[0], image.shape[1])
+    pyramid, front_ms = _timed(network.front, image)
     done = round_trip(
         network,
         pyramid,
@@ -162,7 +162,7 @@ def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
     height, width = network.input_size(size)
     return {
         **_about(size, pyramid, done.data),
-        "input_bytes": height * width * picture.shape[2],
+        "input_bytes": height * width * image.shape[2],
         "bitstream": done.data,
         "payload_bytes": inspect(done.data).payload_bytes,
         "detections": schema.detection_rows(done.output, network.classes, network.category_ids),
@@ -181,10 +181,10 @@ _STEPS: Mapping[schema.JobKind, Callable[[SplitModel, Job, Row], Row]] = {
 }
 
 
-def _picture(row: Row) -> Picture:
+def _image(row: Row) -> Image:
     if row["raw"]:
         return np.frombuffer(row["data"], np.uint8).reshape(row["height"], row["width"], 3)
-    return picture_from(row["data"], row["id"])
+    return image_from(row["data"], row["id"])
 
 
 def _whole(network: SplitModel, received: FloatPyramid) -> FloatPyramid:

@@ -20,8 +20,8 @@ except ImportError as error:
 
 JobKind = Literal["encode", "decode", "eval"]
 
-#: One input. `key` is a hash of name and content, unique; `sha256` that of the content alone. `data` is a picture's
-#: file, or a bitstream; where `raw` is set, 8-bit RGB of `height` x `width`. `height` and `width` are the picture's,
+#: One input. `key` is a hash of name and content, unique; `sha256` that of the content alone. `data` is an image's
+#: file, or a bitstream; where `raw` is set, 8-bit RGB of `height` x `width`. `height` and `width` are the image's,
 #: null where only the file knows them. `error` says why there is no content.
 INPUT = pa.schema(
     [
@@ -128,7 +128,7 @@ def _mask_row(mask: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_detections(column: pa.ChunkedArray, has_masks: bool) -> list[Detections]:
-    """What `detection_rows` made rows of, one a picture, from a column of `detections`."""
+    """What `detection_rows` made rows of, one an image, from a column of `detections`."""
     values = column.combine_chunks()
     flat = values.flatten()
     ends = np.concatenate(([0], np.cumsum(values.value_lengths().to_numpy(zero_copy_only=False)))).tolist()

@@ -7,9 +7,9 @@ from pathlib import Path
 from midstream.batch.folder import Folder
 from midstream.batch.schema import read_detections
 from midstream.codec.base import Codec
-from midstream.data import Dataset, PictureFile
+from midstream.data import Dataset, ImageFile
 from midstream.errors import InputError
-from midstream.evaluate.run import EvalResult, Pictures, Tally, result_of, settled
+from midstream.evaluate.run import EvalResult, Images, Tally, result_of, settled
 from midstream.models import SplitModel
 
 _COLUMNS = [
@@ -19,34 +19,33 @@ _COLUMNS = [
 
 
 def score(folder: Folder, network: SplitModel, codec: Codec, dataset: Dataset | None) -> EvalResult:
-    """Rate and accuracy over the pictures of a folder that did not fail.
+    """Rate and accuracy over the images of a folder that did not fail.
 
     Args:
-        folder: of a job `eval`; detections of all its pictures are held in memory.
+        folder: of a job `eval`; detections of all its images are held in memory.
         network: of the job.
         codec: of the job.
-        dataset: with the ground truth; its pictures are found by their ids. Without one, and for one without labels,
+        dataset: with the ground truth; its images are found by their ids. Without one, and for one without labels,
             accuracy is agreement with the uncompressed network.
 
     Raises:
-        InputError: no picture was evaluated; and as `evaluate`.
+        InputError: no image was evaluated; and as `evaluate`.
     """
     numbers = _numbers(folder, dataset)
     if not numbers:
-        raise InputError(f"{folder.path}: no picture was evaluated; see the table of failures")
+        raise InputError(f"{folder.path}: no image was evaluated; see the table of failures")
     if dataset is None:
-        files = tuple(PictureFile(number, Path(name)) for name, number in numbers.items())
-        dataset = Dataset(spec=str(folder.path), labels=None, pictures=files, ground_truth=None)
+        files = tuple(ImageFile(number, Path(name)) for name, number in numbers.items())
+        dataset = Dataset(spec=str(folder.path), labels=None, images=files, ground_truth=None)
     dataset = dataset.only(set(numbers.values()))
-    pictures, tally = Pictures(), Tally()
-    _add(folder, numbers, network, pictures, tally)
-    # Where scores are equal, the order of the pictures decides: that of the data set, as in `midstream eval`.
-    pictures.detections, tally.detections = (
-        {picture.id: found[picture.id] for picture in dataset.pictures}
-        for found in (pictures.detections, tally.detections)
+    images, tally = Images(), Tally()
+    _add(folder, numbers, network, images, tally)
+    # Where scores are equal, the order of the images decides: that of the data set, as in `midstream eval`.
+    images.detections, tally.detections = (
+        {image.id: found[image.id] for image in dataset.images} for found in (images.detections, tally.detections)
     )
-    dataset, uncompressed = settled(network, dataset, pictures)
-    return result_of(network, dataset, codec, pictures, tally, uncompressed)
+    dataset, uncompressed = settled(network, dataset, images)
+    return result_of(network, dataset, codec, images, tally, uncompressed)
 
 
 def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:
@@ -56,26 +55,26 @@ def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:
         names += batch["id"].to_pylist()
     if dataset is None:
         return {name: number for number, name in enumerate(sorted(names), start=1)}
-    known = {str(picture.id): picture.id for picture in dataset.pictures}
+    known = {str(image.id): image.id for image in dataset.images}
     return {name: known[name] for name in names if name in known}
 
 
-def _add(folder: Folder, numbers: dict[str, int], network: SplitModel, pictures: Pictures, tally: Tally) -> None:
+def _add(folder: Folder, numbers: dict[str, int], network: SplitModel, images: Images, tally: Tally) -> None:
     for batch in folder.batches(folder.results, _COLUMNS):
         found = read_detections(batch["detections"], network.has_masks)
         uncompressed = read_detections(batch["uncompressed"], network.has_masks)
         for i, row in enumerate(batch.drop_columns(["detections", "uncompressed"]).to_pylist()):
             number = numbers.get(row["id"])
-            if number is None:  # of an earlier run on more pictures
+            if number is None:  # of an earlier run on more images
                 continue
-            tally.detections[number], pictures.detections[number] = found[i], uncompressed[i]
-            pictures.sizes[number] = (row["height"], row["width"])
+            tally.detections[number], images.detections[number] = found[i], uncompressed[i]
+            images.sizes[number] = (row["height"], row["width"])
             tally.total_bytes += row["bytes"]
             tally.payload_bytes += row["payload_bytes"]
             tally.encode_s += row["encode_ms"] / 1e3
             tally.decode_s += row["decode_ms"] / 1e3
             tally.back_s += row["back_ms"] / 1e3
-            pictures.elements += row["elements"]
-            pictures.input_bytes += row["input_bytes"]
-            pictures.front_s += row["front_ms"] / 1e3
-            pictures.fronts += 1
+            images.elements += row["elements"]
+            images.input_bytes += row["input_bytes"]
+            images.front_s += row["front_ms"] / 1e3
+            images.fronts += 1

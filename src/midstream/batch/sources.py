@@ -1,4 +1,4 @@
-"""What `--input` names: pictures, bitstreams, videos and tables, in chunks that one task of a cluster reads."""
+"""What `--input` names: images, bitstreams, videos and tables, in chunks that one task of a cluster reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from midstream.batch.schema import INPUT, JobKind
 from midstream.data import video
-from midstream.data.folder import PICTURE_SUFFIXES, visible_files
+from midstream.data.folder import IMAGE_SUFFIXES, visible_files
 from midstream.errors import InputError
 from midstream.files import expanded, read_bytes
 
@@ -25,15 +25,15 @@ INPUT_BYTES = 8 << 20
 #: a millisecond and some memory, and a chunk comes to few blocks.
 _CHUNKS = 512
 _LEAST_FILES, _MOST_FILES = 16, 1024
-#: Rows that are taken out of a Parquet file at once; their pictures are in memory together.
+#: Rows that are taken out of a Parquet file at once; their images are in memory together.
 _ROWS_AT_ONCE = 16
 #: Of a key, in hexadecimal: Ray Data holds those of all inputs that are done in memory.
 _KEY_DIGITS = 32
 _BITSTREAM_SUFFIXES = (".mids",)
 _TABLE_SUFFIXES = (".parquet",)
-#: Columns of a table that may hold what is asked for, the first that is there counts. A picture may also be a struct
+#: Columns of a table that may hold what is asked for, the first that is there counts. An image may also be a struct
 #: of `bytes` and `path`, as Hugging Face's data sets have it.
-_PICTURE_COLUMNS = ("image", "picture", "bytes", "data", "path")
+_IMAGE_COLUMNS = ("image", "picture", "bytes", "data", "path")
 _BITSTREAM_COLUMNS = ("bitstream",)
 
 
@@ -96,9 +96,9 @@ class VideoFrames:
             yield _failed(f"{self.path}#{number:08}", str(error))
 
     def _row(self, name: str, frame: video.VideoFrame) -> Row:
-        if frame.picture is None:
+        if frame.image is None:
             return _failed(name, frame.problem)
-        return content_row(name, frame.picture.tobytes(), frame.picture.shape[:2], raw=True)
+        return content_row(name, frame.image.tobytes(), frame.image.shape[:2], raw=True)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class RowGroup:
 
 
 def content_row(name: str, data: bytes, size: Sequence[int | None] = (None, None), raw: bool = False) -> Row:
-    """A row of `schema.INPUT`; with `raw`, the pixels of a picture of `size`."""
+    """A row of `schema.INPUT`; with `raw`, the pixels of an image of `size`."""
     content = hashlib.sha256(data).hexdigest()
     key = _key(name, content)
     height, width = size
@@ -185,7 +185,7 @@ def find(inputs: Sequence[str], kind: JobKind) -> list[Chunk]:
     """The chunks of all that is named, each file once.
 
     Args:
-        inputs: files, folders (the files in them, but for hidden ones) and patterns (`**` for any depth): pictures,
+        inputs: files, folders (the files in them, but for hidden ones) and patterns (`**` for any depth): images,
             videos and Parquet tables, for decoding bitstreams (.mids) and tables; or the folder of another job, for its
             results.
         kind: of the job.
@@ -193,7 +193,7 @@ def find(inputs: Sequence[str], kind: JobKind) -> list[Chunk]:
     Raises:
         InputError: nothing there, a kind of file that is none of these, a table without a column for the job.
     """
-    whole = _BITSTREAM_SUFFIXES if kind == "decode" else PICTURE_SUFFIXES
+    whole = _BITSTREAM_SUFFIXES if kind == "decode" else IMAGE_SUFFIXES
     known = (*whole, *_TABLE_SUFFIXES, *(video.VIDEO_SUFFIXES if kind != "decode" else ()))
     paths = list(dict.fromkeys(path for each in inputs for path in _expand(each, known)))
     chunks: list[Chunk] = []
@@ -243,7 +243,7 @@ def _row_groups(path: Path, kind: JobKind) -> list[Chunk]:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from error
     if not about.num_rows:
         raise InputError(f"{path}: a table without a row")
-    wanted = _BITSTREAM_COLUMNS if kind == "decode" else _PICTURE_COLUMNS
+    wanted = _BITSTREAM_COLUMNS if kind == "decode" else _IMAGE_COLUMNS
     column = next((name for name in wanted if name in there.names), None)
     if column is None:
         raise InputError(

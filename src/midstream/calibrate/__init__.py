@@ -1,4 +1,4 @@
-"""Fitting the codec `calibrated` to a network: a few unlabelled pictures, forward passes only."""
+"""Fitting the codec `calibrated` to a network: a few unlabelled images, forward passes only."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from midstream.calibrate import curve, sensitivity, transform
 from midstream.calibrate.coder import COUNT_LIMIT
 from midstream.calibrate.fitting import Fit, Material, fitted, transforms
-from midstream.calibrate.settings import LEAST_PICTURES, MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Tools
+from midstream.calibrate.settings import LEAST_IMAGES, MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Tools
 from midstream.calibrate.views import HELD_OUT, View, Views
 from midstream.codec.calibrated.document import About
 from midstream.codec.calibrated.profile import pack_profile
@@ -24,10 +24,10 @@ from midstream.progress import Progress
 _FEW = 6
 #: Points of a curve and of a trial's curve, and transforms that are fitted, usually.
 _POINTS, _TRIAL_POINTS, _TRANSFORMS = 14, 8, 2
-#: Below the strongest component, in eighths of an octave: a step in the middle of a curve.
+#: Below the strongest coefficient, in eighths of an octave: a step in the middle of a curve.
 _MIDDLE = 24
-#: Of the budget, what pictures may take up; the rest is for sensitivity, at most a quarter, and the trial of powers.
-_FOR_PICTURES, _FOR_PASSES = 0.6, 0.25
+#: Of the budget, what images may take up; the rest is for sensitivity, at most a quarter, and the trial of powers.
+_FOR_IMAGES, _FOR_PASSES = 0.6, 0.25
 #: Passes for sensitivity that are always made.
 _LEAST_PASSES = 64
 _T = TypeVar("_T")
@@ -41,11 +41,11 @@ class Costs:
         front: of running the front on a view, with reading it.
         view: of a view in the statistics that a transform is fitted to.
         transform: of fitting a transform to them.
-        sample: of a view that the probe is fitted to and the coder primed with.
+        sample: of a view that the probe is fitted to and the contexts are pre-trained on.
         fit: of all that is fitted to samples, once.
-        case: of a held-out picture at a step.
+        case: of a held-out image at a step.
         step: of a pass of the back, for sensitivity.
-        mirrored: views for each picture that is fitted to, 1 or 2.
+        mirrored: views for each image that is fitted to, 1 or 2.
     """
 
     front: float
@@ -57,10 +57,10 @@ class Costs:
     step: float
     mirrored: int
 
-    def fitting(self, pictures: int) -> float:
+    def fitting(self, images: int) -> float:
         """Of everything but sensitivity and the trial of its powers."""
-        held_out = -(-pictures // HELD_OUT)
-        views = (pictures - held_out) * self.mirrored
+        held_out = -(-images // HELD_OUT)
+        views = (images - held_out) * self.mirrored
         return (
             (views + held_out) * self.front
             + _TRANSFORMS * (self.transform + views * self.view)
@@ -69,10 +69,10 @@ class Costs:
             + (_POINTS + 2) * held_out * self.case
         )
 
-    def trial(self, pictures: int) -> float:
+    def trial(self, images: int) -> float:
         """Of the trial of all powers."""
-        held_out = -(-pictures // HELD_OUT)
-        samples = min(pictures - held_out, TRIAL_SAMPLES)
+        held_out = -(-images // HELD_OUT)
+        samples = min(images - held_out, TRIAL_SAMPLES)
         one = self.transform + self.fit + samples * (self.view + self.sample) + _TRIAL_POINTS * held_out * self.case
         return len(POWERS) * one
 
@@ -82,13 +82,13 @@ class Allowance:
     """What a budget allows.
 
     Attributes:
-        pictures: how many.
+        images: how many.
         passes: for sensitivity.
         seconds: what these take.
-        least: seconds that the fewest pictures and passes take.
+        least: seconds that the fewest images and passes take.
     """
 
-    pictures: int
+    images: int
     passes: int
     seconds: float
     least: float
@@ -105,7 +105,7 @@ def rehearsed(model: SplitModel, views: Views, about: About, tools: Tools, progr
     cells, _ = _timed(lambda: [transform.cell_covariance(f.group.levels, views, few, lambda: None) for f in fits])
 
     def sampled(samples: Sequence[View]) -> tuple[float, list[Fit]]:
-        return _timed(lambda: fitted(Material(model, views, few, samples, tools, progress), fits, about.places))
+        return _timed(lambda: fitted(Material(model, views, few, samples, tools, progress), fits, about.importance))
 
     half, _ = sampled(few[: _FEW // 2])
     whole, done = sampled(few)
@@ -123,10 +123,10 @@ def rehearsed(model: SplitModel, views: Views, about: About, tools: Tools, progr
     )
 
 
-def allowance(costs: Costs, pictures: int, seconds: float) -> Allowance:
-    """What so many seconds allow of so many pictures; never fewer than the least that a calibration needs."""
-    within = [n for n in range(LEAST_PICTURES, pictures + 1) if costs.fitting(n) <= _FOR_PICTURES * seconds]
-    chosen = max(within, default=LEAST_PICTURES)
+def allowance(costs: Costs, images: int, seconds: float) -> Allowance:
+    """What so many seconds allow of so many images; never fewer than the least that a calibration needs."""
+    within = [n for n in range(LEAST_IMAGES, images + 1) if costs.fitting(n) <= _FOR_IMAGES * seconds]
+    chosen = max(within, default=LEAST_IMAGES)
     fitting, trial = costs.fitting(chosen), costs.trial(chosen)
     left = seconds - fitting
     passes = int(min(left, _FOR_PASSES * seconds) / costs.step)
@@ -137,7 +137,7 @@ def allowance(costs: Costs, pictures: int, seconds: float) -> Allowance:
         passes = min(passes, int((left - trial) / costs.step))
     passes = max(passes, _LEAST_PASSES)
     spent = fitting + passes * costs.step + (trial if passes >= tried else 0)
-    return Allowance(chosen, passes, spent, costs.fitting(LEAST_PICTURES) + _LEAST_PASSES * costs.step)
+    return Allowance(chosen, passes, spent, costs.fitting(LEAST_IMAGES) + _LEAST_PASSES * costs.step)
 
 
 def _timed(work: Callable[[], _T]) -> tuple[float, _T]:

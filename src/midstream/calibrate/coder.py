@@ -1,4 +1,4 @@
-"""What the coder begins with: scales, related components, conditional means, and its state after the pictures seen."""
+"""What the coder begins with: scales, related coefficients, conditional means, and its state after the images seen."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from midstream import _native
 from midstream.calibrate import ordered
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
-from midstream.codec.calibrated.parts import Floats, GroupPart, widths
+from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
 
-#: A component and the places of a view: float32 [K, height, width], uint8 [height, width].
+#: Coefficients and importance map of a view: float32 [K, height, width], uint8 [height, width].
 Sample = tuple[Floats, NDArray[np.uint8]]
 # Where the numbers come from: docs/method.md, "Constants".
-#: What was seen more often counts as seen so often, so that a picture can still teach the coder.
+#: What was seen more often counts as seen so often, so that an image can still teach the coder.
 COUNT_LIMIT = 60
 #: Observations of which a conditional mean is believed by half.
 _LEAST_SEEN = 20
@@ -30,11 +30,11 @@ def scales_of(deviations: NDArray[np.float64]) -> NDArray[np.int16]:
 
 
 def related(samples: Sequence[Sample], scales: NDArray[np.int16]) -> NDArray[np.uint16]:
-    """For each component the two before it whose strength goes with its own the most, as distances, [K, 2].
+    """For each coefficient the two before it whose strength goes with its own the most, as distances, [K, 2].
 
-    What all components of a cell have in common is taken out first: the coder knows that by itself.
+    What all coefficients of a cell have in common is taken out first: the coder knows that by itself.
     """
-    deviations = widths(scales)[:, None]
+    deviations = step_sizes(scales)[:, None]
     logs = np.concatenate([np.log(np.abs(c.reshape(len(c), -1)) / deviations + 0.1) for c, _ in samples], axis=1)
     logs -= logs.mean(axis=0)
     logs -= logs.mean(axis=1, keepdims=True)
@@ -50,14 +50,14 @@ def related(samples: Sequence[Sample], scales: NDArray[np.int16]) -> NDArray[np.
 def _off(
     group: GroupPart, indices: NDArray[np.int16], sample: Sample
 ) -> tuple[NDArray[np.int32], Floats, NDArray[np.uint8]]:
-    """What became of a sample's components [K, h, w], and by how many steps they are off it, away from zero."""
-    components, places = sample
-    _, chosen, decoded = quantised(group, indices, components, places)
-    steps = widths(indices)[places]
-    levels = group.coefficient_model.levels(indices)[:, places]
+    """What became of a sample's coefficients [K, h, w], and by how many steps they are off it, away from zero."""
+    coefficients, importance = sample
+    _, chosen, decoded = quantised(group, indices, coefficients, importance)
+    steps = step_sizes(indices)[importance]
+    levels = group.coefficient_model.levels(indices)[:, importance]
     sizes = np.minimum(np.abs(chosen), group.offsets.shape[1]) - 1
     held = np.where(chosen != 0, group.offsets[levels, sizes] / np.float32(64), 0)
-    return chosen, np.sign(chosen) * (components - decoded) / steps + held, levels
+    return chosen, np.sign(chosen) * (coefficients - decoded) / steps + held, levels
 
 
 def conditional_means(
@@ -77,14 +77,14 @@ def conditional_means(
     return np.asarray(np.clip(np.rint(64 * means), -48, 48), np.int8)
 
 
-def primed(
+def pretrained(
     group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]], advance: Callable[[], None]
 ) -> NDArray[np.uint32]:
     """The coder's state after coding all samples at all steps, finely and coarsely in turn."""
     state = _native.coefficient_state()
-    for number, (components, places) in enumerate(samples):
+    for number, (coefficients, importance) in enumerate(samples):
         for offset in range(len(steps)):
-            quantised(group, steps[(number + offset) % len(steps)], components, places, state)
+            quantised(group, steps[(number + offset) % len(steps)], coefficients, importance, state)
         advance()
     return state
 
@@ -96,8 +96,8 @@ def with_coder(
     offsets: bool,
     advance: Callable[[], None],
 ) -> GroupPart:
-    """The group with conditional means and a primed state."""
-    first = replace(group, state=primed(group, samples[::4], steps, lambda: None))
+    """The group with conditional means and pre-trained contexts."""
+    first = replace(group, state=pretrained(group, samples[::4], steps, lambda: None))
     if offsets:
         first = replace(first, offsets=conditional_means(first, samples[::4], steps))
-    return replace(first, state=primed(first, samples, steps, advance))
+    return replace(first, state=pretrained(first, samples, steps, advance))

@@ -67,7 +67,7 @@ def measured_curve(
 
     Args:
         model: the network.
-        views: the held-out pictures are measured.
+        views: the held-out images are measured.
         profile: as far as it is known.
         coarsest: the step to begin with.
         rung: from a step to the next finer one.
@@ -90,7 +90,7 @@ def measured_curve(
 
 
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
-    """What a held-out picture takes here at a step: coding it, decoding it, running the back."""
+    """What a held-out image takes here at a step: coding it, decoding it, running the back."""
     codec, view = Calibrated(profile=profile), views.held_out[0]
     case = _case(model, views, codec, view)
     before = time.monotonic()
@@ -151,7 +151,7 @@ def _loss(model: SplitModel, reference: Dataset | None, found: Mapping[int, Dete
 
 
 def transform_loss(model: SplitModel, views: Views, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
-    """The estimated loss on the held-out pictures of transforming there and back, without quantisation."""
+    """The estimated loss on the held-out images of transforming there and back, without quantisation."""
     found = {}
     for view in views.held_out:
         maps = views.sent(view)
@@ -176,7 +176,7 @@ def _measured(model: SplitModel, views: Views, codec: Calibrated, case: _Case, s
 
 
 def _monotone(points: Sequence[CurvePoint]) -> list[CurvePoint]:
-    """By increasing step, with a loss that does not fall: the noise of few pictures is averaged out."""
+    """By increasing step, with a loss that does not fall: the noise of few images is averaged out."""
     ordered = sorted(points, key=lambda point: point.step)
     blocks: list[tuple[float, int]] = []
     for point in ordered:  # pool adjacent violators (Ayer et al. 1955)

@@ -24,7 +24,7 @@ _LEAST_SIZE = 8.0
 def responder(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> Callable[[FloatPyramid], Vector]:
     """A function of disturbed pyramids: how the outputs differ from those of `pyramid`, as a vector.
 
-    Its squared length is the distance. `size` is the picture's (height, width).
+    Its squared length is the distance. `size` is the image's (height, width).
     """
     if isinstance(model, ProposingModel):
         reference = model.candidates(pyramid)

@@ -1,4 +1,4 @@
-"""A picture of what a calibration has measured."""
+"""An image of what a calibration has measured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import MissingExtraError
-from midstream.models import Picture
+from midstream.models import Image
 
 
-def sensitivity_figure(sensitivity: Mapping[str, NDArray[np.float64]]) -> Picture:
+def sensitivity_figure(sensitivity: Mapping[str, NDArray[np.float64]]) -> Image:
     """Channels of each level by decreasing sensitivity, on a logarithmic scale. Raises MissingExtraError."""
     try:
         from matplotlib.figure import Figure

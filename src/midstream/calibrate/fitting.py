@@ -14,22 +14,22 @@ from midstream.calibrate.neighbours import with_neighbours
 from midstream.calibrate.settings import Tools
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated import coding
-from midstream.codec.calibrated.document import GroupAbout, Places
+from midstream.codec.calibrated.document import GroupAbout, ImportanceClasses
+from midstream.codec.calibrated.importance import classes_of, probed, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, Probe
-from midstream.codec.calibrated.places import classes_of, probed, spread
-from midstream.codec.calibrated.prediction import expected, places_from
+from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.transform import forward
 from midstream.models import SplitModel
 from midstream.progress import Progress
 from midstream.split.coding import cell_scores
 
-#: Steps that the coder is primed at, below the strongest component, in eighths of an octave.
-_PRIMED_BELOW = (12, 20, 28, 36)
+#: Steps that the contexts are pre-trained at, below the strongest coefficient, in eighths of an octave.
+_PRETRAINED_BELOW = (12, 20, 28, 36)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A group as far as it is fitted, and the variances of its components."""
+    """A group as far as it is fitted, and the variances of its coefficients."""
 
     group: GroupPart
     variances: NDArray[np.float64]
@@ -41,7 +41,7 @@ class Material:
 
     Attributes:
         fit: views whose statistics the transform is.
-        sampled: views that the probe is fitted to and the coder primed with.
+        sampled: views that the probe is fitted to and the contexts are pre-trained on.
     """
 
     model: SplitModel
@@ -52,11 +52,11 @@ class Material:
     progress: Progress
 
 
-def fitted(material: Material, fits: list[Fit], places: Places) -> list[Fit]:
+def fitted(material: Material, fits: list[Fit], importance: ImportanceClasses) -> list[Fit]:
     """All groups, of which the transforms are there: probe, predictions, and what the coder begins with."""
-    if material.tools.places:
+    if material.tools.importance:
         fits = [_with_probe(material, fits[0]), *fits[1:]]
-    return _with_coder(material, fits, places)
+    return _with_coder(material, fits, importance)
 
 
 def transforms(
@@ -80,7 +80,7 @@ def _fit_group(
     parts = transform.level_parts(about, moments, metrics, left_out)
     material.progress.stage("statistics of cells", len(material.fit))
     covariance = transform.cell_covariance(parts, material.views, material.fit, material.progress.step)
-    variances, rows = transform.components_of(covariance, parts, material.tools.fused, left_out)
+    variances, rows = transform.coefficients_of(covariance, parts, material.tools.fused, left_out)
     basis = rows.astype(np.float16)
     return Fit(_group(parts, basis, variances), variances)
 
@@ -97,52 +97,52 @@ def _group(parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: 
     )
 
 
-def _components(views: Views, fit: Fit, view: View) -> Floats:
+def _coefficients(views: Views, fit: Fit, view: View) -> Floats:
     return forward(fit.group, views.sent(view), 1)
 
 
 def _with_probe(material: Material, first: Fit) -> Fit:
     """The first group, whose grid is the finest, with a probe of what the network sees."""
-    components, scores = [], []
+    coefficients, scores = [], []
     material.progress.stage("what the network sees", len(material.sampled))
     for view in material.sampled:
-        values = _components(material.views, first, view)
-        components.append(values)
+        values = _coefficients(material.views, first, view)
+        coefficients.append(values)
         grid = (values.shape[1], values.shape[2])
         pyramid = material.views.full(view)
         scores.append(spread(cell_scores(material.model, pyramid, view.size, grid)).astype(np.float32))
         material.progress.step()
-    guess = probe.fit_probe(components, scores, first.group.scales)
+    guess = probe.fit_probe(coefficients, scores, first.group.scales)
     return replace(first, group=replace(first.group, probe=guess))
 
 
-def _with_coder(material: Material, fits: Sequence[Fit], places: Places) -> list[Fit]:
+def _with_coder(material: Material, fits: Sequence[Fit], importance: ImportanceClasses) -> list[Fit]:
     """All groups with what the coder begins with, and with their prediction from the first group."""
     views, chosen, tools, progress = material.views, material.sampled, material.tools, material.progress
-    steps = [places.steps(int(fits[0].group.scales[0]) - below) for below in _PRIMED_BELOW]
-    first = _primed(fits[0], _first_samples(views, fits[0], places, chosen), steps, tools, progress)
+    steps = [importance.steps(int(fits[0].group.scales[0]) - below) for below in _PRETRAINED_BELOW]
+    first = _pretrained(fits[0], _first_samples(views, fits[0], importance, chosen), steps, tools, progress)
     out = [first]
-    decoded = _decoded(views, first, places, chosen, steps[len(steps) // 2]) if len(fits) > 1 else []
+    decoded = _decoded(views, first, importance, chosen, steps[len(steps) // 2]) if len(fits) > 1 else []
     for fit in fits[1:]:
-        values = [_components(views, fit, view) for view in chosen]
+        values = [_coefficients(views, fit, view) for view in chosen]
         group = fit.group
         if tools.prediction:
-            group = predict.with_prediction(group, values, [components for _, components in decoded])
+            group = predict.with_prediction(group, values, [coefficients for _, coefficients in decoded])
         left = [each - expected(group, d, each.shape[1:]) for each, (_, d) in zip(values, decoded, strict=True)]
-        samples = [(each, places_from(p, each.shape[1:])) for each, (p, _) in zip(left, decoded, strict=True)]
-        out.append(_primed(replace(fit, group=group), samples, steps, tools, progress))
+        samples = [(each, importance_from(p, each.shape[1:])) for each, (p, _) in zip(left, decoded, strict=True)]
+        out.append(_pretrained(replace(fit, group=group), samples, steps, tools, progress))
     return out
 
 
-def _first_samples(views: Views, fit: Fit, places: Places, chosen: Sequence[View]) -> list[coder.Sample]:
+def _first_samples(views: Views, fit: Fit, importance: ImportanceClasses, chosen: Sequence[View]) -> list[coder.Sample]:
     samples = []
     for view in chosen:
-        values = _components(views, fit, view)
-        samples.append((values, _classes(places, fit.group.probe, values, fit.group.scales)))
+        values = _coefficients(views, fit, view)
+        samples.append((values, _classes(importance, fit.group.probe, values, fit.group.scales)))
     return samples
 
 
-def _primed(
+def _pretrained(
     fit: Fit, samples: Sequence[coder.Sample], steps: Sequence[NDArray[np.int16]], tools: Tools, progress: Progress
 ) -> Fit:
     group = fit.group
@@ -150,22 +150,24 @@ def _primed(
         group = with_neighbours(group, samples, steps)
     if tools.references:
         group = replace(group, references=coder.related(samples[::2], group.scales))
-    progress.stage("priming the coder", len(samples))
+    progress.stage("pre-training the contexts", len(samples))
     group = coder.with_coder(group, samples, steps, tools.offsets, progress.step)
-    return replace(fit, group=group if tools.primed else replace(group, state=_native.coefficient_state()))
+    return replace(fit, group=group if tools.pretrained else replace(group, state=_native.coefficient_state()))
 
 
 def _decoded(
-    views: Views, fit: Fit, places: Places, chosen: Sequence[View], steps: NDArray[np.int16]
+    views: Views, fit: Fit, importance: ImportanceClasses, chosen: Sequence[View], steps: NDArray[np.int16]
 ) -> list[tuple[NDArray[np.uint8], Floats]]:
-    """Places and components of the first group as a decoder has them."""
+    """Importance map and coefficients of the first group as a decoder has them."""
     out = []
-    for components, classes in _first_samples(views, fit, places, chosen):
-        out.append((classes, coding.quantised(fit.group, steps, components, classes)[2]))
+    for coefficients, classes in _first_samples(views, fit, importance, chosen):
+        out.append((classes, coding.quantised(fit.group, steps, coefficients, classes)[2]))
     return out
 
 
-def _classes(places: Places, fitted: Probe | None, components: Floats, scales: NDArray[np.int16]) -> NDArray[np.uint8]:
+def _classes(
+    importance: ImportanceClasses, fitted: Probe | None, coefficients: Floats, scales: NDArray[np.int16]
+) -> NDArray[np.uint8]:
     if fitted is None:
-        return np.zeros(components.shape[1:], np.uint8)
-    return classes_of(places, probed(fitted, components, scales))
+        return np.zeros(coefficients.shape[1:], np.uint8)
+    return classes_of(importance, probed(fitted, coefficients, scales))

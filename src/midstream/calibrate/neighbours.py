@@ -14,7 +14,7 @@ from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.parts import Floats, GroupPart
 
 # Where the numbers come from: docs/method.md, "Constants".
-#: Components of each neighbour that are looked at, and components of a cell that are predicted.
+#: Coefficients of each neighbour that are looked at, and coefficients of a cell that are predicted.
 _INPUTS, _OUTPUTS = 128, 256
 #: Ridge beside the inputs' mean energy.
 _RIDGE = 0.02
@@ -27,18 +27,18 @@ def with_neighbours(group: GroupPart, samples: Sequence[Sample], steps: Sequence
 
     Args:
         group: as fitted so far.
-        samples: components and places of views.
+        samples: coefficients and importance map of views.
         steps: each view is decoded at one of these, in turn.
     """
     for _ in range(_ROUNDS):
         decoded = [
-            quantised(group, steps[number % len(steps)], components, places)[2]
-            for number, (components, places) in enumerate(samples)
+            quantised(group, steps[number % len(steps)], coefficients, importance)[2]
+            for number, (coefficients, importance) in enumerate(samples)
         ]
         group = replace(group, neighbours=_fitted(samples, decoded))
     energy = np.zeros(len(group.scales))
-    for (components, _), around in zip(samples, decoded, strict=True):
-        left = components.reshape(len(components), -1).astype(np.float64)
+    for (coefficients, _), around in zip(samples, decoded, strict=True):
+        left = coefficients.reshape(len(coefficients), -1).astype(np.float64)
         inputs, outputs = group.neighbours.shape[1:]
         rows = group.neighbours.reshape(-1, outputs)
         left[:outputs] -= ordered.product(rows.T, _around(around, inputs))
@@ -50,17 +50,17 @@ def _fitted(samples: Sequence[Sample], decoded: Sequence[Floats]) -> Floats:
     count = len(decoded[0])
     inputs, outputs = min(_INPUTS, count), min(_OUTPUTS, count)
     gram, cross = np.zeros((3 * inputs, 3 * inputs)), np.zeros((3 * inputs, outputs))
-    for (components, _), values in zip(samples, decoded, strict=True):
+    for (coefficients, _), values in zip(samples, decoded, strict=True):
         around = _around(values, inputs)
         gram += ordered.gram(around)
-        cross += ordered.product(around, components[:outputs].reshape(outputs, -1).T)
+        cross += ordered.product(around, coefficients[:outputs].reshape(outputs, -1).T)
     ridge = _RIDGE * np.trace(gram) / len(gram)
     fitted = ordered.solve(gram + ridge * np.eye(len(gram)), cross)
     return fitted.reshape(3, inputs, outputs).astype(np.float16).astype(np.float32)
 
 
 def _around(decoded: Floats, inputs: int) -> NDArray[np.float32]:
-    """The first components of the cells to the west, north and north-east, [3 * inputs, cells]; 0 beyond a border."""
+    """The first coefficients of the cells to the west, north and north-east, [3 * inputs, cells]; 0 beyond a border."""
     padded = np.pad(decoded[:inputs], ((0, 0), (1, 0), (1, 1)))
     sides = [padded[:, 1:, :-2], padded[:, :-1, 1:-1], padded[:, :-1, 2:]]
     return np.concatenate([side.reshape(inputs, -1) for side in sides])

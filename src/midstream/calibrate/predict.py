@@ -1,4 +1,4 @@
-"""Fitting what a coarser group's components are expected to be: ridge regression on the decoded first group."""
+"""Fitting what a coarser group's coefficients are expected to be: ridge regression on the decoded first group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart
 from midstream.codec.calibrated.prediction import predicted, surroundings
 
 # Where the numbers come from: docs/method.md, "Constants".
-#: Components of the first group that are looked at.
+#: Coefficients of the first group that are looked at.
 _INPUTS = 96
 #: Ridge beside the inputs' mean energy.
 _RIDGE = 0.02
@@ -24,7 +24,7 @@ def with_prediction(group: GroupPart, values: Sequence[Floats], decoded: Sequenc
 
     Args:
         group: as fitted so far.
-        values: its components [K, height, width] in every view.
+        values: its coefficients [K, height, width] in every view.
         decoded: those of the first group, as a decoder has them.
     """
     inputs = min(_INPUTS, decoded[0].shape[0])

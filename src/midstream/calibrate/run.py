@@ -1,4 +1,4 @@
-"""A whole calibration: from pictures to a profile."""
+"""A whole calibration: from images to a profile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from midstream.calibrate.layout import groups_of
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
 from midstream.calibrate.views import Views
-from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, CurvePoint, Places
+from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, CurvePoint, ImportanceClasses
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.data.reading import Skipped
@@ -32,9 +32,9 @@ from midstream.version import __version__
 from midstream.wording import counted
 
 #: Four classes, three quarters of an octave apart: steps up to 4.8 times coarser where nothing is seen.
-PLACES = Places(classes=4, spacing=6, knee=0.5)
-_ONE_PLACE = Places(classes=1, spacing=1, knee=0.5)
-#: Below the strongest component, in eighths of an octave, the curve begins.
+IMPORTANCE_CLASSES = ImportanceClasses(classes=4, spacing=6, knee=0.5)
+_ONE_CLASS = ImportanceClasses(classes=1, spacing=1, knee=0.5)
+#: Below the strongest coefficient, in eighths of an octave, the curve begins.
 _CURVE_BELOW = 4
 #: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
@@ -53,8 +53,8 @@ class Calibration:
         profile: the network's.
         sensitivity: of each channel as measured, [C] by level.
         power: to which it is used.
-        variances: of the components of each group, [K].
-        skipped: pictures that could not be read, with the reason.
+        variances: of the coefficients of each group, [K].
+        skipped: images that could not be read, with the reason.
     """
 
     profile: Profile
@@ -79,7 +79,7 @@ def calibrate(
     power = _power(model, views, about, moments, metrics_of, passes, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
-    fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.places)
+    fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.importance)
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
     points = curve.measured_curve(model, views, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
@@ -106,12 +106,12 @@ def _within_budget(model: SplitModel, views: Views, settings: CalibrationSetting
     costs = budget.rehearsed(model, views, _about(model, views, settings), settings.tools, progress)
     before = time.monotonic() - views.started
     allowed = budget.allowance(costs, views.count, settings.budget_s - before)
-    views.keep(allowed.pictures)
+    views.keep(allowed.images)
     took, least = before + allowed.seconds, f"the least that this network takes is about {before + allowed.least:.0f} s"
     if before + allowed.least > settings.budget_s:
         progress.warn(f"a budget of {settings.budget_s:.0f} s is too short: {least}")
     else:
-        progress.say(f"about {took:.0f} s in all, with {counted(views.count, 'picture')}; {least}")
+        progress.say(f"about {took:.0f} s in all, with {counted(views.count, 'image')}; {least}")
     return allowed.passes
 
 
@@ -123,12 +123,12 @@ def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> Ab
         network=model.name,
         cut=model.fingerprint,
         pictures=views.count,
-        picture_hash=views.picture_hash,
+        picture_hash=views.image_hash,
         seed=settings.seed,
         tools=dict(settings.tools.to_dict()),
         groups=groups_of({name: (s[0], s[1], s[2]) for name, s in shapes.items()}),
         order=tuple(shapes),
-        places=PLACES if settings.tools.places else _ONE_PLACE,
+        places=IMPORTANCE_CLASSES if settings.tools.importance else _ONE_CLASS,
         qualities=(0,) * len(QUALITIES),
         curve=(CurvePoint(step=0, bytes=1.0, loss=0.0),),
     )
@@ -153,10 +153,10 @@ def _sensitivity(
         return {name: Sensitivity(np.ones(len(each)), np.eye(len(each))) for name, each in deviations.items()}
     passes = sum(len(each) for each in deviations.values())
     chosen = sensitivity.plan(passes, affordable)
-    total = chosen.pictures * sum(-(-len(each) // chosen.together) for each in deviations.values())
+    total = chosen.images * sum(-(-len(each) // chosen.together) for each in deviations.values())
     progress.say(
-        f"sensitivity from {counted(chosen.pictures, 'picture')}, channels {chosen.together} at a time; "
-        f"--pictures {views.count} --passes {affordable} does the same without the clock"
+        f"sensitivity from {counted(chosen.images, 'image')}, channels {chosen.together} at a time; "
+        f"--images {views.count} --passes {affordable} does the same without the clock"
     )
     progress.stage("sensitivity of channels", total)
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
@@ -192,7 +192,7 @@ def _power(
     settings: CalibrationSettings,
     progress: Progress,
 ) -> float:
-    """The power of the sensitivity with which the held-out pictures take the fewest bytes at the same loss."""
+    """The power of the sensitivity with which the held-out images take the fewest bytes at the same loss."""
     passes = TRIAL_PASSES * len(views.held_out)
     if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
         return POWERS[0]
@@ -201,7 +201,7 @@ def _power(
     curves: list[list[CurvePoint]] = []
     for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
-        fits = fitted(material, trial, about.places)
+        fits = fitted(material, trial, about.importance)
         draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
@@ -210,5 +210,5 @@ def _power(
         )
     costs = curve.costs_at_equal_loss(curves)
     for power, cost in zip(POWERS, costs, strict=True):
-        progress.say(f"sensitivity to the power of {power:g}: {cost:,.0f} bytes a picture at the same loss")
+        progress.say(f"sensitivity to the power of {power:g}: {cost:,.0f} bytes an image at the same loss")
     return POWERS[int(np.argmin(costs))]

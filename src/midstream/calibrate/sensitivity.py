@@ -20,10 +20,10 @@ from midstream.split.levels import completed
 NOISE = 0.3
 #: Passes that are timed; the quickest counts, so that a busy machine measures no less.
 _TIMED = 5
-#: Pictures beyond these add little.
-_MOST_PICTURES = 16
-_LEAST_PICTURES = 2
-#: A channel counts at least this share of its level's mean in a picture, for what the picture did not show.
+#: Images beyond these add little.
+_MOST_IMAGES = 16
+_LEAST_IMAGES = 2
+#: A channel counts at least this share of its level's mean in an image, for what the image did not show.
 _FLOOR = 1e-4
 #: Outputs beyond so many are sketched.
 _SKETCH = 1 << 15
@@ -34,16 +34,16 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SensitivityPlan:
-    """How sensitivity is sampled within a budget: pictures, and channels that are disturbed together."""
+    """How sensitivity is sampled within a budget: images, and channels that are disturbed together."""
 
-    pictures: int
+    images: int
     together: int
 
 
 def plan(passes: int, affordable: int) -> SensitivityPlan:
-    """A plan for `passes` passes of a picture, with channels one by one if so many are affordable."""
-    pictures = int(np.clip(affordable // passes, _LEAST_PICTURES, _MOST_PICTURES))
-    return SensitivityPlan(pictures, -(-passes * pictures // max(affordable, pictures)))
+    """A plan for `passes` passes of an image, with channels one by one if so many are affordable."""
+    images = int(np.clip(affordable // passes, _LEAST_IMAGES, _MOST_IMAGES))
+    return SensitivityPlan(images, -(-passes * images // max(affordable, images)))
 
 
 def seconds_a_pass(model: SplitModel, views: Views) -> float:
@@ -77,30 +77,30 @@ def measured_sensitivity(
 ) -> dict[str, Sensitivity]:
     """How much the outputs move with each channel, and how alike what two channels do is.
 
-    Channels take the geometric mean over pictures, each taken relative to its own average: in a picture where much is
+    Channels take the geometric mean over images, each taken relative to its own average: in an image where much is
     seen everything moves more, and a few of those would decide alone.
 
     Args:
         model: the network.
-        views: the first pictures of them are disturbed; results are kept beside the pyramids.
+        views: the first images of them are disturbed; results are kept beside the pyramids.
         deviations: of each channel, [C] by level.
         chosen: how to sample; channels that are disturbed together share what they move.
         seed: of the noise.
         advance: called after every pass.
     """
-    pictures = views.plain[: chosen.pictures]
+    images = views.plain[: chosen.images]
     logs = {name: np.zeros(len(each)) for name, each in deviations.items()}
     products = {name: np.zeros((len(each), len(each))) for name, each in deviations.items()}
-    for number, view in enumerate(pictures):
+    for number, view in enumerate(images):
         moved = views.kept(
             f"products {seed} {number} {chosen.together}",
             view,
-            partial(_picture, model, views, view, deviations, chosen.together, [seed, number], advance),
+            partial(_image, model, views, view, deviations, chosen.together, [seed, number], advance),
         )
         mean = max(float(np.mean([np.diag(each).mean() for each in moved.values()])), 1e-30)
         for name, each in moved.items():
             own = np.diag(each)
-            logs[name] += np.log(np.maximum(own, _FLOOR * max(own.mean(), 1e-30)) / mean) / len(pictures)
+            logs[name] += np.log(np.maximum(own, _FLOOR * max(own.mean(), 1e-30)) / mean) / len(images)
             products[name] += each / mean
     average = np.mean([np.exp(each).mean() for each in logs.values()])
     return {name: Sensitivity(np.exp(logs[name]) / average, _cosines(products[name])) for name in logs}
@@ -113,7 +113,7 @@ def _cosines(products: Doubles) -> Doubles:
     return cosines
 
 
-def _picture(
+def _image(
     model: SplitModel,
     views: Views,
     view: View,

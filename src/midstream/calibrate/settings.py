@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-#: Fewer readable pictures than this fit nothing.
-LEAST_PICTURES = 20
-DEFAULT_PICTURES = 200
+#: Fewer readable images than this fit nothing.
+LEAST_IMAGES = 20
+DEFAULT_IMAGES = 200
 DEFAULT_BUDGET_S = 600.0
-#: Views that the probe is fitted to and the coder primed with, at most; and those of a trial.
+#: Views that the probe is fitted to and the contexts are pre-trained on, at most; and those of a trial.
 MOST_SAMPLES, TRIAL_SAMPLES = 150, 60
 #: How far the measured sensitivity is believed: the powers of it that are tried. A network whose channels are of
 #: unequal strength needs the first, one whose channels are alike shows little but the noise of the measurement.
 POWERS = (1.0, 0.5, 0.0)
-#: Passes for each held-out picture from which on the powers are tried.
+#: Passes for each held-out image from which on the powers are tried.
 TRIAL_PASSES = 5 * len(POWERS)
+
+
+#: What version 1 of the profile calls tools that have the field's names elsewhere.
+EARLIER_NAMES = {"importance": "places", "pretrained": "primed"}
 
 
 @dataclass(frozen=True)
@@ -25,31 +29,31 @@ class Tools:
         sensitivity: weigh channels by how much the network's outputs move with them.
         directions: measure the sensitivity to directions in the space of a level's channels, not to channels alone.
         power: choose how far the sensitivity is believed by trying.
-        places: coarser steps where the network sees nothing.
-        flips: also fit to the mirrored pictures.
+        importance: coarser steps where the network sees nothing.
+        flips: also fit to the mirrored images.
         fused: the second stage of the transform, over all levels of a cell.
         neighbours: predict a cell from those before it.
         prediction: predict coarser groups from the first one.
-        references: contexts of two related components.
-        primed: begin with the coder's state after calibration.
+        references: contexts of two related coefficients.
+        pretrained: begin with contexts that calibration has trained.
         offsets: reconstruct at the conditional mean.
     """
 
     sensitivity: bool = True
     directions: bool = True
     power: bool = True
-    places: bool = True
+    importance: bool = True
     flips: bool = True
     fused: bool = True
     neighbours: bool = True
     prediction: bool = True
     references: bool = True
-    primed: bool = True
+    pretrained: bool = True
     offsets: bool = True
 
     def to_dict(self) -> dict[str, bool]:
-        """By name."""
-        return asdict(self)
+        """By the names that they have in a profile."""
+        return {EARLIER_NAMES.get(name, name): used for name, used in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,14 @@ class CalibrationSettings:
     """How to calibrate.
 
     Attributes:
-        pictures: how many to use at most, of those that there are.
-        budget_s: seconds that the whole calibration may take, about; fewer pictures and passes do when it is short.
+        images: how many to use at most, of those that there are.
+        budget_s: seconds that the whole calibration may take, about; fewer images and passes do when it is short.
         passes: of the network that sensitivity may take, instead of what the budget allows on this machine.
         seed: of all that is drawn.
         tools: parts of the method in use.
     """
 
-    pictures: int = DEFAULT_PICTURES
+    images: int = DEFAULT_IMAGES
     budget_s: float = DEFAULT_BUDGET_S
     passes: int | None = None
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Fitting the transform: statistics of channels, their KLT, the KLT of all levels' components in a cell."""
+"""Fitting the transform: statistics of channels, their KLT, the KLT of all levels' coefficients in a cell."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from midstream.codec.calibrated.document import GroupAbout, LevelAbout
 from midstream.codec.calibrated.parts import Floats, LevelPart
 from midstream.codec.calibrated.transform import first_stage, grid_of
 
-#: What a profile has room for: dimensions of a cell after the first stage, components after the second, and numbers in
-#: both stages of a group.
+#: What a profile has room for: dimensions of a cell after the first stage, coefficients after the second, and numbers
+#: in both stages of a group.
 MOST_DIMENSIONS = 2560
-MOST_COMPONENTS = 1280
+MOST_COEFFICIENTS = 1280
 MOST_NUMBERS = 3_100_000
 #: What each stage leaves out is at most a share of the energy, if there is room: the first of these that serves.
 LEFT_OUT = (0.005, 0.001, 0.0003)
@@ -91,7 +91,7 @@ def level_parts(
 
 @dataclass(frozen=True)
 class _FirstStage:
-    """Of one level: weight [C], variances [C] of the components, rows [C, C] to them and columns [C, C] back."""
+    """Of one level: weight [C], variances [C] of the coefficients, rows [C, C] to them and columns [C, C] back."""
 
     weight: Doubles
     variances: Doubles
@@ -112,7 +112,7 @@ def _first_stage(covariance: Doubles, metric: Doubles) -> _FirstStage:
 
 
 def _kept(variances: Mapping[str, Doubles], ratios: Mapping[str, int], left_out: float) -> dict[str, int]:
-    """How many components each level keeps, so that what is left out is weaker than all that is kept."""
+    """How many coefficients each level keeps, so that what is left out is weaker than all that is kept."""
     ranked = sorted(((v, name) for name, each in variances.items() for v in each), reverse=True)
     counts = dict.fromkeys(variances, 0)
     left = sum(ratios[name] ** 2 * variance for variance, name in ranked)
@@ -146,7 +146,7 @@ def _signed(rows: Doubles) -> Doubles:
 
 
 def stacked(parts: Sequence[LevelPart], maps: Mapping[str, Floats]) -> Floats:
-    """First-stage components [D, cells] of one view."""
+    """First-stage coefficients [D, cells] of one view."""
     sizes = {part.about.name: maps[part.about.name].shape[1:] for part in parts}
     grid = grid_of(parts, sizes)
     return np.concatenate([first_stage(part, maps[part.about.name], grid, 1) for part in parts])
@@ -155,7 +155,7 @@ def stacked(parts: Sequence[LevelPart], maps: Mapping[str, Floats]) -> Floats:
 def cell_covariance(
     parts: Sequence[LevelPart], views: Views, fit: Iterable[View], advance: Callable[[], None]
 ) -> Doubles:
-    """Second moments [D, D] of the first-stage components in cells. They are centred already."""
+    """Second moments [D, D] of the first-stage coefficients in cells. They are centred already."""
     total: Doubles | None = None
     count = 0
     for view in fit:
@@ -172,12 +172,12 @@ def cell_covariance(
     return total / count
 
 
-def components_of(
+def coefficients_of(
     covariance: Doubles, parts: Sequence[LevelPart], fused: bool, left_out: float
 ) -> tuple[Doubles, Doubles]:
     """Variances [K] and orthonormal rows [K, D] of the second stage; without it, of the dimensions themselves."""
     room = MOST_NUMBERS - sum(part.basis.size + part.synthesis.size for part in parts)
-    most = max(min(MOST_COMPONENTS, room // len(covariance)), 1)
+    most = max(min(MOST_COEFFICIENTS, room // len(covariance)), 1)
     if not fused:
         order = np.argsort(-np.diag(covariance), kind="stable")[:most]
         return np.diag(covariance)[order], np.eye(len(covariance))[order]

@@ -1,4 +1,4 @@
-"""The pyramids that a calibration sees: of pictures, and of their mirror images; kept in a folder meanwhile."""
+"""The pyramids that a calibration sees: of images, and of their mirror images; kept in a folder meanwhile."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate.settings import LEAST_PICTURES, CalibrationSettings
-from midstream.data import Dataset, PictureFile, read_picture
+from midstream.calibrate.settings import LEAST_IMAGES, CalibrationSettings
+from midstream.data import Dataset, ImageFile, read_image
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import read_tensors, write_tensors
 from midstream.metrics.agreement import reference_dataset
-from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.split.cache import FrontCache
 from midstream.split.levels import sent
 from midstream.version import __version__
 from midstream.wording import counted
 
-#: One of so many pictures is not fitted to, but measured on.
+#: One of so many images is not fitted to, but measured on.
 HELD_OUT = 4
 
 
 @dataclass(frozen=True)
 class View:
-    """A picture as it is or mirrored, and what there is in the way of size: (height, width)."""
+    """An image as it is or mirrored, and what there is in the way of size: (height, width)."""
 
-    file: PictureFile
+    file: ImageFile
     flipped: bool
     size: tuple[int, int]
 
 
 class Views:
-    """Reads pictures, runs the front, and keeps the pyramids.
+    """Reads images, runs the front, and keeps the pyramids.
 
     Attributes:
         fit: views to fit to; `plain` of them are not mirrored.
-        held_out: pictures to measure on.
-        started: when the reading of pictures began, by the monotonic clock.
+        held_out: images to measure on.
+        started: when the reading of images began, by the monotonic clock.
         skipped: path of each file that cannot be read, and why; with `strict` the first raises InputError.
     """
 
     def __init__(
         self,
         model: SplitModel,
-        files: Sequence[PictureFile],
+        files: Sequence[ImageFile],
         folder: Path,
         settings: CalibrationSettings,
         strict: bool = False,
@@ -63,28 +63,28 @@ class Views:
         self.skipped: list[Skipped] = []
         readable: list[View] = []
         for number in rng.permutation(len(files)):
-            if len(readable) == settings.pictures:
+            if len(readable) == settings.images:
                 break
             view = self._readable(files[number], strict)
             if view is not None:
                 readable.append(view)
-        if len(readable) < LEAST_PICTURES:
+        if len(readable) < LEAST_IMAGES:
             why = f"; {len(self.skipped)} cannot be read, such as {self.skipped[0][0]}" if self.skipped else ""
             raise InputError(
-                f"{counted(len(readable), 'picture')} to calibrate on; at least {LEAST_PICTURES} are needed{why}"
+                f"{counted(len(readable), 'image')} to calibrate on; at least {LEAST_IMAGES} are needed{why}"
             )
         self._cache = FrontCache(folder, model)  # after all refusals: it makes the folder
         self._use(readable)
 
     def keep(self, count: int) -> None:
-        """Go on with the first `count` pictures, as if no more had been asked for."""
+        """Go on with the first `count` images, as if no more had been asked for."""
         self._use(self._readable_ones[:count])
 
     def _use(self, chosen: list[View]) -> None:
         digest = hashlib.sha256()
         for view in chosen:
             digest.update(view.file.path.read_bytes())
-        self.picture_hash = digest.hexdigest()
+        self.image_hash = digest.hexdigest()
         self._readable_ones = chosen
         self.count = len(chosen)
         self.held_out = chosen[::HELD_OUT]
@@ -92,7 +92,7 @@ class Views:
         mirrored = [View(v.file, True, v.size) for v in self.plain] if self._flips else []
         self.fit = self.plain + mirrored
 
-    def _readable(self, file: PictureFile, strict: bool) -> View | None:
+    def _readable(self, file: ImageFile, strict: bool) -> View | None:
         pixels = read_or_skip(file.path, self.skipped, strict)
         return None if pixels is None else View(file, False, (pixels.shape[0], pixels.shape[1]))
 
@@ -112,7 +112,7 @@ class Views:
 
     @cached_property
     def reference(self) -> Dataset | None:
-        """What the uncompressed network finds in the held-out pictures, None where it finds nothing."""
+        """What the uncompressed network finds in the held-out images, None where it finds nothing."""
         dataset = Dataset("calibration", None, tuple(view.file for view in self.held_out), None)
         found = {view.file.id: self._model.back(self.full(view), view.size) for view in self.held_out}
         try:
@@ -124,7 +124,7 @@ class Views:
         self, what: str, view: View, make: Callable[[], dict[str, NDArray[np.float64]]]
     ) -> dict[str, NDArray[np.float64]]:
         """Numbers about a view that an earlier run left in the folder, or those that `make` makes now."""
-        about = f"{what}\n{self._model.identity}\n{self.picture_hash}\n{view.file.path.name}\n{__version__}"
+        about = f"{what}\n{self._model.identity}\n{self.image_hash}\n{view.file.path.name}\n{__version__}"
         path = self._folder / f"{hashlib.sha256(about.encode()).hexdigest()}.numbers"
         if path.exists():
             try:
@@ -135,6 +135,6 @@ class Views:
         write_tensors(path, made, what)
         return made
 
-    def _pixels(self, view: View) -> Picture:
-        pixels = read_picture(view.file.path)
+    def _pixels(self, view: View) -> Image:
+        pixels = read_image(view.file.path)
         return np.ascontiguousarray(pixels[:, ::-1]) if view.flipped else pixels

@@ -140,7 +140,7 @@ def decode_command(
         bool,
         typer.Option("--pyramids", help="Also keep the decoded pyramids as .safetensors, a hundred times larger."),
     ] = False,
-    picture_size: Annotated[
+    image_size: Annotated[
         str | None,
         typer.Option(
             metavar="WIDTHxHEIGHT", help="Size of the images, if the input is .mids files, which do not contain it."
@@ -165,11 +165,11 @@ def decode_command(
     chunks = sources.find(inputs, "decode")
     known = None if profile is None else Profile.read(profile)
     size = None
-    if picture_size is not None:
-        width, height = options.width_height("--picture-size", picture_size)
+    if image_size is not None:
+        width, height = options.width_height("--image-size", image_size)
         size = (height, width)
     elif any(isinstance(chunk, sources.Files) for chunk in chunks):
-        raise InputError(".mids files do not say how large the picture was: give --picture-size WIDTHxHEIGHT")
+        raise InputError(".mids files do not say how large the image was: give --image-size WIDTHxHEIGHT")
     network, job = _job("decode", model, weights, device, None, known, pyramids, size)
     for each in inputs:
         Folder(Path(each)).check_made_by(network)
@@ -204,7 +204,7 @@ def eval_command(
     from midstream.batch.folder import Folder
     from midstream.batch.score import score
 
-    dataset, chunks = _pictures(inputs)
+    dataset, chunks = _images(inputs)
     network, job = _job("eval", model, weights, device, codec)
     if dataset is not None:
         require(dataset, network.classes, network.has_masks)
@@ -216,7 +216,7 @@ def eval_command(
     _report(summary, json, quiet, result.model_dump())
 
 
-def _pictures(inputs: Sequence[str]) -> tuple[Dataset | None, list[Chunk]]:
+def _images(inputs: Sequence[str]) -> tuple[Dataset | None, list[Chunk]]:
     from midstream.batch import sources
 
     if not any(each.startswith(_DATASETS) for each in inputs):
@@ -224,7 +224,7 @@ def _pictures(inputs: Sequence[str]) -> tuple[Dataset | None, list[Chunk]]:
     if len(inputs) > 1:
         raise InputError("one data set at a time: give --input once")
     dataset = datasets.load(inputs[0])
-    files = [(str(picture.id), str(picture.path.absolute())) for picture in dataset.pictures]
+    files = [(str(image.id), str(image.path.absolute())) for image in dataset.images]
     return dataset, sources.in_chunks(files)
 
 

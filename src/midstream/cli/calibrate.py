@@ -12,7 +12,14 @@ import typer
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate.settings import DEFAULT_BUDGET_S, DEFAULT_PICTURES, LEAST_PICTURES, CalibrationSettings, Tools
+from midstream.calibrate.settings import (
+    DEFAULT_BUDGET_S,
+    DEFAULT_IMAGES,
+    EARLIER_NAMES,
+    LEAST_IMAGES,
+    CalibrationSettings,
+    Tools,
+)
 from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TOOLS = tuple(field.name for field in fields(Tools))
+#: Of `--without`, understood for one more release.
+_EARLIER = {earlier: name for name, earlier in EARLIER_NAMES.items()}
 #: Qualities that the report lists.
 _SHOWN = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 1)
 
@@ -45,9 +54,9 @@ def calibrate_command(
             "measures less of the network; the first line of progress gives the least time that it needs.",
         ),
     ] = f"{DEFAULT_BUDGET_S / 60:.0f}m",
-    pictures: Annotated[
-        int, typer.Option(help="The most images to use; 50 to 500 are sensible.", min=LEAST_PICTURES)
-    ] = DEFAULT_PICTURES,
+    max_images: Annotated[
+        int, typer.Option(help="The most images to use; 50 to 500 are sensible.", min=LEAST_IMAGES)
+    ] = DEFAULT_IMAGES,
     passes: Annotated[
         int | None,
         typer.Option(
@@ -78,8 +87,8 @@ def calibrate_command(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the folder of --work after the profile is written.")
     ] = False,
-    picture: Annotated[
-        str | None, typer.Option("--picture", help="Also draw the sensitivity of levels and channels, as a .png.")
+    figure: Annotated[
+        str | None, typer.Option("--figure", help="Also draw the sensitivity of levels and channels, as a .png.")
     ] = None,
     strict: options.Strict = False,
     json: options.Json = False,
@@ -98,15 +107,15 @@ def calibrate_command(
     if output == STANDARD:
         raise InputError("a profile is written to a file: -o NAME.profile")
     check_writable(output)
-    if picture is not None:
-        check_png(picture)
-    settings = CalibrationSettings(pictures, _seconds(budget), passes, seed, _tools(without))
+    if figure is not None:
+        check_png(figure)
+    settings = CalibrationSettings(max_images, _seconds(budget), passes, seed, _tools(without))
     dataset = datasets.load(images if images.startswith("scenes:") else f"folder:{images}")
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")
     with Stages(quiet) as stages:
-        stages.stage("reading pictures")
-        views = Views(network, dataset.pictures, folder, settings, strict)
+        stages.stage("reading images")
+        views = Views(network, dataset.images, folder, settings, strict)
         for _, why in views.skipped:
             stages.warn(f"skipped: {why}")
         with own_folder(folder):
@@ -114,10 +123,10 @@ def calibrate_command(
             done.profile.write(output)
             if work is None and not keep:
                 shutil.rmtree(folder, ignore_errors=True)
-    if picture is not None:
+    if figure is not None:
         from midstream.calibrate.figure import sensitivity_figure
 
-        write_bytes(picture, png(sensitivity_figure(done.sensitivity)))
+        write_bytes(figure, png(sensitivity_figure(done.sensitivity)))
     if json:
         print_json(_report(done))
     else:
@@ -138,9 +147,11 @@ def _seconds(text: str) -> float:
 def _tools(without: str | None) -> Tools:
     names = without.split(",") if without else []
     for name in names:
-        if name not in _TOOLS:
+        if name not in (*_TOOLS, *_EARLIER):
             raise unknown("part of the method", name, _TOOLS, limit=len(_TOOLS))
-    return replace(Tools(), **dict.fromkeys(names, False))
+        if name in _EARLIER:
+            note(f"--without {name} is now {_EARLIER[name]}; the earlier name goes with the next release")
+    return replace(Tools(), **dict.fromkeys([_EARLIER.get(name, name) for name in names], False))
 
 
 def _report(done: Calibration) -> dict[str, object]:
@@ -149,7 +160,7 @@ def _report(done: Calibration) -> dict[str, object]:
         "profile": done.profile.name,
         "bytes": len(done.profile.data),
         "network": about.network,
-        "pictures": about.pictures,
+        "images": about.images,
         "skipped": list(done.skipped),
         "sensitivity_power": done.power,
         "sensitivity": {name: values.tolist() for name, values in done.sensitivity.items()},
@@ -174,7 +185,7 @@ def _print(done: Calibration) -> None:
                     *(own if i == 0 else [""] * 4),
                 ]
             )  # fmt: skip
-    title = f"{about.network}, {counted(about.pictures, 'picture')}"
+    title = f"{about.network}, {counted(about.images, 'image')}"
     if done.skipped:
         title += f" ({len(done.skipped)} more cannot be read)"
     columns = ["level", "channels", "kept", "sensitivity, least / median / most", "components", "50 %", "90 %", "99 %"]
@@ -186,5 +197,5 @@ def _print(done: Calibration) -> None:
         step = done.profile.step_of(quality)
         near = min(points, key=lambda point: abs(point.step - step))
         shown.append([f"{quality}", f"{step}", f"{near.bytes:,.0f}", f"{near.loss:.1%}"])
-    print_table("on the held-out quarter: nearest measured bytes a picture, estimated relative loss of accuracy",
+    print_table("on the held-out quarter: nearest measured bytes an image, estimated relative loss of accuracy",
                 ["quality", "step", "bytes", "loss"], shown)  # fmt: skip

@@ -8,7 +8,7 @@ from midstream.cli import options
 from midstream.cli.console import print_json, print_table
 from midstream.codec.base import Codec
 from midstream.errors import CodecError
-from midstream.pipelines.base import PictureCodec, PipelineCodec
+from midstream.pipelines.base import ImageCodec, PipelineCodec
 from midstream.pipelines.registry import known_codecs
 
 
@@ -28,8 +28,8 @@ def codecs_command(json: options.Json = False) -> None:
         else:
             here = _program(kind)
         fields = ", ".join(f"{key}={_default(field)}" for key, field in kind.model_fields.items())
-        pictures = issubclass(kind, PictureCodec)
-        rows.append([name, "pictures" if pictures else "features", fields, here, (kind.__doc__ or "").split("\n")[0]])
+        images = issubclass(kind, ImageCodec)
+        rows.append([name, "images" if images else "features", fields, here, (kind.__doc__ or "").split("\n")[0]])
     print_table("", ["name", "codes", "options and defaults", "program", ""], rows, left=5)
 
 

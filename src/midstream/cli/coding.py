@@ -19,7 +19,7 @@ from midstream.codec.paper.decoder import open_levels
 from midstream.errors import BitstreamError, InputError, LimitError, unknown
 from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
 from midstream.limits import Limits
-from midstream.models import Picture
+from midstream.models import Image
 
 PyramidFile = Annotated[
     str,
@@ -129,7 +129,7 @@ def inspect_command(
         print_table(table.title, table.columns, table.rows, left=table.left)
 
 
-def _drawn_map(data: bytes, place: str) -> Picture:
+def _drawn_map(data: bytes, place: str) -> Image:
     name, _, number = place.rpartition(":")
     if not name or not number.isdecimal() or len(number) > _MOST_DIGITS:
         raise InputError(f"--map is LEVEL:CHANNEL, such as p3:17, not '{place}'")

@@ -6,12 +6,14 @@ import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from copy import copy
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from midstream.cli.console import note
 from midstream.lazy import needing
 
 
@@ -22,11 +24,13 @@ class Entry(NamedTuple):
         home: MODULE:NAME within `midstream.cli`, of a function or of a `typer.Typer` with commands of its own.
         line: the first paragraph of its help.
         extra: what brings the packages that it needs, None where the core will do.
+        earlier: options that had another name before, by that name: understood for one more release.
     """
 
     home: str
     line: str
     extra: str | None = "networks"
+    earlier: Mapping[str, str] = MappingProxyType({})
 
 
 COMMANDS = {
@@ -34,6 +38,7 @@ COMMANDS = {
         "demo:demo_command",
         "Run the founding paper's experiment on a network and scenes of the project's own, without any download.",
         extra="demo",
+        earlier={"--picture": "--image"},
     ),
     "encode": Entry("coding:encode_command", "Code a feature pyramid into a bitstream.", extra=None),
     "decode": Entry("coding:decode_command", "Reconstruct a feature pyramid from a bitstream.", extra=None),
@@ -52,6 +57,7 @@ COMMANDS = {
     "calibrate": Entry(
         "calibrate:calibrate_command",
         "Fit the codec 'calibrated' to a network, from a few unlabelled images and without training.",
+        earlier={"--pictures": "--max-images", "--picture": "--figure"},
     ),
     "eval": Entry(
         "evaluation:eval_command",
@@ -90,6 +96,7 @@ COMMANDS = {
         "batch:app",
         "Code or evaluate a large collection on Ray, into a table in Parquet; a stopped job can be resumed.",
         extra="ray",
+        earlier={"--picture-size": "--image-size"},
     ),
     "paper": Entry("paper:app", "Compute the founding paper's tables and figure."),
 }
@@ -107,6 +114,11 @@ class Commands(TyperGroup):
         del ctx
         return list(COMMANDS)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command and its arguments, options by their present names."""
+        earlier = COMMANDS[args[0]].earlier if args and args[0] in COMMANDS else {}
+        return super().resolve_command(ctx, [_present(each, earlier) for each in args])
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The help as Typer has it, the commands by their lines in the table."""
         listed = copy(self)
@@ -122,6 +134,14 @@ class Commands(TyperGroup):
                 raise
             with _extra_of(ctx.invoked_subcommand):
                 raise
+
+
+def _present(argument: str, earlier: Mapping[str, str]) -> str:
+    option, equals, value = argument.partition("=")
+    if option not in earlier:
+        return argument
+    note(f"{option} is now {earlier[option]}; the earlier name goes with the next release")
+    return f"{earlier[option]}{equals}{value}"
 
 
 def _extra_of(name: str) -> AbstractContextManager[None]:

@@ -132,7 +132,7 @@ def _print(results: Results) -> None:
     reference = results.point(results.reference).accuracy[run.metric]
     anchor = next((curve.label for curve in results.curves if curve.role == "anchor"), None)
     title = (
-        f"{run.model}, {counted(run.pictures, 'picture')}, {run.metric_title}"
+        f"{run.model}, {counted(run.images, 'image')}, {run.metric_title}"
         f"{' (agreement with the uncompressed network)' if run.agreement else ''}: uncompressed {reference.value:.2f}; "
         f"front {network.front_ms:.0f} ms, back {network.back_ms:.0f} ms"
     )

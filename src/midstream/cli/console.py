@@ -36,12 +36,12 @@ def note(text: str) -> None:
 
 
 def leave_with_skipped(skipped: Sequence[Skipped]) -> None:
-    """Where pictures were skipped, (path, why) each: name the first on standard error and leave with SOME_FAILED."""
+    """Where images were skipped, (path, why) each: name the first on standard error and leave with SOME_FAILED."""
     if not skipped:
         return
     for _, why in skipped[:SHOWN_FAILURES]:
         note(f"skipped: {why}")
-    note(f"{len(skipped):,} picture{'s' if len(skipped) > 1 else ''} skipped; --strict ends at the first")
+    note(f"{len(skipped):,} image{'s' if len(skipped) > 1 else ''} skipped; --strict ends at the first")
     raise typer.Exit(SOME_FAILED)
 
 

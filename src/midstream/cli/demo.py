@@ -12,7 +12,7 @@ import typer
 
 from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table
-from midstream.cli.demo_picture import MODEL, PROFILE, show_picture
+from midstream.cli.demo_image import MODEL, PROFILE, show_image
 from midstream.cli.progress import Stages
 from midstream.evaluate.paper_tables import PAPER_Z
 from midstream.files import own_folder, write_bytes
@@ -41,11 +41,9 @@ _CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITI
 
 def demo_command(
     output: options.Folder = Path("midstream-demo"),
-    picture: Annotated[
+    image: Annotated[
         Path | None,
-        typer.Option(
-            help="Instead, draw what the network finds in this image before and after coding, as picture.png."
-        ),
+        typer.Option(help="Instead, draw what the network finds in this image before and after coding, as image.png."),
     ] = None,
     scenes: Annotated[int, typer.Option(help="How many scenes to measure on.", min=1)] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the first scene.", min=0)] = 0,
@@ -61,13 +59,13 @@ def demo_command(
     Table 3 with the bytes that are really written; then the project's own codecs and the image coded by VVC. The
     report is report.html.
 
-    --picture accepts one of the project's scenes, or a photograph if the weights of a detector of photographs are here
+    --image accepts one of the project's scenes, or a photograph if the weights of a detector of photographs are here
     ('midstream models' lists them).
 
-    Example: midstream demo --picture photo.jpg
+    Example: midstream demo --image photo.jpg
     """
-    if picture is not None:
-        lines = show_picture(picture, output)
+    if image is not None:
+        lines = show_image(image, output)
         if not quiet:
             for line in lines:
                 note(line)
@@ -113,33 +111,33 @@ def _measure(output: Path, scenes: int, seed: int, jobs: int | None, quiet: bool
 def _print(results: Results) -> None:
     """The paper's Table 3 with the bytes written, the other codecs, a line for each point, and what it comes to."""
     metric = paper_metric(results)
-    whole, picture = results.point(results.reference).accuracy[metric].value, 3 * results.network.pixels
+    whole, image = results.point(results.reference).accuracy[metric].value, 3 * results.network.pixels
 
     def cells(point: PointResult) -> list[str]:
         ap = point.accuracy[metric].value
         kept = f"{ap / whole:.1%}" if whole else "-"
-        return [f"{ap:.2f}", kept, f"{point.bytes:,.0f}", f"{point.bytes / picture:.3f}"]
+        return [f"{ap:.2f}", kept, f"{point.bytes:,.0f}", f"{point.bytes / image:.3f}"]
 
     others = curve_rows(results, [*ordered_tests(results)[:1], *anchors(results)])
     rows = [[row.name, row.how, row.bits, *cells(row.point)] for row in [*paper_rows(results), *others]]
     for curve, why in {failure.curve: failure.why for failure in results.failures}.items():
         rows.append([curve.partition(":")[0], f"not available here: {why}", "", "", "", "", ""])
     title = (
-        f"{results.run.model} on {results.run.pictures} scenes that it has not seen: "
-        f"{results.network.elements:,.0f} elements, {picture:,.0f} bytes of picture each"
+        f"{results.run.model} on {results.run.images} scenes that it has not seen: "
+        f"{results.network.elements:,.0f} elements, {image:,.0f} bytes of image each"
     )
     columns = ["what is sent", "thresholds, options", "bits", "mask AP", "kept", "bytes", "of the 8-bit input"]
     print_table(title, columns, rows, left=2)
-    print("mask AP: that of the Cityscapes benchmark; bytes per picture as written, side information included")
+    print("mask AP: that of the Cityscapes benchmark; bytes per image as written, side information included")
     for sentence in sentences(results):
         print(sentence)
 
 
 #: What to try with one's own.
 _NEXT = (
-    "With a network and pictures of your own (docs/models.md describes a network):",
-    "  midstream calibrate --model NETWORK.toml --images PICTURES -o network.profile",
-    "  midstream eval --model NETWORK.toml --data PICTURES --codec calibrated --profile network.profile --quality 60",
-    "  midstream compare --model NETWORK.toml --data PICTURES --anchor vvc:qp=22,27,32,37,42 "
+    "With a network and images of your own (docs/models.md describes a network):",
+    "  midstream calibrate --model NETWORK.toml --images IMAGES -o network.profile",
+    "  midstream eval --model NETWORK.toml --data IMAGES --codec calibrated --profile network.profile --quality 60",
+    "  midstream compare --model NETWORK.toml --data IMAGES --anchor vvc:qp=22,27,32,37,42 "
     "--test calibrated:profile=network.profile,quality=80,60,40,20 -o results",
 )

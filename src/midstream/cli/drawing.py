@@ -1,11 +1,11 @@
-"""Pictures as .png files."""
+"""Images as .png files."""
 
 from __future__ import annotations
 
 from midstream.errors import InputError
 from midstream.files import STANDARD, check_writable
 from midstream.lazy import needing
-from midstream.models import Picture
+from midstream.models import Image
 
 with needing("drawing", "networks"):
     import cv2
@@ -18,6 +18,6 @@ def check_png(output: str) -> None:
     check_writable(output)
 
 
-def png(pixels: Picture) -> bytes:
-    """An RGB picture, uint8 [H, W, 3], as a .png file."""
+def png(pixels: Image) -> bytes:
+    """An RGB image, uint8 [H, W, 3], as a .png file."""
     return bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())

@@ -46,8 +46,8 @@ def eval_command(
         check_writable(output)
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
-    with progress(f"evaluating {network.name}", len(dataset.pictures), quiet) as advance:
-        result = run(network, dataset, [codec], cache, on_picture=advance, strict=strict)[0]
+    with progress(f"evaluating {network.name}", len(dataset.images), quiet) as advance:
+        result = run(network, dataset, [codec], cache, on_image=advance, strict=strict)[0]
     if json:
         print_json(result.model_dump())
     else:
@@ -58,7 +58,7 @@ def eval_command(
 
 
 def leave_with_remarks(result: EvalResult) -> None:
-    """Say what speaks against the figures, on standard error; leave with SOME_FAILED when pictures were skipped."""
+    """Say what speaks against the figures, on standard error; leave with SOME_FAILED when images were skipped."""
     for line in result.notes:
         note(line)
     leave_with_skipped(result.skipped)
@@ -76,7 +76,7 @@ def print_result(result: EvalResult) -> None:
     front = "cached" if result.front_ms is None else f"{result.front_ms:.1f}"
     rows += [
         [
-            "bytes per picture",
+            "bytes per image",
             f"{result.bytes_per_image:,.0f}",
             f"of it not payload {result.side_bytes_per_image:,.0f}",
         ],
@@ -85,5 +85,5 @@ def print_result(result: EvalResult) -> None:
         ["encode / decode ms", f"{result.encode_ms:.1f} / {result.decode_ms:.1f}", ""],
         ["front / back ms", f"{front} / {result.back_ms:.1f}", ""],
     ]
-    print_table(f"{result.model}, {counted(result.images, 'picture')}: {chosen}", ["measure", "value", ""], rows)
+    print_table(f"{result.model}, {counted(result.images, 'image')}: {chosen}", ["measure", "value", ""], rows)
     print(result.metric)

@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A feature codec for machine vision: code a detector's feature pyramid instead of the picture.",
+    help="A feature codec for machine vision: code a detector's feature pyramid instead of the image.",
 )
 
 

@@ -89,7 +89,7 @@ def _shape(text: str) -> tuple[str, list[int]]:
 
 
 def extract_command(
-    pictures: Annotated[list[Path], typer.Argument(help="The images.", metavar="IMAGE...")],
+    images: Annotated[list[Path], typer.Argument(help="The images.", metavar="IMAGE...")],
     model: options.ModelName,
     output: options.Folder,
     weights: options.Weights = None,
@@ -108,19 +108,19 @@ def extract_command(
     """
     if suffix not in ("npz", "safetensors"):
         raise InputError(f"unknown format '{suffix}'; valid: npz, safetensors")
-    targets = {picture: output / f"{picture.stem}.{suffix}" for picture in pictures}
-    if len(set(targets.values())) < len(pictures):
-        raise InputError("two pictures have the same name: extract them into different folders")
+    targets = {image: output / f"{image.stem}.{suffix}" for image in images}
+    if len(set(targets.values())) < len(images):
+        raise InputError("two images have the same name: extract them into different folders")
     network = models.load(model, weights)
     skipped: list[Skipped] = []
-    with own_folder(output), progress("extracting", len(pictures), quiet) as advance:
-        for picture, target in targets.items():
-            pixels = read_or_skip(picture, skipped, strict or len(pictures) == 1)
+    with own_folder(output), progress("extracting", len(images), quiet) as advance:
+        for image, target in targets.items():
+            pixels = read_or_skip(image, skipped, strict or len(images) == 1)
             if pixels is not None:
                 pyramid = network.front(pixels)
                 write_pyramid(str(target), levels.sent(network, pyramid) if sent else pyramid)
             advance()
-    count = len(pictures) - len(skipped)
+    count = len(images) - len(skipped)
     if not quiet:
         note(f"{output}: {count} pyramid{'s' if count != 1 else ''}")
     leave_with_skipped(skipped)

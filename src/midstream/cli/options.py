@@ -10,7 +10,7 @@ import typer
 from midstream.errors import InputError
 from midstream.limits import Limits
 
-#: Of a side of a picture.
+#: Of a side of an image.
 _MOST_PIXELS = 1 << 14
 
 ProfileFile = Annotated[

@@ -16,7 +16,7 @@ from midstream.cli.drawing import check_png, png
 from midstream.cli.evaluation import leave_with_remarks
 from midstream.cli.progress import progress
 from midstream.codec.speed import r50_fpn_shapes
-from midstream.data import read_picture
+from midstream.data import read_image
 from midstream.errors import InputError, unknown
 from midstream.evaluate.paper_tables import (
     TABLE_CODERS,
@@ -46,7 +46,7 @@ def sizes(
         str | None,
         typer.Option("--input", help="The size of the input of R50-FPN, WIDTHxHEIGHT.", show_default=_PAPER_INPUT),
     ] = None,
-    picture: Annotated[
+    image: Annotated[
         str | None, typer.Option(help="The image whose features are written, with --model; without it, noise.")
     ] = None,
     json: options.Json = False,
@@ -54,8 +54,8 @@ def sizes(
 ) -> None:
     """Compute Tables 1 and 2: sizes from shapes and bits, and next to them the bytes that are actually written."""
     if model is None or model in TORCHVISION:
-        if picture is not None or weights is not None:
-            raise InputError("--picture and --weights need --model with an ONNX network")
+        if image is not None or weights is not None:
+            raise InputError("--image and --weights need --model with an ONNX network")
         width, height = options.width_height("--input", input_size or _PAPER_INPUT)
         pyramid, size = stand_in_pyramid(r50_fpn_shapes(height, width)), (height, width)
         name, features = "R50-FPN", _STAND_IN
@@ -63,9 +63,9 @@ def sizes(
         if input_size is not None:
             raise InputError("--input belongs to R50-FPN: a network of --model has its own input size")
         network = models.load(model, weights)
-        pixels = read_picture(picture) if picture else np.random.default_rng(0).integers(0, 256, (480, 640, 3), "u1")
+        pixels = read_image(image) if image else np.random.default_rng(0).integers(0, 256, (480, 640, 3), "u1")
         pyramid, size = network.front(pixels), network.input_size((pixels.shape[0], pixels.shape[1]))
-        name, features = network.name, Path(picture).name if picture else "a picture of noise"
+        name, features = network.name, Path(image).name if image else "an image of noise"
     with progress("coding", 4, quiet) as advance:
         rows = size_rows(pyramid, size, advance)
     if json:
@@ -117,14 +117,14 @@ def accuracy(
     """Compute Table 3: accuracy over z for 4 and 3 symbols, the 8-bit conversion, and the optimal thresholds."""
     dataset = datasets.load(data).head(limit)
     network = models.load(model, weights)
-    with progress(f"evaluating {network.name}", len(dataset.pictures), quiet) as advance:
+    with progress(f"evaluating {network.name}", len(dataset.images), quiet) as advance:
         rows = accuracy_rows(network, dataset, cache, advance, strict)
     first = next(row.result for row in rows if row.result is not None)
     if json:
         print_json({"model": network.name, "data": data, "rows": [row.model_dump() for row in rows]})
     else:
-        _print_accuracy(f"{network.name}, {counted(first.images, 'picture')} of {data}", rows)
-        print(f"{first.metric}; bytes per picture as written, side information included")
+        _print_accuracy(f"{network.name}, {counted(first.images, 'image')} of {data}", rows)
+        print(f"{first.metric}; bytes per image as written, side information included")
     leave_with_remarks(first)
 
 
@@ -147,7 +147,7 @@ def _print_accuracy(title: str, rows: list[AccuracyRow]) -> None:
 
 @app.command("figure")
 def figure(
-    picture: Annotated[str, typer.Argument(help="The image.")],
+    image: Annotated[str, typer.Argument(help="The image.")],
     model: options.ModelName,
     output: Annotated[str, typer.Option("--output", "-o", help="The .png to write.")],
     weights: options.Weights = None,
@@ -156,7 +156,7 @@ def figure(
 ) -> None:
     """Draw Figure 3: one channel as the original, as 4 symbols and as 3 symbols."""
     check_png(output)
-    pixels = read_picture(picture)
+    pixels = read_image(image)
     pyramid = models.load(model, weights).front(pixels)
     name = level or next(iter(pyramid))
     if name not in pyramid:

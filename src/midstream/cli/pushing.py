@@ -127,13 +127,13 @@ def push_command(
         None if rate_limit is None else bits_per_second(rate_limit),
         None if timeout is None else _timeout(timeout),
     )
-    pictures = open_source(source, realtime)
+    images = open_source(source, realtime)
     edge = serve.Edge(models.load(model, weights, threads), codec)
     edge.check()
-    with LiveLine(quiet) as line, _outputs(output, draw, pictures.rate) as (lines, film):
+    with LiveLine(quiet) as line, _outputs(output, draw, images.rate) as (lines, film):
         watching = push.Watching(note, lambda status: line.show(_status(status)))
         summary = asyncio.run(
-            _until_signal(lambda stop: push.push(pictures, edge, link, settings, lines, film, watching, stop))
+            _until_signal(lambda stop: push.push(images, edge, link, settings, lines, film, watching, stop))
         )
     if json:
         print_json(summary.as_dict())

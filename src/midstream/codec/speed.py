@@ -18,8 +18,8 @@ from midstream.errors import InputError
 from midstream.features import check_pyramid
 
 Shapes = dict[str, tuple[int, int, int]]
-#: Height and width of the paper's pictures.
-_PAPER_PICTURE = (1024, 2048)
+#: Height and width of the paper's images.
+_PAPER_IMAGE = (1024, 2048)
 #: Channels of every level of R50-FPN, and the strides of P2 to P5; P6 is a subsampled P5.
 _R50_CHANNELS = 256
 _R50_STRIDES = (4, 8, 16, 32)
@@ -66,7 +66,7 @@ class SpeedReport(BaseModel):
 
 
 def r50_fpn_shapes(height: int, width: int) -> dict[str, tuple[int, int, int]]:
-    """[C, H, W] of P2 to P6 of R50-FPN for a picture fed at this size (padded to a multiple of 32)."""
+    """[C, H, W] of P2 to P6 of R50-FPN for an image fed at this size (padded to a multiple of 32)."""
     height, width = (-(-side // 32) * 32 for side in (height, width))
     shapes = {
         f"p{i}": (_R50_CHANNELS, height // stride, width // stride) for i, stride in enumerate(_R50_STRIDES, start=2)
@@ -76,9 +76,9 @@ def r50_fpn_shapes(height: int, width: int) -> dict[str, tuple[int, int, int]]:
 
 
 def shapes_of(name: str) -> Shapes:
-    """The levels of `r50` (the paper's, a 2048x1024 picture), `picodet`, or CxHxW. Raises InputError."""
+    """The levels of `r50` (the paper's, a 2048x1024 image), `picodet`, or CxHxW. Raises InputError."""
     if name == "r50":
-        return r50_fpn_shapes(*_PAPER_PICTURE)
+        return r50_fpn_shapes(*_PAPER_IMAGE)
     if name == "picodet":
         return dict(_PICODET)
     parts = name.lower().split("x")

@@ -1,4 +1,4 @@
-"""Pipelines side by side on the same pictures: points that survive an interruption, curves, and what they are worth."""
+"""Pipelines side by side on the same images: points that survive an interruption, curves, and what they are worth."""
 
 from __future__ import annotations
 

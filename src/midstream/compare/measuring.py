@@ -1,4 +1,4 @@
-"""Measuring points: every picture through every pipeline, on all cores, a file for each point that is done."""
+"""Measuring points: every image through every pipeline, on all cores, a file for each point that is done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from midstream.pipelines.base import Measured, Pipeline
 
 #: Tasks that wait for each worker, so that none stands idle and an interruption loses little.
 _AHEAD = 2
-#: The picture whose coding shows how much memory the codec takes.
+#: The image whose coding shows how much memory the codec takes.
 _PROBED = 0
 
 
@@ -87,7 +87,7 @@ def measure(
     store: Store,
     dataset: Dataset,
     points: Sequence[PlannedPoint],
-    on_picture: Callable[[str], None],
+    on_image: Callable[[str], None],
     on_point: Callable[[PlannedPoint, PointRecord | None], None],
 ) -> list[PlannedPoint]:
     """Measure points that are missing and write their files.
@@ -96,17 +96,17 @@ def measure(
         pool: of `workers`.
         jobs: how many workers it has.
         store: where files go.
-        dataset: the pictures.
+        dataset: the images.
         points: of `missing`.
-        on_picture: called with the point's label after every picture, also those that a failure leaves out.
+        on_image: called with the point's label after every image, also those that a failure leaves out.
         on_point: called with each point when it is done or has failed.
 
     Returns:
-        The points that failed, with the reason: a codec that fails on one picture fails the point.
+        The points that failed, with the reason: a codec that fails on one image fails the point.
     """
     failed: list[PlannedPoint] = []
     waiting: dict[Future[Measured | Memory], tuple[_Open, int | None]] = {}
-    tasks = _tasks(pool, dataset, points, on_picture)
+    tasks = _tasks(pool, dataset, points, on_image)
     more = True
     while more or waiting:
         while more and len(waiting) < _AHEAD * jobs:
@@ -118,7 +118,7 @@ def measure(
             current, number = waiting.pop(future)
             _take(current, number, future, dataset)
             if number is not None:
-                on_picture(current.point.pipeline.codec.label())
+                on_image(current.point.pipeline.codec.label())
             if any(other is current for other, _ in waiting.values()) or _unfinished(current, dataset):
                 continue
             record = None if current.failure else _record(current)
@@ -132,18 +132,18 @@ def measure(
 
 
 def _tasks(
-    pool: ProcessPoolExecutor, dataset: Dataset, points: Sequence[PlannedPoint], on_picture: Callable[[str], None]
+    pool: ProcessPoolExecutor, dataset: Dataset, points: Sequence[PlannedPoint], on_image: Callable[[str], None]
 ) -> Iterator[tuple[Future[Measured | Memory], _Open, int | None]]:
     """Submitted work, point after point; the rest of a point that has failed is left out."""
     for point in points:
         current = _Open(point)
-        probed = dataset.pictures[_PROBED]
+        probed = dataset.images[_PROBED]
         yield pool.submit(worker.memory, point.pipeline, probed), current, None
-        for number, picture in enumerate(dataset.pictures):
+        for number, image in enumerate(dataset.images):
             if current.failure:
-                on_picture(point.pipeline.codec.label())
+                on_image(point.pipeline.codec.label())
             else:
-                yield pool.submit(worker.measure, point.pipeline, picture), current, number
+                yield pool.submit(worker.measure, point.pipeline, image), current, number
 
 
 def _take(current: _Open, number: int | None, future: Future[Measured | Memory], dataset: Dataset) -> None:
@@ -153,7 +153,7 @@ def _take(current: _Open, number: int | None, future: Future[Measured | Memory],
         raise
     except Exception as error:  # whatever a codec of other people throws is the end of its point, not of the run
         said = str(error) if isinstance(error, MidstreamError) else f"{type(error).__name__}: {error}"
-        where = "the memory probe" if number is None else str(dataset.pictures[number].path)
+        where = "the memory probe" if number is None else str(dataset.images[number].path)
         current.failure = current.failure or (said if where in said else f"{where}: {said}")
         return
     if isinstance(result, Memory):
@@ -163,7 +163,7 @@ def _take(current: _Open, number: int | None, future: Future[Measured | Memory],
 
 
 def _unfinished(current: _Open, dataset: Dataset) -> bool:
-    return not current.failure and len(current.results) < len(dataset.pictures)
+    return not current.failure and len(current.results) < len(dataset.images)
 
 
 def _record(current: _Open) -> PointRecord:

@@ -1,7 +1,7 @@
 """Peak memory, in a process of its own so that nothing that ran before hides it: `python -m midstream.compare.memory`.
 
-The codec's is what encode and decode add to the process that holds the picture or pyramid, or the peak of the program
-that they start, whichever is more; the network's is what loading it and one picture add. Linux only: elsewhere the
+The codec's is what encode and decode add to the process that holds the image or pyramid, or the peak of the program
+that they start, whichever is more; the network's is what loading it and one image add. Linux only: elsewhere the
 result is null.
 """
 
@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 
 from midstream import models
-from midstream.data import read_picture
+from midstream.data import read_image
 from midstream.errors import InputError, MidstreamError
 from midstream.files import read_pyramid
-from midstream.pipelines.base import PictureCodec
+from midstream.pipelines.base import ImageCodec
 from midstream.pipelines.registry import make_codec
 
 #: Pixels and channels of the first run, whose only use is to load libraries: they are not the codec's.
@@ -35,13 +35,13 @@ _RESET_PEAK = "5"
 
 
 def codec_memory(codec: str, options: Mapping[str, Any], source: Path) -> list[int | None]:
-    """Peaks of encode and decode of a codec on the picture (.npy) or pyramid in the file `source`."""
+    """Peaks of encode and decode of a codec on the image (.npy) or pyramid in the file `source`."""
     return _ask({"codec": codec, "options": options, "source": str(source)})
 
 
-def network_memory(model: str, weights: Path | None, picture: Path) -> int | None:
-    """Peak of a network with one picture, weights included."""
-    return _ask({"model": model, "weights": weights and str(weights), "picture": str(picture)})[0]
+def network_memory(model: str, weights: Path | None, image: Path) -> int | None:
+    """Peak of a network with one image, weights included."""
+    return _ask({"model": model, "weights": weights and str(weights), "image": str(image)})[0]
 
 
 def _ask(question: dict[str, Any]) -> list[int | None]:
@@ -75,7 +75,7 @@ def _status(name: str) -> int:
 
 def _codec(question: dict[str, Any]) -> list[int | None]:
     codec: Any = make_codec(question["codec"], question["options"])
-    if isinstance(codec, PictureCodec):
+    if isinstance(codec, ImageCodec):
         source: Any = np.load(question["source"], allow_pickle=False)
         warm: Any = source[:_WARM_PIXELS, :_WARM_PIXELS]
     else:
@@ -89,12 +89,12 @@ def _codec(question: dict[str, Any]) -> list[int | None]:
 
 
 def _network(question: dict[str, Any]) -> list[int | None]:
-    picture = read_picture(question["picture"])
+    image = read_image(question["image"])
     weights = question["weights"]
 
     def work() -> None:
         network = models.load(question["model"], weights and Path(weights), threads=1)
-        network.back(network.front(picture), (picture.shape[0], picture.shape[1]))
+        network.back(network.front(image), (image.shape[0], image.shape[1]))
 
     return [_above(work)[1]]
 
@@ -104,5 +104,5 @@ if __name__ == "__main__":
     asked = json.load(sys.stdin)
     try:
         print(json.dumps(_codec(asked) if "codec" in asked else _network(asked)))
-    except MidstreamError:  # measured, and reported, where the picture is
+    except MidstreamError:  # measured, and reported, where the image is
         print("[null, null]")

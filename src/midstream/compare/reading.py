@@ -1,4 +1,4 @@
-"""The pictures of a comparison, all read once before the work, so that every point is of the same ones."""
+"""The images of a comparison, all read once before the work, so that every point is of the same ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from midstream.data.reading import Skipped
 from midstream.errors import InputError
 from midstream.progress import Progress
 
-#: Pictures that a worker reads at once.
+#: Images that a worker reads at once.
 _CHUNK = 8
 
 
@@ -20,7 +20,7 @@ class Reading:
     """What came of reading.
 
     Attributes:
-        sizes: id and (height, width), upright, of every picture that can be read.
+        sizes: id and (height, width), upright, of every image that can be read.
         skipped: the others.
     """
 
@@ -29,24 +29,24 @@ class Reading:
 
 
 def read_all(pool: ProcessPoolExecutor, dataset: Dataset, strict: bool, progress: Progress) -> Reading:
-    """Read all pictures; each that cannot be read is left out with a line.
+    """Read all images; each that cannot be read is left out with a line.
 
     Raises:
         InputError: none can be read, or with `strict` one cannot.
     """
     sizes: list[tuple[int, tuple[int, int]]] = []
     skipped: list[Skipped] = []
-    progress.stage("reading pictures", len(dataset.pictures))
-    found = pool.map(worker.size, dataset.pictures, chunksize=_CHUNK)
-    for picture, (size, why) in zip(dataset.pictures, found, strict=True):
+    progress.stage("reading images", len(dataset.images))
+    found = pool.map(worker.size, dataset.images, chunksize=_CHUNK)
+    for image, (size, why) in zip(dataset.images, found, strict=True):
         if size is not None:
-            sizes.append((picture.id, size))
+            sizes.append((image.id, size))
         elif strict:
             raise InputError(why)
         else:
-            skipped.append((str(picture.path), why))
+            skipped.append((str(image.path), why))
             progress.warn(f"skipped: {why}")
         progress.step()
     if not sizes:
-        raise InputError(f"none of the {len(skipped)} pictures can be read: {skipped[0][1]}")
+        raise InputError(f"none of the {len(skipped)} images can be read: {skipped[0][1]}")
     return Reading(tuple(sizes), tuple(skipped))

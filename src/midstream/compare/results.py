@@ -16,7 +16,7 @@ Interpolation = Literal["pchip", "akima"]
 
 
 class Bounds(BaseModel):
-    """A confidence interval of 95 %, by bootstrap over the pictures."""
+    """A confidence interval of 95 %, by bootstrap over the images."""
 
     low: float
     high: float
@@ -26,11 +26,11 @@ class MetricResult(BaseModel):
     """A metric of a point, in percent.
 
     Attributes:
-        value: on all pictures.
+        value: on all images.
         interval: None for a metric that is not resampled.
         loss: of the uncompressed network's value, in percent of it; negative where the point is better.
         loss_interval: paired: both networks on the same resamples.
-        by_class, by_size: values on all pictures.
+        by_class, by_size: values on all images.
     """
 
     value: float
@@ -42,10 +42,10 @@ class MetricResult(BaseModel):
 
 
 class Milliseconds(BaseModel):
-    """Mean time of a picture, on one core of a machine that runs `jobs` of them at once.
+    """Mean time of an image, on one core of a machine that runs `jobs` of them at once.
 
     `front` and `back` are the network's two halves: on device and server where features are coded, both on the server
-    where the picture is.
+    where the image is.
     """
 
     front: float
@@ -71,14 +71,14 @@ class EqualAccuracy(BaseModel):
 
 
 class PointResult(BaseModel):
-    """One point: a pipeline with all its options, on all pictures.
+    """One point: a pipeline with all its options, on all images.
 
     Attributes:
         spec: that makes it again, with every option; `label` has those that were given.
         description: pipeline, codec, options, versions and command line.
-        bytes: mean of a picture, everything that the receiver needs included.
+        bytes: mean of an image, everything that the receiver needs included.
         bits_per_pixel: of the network's input.
-        bits_per_element: of the whole pyramid; None where the picture is coded.
+        bits_per_element: of the whole pyramid; None where the image is coded.
         accuracy: by metric.
         latency_ms: by link in Mbit/s: front, encode, bytes over the link, decode, back.
     """
@@ -157,7 +157,7 @@ class Failure(BaseModel):
 
 
 class NetworkResult(BaseModel):
-    """The network: time as in `Milliseconds`, memory with weights, sizes of a picture."""
+    """The network: time as in `Milliseconds`, memory with weights, sizes of an image."""
 
     name: str
     identity: str
@@ -172,8 +172,8 @@ class Run(BaseModel):
     """What was run where.
 
     Attributes:
-        pictures: that all figures are of.
-        skipped: path of each picture that could not be read, and why.
+        images: that all figures are of.
+        skipped: path of each image that could not be read, and why.
         notes: what speaks against the figures, a line each.
     """
 
@@ -181,8 +181,8 @@ class Run(BaseModel):
     command: str
     model: str
     data: str
-    pictures: int
-    pictures_hash: str
+    images: int
+    images_hash: str
     skipped: list[tuple[str, str]] = []
     notes: list[str] = []
     anchor_size: str

@@ -52,16 +52,16 @@ class Request:
 
     Attributes:
         model, weights: see models.load.
-        data, limit: see data.load; the first so many pictures.
+        data, limit: see data.load; the first so many images.
         anchors, tests: specs of curves, see pipelines.registry.parse_curve.
-        anchor_size: at which pictures are coded.
+        anchor_size: at which images are coded.
         metric: the main one, see metrics: what curves are drawn of.
         interpolation: between the points of a curve, for BD-rates.
         resamples: of the bootstrap; 0 for no intervals.
         links: Mbit/s.
         jobs: worker processes, each on one core; all cores by default.
         cache: folder for pyramids, see evaluate.cache.
-        strict: end at the first picture that cannot be read, instead of leaving it out.
+        strict: end at the first image that cannot be read, instead of leaving it out.
         command: as it was called, for the report.
     """
 
@@ -94,7 +94,7 @@ def compare(request: Request, folder: Path, progress: Progress = SILENT) -> Resu
         MidstreamError: a worker died, or the uncompressed network itself failed.
     """
     curves = curves_of(request)
-    progress.stage("reading pictures and network")
+    progress.stage("reading images and network")
     dataset = datasets.load(request.data).head(request.limit)
     model = models.load(request.model, request.weights)
     require(dataset, model.classes, model.has_masks)
@@ -170,13 +170,13 @@ def _measure(
     progress: Progress,
 ) -> list[PlannedPoint]:
     work = missing(store, points)
-    progress.stage("measuring", len(work) * len(dataset.pictures))
+    progress.stage("measuring", len(work) * len(dataset.images))
     failed = [point for point in points if point.key is None]
     for point in failed:
         progress.warn(f"{point.pipeline.codec.label()}: failed: {point.failure}")
 
     def done(point: PlannedPoint, record: PointRecord | None) -> None:
-        said = f"failed: {point.failure}" if record is None else f"{record.sizes.mean():,.0f} bytes a picture"
+        said = f"failed: {point.failure}" if record is None else f"{record.sizes.mean():,.0f} bytes an image"
         progress.say(f"{point.pipeline.codec.label()}: {said}")
 
     return failed + measure(pool, jobs, store, dataset, work, progress.step, done)
@@ -212,7 +212,7 @@ def _score(
             "choose with --metric"
         )
     records = {key: _read(store, key) for key in there}
-    drawn = weights(scoring, store.manifest.pictures).astype(np.float64)
+    drawn = weights(scoring, store.manifest.images).astype(np.float64)
     sizes = {key: statistics.mean_bytes(record, drawn) for key, record in records.items()}
     return Findings({key: each.codec for key, each in there.items()}, records, scores, sizes, reference)
 
@@ -251,8 +251,8 @@ def _run(
         command=request.command,
         model=store.manifest.model,
         data=store.manifest.data,
-        pictures=store.manifest.pictures,
-        pictures_hash=store.manifest.pictures_hash,
+        images=store.manifest.images,
+        images_hash=store.manifest.images_hash,
         skipped=list(skipped),
         notes=notes,
         anchor_size=request.anchor_size,
@@ -270,14 +270,14 @@ def _run(
 
 def _network(request: Request, model: SplitModel, dataset: Dataset, reference: PointRecord) -> NetworkResult:
     front, _, _, back = (1e3 * reference.seconds.mean(0)).tolist()
-    pictures = len(dataset.pictures)
-    peak = network_memory(request.model, request.weights, dataset.pictures[0].path)
+    images = len(dataset.images)
+    peak = network_memory(request.model, request.weights, dataset.images[0].path)
     return NetworkResult(
         name=model.name,
         identity=model.identity,
         front_ms=front,
         back_ms=back,
         memory_mb=None if peak is None else peak / 1e6,
-        pixels=reference.pixels / pictures,
-        elements=(reference.elements or 0) / pictures,
+        pixels=reference.pixels / images,
+        elements=(reference.elements or 0) / images,
     )

@@ -24,9 +24,9 @@ from midstream.metrics.bootstrap import resamples
 from midstream.metrics.case import Case, check_objects
 from midstream.models import Detections
 
-#: Resamples of the pictures.
+#: Resamples of the images.
 DEFAULT_RESAMPLES = 1000
-#: Of the generator that draws them: the same pictures for every point, so that differences are paired.
+#: Of the generator that draws them: the same images for every point, so that differences are paired.
 _SEED = 0
 #: Counted up when a metric changes, so that kept scores are not taken for those of today.
 _VERSION = 2
@@ -39,7 +39,7 @@ class Scoring:
 
     Attributes:
         data, limit: the data set, as a process loads it.
-        sizes: of its pictures that were read, see `reading.Reading`.
+        sizes: of its images that were read, see `reading.Reading`.
         classes: of the network.
         reference: file of the uncompressed network's point, for a data set without labels.
         resamples: how many.
@@ -53,9 +53,9 @@ class Scoring:
     resamples: int
 
 
-def weights(scoring: Scoring, pictures: int) -> NDArray[np.int64]:
-    """Multiplicities [1 + resamples, pictures], the same for every point."""
-    return resamples(scoring.resamples, pictures, _SEED)
+def weights(scoring: Scoring, images: int) -> NDArray[np.int64]:
+    """Multiplicities [1 + resamples, images], the same for every point."""
+    return resamples(scoring.resamples, images, _SEED)
 
 
 def score(scoring: Scoring, point: Path, target: Path) -> None:
@@ -65,7 +65,7 @@ def score(scoring: Scoring, point: Path, target: Path) -> None:
         dataset = reference_dataset(dataset, _detections(dataset, scoring.reference), scoring.classes)
     check_objects(dataset)
     case = Case.of(dataset, _detections(dataset, point), scoring.classes)
-    evidence = Evidence(case, weights(scoring, len(dataset.pictures)))
+    evidence = Evidence(case, weights(scoring, len(dataset.images)))
     metrics = [each() for each in known_metrics().values()]
     scores = {metric.name: metric.score(evidence) for metric in metrics if metric.applies(case)}
     values = {name: each.values for name, each in scores.items()}
@@ -81,7 +81,7 @@ def _detections(dataset: Dataset, path: Path) -> dict[int, Detections]:
     record = read_point(path)
     if record is None:
         raise InputError(f"{path}: not a readable file of a point")
-    return {picture.id: each for picture, each in zip(dataset.pictures, record.detections, strict=True)}
+    return {image.id: each for image, each in zip(dataset.images, record.detections, strict=True)}
 
 
 def read_scores(path: Path) -> Scores | None:
@@ -101,7 +101,7 @@ def score_all(
     on_point: Callable[[], None] = lambda: None,
 ) -> dict[str, Scores]:
     """The scores of points by key, those that are not kept yet computed by the workers. Raises InputError."""
-    labels = store.manifest.pictures_hash
+    labels = store.manifest.images_hash
     paths = {key: store.score_path(key, (labels, _VERSION, scoring.resamples, scoring.reference.name)) for key in keys}
     known = {key: read_scores(path) for key, path in paths.items()}
     work = {

@@ -62,7 +62,7 @@ def left_out(curve: Sampled) -> int:
 
 
 def mean_bytes(record: PointRecord, weights: Floats) -> Floats:
-    """Of a picture, on the whole set and on each resample."""
+    """Of an image, on the whole set and on each resample."""
     return np.asarray(weights @ record.sizes / weights.sum(1), np.float64)
 
 

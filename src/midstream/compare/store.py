@@ -1,4 +1,4 @@
-"""A folder of results: a manifest that says of which network and pictures, and a file for every point."""
+"""A folder of results: a manifest that says of which network and images, and a file for every point."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MANIFEST = "run.json"
 _POINTS, _SCORES = "points", "scores"
 #: Of a point's key in its file's name, in hexadecimal digits.
 _KEY_DIGITS = 32
-#: Seconds of a picture, in this order.
+#: Seconds of an image, in this order.
 STAGES = ("front", "encode", "decode", "back")
 
 
 class ResultsManifest(BaseModel):
-    """Whose results a folder holds; a run of another network, data set or number of pictures is refused."""
+    """Whose results a folder holds; a run of another network, data set or number of images is refused."""
 
     model: str
     identity: str
     data: str
-    pictures: int
-    pictures_hash: str
+    images: int
+    images_hash: str
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class PointRecord:
-    """What a pipeline did with every picture.
+    """What a pipeline did with every image.
 
     Attributes:
-        sizes: int64 [pictures], bytes.
-        seconds: float64 [pictures, 4], by STAGES.
-        pixels: of the network's input, summed over the pictures.
-        elements: of the pyramid, summed over the pictures; None where the picture is coded.
-        detections: by picture, in the data set's order.
+        sizes: int64 [images], bytes.
+        seconds: float64 [images, 4], by STAGES.
+        pixels: of the network's input, summed over the images.
+        elements: of the pyramid, summed over the images; None where the image is coded.
+        detections: by image, in the data set's order.
         description: of the pipeline.
     """
 
@@ -68,11 +68,11 @@ class PointRecord:
     memory: Memory = field(default=Memory(None, None))
 
 
-def pictures_hash(dataset: Dataset) -> str:
-    """A hash of the pictures' files and of the ground truth."""
+def images_hash(dataset: Dataset) -> str:
+    """A hash of the images' files and of the ground truth."""
     digest = hashlib.sha256()
-    for picture in dataset.pictures:
-        digest.update(f"{picture.id} ".encode() + hashlib.sha256(read_bytes(str(picture.path))).digest())
+    for image in dataset.images:
+        digest.update(f"{image.id} ".encode() + hashlib.sha256(read_bytes(str(image.path))).digest())
     digest.update(json.dumps(dataset.ground_truth, sort_keys=True, default=repr).encode())
     return digest.hexdigest()
 
@@ -84,14 +84,14 @@ class Store:
         """Open the folder, or make it.
 
         Raises:
-            InputError: it cannot be made, or holds results of another network or of other pictures.
+            InputError: it cannot be made, or holds results of another network or of other images.
         """
         self.manifest = ResultsManifest(
             model=model.name,
             identity=model.identity,
             data=dataset.spec,
-            pictures=len(dataset.pictures),
-            pictures_hash=pictures_hash(dataset),
+            images=len(dataset.images),
+            images_hash=images_hash(dataset),
         )
         self.folder = folder
         for name in (_POINTS, _SCORES):
@@ -112,15 +112,15 @@ class Store:
                 f"{self.folder} holds results of another network ({there.model}, {there.identity[:12]}; this is "
                 f"{mine.model}, {mine.identity[:12]}): give another folder"
             )
-        if there.pictures_hash != mine.pictures_hash:
+        if there.images_hash != mine.images_hash:
             raise InputError(
-                f"{self.folder} holds results on other data ({there.data}, {there.pictures} pictures; this is "
-                f"{mine.data}, {mine.pictures} pictures): give another folder"
+                f"{self.folder} holds results on other data ({there.data}, {there.images} images; this is "
+                f"{mine.data}, {mine.images} images): give another folder"
             )
 
     def key(self, description: Mapping[str, Any]) -> str:
-        """A point's key: network, pictures and pipeline."""
-        about = [self.manifest.identity, self.manifest.pictures_hash, description]
+        """A point's key: network, images and pipeline."""
+        about = [self.manifest.identity, self.manifest.images_hash, description]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
     def point_path(self, key: str) -> Path:

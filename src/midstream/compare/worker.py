@@ -1,4 +1,4 @@
-"""What runs in the worker processes: a network on one core, one picture or one score at a time."""
+"""What runs in the worker processes: a network on one core, one image or one score at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from midstream import models
 from midstream.compare.memory import codec_memory
 from midstream.compare.store import Memory
-from midstream.data import PictureFile, read_picture
+from midstream.data import ImageFile, read_image
 from midstream.errors import InputError
 from midstream.files import write_pyramid
 from midstream.models import SplitModel
@@ -60,30 +60,30 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def size(picture: PictureFile) -> tuple[tuple[int, int] | None, str]:
-    """(height, width) of a picture, upright; None, and why, where it cannot be read."""
+def size(image: ImageFile) -> tuple[tuple[int, int] | None, str]:
+    """(height, width) of an image, upright; None, and why, where it cannot be read."""
     try:
-        pixels = read_picture(picture.path)
+        pixels = read_image(image.path)
     except InputError as error:
         return None, str(error)
     return (pixels.shape[0], pixels.shape[1]), ""
 
 
-def measure(pipeline: Pipeline, picture: PictureFile) -> Measured:
-    """One picture through one pipeline. Raises CodecError, InputError."""
-    pixels = read_picture(picture.path)
+def measure(pipeline: Pipeline, image: ImageFile) -> Measured:
+    """One image through one pipeline. Raises CodecError, InputError."""
+    pixels = read_image(image.path)
     if not pipeline.needs_pyramid or _Held.cache is None:
         return pipeline.measure(_Held.model, pixels)
-    pyramid, _ = timed_front(_Held.model, pixels, _Held.cache, picture.path)
+    pyramid, _ = timed_front(_Held.model, pixels, _Held.cache, image.path)
     return pipeline.measure(_Held.model, pixels, pyramid)
 
 
-def memory(pipeline: Pipeline, picture: PictureFile) -> Memory:
-    """Peaks of a pipeline's codec with this picture."""
-    pixels = read_picture(picture.path)
+def memory(pipeline: Pipeline, image: ImageFile) -> Memory:
+    """Peaks of a pipeline's codec with this image."""
+    pixels = read_image(image.path)
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(pipeline, ImagePipeline):
-            source = Path(folder) / "picture.npy"
+            source = Path(folder) / "image.npy"
             np.save(source, pipeline.source(_Held.model, pixels), allow_pickle=False)
         else:
             source = Path(folder) / "pyramid.safetensors"

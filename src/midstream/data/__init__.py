@@ -1,4 +1,4 @@
-"""Data sets to measure on: COCO, Cityscapes, scenes made by the project, and folders of pictures without labels."""
+"""Data sets to measure on: COCO, Cityscapes, scenes made by the project, and folders of images without labels."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 from midstream.errors import InputError, unknown
 from midstream.files import expanded
-from midstream.lazy import needing
+from midstream.lazy import loader, needing
 
 with needing(__name__, "networks"):
     from midstream.data import scenes
-    from midstream.data.base import Dataset, PictureFile
+    from midstream.data.base import Dataset, ImageFile
     from midstream.data.cityscapes import load_cityscapes
     from midstream.data.coco import load_coco
     from midstream.data.folder import load_folder
-    from midstream.data.pictures import read_picture
+    from midstream.data.images import read_image
 
-__all__ = ["Dataset", "PictureFile", "load", "read_picture"]
+__all__ = ["Dataset", "ImageFile", "load", "read_image"]
 
 _LOADERS: dict[str, Callable[[str, str], Dataset]] = {
     "coco": load_coco,
@@ -25,6 +25,9 @@ _LOADERS: dict[str, Callable[[str, str], Dataset]] = {
     "folder": load_folder,
     "scenes": lambda spec, numbers: scenes.load_scenes(spec, numbers),  # which loads what draws
 }
+
+
+__getattr__ = loader(__name__, {}, earlier={"PictureFile": "ImageFile", "read_picture": "read_image"})
 
 
 def __dir__() -> list[str]:
@@ -36,7 +39,7 @@ def load(spec: str) -> Dataset:
 
     Args:
         spec: `coco:IMAGES_DIR,ANNOTATIONS.json`; `cityscapes:ROOT` or `cityscapes:ROOT,SPLIT` (default `val`);
-            `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for pictures without labels.
+            `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels.
 
     Raises:
         InputError: the kind is unknown, or what it names is missing or unusable; the message says what.
@@ -49,5 +52,5 @@ def load(spec: str) -> Dataset:
     # One letter before the colon is a drive on Windows, not a kind.
     if colon and re.fullmatch(r"\w{2,}", kind):
         raise unknown("kind of data set", kind, _LOADERS)
-    forms = "coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT, scenes:COUNT,SEED or a folder of pictures"
+    forms = "coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT, scenes:COUNT,SEED or a folder of images"
     raise InputError(f"there is no folder '{spec}'; a data set is {forms}")

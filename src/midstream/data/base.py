@@ -1,7 +1,8 @@
-"""What an evaluation needs of a data set: pictures, and ground truth in COCO's terms where there is any."""
+"""What an evaluation needs of a data set: images, and ground truth in COCO's terms where there is any."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,8 @@ Labels = Literal["coco", "cityscapes", "network"]
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """One picture: `id` is its id in the ground truth."""
+class ImageFile:
+    """One image: `id` is its id in the ground truth."""
 
     id: int
     path: Path
@@ -22,20 +23,20 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures with or without labels.
+    """Images with or without labels.
 
     Attributes:
         spec: the data set as it was asked for (`coco:...`, `cityscapes:...`, `folder:...`).
         labels: what its ground truth is, which decides the metrics that it has; None without.
-        pictures: in a fixed order (by id).
-        ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these pictures, crowds marked
+        images: in a fixed order (by id).
+        ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these images, crowds marked
             `iscrowd`, masks as polygons or RLE; None without labels.
         notes: what is to be said beside its figures, a line each.
     """
 
     spec: str
     labels: Labels | None
-    pictures: tuple[PictureFile, ...]
+    images: tuple[ImageFile, ...]
     ground_truth: dict[str, Any] | None
     notes: tuple[str, ...] = ()
 
@@ -44,18 +45,25 @@ class Dataset:
         """Whether what is measured against it is the agreement with an uncompressed network."""
         return self.labels == "network"
 
+    @property
+    def pictures(self) -> tuple[ImageFile, ...]:
+        """The name that `images` had in an earlier release."""
+        warnings.warn("Dataset.pictures is now images; the earlier name goes with the next release", DeprecationWarning,
+                      stacklevel=2)  # fmt: skip
+        return self.images
+
     def head(self, count: int | None) -> Dataset:
-        """The first `count` pictures with their ground truth; all of them for None."""
-        if count is None or count >= len(self.pictures):
+        """The first `count` images with their ground truth; all of them for None."""
+        if count is None or count >= len(self.images):
             return self
-        return self.only({picture.id for picture in self.pictures[:count]})
+        return self.only({image.id for image in self.images[:count]})
 
     def without(self, paths: Collection[str]) -> Dataset:
-        """The pictures but those of these files."""
-        return self.only({picture.id for picture in self.pictures if str(picture.path) not in paths})
+        """The images but those of these files."""
+        return self.only({image.id for image in self.images if str(image.path) not in paths})
 
     def only(self, ids: Collection[int]) -> Dataset:
-        """The pictures with these ids, with their ground truth."""
+        """The images with these ids, with their ground truth."""
         truth = self.ground_truth
         if truth is not None:
             truth = {
@@ -63,5 +71,5 @@ class Dataset:
                 "images": [image for image in truth["images"] if image["id"] in ids],
                 "annotations": [a for a in truth["annotations"] if a["image_id"] in ids],
             }
-        kept = tuple(picture for picture in self.pictures if picture.id in ids)
-        return replace(self, pictures=kept, ground_truth=truth)
+        kept = tuple(image for image in self.images if image.id in ids)
+        return replace(self, images=kept, ground_truth=truth)

@@ -1,6 +1,6 @@
 """Cityscapes in its own folder layout, instance masks of the eight classes that its benchmark evaluates.
 
-    ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png          the pictures
+    ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png          the images
     ROOT/gtFine/SPLIT/CITY/*_gtFine_instanceIds.png        16 bits a pixel, see `CLASSES`
 
 (Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016; ids as in cityscapesScripts'
@@ -18,8 +18,8 @@ import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 
-from midstream.data.base import Dataset, PictureFile
-from midstream.data.pictures import decode, read_bytes
+from midstream.data.base import Dataset, ImageFile
+from midstream.data.images import decode, read_bytes
 from midstream.errors import InputError, unknown
 from midstream.files import expanded
 
@@ -40,35 +40,36 @@ INSTANCE_IDS = "instance_ids"
 #: The smallest value that is one instance and not a group.
 FIRST_INSTANCE = 1000
 
-_PICTURE, _LABEL = "_leftImg8bit.png", "_gtFine_instanceIds.png"
+_IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 
 
 def load_cityscapes(spec: str, where: str) -> Dataset:
-    """A data set from `ROOT` or `ROOT,SPLIT`; the split is `val` unless given. Pictures are numbered from 1.
+    """A data set from `ROOT` or `ROOT,SPLIT`; the split is `val` unless given. Images are numbered from 1.
 
     The ground truth is in COCO's terms: category ids are Cityscapes' label ids, masks are compressed run lengths, boxes
     and areas come from the masks, groups are `iscrowd`. Each image's entry names its instanceIds file under
     `INSTANCE_IDS`: the benchmark also needs the pixels that belong to no class.
 
     Raises:
-        InputError: the layout is not there, the split is unknown (the message lists those present), or a picture has no
+        InputError: the layout is not there, the split is unknown (the message lists those present), or an image has no
             instanceIds file or an unusable one.
     """
     root, split = _split(where)
-    pictures, images = [], []
+    images: list[ImageFile] = []
+    entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, (path, label) in enumerate(_pairs(root, split), start=1):
         ids = read_instance_ids(label)
         height, width = ids.shape
-        pictures.append(PictureFile(number, path))
-        images.append(
+        images.append(ImageFile(number, path))
+        entries.append(
             {"id": number, "file_name": path.name, "height": height, "width": width, INSTANCE_IDS: str(label)}
         )
         for entry in _annotations(ids):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **entry})
     categories = [{"id": identity, "name": name} for name, identity in CLASSES.items()]
-    truth = {"images": images, "categories": categories, "annotations": annotations}
-    return Dataset(spec=spec, labels="cityscapes", pictures=tuple(pictures), ground_truth=truth)
+    truth = {"images": entries, "categories": categories, "annotations": annotations}
+    return Dataset(spec=spec, labels="cityscapes", images=tuple(images), ground_truth=truth)
 
 
 def read_instance_ids(path: Path) -> NDArray[np.uint16]:
@@ -79,7 +80,7 @@ def read_instance_ids(path: Path) -> NDArray[np.uint16]:
     """
     ids = decode(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
     if ids.ndim != 2:
-        raise InputError(f"{path} is not an instanceIds picture: it has {ids.shape[2]} channels, not 1")
+        raise InputError(f"{path} is not an instanceIds image: it has {ids.shape[2]} channels, not 1")
     return ids.astype(np.uint16)
 
 
@@ -91,21 +92,21 @@ def _split(where: str) -> tuple[Path, str]:
 
 
 def _pairs(root: Path, split: str) -> Iterator[tuple[Path, Path]]:
-    """Picture and instanceIds file, by city and name."""
+    """Image and instanceIds file, by city and name."""
     for folder in (root / "leftImg8bit", root / "gtFine"):
         if not folder.is_dir():
             raise InputError(f"{root} is not in Cityscapes' layout: there is no folder {folder}")
     splits = sorted(folder.name for folder in (root / "leftImg8bit").iterdir() if folder.is_dir())
     if split not in splits:
         raise unknown(f"split of Cityscapes in {root}", split, splits)
-    found = (root / "leftImg8bit" / split).glob(f"*/*{_PICTURE}")
+    found = (root / "leftImg8bit" / split).glob(f"*/*{_IMAGE}")
     paths = sorted(path for path in found if not path.name.startswith("."))
     if not paths:
-        raise InputError(f"no */*{_PICTURE} in {root / 'leftImg8bit' / split}")
+        raise InputError(f"no */*{_IMAGE} in {root / 'leftImg8bit' / split}")
     for path in paths:
-        label = root / "gtFine" / split / path.parent.name / (path.name.removesuffix(_PICTURE) + _LABEL)
+        label = root / "gtFine" / split / path.parent.name / (path.name.removesuffix(_IMAGE) + _LABEL)
         if not label.is_file():
-            raise InputError(f"the picture {path} has no labels: there is no file {label}")
+            raise InputError(f"the image {path} has no labels: there is no file {label}")
         yield path, label
 
 
@@ -117,7 +118,7 @@ def _annotations(ids: NDArray[np.uint16]) -> Iterator[dict[str, Any]]:
         wanted[label] = True
         wanted[label * FIRST_INSTANCE : (label + 1) * FIRST_INSTANCE] = True
     # Run lengths go down the columns. Grouping the few per cent of pixels that count, by value and then by place, costs
-    # one sort a picture instead of one pass over all its pixels for each instance.
+    # one sort an image instead of one pass over all its pixels for each instance.
     flat = ids.T.ravel()
     places = np.flatnonzero(wanted[flat])
     places = places[np.argsort(flat[places], kind="stable")]

@@ -1,4 +1,4 @@
-"""Data sets in COCO's format: a folder of pictures and one JSON file."""
+"""Data sets in COCO's format: a folder of images and one JSON file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
-from midstream.data.base import Dataset, PictureFile
+from midstream.data.base import Dataset, ImageFile
 from midstream.errors import InputError
 from midstream.files import expanded
 
@@ -44,41 +44,41 @@ class _File(BaseModel):
 def load_coco(spec: str, paths: str) -> Dataset:
     """A data set from `IMAGES_DIR,ANNOTATIONS.json`; either may contain commas.
 
-    Annotations of pictures that the file does not list are left out (subsets are often made by shortening `images`)
+    Annotations of images that the file does not list are left out (subsets are often made by shortening `images`)
     and counted in the notes, a missing `area` is that of the box, a missing `iscrowd` is 0. `\\` in a file name stands
-    for `/`, unless a file has that very name. A picture that is not in its subfolder is looked for directly in the
+    for `/`, unless a file has that very name. An image that is not in its subfolder is looked for directly in the
     folder, by its name.
 
     Raises:
-        InputError: the folder, the file, one of its three lists or one of its pictures is missing, or something in
+        InputError: the folder, the file, one of its three lists or one of its images is missing, or something in
             them is not what the format says; the message names it.
     """
     folder, file = _split(paths)
     if not folder.is_dir():
-        raise InputError(f"there is no folder of pictures {folder}")
+        raise InputError(f"there is no folder of images {folder}")
     content = _read(file)
     _check(content, file)
-    images = sorted(content.images, key=lambda image: image.id)
-    places = [_place(image.file_name, folder, file) for image in images]
+    listed = sorted(content.images, key=lambda image: image.id)
+    places = [_place(image.file_name, folder, file) for image in listed]
     names = Counter(place.name for place in places)
-    pictures, moved = [], []
-    for image, place in zip(images, places, strict=True):
+    images, moved = [], []
+    for image, place in zip(listed, places, strict=True):
         candidates = [folder / place, *([folder / place.name] if names[place.name] == 1 else [])]
         path = next(filter(_is_file, candidates), None)
         if path is None:
-            raise InputError(f"{file} lists the picture {image.file_name}, which is not in {folder}")
+            raise InputError(f"{file} lists the image {image.file_name}, which is not in {folder}")
         if path != candidates[0]:
             moved.append(image.file_name)
-        pictures.append(PictureFile(image.id, path))
+        images.append(ImageFile(image.id, path))
     notes = _about_moved(moved, folder) + _about_unlisted(content)
-    return Dataset(spec, "coco", tuple(pictures), _ground_truth(content), notes)
+    return Dataset(spec, "coco", tuple(images), _ground_truth(content), notes)
 
 
 def _place(name: str, folder: Path, file: Path) -> PurePosixPath:
-    """Where in the folder a listed picture is to be. Raises InputError for a name that leads out of it."""
+    """Where in the folder a listed image is to be. Raises InputError for a name that leads out of it."""
     place = PurePosixPath(name if _is_file(folder / name) else name.replace("\\", "/"))
     if Path(name).is_absolute() or place.is_absolute() or ".." in place.parts:
-        raise InputError(f"{file} lists the picture {name}, which is outside of {folder}")
+        raise InputError(f"{file} lists the image {name}, which is outside of {folder}")
     return place
 
 
@@ -92,7 +92,7 @@ def _is_file(path: Path) -> bool:
 def _about_moved(moved: list[str], folder: Path) -> tuple[str, ...]:
     if not moved:
         return ()
-    return (f"{len(moved)} pictures are not in the folders that are listed, but directly in {folder}: {moved[0]}, ...",)
+    return (f"{len(moved)} images are not in the folders that are listed, but directly in {folder}: {moved[0]}, ...",)
 
 
 def _about_unlisted(content: _File) -> tuple[str, ...]:
@@ -102,8 +102,8 @@ def _about_unlisted(content: _File) -> tuple[str, ...]:
         return ()
     place, identity = lost[0]
     return (
-        f"{len(lost)} of {len(content.annotations)} annotations are of pictures that the file does not list, and left "
-        f"out (first: annotations[{place}] of the picture id {identity})",
+        f"{len(lost)} of {len(content.annotations)} annotations are of images that the file does not list, and left "
+        f"out (first: annotations[{place}] of the image id {identity})",
     )
 
 
@@ -142,8 +142,8 @@ def _utf8(raw: bytes) -> bytes | str:
 def _check(content: _File, file: Path) -> None:
     """Refuse what the evaluation would silently count wrong."""
     if not content.images:
-        raise InputError(f"the annotations {file} list no picture")
-    for what, ids in (("picture", [i.id for i in content.images]), ("category", [c.id for c in content.categories])):
+        raise InputError(f"the annotations {file} list no image")
+    for what, ids in (("image", [i.id for i in content.images]), ("category", [c.id for c in content.categories])):
         twice = next((identity for identity, count in Counter(ids).items() if count > 1), None)
         if twice is not None:
             raise InputError(f"the annotations {file} list the {what} id {twice} twice")

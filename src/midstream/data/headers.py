@@ -1,4 +1,4 @@
-"""What a picture's bytes say before they are decoded.
+"""What an image's bytes say before they are decoded.
 
 A decoder sets memory aside for the size that a file claims, and libpng prints on standard error what it finds wrong, so
 both are looked at first. Other formats are left to OpenCV, for which `midstream` sets the same limit; a program that

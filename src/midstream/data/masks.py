@@ -11,16 +11,16 @@ from midstream.masks import check_mask
 
 
 def check_masks(dataset: Dataset, read: bool = True) -> None:
-    """Refuse masks of a COCO file that do not fit its pictures; the masks of other data sets are the project's own.
+    """Refuse masks of a COCO file that do not fit its images; the masks of other data sets are the project's own.
 
     Args:
         dataset: the labels.
-        read: whether their sizes are those of the pictures, as `reading.as_read` leaves them. Before that, run lengths
-            may be of the listed size with its sides exchanged, as Label Studio lists pictures that EXIF turns.
+        read: whether their sizes are those of the images, as `reading.as_read` leaves them. Before that, run lengths
+            may be of the listed size with its sides exchanged, as Label Studio lists images that EXIF turns.
 
     Raises:
         InputError: a polygon or run lengths that are not in COCO's format or not of the size that is listed for the
-            picture; the message names the annotation and the picture.
+            image; the message names the annotation and the image.
     """
     if dataset.ground_truth is None or dataset.labels != "coco":
         return

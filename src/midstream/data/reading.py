@@ -1,4 +1,4 @@
-"""Reading the pictures of a data set: those that cannot be read, and those that are not as the labels have them."""
+"""Reading the images of a data set: those that cannot be read, and those that are not as the labels have them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.data.base import Dataset
+from midstream.data.images import decode, read_bytes, read_image
 from midstream.data.masks import fits
-from midstream.data.pictures import decode, read_bytes, read_picture
 from midstream.errors import InputError
 
-#: Pictures that a line names.
+#: Images that a line names.
 _SHOWN = 3
-#: Path of a picture that was left out, and why.
+#: Path of an image that was left out, and why.
 Skipped = tuple[str, str]
 
 
 def read_or_skip(path: Path, skipped: list[Skipped], strict: bool = False) -> NDArray[np.uint8] | None:
-    """What `read_picture` reads; where it raises InputError and `strict` is not set, None and an entry in `skipped`."""
+    """What `read_image` reads; where it raises InputError and `strict` is not set, None and an entry in `skipped`."""
     try:
-        return read_picture(path)
+        return read_image(path)
     except InputError as error:
         if strict:
             raise
@@ -34,16 +34,16 @@ def read_or_skip(path: Path, skipped: list[Skipped], strict: bool = False) -> ND
 
 
 def as_read(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> tuple[Dataset, list[str]]:
-    """The pictures that were read, with the sizes that they have, and what is to be said about them, a line each.
+    """The images that were read, with the sizes that they have, and what is to be said about them, a line each.
 
     Polygons and boxes are pixels, whatever size the annotations list: they stay. Run lengths are of one size only:
-    those that are not of the picture's are left out.
+    those that are not of the image's are left out.
 
     Args:
-        dataset: all pictures that were tried.
+        dataset: all images that were tried.
         sizes: height and width of those that were read, upright, by id.
     """
-    if len(sizes) < len(dataset.pictures):
+    if len(sizes) < len(dataset.images):
         dataset = dataset.only(sizes)
     truth, notes = dataset.ground_truth, list(dataset.notes)
     if truth is None:
@@ -56,7 +56,7 @@ def as_read(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> tuple[Dat
         images = [{**i, "height": sizes[i["id"]][0], "width": sizes[i["id"]][1]} for i in truth["images"]]
         truth = {**truth, "images": images}
     if lost:
-        notes.append(f"{len(lost)} masks are run lengths of another size than their pictures', and left out")
+        notes.append(f"{len(lost)} masks are run lengths of another size than their images', and left out")
         bare = [_without_mask(a) if a["id"] in lost else a for a in truth["annotations"]]
         truth = {**truth, "annotations": bare}
     return replace(dataset, ground_truth=truth), notes
@@ -67,20 +67,20 @@ def _without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_sizes(dataset: Dataset, listed: Mapping[int, tuple[int, int]], other: Mapping[int, tuple[int, int]]) -> str:
-    paths = {picture.id: picture.path for picture in dataset.pictures}
+    paths = {image.id: image.path for image in dataset.images}
     shown = [
         f"{paths[i].name} is {_text(other[i])}{_turned(paths[i], other[i])}, listed as {_text(listed[i])}"
         for i in [i for i in paths if i in other][:_SHOWN]
     ]
     more = "; ..." if len(other) > len(shown) else ""
     return (
-        f"{len(other)} of {len(paths)} pictures are not of the size that the annotations list, so their boxes may not "
+        f"{len(other)} of {len(paths)} images are not of the size that the annotations list, so their boxes may not "
         f"fit: {'; '.join(shown)}{more}"
     )
 
 
 def _turned(path: Path, size: tuple[int, int]) -> str:
-    """A clause where the picture that was read with this size is stored with its sides exchanged."""
+    """A clause where the image that was read with this size is stored with its sides exchanged."""
     try:
         stored = decode(read_bytes(path), path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except InputError:  # gone since

@@ -22,13 +22,13 @@ class VideoFrame:
     """A frame of a video.
 
     Attributes:
-        picture: uint8 RGB [height, width, 3], upright; frames of one video may differ in size. None where a packet
+        image: uint8 RGB [height, width, 3], upright; frames of one video may differ in size. None where a packet
             cannot be decoded.
         problem: why not.
         time_s: since the video's begin; None where it does not say.
     """
 
-    picture: NDArray[np.uint8] | None
+    image: NDArray[np.uint8] | None
     problem: str = ""
     time_s: float | None = None
 
@@ -65,7 +65,7 @@ class Video:
         self.rate = float(rate) if rate else None
 
     def frames(self) -> Iterator[VideoFrame]:
-        """All frames, once; a packet that cannot be decoded counts as one frame without a picture.
+        """All frames, once; a packet that cannot be decoded counts as one frame without an image.
 
         Raises:
             InputError: the video breaks off, or there is no frame in it.

@@ -1,7 +1,7 @@
 """Measuring: accuracy, rate, the paper's tables and figure.
 
 >>> model = ms.models.load("picodet-s-416")
->>> dataset = ms.data.load("coco:IMAGES,ANNOTATIONS.json")     # or a folder of pictures: agreement
+>>> dataset = ms.data.load("coco:IMAGES,ANNOTATIONS.json")     # or a folder of images: agreement
 >>> results = ms.evaluate.run(model, dataset, [ms.Paper(symbols=4), ms.Paper(symbols=3)])
 >>> [(each.ap, each.bytes_per_image) for each in results]      # one result for each codec
 """

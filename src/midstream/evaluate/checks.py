@@ -14,7 +14,7 @@ from midstream.models.detections import Detections
 
 #: An average precision in percent that two decimals show as none.
 _SHOWN_AS_NONE = 0.005
-#: Pixels by which a box may reach outside of its picture (annotators' tools round, or count pixels from 1), and the
+#: Pixels by which a box may reach outside of its image (annotators' tools round, or count pixels from 1), and the
 #: share of boxes that may reach further: single slips of people change no figure, a file of other boxes has most so.
 _SLACK, _SLIPS = 2, 0.01
 
@@ -24,7 +24,7 @@ def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
 
     Raises:
         InputError: no labelled object, no class in common, two categories of one name, masks that do not fit their
-            pictures.
+            images.
         MissingExtraError: masks on Cityscapes without the benchmark's program.
     """
     if dataset.ground_truth is None:
@@ -40,7 +40,7 @@ def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
 def about_labels(dataset: Dataset, classes: Sequence[str], masks: bool) -> list[str]:
     """Lines about labels that cannot count, or not as they should.
 
-    Of classes that one side lacks, boxes that are not of their pictures or of no extent, annotations without a mask
+    Of classes that one side lacks, boxes that are not of their images or of no extent, annotations without a mask
     among such with one.
     """
     truth = dataset.ground_truth
@@ -61,7 +61,7 @@ def _about_boxes(truth: dict[str, Any]) -> list[str]:
     outside = [each for each in truth["annotations"] if _overhang(each["bbox"], images[each["image_id"]]) > _SLACK]
     if len(outside) > _SLIPS * count:
         lines.append(
-            f"{len(outside)} of {count} boxes reach outside of their pictures, so they may not be [x, y, width, "
+            f"{len(outside)} of {count} boxes reach outside of their images, so they may not be [x, y, width, "
             f"height] in pixels (first: {_example(outside[0], images)})"
         )
     if flat:
@@ -73,7 +73,7 @@ def _about_boxes(truth: dict[str, Any]) -> list[str]:
 
 
 def _overhang(box: Sequence[float], image: dict[str, Any]) -> float:
-    """Pixels by which a box reaches outside of its picture; 0 or less for one inside."""
+    """Pixels by which a box reaches outside of its image; 0 or less for one inside."""
     x, y, width, height = box
     return float(max(-x, -y, x + width - image["width"], y + height - image["height"]))
 

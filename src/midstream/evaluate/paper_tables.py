@@ -28,7 +28,7 @@ class SizeRow(BaseModel):
 
     Attributes:
         kb, kb_at_least: elements times bits, in units of 1,024 bytes; `kb_at_least` for a prefix code of 1 to 2 bits.
-        ratio, ratio_at_least: over the input picture as 8-bit RGB, cut (not rounded) to two decimals as in the paper.
+        ratio, ratio_at_least: over the input image as 8-bit RGB, cut (not rounded) to two decimals as in the paper.
         written: bytes actually written, by coder; of all levels, also one that a decoder could derive.
     """
 
@@ -70,9 +70,9 @@ def truncated_ratio(part: float, whole: float) -> float:
 def size_rows(
     pyramid: Mapping[str, NDArray[np.float32]], input_size: tuple[int, int], on_row: Callable[[], None] = lambda: None
 ) -> list[SizeRow]:
-    """Tables 1 and 2 for a pyramid (all levels) of a picture that the network takes at (height, width)."""
+    """Tables 1 and 2 for a pyramid (all levels) of an image that the network takes at (height, width)."""
     height, width = input_size
-    picture = height * width * 3
+    image = height * width * 3
     shapes = [(v.shape[2], v.shape[1], v.shape[0]) for v in pyramid.values()]
     elements = sum(values.size for values in pyramid.values())
 
@@ -84,11 +84,11 @@ def size_rows(
         return SizeRow(
             data=data, shapes=shapes, elements=elements, bits=f"{least} to {bits}" if least else str(bits),
             kb=size / _KB, kb_at_least=None if at_least is None else at_least / _KB,
-            ratio=truncated_ratio(size, picture),
-            ratio_at_least=None if at_least is None else truncated_ratio(at_least, picture), written=written,
+            ratio=truncated_ratio(size, image),
+            ratio_at_least=None if at_least is None else truncated_ratio(at_least, image), written=written,
         )  # fmt: skip
 
-    source = SizeRow(data="input image", shapes=[(width, height, 3)], elements=picture, bits="8", kb=picture / _KB)
+    source = SizeRow(data="input image", shapes=[(width, height, 3)], elements=image, bits="8", kb=image / _KB)
     return [
         source,
         row("original features", 32, None, None),
@@ -113,17 +113,17 @@ def accuracy_rows(
     model: SplitModel,
     dataset: Dataset,
     cache: Path | None,
-    on_picture: Callable[[], None] = lambda: None,
+    on_image: Callable[[], None] = lambda: None,
     strict: bool = False,
 ) -> list[AccuracyRow]:
     """Table 3 of a network on a data set; arguments and errors as `run` has them."""
     others = [coder for coder in TABLE_CODERS if coder != "fast"]
-    results = run(model, dataset, table_3_codecs(), cache, also_coders=others, on_picture=on_picture, strict=strict)
+    results = run(model, dataset, table_3_codecs(), cache, also_coders=others, on_image=on_image, strict=strict)
     first = results[0]
-    elements, picture = first.elements_per_image, first.bytes_per_image / first.ratio_to_input
+    elements, image = first.elements_per_image, first.bytes_per_image / first.ratio_to_input
 
     def ratio(bits: int) -> float:
-        return truncated_ratio(elements * bits / 8, picture)
+        return truncated_ratio(elements * bits / 8, image)
 
     original = AccuracyRow(
         features="original, 32 bit", thresholds="-", bits="32", ratio=ratio(32), ap=first.ap_uncompressed,

@@ -11,18 +11,18 @@ from pydantic import BaseModel
 
 from midstream.codec.api import inspect
 from midstream.codec.base import Codec
-from midstream.data import Dataset, PictureFile
+from midstream.data import Dataset, ImageFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
 from midstream.errors import InputError, OptionError
 from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.metrics.accuracy import Accuracy, evaluate
 from midstream.metrics.agreement import reference_dataset
-from midstream.models import Detections, FloatPyramid, Picture, SplitModel
+from midstream.models import Detections, FloatPyramid, Image, SplitModel
 from midstream.split.cache import FrontCache
 from midstream.split.coding import decode_features, encode_features
 from midstream.split.round_trip import round_trip, timed_front
 
-_BYTES_PER_PIXEL = 3  # the input picture as 8-bit RGB
+_BYTES_PER_PIXEL = 3  # the input image as 8-bit RGB
 
 
 class EvalResult(BaseModel):
@@ -37,9 +37,9 @@ class EvalResult(BaseModel):
         bits_per_element: 8 * bytes over elements of the whole pyramid (levels that are derived instead of sent, too).
         ratio_to_input: bytes over those of the input as 8-bit RGB at the network's size.
         bytes_by_coder: bytes_per_image by coder, of the same symbols: the codec's own and those that were asked for.
-        encode_ms, decode_ms, front_ms, back_ms: mean per picture; front_ms is None when every pyramid was cached.
-        images: pictures that all of this is of.
-        skipped: path of each picture that could not be read, and why; of a batch, its table of failures has them.
+        encode_ms, decode_ms, front_ms, back_ms: mean per image; front_ms is None when every pyramid was cached.
+        images: images that all of this is of.
+        skipped: path of each image that could not be read, and why; of a batch, its table of failures has them.
         notes: what speaks against the figures, a line each.
     """
 
@@ -84,8 +84,8 @@ class Tally:
 
 
 @dataclass
-class Pictures:
-    """What the pictures themselves amount to; `sizes` are (height, width) of those that were read, by id."""
+class Images:
+    """What the images themselves amount to; `sizes` are (height, width) of those that were read, by id."""
 
     elements: int = 0
     input_bytes: int = 0
@@ -103,24 +103,24 @@ def run(
     codecs: Sequence[Codec],
     cache: Path | None = None,
     also_coders: Sequence[str] = (),
-    on_picture: Callable[[], None] = lambda: None,
+    on_image: Callable[[], None] = lambda: None,
     strict: bool = False,
 ) -> list[EvalResult]:
-    """Evaluate codecs side by side; the front runs once a picture for all of them.
+    """Evaluate codecs side by side; the front runs once an image for all of them.
 
-    A picture that cannot be read is left out, of rates and accuracies alike, and listed in the result.
+    An image that cannot be read is left out, of rates and accuracies alike, and listed in the result.
 
     Args:
         model: the network.
-        dataset: the pictures. Without labels, accuracy is agreement with the uncompressed network's own detections.
+        dataset: the images. Without labels, accuracy is agreement with the uncompressed network's own detections.
         codecs: with their options; one result each.
         cache: folder for pyramids, see evaluate.cache.
         also_coders: coders whose bytes for the same symbols are counted as well; only for the codec `paper`.
-        on_picture: called after every picture.
-        strict: end at the first picture that cannot be read.
+        on_image: called after every image.
+        strict: end at the first image that cannot be read.
 
     Raises:
-        InputError: none of the pictures can be read (with `strict`, one of them), a profile of another network, other
+        InputError: none of the images can be read (with `strict`, one of them), a profile of another network, other
             coders of a codec that has none; and as `checks.require`, before the work and not after it.
         MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, too.
     """
@@ -129,22 +129,22 @@ def run(
         codec.check_network(model.name, model.fingerprint)
     variants = [_with_coders(codec, also_coders) for codec in codecs]
     front_cache = FrontCache(cache, model) if cache else None
-    pictures, tallies = Pictures(), [Tally() for _ in codecs]
-    for picture in dataset.pictures:
-        pixels = read_or_skip(picture.path, pictures.skipped, strict)
+    images, tallies = Images(), [Tally() for _ in codecs]
+    for image in dataset.images:
+        pixels = read_or_skip(image.path, images.skipped, strict)
         if pixels is None:
-            on_picture()
+            on_image()
             continue
-        size, pyramid = _front(model, picture, pixels, front_cache, pictures)
+        size, pyramid = _front(model, image, pixels, front_cache, images)
         for codec, tally, others in zip(codecs, tallies, variants, strict=True):
-            _code(model, pyramid, codec, picture.id, size, tally)
+            _code(model, pyramid, codec, image.id, size, tally)
             for coder, other in others.items():
                 data = encode_features(model, pyramid, size, other)
                 tally.by_coder[coder] = tally.by_coder.get(coder, 0) + len(data)
-        on_picture()
-    dataset, uncompressed = settled(model, dataset, pictures)
+        on_image()
+    dataset, uncompressed = settled(model, dataset, images)
     return [
-        result_of(model, dataset, codec, pictures, tally, uncompressed)
+        result_of(model, dataset, codec, images, tally, uncompressed)
         for codec, tally in zip(codecs, tallies, strict=True)
     ]
 
@@ -158,18 +158,18 @@ def _with_coders(codec: Codec, coders: Sequence[str]) -> dict[str, Codec]:
 
 
 def _front(
-    model: SplitModel, picture: PictureFile, pixels: Picture, cache: FrontCache | None, pictures: Pictures
+    model: SplitModel, image: ImageFile, pixels: Image, cache: FrontCache | None, images: Images
 ) -> tuple[tuple[int, int], FloatPyramid]:
-    pyramid, seconds = timed_front(model, pixels, cache, picture.path)
+    pyramid, seconds = timed_front(model, pixels, cache, image.path)
     if seconds is not None:
-        pictures.front_s += seconds
-        pictures.fronts += 1
+        images.front_s += seconds
+        images.fronts += 1
     size = (pixels.shape[0], pixels.shape[1])
     height, width = model.input_size(size)
-    pictures.input_bytes += height * width * _BYTES_PER_PIXEL
-    pictures.elements += sum(values.size for values in pyramid.values())
-    pictures.detections[picture.id] = model.back(pyramid, size)
-    pictures.sizes[picture.id] = size
+    images.input_bytes += height * width * _BYTES_PER_PIXEL
+    images.elements += sum(values.size for values in pyramid.values())
+    images.detections[image.id] = model.back(pyramid, size)
+    images.sizes[image.id] = size
     return size, pyramid
 
 
@@ -177,7 +177,7 @@ def _code(
     model: SplitModel,
     pyramid: FloatPyramid,
     codec: Codec,
-    picture_id: int,
+    image_id: int,
     size: tuple[int, int],
     tally: Tally,
 ) -> None:
@@ -188,7 +188,7 @@ def _code(
         lambda: encode_features(model, pyramid, size, codec),
         lambda data: decode_features(data, codec),
     )
-    tally.detections[picture_id] = done.output
+    tally.detections[image_id] = done.output
     tally.encode_s += done.encode_s
     tally.decode_s += done.decode_s
     tally.back_s += done.back_s
@@ -196,19 +196,19 @@ def _code(
     tally.payload_bytes += inspect(done.data).payload_bytes
 
 
-def settled(model: SplitModel, dataset: Dataset, pictures: Pictures) -> tuple[Dataset, Accuracy]:
+def settled(model: SplitModel, dataset: Dataset, images: Images) -> tuple[Dataset, Accuracy]:
     """The data set as it was read, labelled by the network where it has no labels, and the uncompressed accuracy.
 
-    What there is to say of them is left in `pictures.notes`. Raises as `evaluate`, and where no picture was read.
+    What there is to say of them is left in `images.notes`. Raises as `evaluate`, and where no image was read.
     """
-    if not pictures.sizes:
-        raise InputError(f"none of the {len(dataset.pictures)} pictures can be read: {pictures.skipped[0][1]}")
-    dataset, pictures.notes = as_read(dataset, pictures.sizes)
+    if not images.sizes:
+        raise InputError(f"none of the {len(dataset.images)} images can be read: {images.skipped[0][1]}")
+    dataset, images.notes = as_read(dataset, images.sizes)
     if dataset.ground_truth is None:
-        dataset = reference_dataset(dataset, pictures.detections, model.classes)
-    pictures.notes += about_labels(dataset, model.classes, model.has_masks)
-    uncompressed = evaluate(dataset, pictures.detections, model.classes)
-    pictures.notes += about_nothing(uncompressed.ap, pictures.detections.values())
+        dataset = reference_dataset(dataset, images.detections, model.classes)
+    images.notes += about_labels(dataset, model.classes, model.has_masks)
+    uncompressed = evaluate(dataset, images.detections, model.classes)
+    images.notes += about_nothing(uncompressed.ap, images.detections.values())
     return dataset, uncompressed
 
 
@@ -216,13 +216,13 @@ def result_of(
     model: SplitModel,
     dataset: Dataset,
     codec: Codec,
-    pictures: Pictures,
+    images: Images,
     tally: Tally,
     uncompressed: Accuracy,
 ) -> EvalResult:
     """What a codec's tally amounts to. Raises as `evaluate`."""
     accuracy = evaluate(dataset, tally.detections, model.classes)
-    count, total = len(dataset.pictures), tally.total_bytes
+    count, total = len(dataset.images), tally.total_bytes
     return EvalResult(
         model=model.name,
         data=dataset.spec,
@@ -239,14 +239,14 @@ def result_of(
         segm_ap50_uncompressed=uncompressed.segm_ap50,
         bytes_per_image=total / count,
         side_bytes_per_image=(total - tally.payload_bytes) / count,
-        bits_per_element=8 * total / pictures.elements,
-        elements_per_image=pictures.elements / count,
-        ratio_to_input=total / pictures.input_bytes,
+        bits_per_element=8 * total / images.elements,
+        elements_per_image=images.elements / count,
+        ratio_to_input=total / images.input_bytes,
         bytes_by_coder={coder: size / count for coder, size in (tally.by_coder | {codec.coder_name: total}).items()},
         encode_ms=1e3 * tally.encode_s / count,
         decode_ms=1e3 * tally.decode_s / count,
-        front_ms=1e3 * pictures.front_s / pictures.fronts if pictures.fronts else None,
+        front_ms=1e3 * images.front_s / images.fronts if images.fronts else None,
         back_ms=1e3 * tally.back_s / count,
-        skipped=pictures.skipped,
-        notes=pictures.notes,
+        skipped=images.skipped,
+        notes=images.notes,
     )

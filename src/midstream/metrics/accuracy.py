@@ -32,7 +32,7 @@ class Accuracy:
 
 
 def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Accuracy:
-    """The accuracy of `detections` on exactly the pictures of `dataset`.
+    """The accuracy of `detections` on exactly the images of `dataset`.
 
     Boxes are always scored by pycocotools (the reference implementation of COCO's metric). Masks, where the network and
     the ground truth have them, by pycocotools too, except on Cityscapes: there by the benchmark's own program
@@ -40,8 +40,8 @@ def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Se
     with 0, as both benchmarks do it. Annotations without a mask, where others have one, do not exist for the masks' AP.
 
     Args:
-        dataset: with ground truth; for a folder of pictures see `reference_dataset`.
-        detections: by picture id. A picture that is missing here has no detections; others are ignored.
+        dataset: with ground truth; for a folder of images see `reference_dataset`.
+        detections: by image id. An image that is missing here has no detections; others are ignored.
         classes: the names that `Detections.labels` indexes. They are matched to the data set's categories by name
             (case and `_` for a space do not matter); detections of a class that the data set lacks are dropped.
 

@@ -24,7 +24,7 @@ def reference_dataset(
     classes: Sequence[str],
     threshold: float = REFERENCE_THRESHOLD,
 ) -> Dataset:
-    """The pictures of `dataset` with the uncompressed network's own detections as ground truth.
+    """The images of `dataset` with the uncompressed network's own detections as ground truth.
 
     `evaluate` on the result gives the agreement with that network, which itself scores 100: what is above the threshold
     matches itself, and what is below ranks behind it, where it costs no precision. All detections are to be given to
@@ -32,10 +32,10 @@ def reference_dataset(
 
     Args:
         dataset: any; its own labels, if it has some, are left aside.
-        detections: of the uncompressed network, by picture id.
+        detections: of the uncompressed network, by image id.
         classes: the names that `Detections.labels` indexes.
         threshold: the least score of a detection that counts, 0 to 1. With the default of 0.3 the reference has about
-            as many objects as people label: PicoDet-S on COCO photographs gives 11.5 a picture, people 8.3. At 0.2 it
+            as many objects as people label: PicoDet-S on COCO photographs gives 11.5 an image, people 8.3. At 0.2 it
             gives 29, mostly noise, at 0.5 only the 3.7 that any coding keeps.
 
     Raises:
@@ -43,8 +43,8 @@ def reference_dataset(
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"the reference threshold must lie in 0 to 1, it is {threshold}")
-    images: list[dict[str, Any]] = [{"id": picture.id, "file_name": picture.path.name} for picture in dataset.pictures]
-    found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
+    images: list[dict[str, Any]] = [{"id": image.id, "file_name": image.path.name} for image in dataset.images]
+    found = {image.id: detections[image.id] for image in dataset.images if image.id in detections}
     check_detections(found, images, len(classes))
     categories = [{"id": index, "name": name} for index, name in enumerate(classes)]
     own = category_ids(classes, {"categories": categories, "annotations": []})
@@ -56,7 +56,7 @@ def reference_dataset(
     if not any(has_extent(annotation, "bbox") for annotation in annotations):
         raise InputError(
             f"the uncompressed network finds nothing with a score of {threshold:g} or more in the "
-            f"{counted(len(images), 'picture')} of '{dataset.spec}', so there is nothing to agree with"
+            f"{counted(len(images), 'image')} of '{dataset.spec}', so there is nothing to agree with"
         )
     truth = {"images": images, "categories": categories, "annotations": annotations}
     return replace(dataset, labels="network", ground_truth=truth)

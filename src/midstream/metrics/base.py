@@ -33,7 +33,7 @@ class Evidence:
 
     Attributes:
         case: see metrics.case.
-        weights: int64 [1 + resamples, pictures], see metrics.bootstrap.
+        weights: int64 [1 + resamples, images], see metrics.bootstrap.
     """
 
     def __init__(self, case: Case, weights: NDArray[np.int64]) -> None:

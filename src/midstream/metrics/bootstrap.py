@@ -31,8 +31,8 @@ def interval(value: float, resampled: NDArray[np.float64]) -> Interval | None:
     """The basic bootstrap interval, from the values on resamples (NaN where undefined); None where too many are.
 
     Basic, not percentile: AP on a resample is higher on average than on the set it is drawn from (a class with few
-    objects has its AP raised more by pictures that come twice than lowered by those that do not come), and by as much,
-    one estimates, on the set than on all pictures there are. The basic interval corrects for this bias, the percentile
+    objects has its AP raised more by images that come twice than lowered by those that do not come), and by as much,
+    one estimates, on the set than on all images there are. The basic interval corrects for this bias, the percentile
     interval doubles it (Davison and Hinkley, Bootstrap Methods and their Application, section 5.2).
     """
     there = resampled[~np.isnan(resampled)]

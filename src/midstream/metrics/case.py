@@ -20,7 +20,7 @@ class Case:
 
     Attributes:
         truth: the data set's ground truth.
-        found: the detections by picture id.
+        found: the detections by image id.
         categories: of each of the network's classes the data set's category, None for one that it lacks.
         results: one COCO entry a detection, of the classes that the data set has.
     """
@@ -38,7 +38,7 @@ class Case:
         if truth is None:
             raise InputError(f"'{dataset.spec}' has no labels to evaluate against")
         categories = category_ids(classes, truth)
-        found = {picture.id: detections[picture.id] for picture in dataset.pictures if picture.id in detections}
+        found = {image.id: detections[image.id] for image in dataset.images if image.id in detections}
         check_detections(found, truth["images"], len(classes))
         entries = [entry for identity, there in found.items() for entry in coco_entries(identity, there)]
         results = [{**e, "category_id": c} for e in entries if (c := categories[e["category_id"]]) is not None]
@@ -65,7 +65,7 @@ class Case:
 def check_objects(dataset: Dataset) -> None:
     """Refuse labels of nothing but crowds. Raises InputError."""
     if dataset.ground_truth is not None and all(each["iscrowd"] for each in dataset.ground_truth["annotations"]):
-        raise InputError(f"'{dataset.spec}' has no labelled object in its {counted(len(dataset.pictures), 'picture')}")
+        raise InputError(f"'{dataset.spec}' has no labelled object in its {counted(len(dataset.images), 'image')}")
 
 
 def check_detections(found: Mapping[int, Detections], images: Sequence[Mapping[str, Any]], classes: int) -> None:
@@ -83,11 +83,11 @@ def check_detections(found: Mapping[int, Detections], images: Sequence[Mapping[s
     has_masks = any(there.masks is not None for there in found.values())
     for identity, there in found.items():
         if fault := there.fault(classes):
-            raise InputError(f"detections in picture {identity}: {fault}")
+            raise InputError(f"detections in image {identity}: {fault}")
         count, masks = len(there), there.masks or []
         if len(masks) != (count if has_masks else 0):
-            raise InputError(f"detections in picture {identity}: {count} boxes but {len(masks)} masks")
+            raise InputError(f"detections in image {identity}: {count} boxes but {len(masks)} masks")
         for mask in masks:
             size = sizes.setdefault(identity, list(mask["size"]))
             if list(mask["size"]) != size:
-                raise InputError(f"detections in picture {identity}: a mask of {mask['size']}, the picture has {size}")
+                raise InputError(f"detections in image {identity}: a mask of {mask['size']}, the image has {size}")

@@ -1,7 +1,7 @@
 """Mask AP as the Cityscapes instance benchmark computes it, by the benchmark's own program.
 
 The published figures of Cityscapes networks (and of Detectron2, which calls the same program) are this AP, which is not
-COCO's: predictions are pooled over all pictures at once, precision is integrated step by step instead of at 101
+COCO's: predictions are pooled over all images at once, precision is integrated step by step instead of at 101
 recalls, instances below 100 pixels are left out, and a prediction that lies mostly on a group or on pixels of no class
 is ignored (Cordts et al., CVPR 2016; package cityscapesscripts, `evaluation/evalInstanceLevelSemanticLabeling.py`).
 
@@ -41,7 +41,7 @@ def has_instance_files(dataset: Dataset) -> bool:
 
 
 def require_program() -> None:
-    """Say before the first picture, instead of after the last, that the benchmark's program is missing.
+    """Say before the first image, instead of after the last, that the benchmark's program is missing.
 
     Raises:
         MissingExtraError: the package cityscapesscripts is not installed.
@@ -131,7 +131,7 @@ def _void_ids(program: Any) -> list[int]:
 def _match(
     ids: NDArray[np.uint16], found: Detections | None, label_ids: Sequence[int | None], void_ids: list[int]
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """One picture's instances and predictions with the pixels they share, as `assignGt2Preds` of the program gives it.
+    """One image's instances and predictions with the pixels they share, as `assignGt2Preds` of the program gives it.
 
     `ids` is uint16 [height, width], the values of the instanceIds file.
     """

@@ -23,7 +23,7 @@ from midstream.metrics.base import Evidence, Metric, Score
 from midstream.metrics.case import Case
 from midstream.metrics.matches import ClassMatches, ImageMatches, mean_over_classes
 
-#: Detections of one class in one picture that COCO's evaluation looks at, best first.
+#: Detections of one class in one image that COCO's evaluation looks at, best first.
 MAX_DETECTIONS = 100
 Kind = Literal["bbox", "segm"]
 #: 0.50, 0.55, ..., 0.95.
@@ -160,7 +160,7 @@ def _index(truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> An
 
 
 class _Coco(COCO):  # type: ignore[misc]
-    """An index for which a picture's size need not be known where its masks already are run lengths."""
+    """An index for which an image's size need not be known where its masks already are run lengths."""
 
     def annToRLE(self, ann: Mapping[str, Any]) -> Any:  # noqa: N802 (the name is pycocotools')
         mask = ann["segmentation"]

@@ -9,7 +9,7 @@ from midstream.models.base import (
     BatchingModel,
     DerivedLevel,
     FloatPyramid,
-    Picture,
+    Image,
     ProposingModel,
     SplitModel,
 )
@@ -24,7 +24,7 @@ __all__ = [
     "DerivedLevel",
     "Detections",
     "FloatPyramid",
-    "Picture",
+    "Image",
     "ProposingModel",
     "SplitModel",
     "TorchSplit",
@@ -35,7 +35,10 @@ __all__ = [
 
 #: What a network is, above, needs no extra: whoever codes features may speak of it.
 __getattr__ = loader(
-    __name__, {"TorchSplit": "torch_split", "known_models": "registry", "load": "registry"}, extra="networks"
+    __name__,
+    {"TorchSplit": "torch_split", "known_models": "registry", "load": "registry"},
+    extra="networks",
+    earlier={"Picture": "Image"},
 )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from midstream.models.heads.nms import Candidates
 
 #: 8-bit RGB, [height, width, 3].
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 #: Level name -> float32 [channels, height, width], finest first.
 FloatPyramid = dict[str, NDArray[np.float32]]
 
@@ -65,23 +65,23 @@ class SplitModel(Protocol):
     def identity(self) -> str: ...  # noqa: D102
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) that the network works at for a picture of `size` (height, width)."""
+        """(height, width) that the network works at for an image of `size` (height, width)."""
         ...
 
-    def resized(self, picture: Picture) -> Picture:
-        """The picture at the size that it has within the network's input, padding left out: 8-bit RGB."""
+    def resized(self, image: Image) -> Image:
+        """The image at the size that it has within the network's input, padding left out: 8-bit RGB."""
         ...
 
-    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
-        """What `front` returns, from what `resized` made of a picture whose original size was (height, width)."""
+    def front_resized(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
+        """What `front` returns, from what `resized` made of an image whose original size was (height, width)."""
         ...
 
-    def front(self, picture: Picture) -> FloatPyramid:
-        """All levels of the pyramid of one picture, finest first, derived levels included."""
+    def front(self, image: Image) -> FloatPyramid:
+        """All levels of the pyramid of one image, finest first, derived levels included."""
         ...
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
-        """Detections from a pyramid (derived levels included) of a picture whose original size was (height, width)."""
+        """Detections from a pyramid (derived levels included) of an image whose original size was (height, width)."""
         ...
 
 
@@ -96,7 +96,7 @@ class ProposingModel(SplitModel, Protocol):
 
 @runtime_checkable
 class BatchingModel(SplitModel, Protocol):
-    """A network whose back can take several pictures at once."""
+    """A network whose back can take several images at once."""
 
     @property
     def batches(self) -> bool:

@@ -27,7 +27,7 @@ _DOTS = 100
 
 Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #: A tensor's name can be the whole path through a program.
-#: Of a picture.
+#: Of an image.
 MOST_DETECTIONS = 10_000
 TensorName = Annotated[str, Field(min_length=1, max_length=10_000)]
 Side = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
@@ -60,7 +60,7 @@ class Weights(_Strict):
 
 
 class Input(_Strict):
-    """From a picture to the network's input: resize, order the colours, ((x * scale) - mean) / std, [1, 3, H, W].
+    """From an image to the network's input: resize, order the colours, ((x * scale) - mean) / std, [1, 3, H, W].
 
     `name` may be left out for a graph with one input.
     """
@@ -82,7 +82,7 @@ class Input(_Strict):
         if height * width > _PIXELS:
             raise ValueError(f"size {height} x {width} is more than {_PIXELS:,} pixels")
         if abs(self.scale) < _SMALLEST_SCALE:
-            raise ValueError(f"scale {self.scale:g} leaves nothing of a picture")
+            raise ValueError(f"scale {self.scale:g} leaves nothing of an image")
         return self
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError, unknown
-from midstream.models.base import DerivedLevel, FloatPyramid, Picture
+from midstream.models.base import DerivedLevel, FloatPyramid, Image
 from midstream.models.detections import Detections
 from midstream.models.torch_common import (
     RANDOM,
@@ -77,30 +77,30 @@ class Detectron2Model:
         return self.fingerprint
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) that the network works at for a picture of `size`, by Detectron2's own rule, unpadded."""
+        """(height, width) that the network works at for an image of `size`, by Detectron2's own rule, unpadded."""
         height, width = self._resize.get_output_shape(
             *size, self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST
         )
         return int(height), int(width)
 
-    def resized(self, picture: Picture) -> Picture:
-        """The picture at `input_size`, uint8 RGB."""
-        return np.ascontiguousarray(self._resize.get_transform(picture).apply_image(picture))
+    def resized(self, image: Image) -> Image:
+        """The image at `input_size`, uint8 RGB."""
+        return np.ascontiguousarray(self._resize.get_transform(image).apply_image(image))
 
-    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
-        """The front: a picture of `input_size` is not resized again."""
+    def front_resized(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
+        """The front: an image of `input_size` is not resized again."""
         del size
-        return self.front(picture)
+        return self.front(image)
 
-    def front(self, picture: Picture) -> FloatPyramid:
-        """The levels of a picture (8-bit RGB [H, W, 3]), float32 [C, h, w] each, named as the backbone names them."""
-        ordered = picture[:, :, ::-1] if self._cfg.INPUT.FORMAT == "BGR" else picture
+    def front(self, image: Image) -> FloatPyramid:
+        """The levels of an image (8-bit RGB [H, W, 3]), float32 [C, h, w] each, named as the backbone names them."""
+        ordered = image[:, :, ::-1] if self._cfg.INPUT.FORMAT == "BGR" else image
         resized = self._resize.get_transform(ordered).apply_image(np.ascontiguousarray(ordered))
         pixels = torch.from_numpy(np.array(resized.transpose(2, 0, 1), np.float32, order="C"))
-        return to_float_pyramid(self._split.front(self._inputs(pixels, picture.shape[:2])))
+        return to_float_pyramid(self._split.front(self._inputs(pixels, image.shape[:2])))
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
-        """Detections from a pyramid (derived levels included) of a picture of `size` (height, width).
+        """Detections from a pyramid (derived levels included) of an image of `size` (height, width).
 
         Raises:
             InputError: a level is missing, unknown, or of another number of channels.
@@ -129,7 +129,7 @@ def load_detectron2(
         config_name: as in the zoo, for example `Cityscapes/mask_rcnn_R_50_FPN.yaml`.
         weights: a state dict as `.pth` (also {"model": state dict}) or `.safetensors`; `RANDOM` for random weights,
             the same every time; None for the zoo's own, which Detectron2 downloads into its cache and reads.
-        min_size, max_size: pictures are resized to this shorter side, or less where the longer would exceed
+        min_size, max_size: images are resized to this shorter side, or less where the longer would exceed
             `max_size`; the configuration's own when None.
         score_threshold: lowest score of a detection; the configuration's own when None.
 

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
-from midstream.models.base import DerivedLevel, FloatPyramid, Picture
+from midstream.models.base import DerivedLevel, FloatPyramid, Image
 from midstream.models.description import Description, RcnnHead
 from midstream.models.detections import Detections
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted
 from midstream.models.plausible import check_levels, check_outputs
-from midstream.models.preprocess import as_type, channels_last, fitted, place, to_picture, to_tensor
+from midstream.models.preprocess import as_type, channels_last, fitted, place, to_image, to_tensor
 
-#: With so many pictures the outputs are looked at, or until the network has been sure of something.
-_PICTURES = 4
+#: With so many images the outputs are looked at, or until the network has been sure of something.
+_IMAGES = 4
 
 
 @contextmanager
@@ -66,7 +66,7 @@ class OnnxModel:
         self._front = session(cut.front, threads, device)
         self._back_hash = graph_hash(cut.back)
         self._back = session(cut.back, threads, device)
-        self._unproven = _PICTURES
+        self._unproven = _IMAGES
 
     def _shape(self, value: Any) -> list[int]:
         """Of the input: [1, 3, height, width], or [1, height, width, 3] where the graph has it so."""
@@ -126,35 +126,35 @@ class OnnxModel:
         del size
         return self.description.input.size
 
-    def resized(self, picture: Picture) -> Picture:
-        """The picture within the network's input, uint8 RGB [h, w, 3]."""
-        return fitted(self.description.input, picture)
+    def resized(self, image: Image) -> Image:
+        """The image within the network's input, uint8 RGB [h, w, 3]."""
+        return fitted(self.description.input, image)
 
-    def front(self, picture: Picture) -> FloatPyramid:
-        """Pyramid of a uint8 RGB picture [H, W, 3]."""
-        return self.front_resized(self.resized(picture), (picture.shape[0], picture.shape[1]))
+    def front(self, image: Image) -> FloatPyramid:
+        """Pyramid of a uint8 RGB image [H, W, 3]."""
+        return self.front_resized(self.resized(image), (image.shape[0], image.shape[1]))
 
-    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
-        """Pyramid from what `resized` made of a picture of (height, width).
+    def front_resized(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
+        """Pyramid from what `resized` made of an image of (height, width).
 
         Raises:
-            InputError: the network does not run or, with one of the first pictures, its levels or outputs cannot be
+            InputError: the network does not run or, with one of the first images, its levels or outputs cannot be
                 what the description says (see models.plausible).
         """
-        pyramid = self._pyramid(picture, size)
+        pyramid = self._pyramid(image, size)
         if self._unproven:
             self._unproven = 0 if self._proven(pyramid) else self._unproven - 1
         return pyramid
 
     def _proven(self, pyramid: FloatPyramid) -> bool:
-        """Whether a picture's levels and outputs bear the description out; InputError if they contradict it."""
+        """Whether an image's levels and outputs bear the description out; InputError if they contradict it."""
         outputs, size = self._outputs([pyramid]), self.description.input.size
         with _naming(self.weights):
             check_levels(self.description.pyramid, pyramid, size)
             return check_outputs(self.description.head, outputs, size, len(self.classes))
 
-    def _pyramid(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
-        tensor = to_tensor(self.description.input, picture, place(self.description.input, size))
+    def _pyramid(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
+        tensor = to_tensor(self.description.input, image, place(self.description.input, size))
         tensors = [level.tensor for level in self.description.pyramid]
         if channels_last(self._front.get_inputs()[0].shape):
             tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
@@ -171,7 +171,7 @@ class OnnxModel:
         return pyramid
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
-        """Detections in a picture of (height, width) from its pyramid."""
+        """Detections in an image of (height, width) from its pyramid."""
         return self._detections(self._outputs([pyramid]), size)
 
     @property
@@ -183,14 +183,14 @@ class OnnxModel:
         return all(value.shape and not isinstance(value.shape[0], int) for value in values)
 
     def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
-        """Detections in several pictures at once, where the graph `batches`."""
+        """Detections in several images at once, where the graph `batches`."""
         outputs = self._outputs(pyramids)
         ones = ({name: values[i : i + 1] for name, values in outputs.items()} for i in range(len(pyramids)))
         return [self._detections(one, size) for one, size in zip(ones, sizes, strict=True)]
 
     def _detections(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Detections:
         found = decode_head(self.description.head, outputs, self.description.input.size, len(self.classes))
-        boxes = to_picture(found.boxes, place(self.description.input, size), size)
+        boxes = to_image(found.boxes, place(self.description.input, size), size)
         masks = None if found.masks is None else [pasted(m, b, size) for m, b in zip(found.masks, boxes, strict=True)]
         return Detections(boxes, found.scores, found.labels, masks)
 

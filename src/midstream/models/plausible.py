@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.base import FloatPyramid, Picture, SplitModel
+from midstream.models.base import FloatPyramid, Image, SplitModel
 from midstream.models.description import GflHead, Head, PyramidLevel, RcnnHead, YoloxHead
 from midstream.models.heads import Candidates, candidates, decode_head
 
-#: A box with a side longer than so many of the picture's is none. The networks in tests/real stay below 1.1.
+#: A box with a side longer than so many of the image's is none. The networks in tests/real stay below 1.1.
 _LONGEST = 4.0
 #: At least so many of the best boxes have to be bad, and this share of them.
 _FEWEST, _SHARE = 3, 0.5
-#: The proposals of a dense head cover the picture (about 0.9 of each side, from the 5th to the 95th percentile of their
+#: The proposals of a dense head cover the image (about 0.9 of each side, from the 5th to the 95th percentile of their
 #: centres); offsets that are taken for pixels lie within a few pixels of the corner. With fewer nothing is said.
 _COVERED, _FEWEST_PROPOSALS = 0.25, 16
-#: (height, width) of a first picture for a network without a size of its own. Those that bring the shorter side to 800,
+#: (height, width) of a first image for a network without a size of its own. Those that bring the shorter side to 800,
 #: but the longer to no more than 1333, leave it nearly as it is: a fifth of the work of 800 x 1333.
 _TRIAL = (160, 1280)
 #: Of its cells, which a level may lack: convolutions without padding leave 35 of 38 (Inception v3, 299 at stride 8).
@@ -36,7 +36,7 @@ _SLACK = 1e-3
 _TWICE = (0.5, 0.7311)
 
 
-def natural_picture(height: int, width: int) -> Picture:
+def natural_image(height: int, width: int) -> Image:
     """Noise whose amplitude falls with its frequency, as photographs have it (Field 1987): uint8 RGB, always the same.
 
     A network finds more in it than in grey or in white noise, which is all that is asked of it.
@@ -56,7 +56,7 @@ def try_out(network: SplitModel) -> None:
         InputError: the network does not run, or its outputs cannot be what its description says.
     """
     size = network.input_size(_TRIAL)
-    found = network.back(network.front(natural_picture(*size)), size)
+    found = network.back(network.front(natural_image(*size)), size)
     if fault := found.fault(len(network.classes)):
         raise InputError(f"{network.name}: {fault}")
 
@@ -66,7 +66,7 @@ def check_levels(levels: Sequence[PyramidLevel], pyramid: FloatPyramid, size: tu
 
     Args:
         levels: of the description.
-        pyramid: of one picture. A level with other than three axes (tokens) is no map and is left alone.
+        pyramid: of one image. A level with other than three axes (tokens) is no map and is left alone.
         size: (height, width) of the network's input.
 
     Raises:
@@ -91,10 +91,10 @@ def _fits(sides: Sequence[int], size: tuple[int, int], stride: int) -> bool:
 
 
 def check_outputs(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> bool:
-    """Look at the outputs for one picture; arguments as `decode_head` has them.
+    """Look at the outputs for one image; arguments as `decode_head` has them.
 
     Returns:
-        Whether the head reports enough boxes to judge by. A picture in which the network is sure of nothing proves
+        Whether the head reports enough boxes to judge by. An image in which the network is sure of nothing proves
         nothing.
 
     Raises:
@@ -147,7 +147,7 @@ def _covering_problem(found: Candidates, size: tuple[int, int]) -> str:
     x, y = np.subtract(*np.percentile(centres, [95, 5], axis=0))
     if x >= _COVERED * width or y >= _COVERED * height:
         return ""
-    return f"the centres of all boxes lie within {x:.1f} x {y:.1f} pixels of a picture of {width} x {height}"
+    return f"the centres of all boxes lie within {x:.1f} x {y:.1f} pixels of an image of {width} x {height}"
 
 
 def _box_problem(boxes: NDArray[np.float32], size: tuple[int, int]) -> str:
@@ -157,13 +157,13 @@ def _box_problem(boxes: NDArray[np.float32], size: tuple[int, int]) -> str:
         return ""
     height, width = size
     return (
-        f"of the {len(good)} best boxes {bad} lie outside the picture of {width} x {height}, have no extent or are "
+        f"of the {len(good)} best boxes {bad} lie outside the image of {width} x {height}, have no extent or are "
         f"more than {_LONGEST:g} times its size"
     )
 
 
 def _plausible(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes (left, top, right, bottom in pixels) meet the picture and can be of something in it."""
+    """Which boxes (left, top, right, bottom in pixels) meet the image and can be of something in it."""
     extent = np.array(size[::-1], np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
     meets = (boxes[:, :2] < extent) & (boxes[:, 2:] > 0)

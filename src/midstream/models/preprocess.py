@@ -1,4 +1,4 @@
-"""From a picture to a network's input tensor, and boxes back from network to picture coordinates."""
+"""From an image to a network's input tensor, and boxes back from network to image coordinates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.base import Picture
+from midstream.models.base import Image
 from midstream.models.description import Input
 
 _INTERPOLATIONS = {
@@ -30,7 +30,7 @@ _HALF = np.float32(65504)
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture lies within the network's input: picture (x, y) is input (x * scale_x + left, ...)."""
+    """Where an image lies within the network's input: image (x, y) is input (x * scale_x + left, ...)."""
 
     scale_x: float
     scale_y: float
@@ -41,7 +41,7 @@ class Placement:
 
 
 def place(description: Input, size: tuple[int, int]) -> Placement:
-    """Placement of a picture of (height, width)."""
+    """Placement of an image of (height, width)."""
     height, width = size
     to_height, to_width = description.size
     if description.resize == "stretch":
@@ -54,15 +54,15 @@ def place(description: Input, size: tuple[int, int]) -> Placement:
     return Placement(ratio, ratio, left, top, inner_width, inner_height)
 
 
-def fitted(description: Input, picture: Picture) -> Picture:
-    """The picture at the size that it has within the network's input, without padding: uint8 RGB [h, w, 3]."""
-    at = place(description, (picture.shape[0], picture.shape[1]))
+def fitted(description: Input, image: Image) -> Image:
+    """The image at the size that it has within the network's input, without padding: uint8 RGB [h, w, 3]."""
+    at = place(description, (image.shape[0], image.shape[1]))
     return np.asarray(
-        cv2.resize(picture, (at.width, at.height), interpolation=_INTERPOLATIONS[description.interpolation])
+        cv2.resize(image, (at.width, at.height), interpolation=_INTERPOLATIONS[description.interpolation])
     )
 
 
-def to_tensor(description: Input, inner: Picture, at: Placement) -> NDArray[np.float32]:
+def to_tensor(description: Input, inner: Image, at: Placement) -> NDArray[np.float32]:
     """float32 [1, 3, H, W], padded and normalised as the network wants it, from what `fitted` returned."""
     pixels = np.full((*description.size, 3), description.pad_value, np.uint8)
     pixels[at.top : at.top + at.height, at.left : at.left + at.width] = inner
@@ -74,7 +74,7 @@ def to_tensor(description: Input, inner: Picture, at: Placement) -> NDArray[np.f
 
 
 def channels_last(shape: Sequence[int | str | None]) -> bool:
-    """Whether a network takes its picture as [1, height, width, 3] and not as [1, 3, height, width]."""
+    """Whether a network takes its image as [1, height, width, 3] and not as [1, 3, height, width]."""
     return len(shape) == 4 and shape[3] == 3 and shape[1] != 3
 
 
@@ -85,7 +85,7 @@ def as_type(values: NDArray[np.float32], kind: str, name: str) -> NDArray[Any]:
         InputError: another type than a float or uint8, or values that uint8 does not have.
     """
     if kind not in _TYPES:
-        raise InputError(f"input '{name}' is a {kind}; networks of pictures take {', '.join(_TYPES)}")
+        raise InputError(f"input '{name}' is a {kind}; networks of images take {', '.join(_TYPES)}")
     dtype = np.dtype(_TYPES[kind])
     if dtype == np.float16:
         return np.clip(values, -_HALF, _HALF).astype(dtype)
@@ -94,8 +94,8 @@ def as_type(values: NDArray[np.float32], kind: str, name: str) -> NDArray[Any]:
     return values.astype(dtype, copy=False)
 
 
-def to_picture(boxes: NDArray[np.float32], at: Placement, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Boxes [n, 4] (left, top, right, bottom) in input pixels -> in pixels of the picture, clipped to it."""
+def to_image(boxes: NDArray[np.float32], at: Placement, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Boxes [n, 4] (left, top, right, bottom) in input pixels -> in pixels of the image, clipped to it."""
     height, width = size
     scaled = (boxes - np.array([at.left, at.top] * 2)) / np.array([at.scale_x, at.scale_y] * 2)
     return np.asarray(np.clip(scaled, 0, [width, height, width, height]), np.float32)

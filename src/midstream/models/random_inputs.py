@@ -66,7 +66,7 @@ def _input_shape(value: Any, given: Sequence[int] | None) -> list[int]:
 
 
 def _example(dims: Sequence[int]) -> str:
-    """What --shape may say of an input whose open dimensions are 0: those of a picture, or any for another rank."""
+    """What --shape may say of an input whose open dimensions are 0: those of an image, or any for another rank."""
     usual = ["1", "3", "H", "W"] if len(dims) in (0, 4) else ["1", *["7"] * (len(dims) - 1)]
     return ",".join(str(side or instead) for side, instead in zip(dims or [0] * 4, usual, strict=True))
 

@@ -24,7 +24,7 @@ class _FrontDone(BaseException):
 
 @dataclass(frozen=True)
 class CutOutput:
-    """What one cut submodule returns for one picture.
+    """What one cut submodule returns for one image.
 
     Attributes:
         container: torch.Tensor for a single tensor, else the kind of dict, list or tuple that holds the levels.
@@ -77,11 +77,11 @@ class CutOutput:
 class TorchSplit:
     """A torch network cut in two at named submodules.
 
-    `front` runs the network on a picture until the named submodules have returned, and stops there; what they returned
+    `front` runs the network on an image until the named submodules have returned, and stops there; what they returned
     is the pyramid. `back` runs the network with the named submodules replaced by a pyramid. It is given the same inputs
     for their *shapes* only: every tensor and array in them (inside lists, tuples and dicts too) is replaced by zeros
-    before the network runs, so that no content of the picture reaches the back other than through the pyramid. Numbers,
-    strings and other objects pass as they are. A network that uses the picture itself behind the cut, or something
+    before the network runs, so that no content of the image reaches the back other than through the pyramid. Numbers,
+    strings and other objects pass as they are. A network that uses the image itself behind the cut, or something
     computed from it before the cut, gives other results in two halves than in one: cut it elsewhere, or at more
     submodules. What runs before the cut, outside of the cut submodules, is computed in the back too, on zeros.
 
@@ -92,7 +92,7 @@ class TorchSplit:
     Args:
         model: the network; used in place, on the device where it is.
         at: the paths of the submodules to cut at, as in `model.named_modules()`, none inside another. Each must run
-            once per picture and return one [1, C, H, W] tensor, or a dict, list or tuple of them.
+            once per image and return one [1, C, H, W] tensor, or a dict, list or tuple of them.
         outputs: what these submodules return, where it is known beforehand. Otherwise it is learnt from the first
             `front`, or, where the first call is a `back`, from one run of the front on zeros.
 
@@ -115,10 +115,10 @@ class TorchSplit:
         return f"TorchSplit({type(self._model).__name__}, at={list(self._cut)})"
 
     def front(self, *inputs: object, **named: object) -> dict[str, torch.Tensor]:
-        """The pyramid of one picture.
+        """The pyramid of one image.
 
         Args:
-            inputs: what the network's forward takes, for a batch of one picture.
+            inputs: what the network's forward takes, for a batch of one image.
             named: the same, by keyword.
 
         Returns:
@@ -262,7 +262,7 @@ def _level_names(outputs: Mapping[str, CutOutput]) -> dict[str, tuple[str, int]]
 
 def _refuse_second_run(path: str, ran: Mapping[str, object] | set[str]) -> None:
     if path in ran:
-        raise InputError(f"submodule '{path}' runs more than once per picture: cut at one that runs once")
+        raise InputError(f"submodule '{path}' runs more than once per image: cut at one that runs once")
 
 
 def _refuse_missing_run(cut: Mapping[str, object], ran: Mapping[str, object] | set[str]) -> None:

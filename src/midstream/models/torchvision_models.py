@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError, unknown
-from midstream.models.base import DerivedLevel, FloatPyramid, Picture
+from midstream.models.base import DerivedLevel, FloatPyramid, Image
 from midstream.models.detections import Detections
 from midstream.models.torch_common import (
     RANDOM,
@@ -73,26 +73,26 @@ class TorchvisionModel:
         return self.fingerprint
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) that the network works at for a picture of `size`, by torchvision's own rule, unpadded."""
+        """(height, width) that the network works at for an image of `size`, by torchvision's own rule, unpadded."""
         resized, _ = self._model.transform.resize(torch.empty(3, *size, device="meta"))
         return int(resized.shape[-2]), int(resized.shape[-1])
 
-    def resized(self, picture: Picture) -> Picture:
-        """The picture at `input_size`, uint8 RGB; torchvision itself would not round it to 8 bits."""
-        pixels, _ = self._model.transform.resize(_to_tensor(picture))
+    def resized(self, image: Image) -> Image:
+        """The image at `input_size`, uint8 RGB; torchvision itself would not round it to 8 bits."""
+        pixels, _ = self._model.transform.resize(_to_tensor(image))
         return np.ascontiguousarray((pixels * 255).round().clamp(0, 255).byte().numpy().transpose(1, 2, 0))
 
-    def front_resized(self, picture: Picture, size: tuple[int, int]) -> FloatPyramid:
-        """The front: a picture of `input_size` is not resized again."""
+    def front_resized(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
+        """The front: an image of `input_size` is not resized again."""
         del size
-        return self.front(picture)
+        return self.front(image)
 
-    def front(self, picture: Picture) -> FloatPyramid:
-        """The levels `0`, `1`, `2`, `3`, `pool` of a picture (8-bit RGB [H, W, 3]): float32 [256, h, w] each."""
-        return to_float_pyramid(self._split.front([_to_tensor(picture)]))
+    def front(self, image: Image) -> FloatPyramid:
+        """The levels `0`, `1`, `2`, `3`, `pool` of an image (8-bit RGB [H, W, 3]): float32 [256, h, w] each."""
+        return to_float_pyramid(self._split.front([_to_tensor(image)]))
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
-        """Detections from a pyramid (`pool` included) of a picture of `size` (height, width).
+        """Detections from a pyramid (`pool` included) of an image of `size` (height, width).
 
         Raises:
             InputError: a level is missing, unknown, or has not 256 channels.
@@ -102,9 +102,9 @@ class TorchvisionModel:
         return Detections(found["boxes"].numpy(), found["scores"].numpy(), found["labels"].numpy(), masks)
 
 
-def _to_tensor(picture: Picture) -> torch.Tensor:
+def _to_tensor(image: Image) -> torch.Tensor:
     """float32 [3, H, W], 0 to 1."""
-    return torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C")).float() / 255
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C")).float() / 255
 
 
 def load_torchvision(
@@ -123,8 +123,8 @@ def load_torchvision(
             the same every time; None for torchvision's own COCO weights, downloaded into torch's cache. The number of
             classes is taken from the file. As in torchvision's COCO networks, batch normalisation is frozen and has
             no epsilon, which is how those weights, and all that were fine-tuned from them, were trained.
-        min_size, max_size: pictures are resized to this shorter side, or less where the longer would exceed `max_size`.
-            1024 and 2048 leave Cityscapes' pictures as they are.
+        min_size, max_size: images are resized to this shorter side, or less where the longer would exceed `max_size`.
+            1024 and 2048 leave Cityscapes' images as they are.
         score_threshold: lowest score of a detection.
 
     Raises:

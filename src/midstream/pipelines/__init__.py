@@ -1,1 +1,1 @@
-"""The ways from a picture to detections that are compared: coded pictures, coded features, and neither."""
+"""The ways from an image to detections that are compared: coded images, coded features, and neither."""

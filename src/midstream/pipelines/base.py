@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from midstream.models import Detections, FloatPyramid, Picture, SplitModel
+from midstream.models import Detections, FloatPyramid, Image, SplitModel
 from midstream.split.levels import sent
 
 if TYPE_CHECKING:
@@ -50,15 +50,15 @@ class PipelineCodec(BaseModel):
         return spelled(self.name, self.given())
 
 
-class PictureCodec(PipelineCodec):
-    """Codes an 8-bit RGB picture."""
+class ImageCodec(PipelineCodec):
+    """Codes an 8-bit RGB image."""
 
-    def encode(self, picture: Picture) -> bytes:
-        """The picture, uint8 [H, W, 3], as a stream. Raises CodecError."""
+    def encode(self, image: Image) -> bytes:
+        """The image, uint8 [H, W, 3], as a stream. Raises CodecError."""
         raise NotImplementedError
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture from the stream alone, at least as large as it was. Raises CodecError."""
+    def decode(self, data: bytes) -> Image:
+        """The image from the stream alone, at least as large as it was. Raises CodecError."""
         raise NotImplementedError
 
 
@@ -70,7 +70,7 @@ class PyramidCodec(PipelineCodec):
         raise NotImplementedError
 
     def encode_for(self, model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bytes:
-        """The stream of what the network's front made of a picture of (height, width); a codec may ask the network.
+        """The stream of what the network's front made of an image of (height, width); a codec may ask the network.
 
         Raises:
             CodecError: as `encode`; InputError: a codec that was fitted to another network.
@@ -85,14 +85,14 @@ class PyramidCodec(PipelineCodec):
 
 @dataclass(frozen=True)
 class Measured:
-    """One picture through a pipeline.
+    """One image through a pipeline.
 
     Attributes:
         size: bytes that cross from the device to the server.
         pixels: of the network's input.
         elements: of the whole pyramid, derived levels included; None where no features are coded.
         front_s, encode_s, decode_s, back_s: seconds. Front and back of the network are one after the other on the
-            server where the picture is coded; where features are, the front is on the device.
+            server where the image is coded; where features are, the front is on the device.
     """
 
     detections: Detections
@@ -106,7 +106,7 @@ class Measured:
 
 
 class Pipeline(Protocol):
-    """From a picture to detections.
+    """From an image to detections.
 
     Attributes:
         name: of the kind of pipeline.
@@ -122,11 +122,11 @@ class Pipeline(Protocol):
     def needs_pyramid(self) -> bool: ...  # noqa: D102
 
     def describe(self) -> dict[str, Any]:
-        """All that decides its results, besides network and picture; raises CodecError as `made_by` does."""
+        """All that decides its results, besides network and image; raises CodecError as `made_by` does."""
         ...
 
-    def measure(self, model: SplitModel, picture: Picture, pyramid: FloatPyramid | None = None) -> Measured:
-        """Run one picture through; `pyramid`, if given, is what the front makes of it. Raises CodecError."""
+    def measure(self, model: SplitModel, image: Image, pyramid: FloatPyramid | None = None) -> Measured:
+        """Run one image through; `pyramid`, if given, is what the front makes of it. Raises CodecError."""
         ...
 
 

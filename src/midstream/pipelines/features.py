@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.pipelines.base import Measured, PyramidCodec
 from midstream.pipelines.own import OwnCodec
 from midstream.split.round_trip import round_trip, timed_front
@@ -14,7 +14,7 @@ from midstream.split.round_trip import round_trip, timed_front
 
 @dataclass(frozen=True)
 class FeaturePipeline:
-    """A `Pipeline` (see base). With a codec that lays the pyramid out as a picture it is the paper's Figure 2c."""
+    """A `Pipeline` (see base). With a codec that lays the pyramid out as an image it is the paper's Figure 2c."""
 
     codec: PyramidCodec | OwnCodec
     name = "features"
@@ -29,11 +29,11 @@ class FeaturePipeline:
             "made_by": self.codec.made_by(),
         }
 
-    def measure(self, model: SplitModel, picture: Picture, pyramid: FloatPyramid | None = None) -> Measured:
+    def measure(self, model: SplitModel, image: Image, pyramid: FloatPyramid | None = None) -> Measured:
         """Front (unless its result is given), encode, decode from the bytes alone, derive what was not sent, back."""
-        size, seconds = (picture.shape[0], picture.shape[1]), None
+        size, seconds = (image.shape[0], image.shape[1]), None
         if pyramid is None:
-            pyramid, seconds = timed_front(model, picture)
+            pyramid, seconds = timed_front(model, image)
         made = pyramid
         done = round_trip(model, made, size, lambda: self.codec.encode_for(model, made, size), self.codec.decode)
         return Measured(

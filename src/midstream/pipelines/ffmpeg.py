@@ -1,6 +1,6 @@
 """Encoders of video by the program ffmpeg, decoders by PyAV: the one carries vvenc, the other is there at once.
 
-An encoder runs as one process a picture; what starting it costs (about 20 ms) is part of its time.
+An encoder runs as one process an image; what starting it costs (about 20 ms) is part of its time.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def encode(command: list[str], frame: bytes) -> bytes:
 
 
 def decode(data: bytes, demuxer: str) -> Any:
-    """The first picture of a stream, as PyAV's VideoFrame, decoded on one core. Raises CodecError."""
+    """The first image of a stream, as PyAV's VideoFrame, decoded on one core. Raises CodecError."""
     try:
         import av
     except ImportError as error:

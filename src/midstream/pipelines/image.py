@@ -1,4 +1,4 @@
-"""Pipeline 1, the anchor: the picture is coded, the whole network runs on the decoded picture."""
+"""Pipeline 1, the anchor: the image is coded, the whole network runs on the decoded image."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from midstream.models import FloatPyramid, Picture, SplitModel
-from midstream.pipelines.base import Measured, PictureCodec
+from midstream.models import FloatPyramid, Image, SplitModel
+from midstream.pipelines.base import ImageCodec, Measured
 
-#: The size at which the picture is coded: that of the network's input, or its own.
+#: The size at which the image is coded: that of the network's input, or its own.
 AnchorSize = Literal["input", "original"]
 ANCHOR_SIZES: tuple[AnchorSize, ...] = get_args(AnchorSize)
 
@@ -19,7 +19,7 @@ ANCHOR_SIZES: tuple[AnchorSize, ...] = get_args(AnchorSize)
 class ImagePipeline:
     """A `Pipeline` (see base). Coding at the network's input size is the cheapest that loses nothing to resizing."""
 
-    codec: PictureCodec
+    codec: ImageCodec
     at: AnchorSize = "input"
     name = "image"
     needs_pyramid = False
@@ -34,16 +34,16 @@ class ImagePipeline:
             "made_by": self.codec.made_by(),
         }
 
-    def source(self, model: SplitModel, picture: Picture) -> Picture:
-        """What is coded: the picture at the network's size, or as it is."""
-        return model.resized(picture) if self.at == "input" else picture
+    def source(self, model: SplitModel, image: Image) -> Image:
+        """What is coded: the image at the network's size, or as it is."""
+        return model.resized(image) if self.at == "input" else image
 
-    def measure(self, model: SplitModel, picture: Picture, pyramid: FloatPyramid | None = None) -> Measured:
+    def measure(self, model: SplitModel, image: Image, pyramid: FloatPyramid | None = None) -> Measured:
         """Resize (unless at original size), encode, decode, front, back."""
         del pyramid
         started = time.perf_counter()
-        height, width = picture.shape[:2]
-        source = self.source(model, picture)
+        height, width = image.shape[:2]
+        source = self.source(model, image)
         data = self.codec.encode(source)
         encoded = time.perf_counter()
         # Codecs that halve the chroma pad an odd side; its true size is the session's, as that of the boxes is.

@@ -1,4 +1,4 @@
-"""A pyramid as one picture: the channels of a level side by side in rows, the levels below each other."""
+"""A pyramid as one image: the channels of a level side by side in rows, the levels below each other."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def places(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Place]:
 
 
 def tile(maps: Mapping[str, NDArray[Any]], at: Mapping[str, Place], fill: int) -> NDArray[Any]:
-    """The picture, [height, width], both even; what no channel covers is `fill`."""
+    """The image, [height, width], both even; what no channel covers is `fill`."""
     height = max(place.top + place.rows * place.shape[1] for place in at.values())
     width = max(place.across * place.shape[2] for place in at.values())
     first = next(iter(maps.values()))
-    picture = np.full((height + height % 2, width + width % 2), fill, first.dtype)
+    image = np.full((height + height % 2, width + width % 2), fill, first.dtype)
     for name, place in at.items():
         for channel, values in enumerate(maps[name]):
-            picture[_window(place, channel)] = values
-    return picture
+            image[_window(place, channel)] = values
+    return image
 
 
-def untile(picture: NDArray[Any], at: Mapping[str, Place]) -> dict[str, NDArray[Any]]:
+def untile(image: NDArray[Any], at: Mapping[str, Place]) -> dict[str, NDArray[Any]]:
     """The channels of all levels back, [C, H, W] each."""
     return {
-        name: np.stack([picture[_window(place, channel)] for channel in range(place.shape[0])])
+        name: np.stack([image[_window(place, channel)] for channel in range(place.shape[0])])
         for name, place in at.items()
     }
 

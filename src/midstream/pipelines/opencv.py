@@ -1,4 +1,4 @@
-"""Picture files in memory, by OpenCV."""
+"""Image files in memory, by OpenCV."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 
 from midstream.errors import CodecError, install_command
-from midstream.models import Picture
+from midstream.models import Image
 
 
 def opencv() -> ModuleType:
@@ -20,22 +20,22 @@ def opencv() -> ModuleType:
     return cv2
 
 
-def write(ending: str, picture: Picture, settings: Sequence[int]) -> bytes:
-    """The RGB picture as a file of the format that `ending` names. Raises CodecError."""
+def write(ending: str, image: Image, settings: Sequence[int]) -> bytes:
+    """The RGB image as a file of the format that `ending` names. Raises CodecError."""
     cv2 = opencv()
     try:
-        done, data = cv2.imencode(ending, picture[:, :, ::-1], settings)
+        done, data = cv2.imencode(ending, image[:, :, ::-1], settings)
     except cv2.error as error:
         raise CodecError(f"OpenCV cannot write {ending}: {error.err}") from error
     if not done:
-        raise CodecError(f"OpenCV cannot write a {ending} of {picture.shape[1]}x{picture.shape[0]} pixels")
+        raise CodecError(f"OpenCV cannot write a {ending} of {image.shape[1]}x{image.shape[0]} pixels")
     return bytes(data.tobytes())
 
 
-def read(data: bytes) -> Picture:
-    """The RGB picture in a file. Raises CodecError."""
+def read(data: bytes) -> Image:
+    """The RGB image in a file. Raises CodecError."""
     cv2 = opencv()
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
         raise CodecError(f"OpenCV does not read this file of {len(data)} bytes")
-    return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
+    return np.ascontiguousarray(image[:, :, ::-1], np.uint8)

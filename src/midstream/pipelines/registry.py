@@ -17,12 +17,12 @@ from midstream.codec.base import Codec
 from midstream.errors import InputError, unknown
 from midstream.named import named_subclasses
 from midstream.pipelines import codecs
-from midstream.pipelines.base import PictureCodec, Pipeline, PipelineCodec, PyramidCodec
+from midstream.pipelines.base import ImageCodec, Pipeline, PipelineCodec, PyramidCodec
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import AnchorSize, ImagePipeline
 from midstream.pipelines.own import OwnCodec, without_folders
 
-#: A spec may ask for so many points: each is a run over all pictures.
+#: A spec may ask for so many points: each is a run over all images.
 _MOST_POINTS = 100
 
 
@@ -93,7 +93,7 @@ def parse_curve(text: str, anchor_size: AnchorSize = "input") -> Curve:
         text: `NAME` or `NAME:option=value[,value...][,option=value...]`. Several values of an option are several
             points; with several such options, every combination is one. A list as one value has slashes:
             `paper:thresholds=-1/0/1`.
-        anchor_size: for codecs of pictures.
+        anchor_size: for codecs of images.
 
     Raises:
         InputError: see `make_codec`; or the text is not of this form, or asks for too many points.
@@ -133,7 +133,7 @@ def _label(codec: PipelineCodec | OwnCodec, choices: Mapping[str, Sequence[str]]
 
 def pipeline_of(codec: PipelineCodec | OwnCodec, anchor_size: AnchorSize = "input") -> Pipeline:
     """The pipeline that a codec belongs to."""
-    if isinstance(codec, PictureCodec):
+    if isinstance(codec, ImageCodec):
         return ImagePipeline(codec, anchor_size)
     assert isinstance(codec, PyramidCodec | OwnCodec)
     return FeaturePipeline(codec)

@@ -1,4 +1,4 @@
-"""What the video codecs share: a picture in 4:2:0 with 10 bits, and a pyramid laid out as one grey picture."""
+"""What the video codecs share: an image in 4:2:0 with 10 bits, and a pyramid laid out as one grey image."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from midstream.codec.wire import Reader, varint
-from midstream.models import FloatPyramid, Picture
+from midstream.models import FloatPyramid, Image
 from midstream.pipelines import ffmpeg
-from midstream.pipelines.base import PictureCodec, PipelineCodec, PyramidCodec
+from midstream.pipelines.base import ImageCodec, PipelineCodec, PyramidCodec
 from midstream.pipelines.layout import places, tile, untile
 from midstream.pipelines.shapes import read_shapes, write_shapes
 
@@ -45,7 +45,7 @@ class VideoEncoder(PipelineCodec):
         raise NotImplementedError
 
     def made_by(self) -> dict[str, str]:
-        """Versions of ffmpeg and encoder, and the command line for a picture of WIDTHxHEIGHT."""
+        """Versions of ffmpeg and encoder, and the command line for an image of WIDTHxHEIGHT."""
         return {**ffmpeg.versions(self.encoder), "command": shlex.join(["ffmpeg", *self._command("WIDTHxHEIGHT")])}
 
     def _command(self, size: str) -> list[str]:
@@ -61,28 +61,28 @@ class VideoEncoder(PipelineCodec):
         return ffmpeg.encode([ffmpeg.find_ffmpeg(self.encoder), *self._command(f"{width}x{height}")], frame)
 
 
-class VideoPicture(PictureCodec, VideoEncoder):
-    """A picture as an intra frame, 4:2:0 with 10 bits."""
+class VideoImage(ImageCodec, VideoEncoder):
+    """An image as an intra frame, 4:2:0 with 10 bits."""
 
     def formats(self) -> tuple[str, str]:
         """RGB, YCbCr."""
         return "rgb24", _COLOUR
 
-    def encode(self, picture: Picture) -> bytes:
+    def encode(self, image: Image) -> bytes:
         """A bare stream of one frame; an odd side is padded by repeating its last pixels."""
-        height, width = picture.shape[:2]
-        even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        height, width = image.shape[:2]
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         return self.compress(even.tobytes(), even.shape[1], even.shape[0])
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture, padding included."""
+    def decode(self, data: bytes) -> Image:
+        """The image, padding included."""
         # Chroma by the filter that ffmpeg takes unasked, in either direction; PyAV by itself takes another.
         frame = ffmpeg.decode(data, self.muxer).reformat(format="rgb24", interpolation="BICUBIC", threads=1)
         return np.asarray(frame.to_ndarray(), np.uint8)
 
 
 class Packed(PyramidCodec, VideoEncoder):
-    """The paper's Figure 2c: the pyramid as one grey picture (see `layout`), coded as an intra frame.
+    """The paper's Figure 2c: the pyramid as one grey image (see `layout`), coded as an intra frame.
 
     Values are scaled to whole numbers between the least and the largest value of their level or channel; these two
     are float32 in the stream, as are names and shapes of the levels. Samples have 10 bits, of which 8-bit values take
@@ -97,7 +97,7 @@ class Packed(PyramidCodec, VideoEncoder):
         return (_GREY, _GREY) if self.has_grey else (_COLOUR, _COLOUR)
 
     def encode(self, pyramid: FloatPyramid) -> bytes:
-        """Shapes, ranges, picture."""
+        """Shapes, ranges, image."""
         limits = {name: self._range(values) for name, values in pyramid.items()}
         top = (1 << int(self.bits)) - 1
         shift = _SAMPLE_BITS - int(self.bits)
@@ -106,18 +106,18 @@ class Packed(PyramidCodec, VideoEncoder):
             for (name, maps), (low, high) in zip(pyramid.items(), limits.values(), strict=True)
         }
         at = places({name: maps.shape for name, maps in pyramid.items()})
-        picture = tile(values, at, _NEUTRAL)
+        image = tile(values, at, _NEUTRAL)
         side = b"".join(np.stack(pair).astype("<f4").tobytes() for pair in limits.values())
-        return b"".join([write_shapes(pyramid), varint(self.range == "channel"), side, self._compress(picture)])
+        return b"".join([write_shapes(pyramid), varint(self.range == "channel"), side, self._compress(image)])
 
     def _range(self, maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         axes = (1, 2) if self.range == "channel" else None
         return maps.min(axes, keepdims=True), maps.max(axes, keepdims=True)
 
-    def _compress(self, picture: NDArray[np.uint16]) -> bytes:
-        height, width = picture.shape
-        chroma = np.full(0 if self.has_grey else picture.size // 2, _NEUTRAL, "<u2")
-        return self.compress(picture.tobytes() + chroma.tobytes(), width, height)
+    def _compress(self, image: NDArray[np.uint16]) -> bytes:
+        height, width = image.shape
+        chroma = np.full(0 if self.has_grey else image.size // 2, _NEUTRAL, "<u2")
+        return self.compress(image.tobytes() + chroma.tobytes(), width, height)
 
     def decode(self, data: bytes) -> FloatPyramid:
         """The pyramid."""

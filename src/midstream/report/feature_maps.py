@@ -1,4 +1,4 @@
-"""Feature maps as pictures: the paper's Figure 3, and what symbols cost."""
+"""Feature maps as images: the paper's Figure 3, and what symbols cost."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from midstream import _native
 from midstream.codec.paper.parameters import BEST_Z
 from midstream.codec.paper.quantize import z_thresholds
 from midstream.errors import InputError
-from midstream.models import Picture
+from midstream.models import Image
 
 _TILE_HEIGHT = 384
 _MARGIN = 8
 _CAPTION = 36
 
 
-def figure_3(name: str, level: NDArray[np.float32], channel: int) -> Picture:
-    """The three pictures side by side with captions, uint8 [H, W, 3]; original and symbols scaled to 8 bits.
+def figure_3(name: str, level: NDArray[np.float32], channel: int) -> Image:
+    """The three images side by side with captions, uint8 [H, W, 3]; original and symbols scaled to 8 bits.
 
     Args:
         name: the level's name, for the captions.
@@ -40,7 +40,7 @@ def figure_3(name: str, level: NDArray[np.float32], channel: int) -> Picture:
     return np.concatenate(tiles, axis=1)
 
 
-def symbol_figure(what: str, symbols: NDArray[np.uint8], bits: NDArray[np.float32]) -> Picture:
+def symbol_figure(what: str, symbols: NDArray[np.uint8], bits: NDArray[np.float32]) -> Image:
     """Symbols [H, W] beside the bits that each takes, from dark (none) to bright, uint8 [H, W, 3]."""
     tiles = [
         _tile(f"{what}: symbols" if what else "symbols", symbols.astype(np.float32)),
@@ -49,12 +49,12 @@ def symbol_figure(what: str, symbols: NDArray[np.uint8], bits: NDArray[np.float3
     return np.concatenate(tiles, axis=1)
 
 
-def grey_figure(caption: str, values: NDArray[np.float32]) -> Picture:
+def grey_figure(caption: str, values: NDArray[np.float32]) -> Image:
     """One feature map [H, W] from black, its least value, to white, uint8 [H, W, 3]."""
     return _tile(caption, values)
 
 
-def _tile(caption: str, values: NDArray[np.float32], colours: int | None = None, black: float | None = None) -> Picture:
+def _tile(caption: str, values: NDArray[np.float32], colours: int | None = None, black: float | None = None) -> Image:
     low, high = float(values.min()) if black is None else black, float(values.max())
     grey = np.rint((values - low) / max(high - low, 1e-30) * 255).astype(np.uint8)
     pixels = np.repeat(grey[:, :, None], 3, 2) if colours is None else cv2.applyColorMap(grey, colours)[:, :, ::-1]

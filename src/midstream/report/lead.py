@@ -55,10 +55,10 @@ def typical(results: Results, curve: CurveResult) -> PointResult:
 
 
 def spoken(results: Results, curve: CurveResult) -> str:
-    """A curve in a sentence: `calibrated`, `the picture by vvc`."""
+    """A curve in a sentence: `calibrated`, `the image by vvc`."""
     point = results.point(curve.points[0])
     name = str(point.description["codec"])
-    return f"the picture by {name}" if point.description["pipeline"] == "image" else name
+    return f"the image by {name}" if point.description["pipeline"] == "image" else name
 
 
 def sentences(results: Results) -> list[str]:
@@ -80,7 +80,7 @@ def _beside(results: Results, anchor: CurveResult, test: CurveResult) -> list[st
     bounds = beside.bd_rate_interval
     if bounds is None or bounds.low <= 0 <= bounds.high:
         why = "There is no interval" if bounds is None else "The interval includes zero"
-        out.append(f"{why}: on these {results.run.pictures} pictures it may be chance; more pictures would tell.")
+        out.append(f"{why}: on these {results.run.images} images it may be chance; more images would tell.")
     if beside.overlap_share is not None and beside.overlap_share < _NARROW:
         out.append(f"The two curves share only {beside.overlap_share:.0%} of their accuracies.")
     return out
@@ -97,7 +97,7 @@ def _kept(results: Results, curve: CurveResult) -> str:
     share = point.bytes / (3 * results.network.pixels)
     return (
         f"{spoken(results, curve).capitalize()} keeps {kept:.1f} % of the {results.run.metric_title} with "
-        f"{point.bytes:,.0f} bytes a picture, {share:.3f} of the 8-bit input."
+        f"{point.bytes:,.0f} bytes an image, {share:.3f} of the 8-bit input."
     )
 
 

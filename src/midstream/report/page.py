@@ -29,13 +29,13 @@ except ImportError as error:
     raise MissingExtraError("the report", "compare") from error
 
 REPORT = "report.html"
-#: Curves of which a point is shown in pictures.
+#: Curves of which a point is shown in images.
 _SHOWN_CURVES = 4
 _SIZES = ("small", "medium", "large")
 
 
 def write_report(results: Results, request: Request, folder: Path, progress: Progress) -> Path:
-    """Write the page into the folder that `compare` has filled; it holds all its pictures and needs no network."""
+    """Write the page into the folder that `compare` has filled; it holds all its images and needs no network."""
     progress.say("drawing the report")
     progress.stage("drawing")
     environment = jinja2.Environment(
@@ -68,8 +68,8 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
         shown=shown,
         sizes=[size for size in _SIZES if size in reference.by_size],
         detections=detection_rows(dataset, network.classes, candidates),
-        features=feature_rows(network, dataset.pictures[0], candidates[1:]),
-        paper_figure=paper_figure(network, dataset.pictures[0]),
+        features=feature_rows(network, dataset.images[0], candidates[1:]),
+        paper_figure=paper_figure(network, dataset.images[0]),
         figure=figure,
         counted=counted,
         averaged_over=averaged_over,

@@ -39,7 +39,7 @@ def drawable(results: Results) -> list[CurveResult]:
 
 
 def accuracy_plot(results: Results, curves: Sequence[CurveResult], name: str) -> str:
-    """Accuracy over bytes of some curves, with the intervals over pictures; the uncompressed network and losses beside.
+    """Accuracy over bytes of some curves, with the intervals over images; the uncompressed network and losses beside.
 
     `name` tells the figure from others of the page.
     """
@@ -53,7 +53,7 @@ def accuracy_plot(results: Results, curves: Sequence[CurveResult], name: str) ->
         axes.annotate(said, (across, level), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                       fontsize=8, va=place, color="#444444")  # fmt: skip
     _draw(axes, results, curves, lambda point: point.accuracy[results.run.metric].value, "interval")
-    return _svg(figure, f"{title} over bytes per picture, {name}")
+    return _svg(figure, f"{title} over bytes per image, {name}")
 
 
 def loss_plot(results: Results, curves: Sequence[CurveResult]) -> str:
@@ -62,11 +62,11 @@ def loss_plot(results: Results, curves: Sequence[CurveResult]) -> str:
     axes.axhline(0, color="#666666", linewidth=0.8, zorder=0)
     _draw(axes, results, curves, lambda point: point.accuracy[results.run.metric].loss, "loss_interval")
     axes.invert_yaxis()
-    return _svg(figure, "relative loss over bytes per picture")
+    return _svg(figure, "relative loss over bytes per image")
 
 
 def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]], warning: str | None) -> str:
-    """Where the time of a picture goes on each link, for a few points with their labels, and what to beware of."""
+    """Where the time of an image goes on each link, for a few points with their labels, and what to beware of."""
     links = results.run.links
     rows = max(len(points), 1)
     figure = Figure((_WIDTH, 0.9 + len(links) * (0.5 + 0.36 * rows)), layout="constrained")
@@ -102,7 +102,7 @@ def _axes(label: str, curves: int) -> tuple[Any, Any]:
     figure = Figure((_WIDTH, _HEIGHT + _ROW * curves), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("log")
-    axes.set_xlabel("bytes per picture (logarithmic)", fontsize=9)
+    axes.set_xlabel("bytes per image (logarithmic)", fontsize=9)
     axes.set_ylabel(label, fontsize=9)
     axes.grid(which="both", linewidth=0.3, color="#cccccc")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Pictures for the report: detections with and without coding, feature maps, symbols."""
+"""Images for the report: detections with and without coding, feature maps, symbols."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 from midstream.codec.paper.decoder import open_levels
 from midstream.compare.store import PointRecord
-from midstream.data import Dataset, PictureFile, read_picture
+from midstream.data import Dataset, ImageFile, read_image
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.masks import decode_mask
 from midstream.metrics.agreement import REFERENCE_THRESHOLD
-from midstream.models import Detections, FloatPyramid, Picture, SplitModel
+from midstream.models import Detections, FloatPyramid, Image, SplitModel
 from midstream.pipelines.base import Pipeline
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import ImagePipeline
 from midstream.report.feature_maps import figure_3, grey_figure, symbol_figure
 from midstream.split.levels import completed, sent
 
-#: Pictures that are shown.
-_PICTURES = 3
+#: Images that are shown.
+_IMAGES = 3
 _LONGEST_SIDE = 960
-#: Height of letters in a picture of so many pixels on its longest side; larger ones have larger letters.
+#: Height of letters in an image of so many pixels on its longest side; larger ones have larger letters.
 _LETTERS, _LETTERS_SIDE = 0.4, 600
 _JPEG_QUALITY = 82
 #: RGB, told apart by brightness, too: found by both networks, found only by this one.
@@ -36,7 +36,7 @@ _SAME_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture with its caption; `data` is a URL that holds all of it."""
+    """An image with its caption; `data` is a URL that holds all of it."""
 
     caption: str
     data: str
@@ -52,16 +52,16 @@ class Candidate:
 
 
 def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Candidate]) -> list[list[Shown]]:
-    """For each of a few pictures, the detections of every point on it; the first point is the one to compare with.
+    """For each of a few images, the detections of every point on it; the first point is the one to compare with.
 
-    The pictures are those on which the first point finds most.
+    The images are those on which the first point finds most.
     """
     found = points[0].record.detections
     confident = [int((each.scores >= REFERENCE_THRESHOLD).sum()) for each in found]
-    chosen = sorted(range(len(found)), key=lambda i: (-confident[i], i))[:_PICTURES]
+    chosen = sorted(range(len(found)), key=lambda i: (-confident[i], i))[:_IMAGES]
     rows = []
     for number in sorted(chosen):
-        pixels = read_picture(dataset.pictures[number].path)
+        pixels = read_image(dataset.images[number].path)
         row = []
         for point in points:
             shown = drawn(pixels, point.record.detections[number], found[number], classes)
@@ -71,10 +71,10 @@ def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Ca
     return rows
 
 
-def feature_rows(model: SplitModel, picture: PictureFile, points: Sequence[Candidate]) -> list[Shown]:
+def feature_rows(model: SplitModel, image: ImageFile, points: Sequence[Candidate]) -> list[Shown]:
     """The busiest channel of the finest level as it is and as each point decodes it, with symbols where it has them;
-    for a coded picture, the picture as decoded."""
-    pixels = read_picture(picture.path)
+    for a coded image, the image as decoded."""
+    pixels = read_image(image.path)
     pyramid = model.front(pixels)
     level, channel, values = _busiest(model, pyramid)
     shown = [Shown("", _url(grey_figure(f"{level}, channel {channel}: original", values[channel])))]
@@ -87,12 +87,12 @@ def feature_rows(model: SplitModel, picture: PictureFile, points: Sequence[Candi
 
 
 def _coded(
-    model: SplitModel, pixels: Picture, pyramid: FloatPyramid, at: tuple[str, int], point: Candidate
+    model: SplitModel, pixels: Image, pyramid: FloatPyramid, at: tuple[str, int], point: Candidate
 ) -> list[Shown]:
     level, channel = at
     if isinstance(point.pipeline, ImagePipeline):
         decoded = point.pipeline.codec.decode(point.pipeline.codec.encode(point.pipeline.source(model, pixels)))
-        return [Shown(f"{point.label}: the decoded picture", _url(_small(decoded)))]
+        return [Shown(f"{point.label}: the decoded image", _url(_small(decoded)))]
     assert isinstance(point.pipeline, FeaturePipeline)
     data = point.pipeline.codec.encode_for(model, pyramid, (pixels.shape[0], pixels.shape[1]))
     received = completed(model, point.pipeline.codec.decode(data), list(pyramid))
@@ -104,9 +104,9 @@ def _coded(
     return out if costs is None else [*out, Shown(point.label, _url(symbol_figure("", *costs)))]
 
 
-def paper_figure(model: SplitModel, picture: PictureFile) -> Shown:
+def paper_figure(model: SplitModel, image: ImageFile) -> Shown:
     """The founding paper's Figure 3: the busiest channel of the finest level, as 4 symbols and as 3."""
-    level, channel, values = _busiest(model, model.front(read_picture(picture.path)))
+    level, channel, values = _busiest(model, model.front(read_image(image.path)))
     return Shown("", _url(figure_3(level, values, channel)))
 
 
@@ -116,8 +116,8 @@ def _busiest(model: SplitModel, pyramid: FloatPyramid) -> tuple[str, int, NDArra
     return level, int(np.argmax(pyramid[level].var(axis=(1, 2)))), pyramid[level]
 
 
-def drawn(pixels: Picture, found: Detections, reference: Detections, classes: Sequence[str]) -> Picture:
-    """A picture, made smaller if it is large, with what was found in it: boxes, classes, scores, and masks as a tint.
+def drawn(pixels: Image, found: Detections, reference: Detections, classes: Sequence[str]) -> Image:
+    """An image, made smaller if it is large, with what was found in it: boxes, classes, scores, and masks as a tint.
 
     What the reference found, too, is in one colour, the rest in another.
     """
@@ -141,7 +141,7 @@ def drawn(pixels: Picture, found: Detections, reference: Detections, classes: Se
     return canvas
 
 
-def _tint(canvas: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+def _tint(canvas: Image, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
     """Half of the colour where the mask is."""
     size = (canvas.shape[1], canvas.shape[0])
     there = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
@@ -156,13 +156,13 @@ def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.asarray(common / np.maximum(areas - common, 1e-9))
 
 
-def _small(pixels: Picture) -> Picture:
+def _small(pixels: Image) -> Image:
     height, width = pixels.shape[:2]
     scale = min(1.0, _LONGEST_SIDE / max(height, width))
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return np.ascontiguousarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
-def _url(pixels: Picture) -> str:
+def _url(pixels: Image) -> str:
     data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.errors import ServiceError
-from midstream.models import Detections, Picture, SplitModel
+from midstream.models import Detections, Image, SplitModel
 from midstream.serve import messages
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
@@ -28,15 +28,15 @@ def side_of(edge: Edge) -> pb.Side:
     return messages.side(edge.model, edge.codec.profile_name)
 
 
-def _size(picture: Picture) -> tuple[int, int]:
-    return picture.shape[0], picture.shape[1]
+def _size(image: Image) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
 
 
 class AsyncClient:
     """Split inference from asyncio.
 
     >>> async with ms.serve.AsyncClient("127.0.0.1:8440", "picodet-s-416", symbols=4, z=1.5) as client:
-    ...     found = await client.infer(picture)
+    ...     found = await client.infer(image)
     """
 
     def __init__(
@@ -54,44 +54,44 @@ class AsyncClient:
     async def __aexit__(self, *error: object) -> None:
         await self.session.__aexit__(*error)
 
-    async def infer(self, picture: Picture, timeout_s: float | None = None) -> Detections:
-        """Detections in one picture; arguments and errors as `Client.infer` has them."""
-        bitstream = await asyncio.to_thread(self.edge.encode, picture)
-        return (await self.send(bitstream, _size(picture), timeout_s)).found()
+    async def infer(self, image: Image, timeout_s: float | None = None) -> Detections:
+        """Detections in one image; arguments and errors as `Client.infer` has them."""
+        bitstream = await asyncio.to_thread(self.edge.encode, image)
+        return (await self.send(bitstream, _size(image), timeout_s)).found()
 
     async def send(self, bitstream: bytes, size: tuple[int, int], timeout_s: float | None = None) -> Answer:
         """The answer to a bitstream; arguments and errors as `Client.send` has them."""
         return await (await self.session.send(bitstream, size, timeout_s))
 
     async def stream(
-        self, pictures: Iterable[Picture] | AsyncIterable[Picture], timeout_s: float | None = None
+        self, images: Iterable[Image] | AsyncIterable[Image], timeout_s: float | None = None
     ) -> AsyncIterator[Answer]:
-        """An answer for each picture, in order; as `Client.stream`."""
+        """An answer for each image, in order; as `Client.stream`."""
         pending: deque[asyncio.Future[Answer]] = deque()
-        async for picture in _each(pictures):
-            bitstream = await asyncio.to_thread(self.edge.encode, picture)
+        async for image in _each(images):
+            bitstream = await asyncio.to_thread(self.edge.encode, image)
             while pending and (pending[0].done() or len(pending) >= self.session.in_flight):
                 yield await pending.popleft()
-            pending.append(await self.session.send(bitstream, _size(picture), timeout_s))
+            pending.append(await self.session.send(bitstream, _size(image), timeout_s))
         while pending:
             yield await pending.popleft()
 
 
-async def _each(pictures: Iterable[Picture] | AsyncIterable[Picture]) -> AsyncIterator[Picture]:
-    if isinstance(pictures, AsyncIterable):
-        async for picture in pictures:
-            yield picture
+async def _each(images: Iterable[Image] | AsyncIterable[Image]) -> AsyncIterator[Image]:
+    if isinstance(images, AsyncIterable):
+        async for image in images:
+            yield image
     else:
-        for picture in pictures:
-            yield picture
+        for image in images:
+            yield image
 
 
 class Client:
     """Split inference: the front of the network here, the back on a server.
 
     >>> with ms.serve.Client("127.0.0.1:8440", "picodet-s-416", symbols=4, z=1.5) as client:
-    ...     found = client.infer(picture)  # midstream.models.Detections, in pixels of the picture
-    ...     for answer in client.stream(pictures):
+    ...     found = client.infer(image)  # midstream.models.Detections, in pixels of the image
+    ...     for answer in client.stream(images):
     ...         print(answer.frame, answer.found().scores, answer.latency_s)
 
     Lost connections are made anew and what is unanswered is sent again. May be shared by threads.
@@ -133,24 +133,24 @@ class Client:
         self._run(self._async.__aexit__(*error))
         self._open = False
 
-    def infer(self, picture: Picture, timeout_s: float | None = None) -> Detections:
-        """Detections in one picture.
+    def infer(self, image: Image, timeout_s: float | None = None) -> Detections:
+        """Detections in one image.
 
         Args:
-            picture: uint8 RGB [H, W, 3].
+            image: uint8 RGB [H, W, 3].
             timeout_s: after which the answer is of no use.
 
         Raises:
-            InputError: not a picture that the front takes.
+            InputError: not an image that the front takes.
             ServiceError: no answer: its `code` says why.
         """
-        return self.send(self.edge.encode(picture), _size(picture), timeout_s).found()
+        return self.send(self.edge.encode(image), _size(image), timeout_s).found()
 
     def send(self, bitstream: bytes, size: tuple[int, int], timeout_s: float | None = None) -> Answer:
         """The answer to a bitstream that is there already.
 
         Args:
-            bitstream: of the features of a picture.
+            bitstream: of the features of an image.
             size: its (height, width).
             timeout_s: after which the answer is of no use.
 
@@ -159,22 +159,22 @@ class Client:
         """
         return self._run(self._async.send(bitstream, size, timeout_s))
 
-    def stream(self, pictures: Iterable[Picture], timeout_s: float | None = None) -> Iterator[Answer]:
-        """An answer for each picture, in order, with several in flight.
+    def stream(self, images: Iterable[Image], timeout_s: float | None = None) -> Iterator[Answer]:
+        """An answer for each image, in order, with several in flight.
 
         Args:
-            pictures: uint8 RGB [H, W, 3] each; taken as there is room for them.
-            timeout_s: for each picture.
+            images: uint8 RGB [H, W, 3] each; taken as there is room for them.
+            timeout_s: for each image.
 
         Raises:
             InputError, ServiceError: as `infer` and `send`.
         """
         pending: deque[Future[Answer]] = deque()
-        for picture in pictures:
-            bitstream = self.edge.encode(picture)
+        for image in images:
+            bitstream = self.edge.encode(image)
             while pending and (pending[0].done() or len(pending) >= self._async.session.in_flight):
                 yield pending.popleft().result()
-            pending.append(self._submit(self._async.send(bitstream, _size(picture), timeout_s)))
+            pending.append(self._submit(self._async.send(bitstream, _size(image), timeout_s)))
         while pending:
             yield pending.popleft().result()
 

@@ -1,4 +1,4 @@
-"""Detections drawn into pictures, and pictures written as a film."""
+"""Detections drawn into images, and images written as a film."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from midstream.errors import InputError, MissingExtraError
 from midstream.files import Temporary, check_writable
 from midstream.masks import decode_mask
-from midstream.models import Detections, Picture
+from midstream.models import Detections, Image
 
 #: Detections below this score are not drawn.
 LEAST_SCORE = 0.3
@@ -24,12 +24,12 @@ _MASK_SHARE = 0.4
 _RATE_BASE = 1000
 
 
-def annotate(picture: Picture, found: Detections, classes: Sequence[str], least: float = LEAST_SCORE) -> Picture:
-    """The picture with boxes, classes and scores (and masks) of what has a score of at least `least`."""
-    drawn = picture.copy()
-    scale = max(min(picture.shape[:2]) / 800, 0.4)
+def annotate(image: Image, found: Detections, classes: Sequence[str], least: float = LEAST_SCORE) -> Image:
+    """The image with boxes, classes and scores (and masks) of what has a score of at least `least`."""
+    drawn = image.copy()
+    scale = max(min(image.shape[:2]) / 800, 0.4)
     thick = max(round(2 * scale), 1)
-    far = 2 * max(picture.shape[:2])  # no network promises boxes within the picture, and OpenCV has 32-bit integers
+    far = 2 * max(image.shape[:2])  # no network promises boxes within the image, and OpenCV has 32-bit integers
     for i in reversed(range(len(found))):  # the best on top
         if found.scores[i] < least:
             continue
@@ -55,7 +55,7 @@ def _color(label: int) -> tuple[int, int, int]:
 
 
 class FilmWriter:
-    """An .mp4 of pictures; it appears under its name when it is whole."""
+    """An .mp4 of images; it appears under its name when it is whole."""
 
     def __init__(self, path: str, rate: float) -> None:
         """Check the name. Raises InputError, MissingExtraError."""
@@ -72,24 +72,24 @@ class FilmWriter:
         self._temporary: Temporary | None = None
         self._container: Any = None
 
-    def add(self, picture: Picture) -> None:
-        """One picture more; those of another size than the first are scaled to it. Raises InputError."""
+    def add(self, image: Image) -> None:
+        """One image more; those of another size than the first are scaled to it. Raises InputError."""
         try:
             if self._container is None:
-                self._open(picture)
+                self._open(image)
             size = (self._stream.width, self._stream.height)
-            fitted = picture if (picture.shape[1], picture.shape[0]) == size else cv2.resize(picture, size)
+            fitted = image if (image.shape[1], image.shape[0]) == size else cv2.resize(image, size)
             frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(fitted, np.uint8), format="rgb24")
             self._container.mux(self._stream.encode(frame))
         except (self._av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
-    def _open(self, picture: Picture) -> None:
+    def _open(self, image: Image) -> None:
         self._temporary = Temporary(self._target, ".mp4")
         self._container = self._av.open(str(self._temporary.path), "w")
         codecs = self._av.codecs_available
         self._stream = self._container.add_stream("libx264" if "libx264" in codecs else "mpeg4", rate=self._rate)
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         self._stream.width, self._stream.height = width + width % 2, height + height % 2  # chroma is half as fine
         self._stream.pix_fmt = "yuv420p"
 

@@ -95,8 +95,8 @@ def _head(frame: Frame) -> dict[str, Any]:
     head: dict[str, Any] = {"frame": frame.number, "source": frame.name}
     if frame.time_s is not None:
         head["time_s"] = frame.time_s
-    if frame.picture is not None:
-        head["height"], head["width"] = frame.picture.shape[:2]
+    if frame.image is not None:
+        head["height"], head["width"] = frame.image.shape[:2]
     return head
 
 

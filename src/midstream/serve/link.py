@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]+):(\d{1,5})")
 #: A server that does not answer a ping is gone; one that does not greet in time is not one of ours.
 _PING_MS, _PONG_MS = 10_000, 5_000
 _GREETING_S = 10.0
-#: Answers are small, but masks of crowded pictures can pass gRPC's 4 MiB.
+#: Answers are small, but masks of crowded images can pass gRPC's 4 MiB.
 _MOST_ANSWER_BYTES = 64 << 20
 
 

@@ -26,7 +26,7 @@ _MICROSECONDS = 1e6
 _SHORT = 16
 #: What rounding may add to a score.
 _SCORE_SLACK = 1e-3
-#: Pixels from the picture's corner, farther than any picture that is decoded is wide.
+#: Pixels from the image's corner, farther than any image that is decoded is wide.
 _FAR = 1e6
 
 
@@ -93,18 +93,18 @@ def from_message(message: pb.Detections, has_masks: bool) -> Detections:
 
 
 def check_answer(found: Detections, classes: int, size: tuple[int, int]) -> None:
-    """Refuse what no network with so many classes finds in a picture of (height, width).
+    """Refuse what no network with so many classes finds in an image of (height, width).
 
     Raises:
         InputError: classes that do not exist, boxes or scores that are not finite or impossible, masks that are not
-            the picture's.
+            the image's.
     """
     if not found.finite:
         raise InputError("the server's answer has boxes or scores that are not finite numbers")
     if ((found.scores < -_SCORE_SLACK) | (found.scores > 1 + _SCORE_SLACK)).any():
         raise InputError("the server's answer has scores outside of 0 to 1")
     if (found.boxes[:, 2:] < found.boxes[:, :2]).any() or (np.abs(found.boxes) > _FAR).any():
-        raise InputError("the server's answer has boxes that end before they begin, or far outside of any picture")
+        raise InputError("the server's answer has boxes that end before they begin, or far outside of any image")
     if (found.labels >= classes).any():
         raise InputError(f"the server's answer has class {found.labels.max()}; the server's network has {classes}")
     for mask in found.masks or []:

@@ -51,7 +51,7 @@ class PushSummary:
     Attributes:
         answered: frames with detections.
         refused: frames that the server answered with an error.
-        unreadable: frames of the source that are no pictures.
+        unreadable: frames of the source that are no images.
         dropped: frames that were too old, on request.
         seconds: from the first connection.
         sent_bytes: of requests, those sent again included; `bitstream_bytes` of each answered frame once.
@@ -182,16 +182,16 @@ async def _feed(
     intake: Intake, edge: Edge, session: Session, settings: PushSettings, pending: asyncio.Queue[_Pending | None]
 ) -> None:
     while (frame := await asyncio.to_thread(intake.get)) is not None:
-        if frame.picture is None:
+        if frame.image is None:
             await pending.put((frame, None, 0.0))
             continue
         try:
-            bitstream = await asyncio.to_thread(edge.encode, frame.picture)
+            bitstream = await asyncio.to_thread(edge.encode, frame.image)
         except InputError as error:  # features that are not finite, say
-            await pending.put((replace(frame, picture=None, problem=f"{frame.name}: {error}"), None, 0.0))
+            await pending.put((replace(frame, image=None, problem=f"{frame.name}: {error}"), None, 0.0))
             continue
         waited_s = time.monotonic() - frame.taken
-        size = (frame.picture.shape[0], frame.picture.shape[1])
+        size = (frame.image.shape[0], frame.image.shape[1])
         timeout_s = None if settings.timeout_s is None else max(settings.timeout_s - waited_s, 0)
         await pending.put((frame, await session.send(bitstream, size, timeout_s), waited_s))
     await pending.put(None)
@@ -227,7 +227,7 @@ def _record(
     lines: Lines,
     film: FilmWriter | None,
 ) -> None:
-    """A line, and a picture of the film."""
+    """A line, and an image of the film."""
     summary, size = run.summary, 0
     if answer is None:
         lines.write(unreadable(frame))
@@ -242,9 +242,9 @@ def _record(
         summary.refused += answer.error is not None
         run.latencies.append(latency_s)
     run.recent.append((time.monotonic(), 1, size))
-    if film is not None and frame.picture is not None:
+    if film is not None and frame.image is not None:
         found = answer.detections if answer is not None else None
-        film.add(frame.picture if found is None else annotate(frame.picture, found, classes))
+        film.add(frame.image if found is None else annotate(frame.image, found, classes))
 
 
 def _count(run: _Run, session: Session, intake: Intake, start: float) -> None:

@@ -174,7 +174,7 @@ class Session:
 
         Args:
             bitstream: of the frame's features.
-            size: (height, width) of the original picture.
+            size: (height, width) of the original image.
             timeout_s: after which its answer is of no use: DEADLINE_EXCEEDED.
 
         Returns:

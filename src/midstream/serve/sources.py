@@ -1,4 +1,4 @@
-"""Where pictures come from: a file, a folder, a video, a camera or a stream of one."""
+"""Where images come from: a file, a folder, a video, a camera or a stream of one."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from midstream.data.folder import PICTURE_SUFFIXES, load_folder
-from midstream.data.pictures import read_picture
+from midstream.data.folder import IMAGE_SUFFIXES, load_folder
+from midstream.data.images import read_image
 from midstream.data.video import Video
 from midstream.errors import InputError, MidstreamError
 from midstream.files import expanded
-from midstream.models import Picture
+from midstream.models import Image
 
-#: Frames a second of an annotated video of pictures that have no times.
+#: Frames a second of an annotated video of images that have no times.
 _FOLDER_RATE = 5.0
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source.
+    """One image of a source.
 
     Attributes:
         number: from 0, in the source's order.
-        name: of the picture's file, or of the video or camera.
-        picture: uint8 RGB [H, W, 3]; None where it cannot be read.
+        name: of the image's file, or of the video or camera.
+        image: uint8 RGB [H, W, 3]; None where it cannot be read.
         problem: why not.
         time_s: within a video; None for files of a folder.
         taken: when it was read, by the monotonic clock.
@@ -39,14 +39,14 @@ class Frame:
 
     number: int
     name: str
-    picture: Picture | None
+    image: Image | None
     problem: str = ""
     time_s: float | None = None
     taken: float = field(default_factory=time.monotonic)
 
 
 class Source(Protocol):
-    """Pictures, one after the other; `rate` is how many a second make an ordinary film of them."""
+    """Images, one after the other; `rate` is how many a second make an ordinary film of them."""
 
     @property
     def rate(self) -> float: ...  # noqa: D102
@@ -60,7 +60,7 @@ def open_source(spec: str, realtime: bool = False) -> Source:
     """A source by name, of which a first frame has been read.
 
     Args:
-        spec: a picture, a folder of pictures, a video file, a camera (/dev/video0), or an address of a stream
+        spec: an image, a folder of images, a video file, a camera (/dev/video0), or an address of a stream
             (rtsp://...).
         realtime: feed a video file at its own speed, as a camera would.
 
@@ -72,12 +72,12 @@ def open_source(spec: str, realtime: bool = False) -> Source:
         return _film(Video(spec, name := _public(spec)), name)
     path = expanded(spec)
     if path.is_dir():
-        return _Opened(_pictures([picture.path for picture in load_folder(spec, spec).pictures]), _FOLDER_RATE)
+        return _Opened(_images([image.path for image in load_folder(spec, spec).images]), _FOLDER_RATE)
     if not path.exists():
-        raise InputError(f"there is no '{spec}': a source is a picture, a folder of pictures, a video file, a camera "
+        raise InputError(f"there is no '{spec}': a source is an image, a folder of images, a video file, a camera "
                          "such as /dev/video0, or a stream's address such as rtsp://HOST/PATH")  # fmt: skip
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        return _Opened(_pictures([path]), _FOLDER_RATE)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return _Opened(_images([path]), _FOLDER_RATE)
     if stat.S_ISCHR(path.stat().st_mode):
         return _film(Video(str(path), form="v4l2"), path.name)
     return _film(Video(str(path)), path.name, realtime)
@@ -97,27 +97,27 @@ def _public(address: str) -> str:
 
 
 def _film(video: Video, name: str, realtime: bool = False) -> Source:
-    frames = (Frame(n, name, f.picture, f.problem, f.time_s) for n, f in enumerate(video.frames()))
+    frames = (Frame(n, name, f.image, f.problem, f.time_s) for n, f in enumerate(video.frames()))
     return _Opened(frames, video.rate or _FOLDER_RATE, realtime)
 
 
-def _pictures(files: Sequence[Path]) -> Iterator[Frame]:
+def _images(files: Sequence[Path]) -> Iterator[Frame]:
     for number, file in enumerate(files):
         try:
-            yield Frame(number, file.name, read_picture(file))
+            yield Frame(number, file.name, read_image(file))
         except InputError as error:
             yield Frame(number, file.name, None, str(error))
 
 
 class _Opened:
-    """A source that has been read up to its first picture, so that no server is asked for nothing."""
+    """A source that has been read up to its first image, so that no server is asked for nothing."""
 
     def __init__(self, frames: Iterator[Frame], rate: float, realtime: bool = False) -> None:
         """Read up to there. Raises InputError where there is none."""
         self.rate, self._realtime = rate, realtime
         self._begin: list[Frame] = []
         self._rest = frames
-        while not self._begin or self._begin[-1].picture is None:
+        while not self._begin or self._begin[-1].image is None:
             frame = next(frames, None)
             if frame is None:
                 more = f"none of {len(self._begin)} frames can be read; the first: " if len(self._begin) > 1 else ""

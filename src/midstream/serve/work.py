@@ -17,7 +17,7 @@ from midstream.limits import Limits
 from midstream.models import BatchingModel, Detections, FloatPyramid, SplitModel
 from midstream.split.levels import completed, sent
 
-#: Height over width of pictures among which one makes a network with inputs of any size work hardest.
+#: Height over width of images among which one makes a network with inputs of any size work hardest.
 _RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)
 _PROBE_WIDTH = 2048
 #: Networks pad their inputs to a multiple of at most so many pixels (EfficientDet's seven levels: 128).
@@ -38,8 +38,8 @@ class Served:
         limits: what a bitstream may cost; `elements` is what the network can produce.
         shapes: of all levels of the probe's pyramid, derived ones included, finest first.
         probe: (height, width) at which the network worked on the probe.
-        fixed: whether every picture has a pyramid of those shapes.
-        max_pixels: of the picture that detections are for.
+        fixed: whether every image has a pyramid of those shapes.
+        max_pixels: of the image that detections are for.
         batch: frames that the back takes at once.
         threads: of decoding one bitstream.
         embedded: whether a bitstream may bring its own profile.
@@ -59,7 +59,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Work:
-    """One frame: its bitstream, and the original picture's (height, width)."""
+    """One frame: its bitstream, and the original image's (height, width)."""
 
     bitstream: bytes
     size: tuple[int, int]
@@ -67,7 +67,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Done:
-    """Detections in pixels of the original picture, and the seconds that decoding and the back took."""
+    """Detections in pixels of the original image, and the seconds that decoding and the back took."""
 
     detections: Detections
     decode_s: float
@@ -103,7 +103,7 @@ def prepare(
     elements: int | None,
     embedded: bool = False,
 ) -> Served:
-    """Run the network once on a grey picture: to warm it up, and to learn what its pyramids are like.
+    """Run the network once on a grey image: to warm it up, and to learn what its pyramids are like.
 
     Args:
         model: the network.
@@ -140,7 +140,7 @@ def prepare(
 
 
 def _batches(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bool:
-    """Whether the back takes two pictures at once: graphs exist that declare a free axis and fix it inside."""
+    """Whether the back takes two images at once: graphs exist that declare a free axis and fix it inside."""
     if not (isinstance(model, BatchingModel) and model.batches):
         return False
     try:
@@ -234,7 +234,7 @@ def _check_header(served: Served, work: Work) -> Declaration:
     """Refuse what the network does not take, before anything is decoded."""
     height, width = work.size
     if min(height, width) < 1 or height * width > served.max_pixels:
-        raise _refusal("size", f"a picture of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
+        raise _refusal("size", f"an image of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
     declared = declaration(work.bitstream, limits=served.limits, profile=served.profile)
     if declared.embedded and not served.embedded:
         raise _refusal("profile", _NOT_EMBEDDED)
@@ -247,11 +247,11 @@ def _check_shapes(served: Served, got: Mapping[str, tuple[int, ...]], size: tupl
     expected = {name: shape for name, shape in served.shapes.items() if name not in served.model.derived}
     if got.keys() != expected.keys() or not all(_fits(served, got[name], expected[name], size) for name in expected):
         reason = f"the bitstream holds {_listed(got)}; {served.model.name} takes {_listed(expected)}"
-        raise _refusal("shapes", reason + ("" if served.fixed else f" of a picture of {_PROBE_WIDTH} pixels' width"))
+        raise _refusal("shapes", reason + ("" if served.fixed else f" of an image of {_PROBE_WIDTH} pixels' width"))
 
 
 def _fits(served: Served, got: tuple[int, ...], usual: tuple[int, ...], size: tuple[int, int]) -> bool:
-    """Whether a level has its shape: where inputs may have any size, as many cells as a picture of `size` makes."""
+    """Whether a level has its shape: where inputs may have any size, as many cells as an image of `size` makes."""
     if served.fixed or len(got) != len(usual) or got[0] != usual[0]:
         return got == usual
     scales = (now / probe for now, probe in zip(served.model.input_size(size), served.probe, strict=True))

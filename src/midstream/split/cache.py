@@ -13,10 +13,10 @@ import onnxruntime
 from midstream.arrays import pack_safetensors, unpack_pyramid
 from midstream.errors import InputError
 from midstream.files import make_folder, read_bytes, write_bytes
-from midstream.models import FloatPyramid, Picture, SplitModel
+from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.version import __version__
 
-#: What, besides model and picture, decides the front's output to the last bit.
+#: What, besides model and image, decides the front's output to the last bit.
 _VERSIONS = f"{__version__} {np.__version__} {onnxruntime.__version__} {cv2.__version__}"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -24,7 +24,7 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 class FrontCache:
     """A folder of pyramids, each under a hash of all that made it: model, weights, cut, image, versions.
 
-    A pyramid made by another model, picture or version has another name. A file is a digest of its name and of the
+    A pyramid made by another model, image or version has another name. A file is a digest of its name and of the
     safetensors data that follows, so that one which was damaged or renamed is not used either. Files appear whole, and
     those of one name hold the same: any number of processes may use one folder at once.
     """
@@ -36,7 +36,7 @@ class FrontCache:
         self._model = model
         self._made_by = f"{model.fingerprint}\n{_VERSIONS}\n".encode()
 
-    def pyramid(self, source: Path, pixels: Callable[[], Picture], mirrored: bool = False) -> FloatPyramid:
+    def pyramid(self, source: Path, pixels: Callable[[], Image], mirrored: bool = False) -> FloatPyramid:
         """The pyramid of an image, or of its mirror image, kept or made from what `pixels` gives."""
         there = self.get(source, mirrored)
         if there is None:

@@ -15,7 +15,7 @@ from midstream.split.levels import sent
 def encode_features(
     model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int], codec: Codec, threads: int | None = None
 ) -> bytes:
-    """The bitstream of what the network's front made of a picture of (height, width).
+    """The bitstream of what the network's front made of an image of (height, width).
 
     Raises:
         InputError: as `encode`; a codec that is for another network.

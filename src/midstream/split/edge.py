@@ -12,7 +12,7 @@ from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.codec.registry import make_codec
 from midstream.errors import InputError
-from midstream.models import Picture, SplitModel
+from midstream.models import Image, SplitModel
 from midstream.split.coding import encode_features
 
 
@@ -43,7 +43,7 @@ class Edge:
         """Refuse a codec that is for another network. Raises InputError."""
         self.codec.check_network(self.model.name, self.model.fingerprint)
 
-    def encode(self, image: Picture) -> bytes:
+    def encode(self, image: Image) -> bytes:
         """The bitstream of an image, uint8 RGB [H, W, 3]. Raises InputError."""
         if not isinstance(image, np.ndarray):
             raise InputError(f"an image is a uint8 array of RGB [height, width, 3], not {type(image).__name__}")

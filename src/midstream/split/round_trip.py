@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midstream.models import Detections, FloatPyramid, Picture, SplitModel
+from midstream.models import Detections, FloatPyramid, Image, SplitModel
 from midstream.split.levels import completed
 
 if TYPE_CHECKING:  # the cache knows what decides the last bit, with packages that the core lacks
@@ -61,7 +61,7 @@ def round_trip(
 
 
 def timed_front(
-    model: SplitModel, pixels: Picture, cache: FrontCache | None = None, source: Path | None = None
+    model: SplitModel, pixels: Image, cache: FrontCache | None = None, source: Path | None = None
 ) -> tuple[FloatPyramid, float | None]:
     """What the front makes of an image, and its seconds; None where `cache` had it from the file `source`."""
     kept = None if cache is None or source is None else cache.get(source)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.parts import Floats, GroupPart, widths
-from midstream.codec.calibrated.places import check_scores, classes_of, probed, spread
-from midstream.codec.calibrated.prediction import expected, places_from
+from midstream.codec.calibrated.importance import check_scores, classes_of, probed, spread
+from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
+from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.calibrated.transform import Size, forward, grids_of
@@ -22,17 +22,17 @@ from midstream.features import Level
 #: Squared error, in steps, that a bit is worth: by what more of a uniform quantiser's bits save at high rate,
 #: 2 ln 2 / 12 = 0.116 (Gish and Pierce 1968), and a little, since zeros make what follows cheaper.
 LAMBDA = 0.14
-#: The largest component, in magnitude, that is coded: with it no sum of a decoder overflows (profile_file.py).
+#: The largest coefficient, in magnitude, that is coded: with it no sum of a decoder overflows (profile_file.py).
 LARGEST = 2.0**40
 
 
 @dataclass(frozen=True)
 class Analysed:
-    """A pyramid as components and classes of places, by group."""
+    """A pyramid as coefficients and importance classes, by group."""
 
     profile: Profile
-    components: list[Floats] = field(repr=False)
-    places: list[NDArray[np.uint8]] = field(repr=False)
+    coefficients: list[Floats] = field(repr=False)
+    importance: list[NDArray[np.uint8]] = field(repr=False)
     sizes: dict[str, Size]
     dtypes: dict[str, str]
 
@@ -43,7 +43,7 @@ def analyse(
     scores: NDArray[np.floating[Any]] | None = None,
     threads: int | None = None,
 ) -> Analysed:
-    """The transform and the classes of places, which no step changes. Raises InputError."""
+    """The transform and the importance classes, which no step changes. Raises InputError."""
     by_name = {level.name: level for level in levels}
     if sorted(by_name) != sorted(profile.about.order):
         more = [] if set(profile.about.order) - set(by_name) else set(by_name) - set(profile.about.order)
@@ -56,17 +56,17 @@ def analyse(
     maps = {name: _maps(level) for name, level in by_name.items()}
     _check_levels(profile, maps)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
-        components = [forward(group, maps, count) for group in profile.groups]
-    for each in components:
+        coefficients = [forward(group, maps, count) for group in profile.groups]
+    for each in coefficients:
         _check_size(each)
-    first = _places(profile, components[0], scores)
-    places = [first, *(places_from(first, each.shape[1:]) for each in components[1:])]
+    first = _importance(profile, coefficients[0], scores)
+    importance = [first, *(importance_from(first, each.shape[1:]) for each in coefficients[1:])]
     sizes = {name: values.shape[1:] for name, values in maps.items()}
-    return Analysed(profile, components, places, sizes, {level.name: level.dtype for level in levels})
+    return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
 
 
-def _check_size(components: Floats) -> None:
-    if not (np.abs(components) <= LARGEST).all():  # a NaN is not
+def _check_size(coefficients: Floats) -> None:
+    if not (np.abs(coefficients) <= LARGEST).all():  # a NaN is not
         raise InputError("the pyramid holds values that are too large to code: this is no output of the network")
 
 
@@ -95,27 +95,29 @@ def _check_levels(profile: Profile, maps: Mapping[str, Floats]) -> None:
         ) from error
 
 
-def _places(profile: Profile, components: Floats, scores: NDArray[np.floating[Any]] | None) -> NDArray[np.uint8]:
+def _importance(profile: Profile, coefficients: Floats, scores: NDArray[np.floating[Any]] | None) -> NDArray[np.uint8]:
     """Of the first group."""
-    grid, group = components.shape[1:], profile.groups[0]
+    grid, group = coefficients.shape[1:], profile.groups[0]
     if scores is not None:
-        return classes_of(profile.about.places, spread(check_scores(scores, (grid[0], grid[1]))))
+        return classes_of(profile.about.importance, spread(check_scores(scores, (grid[0], grid[1]))))
     if group.probe is None:
         return np.zeros(grid, np.uint8)
-    return classes_of(profile.about.places, probed(group.probe, components, group.scales))
+    return classes_of(profile.about.importance, probed(group.probe, coefficients, group.scales))
 
 
 def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     """The bitstream at a step's index."""
     profile = analysed.profile
-    steps = profile.about.places.steps(step)
+    steps = profile.about.importance.steps(step)
     first = profile.groups[0]
-    stream, _, decoded = quantised(first, steps, analysed.components[0], analysed.places[0])
+    stream, _, decoded = quantised(first, steps, analysed.coefficients[0], analysed.importance[0])
     _check_size(decoded)
     streams = [stream]
-    for group, values, places in zip(profile.groups[1:], analysed.components[1:], analysed.places[1:], strict=True):
+    for group, values, importance in zip(
+        profile.groups[1:], analysed.coefficients[1:], analysed.importance[1:], strict=True
+    ):
         ahead = expected(group, decoded, (values.shape[1], values.shape[2]))
-        stream, _, left = quantised(group, steps, values - ahead, places, known=True)
+        stream, _, left = quantised(group, steps, values - ahead, importance, known=True)
         _check_size(left + ahead)
         streams.append(stream)
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
@@ -124,27 +126,27 @@ def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
 def quantised(
     group: GroupPart,
     steps: NDArray[np.int16],
-    components: Floats,
-    places: NDArray[np.uint8],
+    coefficients: Floats,
+    importance: NDArray[np.uint8],
     state: NDArray[np.uint32] | None = None,
     known: bool = False,
 ) -> tuple[bytes, NDArray[np.int32], Floats]:
-    """A group's stream; what each of its components [K, height, width] became; what a decoder makes of that.
+    """A group's stream; what each of its coefficients [K, height, width] became; what a decoder makes of that.
 
-    `state` is the coder's, left as it has learnt; places that are `known` to the decoder are not in the stream.
+    `state` is the coder's, left as it has learnt; a map that is `known` to the decoder is not in the stream.
     """
     stream, chosen, decoded = group.coefficient_model.encode(
-        np.ascontiguousarray(components.reshape(len(components), -1).T),
-        np.ascontiguousarray(places),
+        np.ascontiguousarray(coefficients.reshape(len(coefficients), -1).T),
+        np.ascontiguousarray(importance),
         known,
         steps,
-        widths(steps),
+        step_sizes(steps),
         LAMBDA,
         group.state.copy() if state is None else state,
     )
-    return stream, chosen.T.reshape(components.shape), _by_component(decoded, components.shape[1:])
+    return stream, chosen.T.reshape(coefficients.shape), _by_coefficient(decoded, coefficients.shape[1:])
 
 
-def _by_component(decoded: Floats, grid: tuple[int, ...]) -> Floats:
+def _by_coefficient(decoded: Floats, grid: tuple[int, ...]) -> Floats:
     """[K, height, width] from [cells, K]."""
     return np.ascontiguousarray(decoded.T).reshape(-1, *grid)

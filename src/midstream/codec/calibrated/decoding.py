@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart, LevelPart, widths
-from midstream.codec.calibrated.prediction import expected, places_from
+from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart, LevelPart, step_sizes
+from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
 from midstream.codec.calibrated.transform import Block, Size, blocks, grids_of, inverse_block
@@ -44,20 +44,20 @@ def decode_calibrated(
     sizes, dtypes = stream_shape(header, profile, limits)
     read = [number for number, group in enumerate(profile.groups) if number == 0 or _named(group, wanted)]
     grids = _limited_grids(profile, read, sizes, limits)
-    steps = profile.about.places.steps(header.step)
+    steps = profile.about.importance.steps(header.step)
     out: dict[str, NDArray[Any]] = {}
     first: tuple[NDArray[np.uint8], Floats] | None = None
     for number in read:
         group, grid = profile.groups[number], grids[number]
-        known = None if first is None else places_from(first[0], grid)
-        places, components = dequantised(group, steps, streams[number], grid, known, f"group {number}")
+        known = None if first is None else importance_from(first[0], grid)
+        importance, coefficients = dequantised(group, steps, streams[number], grid, known, f"group {number}")
         for level in _named(group, wanted):
             shape = (level.about.channels, *sizes[level.about.name])
             out[level.about.name] = np.empty(shape, DTYPES[dtypes[level.about.name]])
         count = thread_count(threads, sum(out[level.about.name].size for level in _named(group, wanted)))
-        _restore(group, components, None if first is None else first[1], out, count, f"group {number}")
+        _restore(group, coefficients, None if first is None else first[1], out, count, f"group {number}")
         if first is None:
-            first = places, _looked_at(profile, components)
+            first = importance, _looked_at(profile, coefficients)
     return {name: out[name] for name in profile.about.order if name in wanted}
 
 
@@ -84,25 +84,25 @@ def _limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Si
     return grids
 
 
-def _looked_at(profile: Profile, components: Floats) -> Floats:
+def _looked_at(profile: Profile, coefficients: Floats) -> Floats:
     """What other groups are predicted from, of the first group's [K, height, width]."""
     inputs = max(group.input_sizes[1] for group in profile.groups)
-    return np.ascontiguousarray(components[: inputs // PREDICTION_CELLS].transpose(1, 2, 0)).transpose(2, 0, 1)
+    return np.ascontiguousarray(coefficients[: inputs // PREDICTION_CELLS].transpose(1, 2, 0)).transpose(2, 0, 1)
 
 
 def _restore(
-    group: GroupPart, components: Floats, first: Floats | None, out: dict[str, NDArray[Any]], threads: int, what: str
+    group: GroupPart, coefficients: Floats, first: Floats | None, out: dict[str, NDArray[Any]], threads: int, what: str
 ) -> None:
-    """Put a group's components [K, height, width] into its levels, block by block. Raises CorruptError."""
-    grid = components.shape[1], components.shape[2]
+    """Put a group's coefficients [K, height, width] into its levels, block by block. Raises CorruptError."""
+    grid = coefficients.shape[1], coefficients.shape[2]
 
     def restore(block: Block) -> None:
-        part = components[:, *block]
+        part = coefficients[:, *block]
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
             if first is not None:
                 part = part + expected(group, first, grid, block)
             if not np.isfinite(part).all():
-                raise CorruptError(f"{what}: components out of range")
+                raise CorruptError(f"{what}: coefficients out of range")
             inverse_block(group, part, block, out)
 
     run(restore, blocks(group, grid), threads)
@@ -116,21 +116,21 @@ def dequantised(
     known: NDArray[np.uint8] | None,
     what: str,
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """Places [height, width] and components [K, height, width] from a group's stream.
+    """Importance map [height, width] and coefficients [K, height, width] from a group's stream.
 
     Args:
         group: of the profile.
-        steps: the step's index of each class of places.
+        steps: the step's index of each importance class.
         stream: the group's.
         grid: (height, width).
-        known: places that are not in the stream.
+        known: the importance map, where it is not in the stream.
         what: named in errors.
 
     Raises:
         CorruptError: a stream that does not decode.
     """
-    found = group.coefficient_model.decode(stream, *grid, steps, widths(steps), group.state.copy(), known)
+    found = group.coefficient_model.decode(stream, *grid, steps, step_sizes(steps), group.state.copy(), known)
     if found is None:
-        raise CorruptError(f"{what}: the components do not decode")
-    places, components = found
-    return places, components.reshape(*grid, -1).transpose(2, 0, 1)
+        raise CorruptError(f"{what}: the coefficients do not decode")
+    importance, coefficients = found
+    return importance, coefficients.reshape(*grid, -1).transpose(2, 0, 1)

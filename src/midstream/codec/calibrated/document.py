@@ -20,7 +20,7 @@ STEPS_PER_OCTAVE = 8
 #: Of a step's index in a bitstream.
 STEP_INDICES = 256
 QUALITIES = range(1, 101)
-#: Scores of places are from 0 to 1; none below this differs from it.
+#: Scores are from 0 to 1; none below this differs from it.
 LEAST_SCORE = 2.0**-20
 
 
@@ -38,7 +38,7 @@ _Text = Annotated[str, Field(max_length=4096)]
 
 
 class LevelAbout(_Strict):
-    """One level: `size` is that of the calibration's pictures, a cell of the group's grid `ratio` x `ratio` of it."""
+    """One level: `size` is that of the calibration's images, a cell of the group's grid `ratio` x `ratio` of it."""
 
     name: str = Field(min_length=1, max_length=255)
     channels: int = Field(ge=1)
@@ -52,10 +52,10 @@ class GroupAbout(_Strict):
     levels: tuple[LevelAbout, ...] = Field(min_length=1)
 
 
-class Places(_Strict):
-    """Classes of places: class 0 has the finest step, each further one is `spacing` eighths of an octave coarser.
+class ImportanceClasses(_Strict):
+    """Classes of cells: class 0 has the finest step, each further one is `spacing` eighths of an octave coarser.
 
-    A place whose score is `knee` or more is of class 0.
+    A cell whose score is `knee` or more is of class 0.
     """
 
     classes: int = Field(ge=1, le=_native.MOST_IMPORTANCE_CLASSES)
@@ -68,7 +68,7 @@ class Places(_Strict):
 
 
 class CurvePoint(_Strict):
-    """What calibration saw at a step: mean bytes a picture, and the estimated relative loss of accuracy, 0 to 1."""
+    """What calibration saw at a step: mean bytes an image, and the estimated relative loss of accuracy, 0 to 1."""
 
     step: int = Field(ge=0, lt=STEP_INDICES)
     bytes: float = Field(ge=1, le=1 << 53)
@@ -82,12 +82,12 @@ class About(_Strict):
         version: PROFILE_VERSION.
         made_by: release of midstream, and what else decides the last bits.
         network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
-        pictures, picture_hash, seed: what it was fitted on.
+        images, image_hash, seed: what it was fitted on; in the file `pictures` and `picture_hash`.
         tools: which parts of the method are in use (docs/method.md).
         power: to which the measured sensitivity was raised.
         groups: in the order of the bitstream.
         order: level names in the pyramid's own order.
-        places: classes of places.
+        importance: importance classes; in the file `places`.
         qualities: the step's index for quality 1, 2, ... 100, not increasing.
         curve: measured points by increasing step, whose loss does not fall.
     """
@@ -96,14 +96,14 @@ class About(_Strict):
     made_by: _Text
     network: _Text
     cut: _Text
-    pictures: _Whole
-    picture_hash: _Text
+    images: _Whole = Field(alias="pictures")
+    image_hash: _Text = Field(alias="picture_hash")
     seed: _Whole
     tools: dict[str, bool] = Field(max_length=64)
     power: float = Field(default=1.0, ge=0, le=1)
     groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=16)
     order: tuple[str, ...] = Field(min_length=1)
-    places: Places
+    importance: ImportanceClasses = Field(alias="places")
     qualities: tuple[int, ...] = Field(repr=False)
     curve: tuple[CurvePoint, ...] = Field(min_length=1, repr=False)
 

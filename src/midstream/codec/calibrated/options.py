@@ -141,7 +141,7 @@ class Calibrated(Codec):
     @property
     def coder_name(self) -> str:
         """See Codec."""
-        return "components"
+        return "coefficients"
 
     @property
     def decoding_profile(self) -> Profile:
@@ -167,14 +167,14 @@ class Calibrated(Codec):
     def importance_grid(self, sizes: Mapping[str, tuple[int, int]], shows_scores: bool) -> tuple[int, int] | None:
         """See Codec."""
         asked = self.importance == "network" or (self.importance == "auto" and shows_scores)
-        if not asked or self.profile.about.places.classes == 1:
+        if not asked or self.profile.about.importance.classes == 1:
             return None
         first = self.profile.groups[0].levels
         return grid_of(first, {part.about.name: sizes[part.about.name] for part in first})
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; without scores as a hint, the probe tells where the network looks."""
-        if self.importance == "network" and hints.scores is None and self.profile.about.places.classes > 1:
+        if self.importance == "network" and hints.scores is None and self.profile.about.importance.classes > 1:
             raise OptionError("`importance` 'network' needs the network's scores, and no network is at hand here")
         analysed = analyse(levels, self.profile, hints.scores, threads)
         if self.max_bytes is not None:

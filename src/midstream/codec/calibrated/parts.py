@@ -13,14 +13,14 @@ from midstream import _native
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE, LevelAbout
 
 Floats = NDArray[np.float32]
-#: That a probe makes of each component (places.py).
+#: That a probe makes of each coefficient (importance.py).
 PROBE_FEATURES = 4
-#: Cells of the first group that a component of another is predicted from.
+#: Cells of the first group that a coefficient of another is predicted from.
 PREDICTION_WINDOW = 3
 PREDICTION_CELLS = PREDICTION_WINDOW**2
 
 
-def widths(indices: NDArray[np.int16]) -> Floats:
+def step_sizes(indices: NDArray[np.int16]) -> Floats:
     """Lengths in the weighted domain, float32, of indices in eighths of an octave: steps, and deviations."""
     octaves = (indices.astype(np.float64) - STEP_INDICES / 2) / STEPS_PER_OCTAVE
     return np.exp2(octaves).astype(np.float32)
@@ -32,8 +32,8 @@ class LevelPart:
 
     Attributes:
         mean, weight, low, high: [C], of each channel; weight is the square root of the task's sensitivity to it.
-        basis: [k, C], from the weighted channels to components: their KLT in the metric of the task, cut to k rows.
-        synthesis: [C, k], from the components to the weighted channels.
+        basis: [k, C], from the weighted channels to coefficients: their KLT in the metric of the task, cut to k rows.
+        synthesis: [C, k], from the coefficients to the weighted channels.
     """
 
     about: LevelAbout
@@ -45,15 +45,15 @@ class LevelPart:
     synthesis: Floats
 
     def __repr__(self) -> str:
-        return f"LevelPart('{self.about.name}', {self.about.channels} channels, {len(self.basis)} components)"
+        return f"LevelPart('{self.about.name}', {self.about.channels} channels, {len(self.basis)} coefficients)"
 
 
 @dataclass(frozen=True, repr=False)
 class Probe:
-    """Predicts, from the components at a place, how much the network sees there (docs/method.md, "Places").
+    """Predicts, from the coefficients of a cell, how much the network sees there (docs/method.md).
 
     Attributes:
-        mean, scale: [P], of the features (places.py).
+        mean, scale: [P], of the features (importance.py).
         out: [P + 1]: log2 of the score, a number a feature and a constant.
     """
 
@@ -71,15 +71,15 @@ class GroupPart:
 
     Attributes:
         levels: its levels.
-        basis: [K, D], orthonormal rows: from the stacked first-stage components of a cell to the final ones.
-        scales: int16 [K], the standard deviation of each component, as the index of a step of that size.
+        basis: [K, D], orthonormal rows: from the stacked first-stage coefficients of a cell to the final ones.
+        scales: int16 [K], the standard deviation of each coefficient, as the index of a step of that size.
         references: uint16 [K, 2], see native/coefficients.hpp.
         offsets: int8 [levels of magnitude, 3], see native/coefficients.hpp.
-        neighbours: [3, I, O], what the first I components of the cells to the west, north and north-east say of the
+        neighbours: [3, I, O], what the first I coefficients of the cells to the west, north and north-east say of the
             first O of a cell; empty where nothing is predicted.
         state: uint32, what the coder begins with.
-        probe: of the first group; None where places are not told apart.
-        prediction: [K, P * 9 + 1], of the other groups: their components from the first P of the first group around a
+        probe: of the first group; None where all cells are of one class.
+        prediction: [K, P * 9 + 1], of the other groups: their coefficients from the first P of the first group around a
             place and a one (prediction.py); None where nothing is predicted.
     """
 
@@ -95,7 +95,7 @@ class GroupPart:
 
     def __repr__(self) -> str:
         names = " ".join(level.about.name for level in self.levels)
-        return f"GroupPart(levels {names}, {len(self.scales)} components)"
+        return f"GroupPart(levels {names}, {len(self.scales)} coefficients)"
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields: what is made of them is made again, and a `CoefficientModel` cannot be copied."""
@@ -118,6 +118,6 @@ class GroupPart:
 
     @property
     def transform_size(self) -> int:
-        """Numbers in what makes levels of components: the transform back and predictions."""
+        """Numbers in what makes levels of coefficients: the transform back and predictions."""
         parts = [level.synthesis for level in self.levels] + [self.basis, self.neighbours]
         return sum(part.size for part in parts) + (0 if self.prediction is None else self.prediction.size)

@@ -11,7 +11,7 @@ from midstream.codec.calibrated.transform import Block, Size, product
 WHOLE: Block = (slice(None), slice(None))
 
 
-def places_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:
+def importance_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:
     """Classes [grid] of a coarser grid: that of the most important cell of the first group's below each."""
     rows, columns = (_spans(count, there) for count, there in zip(grid, first.shape, strict=True))
     # Between two numbers `reduceat` takes what lies between them, behind the second of a pair what is not wanted.
@@ -29,11 +29,11 @@ def _spans(count: int, there: int) -> NDArray[np.intp]:
 
 
 def surroundings(first: Floats, count: int, grid: Size, block: Block = WHOLE) -> Floats:
-    """The first group's first `count` components around each place of a block of a grid, and a one.
+    """The first group's first `count` coefficients around each place of a block of a grid, and a one.
 
     Args:
         first: [.., height, width].
-        count: of the components that are looked at.
+        count: of the coefficients that are looked at.
         grid: (rows, columns) in which the block lies.
         block: the whole grid by default.
 
@@ -58,12 +58,12 @@ def _centres(count: int, there: int) -> NDArray[np.intp]:
 
 
 def expected(group: GroupPart, first: Floats, grid: Size, block: Block = WHOLE) -> Floats | float:
-    """What a coarser group's components in a block of its grid are predicted to be from the first group's, decoded."""
+    """What a coarser group's coefficients in a block are expected to be, from the first group's, decoded."""
     return 0.0 if group.prediction is None else predicted(group.prediction, first, grid, block)
 
 
 def predicted(prediction: Floats, first: Floats, grid: Size, block: Block = WHOLE) -> Floats:
-    """Components [K, rows, columns] to expect in a block of a grid: a prediction [K, count * 9 + 1] of the first's."""
+    """Coefficients [K, rows, columns] to expect in a block: a prediction [K, count * 9 + 1] of the first group's."""
     count = (prediction.shape[1] - 1) // PREDICTION_CELLS
     rows, columns = (len(range(side)[part]) for side, part in zip(grid, block, strict=True))
     return product(prediction, surroundings(first, count, grid, block), 1).reshape(-1, rows, columns)

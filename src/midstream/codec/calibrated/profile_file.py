@@ -21,17 +21,17 @@ from midstream.errors import InputError
 _MIXED, _LEARNT = (-(1 << 19), 1 << 19), (0, 4096)
 #: The least and the largest number of a tensor.
 Range = tuple[float, float]
-#: Bounds of a profile's numbers. While components are at most 2^40 (coding.LARGEST), no sum of the transform reaches
+#: Bounds of a profile's numbers. While coefficients are at most 2^40 (coding.LARGEST), no sum of the transform reaches
 #: 2^128, where float32 ends: 2^11 of them (no file has more rows) times 2 are below 2^52, and 2^11 of those times 2^8
 #: over 2^-50 below 2^121. Calibration stays far within: rows of the second stage are orthonormal, the mean square of
 #: weights is 1, a ridge of 0.02 beside the mean energy of 128 inputs gives no coefficient above 40 (docs/method.md).
 _VALUES, _WEIGHTS, _FIRST_STAGE = (-(2.0**30), 2.0**30), (2.0**-50, 2.0**10), (-(2.0**8), 2.0**8)
 _SECOND_STAGE, _NEIGHBOURS = (-2.0, 2.0), (-(2.0**6), 2.0**6)
-#: All that a float16 holds: predictions add to components, whose sum the encoder bounds.
+#: All that a float16 holds: predictions add to coefficients, whose sum the encoder bounds.
 _PREDICTIONS = (-65504.0, 65504.0)
 #: Of a probe: features are logarithms, calibration takes deviations of 10^-6 at least.
 _FEATURES, _DEVIATIONS, _SLOPES = (-(2.0**10), 2.0**10), (2.0**-20, 2.0**10), (-(2.0**16), 2.0**16)
-#: Indices of the standard deviations of components: calibration takes those below 10^-12 (-191) for that.
+#: Indices of the standard deviations of coefficients: calibration takes those below 10^-12 (-191) for that.
 _SCALES = (-256, 512)
 
 
@@ -47,7 +47,7 @@ def read_profile(data: bytes, origin: str) -> tuple[About, tuple[GroupPart, ...]
 
 def write_profile(about: About, tensors: Mapping[str, NDArray[Any]]) -> bytes:
     """The content of the file of a document and tensors."""
-    return pack_tensors(tensors, about.model_dump(mode="json"))
+    return pack_tensors(tensors, about.model_dump(mode="json", by_alias=True))
 
 
 def tensors_of(groups: Sequence[GroupPart], most_seen: int) -> dict[str, NDArray[Any]]:
@@ -118,10 +118,10 @@ def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
     basis = tensors.floats("basis", "float16", None, width, within=_SECOND_STAGE)
     count = len(basis)
     if count > width:
-        raise ValueError("more components than dimensions")
+        raise ValueError("more coefficients than dimensions")
     references = np.ascontiguousarray(tensors.take("references", "uint16", count, 2))
     if (references > np.arange(count)[:, None]).any():
-        raise ValueError("a component refers to one that does not come before it")
+        raise ValueError("a coefficient refers to one that does not come before it")
     prediction = None
     if tensors.has("prediction"):
         prediction = tensors.floats("prediction", "float16", count, None, within=_PREDICTIONS)
@@ -158,7 +158,7 @@ def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
     weight = of("weight", "float32", about.channels, within=_WEIGHTS)
     basis = of("basis", "float16", None, about.channels, within=_FIRST_STAGE)
     if len(basis) > about.channels:
-        raise ValueError(f"level {about.name}: more components than channels")
+        raise ValueError(f"level {about.name}: more coefficients than channels")
     synthesis = of("synthesis", "float16", about.channels, len(basis), within=_FIRST_STAGE)
     return LevelPart(about, mean, weight, low, high, basis, synthesis)
 
@@ -176,7 +176,7 @@ def _neighbours(tensors: _Tensors, count: int) -> Floats:
         return np.zeros((3, 0, 0), np.float32)
     values = tensors.floats("neighbours", "float16", 3, None, None, within=_NEIGHBOURS)
     if max(values.shape[1:]) > count:
-        raise ValueError("a prediction from neighbours of more components than there are")
+        raise ValueError("a prediction from neighbours of more coefficients than there are")
     return values
 
 

@@ -13,7 +13,7 @@ from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import OptionError
 
-#: The largest whole number that a component becomes: native/coefficients.hpp.
+#: The largest whole number that a coefficient becomes: native/coefficients.hpp.
 _MOST_STEPS = 1 << 20
 #: Passes of the coder beyond the first that a cap on the bytes may take.
 _MORE_PASSES = 2
@@ -43,14 +43,14 @@ def code_within(analysed: Analysed, most: int, embed: bool) -> bytes:
 
 
 def _finest(analysed: Analysed) -> int:
-    """The finest step at which a whole number says every component, however wrong its prediction from neighbours is.
+    """The finest step at which a whole number says every coefficient, however wrong its prediction from neighbours is.
 
     At a finer one differences would be cut off, and the prediction of the next cells might go astray with them.
     """
     largest = 0.0
-    for group, components in zip(analysed.profile.groups, analysed.components, strict=True):
+    for group, coefficients in zip(analysed.profile.groups, analysed.coefficients, strict=True):
         gain = float(np.abs(group.neighbours).sum(axis=(0, 1)).max(initial=0))
-        largest = max(largest, (1 + gain) * float(np.abs(components).max()) / _MOST_STEPS)
+        largest = max(largest, (1 + gain) * float(np.abs(coefficients).max()) / _MOST_STEPS)
     index = STEP_INDICES / 2 + (STEPS_PER_OCTAVE * math.log2(largest) if largest else -math.inf)
     return math.ceil(min(max(index, 0), STEP_INDICES - 1))
 

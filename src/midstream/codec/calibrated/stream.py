@@ -29,7 +29,7 @@ class StreamHeader:
 
     Attributes:
         key: of the profile that made it, [8].
-        step: index of the step of the finest class of places.
+        step: index of the step of the finest importance class.
         sizes: (H, W) of each level in the pyramid's order; None where they are the profile's.
         dtypes: of each level in that order; None where all are float32.
         streams: bytes of each group's stream.
@@ -81,7 +81,7 @@ def write_stream(
 
 
 def profile_sizes(profile: Profile) -> dict[str, Size]:
-    """(H, W) of each level in the pictures that a profile was calibrated on."""
+    """(H, W) of each level in the images that a profile was calibrated on."""
     return {level.name: level.size for group in profile.about.groups for level in group.levels}
 
 

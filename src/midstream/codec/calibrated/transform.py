@@ -1,4 +1,4 @@
-"""Pyramid to components and back: each level's channel KLT, all levels' components of a cell stacked, their KLT.
+"""Pyramid to coefficients and back: each level's channel KLT, all levels' coefficients of a cell stacked, their KLT.
 
 The two-stage form of a Karhunen-Loève transform over every level of a cell, in the metric of the task (docs/method.md,
 "Transform"). All
@@ -89,35 +89,35 @@ def blocks(group: GroupPart, grid: Size) -> list[Block]:
 
 
 def forward(group: GroupPart, maps: Mapping[str, Floats], threads: int) -> Floats:
-    """Components [K, height, width] of a group's levels, float32 [C, H, W] by name."""
+    """Coefficients [K, height, width] of a group's levels, float32 [C, H, W] by name."""
     grid = grid_of(group.levels, {level.about.name: _size(maps[level.about.name]) for level in group.levels})
     stacked = np.concatenate([first_stage(level, maps[level.about.name], grid, threads) for level in group.levels])
     return product(group.basis, stacked, threads).reshape(-1, *grid)
 
 
-def inverse(group: GroupPart, components: Floats, sizes: Mapping[str, Size], threads: int) -> dict[str, Floats]:
-    """Levels [C, H, W] from components [K, height, width]; values that the network never gives are limited."""
+def inverse(group: GroupPart, coefficients: Floats, sizes: Mapping[str, Size], threads: int) -> dict[str, Floats]:
+    """Levels [C, H, W] from coefficients [K, height, width]; values that the network never gives are limited."""
     out = {
         level.about.name: np.empty((level.about.channels, *sizes[level.about.name]), np.float32)
         for level in group.levels
     }
     run(
-        lambda block: inverse_block(group, components[:, *block], block, out),
-        blocks(group, _size(components)),
+        lambda block: inverse_block(group, coefficients[:, *block], block, out),
+        blocks(group, _size(coefficients)),
         threads,
     )
     return out
 
 
-def inverse_block(group: GroupPart, components: Floats, block: Block, out: Mapping[str, NDArray[Any]]) -> None:
-    """Put what components [K, rows, columns] of a block of cells stand for into levels [C, H, W] of a group.
+def inverse_block(group: GroupPart, coefficients: Floats, block: Block, out: Mapping[str, NDArray[Any]]) -> None:
+    """Put what coefficients [K, rows, columns] of a block of cells stand for into levels [C, H, W] of a group.
 
     Only into those that `out` has, in their own element types. Raises CorruptError for a value that is not finite.
     """
-    grid = _size(components)
-    used = np.flatnonzero(components.any(axis=(1, 2)))
-    flat = np.ascontiguousarray(components[used].reshape(len(used), math.prod(grid)))
-    columns = group.columns if len(used) == len(components) else np.take(group.columns, used, axis=1)
+    grid = _size(coefficients)
+    used = np.flatnonzero(coefficients.any(axis=(1, 2)))
+    flat = np.ascontiguousarray(coefficients[used].reshape(len(used), math.prod(grid)))
+    columns = group.columns if len(used) == len(coefficients) else np.take(group.columns, used, axis=1)
     at = 0
     for level in group.levels:
         count = len(level.basis) * level.about.ratio**2
@@ -132,7 +132,7 @@ def _size(maps: Floats) -> Size:
 
 
 def first_stage(level: LevelPart, maps: Floats, grid: Size, threads: int) -> Floats:
-    """One level's components by cell, [k * ratio^2, cells]."""
+    """One level's coefficients by cell, [k * ratio^2, cells]."""
     channels, height, width = maps.shape
     rows = np.ascontiguousarray(level.basis * level.weight)
     centre = product(rows, np.ascontiguousarray(level.mean[:, None]), 1)

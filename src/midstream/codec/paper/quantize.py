@@ -47,7 +47,7 @@ class Histogram:
 
 
 def lloyd_max_thresholds(histograms: Sequence[Histogram], symbols: int) -> list[float]:
-    """Thresholds of least squared error over all normalised elements of a picture (Lloyd 1982, Max 1960).
+    """Thresholds of least squared error over all normalised elements of an image (Lloyd 1982, Max 1960).
 
     Args:
         histograms: of all its channels, always in the same order.

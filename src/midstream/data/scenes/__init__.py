@@ -1,4 +1,4 @@
-"""Street scenes made by the project: a seed gives a picture and its instances, the same to the bit on every machine.
+"""Street scenes made by the project: a seed gives an image and its instances, the same to the bit on every machine.
 
 A scene is a small world in centimetres, seen by a pinhole camera: a street of houses, and on it instances of the eight
 classes that the Cityscapes benchmark evaluates. All of it is integer arithmetic: draws from a bit generator's raw

@@ -1,4 +1,4 @@
-"""What scenes are painted on: pixels and labels at twice the picture's size in each direction.
+"""What scenes are painted on: pixels and labels at twice the image's size in each direction.
 
 Polygons are filled by OpenCV without smoothing, at whole pixels, which is integer arithmetic; smooth edges come from
 the halving. `fillConvexPoly` fills, which takes what every row crosses twice: `fillPoly` draws other edges in
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from midstream.data.scenes.geometry import Camera, Colour, Part, Point, mixed, place, shaded
 
-#: Pixels of the canvas a pixel of the picture, each way.
+#: Pixels of the canvas a pixel of the image, each way.
 FINER = 2
 
 

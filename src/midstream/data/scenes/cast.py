@@ -85,7 +85,7 @@ class Cast:
                 return
 
     def _in_sight(self, x: int, z: int) -> bool:
-        """Whether the middle of it projects into the picture, or not far beside it."""
+        """Whether the middle of it projects into the image, or not far beside it."""
         across = self.camera.centre + x * self.camera.focal // z
         margin = self.size[1] // 16
         return -margin <= across < 2 * self.size[1] + margin
@@ -172,7 +172,7 @@ _BUILDERS: dict[str, Builder] = {
 
 
 def _distance(dice: Dice, near: int, far: int) -> int:
-    """cm; evenly in what it does to the size in the picture, which puts many far and few near."""
+    """cm; evenly in what it does to the size in the image, which puts many far and few near."""
     share = dice.below(1025)
     # Halfway between even in the distance and even in its inverse.
     even = near + (far - near) * share // 1024

@@ -48,23 +48,23 @@ def write_scenes(
         raise InputError(f"there is nothing to write: the number of scenes is {count}")
     if not re.fullmatch(r"\w[\w.-]*", split):
         raise InputError(f"'{split}' cannot be the name of a split: letters, digits, '_', '-' and '.'")
-    pictures, labels = (root / kind / split / CITY for kind in ("leftImg8bit", "gtFine"))
+    images, labels = (root / kind / split / CITY for kind in ("leftImg8bit", "gtFine"))
     with own_folder(root):
-        for folder in (pictures, labels):
+        for folder in (images, labels):
             make_folder(folder)
         for index in range(count):
             scene = generate(seed + index, size)
             name = f"{CITY}_{seed + index:06d}_000000"
             _write(labels / f"{name}_gtFine_instanceIds.png", scene.instance_ids)
-            _write(pictures / f"{name}_leftImg8bit.png", scene.picture[:, :, ::-1])
+            _write(images / f"{name}_leftImg8bit.png", scene.image[:, :, ::-1])
             done()
 
 
 def is_scene(path: Path, pixels: NDArray[np.uint8]) -> bool:
-    """Whether a picture, uint8 [H, W, 3], is a scene that `write_scenes` wrote: by the seed in its name, to the bit."""
+    """Whether an image, uint8 [H, W, 3], is a scene that `write_scenes` wrote: by the seed in its name, to the bit."""
     named = re.match(rf"{CITY}_(\d{{6,9}})_", path.name)
     try:
-        return named is not None and np.array_equal(generate(int(named[1]), pixels.shape[:2]).picture, pixels)
+        return named is not None and np.array_equal(generate(int(named[1]), pixels.shape[:2]).image, pixels)
     except InputError:  # a size that no scene has
         return False
 

@@ -45,7 +45,7 @@ class Part:
         colour: before light and haze; None for a part of the mask that is not painted (between the spokes of a wheel).
         light: 256ths of the colour that it shows, for the side that it faces.
         solid: whether it is of the object's mask.
-        faces: seen only when its corners run clockwise in the picture.
+        faces: seen only when its corners run clockwise in the image.
     """
 
     points: Sequence[Point]

@@ -21,7 +21,7 @@ _CELLS = (1, 4, 16)
 
 
 def develop(canvas: Canvas, dice: Dice, night: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    """The picture, uint8 RGB [H, W, 3], and its labels, uint16 [H, W]."""
+    """The image, uint8 RGB [H, W, 3], and its labels, uint16 [H, W]."""
     labels = np.ascontiguousarray(canvas.labels[::FINER, ::FINER])
     fine = canvas.pixels.astype(np.uint16)
     rows = fine[0::FINER] + fine[1::FINER]

@@ -26,9 +26,9 @@ _STREET, _CAST, _CAMERA = range(3)
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, uint8 RGB [H, W, 3], and `instance_ids`, uint16 [H, W], values as in Cityscapes' instanceIds files."""
+    """An image, uint8 RGB [H, W, 3], and `instance_ids`, uint16 [H, W], values as in Cityscapes' instanceIds files."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     instance_ids: NDArray[np.uint16]
 
 
@@ -69,8 +69,8 @@ def generate(seed: int, size: tuple[int, int] = SIZE) -> Scene:
     for thing in things:
         for parts, label in thing.layers:
             canvas.paint(parts, thing.yaw, thing.x, thing.z, label)
-    picture, labels = develop(canvas, Dice(seed, _CAMERA), night)
-    return Scene(picture, _without_specks(labels))
+    image, labels = develop(canvas, Dice(seed, _CAMERA), night)
+    return Scene(image, _without_specks(labels))
 
 
 @dataclass(frozen=True)

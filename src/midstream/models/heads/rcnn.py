@@ -44,14 +44,14 @@ def _shaped(name: str, outputs: Mapping[str, NDArray[Any]], shape: tuple[int, ..
 
 
 def pasted(mask: NDArray[np.float32], box: NDArray[np.float32], size: tuple[int, int]) -> dict[str, Any]:
-    """A mask of chances [m, m] that fills a box, at the size of its picture, as COCO's compressed run lengths.
+    """A mask of chances [m, m] that fills a box, at the size of its image, as COCO's compressed run lengths.
 
     As torchvision's `paste_masks_in_image`: a border of one cell of zeros, whole pixels, linear in between.
 
     Args:
         mask: float32 [m, m], 0 to 1.
-        box: left, top, right, bottom in pixels of the picture, within it.
-        size: (height, width) of the picture.
+        box: left, top, right, bottom in pixels of the image, within it.
+        size: (height, width) of the image.
     """
     padded = np.pad(mask, 1)
     share = len(padded) / len(mask)

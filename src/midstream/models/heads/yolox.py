@@ -12,7 +12,7 @@ from midstream.errors import InputError
 from midstream.models.description import YoloxHead
 from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
 
-#: Pixels. A damaged feature may ask for any size; the picture's edge clips it.
+#: Pixels. A damaged feature may ask for any size; the image's edge clips it.
 _LONGEST_SIDE = np.float32(1e6)
 
 

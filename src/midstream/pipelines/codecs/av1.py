@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from midstream.pipelines.video import Packed, VideoEncoder, VideoPicture
+from midstream.pipelines.video import Packed, VideoEncoder, VideoImage
 
 
 class SvtAv1(VideoEncoder):
-    """SVT-AV1 in its mode for still pictures."""
+    """SVT-AV1 in its mode for still images."""
 
     encoder: ClassVar[str] = "libsvtav1"
     muxer: ClassVar[str] = "obu"
@@ -23,13 +23,13 @@ class SvtAv1(VideoEncoder):
         return ["-preset", str(self.preset), "-qp", str(self.qp), "-g", "1", "-svtav1-params", still]
 
 
-class Av1(SvtAv1, VideoPicture):
-    """The picture."""
+class Av1(SvtAv1, VideoImage):
+    """The image."""
 
     name: ClassVar[str] = "av1"
 
 
 class PackedAv1(SvtAv1, Packed):
-    """The pyramid as a picture."""
+    """The pyramid as an image."""
 
     name: ClassVar[str] = "packed-av1"

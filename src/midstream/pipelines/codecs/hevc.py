@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from midstream.pipelines.video import Packed, VideoEncoder, VideoPicture
+from midstream.pipelines.video import Packed, VideoEncoder, VideoImage
 
 
 class X265(VideoEncoder):
@@ -24,13 +24,13 @@ class X265(VideoEncoder):
         return ["-preset", self.preset, "-x265-params", settings]
 
 
-class Hevc(X265, VideoPicture):
-    """The picture."""
+class Hevc(X265, VideoImage):
+    """The image."""
 
     name: ClassVar[str] = "hevc"
 
 
 class PackedHevc(X265, Packed):
-    """The pyramid as a picture, 4:0:0."""
+    """The pyramid as an image, 4:0:0."""
 
     name: ClassVar[str] = "packed-hevc"

@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from midstream.models import Picture
-from midstream.pipelines.base import PictureCodec
+from midstream.models import Image
+from midstream.pipelines.base import ImageCodec
 from midstream.pipelines.packages import imagecodecs, library_versions
 
 
-class JpegXl(PictureCodec):
+class JpegXl(ImageCodec):
     """Lossy JPEG XL by libjxl."""
 
     name: ClassVar[str] = "jpegxl"
@@ -23,12 +23,12 @@ class JpegXl(PictureCodec):
         """Versions of imagecodecs and libjxl."""
         return library_versions(self.name, "libjxl")
 
-    def encode(self, picture: Picture) -> bytes:
+    def encode(self, image: Image) -> bytes:
         """A bare codestream."""
         package = imagecodecs(self.name)
-        source = np.ascontiguousarray(picture)
+        source = np.ascontiguousarray(image)
         return bytes(package.jpegxl_encode(source, distance=self.distance, effort=self.effort, numthreads=1))
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture."""
+    def decode(self, data: bytes) -> Image:
+        """The image."""
         return np.asarray(imagecodecs(self.name).jpegxl_decode(data, numthreads=1), np.uint8)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from midstream.pipelines.video import Packed, VideoEncoder, VideoPicture
+from midstream.pipelines.video import Packed, VideoEncoder, VideoImage
 
 
 class Vvenc(VideoEncoder):
@@ -23,13 +23,13 @@ class Vvenc(VideoEncoder):
         return ["-preset", self.preset, "-qp", str(self.qp), "-qpa", str(int(self.qpa))]
 
 
-class Vvc(Vvenc, VideoPicture):
-    """The picture."""
+class Vvc(Vvenc, VideoImage):
+    """The image."""
 
     name: ClassVar[str] = "vvc"
 
 
 class PackedVvc(Vvenc, Packed):
-    """The pyramid as a picture."""
+    """The pyramid as an image."""
 
     name: ClassVar[str] = "packed-vvc"

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from midstream.models import Picture
-from midstream.pipelines.base import PictureCodec
+from midstream.models import Image
+from midstream.pipelines.base import ImageCodec
 from midstream.pipelines.opencv import opencv, read, write
 
 
-class WebP(PictureCodec):
+class WebP(ImageCodec):
     """Lossy WebP by libwebp (in OpenCV)."""
 
     name: ClassVar[str] = "webp"
@@ -21,10 +21,10 @@ class WebP(PictureCodec):
         """OpenCV's version."""
         return {"opencv": opencv().__version__}
 
-    def encode(self, picture: Picture) -> bytes:
+    def encode(self, image: Image) -> bytes:
         """A WebP file."""
-        return write(".webp", picture, [opencv().IMWRITE_WEBP_QUALITY, self.quality])
+        return write(".webp", image, [opencv().IMWRITE_WEBP_QUALITY, self.quality])
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture."""
+    def decode(self, data: bytes) -> Image:
+        """The image."""
         return read(data)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.helpers import format_components, profiles
+from tests.helpers import format_coefficients, profiles
 
 import midstream as ms
 from midstream.arrays import unpack_tensors
 from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.coding import analyse, quantised
-from midstream.codec.calibrated.document import Places
+from midstream.codec.calibrated.document import ImportanceClasses
 from midstream.codec.calibrated.profile import pack_profile
 from midstream.features import DTYPES, check_pyramid
 
@@ -32,24 +32,26 @@ def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 def test_it_is_short() -> None:
-    assert len(Path(format_components.__file__).read_text().splitlines()) <= 400
+    assert len(Path(format_coefficients.__file__).read_text().splitlines()) <= 400
 
 
 def test_the_golden_stream() -> None:
     data = lzma.decompress(GOLDEN.read_bytes())
-    agree(ms.decode(data), format_components.decode(data))
+    agree(ms.decode(data), format_coefficients.decode(data))
 
 
-def test_the_numbers_of_components_and_the_classes_of_places() -> None:
+def test_the_numbers_of_coefficients_and_the_importance_classes() -> None:
     profile, pyramid = profiles.profile(), profiles.pyramid(scale=3)
     analysed = analyse(check_pyramid(pyramid), profile)
-    assert len(np.unique(analysed.places[0])) > 1
+    assert len(np.unique(analysed.importance[0])) > 1
     step = profile.step_of(50)
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=50)
-    found = format_components.decode_components(format_components.read_header(data, profile.data))
-    for (_, steps), places in zip(found, analysed.places, strict=True):
-        np.testing.assert_array_equal(steps, step + profile.about.places.spacing * places.astype(int))
-    own = quantised(profile.groups[0], profile.about.places.steps(step), analysed.components[0], analysed.places[0])
+    found = format_coefficients.decode_coefficients(format_coefficients.read_header(data, profile.data))
+    for (_, steps), importance in zip(found, analysed.importance, strict=True):
+        np.testing.assert_array_equal(steps, step + profile.about.importance.spacing * importance.astype(int))
+    own = quantised(
+        profile.groups[0], profile.about.importance.steps(step), analysed.coefficients[0], analysed.importance[0]
+    )
     np.testing.assert_array_equal(found[0][0], own[1].transpose(1, 2, 0))
 
 
@@ -65,7 +67,7 @@ class Case:
     step: int
     lacking: set[str]
     primed: bool
-    more: int  # cells of the pictures than of those of the profile, each way
+    more: int  # cells of the images than of those of the profile, each way
     scale: float
     dtypes: list[str]
     scores: bool
@@ -107,8 +109,8 @@ CASES = st.builds(
 
 def profile_of(case: Case, rng: np.random.Generator) -> ms.Profile:
     """Without what a profile may lack, or with a state that any calibration might have left."""
-    places = Places(classes=case.classes, spacing=case.spacing, knee=0.9)
-    made = profiles.profile(case.seed, case.layout, case.kept, places=places, qualities=(case.step,) * 100)
+    importance = ImportanceClasses(classes=case.classes, spacing=case.spacing, knee=0.9)
+    made = profiles.profile(case.seed, case.layout, case.kept, importance=importance, qualities=(case.step,) * 100)
     tensors = {
         name: values
         for name, values in unpack_tensors(made.data, "")[0].items()
@@ -142,7 +144,7 @@ def test_any_stream(case: Case) -> None:
     scores = rng.uniform(size=grid) ** 8 if case.scores else None
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=1, scores=scores, embed=case.embed)
     ours = ms.decode(data, profile=None if case.embed else profile)
-    agree(ours, format_components.decode(data, None if case.embed else profile.data))
+    agree(ours, format_coefficients.decode(data, None if case.embed else profile.data))
 
 
 def unstable(width: int) -> ms.Profile:
@@ -154,7 +156,7 @@ def unstable(width: int) -> ms.Profile:
     return pack_profile(made.about, tensors)
 
 
-@pytest.mark.parametrize(("width", "what"), [(80, "component"), (62, "value")])
+@pytest.mark.parametrize(("width", "what"), [(80, "coefficient"), (62, "value")])
 def test_what_is_not_finite_is_corrupt(width: int, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences are cut off at the finest step, so that predictions go astray: further with every cell."""
     profile, pyramid = unstable(width), {"a": np.full((3, 1, width), 1000, np.float32)}
@@ -165,7 +167,7 @@ def test_what_is_not_finite_is_corrupt(width: int, what: str, monkeypatch: pytes
     with pytest.raises(ms.CorruptError, match=f"{what}s out of range"):
         ms.decode(data, profile=profile)
     with pytest.raises(ValueError, match=f"corrupt: a {what} that is not finite"):
-        format_components.decode(data, profile.data)
+        format_coefficients.decode(data, profile.data)
 
 
 @pytest.mark.parametrize("sides", [(5, 5), (9, 1), (1, 9)])
@@ -180,15 +182,15 @@ def test_a_grid_far_larger_than_the_first_is_corrupt(sides: tuple[int, int], mon
     with pytest.raises(ms.CorruptError, match=r"level p5: .* cells beside"):
         ms.decode(data, profile=profile)
     with pytest.raises(ValueError, match="corrupt: a grid that is too large beside the first"):
-        format_components.decode(data, profile.data)
+        format_coefficients.decode(data, profile.data)
 
 
 def test_grids_are_as_large_as_a_network_makes_them() -> None:
-    """Pictures of other sizes than calibration's: what is rounded up, a level that is halved, one that is fixed."""
+    """Images of other sizes than calibration's: what is rounded up, a level that is halved, one that is fixed."""
     profile = profiles.profile()
     for height, width, fixed in ((1, 1, 0), (2, 9, 0), (7, 7, 0), (33, 50, 0), (64, 3, 0), (1, 1, 1)):
         sizes = {"p3": (6, (height, width), 2), "p4": (5, (-(-height // 2), -(-width // 2)), 1)}
         coarser: profiles.Group = {"p5": (4, (4, 5) if fixed else (-(-height // 4), -(-width // 4)), 1)}
         pyramid = profiles.pyramid(layout=(sizes, coarser))
         data = ms.encode(pyramid, "calibrated", profile=profile)
-        agree(ms.decode(data, profile=profile), format_components.decode(data, profile.data))
+        agree(ms.decode(data, profile=profile), format_coefficients.decode(data, profile.data))

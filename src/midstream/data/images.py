@@ -1,4 +1,4 @@
-"""Reading pictures from files."""
+"""Reading images from files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
 def read_bytes(path: Path) -> bytes:
-    """All bytes of a picture file.
+    """All bytes of an image file.
 
     Raises:
         InputError: the file is absent, not a file or not readable; the message names it.
@@ -28,7 +28,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the picture {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot read the image {path}: {error.strerror or error}") from error
 
 
 def decode(data: bytes, path: str | Path, flags: int) -> NDArray[np.generic]:
@@ -38,57 +38,57 @@ def decode(data: bytes, path: str | Path, flags: int) -> NDArray[np.generic]:
     Windows) and cannot say why it failed.
 
     Raises:
-        InputError: `data` is not a whole picture in a format that OpenCV knows, or one that is too large.
+        InputError: `data` is not a whole image in a format that OpenCV knows, or one that is too large.
     """
     why = fault(data)
     if why is not None:
-        raise InputError(f"cannot read the picture {path}: {why}")
+        raise InputError(f"cannot read the image {path}: {why}")
     if _is_cut_jpeg(data):
-        raise InputError(f"cannot read the picture {path}: the JPEG file ends before its end marker")
+        raise InputError(f"cannot read the image {path}: the JPEG file ends before its end marker")
     # OpenCV's own report of a broken file would stand beside the one line that the user is to read.
     level = _LOG.getLogLevel()
     _LOG.setLogLevel(_LOG_NOTHING)
     try:
-        picture = cv2.imdecode(np.frombuffer(without_extras(data), np.uint8), flags) if data else None
+        image = cv2.imdecode(np.frombuffer(without_extras(data), np.uint8), flags) if data else None
     except cv2.error as error:
-        picture = None
+        image = None
         if _SIZE_LIMIT in str(error):
-            raise InputError(f"cannot read the picture {path}: it is too large for OpenCV") from error
+            raise InputError(f"cannot read the image {path}: it is too large for OpenCV") from error
     finally:
         _LOG.setLogLevel(level)
-    if picture is None:
-        what = "it is not a whole picture in a known format" if data else "the file is empty"
-        raise InputError(f"cannot read the picture {path}: {what}")
-    return np.asarray(picture)
+    if image is None:
+        what = "it is not a whole image in a known format" if data else "the file is empty"
+        raise InputError(f"cannot read the image {path}: {what}")
+    return np.asarray(image)
 
 
-def read_picture(path: str | Path) -> NDArray[np.uint8]:
-    """The picture in a file, as `picture_from` gives it.
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """The image in a file, as `image_from` gives it.
 
     Raises:
-        InputError: the file is absent or not a whole picture; the message names it.
+        InputError: the file is absent or not a whole image; the message names it.
     """
     path = Path(path)
-    return picture_from(read_bytes(path), path)
+    return image_from(read_bytes(path), path)
 
 
-def picture_from(data: bytes, path: str | Path) -> NDArray[np.uint8]:
-    """The picture in a file's bytes as uint8 RGB, [height, width, 3], turned upright as its EXIF orientation says.
+def image_from(data: bytes, path: str | Path) -> NDArray[np.uint8]:
+    """The image in a file's bytes as uint8 RGB, [height, width, 3], turned upright as its EXIF orientation says.
 
-    Grey pictures get three equal channels, transparency is dropped (the colour below it stays), 16-bit samples are
+    Grey images get three equal channels, transparency is dropped (the colour below it stays), 16-bit samples are
     scaled to 8 bits. OpenCV decodes, because it is what the detectors were trained and are evaluated with.
 
     Raises:
-        InputError: not a whole picture; the message names `path`.
+        InputError: not a whole image; the message names `path`.
     """
-    picture = decode(data, path, cv2.IMREAD_COLOR)
-    return np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
+    image = decode(data, path, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
 
 
 def _is_cut_jpeg(data: bytes) -> bool:
     """Whether these are the bytes of a JPEG file without an end.
 
-    OpenCV 4 returns such a picture with its lower part grey, which would be measured as if it were whole. Inside the
+    OpenCV 4 returns such an image with its lower part grey, which would be measured as if it were whole. Inside the
     entropy-coded scan 0xFF is always escaped, so the first end marker after the last scan header is the real one.
     """
     return data.startswith(_JPEG_START) and data.find(_JPEG_END, data.rfind(_JPEG_SCAN)) < 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, Places
-from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, Probe, widths
+from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, ImportanceClasses
+from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, Probe, step_sizes
 from midstream.codec.calibrated.transform import product
 from midstream.errors import InputError
 
@@ -16,11 +16,11 @@ SPREAD = 0.5
 _EXPONENT = 0.5
 
 
-def classes_of(places: Places, scores: NDArray[np.floating]) -> NDArray[np.uint8]:
+def classes_of(importance: ImportanceClasses, scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Classes [height, width] of cells from the scores that the network gives there, 0 to 1."""
-    octaves = _EXPONENT * np.log2(places.knee / np.maximum(scores, LEAST_SCORE))
-    steps = np.rint(octaves * (STEPS_PER_OCTAVE / places.spacing))
-    return np.asarray(np.clip(steps, 0, places.classes - 1), np.uint8)
+    octaves = _EXPONENT * np.log2(importance.knee / np.maximum(scores, LEAST_SCORE))
+    steps = np.rint(octaves * (STEPS_PER_OCTAVE / importance.spacing))
+    return np.asarray(np.clip(steps, 0, importance.classes - 1), np.uint8)
 
 
 def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -31,20 +31,20 @@ def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(np.maximum(scores, SPREAD * np.max(around, axis=0)))
 
 
-def probed(probe: Probe, components: Floats, scales: NDArray[np.int16]) -> Floats:
-    """Scores [height, width] as the probe sees them in components [K, height, width] of a profile's `scales`."""
-    features = probe_features(components, scales, len(probe.mean) // PROBE_FEATURES)
+def probed(probe: Probe, coefficients: Floats, scales: NDArray[np.int16]) -> Floats:
+    """Scores [height, width] as the probe sees them in coefficients [K, height, width] of a profile's `scales`."""
+    features = probe_features(coefficients, scales, len(probe.mean) // PROBE_FEATURES)
     normal = (features - probe.mean[:, None]) / probe.scale[:, None]
     octaves = product(probe.out[None, :-1], normal, 1) + probe.out[-1]
-    return np.asarray(np.exp2(np.clip(octaves, -20, 0)).reshape(components.shape[1:]), np.float32)
+    return np.asarray(np.exp2(np.clip(octaves, -20, 0)).reshape(coefficients.shape[1:]), np.float32)
 
 
-def probe_features(components: Floats, scales: NDArray[np.int16], count: int) -> Floats:
-    """What a probe looks at, [PROBE_FEATURES * count, cells]: logarithms of the first `count` components.
+def probe_features(coefficients: Floats, scales: NDArray[np.int16], count: int) -> Floats:
+    """What a probe looks at, [PROBE_FEATURES * count, cells]: logarithms of the first `count` coefficients.
 
     Each beside its deviation: with its sign and without, in the cell and on average over the cells around it.
     """
-    relative = components[:count] / widths(scales[:count])[:, None, None]
+    relative = coefficients[:count] / step_sizes(scales[:count])[:, None, None]
     sizes = np.log1p(np.abs(relative))
     here = np.concatenate([np.copysign(sizes, relative), sizes]).astype(np.float32)
     height, width = here.shape[1:]
@@ -58,9 +58,9 @@ def check_scores(scores: NDArray[np.floating], grid: tuple[int, int]) -> NDArray
     try:
         array = np.asarray(scores, np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(f"scores of places are an array of numbers {list(grid)}: {error}") from error
+        raise InputError(f"scores are an array of numbers {list(grid)}: {error}") from error
     if array.shape != grid:
-        raise InputError(f"scores of places have the shape {list(grid)} of the grid of cells, not {list(array.shape)}")
+        raise InputError(f"scores have the shape {list(grid)} of the grid of cells, not {list(array.shape)}")
     if not (array.min() >= 0 and array.max() <= 1):
-        raise InputError("scores of places are numbers from 0 to 1")
+        raise InputError("scores are numbers from 0 to 1")
     return array

@@ -165,8 +165,8 @@ class Group(Dense):
         self.scales, self.references = tensors["scales"].tolist(), tensors["references"].tolist()
         self.count, self.grid = len(self.scales), grid
         self.nothing = [0] * self.count
-        self.components: dict[Place, list[int]] = {}
-        self.used: dict[tuple[int, int, int], int] = {}  # the decision about a band of a cell, by its first component
+        self.coefficients: dict[Place, list[int]] = {}
+        self.used: dict[tuple[int, int, int], int] = {}  # the decision about a band of a cell, by its first coefficient
 
     def one(self, slot: int) -> int:
         probability = self.slots[slot]
@@ -174,7 +174,7 @@ class Group(Dense):
         self.update(probability, bit)
         return bit
 
-    def places(self, classes: int) -> dict[Place, int]:
+    def importance(self, classes: int) -> dict[Place, int]:
         out: dict[Place, int] = {}
         for y in range(self.grid[0]):
             for x in range(self.grid[1]):
@@ -187,7 +187,7 @@ class Group(Dense):
         return out
 
     def cells(self, steps: dict[Place, int]) -> None:
-        """The components of each cell, whose step has this index."""
+        """The coefficients of each cell, whose step has this index."""
         for y in range(self.grid[0]):
             for x in range(self.grid[1]):
                 self.cell(y, x, steps[y, x])
@@ -195,10 +195,10 @@ class Group(Dense):
 
     def cell(self, y: int, x: int, step: int) -> None:
         levels = [min(max((scale - step + 40) >> 1, 0), 31) for scale in self.scales]
-        around = [self.components.get((y + dy, x + dx), self.nothing)
+        around = [self.coefficients.get((y + dy, x + dx), self.nothing)
                   for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))]  # fmt: skip
         near, magnitudes = [[min(abs(q), 255) for q in cell] for cell in around], [0] * self.count
-        here = self.components[y, x] = [0] * self.count
+        here = self.coefficients[y, x] = [0] * self.count
         sums, before = (0, 0, 0, 0), 1
         for first in range(0, self.count, 16):
             band = slice(first, first + 16)
@@ -208,13 +208,13 @@ class Group(Dense):
             self.used[y, x, first] = before
             for k in range(self.count)[band]:
                 if before:
-                    here[k] = self.component(k, levels, near, around, magnitudes, sums)
+                    here[k] = self.coefficient(k, levels, near, around, magnitudes, sums)
                     magnitudes[k] = min(abs(here[k]), 255)
                 a, e, c, f = sums
                 v, expected = 256 * magnitudes[k], EXPECTED[levels[k]]
                 sums = (a + v - (a >> 4), e + expected - (e >> 4), c + v - (c >> 2), f + expected - (f >> 2))
 
-    def component(self, k: int, levels: Sequence[int], near: Sequence[Sequence[int]], around: Sequence[Sequence[int]],
+    def coefficient(self, k: int, levels: Sequence[int], near: Sequence[Sequence[int]], around: Sequence[Sequence[int]],
                   magnitudes: Sequence[int], sums: tuple[int, int, int, int]) -> int:  # fmt: skip
         level, limited = levels[k], min(k, 1023)
         contexts = self.contexts_of(k, levels, near, magnitudes, sums)
@@ -277,7 +277,7 @@ def coarser(classes: dict[Place, int], fine: Place, grid: Place) -> dict[Place, 
     }
 
 
-def decode_components(header: Header) -> list[tuple[Array, Array]]:
+def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
     """Of each group the whole numbers [rows, columns, K] and the steps' indices [rows, columns]."""
     about, out = header.profile.about, []
     classes: dict[Place, int] = {}
@@ -293,11 +293,11 @@ def decode_components(header: Header) -> list[tuple[Array, Array]]:
     for number, (stream, grid) in enumerate(zip(header.streams, grids, strict=True)):
         coder = Group(stream, header.profile.group(number), grid)
         if number == 0:
-            fine, classes = grid, coder.places(about["places"]["classes"])
+            fine, classes = grid, coder.importance(about["places"]["classes"])
         own = coarser(classes, fine, grid) if number else classes
         steps = {place: header.step + each * about["places"]["spacing"] for place, each in own.items()}
         coder.cells(steps)
-        numbers = np.array([coder.components[place] for place in steps]).reshape(*grid, -1)
+        numbers = np.array([coder.coefficients[place] for place in steps]).reshape(*grid, -1)
         out.append((numbers, np.array(list(steps.values())).reshape(grid)))
     return out
 
@@ -330,7 +330,7 @@ def predicted_from_cells(differences: Array, neighbours: Array | None) -> Array:
 
 
 def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array:
-    """What is added to the components [rows, columns, K] of another group."""
+    """What is added to the coefficients [rows, columns, K] of another group."""
     matrix = prediction.astype(np.float32)
     count = (matrix.shape[1] - 1) // 9
     (h, w), (rows, columns) = first.shape[:2], shape
@@ -349,12 +349,14 @@ def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array
     return out
 
 
-def features(level: dict[str, Any], size: Place, columns: Array, components: Array, tensors: dict[str, Array]) -> Array:
+def features(
+    level: dict[str, Any], size: Place, columns: Array, coefficients: Array, tensors: dict[str, Array]
+) -> Array:
     """A level [C, H, W]; `columns` are its own of the second basis, [K, k * ratio^2]."""
     name, n = level["name"], level["ratio"]
-    stage = np.zeros((*components.shape[:2], columns.shape[1]), np.float32)
+    stage = np.zeros((*coefficients.shape[:2], columns.shape[1]), np.float32)
     for k in range(len(columns)):
-        stage += components[..., k, None] * columns[k].astype(np.float32)
+        stage += coefficients[..., k, None] * columns[k].astype(np.float32)
     rows, width, _ = stage.shape
     stage = stage.reshape(rows, width, -1, n, n).transpose(2, 0, 3, 1, 4).reshape(-1, rows * n, width * n)
     stage = stage[:, : size[0], : size[1]]
@@ -376,19 +378,19 @@ def decode(data: bytes, profile: bytes | None = None) -> dict[str, Array]:
 def decode_groups(header: Header) -> dict[str, Array]:
     out: dict[str, Array] = {}
     first: Array | None = None
-    for number, (numbers, steps) in enumerate(decode_components(header)):
+    for number, (numbers, steps) in enumerate(decode_coefficients(header)):
         tensors = header.profile.group(number)
-        components = predicted_from_cells(dequantized(numbers, steps, tensors), tensors.get("neighbours"))
+        coefficients = predicted_from_cells(dequantized(numbers, steps, tensors), tensors.get("neighbours"))
         if first is None:
-            first = components
+            first = coefficients
         elif "prediction" in tensors:
-            components = components + predicted_from_first(first, steps.shape, tensors["prediction"])
-        need(bool(np.isfinite(components).all()), "a component that is not finite")
+            coefficients = coefficients + predicted_from_first(first, steps.shape, tensors["prediction"])
+        need(bool(np.isfinite(coefficients).all()), "a coefficient that is not finite")
         at = 0
         for level in header.profile.about["groups"][number]["levels"]:
             size = len(tensors[f"{level['name']}.basis"]) * level["ratio"] ** 2
             columns = tensors["basis"][:, at : at + size]
-            values = features(level, header.sizes[level["name"]], columns, components, tensors)
+            values = features(level, header.sizes[level["name"]], columns, coefficients, tensors)
             out[level["name"]] = values.astype(header.dtypes[level["name"]])
             at += size
     return {name: out[name] for name in header.profile.about["order"]}
