@@ -121,12 +121,12 @@ fuzz: $(VENV)/.installed-fuzz
 	$(MAKE) --directory=fuzz --jobs=$$(nproc)
 	$(BIN)/python fuzz/run.py --seconds=$(SECONDS)
 
-# From 25.1 on pip knows the groups of pyproject.toml.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$@ -m pip install --quiet --upgrade 'pip>=25.1'
 
+# From 25.1 on pip knows the groups of pyproject.toml.
 $(VENV)/.tools: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --group build
 	touch $@
 
