@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -40,10 +41,16 @@ ROOMS = {
 }
 
 
+#: Tables have lines that Windows' usual encodings do not.
+_ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1"}
+
+
 def run(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """`midstream` with these arguments, in the folder, which must leave with `code`."""
     command = [sys.executable, "-m", "midstream", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=_ENVIRONMENT, capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert done.returncode == code, (arguments, done)
     return done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,8 +51,8 @@ def needing(what: str, extra: str | None) -> Iterator[None]:
         extra: None where nothing but the core is needed.
 
     Raises:
-        MissingExtraError: in place of ModuleNotFoundError, unless a module of midstream itself is missing; and in place
-            of one that names `networks`, so that nobody installs two extras where the second has the first.
+        MissingExtraError: in place of ModuleNotFoundError, unless what is missing is midstream's own or Python's; and
+            in place of one that names `networks`, so that nobody installs two extras where the second has the first.
     """
     try:
         yield
@@ -65,4 +66,5 @@ def _brought_by_any(error: ImportError) -> bool:
     """Whether the extra that is asked for brings what was missed, as far as can be told."""
     if isinstance(error, MissingExtraError):  # of a room further in
         return error.extra == _IN_ALL
-    return error.name is not None and error.name.partition(".")[0] != "midstream"
+    first = (error.name or "midstream").partition(".")[0]
+    return first != "midstream" and first not in sys.stdlib_module_names

@@ -19,6 +19,8 @@ from typer.main import get_command
 
 from midstream.cli import main
 from midstream.cli.commands import COMMANDS
+from midstream.errors import MissingExtraError
+from midstream.lazy import needing
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -131,10 +133,12 @@ def test_the_table_of_commands_has_what_their_own_help_says() -> None:
         assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].line
 
 
-def test_what_is_missing_in_midstream_itself_is_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "midstream.cli.scenes", None)
-    with pytest.raises(ModuleNotFoundError, match=r"midstream\.cli\.scenes"):
-        get_command(main.app).commands["scenes"]  # type: ignore[attr-defined] # a group
+@pytest.mark.parametrize("module", ["midstream.cli.scenes", "resource"])
+def test_what_midstream_or_python_itself_lacks_is_in_no_extra(module: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match="none"), needing("this", "networks"):
+        raise ModuleNotFoundError("none", name=module)
+    with pytest.raises(MissingExtraError, match="this needs the extra 'networks'"), needing("this", "networks"):
+        raise ModuleNotFoundError("none", name="cv2")
 
 
 def test_every_extra_but_its_parts_brings_networks() -> None:
