@@ -175,13 +175,32 @@ class _Taken(ms.Paper):
         (_Taken, "the name 'paper' or the number 200 is taken"),
     ],
 )
-def test_a_plugin_that_cannot_be_one_is_named(loaded: object, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_cannot_be_one_is_named_and_left_out(
+    loaded: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry.metadata, "entry_points", lambda group: [_Point("x", loaded)])
-    registry.codecs.cache_clear()
+    registry._foreign.cache_clear()
     try:
-        with pytest.raises(InputError, match=f"elsewhere:Thing.*{message}"):
-            registry.codecs()
-        assert ms.decode(ms.encode({"x": PYRAMID["p3"]}))["x"].shape == (5, 8, 8)  # the others go on working
+        with pytest.warns(RuntimeWarning, match=f"elsewhere:Thing.*{message}"):
+            assert list(registry.codecs()) == ["paper", "calibrated"]
+        with pytest.raises(InputError, match=f"unknown codec 'x'; valid: paper, calibrated; .*{message}"):
+            ms.encode(PYRAMID, "x")
+        with pytest.raises(ms.UnsupportedError, match=f"codec number 200; this release knows .*{message}"):
+            registry.codec_numbered(200)
     finally:
         monkeypatch.undo()
-        registry.codecs.cache_clear()
+        registry._foreign.cache_clear()
+
+
+def test_a_broken_plugin_costs_one_line_and_stops_nothing(installed: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(installed, broken)
+    (broken / "midstream_halves" / "__init__.py").write_text("import no_such_package\n")
+    write_pyramid(str(tmp_path / "x.npz"), PYRAMID)
+    done = python(broken, "-m", "midstream", "encode", tmp_path / "x.npz", "-o", tmp_path / "x.mids")
+    assert done.returncode == 0
+    said = (
+        "warning: the codec midstream_halves:Halves of the package midstream-halves does not load: ModuleNotFoundError"
+    )
+    assert done.stderr.startswith(f"{said}ModuleNotFoundError")
+    assert len(done.stderr.splitlines()) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,7 @@ def _main(
 
 def run() -> None:
     """Run the command line: 0 when done, 2 with one line on standard error for whatever the user can mend."""
+    warnings.showwarning = lambda message, *_, **__: note(f"warning: {message}")
     try:
         _check_streams()
         _check_simd_path()

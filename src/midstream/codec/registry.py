@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -28,19 +29,30 @@ def _own() -> dict[str, type[Codec]]:
 
 
 @cache
+def _foreign() -> tuple[dict[str, type[Codec]], list[str]]:
+    """Those of other packages, and what is wrong with the others: one that is broken must not stop the rest."""
+    found: dict[str, type[Codec]] = {}
+    faults = []
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda each: each.name):
+        try:
+            each = _loaded(point)
+            known = {**_own(), **found}
+            if each.name in known or any(each.number == other.number for other in known.values()):
+                raise InputError(f"{_where(point)}: the name '{each.name}' or the number {each.number} is taken")
+            found[each.name] = each
+        except InputError as error:
+            faults.append(str(error))
+            warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+    return found, faults
+
+
 def codecs() -> dict[str, type[Codec]]:
     """All codecs by name: this project's in the order of their numbers, then those of other packages.
 
-    Raises:
-        InputError: an entry point that does not load, or is no codec, or takes the name or number of another.
+    Warns once (RuntimeWarning) about each entry point that does not load, is no codec, or takes the name or number of
+    another, and leaves it out.
     """
-    found = dict(_own())
-    for point in sorted(metadata.entry_points(group=GROUP), key=lambda each: each.name):
-        each = _loaded(point)
-        if each.name in found or any(each.number == other.number for other in found.values()):
-            raise InputError(f"{_where(point)}: the name '{each.name}' or the number {each.number} is taken")
-        found[each.name] = each
-    return found
+    return {**_own(), **_foreign()[0]}
 
 
 def _loaded(point: metadata.EntryPoint) -> type[Codec]:
@@ -64,17 +76,18 @@ def codec_named(name: str) -> type[Codec]:
     """The codec of this name. Raises InputError."""
     known = _own() if name in _own() else codecs()
     if name not in known:
-        raise unknown("codec", str(name), known)
+        raise InputError("; ".join([str(unknown("codec", str(name), known)), *_foreign()[1]]))
     return known[name]
 
 
 def codec_numbered(number: int) -> type[Codec]:
-    """The codec of this number. Raises UnsupportedError; InputError as `codecs`."""
+    """The codec of this number. Raises UnsupportedError."""
     for known in (_own, codecs):
         for each in known().values():
             if each.number == number:
                 return each
-    raise UnsupportedError(f"codec number {number}; this release knows {', '.join(codecs())}")
+    reasons = [f"codec number {number}; this release knows {', '.join(codecs())}", *_foreign()[1]]
+    raise UnsupportedError("; ".join(reasons))
 
 
 def make_codec(codec: str | Codec, options: Mapping[str, Any]) -> Codec:
