@@ -188,8 +188,17 @@ def _print(done: Calibration) -> None:
     title = f"{about.network}, {counted(about.images, 'image')}"
     if done.skipped:
         title += f" ({len(done.skipped)} more cannot be read)"
-    columns = ["level", "channels", "kept", "sensitivity, least / median / most", "components", "50 %", "90 %", "99 %"]
-    print_table(f"{title}; sensitivity to the power of {done.power:g}; components that hold a share of the energy",
+    columns = [
+        "level",
+        "channels",
+        "kept",
+        "sensitivity, least / median / most",
+        "coefficients",
+        "50 %",
+        "90 %",
+        "99 %",
+    ]
+    print_table(f"{title}; sensitivity to the power of {done.power:g}; coefficients that hold a share of the energy",
                 columns, rows)  # fmt: skip
     points = sorted(about.curve, key=lambda point: point.step)
     shown = []
