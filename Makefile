@@ -20,7 +20,7 @@ LOWEST_EXTRAS := demo serve
 comma := ,
 # The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
 SANITIZED := build/sanitized
-SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py coefficients.py bitstream.py)
+SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py coefficients.py bitstream.py kept_inputs.py)
 # The runtimes that have to be there before the interpreter; it keeps memory for ever, which is no leak of ours.
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python

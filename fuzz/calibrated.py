@@ -121,7 +121,8 @@ def mutated(data: bytes, most: int, rng: random.Random, mutate: Mutate) -> bytes
         return with_chunk(body[:start] + mutate(body[start:], min(len(body) + room, 1000)), b"", streams)
     number = rng.randrange(len(header.streams))
     at = sum(header.streams[:number])
-    part = mutate(streams[at : at + header.streams[number]], header.streams[number] + room)
+    old = streams[at : at + header.streams[number]]  # the header may declare more than there is, or than there could be
+    part = mutate(old, len(old) + room)
     sizes = [*header.streams[:number], len(part), *header.streams[number + 1 :]]
     behind = len(b"".join(varint(old) for old in header.streams))
     body = body[: len(body) - behind] + b"".join(varint(new) for new in sizes)
