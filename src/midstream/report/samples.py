@@ -35,7 +35,7 @@ _SAME_OVERLAP = 0.5
 
 
 @dataclass(frozen=True)
-class Shown:
+class Exhibit:
     """An image with its caption; `data` is a URL that holds all of it."""
 
     caption: str
@@ -51,7 +51,7 @@ class Candidate:
     record: PointRecord
 
 
-def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Candidate]) -> list[list[Shown]]:
+def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Candidate]) -> list[list[Exhibit]]:
     """For each of a few images, the detections of every point on it; the first point is the one to compare with.
 
     The images are those on which the first point finds most.
@@ -66,48 +66,48 @@ def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Ca
         for point in points:
             shown = drawn(pixels, point.record.detections[number], found[number], classes)
             caption = f"{point.label}: {point.record.sizes[number]:,} bytes"
-            row.append(Shown(caption, _url(shown)))
+            row.append(Exhibit(caption, _url(shown)))
         rows.append(row)
     return rows
 
 
-def feature_rows(model: SplitModel, image: ImageFile, points: Sequence[Candidate]) -> list[Shown]:
+def feature_rows(model: SplitModel, image: ImageFile, points: Sequence[Candidate]) -> list[Exhibit]:
     """The busiest channel of the finest level as it is and as each point decodes it, with symbols where it has them;
     for a coded image, the image as decoded."""
     pixels = read_image(image.path)
     pyramid = model.front(pixels)
     level, channel, values = _busiest(model, pyramid)
-    shown = [Shown("", _url(grey_figure(f"{level}, channel {channel}: original", values[channel])))]
+    shown = [Exhibit("", _url(grey_figure(f"{level}, channel {channel}: original", values[channel])))]
     for point in points:
         try:
             shown += _coded(model, pixels, pyramid, (level, channel), point)
         except MidstreamError as error:
-            shown.append(Shown(f"{point.label}: {error}", ""))
+            shown.append(Exhibit(f"{point.label}: {error}", ""))
     return shown
 
 
 def _coded(
     model: SplitModel, pixels: Image, pyramid: FloatPyramid, at: tuple[str, int], point: Candidate
-) -> list[Shown]:
+) -> list[Exhibit]:
     level, channel = at
     if isinstance(point.pipeline, ImagePipeline):
         decoded = point.pipeline.codec.decode(point.pipeline.codec.encode(point.pipeline.source(model, pixels)))
-        return [Shown(f"{point.label}: the decoded image", _url(_small(decoded)))]
+        return [Exhibit(f"{point.label}: the decoded image", _url(_small(decoded)))]
     assert isinstance(point.pipeline, FeaturePipeline)
     data = point.pipeline.codec.encode_for(model, pyramid, (pixels.shape[0], pixels.shape[1]))
     received = completed(model, point.pipeline.codec.decode(data), list(pyramid))
-    out = [Shown(point.label, _url(grey_figure("decoded", received[level][channel])))]
+    out = [Exhibit(point.label, _url(grey_figure("decoded", received[level][channel])))]
     try:
         costs = open_levels(data)[level].channel_costs(channel)
     except (BitstreamError, InputError, KeyError):  # not of the codec paper: it has no symbols to show
         return out
-    return out if costs is None else [*out, Shown(point.label, _url(symbol_figure("", *costs)))]
+    return out if costs is None else [*out, Exhibit(point.label, _url(symbol_figure("", *costs)))]
 
 
-def paper_figure(model: SplitModel, image: ImageFile) -> Shown:
+def paper_figure(model: SplitModel, image: ImageFile) -> Exhibit:
     """The founding paper's Figure 3: the busiest channel of the finest level, as 4 symbols and as 3."""
     level, channel, values = _busiest(model, model.front(read_image(image.path)))
-    return Shown("", _url(figure_3(level, values, channel)))
+    return Exhibit("", _url(figure_3(level, values, channel)))
 
 
 def _busiest(model: SplitModel, pyramid: FloatPyramid) -> tuple[str, int, NDArray[np.float32]]:
