@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.base import Codec, Declaration, Decoder, Hints, Request, StreamInfo
+from midstream.codec.base import Codec, Declaration, Decoder, DecodeRequest, Hints, StreamInfo
 from midstream.codec.container import Opened, as_bytes, open_stream
 from midstream.codec.registry import codec_numbered, make_codec
 from midstream.errors import InputError, unknown
@@ -89,7 +89,7 @@ def decode(
         raise InputError(f"levels is a list of names: ['{levels}']")
     names = None if levels is None else list(levels)
     decoder, opened, view = _opened(data)
-    arrays = decoder.decode(opened, view, Request(limits or Limits(), names, partial, profile, threads))
+    arrays = decoder.decode(opened, view, DecodeRequest(limits or Limits(), names, partial, profile, threads))
     return {name: to_torch(array) for name, array in arrays.items()} if like == "torch" else arrays
 
 
@@ -112,7 +112,7 @@ def inspect(
         TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
     """
     decoder, opened, view = _opened(data)
-    return decoder.inspect(opened, view, Request(limits or Limits(), profile=profile), symbols)
+    return decoder.inspect(opened, view, DecodeRequest(limits or Limits(), profile=profile), symbols)
 
 
 def declaration(
@@ -132,7 +132,7 @@ def declaration(
         InputError: the bitstream needs another profile.
     """
     decoder, opened, view = _opened(data)
-    return decoder.declare(opened, view, Request(limits or Limits(), profile=profile))
+    return decoder.declare(opened, view, DecodeRequest(limits or Limits(), profile=profile))
 
 
 def codec_of(data: bytes | bytearray | memoryview) -> type[Codec]:

@@ -77,7 +77,7 @@ NO_HINTS = Hints()
 
 
 @dataclass(frozen=True)
-class Request:
+class DecodeRequest:
     """What a decoder is asked for.
 
     Attributes:
@@ -160,15 +160,15 @@ class Decoder(ABC):
     """
 
     @abstractmethod
-    def declare(self, opened: Opened, data: memoryview, request: Request) -> Declaration:
+    def declare(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Declaration:
         """Read the header alone: in microseconds, whatever the bitstream holds."""
 
     @abstractmethod
-    def decode(self, opened: Opened, data: memoryview, request: Request) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
         """Level name -> [C, H, W] in the level's own element type, in the pyramid's order."""
 
     @abstractmethod
-    def inspect(self, opened: Opened, data: memoryview, request: Request, symbols: bool) -> StreamInfo:
+    def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> StreamInfo:
         """Where the bytes go; with `symbols`, what only decoding the symbols tells, too."""
 
 

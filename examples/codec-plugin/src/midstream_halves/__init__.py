@@ -21,8 +21,8 @@ from midstream.codec.base import (
     Capabilities,
     Declaration,
     Decoder,
+    DecodeRequest,
     Hints,
-    Request,
     Shown,
     StreamInfo,
     Table,
@@ -58,11 +58,11 @@ class HalvesInfo(StreamInfo):
 class HalvesDecoder(Decoder):
     """Knows no options: all that it needs is in the bitstream."""
 
-    def declare(self, opened: Opened, data: memoryview, request: Request) -> Declaration:
+    def declare(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Declaration:
         """The header alone."""
         return Declaration(Halves.name, False, {level.name: level.shape for level in _read(opened, data, request)})
 
-    def decode(self, opened: Opened, data: memoryview, request: Request) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
         """The levels that are asked for."""
         levels = _read(opened, data, request)
         missing = set(request.levels or ()) - {level.name for level in levels}
@@ -75,7 +75,7 @@ class HalvesDecoder(Decoder):
                 out[level.name] = _values(level, piece)
         return out
 
-    def inspect(self, opened: Opened, data: memoryview, request: Request, symbols: bool) -> HalvesInfo:
+    def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> HalvesInfo:
         """Where the bytes go."""
         levels = _read(opened, data, request)
         elements = sum(int(np.prod(level.shape)) for level in levels)
@@ -114,7 +114,7 @@ class Halves(Codec):
         return b"".join([write_header(self.number, body), *sealed(pieces)])
 
 
-def _read(opened: Opened, data: memoryview, request: Request) -> list[_Level]:
+def _read(opened: Opened, data: memoryview, request: DecodeRequest) -> list[_Level]:
     """The header, and whether all that it declares is there and within the limits."""
     reader, levels = opened.reader, []
     count = reader.varint()

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.codec.base import Declaration, Decoder, Request, Shape, StreamInfo, Table
+from midstream.codec.base import Declaration, Decoder, DecodeRequest, Shape, StreamInfo, Table
 from midstream.codec.calibrated.decoding import decode_calibrated
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import (
@@ -60,7 +60,7 @@ class CalibratedInfo(StreamInfo):
 class CalibratedDecoder(Decoder):
     """See Decoder."""
 
-    def declare(self, opened: Opened, data: memoryview, request: Request) -> Declaration:
+    def declare(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Declaration:
         """See Decoder; an embedded profile is not looked at."""
         header = read_stream_header(opened, request.limits, len(data))
         profile = _given(request)
@@ -68,14 +68,14 @@ class CalibratedDecoder(Decoder):
             return Declaration(CODEC, bool(header.profile_bytes), None)
         return Declaration(CODEC, False, _shapes(header, profile_for(header, b"", profile), request.limits)[0])
 
-    def decode(self, opened: Opened, data: memoryview, request: Request) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
         """See Decoder."""
         header = read_stream_header(opened, request.limits, len(data))
         embedded, streams = read_chunk(data, header)
         profile = profile_for(header, embedded, _given(request))
         return decode_calibrated(header, streams, profile, request.levels, request.limits, request.threads)
 
-    def inspect(self, opened: Opened, data: memoryview, request: Request, symbols: bool) -> CalibratedInfo:
+    def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> CalibratedInfo:
         """See Decoder; there is nothing that only decoding tells."""
         del symbols
         profile = _given(request)
@@ -104,7 +104,7 @@ class CalibratedDecoder(Decoder):
         )
 
 
-def _given(request: Request) -> Profile | None:
+def _given(request: DecodeRequest) -> Profile | None:
     return None if request.profile is None else Profile.of(request.profile)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.codec.base import Declaration, Decoder, Request
+from midstream.codec.base import Declaration, Decoder, DecodeRequest
 from midstream.codec.container import Opened, as_bytes, open_stream
 from midstream.codec.paper import header
 from midstream.codec.paper.info import PaperInfo
@@ -23,14 +23,14 @@ _NAME = "paper"
 class PaperDecoder(Decoder):
     """See Decoder; the levels lie in chunks of their own, so that any of them can be decoded alone."""
 
-    def declare(self, opened: Opened, data: memoryview, request: Request) -> Declaration:
+    def declare(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Declaration:
         """See Decoder."""
         head = header.read_header(opened, data, request.limits)
         symbols = read_parameters(head.parameters).symbols
         chosen = header.select(head, None, symbols, request.limits)
         return Declaration(_NAME, False, {level.name: level.shape for level in chosen})
 
-    def decode(self, opened: Opened, data: memoryview, request: Request) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
         """See Decoder."""
         head = header.read_header(opened, data, request.limits, partial=request.partial)
         parameters = read_parameters(head.parameters)
@@ -44,7 +44,7 @@ class PaperDecoder(Decoder):
             for level, values in zip(chosen, decoded, strict=True)
         }
 
-    def inspect(self, opened: Opened, data: memoryview, request: Request, symbols: bool) -> PaperInfo:
+    def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> PaperInfo:
         """See Decoder."""
         head = header.read_header(opened, data, request.limits)
         parameters = read_parameters(head.parameters)
