@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +37,14 @@ def test_each_package_shows_what_is_public_and_explains_itself(name: str) -> Non
         assert getattr(package, each) is not None, each
     with pytest.raises(AttributeError, match=f"module 'midstream.{name}' has no attribute 'nothing'"):
         package.nothing  # noqa: B018
+
+
+def test_no_name_of_a_class_stands_for_two_things() -> None:
+    files = [path for path in Path(ms.__file__).parent.rglob("*.py") if "proto" not in path.parts]
+    trees = [ast.parse(path.read_text("utf-8")) for path in files]
+    names = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+    assert len(names) > 100
+    assert [name for name, count in names.items() if count > 1 and not name.startswith("_")] == []
 
 
 def test_evaluate_does_what_its_docstring_shows(tmp_path: Path) -> None:
