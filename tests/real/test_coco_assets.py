@@ -52,9 +52,9 @@ def test_what_is_in_it(dataset: Dataset) -> None:
     assert len(truth["annotations"]) == 2363
     assert sum(annotation["iscrowd"] for annotation in truth["annotations"]) == 24
     assert len(truth["categories"]) == 80
-    for image, image in list(zip(dataset.images, truth["images"], strict=True))[::20]:
-        assert image.id == image["id"]
-        assert read_image(image.path).shape == (image["height"], image["width"], 3)
+    for image, listed in list(zip(dataset.images, truth["images"], strict=True))[::20]:
+        assert image.id == listed["id"]
+        assert read_image(image.path).shape == (listed["height"], listed["width"], 3)
 
 
 def test_the_ground_truth_scores_100(dataset: Dataset) -> None:

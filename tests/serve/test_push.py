@@ -48,7 +48,7 @@ def test_of_two_into_one_file_the_second_is_refused(
     assert first.returncode == 0, errors
     lines = serving.read_lines(output)
     assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "images"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out", "out.mp4"]
 
 
 def test_one_image_is_pushed(model: Path, tmp_path: Path, server: Server) -> None:
@@ -68,4 +68,4 @@ def test_a_killed_push_blocks_nobody_and_its_files_are_removed(model: Path, tmp_
     second = run(images, server.address, model, output, "--draw", film)
     assert second.returncode == 0, second.stderr
     assert len(serving.read_lines(output)) == 30
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.mp4", "images"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out", "out.mp4"]
