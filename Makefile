@@ -77,8 +77,9 @@ test-wheel: $(WHEEL)
 
 # The kernels without Python: every instruction set against the scalar reference.
 PATHS := native/tests/paths.cpp $(wildcard native/*.cpp)
-PATHS_FLAGS := -std=c++20 -O2 -g -ffp-contract=off -Wall -Wextra -Inative
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+PATHS_FLAGS := -std=c++20 -O2 -g1 -ffp-contract=off -Wall -Wextra -Inative
+# Little optimised, as in CMakeLists.txt.
+SANITIZE := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 ARM_CXX := aarch64-linux-gnu-g++
 ARM_RUN := qemu-aarch64
 
@@ -101,10 +102,13 @@ tools-neon:
 	@for tool in $(ARM_CXX) $(ARM_RUN); do command -v $$tool > /dev/null || \
 		{ echo "make test-neon needs $$tool (Debian: g++-aarch64-linux-gnu, qemu-user)"; exit 1; }; done
 
-test-neon: tools-neon
-	mkdir -p build
-	$(ARM_CXX) $(PATHS_FLAGS) -static -o build/paths-neon $(PATHS)
-	$(ARM_RUN) build/paths-neon
+build/neon/%.o: native/%.cpp $(wildcard native/*.hpp) | tools-neon
+	mkdir -p $(@D)
+	$(ARM_CXX) $(PATHS_FLAGS) -c -o $@ $<
+
+test-neon: $(PATHS:native/%.cpp=build/neon/%.o)
+	$(ARM_CXX) -static -o build/neon/paths $^
+	$(ARM_RUN) build/neon/paths
 
 # Recycled buffers are switched off there. What the fuzzer has collected is run again, where it has been.
 test-sanitized: $(SANITIZED)/.installed
@@ -158,9 +162,9 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 $(LOWEST)/.installed: $(WHEEL)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--requirements pyproject.toml $(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
+	$(LOWEST)/bin/uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python \
+		--resolution lowest-direct --requirements pyproject.toml $(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
+	$(LOWEST)/bin/uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.

@@ -1,4 +1,4 @@
-"""Runs every fuzz target on the inputs that are kept, then for some seconds: `make fuzz SECONDS=600`.
+"""Runs every fuzz target on the inputs that are kept, then for some seconds, one on each core: `make fuzz SECONDS=600`.
 
     python fuzz/run.py --seconds=0       # only what is kept
     python fuzz/run.py --keep            # keeps the least of fuzz/corpus that reaches as much
@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import kept
@@ -123,7 +124,9 @@ def main() -> None:
     if arguments.keep:
         good = [keep(name, known[name]) for name in arguments.targets or known]
         sys.exit(not all(good))
-    results = [run(name, known[name], arguments.seconds) for name in arguments.targets or known]
+    with ThreadPoolExecutor(os.cpu_count()) as cores:
+        chosen = arguments.targets or list(known)
+        results = list(cores.map(lambda name: run(name, known[name], arguments.seconds), chosen))
     print(f"{sum(count for count, _ in results):,} executions in all")
     sys.exit(not all(good for _, good in results))
 
