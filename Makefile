@@ -12,12 +12,20 @@ COCO := $(MIDSTREAM_ASSETS)/coco
 SECONDS ?= 30
 # The core is compiled once for a Python: CMake's folder stays, and what compiles there is always that of $(VENV).
 BUILD := --no-build-isolation --config-settings=build-dir=build/core/{wheel_tag}
+# A file's tests stay together; the files in their order, in which the longest do not come last.
+XDIST := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # The wheel that other environments take it from, by a file that says that it is there.
 WHEEL := build/wheel/.built
 # An environment of the lowest versions. torch is too large for it, and Ray's bound is one release.
 LOWEST := build/lowest
 LOWEST_EXTRAS := demo serve
 comma := ,
+# Left out there, for other packages have no say in them: they are about processes, memory and words, this project's own
+# bytes and files, or do once more what their neighbours have done.
+LOWEST_WITHOUT := $(addprefix tests/unit/test_,cli_locks.py documents.py extras.py format_coefficients.py \
+	format_decoder.py groups.py install_hints.py limits.py locks.py ordered.py readme.py release.py stub.py)
+LOWEST_ONCE := $(addprefix tests/unit/test_compare.py::test_,killed_and_started_again_it_measures_only_the_rest \
+	images_that_cannot_be_read_are_left_out_of_every_point a_codec_that_fails_takes_its_curve_along_and_nothing_else)
 # The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
 SANITIZED := build/sanitized
 SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py coefficients.py bitstream.py kept_inputs.py)
@@ -46,12 +54,13 @@ compare: $(VENV)/.installed-compare
 		--test float16+zstd --test int8+zstd --test zfp:precision=8,10 --test blosc2 --test pcodec
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest $(XDIST)
 
 # The unit tests with the oldest of every package that pyproject.toml allows.
 test-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/python tests/lowest.py $(subst $() ,$(comma),$(LOWEST_EXTRAS)) test
-	$(LOWEST)/bin/python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile tests/unit
+	$(LOWEST)/bin/python -m pytest -p no:cacheprovider $(XDIST) tests/unit \
+		$(addprefix --ignore ,$(LOWEST_WITHOUT)) $(addprefix --deselect ,$(LOWEST_ONCE))
 
 # Batch jobs and replicas on a real Ray: workers, replicas and drivers are killed. About two minutes on two free cores.
 test-batch: $(VENV)/.installed-ray

@@ -58,6 +58,20 @@ def test_the_makefile_begins_with_what_the_readme_begins_with() -> None:
     assert named == re.findall(r"`make ([\w-]+)`", MAKEFILE.partition("\n\n")[0])
 
 
+def test_what_the_lowest_versions_are_not_tried_on_exists() -> None:
+    left = re.search(r"^LOWEST_WITHOUT := (.*?)^LOWEST_ONCE := (.*?)^#", MAKEFILE, re.MULTILINE | re.DOTALL)
+    assert left is not None
+    files = re.findall(r"[\w]+\.py", left[1])
+    assert len(files) > 10
+    for name in files:
+        assert (ROOT / "tests/unit" / f"test_{name}").exists(), name
+    tests = re.findall(r"(?<![\w/])[a-z]\w{9,}(?![\w.])", left[2].replace("addprefix", ""))
+    assert len(tests) == 3
+    compared = (ROOT / "tests/unit/test_compare.py").read_text()
+    for name in tests:
+        assert f"def test_{name}(" in compared, name
+
+
 @with_gate
 def test_the_gate_runs_commands_that_exist() -> None:
     named = set(re.findall(r"^ *make (?:--\S+ )*([a-z][\w-]*)", GATE.read_text(), re.MULTILINE))
