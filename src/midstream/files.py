@@ -41,6 +41,8 @@ def read_bytes(path: str, most: int = -1) -> bytes:
             return file.read(most)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL
+        raise InputError(f"{path!r}: cannot be read: no file has such a name") from error
 
 
 def write_bytes(path: str, data: bytes) -> None:

@@ -32,7 +32,7 @@ def base(tmp_path: Path) -> tuple[object, ...]:
         (("--max-bytes", 0), "--max-bytes is a whole number, 1 or more, not '0'"),
         (("--max-bytes", 20), "--max-bytes 20: the least that this pyramid takes is"),
         (("--max-loss", "2"), "--max-loss is a share of the accuracy"),
-        (("--max-loss", "some"), "such as 1% or 0.01, not some"),
+        (("--max-loss", "some"), "such as 1% or 0.01, not 'some'"),
         (("--symbols", 4), f"--symbols is no option of the codec calibrated; its own are {OWN}\n"),
         (("--codec", "paper"), "--profile is no option of the codec paper; its own are --symbols, --z"),
         (("--profile", ""), "--profile '': the name of a file is needed"),

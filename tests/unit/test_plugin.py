@@ -136,9 +136,21 @@ class _Point:
         self.name, self._loaded = name, loaded
 
     def load(self) -> object:
-        if isinstance(self._loaded, Exception):
+        if isinstance(self._loaded, BaseException):
             raise self._loaded
         return self._loaded
+
+
+class _Abstract(ms.Codec):
+    name, number = "abstract", 201
+
+
+class _Fractional(ms.Paper):
+    name, number = "fractional", 205.5
+
+
+class _Oddly(ms.Paper):
+    name, number = "[bold]x y:,=", 206
 
 
 class _Low(ms.Paper):
@@ -153,7 +165,12 @@ class _Taken(ms.Paper):
     ("loaded", "message"),
     [
         (ImportError("no module"), "does not load: ImportError: no module"),
+        (SystemExit(3), "does not load: SystemExit: 3"),
         (dict, "is no subclass of midstream.Codec"),
+        (ms.Codec, "is no subclass of midstream.Codec with all that a codec has"),
+        (_Abstract, "is no subclass of midstream.Codec with all that a codec has"),
+        (_Fractional, "its number is no whole number"),
+        (_Oddly, "has no name of letters"),
         (_Low, "its number 7 is not from 128 to 255"),
         (_Taken, "the name 'paper' or the number 200 is taken"),
     ],
@@ -185,3 +202,45 @@ def test_a_broken_plugin_costs_one_line_and_stops_nothing(installed: Path, tmp_p
     said = "warning: the codec midstream_halves:Halves of the package midstream-halves does not load: "
     assert done.stderr.startswith(f"{said}ModuleNotFoundError")
     assert len(done.stderr.splitlines()) == 2
+
+
+_RUDE = """
+from typing import Annotated, ClassVar
+from pydantic import Field
+import midstream as ms
+from midstream.codec.base import Capabilities, Decoder, Shown
+
+class Rude(ms.Paper):
+    \"\"\"Takes the names of everybody.\"\"\"
+    name: ClassVar[str] = "rude"
+    number: ClassVar[int] = 222
+    threads: Annotated[int, Field(description="Not those.")] = 1
+    source: Annotated[str, Field(description="Of it.")] = "x"
+    help: Annotated[str, Field(description="None.")] = "x"
+    lively: Annotated[bool, Field(description="As it is.")] = True
+    grid: Annotated[int, Field(description="A grid."), Shown(old=("symbols",))] = 1
+
+    def encode(self, levels, hints=None, threads=None):
+        if self.lively:
+            raise SystemExit(7)
+        return "no bytes"
+"""
+
+
+def test_a_plugin_takes_no_command_s_own_names_and_ends_no_program(installed: Path, tmp_path: Path) -> None:
+    rude = tmp_path / "rude"
+    shutil.copytree(installed, rude)
+    (rude / "midstream_halves" / "__init__.py").write_text(_RUDE.replace('\\"', '"') + "\nHalves = Rude\n")
+    write_pyramid(str(tmp_path / "x.npz"), PYRAMID)
+    shown = midstream(rude, "encode", "--help")
+    assert "--lively" in shown
+    assert "--no-lively" in shown
+    assert "Not those." not in shown
+    ours = ("-m", "midstream", "encode", tmp_path / "x.npz", "-o", tmp_path / "x.mids")
+    assert python(rude, *ours, "--symbols", "3", "--threads", "1").returncode == 0
+    for more, message in {(): "SystemExit: 7", ("--no-lively",): "it encodes to str, not bytes"}.items():
+        done = python(rude, *ours, "--codec", "rude", *more)
+        assert done.returncode == 2
+        assert "midstream: the codec rude failed: " in done.stderr
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1

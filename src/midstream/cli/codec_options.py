@@ -31,7 +31,7 @@ def takes_codec(*, without: Collection[str] = ()) -> Callable[[Callable[..., Non
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
-        added = _parameters(without)
+        added = _parameters({*without, *signature.parameters, "help"} - {_CODEC})
         parameters = []
         for name, each in signature.parameters.items():
             parameters += added if name == _CODEC else [each.replace(kind=each.KEYWORD_ONLY, annotation=hints[name])]
@@ -49,12 +49,12 @@ def takes_codec(*, without: Collection[str] = ()) -> Callable[[Callable[..., Non
     return decorate
 
 
-def _parameters(without: Collection[str]) -> list[inspect.Parameter]:
-    """--codec, and each option once, of whichever codecs have it."""
+def _parameters(taken: Collection[str]) -> list[inspect.Parameter]:
+    """--codec, and each option once, of whichever codecs have it; none by a name that the command has itself."""
     known = codecs()
     name = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(known)}.", rich_help_panel=_PANEL)]
     out = [_parameter(_CODEC, name, DEFAULT_CODEC)]
-    seen = set(without)
+    seen = {*taken, _CODEC}
     for codec in known.values():
         shown = codec.shown()
         for key, field in codec.model_fields.items():
@@ -63,21 +63,17 @@ def _parameters(without: Collection[str]) -> list[inspect.Parameter]:
             seen.add(key)
             flag = field.annotation is bool
             option = typer.Option(
-                spelled(key),
+                f"{spelled(key)}/{spelled(f'no_{key}')}" if flag and field.default is True else spelled(key),
                 help=field.description,
                 show_default=_default(field.default, shown[key]),
                 rich_help_panel=f"{_PANEL} {codec.name}",
                 metavar=None if flag else shown[key].metavar or key.upper(),
             )
-            out.append(_parameter(key, Annotated[bool if flag else str | None, option], False if flag else None))
-            out += [
-                _parameter(
-                    old,
-                    Annotated[str | None, typer.Option(spelled(old), help=f"Now {spelled(key)}.", hidden=True)],
-                    None,
-                )
-                for old in shown[key].old
-            ]
+            out.append(_parameter(key, Annotated[(bool if flag else str) | None, option], None))
+            for old in [each for each in shown[key].old if each not in seen]:
+                seen.add(old)
+                hidden = typer.Option(spelled(old), help=f"Now {spelled(key)}.", hidden=True)
+                out.append(_parameter(old, Annotated[str | None, hidden], None))
     return out
 
 
@@ -93,7 +89,7 @@ def _default(value: Any, shown: Shown) -> str | bool:
 
 def _chosen(name: str, options: Mapping[str, Any], source: str) -> Codec:
     """The codec from text. Raises InputError."""
-    given = {key: value for key, value in options.items() if value is not None and value is not False}
+    given = {key: value for key, value in options.items() if value is not None}
     kind = codec_named(name)
     for key, shown in kind.shown().items():
         for old in shown.old:

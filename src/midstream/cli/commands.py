@@ -117,7 +117,8 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command and its arguments, options by their present names."""
         earlier = COMMANDS[args[0]].earlier if args and args[0] in COMMANDS else {}
-        return super().resolve_command(ctx, [_present(each, earlier) for each in args])
+        end = args.index("--") if "--" in args else len(args)
+        return super().resolve_command(ctx, [*(_present(each, earlier) for each in args[:end]), *args[end:]])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The help as Typer has it, the commands by their lines in the table."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.base import Codec, Declaration, Decoder, DecodeRequest, Hints, StreamInfo
+from midstream.codec.base import Codec, Declaration, DecodeRequest, Hints, StreamInfo
 from midstream.codec.container import Opened, as_bytes, open_stream
-from midstream.codec.registry import codec_numbered, make_codec
-from midstream.errors import InputError, unknown
-from midstream.features import check_pyramid, to_torch
+from midstream.codec.registry import FIRST_FOREIGN, codec_numbered, make_codec
+from midstream.errors import CodecError, InputError, MidstreamError, unknown
+from midstream.features import Level, check_pyramid, to_torch
 from midstream.limits import Limits
 
 if TYPE_CHECKING:
@@ -50,7 +51,29 @@ def encode(
         InputError: an unusable option, a level that is not [C, H, W] of a known type or not the profile's, a NaN or an
             infinity, a cap that is below what is possible.
     """
-    return make_codec(codec, options).encode(check_pyramid(pyramid), Hints(scores), threads)
+    return encode_levels(make_codec(codec, options), check_pyramid(pyramid), Hints(scores), threads)
+
+
+def encode_levels(codec: Codec, levels: Sequence[Level], hints: Hints, threads: int | None) -> bytes:
+    """`encode` of what is checked already. Raises as it does; CodecError for a codec of another package that fails."""
+    with _guarded(type(codec)):
+        data = codec.encode(levels, hints, threads)
+        if not isinstance(data, bytes):
+            raise TypeError(f"it encodes to {type(data).__name__}, not bytes")
+        return data
+
+
+@contextmanager
+def _guarded(codec: type[Codec]) -> Iterator[None]:
+    """What goes wrong in somebody else's package is no traceback of ours, and no exit."""
+    try:
+        yield
+    except MidstreamError:
+        raise
+    except (Exception, SystemExit) as error:
+        if codec.number < FIRST_FOREIGN:
+            raise
+        raise CodecError(f"the codec {codec.name} failed: {type(error).__name__}: {error}") from error
 
 
 def decode(
@@ -88,8 +111,12 @@ def decode(
     if isinstance(levels, str):
         raise InputError(f"levels is a list of names: ['{levels}']")
     names = None if levels is None else list(levels)
-    decoder, opened, view = _opened(data)
-    arrays = decoder.decode(opened, view, DecodeRequest(limits or Limits(), names, partial, profile, threads))
+    codec, opened, view = _opened(data)
+    with _guarded(codec):
+        request = DecodeRequest(limits or Limits(), names, partial, profile, threads)
+        arrays = codec.decoder.decode(opened, view, request)
+        if not all(isinstance(array, np.ndarray) and array.ndim == 3 for array in dict(arrays).values()):
+            raise TypeError("it decodes to something else than arrays [C, H, W] by name")
     return {name: to_torch(array) for name, array in arrays.items()} if like == "torch" else arrays
 
 
@@ -111,8 +138,9 @@ def inspect(
     Raises:
         TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
     """
-    decoder, opened, view = _opened(data)
-    return decoder.inspect(opened, view, DecodeRequest(limits or Limits(), profile=profile), symbols)
+    codec, opened, view = _opened(data)
+    with _guarded(codec):
+        return codec.decoder.inspect(opened, view, DecodeRequest(limits or Limits(), profile=profile), symbols)
 
 
 def declaration(
@@ -131,8 +159,9 @@ def declaration(
         TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
         InputError: the bitstream needs another profile.
     """
-    decoder, opened, view = _opened(data)
-    return decoder.declare(opened, view, DecodeRequest(limits or Limits(), profile=profile))
+    codec, opened, view = _opened(data)
+    with _guarded(codec):
+        return codec.decoder.declare(opened, view, DecodeRequest(limits or Limits(), profile=profile))
 
 
 def codec_of(data: bytes | bytearray | memoryview) -> type[Codec]:
@@ -140,7 +169,7 @@ def codec_of(data: bytes | bytearray | memoryview) -> type[Codec]:
     return codec_numbered(open_stream(as_bytes(data)).codec)
 
 
-def _opened(data: object) -> tuple[Decoder, Opened, memoryview]:
+def _opened(data: object) -> tuple[type[Codec], Opened, memoryview]:
     view = as_bytes(data)
     opened = open_stream(view)
-    return codec_numbered(opened.codec).decoder, opened, view
+    return codec_numbered(opened.codec), opened, view

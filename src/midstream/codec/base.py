@@ -11,13 +11,13 @@ header holds is as much the codec's own as what follows it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from midstream.codec.container import Opened
 from midstream.errors import InputError, OptionError
@@ -172,6 +172,24 @@ class Decoder(ABC):
         """Where the bytes go; with `symbols`, what only decoding the symbols tells, too."""
 
 
+#: Characters of a value in a message.
+MOST_SHOWN = 60
+
+
+def in_words(value: Any) -> str:
+    """A value as a message has it, however long it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of more digits than anybody reads"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def checked_by(check: Callable[[Any], Any]) -> BeforeValidator:
+    """For the metadata of a field: what `check` makes of a value, which may be text. It raises InputError."""
+    return BeforeValidator(lambda value: None if value is None else check(value))
+
+
 class Codec(BaseModel, ABC):
     """A codec with its options, checked; the fields are the options, and their descriptions the help.
 
@@ -194,6 +212,9 @@ class Codec(BaseModel, ABC):
             super().__init__(**options)
         except ValidationError as error:
             raise _explained(type(self), error) from error
+        except UnicodeError as error:  # text from a command line may be any bytes, and pydantic's messages may not
+            given = ", ".join(f"`{key}` {ascii(value)[:MOST_SHOWN]}" for key, value in options.items())
+            raise OptionError(f"an option is no valid text: {given}") from error
 
     @model_validator(mode="before")
     @classmethod
@@ -231,6 +252,11 @@ class Codec(BaseModel, ABC):
     def changed(self, **options: Any) -> Self:
         """The same codec with other options. Raises OptionError."""
         return type(self)(**(self.given() | options))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As `changed`: options are checked, however they come. Raises InputError."""
+        del deep
+        return self.changed(**(update or {}))
 
     def describe(self) -> dict[str, Any]:
         """Its name and all that was chosen, for results and reports; JSON can hold it."""
@@ -284,4 +310,4 @@ def _explained(codec: type[Codec], error: ValidationError) -> InputError:
         return OptionError(str(cause))
     if first["type"] == "missing":
         return OptionError(f"the codec {codec.name} needs `{where}`")
-    return OptionError(f"`{where}` {first['input']!r}: {first['msg']}")
+    return OptionError(f"`{where}` {in_words(first['input'])}: {first['msg']}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+import re
 import warnings
 from collections.abc import Mapping
 from functools import cache
@@ -16,6 +18,7 @@ from midstream.errors import InputError, OptionError, UnsupportedError, unknown
 
 #: Entry points of it name a subclass of `Codec`: `mine = "my_package:MyCodec"`.
 GROUP = "midstream.codecs"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 #: Numbers from here on are for codecs of other packages (docs/format.md).
 FIRST_FOREIGN = 128
 
@@ -58,10 +61,15 @@ def codecs() -> dict[str, type[Codec]]:
 def _loaded(point: metadata.EntryPoint) -> type[Codec]:
     try:
         loaded = point.load()
-    except Exception as error:  # whatever happens in somebody else's package
+    except (Exception, SystemExit) as error:  # whatever happens in somebody else's package
         raise InputError(f"{_where(point)} does not load: {type(error).__name__}: {error}") from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Codec)):
-        raise InputError(f"{_where(point)} is no subclass of midstream.Codec")
+    if not (isinstance(loaded, type) and issubclass(loaded, Codec)) or inspect.isabstract(loaded):
+        raise InputError(f"{_where(point)} is no subclass of midstream.Codec with all that a codec has")
+    lacking = [key for key in ("name", "number", "capabilities", "decoder") if not hasattr(loaded, key)]
+    if lacking or not isinstance(loaded.name, str) or not _NAME.fullmatch(loaded.name):
+        raise InputError(f"{_where(point)} has no {lacking[0] if lacking else 'name of letters, digits, + - . and _'}")
+    if type(loaded.number) is not int:
+        raise InputError(f"{_where(point)}: its number is no whole number")
     if not FIRST_FOREIGN <= loaded.number <= 0xFF:
         raise InputError(f"{_where(point)}: its number {loaded.number} is not from {FIRST_FOREIGN} to 255")
     return loaded
@@ -74,6 +82,8 @@ def _where(point: metadata.EntryPoint) -> str:
 
 def codec_named(name: str) -> type[Codec]:
     """The codec of this name. Raises InputError."""
+    if not isinstance(name, str):
+        raise InputError(f"a codec is a midstream.Codec or the name of one, not {type(name).__name__}")
     known = _own() if name in _own() else codecs()
     if name not in known:
         raise InputError("; ".join([str(unknown("codec", str(name), known)), *_foreign()[1]]))

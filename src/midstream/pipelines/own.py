@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import midstream
+from midstream.codec.api import encode_levels
 from midstream.codec.base import Codec, Hints
 from midstream.codec.container import VERSION
 from midstream.features import check_pyramid
@@ -55,7 +56,7 @@ class OwnCodec:
 
     def encode(self, pyramid: FloatPyramid) -> bytes:
         """A bitstream without hints: there is no network to ask."""
-        return self.codec.encode(check_pyramid(pyramid), Hints(), threads=1)
+        return encode_levels(self.codec, check_pyramid(pyramid), Hints(), threads=1)
 
     def encode_for(self, model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bytes:
         """A bitstream (docs/format.md)."""

@@ -49,8 +49,11 @@ def _others() -> dict[str, type[PipelineCodec]]:
 
 
 def known_codecs() -> dict[str, type[PipelineCodec] | type[Codec]]:
-    """All by name: this project's and those of plug-ins, and whatever `midstream.pipelines.codecs` defines."""
-    known: dict[str, type[PipelineCodec] | type[Codec]] = {**_others(), **own.codecs()}
+    """All by name: this project's and those of plug-ins, and whatever `midstream.pipelines.codecs` defines.
+
+    A plug-in takes no name of the latter away: it is not compared under it.
+    """
+    known: dict[str, type[PipelineCodec] | type[Codec]] = {**own.codecs(), **_others()}
     return dict(sorted(known.items()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.api import decode
+from midstream.codec.api import decode, encode_levels
 from midstream.codec.base import Codec, Hints
 from midstream.features import Level, check_pyramid
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
@@ -22,7 +22,7 @@ def encode_features(
     """
     codec.check_network(model.name, model.fingerprint)
     levels, hints = prepared(model, pyramid, size, codec)
-    return codec.encode(levels, hints, threads)
+    return encode_levels(codec, levels, hints, threads)
 
 
 def prepared(

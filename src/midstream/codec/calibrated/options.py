@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
-from pydantic import BeforeValidator, Field, GetPydanticSchema, WithJsonSchema, model_validator
+from pydantic import Field, GetPydanticSchema, WithJsonSchema, model_validator
 from pydantic_core import core_schema
 
-from midstream.codec.base import NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown
+from midstream.codec.base import MOST_SHOWN, NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown, checked_by, in_words
 from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.decoder import CalibratedDecoder
 from midstream.codec.calibrated.document import QUALITIES
@@ -41,7 +41,9 @@ def _share(value: Any) -> float:
 def _loss(value: Any) -> float:
     share = _share(value)
     if not 0 < share < 1:
-        raise OptionError(f"`max_loss` is a share of the accuracy above 0 and below 1, such as 1% or 0.01, not {value}")
+        raise OptionError(
+            f"`max_loss` is a share of the accuracy above 0 and below 1, such as 1% or 0.01, not {in_words(value)}"
+        )
     return share
 
 
@@ -53,15 +55,15 @@ def _whole(what: str, least: int, most: int | None = None) -> Callable[[Any], in
             number = least - 1
         if isinstance(value, bool) or number < least or (most is not None and number > most):
             upper = f" to {most}" if most is not None else " or more"
-            raise OptionError(f"`{what}` is a whole number, {least}{upper}, not {value!r}")
+            raise OptionError(f"`{what}` is a whole number, {least}{upper}, not {in_words(value)}")
         return number
 
     return check
 
 
 def _source(value: Any) -> str:
-    if value not in IMPORTANCE_SOURCES:
-        raise unknown("source of the importance map", str(value), IMPORTANCE_SOURCES)
+    if not isinstance(value, str) or value not in IMPORTANCE_SOURCES:
+        raise unknown("source of the importance map", str(value)[:MOST_SHOWN], IMPORTANCE_SOURCES)
     return str(value)
 
 
@@ -92,19 +94,19 @@ class Calibrated(Codec):
     ]
     quality: Annotated[
         int | None,
-        BeforeValidator(_whole("quality", QUALITIES[0], QUALITIES[-1])),
+        checked_by(_whole("quality", QUALITIES[0], QUALITIES[-1])),
         Shown(default=str(DEFAULT_QUALITY), metavar="Q"),
         Field(description="1 to 100: the same number means about the same relative loss of accuracy on every network."),
     ] = None
     max_bytes: Annotated[
         int | None,
-        BeforeValidator(_whole("max_bytes", 1)),
+        checked_by(_whole("max_bytes", 1)),
         Shown(metavar="BYTES"),
         Field(description="Instead of a quality: a hard cap on the bytes of each bitstream."),
     ] = None
     max_loss: Annotated[
         float | None,
-        BeforeValidator(_loss),
+        checked_by(_loss),
         Shown(metavar="SHARE"),
         Field(
             description="Instead of a quality: the most that the accuracy may suffer, such as 1% or 0.01, by the "
@@ -114,7 +116,7 @@ class Calibrated(Codec):
     embed: Annotated[bool, Field(description="Put the profile into the bitstream.")] = False
     importance: Annotated[
         ImportanceSource,
-        BeforeValidator(_source),
+        checked_by(_source),
         Shown(metavar="SOURCE", old=("places",)),
         Field(
             description="Where the importance map comes from, which spends the bits where the network looks: probe "

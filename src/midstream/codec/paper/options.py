@@ -6,14 +6,13 @@ import math
 import operator
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from midstream.codec.base import NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown
+from midstream.codec.base import MOST_SHOWN, NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown, checked_by, in_words
 from midstream.codec.paper.coding import encode_levels
 from midstream.codec.paper.decoder import PaperDecoder
 from midstream.codec.paper.header import NUMBER
@@ -29,24 +28,24 @@ _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _SMALLEST_FLOAT32 = float(np.finfo(np.float32).tiny)
 
 
-def _count(value: Any) -> int | None:
+def _count(value: Any) -> int:
     try:
         count = int(value) if isinstance(value, str) else operator.index(value)  # numpy's integers, too
     except (TypeError, ValueError):
         count = 0
-    if not 1 <= count <= MAX_SYMBOLS:
-        raise OptionError(f"`symbols` is a whole number from 1 to {MAX_SYMBOLS}, not {value!r}")
+    if isinstance(value, bool) or not 1 <= count <= MAX_SYMBOLS:
+        raise OptionError(f"`symbols` is a whole number from 1 to {MAX_SYMBOLS}, not {in_words(value)}")
     return count
 
 
 def _positive(what: str) -> Callable[[Any], float]:
     def check(value: Any) -> float:
         try:
-            number = float(value)
-        except (TypeError, ValueError):
+            number = math.nan if isinstance(value, bool | bytes) else float(value)
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not _SMALLEST_FLOAT32 <= number <= _LARGEST_FLOAT32:
-            raise OptionError(f"`{what}` is a positive number of standard deviations, not {value!r}")
+            raise OptionError(f"`{what}` is a positive number of standard deviations, not {in_words(value)}")
         return number
 
     return check
@@ -54,22 +53,24 @@ def _positive(what: str) -> Callable[[Any], float]:
 
 def _thresholds(value: Any) -> str | tuple[float, ...]:
     """A name, or numbers: text has commas between them, or slashes where commas are between points of a curve."""
-    if value in NAMED_THRESHOLDS:
-        return str(value)
+    if isinstance(value, str) and value in NAMED_THRESHOLDS:
+        return value
     try:
+        if isinstance(value, bytes):
+            raise TypeError
         return tuple(float(each) for each in (re.split("[,/]", value) if isinstance(value, str) else value))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         valid = ", ".join(NAMED_THRESHOLDS)
         if isinstance(value, str):
-            text = f"unknown `thresholds` '{value}'; valid: {valid}, or increasing numbers separated by commas"
+            text = f"unknown `thresholds` {in_words(value)}; valid: {valid}, or increasing numbers separated by commas"
         else:
-            text = f"`thresholds` are increasing numbers or one of {valid}, not {value!r}"
+            text = f"`thresholds` are increasing numbers or one of {valid}, not {in_words(value)}"
         raise OptionError(text) from error
 
 
 def _coder(value: Any) -> str:
-    if value not in CODERS:
-        raise unknown("coder", str(value), CODERS)
+    if not isinstance(value, str) or value not in CODERS:
+        raise unknown("coder", str(value)[:MOST_SHOWN], CODERS)
     return str(value)
 
 
@@ -99,19 +100,19 @@ class Paper(Codec):
 
     symbols: Annotated[
         int | None,
-        BeforeValidator(_count),
+        checked_by(_count),
         Shown(default=str(DEFAULT_SYMBOLS), metavar="N"),
         Field(description="Number of symbols (intervals) n, 1 to 256; one more than a list of thresholds has."),
     ] = None
     z: Annotated[
         float | None,
-        BeforeValidator(_positive("z")),
+        checked_by(_positive("z")),
         Shown(default="the paper's best, 1.0 and 1.5", metavar="Z"),
         Field(description="The paper's threshold in standard deviations: -z, z for 3 symbols, -z, 0, z for 4."),
     ] = None
     thresholds: Annotated[
         str | tuple[float, ...] | None,
-        BeforeValidator(_thresholds),
+        checked_by(_thresholds),
         Shown(metavar="T"),
         Field(
             description="Instead of z: n - 1 increasing numbers (-1,0,1), uniform (with a step), lloyd-max (fitted to "
@@ -120,13 +121,13 @@ class Paper(Codec):
     ] = None
     step: Annotated[
         float | None,
-        BeforeValidator(_positive("step")),
+        checked_by(_positive("step")),
         Shown(metavar="STEP"),
         Field(description="Distance between uniform thresholds, in standard deviations."),
     ] = None
     coder: Annotated[
         str,
-        BeforeValidator(_coder),
+        checked_by(_coder),
         Shown(metavar="CODER"),
         Field(
             description="How symbols are written: fast (near memory speed), dense (the fewest bytes; about 70 ns an "
@@ -139,11 +140,11 @@ class Paper(Codec):
         _ = self.parameters
         return self
 
-    @cached_property
+    @property
     def parameters(self) -> Parameters:
         """What the options come to, with all that was not given."""
         explicit = self.thresholds if isinstance(self.thresholds, tuple) else None
-        symbols = self.symbols or (DEFAULT_SYMBOLS if explicit is None else len(explicit) + 1)
+        symbols = self.symbols or (DEFAULT_SYMBOLS if explicit is None else _count(len(explicit) + 1))
         if self.z is not None and self.thresholds is not None:
             raise OptionError("give either `z` or `thresholds`, not both")
         if self.step is not None and self.thresholds != Rule.uniform.label:
