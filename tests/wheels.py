@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
@@ -65,37 +66,40 @@ def build(python: str, sdist: Path) -> Path:
     return made
 
 
-def smoke(python: str, wheel: Path) -> None:
-    """Install the wheel with what it needs, run the smoke test, and hold its size to the bound."""
-    empty = environment(python, "smoke")
+def smoke(version: str, python: str, wheel: Path) -> str:
+    """Install the wheel with what it needs, run the smoke test, hold its size to the bound; a line of what was seen."""
+    empty = environment(python, f"smoke-{version}")
     run(empty, "-m", "pip", "install", "--quiet", wheel)
-    print(run(empty, _ROOT / "tests" / "smoke.py"))
+    done = run(empty, _ROOT / "tests" / "smoke.py")
     run(empty.with_name("midstream"), "--version")
     run(empty, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
     packages = Path(run(empty, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"))
     size = sum(file.stat().st_size for file in packages.rglob("*") if file.is_file()) / 1e6
-    print(f"{wheel.name}: {size:.0f} MB with all that it needs")
     if size > _MOST_MEGABYTES:
-        sys.exit(f"that is more than {_MOST_MEGABYTES} MB")
+        sys.exit(f"{wheel.name} takes {size:.0f} MB with all that it needs, more than {_MOST_MEGABYTES}")
+    return f"{done}: {wheel.name}, {size:.0f} MB with all that it needs"
 
 
 def main(wheel: str) -> None:
-    """Build the source distribution, and try it and its wheels."""
+    """Build the source distribution, and try it and its wheels, as many at once as there are cores."""
     shutil.rmtree(_OUT, ignore_errors=True)
     run(sys.executable, "-m", "build", "--sdist", "--outdir", _OUT)
     (sdist,) = _OUT.glob("*.tar.gz")
     wheels = [Path(wheel)]
-    passed = 0
-    for version in _VERSIONS:
-        python = interpreter(version)
-        if python is None:
-            print(f"Python {version} is not here: not tried")
-            continue
-        if not any(fits(each, version) for each in wheels):
-            wheels.append(build(python, sdist))
-        smoke(python, next(each for each in wheels if fits(each, version)))
-        passed += 1
-    print(f"{passed} passed, 0 failed")
+    with ThreadPoolExecutor(os.cpu_count()) as cores:
+        tried = []
+        for version in _VERSIONS:
+            python = interpreter(version)
+            if python is None:
+                print(f"Python {version} is not here: not tried")
+                continue
+            if not any(fits(each, version) for each in wheels):
+                wheels.append(build(python, sdist))
+            chosen = next(each for each in wheels if fits(each, version))
+            tried.append(cores.submit(smoke, version, python, chosen))
+        for each in tried:
+            print(each.result())
+    print(f"{len(tried)} passed, 0 failed")
 
 
 if __name__ == "__main__":
