@@ -168,12 +168,14 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
+# uv leaves modules as source, which every process would compile anew.
 $(LOWEST)/.installed: $(WHEEL)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python \
-		--resolution lowest-direct --requirements pyproject.toml $(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
-	$(LOWEST)/bin/uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--requirements pyproject.toml $(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
+	$(LOWEST)/bin/python -m compileall -q -j 0 $(LOWEST)/lib
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.
