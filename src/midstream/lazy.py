@@ -25,12 +25,12 @@ def loader(
         package: its `__name__`.
         homes: public name -> module.
         extra: what brings the packages that these modules import.
-        earlier: a name of an earlier release -> the present one; it warns, and goes with the next release.
+        earlier: a name of an earlier release -> the present one; it warns, and the next release no longer knows it.
     """
 
     def load(name: str) -> Any:
         if name in earlier:
-            message = f"{package}.{name} is now {earlier[name]}; the earlier name goes with the next release"
+            message = f"{package}.{name} is now {earlier[name]}; the next release no longer knows the earlier name"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
             return getattr(importlib.import_module(package), earlier[name])
         if name not in homes:

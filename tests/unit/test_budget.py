@@ -60,7 +60,7 @@ def test_it_is_told_before_the_work_and_done(
     assert "the least that this network takes is about" in quiet.said[0]
     assert done.profile.about.images == (24 if front < 1 else LEAST_IMAGES)
     said = next(line for line in quiet.said if "--passes" in line)
-    assert f"--images {done.profile.about.images} --passes" in said
+    assert f"--max-images {done.profile.about.images} --passes" in said
 
 
 def test_fewer_images_are_the_first_ones(tmp_path: Path) -> None:

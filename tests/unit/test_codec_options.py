@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.helpers import profiles
 from tests.helpers.commands import call
 
 import midstream as ms
@@ -89,3 +90,16 @@ def test_what_is_no_codec_and_no_file_is_said() -> None:
         ms.Profile.read("a\0b")
     with pytest.raises(InputError, match="goes with the name of a codec"):
         ms.encode(LEVELS, ms.Paper(), symbols=3)
+
+
+def test_calls_of_an_earlier_release_go_on() -> None:
+    assert ms.encode(LEVELS, embed=False) == ms.encode(LEVELS)
+    with pytest.raises(InputError, match="embed is no option of the codec paper"):
+        ms.encode(LEVELS, embed=True)
+    with pytest.raises(InputError, match="the codec paper makes no use of scores"):
+        ms.encode(LEVELS, scores=np.ones((2, 2)))
+    profile = profiles.profile()
+    with pytest.warns(DeprecationWarning, match="the option places is now importance"):
+        codec = ms.Calibrated(profile=profile, places="probe")  # type: ignore[call-arg]
+    assert codec == ms.Calibrated(profile=profile, importance="probe")
+    assert codec.changed(quality=30).changed(quality=None, max_bytes=5000).describe()["max_bytes"] == 5000

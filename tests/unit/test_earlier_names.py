@@ -25,7 +25,7 @@ def test_an_earlier_option_is_the_present_one(
     present = capsys.readouterr().err
     assert call(*words, f"{earlier}=", "--no-such-option") == 2
     notice, _, rest = capsys.readouterr().err.partition("\n")
-    assert notice == f"{earlier} is now {now}; the earlier name goes with the next release"
+    assert notice == f"{earlier} is now {now}; the next release no longer knows the earlier name"
     assert rest == present
     assert "--no-such-option" in present
 

@@ -156,7 +156,7 @@ def _sensitivity(
     total = chosen.images * sum(-(-len(each) // chosen.together) for each in deviations.values())
     progress.say(
         f"sensitivity from {counted(chosen.images, 'image')}, channels {chosen.together} at a time; "
-        f"--images {views.count} --passes {affordable} does the same without the clock"
+        f"--max-images {views.count} --passes {affordable} does the same without the clock"
     )
     progress.stage("sensitivity of channels", total)
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)

@@ -150,7 +150,7 @@ def _tools(without: str | None) -> Tools:
         if name not in (*_TOOLS, *_EARLIER):
             raise unknown("part of the method", name, _TOOLS, limit=len(_TOOLS))
         if name in _EARLIER:
-            note(f"--without {name} is now {_EARLIER[name]}; the earlier name goes with the next release")
+            note(f"--without {name} is now {_EARLIER[name]}; the next release no longer knows the earlier name")
     return replace(Tools(), **dict.fromkeys([_EARLIER.get(name, name) for name in names], False))
 
 

@@ -94,10 +94,10 @@ def _chosen(name: str, options: Mapping[str, Any], source: str) -> Codec:
     for key, shown in kind.shown().items():
         for old in shown.old:
             if old in given:
-                note(f"{spelled(old)} is now {spelled(key)}; the old spelling goes with the next release")
+                note(f"{spelled(old)} is now {spelled(key)}; the next release no longer knows the earlier name")
         if shown.file and key in given:
             check_file(spelled(key), given[key], source)
-    return make_codec(name, given)
+    return make_codec(name, kind.by_present_names(given))
 
 
 def check_file(option: str, value: str | None, source: str = "") -> None:

@@ -141,7 +141,7 @@ def _present(argument: str, earlier: Mapping[str, str]) -> str:
     option, equals, value = argument.partition("=")
     if option not in earlier:
         return argument
-    note(f"{option} is now {earlier[option]}; the earlier name goes with the next release")
+    note(f"{option} is now {earlier[option]}; the next release no longer knows the earlier name")
     return f"{earlier[option]}{equals}{value}"
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from midstream.codec.base import Codec, Declaration, DecodeRequest, Hints, StreamInfo
 from midstream.codec.container import Opened, as_bytes, open_stream
 from midstream.codec.registry import FIRST_FOREIGN, codec_numbered, make_codec
-from midstream.errors import CodecError, InputError, MidstreamError, unknown
+from midstream.errors import CodecError, InputError, MidstreamError, OptionError, unknown
 from midstream.features import Level, check_pyramid, to_torch
 from midstream.limits import Limits
 
@@ -51,7 +51,10 @@ def encode(
         InputError: an unusable option, a level that is not [C, H, W] of a known type or not the profile's, a NaN or an
             infinity, a cap that is below what is possible.
     """
-    return encode_levels(make_codec(codec, options), check_pyramid(pyramid), Hints(scores), threads)
+    chosen = make_codec(codec, options)
+    if scores is not None and type(chosen).importance_grid is Codec.importance_grid:
+        raise OptionError(f"the codec {chosen.name} makes no use of `scores`: leave them out")
+    return encode_levels(chosen, check_pyramid(pyramid), Hints(scores), threads)
 
 
 def encode_levels(codec: Codec, levels: Sequence[Level], hints: Hints, threads: int | None) -> bytes:

@@ -10,6 +10,7 @@ header holds is as much the codec's own as what follows it.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -219,10 +220,17 @@ class Codec(BaseModel, ABC):
     @model_validator(mode="before")
     @classmethod
     def _earlier_spellings(cls, options: Any) -> Any:
-        return cls.in_today_s_spelling(options) if isinstance(options, Mapping) else options
+        if not isinstance(options, Mapping):
+            return options
+        present = cls.by_present_names(options)
+        for name in options.keys() - present.keys():
+            (now,) = [key for key, shown in cls.shown().items() if name in shown.old]
+            message = f"the option {name} is now {now}; the next release no longer knows the earlier name"
+            warnings.warn(message, DeprecationWarning, stacklevel=3)
+        return present
 
     @classmethod
-    def in_today_s_spelling(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+    def by_present_names(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options, with each earlier spelling replaced. Raises OptionError for one that is given in both."""
         out = dict(options)
         for key, shown in cls.shown().items():

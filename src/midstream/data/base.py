@@ -48,8 +48,8 @@ class Dataset:
     @property
     def pictures(self) -> tuple[ImageFile, ...]:
         """The name that `images` had in an earlier release."""
-        warnings.warn("Dataset.pictures is now images; the earlier name goes with the next release", DeprecationWarning,
-                      stacklevel=2)  # fmt: skip
+        message = "Dataset.pictures is now images; the next release no longer knows the earlier name"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
         return self.images
 
     def head(self, count: int | None) -> Dataset:

@@ -67,7 +67,7 @@ def make_codec(name: str, options: Mapping[str, Any]) -> PipelineCodec | OwnCode
     if name not in known:
         raise unknown("codec", name, known, limit=len(known))
     kind = known[name]
-    given = kind.in_today_s_spelling(options) if issubclass(kind, Codec) else dict(options)
+    given = kind.by_present_names(options) if issubclass(kind, Codec) else dict(options)
     for key in given:
         if key not in kind.model_fields:
             raise unknown(f"option of {name}", key, kind.model_fields)
