@@ -27,6 +27,7 @@ uint32_t crc32c_of(const Octets& data, uint32_t before) {
 
 NB_MODULE(_native, m) {
     m.doc() = "The native kernels of midstream. Arguments of wrong shapes or ranges raise a ValueError or a TypeError.";
+    nb::set_leak_warnings(false);  // what lives until Python ends is no leak
     m.def("simd_paths", &available_paths, "The instruction sets that this machine can run, slowest first.");
     m.def("simd_path", &path_name, "The instruction set in use.");
     m.def("set_simd_path", &set_path, "name"_a, "Choose the instruction set. Raises ValueError for an unknown one.");

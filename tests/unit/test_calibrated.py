@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -380,3 +382,16 @@ def test_the_golden_stream_decodes_as_ever(simd_path: str) -> None:
     decoded = ms.decode(lzma.decompress(golden.read_bytes()))
     digest = hashlib.sha256(b"".join(values.tobytes() for values in decoded.values())).hexdigest()
     assert digest == "2d5ff94964bdc8b369568b98a69cc6984e7f1225ce226f7e968006d3dfef713a"
+
+
+def test_nothing_is_printed_when_python_ends_before_a_profile_does() -> None:
+    """As when a thread of the codec still holds it."""
+    code = (
+        "import ctypes\n"
+        "from tests.helpers.profiles import profile, pyramid\n"
+        "import midstream as ms\n"
+        "used = profile(); ms.encode(pyramid(), codec='calibrated', profile=used)\n"
+        "ctypes.pythonapi.Py_IncRef(ctypes.py_object(used))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
