@@ -2,7 +2,7 @@
 
     python benchmarks/calibrated_speed.py --model picodet-s-416 --images photos --profile picodet.profile
 
-Processor time, medians over the images. What `places=network` asks the network for comes on top of encode.
+Processor time, medians over the images. What `importance=network` asks the network for comes on top of encode.
 """
 
 from __future__ import annotations

@@ -402,11 +402,13 @@ def test_profiles_are_compared_at_connection(server: Server, model: Path, tmp_pa
     expected = network.back(ms.decode(coded, profile=profile), SIZE)
     with Server(model, "--profile", tmp_path / "toy.profile", "--allow-embedded-profiles") as fitted:
         for embed in (False, True):
-            with Client(fitted.address, network, "calibrated", profile=profile, embed=embed, places="probe") as client:
+            with Client(
+                fitted.address, network, "calibrated", profile=profile, embed=embed, importance="probe"
+            ) as client:
                 np.testing.assert_array_equal(client.infer(image()).boxes, expected.boxes)
     with (
         pytest.raises(ms.errors.ServiceError, match="start the server with --allow-embedded-profiles"),
-        Client(server.address, network, "calibrated", profile=profile, embed=True, places="probe") as client,
+        Client(server.address, network, "calibrated", profile=profile, embed=True, importance="probe") as client,
     ):
         client.infer(image())
     with (
