@@ -167,11 +167,6 @@ def declaration(
         return codec.decoder.declare(opened, view, DecodeRequest(limits or Limits(), profile=profile))
 
 
-def codec_of(data: bytes | bytearray | memoryview) -> type[Codec]:
-    """The codec that made a bitstream. Raises as `decode` for one without a whole header."""
-    return codec_numbered(open_stream(as_bytes(data)).codec)
-
-
 def _opened(data: object) -> tuple[type[Codec], Opened, memoryview]:
     view = as_bytes(data)
     opened = open_stream(view)

@@ -110,8 +110,7 @@ def make_codec(codec: str | Codec, options: Mapping[str, Any]) -> Codec:
     if not isinstance(codec, Codec):
         kind = codec_named(codec)
         # A flag that is off asks for nothing, of a codec without it either.
-        off = [key for key, value in given.items() if value is False and key not in kind.model_fields]
-        return kind(**{key: value for key, value in given.items() if key not in off})
+        return kind(**{key: value for key, value in given.items() if value is not False or key in kind.model_fields})
     if given:
         raise OptionError(f"`{next(iter(given))}` goes with the name of a codec: a {type(codec).__name__} has its own")
     return codec
