@@ -28,6 +28,7 @@ from midstream.errors import (
     InputError,
     LimitError,
     MidstreamError,
+    MissingReferenceError,
     TruncatedError,
     UnsupportedError,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "LimitError",
     "Limits",
     "MidstreamError",
+    "MissingReferenceError",
     "Paper",
     "Profile",
     "TruncatedError",

@@ -54,7 +54,7 @@ class ServiceError(MidstreamError):
 
 
 class BitstreamError(MidstreamError):
-    """Base of the four ways in which a bitstream can be unusable."""
+    """Base of the five ways in which a bitstream can be unusable."""
 
 
 class TruncatedError(BitstreamError):
@@ -71,6 +71,10 @@ class UnsupportedError(BitstreamError):
 
 class LimitError(BitstreamError):
     """The bitstream declares more than the caller's limits allow (see midstream.Limits)."""
+
+
+class MissingReferenceError(BitstreamError):
+    """The unit refers to a frame that was not decoded: it was lost, or belongs to another stream."""
 
 
 def install_command(extra: str) -> str:

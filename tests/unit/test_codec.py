@@ -320,6 +320,7 @@ def test_default_thresholds_by_number_of_symbols() -> None:
 def test_the_public_api_is_small_and_light() -> None:
     assert set(ms.__all__) == {
         "BitstreamError", "Calibrated", "Codec", "CorruptError", "InputError", "LimitError", "Limits", "MidstreamError",
+        "MissingReferenceError",
         "Paper", "Profile", "TruncatedError", "UnsupportedError", "decode", "encode", "inspect",
     }  # fmt: skip
     code = "import sys, midstream; assert not {'onnx', 'onnxruntime', 'cv2', 'torch', 'typer'} & set(sys.modules)"

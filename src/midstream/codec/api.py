@@ -106,7 +106,8 @@ def decode(
         (`calibrated`: in the profile's).
 
     Raises:
-        TruncatedError, CorruptError, UnsupportedError, LimitError: the four ways in which a bitstream is unusable.
+        TruncatedError, CorruptError, UnsupportedError, LimitError: a bitstream that is unusable by itself.
+        MissingReferenceError: a unit of a stream (StreamDecoder) that refers to an earlier one.
         InputError: a level that the bitstream does not have; no profile, or another one, where one is needed.
     """
     if like not in _LIKE:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from midstream.codec.container import Opened
+from midstream.codec.sequence import IndependentFrames, IndependentUnits, SequenceDecoder, SequenceEncoder
 from midstream.errors import InputError, OptionError
 from midstream.features import Level
 from midstream.limits import Limits
@@ -172,6 +173,10 @@ class Decoder(ABC):
     def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> StreamInfo:
         """Where the bytes go; with `symbols`, what only decoding the symbols tells, too."""
 
+    def sequence(self) -> SequenceDecoder:
+        """For the units of one stream."""
+        return IndependentUnits(self)
+
 
 #: Characters of a value in a message.
 MOST_SHOWN = 60
@@ -252,6 +257,10 @@ class Codec(BaseModel, ABC):
     @abstractmethod
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """The bitstream of a pyramid; the bytes are the same for any number of threads. Raises InputError."""
+
+    def sequence(self) -> SequenceEncoder:
+        """For the frames of one stream."""
+        return IndependentFrames(self)
 
     def given(self) -> dict[str, Any]:
         """The options that were given."""
