@@ -22,6 +22,7 @@ from midstream.codec.base import Codec
 from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.paper.options import Paper
+from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.errors import (
     BitstreamError,
     CorruptError,
@@ -55,6 +56,8 @@ __all__ = [
     "MissingReferenceError",
     "Paper",
     "Profile",
+    "StreamDecoder",
+    "StreamEncoder",
     "TruncatedError",
     "UnsupportedError",
     "decode",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.base import Codec, Declaration, DecodeRequest, Hints, StreamInfo
+from midstream.codec.base import Codec, Declaration, Decoder, DecodeRequest, Hints, StreamInfo
 from midstream.codec.container import Opened, as_bytes, open_stream
 from midstream.codec.registry import FIRST_FOREIGN, codec_numbered, make_codec
+from midstream.codec.sequence import SequenceDecoder
 from midstream.errors import CodecError, InputError, MidstreamError, OptionError, unknown
 from midstream.features import Level, check_pyramid, to_torch
 from midstream.limits import Limits
@@ -52,14 +53,19 @@ def encode(
             infinity, a cap that is below what is possible.
     """
     chosen = make_codec(codec, options)
-    if scores is not None and type(chosen).importance_grid is Codec.importance_grid:
-        raise OptionError(f"the codec {chosen.name} makes no use of `scores`: leave them out")
+    check_scores_are_used(chosen, scores)
     return encode_levels(chosen, check_pyramid(pyramid), Hints(scores), threads)
+
+
+def check_scores_are_used(codec: Codec, scores: object) -> None:
+    """Refuse scores for a codec without a use for them. Raises InputError."""
+    if scores is not None and type(codec).importance_grid is Codec.importance_grid:
+        raise OptionError(f"the codec {codec.name} makes no use of `scores`: leave them out")
 
 
 def encode_levels(codec: Codec, levels: Sequence[Level], hints: Hints, threads: int | None) -> bytes:
     """`encode` of what is checked already. Raises as it does; CodecError for a codec of another package that fails."""
-    with _guarded(type(codec)):
+    with guarded(type(codec)):
         data = codec.encode(levels, hints, threads)
         if not isinstance(data, bytes):
             raise TypeError(f"it encodes to {type(data).__name__}, not bytes")
@@ -67,7 +73,7 @@ def encode_levels(codec: Codec, levels: Sequence[Level], hints: Hints, threads: 
 
 
 @contextmanager
-def _guarded(codec: type[Codec]) -> Iterator[None]:
+def guarded(codec: type[Codec]) -> Iterator[None]:
     """What goes wrong in somebody else's package is no traceback of ours, and no exit."""
     try:
         yield
@@ -110,15 +116,31 @@ def decode(
         MissingReferenceError: a unit of a stream (StreamDecoder) that refers to an earlier one.
         InputError: a level that the bitstream does not have; no profile, or another one, where one is needed.
     """
+    return read_unit(
+        data, lambda number: codec_numbered(number).decoder, levels, like, limits, partial, profile, threads
+    )
+
+
+def read_unit(
+    data: bytes | bytearray | memoryview,
+    decoder: Callable[[int], Decoder | SequenceDecoder],
+    levels: Sequence[str] | None,
+    like: str,
+    limits: Limits | None,
+    partial: bool,
+    profile: Profile | str | Path | None,
+    threads: int | None,
+) -> dict[str, Any]:
+    """`decode` with what `decoder` gives for the number of a codec. Raises as it does."""
     if like not in _LIKE:
         raise unknown("value of like", str(like), _LIKE)
     if isinstance(levels, str):
         raise InputError(f"levels is a list of names: ['{levels}']")
     names = None if levels is None else list(levels)
     codec, opened, view = _opened(data)
-    with _guarded(codec):
+    with guarded(codec):
         request = DecodeRequest(limits or Limits(), names, partial, profile, threads)
-        arrays = codec.decoder.decode(opened, view, request)
+        arrays = decoder(opened.codec).decode(opened, view, request)
         if not all(isinstance(array, np.ndarray) and array.ndim == 3 for array in dict(arrays).values()):
             raise TypeError("it decodes to something else than arrays [C, H, W] by name")
     return {name: to_torch(array) for name, array in arrays.items()} if like == "torch" else arrays
@@ -143,7 +165,7 @@ def inspect(
         TruncatedError, CorruptError, UnsupportedError, LimitError: as `decode`.
     """
     codec, opened, view = _opened(data)
-    with _guarded(codec):
+    with guarded(codec):
         return codec.decoder.inspect(opened, view, DecodeRequest(limits or Limits(), profile=profile), symbols)
 
 
@@ -164,7 +186,7 @@ def declaration(
         InputError: the bitstream needs another profile.
     """
     codec, opened, view = _opened(data)
-    with _guarded(codec):
+    with guarded(codec):
         return codec.decoder.declare(opened, view, DecodeRequest(limits or Limits(), profile=profile))
 
 

@@ -1,0 +1,255 @@
+"""`StreamEncoder` and `StreamDecoder`: frames one after another, with any codec, one unit a frame.
+
+What a codec keeps of a stream is its own (`midstream.codec.sequence`); here is what all streams share: when a frame is
+a key, and which decoder a unit is for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream import _native
+from midstream.codec.api import check_scores_are_used, guarded, read_unit
+from midstream.codec.base import NO_HINTS, Hints
+from midstream.codec.registry import codec_numbered, make_codec
+from midstream.codec.sequence import SequenceDecoder
+from midstream.codec.wire import Reader, varint
+from midstream.errors import BitstreamError, InputError, OptionError
+from midstream.features import Level, check_pyramid
+
+if TYPE_CHECKING:
+    from midstream.codec.base import Codec
+    from midstream.codec.calibrated.profile import Profile
+    from midstream.limits import Limits
+
+DEFAULT_STREAM_CODEC = "calibrated"
+#: Frames from one key to the next, at most.
+DEFAULT_KEY_INTERVAL = 64
+#: What a state begins with: the last byte is the version of its layout.
+_STATE_MAGIC = b"MIDSTAT\x01"
+_CRC = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class SentUnit:
+    """What became of a frame.
+
+    Attributes:
+        number: of the frame, from 0.
+        key: whether a decoder can begin with it.
+        size: bytes.
+        step: index of the quantiser's step, where the stream chose it; None where the codec's options did.
+        passes: how often it was coded until its size was right.
+    """
+
+    number: int
+    key: bool
+    size: int
+    step: int | None = None
+    passes: int = 1
+
+
+class StreamEncoder:
+    """Codes the frames of one stream, one after another.
+
+    >>> enc = ms.StreamEncoder(codec="calibrated", profile="M.profile", quality=60)
+    >>> unit = enc.encode(pyramid)   # bytes of one frame
+
+    Attributes:
+        codec: with its options.
+        frames: how many were coded; the next one has this number.
+        last: what became of the newest frame; None before the first.
+    """
+
+    def __init__(
+        self,
+        codec: str | Codec = DEFAULT_STREAM_CODEC,
+        *,
+        key_interval: int | None = DEFAULT_KEY_INTERVAL,
+        threads: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Begin a stream.
+
+        Args:
+            codec: a name with its `options`, or a `Codec` with its own, as `midstream.encode` takes them. One without
+                memory codes each frame by itself, and all are keys.
+            key_interval: a key follows after so many frames at most; None for none but the first, those asked for and
+                cuts of scene.
+            threads: how many to use at most, all cores by default; the bytes are the same for any number.
+            options: of the codec.
+
+        Raises:
+            InputError: an option that cannot be used.
+        """
+        if key_interval is not None and (
+            isinstance(key_interval, bool) or not isinstance(key_interval, int) or key_interval < 1
+        ):
+            raise OptionError(
+                f"`key_interval` is a whole number, 1 or more, or None for no limit, not {key_interval!r}"
+            )
+        self.codec = make_codec(codec, options)
+        self.frames = 0
+        self.last: SentUnit | None = None
+        self._threads = threads
+        self._interval = key_interval
+        self._since_key = 0
+        self._key_asked = True
+        self._layout: list[tuple[str, tuple[int, int, int], str]] = []
+        with guarded(type(self.codec)):
+            self._sequence = self.codec.sequence()
+
+    def encode(self, pyramid: Mapping[str, Any], *, scores: NDArray[np.floating[Any]] | None = None) -> bytes:
+        """The unit of the next frame.
+
+        Args:
+            pyramid: level name -> numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16, finest first.
+            scores: as `midstream.encode` takes them.
+
+        Raises:
+            InputError: as `midstream.encode`. The stream is as it was: the next frame takes the place of this one.
+        """
+        check_scores_are_used(self.codec, scores)
+        return self.encode_levels(check_pyramid(pyramid), Hints(scores))
+
+    def encode_levels(self, levels: Sequence[Level], hints: Hints = NO_HINTS) -> bytes:
+        """`encode` of what is checked already. Raises as it does; CodecError for another package's codec that fails."""
+        layout = [(level.name, level.shape, level.dtype) for level in levels]
+        due = self._interval is not None and self._since_key >= self._interval
+        key = self._key_asked or due or layout != self._layout
+        with guarded(type(self.codec)):
+            frame = self._sequence.frame(levels, hints, key, self._threads)
+            unit = frame.write()
+            if not isinstance(unit, bytes):
+                raise TypeError(f"it encodes to {type(unit).__name__}, not bytes")
+            frame.keep(unit)
+        self._since_key = 1 if frame.key else self._since_key + 1
+        self._key_asked = self._key_asked and not frame.key
+        self._layout = layout
+        self.last = SentUnit(self.frames, frame.key, len(unit))
+        self.frames += 1
+        return unit
+
+    def request_key(self) -> None:
+        """Make the next unit a key."""
+        self._key_asked = True
+
+    def acknowledge(self, frame: int) -> None:
+        """Say that the receiver has decoded the frame of this number. Raises InputError for one that was not coded."""
+        self._sequence.acknowledge(self._known(frame))
+
+    def lost(self, frame: int) -> None:
+        """Say that the receiver lacks the frame of this number: nothing later refers to it. Raises InputError."""
+        self._sequence.lost(self._known(frame))
+
+    def _known(self, frame: int) -> int:
+        if isinstance(frame, bool) or not isinstance(frame, int) or not 0 <= frame < self.frames:
+            raise InputError(f"the stream has {self.frames} frames, counted from 0: there is no frame {frame!r}")
+        return frame
+
+
+class StreamDecoder:
+    """Decodes the units of one stream.
+
+    >>> dec = ms.StreamDecoder(profile="M.profile")
+    >>> back = dec.decode(unit)
+
+    The number in a unit says which codec it is of. A unit that raises leaves the decoder as it was.
+    """
+
+    def __init__(
+        self,
+        profile: Profile | str | Path | None = None,
+        *,
+        limits: Limits | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Begin with nothing: the first unit has to be a key.
+
+        Args:
+            profile: for units of a codec that needs one, the one that they were made with, or its file, read now.
+            limits: what a unit may spend (Limits() by default).
+            threads: how many to use at most, all cores by default.
+
+        Raises:
+            InputError: no profile.
+        """
+        if profile is not None:
+            from midstream.codec.calibrated.profile import Profile
+
+            profile = Profile.of(profile)
+        self._profile, self._limits, self._threads = profile, limits, threads
+        self._sequences: dict[int, SequenceDecoder] = {}
+
+    def decode(
+        self,
+        unit: bytes | bytearray | memoryview,
+        *,
+        levels: Sequence[str] | None = None,
+        like: Literal["numpy", "torch"] = "numpy",
+        limits: Limits | None = None,
+    ) -> dict[str, Any]:
+        """The pyramid of a unit.
+
+        Args:
+            unit: as `StreamEncoder.encode` gave it.
+            levels, like, limits: as `midstream.decode`; `limits` for this unit alone.
+
+        Returns:
+            Level name -> array [C, H, W], as `midstream.decode`.
+
+        Raises:
+            MissingReferenceError: it refers to a frame that was not decoded here: wait for a key, or ask for one.
+            TruncatedError, CorruptError, UnsupportedError, LimitError, InputError: as `midstream.decode`.
+        """
+
+        def by_sequence(number: int) -> SequenceDecoder:
+            if number not in self._sequences:
+                self._sequences[number] = codec_numbered(number).decoder.sequence()
+            return self._sequences[number]
+
+        return read_unit(unit, by_sequence, levels, like, limits or self._limits, False, self._profile, self._threads)
+
+    def state(self) -> bytes:
+        """All that later units may refer to, for `restore` in this process or another one."""
+        kept = {number: sequence.state() for number, sequence in sorted(self._sequences.items())}
+        parts = [bytes([number]) + varint(len(state)) + state for number, state in kept.items() if state]
+        body = b"".join([_STATE_MAGIC, *parts])
+        return body + _CRC.pack(_native.crc32c(body))
+
+    def restore(self, state: bytes) -> None:
+        """Go on from what `state` gave, whatever was decoded since. Raises InputError for anything else."""
+        restored: dict[int, SequenceDecoder] = {}
+        for number, kept in _states(state):
+            try:
+                restored[number] = codec_numbered(number).decoder.sequence()
+            except BitstreamError as error:
+                raise InputError(f"the state is of another release: {error}") from error
+            restored[number].restore(kept)
+        self._sequences = restored
+
+
+def _states(state: object) -> list[tuple[int, bytes]]:
+    """(Number of a codec, its state) of each. Raises InputError."""
+    if not isinstance(state, bytes):
+        raise InputError(f"a state is bytes, not {type(state).__name__}")
+    body, checksum = state[: -_CRC.size], state[-_CRC.size :]
+    if not body.startswith(_STATE_MAGIC):
+        raise InputError("this is no state of a StreamDecoder, or one of another release")
+    if checksum != _CRC.pack(_native.crc32c(body)):
+        raise InputError("the state of the StreamDecoder is damaged: its checksum is wrong")
+    out = []
+    reader = Reader(memoryview(body)[len(_STATE_MAGIC) :], "state")
+    try:
+        while reader.left:
+            out.append((reader.u8(), reader.take(reader.varint())))
+    except BitstreamError as error:
+        raise InputError(f"this is no state of a StreamDecoder: {error}") from error
+    return out
