@@ -321,7 +321,8 @@ def test_the_public_api_is_small_and_light() -> None:
     assert set(ms.__all__) == {
         "BitstreamError", "Calibrated", "Codec", "CorruptError", "InputError", "LimitError", "Limits", "MidstreamError",
         "MissingReferenceError",
-        "Paper", "Profile", "TruncatedError", "UnsupportedError", "decode", "encode", "inspect",
+        "Paper", "Profile", "StreamDecoder", "StreamEncoder", "TruncatedError", "UnsupportedError", "decode", "encode",
+        "inspect",
     }  # fmt: skip
     code = "import sys, midstream; assert not {'onnx', 'onnxruntime', 'cv2', 'torch', 'typer'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
