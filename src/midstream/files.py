@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -197,6 +198,30 @@ def check_writable(path: str) -> None:
     folder = target.parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise InputError(f"{path}: cannot be written: {folder} is not a folder that can be written to")
+
+
+def made_once(root: Path, write: Callable[[Path], None]) -> None:
+    """Make a folder that is not there: whole or not at all, and once, however many processes ask for it.
+
+    Args:
+        root: the folder; those above it are made, too.
+        write: fills the folder that it is given, which it makes itself.
+
+    Raises:
+        InputError: a folder above cannot be made; and whatever `write` raises.
+    """
+    if root.is_dir():
+        return
+    make_folder(root.parent)
+    with locked(root, wait=True):  # another process may be making the same
+        beside = root.with_name(f".{root.name}.tmp")
+        if not root.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)  # what a process left that was killed
+            try:
+                write(beside)
+                beside.rename(root)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:

@@ -43,7 +43,10 @@ def calibrate_command(
     model: options.ModelName,
     images: Annotated[
         str,
-        typer.Option(metavar="DIR", help="Folder of unlabelled images like those to come, or scenes:COUNT,SEED."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of unlabelled images like those to come, scenes:COUNT,SEED, clips:DIR or video:FILE.",
+        ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The profile to write.")],
     budget: Annotated[
@@ -110,7 +113,9 @@ def calibrate_command(
     if figure is not None:
         check_png(figure)
     settings = CalibrationSettings(max_images, _seconds(budget), passes, seed, _tools(without))
-    dataset = datasets.load(images if images.startswith("scenes:") else f"folder:{images}")
+    dataset = datasets.load(
+        images if images.startswith("scenes:") or datasets.has_clips(images) else f"folder:{images}"
+    )
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")
     with Stages(quiet) as stages:

@@ -44,7 +44,7 @@ def eval_command(
         json, output = True, None
     if output is not None:
         check_writable(output)
-    dataset = datasets.load(data).head(limit)
+    dataset = datasets.load(data, limit)
     network = models.load(model, weights)
     with progress(f"evaluating {network.name}", len(dataset.images), quiet) as advance:
         result = run(network, dataset, [codec], cache, on_image=advance, strict=strict)[0]

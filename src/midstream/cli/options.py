@@ -41,10 +41,10 @@ Data = Annotated[
         "--data",
         "-d",
         help="coco:IMAGES,FILE.json (annotations), cityscapes:ROOT, scenes:COUNT,SEED (made by the project), or a "
-        "folder of images (agreement).",
+        "folder of images (agreement); of clips: video:FILE, clips:DIR, mot:ROOT.",
     ),
 ]
-Limit = Annotated[int | None, typer.Option(help="Use only the first images, this many.", min=1)]
+Limit = Annotated[int | None, typer.Option(help="Use only the first images, or frames of each clip, this many.", min=1)]
 Cache = Annotated[
     Path | None,
     typer.Option(help="Folder that keeps the pyramids, so that the network's front runs once for each image."),

@@ -115,7 +115,7 @@ def accuracy(
     quiet: options.Quiet = False,
 ) -> None:
     """Compute Table 3: accuracy over z for 4 and 3 symbols, the 8-bit conversion, and the optimal thresholds."""
-    dataset = datasets.load(data).head(limit)
+    dataset = datasets.load(data, limit)
     network = models.load(model, weights)
     with progress(f"evaluating {network.name}", len(dataset.images), quiet) as advance:
         rows = accuracy_rows(network, dataset, cache, advance, strict)

@@ -32,7 +32,7 @@ def read_all(pool: ProcessPoolExecutor, dataset: Dataset, strict: bool, progress
     """Read all images; each that cannot be read is left out with a line.
 
     Raises:
-        InputError: none can be read, or with `strict` one cannot.
+        InputError: none can be read, with `strict` one cannot, or the frames of a clip differ in size.
     """
     sizes: list[tuple[int, tuple[int, int]]] = []
     skipped: list[Skipped] = []
@@ -49,4 +49,17 @@ def read_all(pool: ProcessPoolExecutor, dataset: Dataset, strict: bool, progress
         progress.step()
     if not sizes:
         raise InputError(f"none of the {len(skipped)} images can be read: {skipped[0][1]}")
+    _check_clips(dataset, dict(sizes))
     return Reading(tuple(sizes), tuple(skipped))
+
+
+def _check_clips(dataset: Dataset, sizes: dict[int, tuple[int, int]]) -> None:
+    for part in dataset.parts:
+        there = [image for image in part if image.id in sizes]
+        for image in there[1:]:
+            first, other = sizes[there[0].id], sizes[image.id]
+            if other != first:
+                raise InputError(
+                    f"{image.path} is {other[1]}x{other[0]}, the clip's first frame {first[1]}x{first[0]}: a clip's "
+                    "frames are of one size"
+                )

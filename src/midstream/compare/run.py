@@ -95,7 +95,7 @@ def compare(request: Request, folder: Path, progress: Progress = SILENT) -> Resu
     """
     curves = curves_of(request)
     progress.stage("reading images and network")
-    dataset = datasets.load(request.data).head(request.limit)
+    dataset = datasets.load(request.data, request.limit)
     model = models.load(request.model, request.weights)
     require(dataset, model.classes, model.has_masks)
     with own_folder(folder):

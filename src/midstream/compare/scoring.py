@@ -74,7 +74,7 @@ def score(scoring: Scoring, point: Path, target: Path) -> None:
 
 @cache
 def _dataset(spec: str, limit: int | None, sizes: tuple[tuple[int, tuple[int, int]], ...]) -> Dataset:
-    return as_read(datasets.load(spec).head(limit), dict(sizes))[0]
+    return as_read(datasets.load(spec, limit), dict(sizes))[0]
 
 
 def _detections(dataset: Dataset, path: Path) -> dict[int, Detections]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +16,40 @@ Labels = Literal["coco", "cityscapes", "network"]
 
 
 @dataclass(frozen=True)
+class Clip:
+    """Frames that follow each other; `rate` is how many there are a second."""
+
+    name: str
+    rate: float
+
+
+@dataclass(frozen=True)
 class ImageFile:
-    """One image: `id` is its id in the ground truth."""
+    """One image.
+
+    Attributes:
+        id: in the ground truth.
+        clip: that it is a frame of; None for a photograph.
+        time_s: of the frame, since its clip began.
+    """
 
     id: int
     path: Path
+    clip: Clip | None = None
+    time_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An object that is marked in a frame whose other objects are not: what else is found there is not wrong.
+
+    Attributes:
+        category: its class, by COCO's name.
+        box: left, top, width, height in pixels.
+    """
+
+    category: str
+    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -32,6 +63,7 @@ class Dataset:
         ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these images, crowds marked
             `iscrowd`, masks as polygons or RLE; None without labels.
         notes: what is to be said beside its figures, a line each.
+        marks: by image id, objects of clips that are marked one by one instead of all; none of the ground truth.
     """
 
     spec: str
@@ -39,6 +71,7 @@ class Dataset:
     images: tuple[ImageFile, ...]
     ground_truth: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+    marks: Mapping[int, tuple[Mark, ...]] = field(default_factory=dict)
 
     @property
     def agreement(self) -> bool:
@@ -52,11 +85,24 @@ class Dataset:
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return self.images
 
+    @property
+    def parts(self) -> list[tuple[ImageFile, ...]]:
+        """What is measured in one go: the frames of each clip, in order; each image of a set that has no clips."""
+        if any(image.clip is None for image in self.images):
+            return [(image,) for image in self.images]
+        return [tuple(frames) for _, frames in groupby(self.images, lambda image: image.clip)]
+
     def head(self, count: int | None) -> Dataset:
-        """The first `count` images with their ground truth; all of them for None."""
-        if count is None or count >= len(self.images):
+        """The first `count` images, or frames of each clip, with their ground truth; all of them for None."""
+        if count is None:
             return self
-        return self.only({image.id for image in self.images[:count]})
+        clips: Counter[Clip | None] = Counter()
+        kept = set()
+        for image in self.images:
+            clips[image.clip] += 1
+            if clips[image.clip] <= count:
+                kept.add(image.id)
+        return self if len(kept) == len(self.images) else self.only(kept)
 
     def without(self, paths: Collection[str]) -> Dataset:
         """The images but those of these files."""
@@ -72,4 +118,5 @@ class Dataset:
                 "annotations": [a for a in truth["annotations"] if a["image_id"] in ids],
             }
         kept = tuple(image for image in self.images if image.id in ids)
-        return replace(self, images=kept, ground_truth=truth)
+        marks = {identity: there for identity, there in self.marks.items() if identity in ids}
+        return replace(self, images=kept, ground_truth=truth, marks=marks)

@@ -44,7 +44,7 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
     )  # fmt: skip
     shown = chosen_points(results)
     reference = results.point(results.reference).accuracy[results.run.metric]
-    dataset = datasets.load(request.data).head(request.limit).without({path for path, _ in results.run.skipped})
+    dataset = datasets.load(request.data, request.limit).without({path for path, _ in results.run.skipped})
     network = models.load(request.model, request.weights)
     leading = lead_curves(results)
     warning = busy(results)

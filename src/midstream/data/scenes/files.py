@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from midstream.data.cityscapes import load_cityscapes
 from midstream.data.scenes import EDITION, SIZE
 from midstream.data.scenes.scene import generate
 from midstream.errors import InputError
-from midstream.files import locked, make_folder, own_folder, write_bytes
+from midstream.files import made_once, make_folder, own_folder, write_bytes
 
 #: What stands for the city, which the layout needs.
 CITY = "scenes"
@@ -84,22 +83,8 @@ def load_scenes(spec: str, rest: str) -> Dataset:
     """
     count, seed = _numbers(rest)
     root = Path.home() / ".cache" / "midstream" / "scenes" / f"edition-{EDITION}" / f"{count}-{seed}"
-    if not root.is_dir():
-        make_folder(root.parent)
-        with locked(root, wait=True):  # another process may be making the same
-            _make(root, count, seed)
+    made_once(root, lambda folder: write_scenes(folder, count, seed, _SPLIT))
     return replace(load_cityscapes(spec, f"{root},{_SPLIT}"), spec=spec)
-
-
-def _make(root: Path, count: int, seed: int) -> None:
-    beside = root.with_name(f".{root.name}.tmp")
-    if not root.is_dir():
-        shutil.rmtree(beside, ignore_errors=True)  # what a process left that was killed
-        try:
-            write_scenes(beside, count, seed, _SPLIT)
-            beside.rename(root)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
 
 
 def _numbers(rest: str) -> tuple[int, int]:
