@@ -179,13 +179,14 @@ class Deltas(Codec):
     number: ClassVar[int] = NUMBER
     capabilities: ClassVar[Capabilities] = Capabilities(state=True)
     decoder: ClassVar[Decoder] = DeltasDecoder()
-    step: int = 16
+    targets: ClassVar[tuple[str, ...]] = ("step",)
+    step: int | None = None
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         return self.sequence().frame(levels, hints, True, threads).write()
 
     def sequence(self) -> SequenceEncoder:
-        return DeltasEncoder(self.step)
+        return DeltasEncoder(16 if self.step is None else self.step)
 
 
 def install(patch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,8 @@ from tests.helpers import profiles, toy
 
 import midstream as ms
 from midstream import models
-from midstream.cli.units import bits_per_second, seconds
 from midstream.models import Detections, FloatPyramid
+from midstream.quantities import bits_per_second, seconds
 from midstream.serve import messages, security
 from midstream.serve.draw import FilmWriter, annotate
 from midstream.serve.engine import BusyError, Engine, ExpiredError, key_of

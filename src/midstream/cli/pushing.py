@@ -16,10 +16,10 @@ from midstream.cli import options
 from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import note, print_json, quiet_grpc
 from midstream.cli.progress import LiveLine
-from midstream.cli.units import bits_per_second, seconds
 from midstream.codec.base import Codec
 from midstream.errors import InputError
 from midstream.files import STANDARD, locked
+from midstream.quantities import bits_per_second, seconds
 from midstream.wording import counted
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import typer
 from midstream import models
 from midstream.cli import options
 from midstream.cli.console import quiet_grpc
-from midstream.cli.units import seconds
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import InputError
 from midstream.models.reference import Reference
+from midstream.quantities import seconds
 
 _SAFETY = "Who may connect"
 _LIMITS = "Limits"

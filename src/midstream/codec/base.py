@@ -204,6 +204,8 @@ class Codec(BaseModel, ABC):
         number: in the bitstream (docs/format.md): below 128 this project's, from 128 on anybody's.
         capabilities: what it can do.
         decoder: decodes what it makes.
+        targets: its options that say how small or how good a bitstream is to be. Empty for a codec whose frames have no
+            steps: a stream of its cannot be held at a bit rate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(property,))
@@ -211,6 +213,7 @@ class Codec(BaseModel, ABC):
     number: ClassVar[int]
     capabilities: ClassVar[Capabilities]
     decoder: ClassVar[Decoder]
+    targets: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **options: Any) -> None:
         """Check the options. Raises InputError about the first that cannot be used."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.api import check_scores_are_used, guarded, read_unit
 from midstream.codec.base import NO_HINTS, Hints
+from midstream.codec.rate_control import rate_control
 from midstream.codec.registry import codec_numbered, make_codec
 from midstream.codec.sequence import SequenceDecoder
 from midstream.codec.wire import Reader, varint
@@ -73,6 +74,10 @@ class StreamEncoder:
         codec: str | Codec = DEFAULT_STREAM_CODEC,
         *,
         key_interval: int | None = DEFAULT_KEY_INTERVAL,
+        bitrate: float | str | None = None,
+        fps: float | None = None,
+        max_bytes: int | None = None,
+        bucket_s: float | None = None,
         threads: int | None = None,
         **options: Any,
     ) -> None:
@@ -83,19 +88,23 @@ class StreamEncoder:
                 memory codes each frame by itself, and all are keys.
             key_interval: a key follows after so many frames at most; None for none but the first, those asked for and
                 cuts of scene.
+            bitrate: instead of a quality, bits a second, as a number or as text such as 200kbit or 1.5Mbit. Needs
+                `fps`, and a codec that has steps to choose from.
+            fps: frames a second.
+            max_bytes: a cap on the bytes of each unit; without `bitrate` it is filled, instead of a quality.
+            bucket_s: the seconds that a receiver of this bit rate waits for a unit at most: what was sent of the stream
+                up to any frame is beyond the bit rate by no more than it allows in this time. One second by default, or
+                ten frames where they take longer.
             threads: how many to use at most, all cores by default; the bytes are the same for any number.
             options: of the codec.
 
         Raises:
             InputError: an option that cannot be used.
         """
-        if key_interval is not None and (
-            isinstance(key_interval, bool) or not isinstance(key_interval, int) or key_interval < 1
-        ):
-            raise OptionError(
-                f"`key_interval` is a whole number, 1 or more, or None for no limit, not {key_interval!r}"
-            )
+        if key_interval is not None:
+            _check_interval(key_interval)
         self.codec = make_codec(codec, options)
+        self._control = rate_control(self.codec, bitrate, fps, max_bytes, bucket_s, key_interval)
         self.frames = 0
         self.last: SentUnit | None = None
         self._threads = threads
@@ -106,36 +115,49 @@ class StreamEncoder:
         with guarded(type(self.codec)):
             self._sequence = self.codec.sequence()
 
-    def encode(self, pyramid: Mapping[str, Any], *, scores: NDArray[np.floating[Any]] | None = None) -> bytes:
+    def encode(
+        self,
+        pyramid: Mapping[str, Any],
+        *,
+        scores: NDArray[np.floating[Any]] | None = None,
+        time_s: float | None = None,
+    ) -> bytes:
         """The unit of the next frame.
 
         Args:
             pyramid: level name -> numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16, finest first.
             scores: as `midstream.encode` takes them.
+            time_s: when the frame is, in seconds since the first, where frames do not come at `fps`; for `bitrate`.
 
         Raises:
-            InputError: as `midstream.encode`. The stream is as it was: the next frame takes the place of this one.
+            InputError: as `midstream.encode`, and a frame that takes more than `max_bytes` or the bucket of `bitrate`
+                has room for, however coarse it is. The stream is as it was: the next frame takes the place of this
+                one, and only the bucket's time has gone on.
         """
         check_scores_are_used(self.codec, scores)
-        return self.encode_levels(check_pyramid(pyramid), Hints(scores))
+        return self.encode_levels(check_pyramid(pyramid), Hints(scores), time_s)
 
-    def encode_levels(self, levels: Sequence[Level], hints: Hints = NO_HINTS) -> bytes:
+    def encode_levels(self, levels: Sequence[Level], hints: Hints = NO_HINTS, time_s: float | None = None) -> bytes:
         """`encode` of what is checked already. Raises as it does; CodecError for another package's codec that fails."""
         layout = [(level.name, level.shape, level.dtype) for level in levels]
         due = self._interval is not None and self._since_key >= self._interval
-        key = self._key_asked or due or layout != self._layout
+        asked = self._key_asked or due or layout != self._layout
+        if self.frames:
+            self._control.wait(time_s)
         with guarded(type(self.codec)):
-            frame = self._sequence.frame(levels, hints, key, self._threads)
-            unit = frame.write()
-            if not isinstance(unit, bytes):
-                raise TypeError(f"it encodes to {type(unit).__name__}, not bytes")
-            frame.keep(unit)
-        self._since_key = 1 if frame.key else self._since_key + 1
+            frame = self._sequence.frame(levels, hints, asked, self._threads)
+            since = 0 if frame.key else self._since_key
+            until = None if self._interval is None else self._interval - since
+            fitted = self._control.unit(frame, until)
+            if not isinstance(fitted.unit, bytes):
+                raise TypeError(f"it encodes to {type(fitted.unit).__name__}, not bytes")
+            frame.keep(fitted.unit)
+        self._control.sent(fitted, frame.key, asked)
+        self._since_key, self._layout = since + 1, layout
         self._key_asked = self._key_asked and not frame.key
-        self._layout = layout
-        self.last = SentUnit(self.frames, frame.key, len(unit))
+        self.last = SentUnit(self.frames, frame.key, len(fitted.unit), fitted.step, fitted.passes)
         self.frames += 1
-        return unit
+        return fitted.unit
 
     def request_key(self) -> None:
         """Make the next unit a key."""
@@ -153,6 +175,11 @@ class StreamEncoder:
         if isinstance(frame, bool) or not isinstance(frame, int) or not 0 <= frame < self.frames:
             raise InputError(f"the stream has {self.frames} frames, counted from 0: there is no frame {frame!r}")
         return frame
+
+
+def _check_interval(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"`key_interval` is a whole number, 1 or more, or None for no limit, not {value!r}")
 
 
 class StreamDecoder:

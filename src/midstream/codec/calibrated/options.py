@@ -12,13 +12,15 @@ from pydantic import Field, GetPydanticSchema, WithJsonSchema, model_validator
 from pydantic_core import core_schema
 
 from midstream.codec.base import MOST_SHOWN, NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown, checked_by, in_words
-from midstream.codec.calibrated.coding import analyse, code
+from midstream.codec.calibrated.coding import Analysed, analyse, code
 from midstream.codec.calibrated.decoder import CalibratedDecoder
 from midstream.codec.calibrated.document import QUALITIES
+from midstream.codec.calibrated.frames import CalibratedFrames
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.rate import code_within
 from midstream.codec.calibrated.stream import NUMBER
 from midstream.codec.calibrated.transform import grid_of
+from midstream.codec.sequence import SequenceEncoder
 from midstream.errors import OptionError, unknown
 from midstream.features import Level
 
@@ -84,6 +86,7 @@ class Calibrated(Codec):
     number: ClassVar[int] = NUMBER
     capabilities: ClassVar[Capabilities] = Capabilities(profile=True)
     decoder: ClassVar[Decoder] = CalibratedDecoder()
+    targets: ClassVar[tuple[str, ...]] = ("quality", "max_bytes", "max_loss")
 
     profile: Annotated[
         Profile,
@@ -136,7 +139,7 @@ class Calibrated(Codec):
 
     @model_validator(mode="after")
     def _has_one_target(self) -> Self:
-        if sum(value is not None for value in (self.quality, self.max_bytes, self.max_loss)) > 1:
+        if sum(getattr(self, target) is not None for target in self.targets) > 1:
             raise OptionError("give one of `quality`, `max_bytes` and `max_loss`")
         return self
 
@@ -176,9 +179,18 @@ class Calibrated(Codec):
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; without scores as a hint, the probe tells where the network looks."""
+        return self._written(self._analysed(levels, hints, threads))
+
+    def sequence(self) -> SequenceEncoder:
+        """See Codec."""
+        return CalibratedFrames(self._analysed, self._written, self.embed)
+
+    def _analysed(self, levels: Sequence[Level], hints: Hints, threads: int | None) -> Analysed:
         if self.importance == "network" and hints.scores is None and self.profile.about.importance.classes > 1:
             raise OptionError("`importance` 'network' needs the network's scores, and no network is at hand here")
-        analysed = analyse(levels, self.profile, hints.scores, threads)
+        return analyse(levels, self.profile, hints.scores, threads)
+
+    def _written(self, analysed: Analysed) -> bytes:
         if self.max_bytes is not None:
             return code_within(analysed, self.max_bytes, self.embed)
         if self.max_loss is not None:

@@ -28,7 +28,7 @@ def code_within(analysed: Analysed, most: int, embed: bool) -> bytes:
     beside = len(analysed.profile.data) if embed else 0
     sizes: dict[int, int] = {}
     best: bytes | None = None
-    finest = _finest(analysed)
+    finest = finest_step(analysed)
     step = _guess(analysed, most - beside, {}, finest)
     while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
         data = code(analysed, step, embed)
@@ -42,7 +42,7 @@ def code_within(analysed: Analysed, most: int, embed: bool) -> bytes:
     return best
 
 
-def _finest(analysed: Analysed) -> int:
+def finest_step(analysed: Analysed) -> int:
     """The finest step at which a whole number says every coefficient, however wrong its prediction from neighbours is.
 
     At a finer one differences would be cut off, and the prediction of the next cells might go astray with them.

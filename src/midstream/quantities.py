@@ -9,7 +9,7 @@ from midstream.errors import InputError
 
 _TIMES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 #: Bits a second: network rates have powers of ten.
-_RATES = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+_RATES = {"bit": 1.0} | {f"{unit}{bit}": of for unit, of in (("k", 1e3), ("m", 1e6), ("g", 1e9)) for bit in ("", "bit")}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
@@ -19,7 +19,7 @@ def seconds(text: str) -> float:
 
 
 def bits_per_second(text: str) -> float:
-    """A rate such as 2Mbit or 500kbit (a second); a bare number is bits. Raises InputError."""
+    """A rate such as 2Mbit or 500kbit (a second); a bare number is bits, 200k is 200kbit. Raises InputError."""
     found = _quantity(text.lower().removesuffix("/s"), _RATES, "bit", "a rate such as 2Mbit or 500kbit")
     if found <= 0:
         raise InputError(f"a rate is above 0, not '{text}'")

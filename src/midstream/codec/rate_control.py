@@ -1,0 +1,348 @@
+"""Which step a frame of a stream is coded with, where bytes are given and not a quality: a bucket, or a cap a frame.
+
+The bucket leaks at the bit rate, and every unit is poured into it. It never holds more than it is large: a receiver
+that gets the stream at this rate waits for no unit longer than `bucket_s`, and the bytes of any span of time are beyond
+what the rate allows by a bucket at most. They usually differ far less: the controller steers the bucket to an almost
+empty state before each key, which costs several times as much as other frames. What a frame takes at a step is learnt
+from the frames before: logarithms of bytes are about linear in a step's index.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from midstream.codec.sequence import PendingFrame
+from midstream.errors import InputError, OptionError
+from midstream.quantities import bits_per_second
+
+if TYPE_CHECKING:
+    from midstream.codec.base import Codec
+
+#: How large a bucket is, unless somebody says so: in seconds, and in frames where that is more.
+USUAL_BUCKET_S, _USUAL_FRAMES = 1.0, 10
+
+#: Octaves of bytes that a step saves, at first, and the least and the most that are believed.
+_USUAL_SLOPE, _LEAST_SLOPE, _MOST_SLOPE = 1 / 8, 1 / 40, 1 / 3
+#: How much of a new frame's size, and of the slope between two, is learnt at once.
+_LEARN_SIZE, _LEARN_SLOPE = 0.5, 0.5
+#: Steps between two frames whose sizes tell as much of the slope as what is known already.
+_TELLING_STEPS = 4
+#: What a predicted frame takes of a key's bytes, in octaves, before one was seen.
+_USUAL_GAIN = math.log2(3)
+#: Shares of the bucket: what is in it before a key, and what a unit may fill it to before it is coded once more.
+_IDLE, _FULL = 0.2, 0.6
+#: The controller looks so many buckets ahead: to the first key beyond `_NEAR`, or to `_FAR` where none is near.
+_NEAR, _FAR = 1.0, 2.5
+#: Of what the rate has for the frames ahead, the least that is spent on them, however full the bucket is.
+_LEAST_SHARE = 0.25
+#: Steps from one predicted frame to the next, at most, a second: a finer frame than its reference pays for both.
+_MOST_CHANGE_S = 75
+#: How fast it is learnt that frames are keys which nobody has asked for, and how much time lies between two frames.
+_LEARN_KEYS, _LEARN_TIME = 0.2, 0.1
+#: Between two frames, whatever their time stamps say.
+_LEAST_S = 1e-3
+#: Halvings of the range of steps until one is found.
+_HALVINGS = 12
+#: Passes after which no finer step is tried: of a frame, and of the first.
+_TRIES, _FIRST_TRIES = 1, 4
+#: With a cap alone: the share of it that is aimed at, and the one below which a second try is made.
+_AIM, _ENOUGH = 0.96, 0.85
+
+
+@dataclass(frozen=True)
+class FittedUnit:
+    """A unit, the step's index if one was chosen, and how often the frame was coded for it."""
+
+    unit: bytes
+    step: int | None
+    passes: int
+
+
+class RateControl(ABC):
+    """Makes a unit of each frame of a stream."""
+
+    def wait(self, time_s: float | None) -> None:
+        """The next frame is of this time; None where it follows at the usual rate."""
+        del time_s
+
+    @abstractmethod
+    def unit(self, frame: PendingFrame, until_key: int | None) -> FittedUnit:
+        """The unit of a frame; nothing is sent yet. Raises InputError where none is small enough.
+
+        Args:
+            frame: the frame.
+            until_key: frames to the next one that is due as a key, this one included; None for never.
+        """
+
+    def sent(self, fitted: FittedUnit, key: bool, asked: bool) -> None:
+        """The unit is sent; `asked` says whether a key was asked for."""
+        del fitted, key, asked
+
+
+class NoControl(RateControl):
+    """Units as the codec's options have them."""
+
+    def unit(self, frame: PendingFrame, until_key: int | None) -> FittedUnit:
+        """See RateControl."""
+        del until_key
+        return FittedUnit(frame.write(), None, 1)
+
+
+class SizeModel:
+    """Bytes of frames of one kind by step: the logarithm falls by `slope` octaves a step from the last one seen."""
+
+    def __init__(self) -> None:
+        self.slope = _USUAL_SLOPE
+        self._at: tuple[int, float] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether a frame of this kind was seen."""
+        return self._at is not None
+
+    def octaves(self, step: float) -> float:
+        """log2 of the bytes at a step."""
+        assert self._at is not None
+        return self._at[1] - self.slope * (step - self._at[0])
+
+    def step_for(self, size: float) -> float:
+        """The step that takes so many bytes."""
+        assert self._at is not None
+        return self._at[0] + (self._at[1] - math.log2(max(size, 1.0))) / self.slope
+
+    def learn(self, step: int, size: int, same_frame: bool) -> None:
+        """See a frame; two sizes of one frame tell the slope, those of two frames something of it."""
+        seen = math.log2(max(size, 1))
+        if self._at is None:
+            self._at = step, seen
+            return
+        away = step - self._at[0]
+        if away:
+            slope = min(max((self._at[1] - seen) / away, _LEAST_SLOPE), _MOST_SLOPE)
+            trust = 1.0 if same_frame else away**2 / (away**2 + _TELLING_STEPS**2)
+            self.slope += _LEARN_SLOPE * trust * (slope - self.slope)
+        expected = self.octaves(step)
+        self._at = step, seen if same_frame else expected + _LEARN_SIZE * (seen - expected)
+
+
+class StepSearch:
+    """Codes frames to a size: what both ways of control have in common, and what they learn."""
+
+    def __init__(self) -> None:
+        self._keys, self._others = SizeModel(), SizeModel()
+
+    def octaves(self, key: bool, step: float) -> float:
+        """log2 of the bytes at a step of a key or another frame; guessed where none of its kind was seen."""
+        if self._of(key).known:
+            return self._of(key).octaves(step)
+        return self._of(not key).octaves(step) + (_USUAL_GAIN if key else -_USUAL_GAIN)
+
+    def step_for(self, key: bool, size: float) -> float:
+        """The step at which a key or another frame takes so many bytes."""
+        if self._of(key).known:
+            return self._of(key).step_for(size)
+        return self._of(not key).step_for(size * 2 ** (-_USUAL_GAIN if key else _USUAL_GAIN))
+
+    @property
+    def known(self) -> bool:
+        """Whether any frame was seen."""
+        return self._keys.known or self._others.known
+
+    def _of(self, key: bool) -> SizeModel:
+        return self._keys if key else self._others
+
+    def fit(self, frame: PendingFrame, step: float, aim: float, most: float, enough: float = 0.0) -> FittedUnit:
+        """Code a frame, first at `step`; more often only where it takes more than `most` bytes, or less than `enough`.
+
+        Of the steps that are tried, aiming at `aim` bytes, the finest within `most` is taken; the coarsest of all where
+        even that one takes more.
+        """
+        tries = _TRIES if self.known else _FIRST_TRIES
+        model, last = self._of(frame.key), frame.steps[-1]
+        finest, trying, passes = frame.steps[0], min(max(math.ceil(step), frame.steps[0]), last), 0
+
+        def coded() -> bytes:
+            unit = frame.code(trying)
+            model.learn(trying, len(unit), same_frame=passes > 0)
+            return unit
+
+        unit, passes = coded(), 1
+        while len(unit) > most and trying < last:
+            finest = trying + 1
+            trying = min(max(math.ceil(model.step_for(aim)), trying + (1 << passes - 1)), last)
+            unit, passes = coded(), passes + 1
+        best, step = unit, trying
+        while len(best) < enough and passes <= tries:
+            trying = max(math.ceil(model.step_for(aim)), finest)
+            if trying >= step:
+                break
+            unit, passes = coded(), passes + 1
+            if len(unit) <= most:
+                best, step = unit, trying
+            else:
+                finest = trying + 1
+        return FittedUnit(best, step, passes)
+
+
+class ByteCap(RateControl):
+    """A cap on the bytes of each unit, which is filled, or kept to where the codec's options would have more."""
+
+    def __init__(self, most: int, fill: bool) -> None:
+        self._most, self._fill = most, fill
+        self._search = StepSearch()
+
+    def unit(self, frame: PendingFrame, until_key: int | None) -> FittedUnit:
+        """See RateControl."""
+        del until_key
+        if not self._fill and len(unit := frame.write()) <= self._most:
+            return FittedUnit(unit, None, 1)
+        aim = self._most * _AIM
+        start = self._search.step_for(frame.key, aim) if self._search.known else _middle(frame)
+        fitted = within(self._search.fit(frame, start, aim, self._most, self._most * _ENOUGH), self._most)
+        return replace(fitted, passes=fitted.passes + (not self._fill))
+
+
+def within(fitted: FittedUnit, most: int) -> FittedUnit:
+    """Refuse what is larger than a cap. Raises InputError."""
+    if len(fitted.unit) > most:
+        raise OptionError(f"`max_bytes` {most:,}: the least that this frame takes is {len(fitted.unit):,} bytes")
+    return fitted
+
+
+class LeakyBucket(RateControl):
+    """Holds a bit rate (see above).
+
+    Attributes:
+        size: bytes that the bucket holds.
+        filled: bytes that are in it.
+    """
+
+    def __init__(
+        self, bytes_per_s: float, fps: float, bucket_s: float, interval: int | None, max_bytes: int | None
+    ) -> None:
+        """An almost empty bucket.
+
+        Args:
+            bytes_per_s: the rate.
+            fps: frames a second, usually.
+            bucket_s: how much of it the bucket holds, in seconds.
+            interval: frames from one key to the next, at most.
+            max_bytes: of each unit, besides.
+        """
+        self.size = bytes_per_s * bucket_s
+        self.filled = _IDLE * self.size
+        self._rate, self._frame_s, self._interval, self._max_bytes = bytes_per_s, 1 / fps, interval, max_bytes
+        self._bucket_s = bucket_s
+        self._time_s = 0.0
+        self._search = StepSearch()
+        self._step: int | None = None
+        self._unasked = 0.0
+
+    def wait(self, time_s: float | None) -> None:
+        """See RateControl; the bucket leaks, whatever becomes of the frame."""
+        now = self._time_s + self._frame_s if time_s is None else time_s
+        passed_s = max(now - self._time_s, 0.0)
+        self.filled = max(self.filled - self._rate * passed_s, 0.0)
+        self._frame_s += _LEARN_TIME * (min(max(passed_s, _LEAST_S), self._bucket_s) - self._frame_s)
+        self._time_s += passed_s
+
+    def unit(self, frame: PendingFrame, until_key: int | None) -> FittedUnit:
+        """See RateControl; refuses what is larger than the room in the bucket, too."""
+        room, cap = self.size - self.filled, math.inf if self._max_bytes is None else self._max_bytes
+        most = min(max(_FULL * self.size - self.filled, _LEAST_SHARE * self._rate * self._frame_s), room, cap)
+        passes = 0
+        if not self._search.known:
+            self._search.fit(frame, _middle(frame), math.inf, math.inf)
+            passes = 1
+        step = self._chosen(frame, until_key)
+        if self._search.octaves(frame.key, step) > math.log2(max(most, 1.0)):
+            step = max(step, self._search.step_for(frame.key, _AIM * most))
+        fitted = self._search.fit(frame, step, _AIM * most, most)
+        if self._max_bytes is not None:
+            within(fitted, self._max_bytes)
+        if len(fitted.unit) > room:
+            raise InputError(
+                f"the least that this frame takes is {len(fitted.unit):,} bytes, and the bucket has room for "
+                f"{int(room):,}: leave the frame out, or give a higher bitrate or a larger bucket_s"
+            )
+        return replace(fitted, passes=fitted.passes + passes)
+
+    def sent(self, fitted: FittedUnit, key: bool, asked: bool) -> None:
+        """See RateControl."""
+        self.filled += len(fitted.unit)
+        self._step = fitted.step
+        if not asked:
+            self._unasked += _LEARN_KEYS * (key - self._unasked)
+
+    def _chosen(self, frame: PendingFrame, until_key: int | None) -> float:
+        """The step that, for all frames ahead, leaves the bucket almost empty."""
+        keys, others = self._ahead(frame.key, until_key)
+        allowed = (keys + others) * self._rate * self._frame_s
+        allowed = max(allowed + _IDLE * self.size - self.filled, _LEAST_SHARE * allowed)
+        low, high = float(frame.steps[0]), float(frame.steps[-1])
+        for _ in range(_HALVINGS):
+            step = (low + high) / 2
+            takes = keys * 2 ** self._search.octaves(True, step) + others * 2 ** self._search.octaves(False, step)
+            low, high = (step, high) if takes > allowed else (low, step)
+        if frame.key or self._step is None:
+            return round(high)
+        change = max(round(_MOST_CHANGE_S * self._frame_s), 1)
+        return min(max(round(high), self._step - change), self._step + change)
+
+    def _ahead(self, key: bool, until_key: int | None) -> tuple[float, float]:
+        """How many keys and other frames the controller looks ahead at, this one included."""
+        held = self._bucket_s / self._frame_s
+        near, far = math.ceil(_NEAR * held), math.ceil(_FAR * held)
+        count, keys = min(until_key or far, far), float(key)
+        if self._interval is not None and count < near:
+            more = math.ceil((near - count) / self._interval)
+            count, keys = count + more * min(self._interval, far), keys + more
+        keys += self._unasked * (count - keys)
+        return keys, count - keys
+
+
+def _middle(frame: PendingFrame) -> int:
+    return frame.steps[len(frame.steps) // 2]
+
+
+def rate_control(
+    codec: Codec,
+    bitrate: float | str | None,
+    fps: float | None,
+    max_bytes: int | None,
+    bucket_s: float | None,
+    interval: int | None,
+) -> RateControl:
+    """What a StreamEncoder's arguments ask for. Raises OptionError."""
+    if bitrate is None and max_bytes is None:
+        return NoControl()
+    if not codec.targets:
+        asked = "bitrate" if bitrate is not None else "max_bytes"
+        raise OptionError(f"`{asked}`: the codec {codec.name} has no steps to choose from")
+    if max_bytes is not None and (isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1):
+        raise OptionError(f"`max_bytes` is a whole number, 1 or more, not {max_bytes!r}")
+    given = [target for target in codec.targets if codec.given().get(target) is not None]
+    if bitrate is None:
+        assert max_bytes is not None
+        if "max_bytes" in given:
+            raise OptionError("`max_bytes` is given to the stream and to its codec: give it once")
+        return ByteCap(max_bytes, fill=not given)
+    if given:
+        raise OptionError(f"give one of `bitrate` and `{given[0]}`")
+    if fps is None:
+        raise OptionError("`bitrate` needs `fps`, the frames a second")
+    _check_positive("fps", fps)
+    held_s = max(USUAL_BUCKET_S, _USUAL_FRAMES / fps) if bucket_s is None else bucket_s
+    _check_positive("bucket_s", held_s)
+    if not isinstance(bitrate, str):
+        _check_positive("bitrate", bitrate)
+    bits = bits_per_second(bitrate) if isinstance(bitrate, str) else bitrate
+    return LeakyBucket(bits / 8, fps, held_s, interval, max_bytes)
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (value > 0 and math.isfinite(value)):
+        raise OptionError(f"`{name}` is a number above 0, not {value!r}")
