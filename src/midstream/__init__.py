@@ -21,6 +21,9 @@ from midstream.codec.api import decode, encode, inspect
 from midstream.codec.base import Codec
 from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.profile import Profile
+from midstream.codec.clip_layout import ClipHeader
+from midstream.codec.clip_reader import ClipReader
+from midstream.codec.clip_writer import ClipWriter
 from midstream.codec.paper.options import Paper
 from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.errors import (
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BitstreamError",
     "Calibrated",
+    "ClipHeader",
+    "ClipReader",
+    "ClipWriter",
     "Codec",
     "CorruptError",
     "InputError",

@@ -319,7 +319,8 @@ def test_default_thresholds_by_number_of_symbols() -> None:
 
 def test_the_public_api_is_small_and_light() -> None:
     assert set(ms.__all__) == {
-        "BitstreamError", "Calibrated", "Codec", "CorruptError", "InputError", "LimitError", "Limits", "MidstreamError",
+        "BitstreamError", "Calibrated", "ClipHeader", "ClipReader", "ClipWriter", "Codec", "CorruptError",
+            "InputError", "LimitError", "Limits", "MidstreamError",
         "MissingReferenceError",
         "Paper", "Profile", "StreamDecoder", "StreamEncoder", "TruncatedError", "UnsupportedError", "decode", "encode",
         "inspect",
