@@ -11,8 +11,8 @@ import pytest
 from midstream import data
 from midstream.batch import sources
 from midstream.cli import main
+from midstream.data.frames import open_source
 from midstream.errors import InputError
-from midstream.serve.sources import open_source
 
 #: A home folder of nobody.
 NOBODY = "~no-such-user/x"

@@ -26,16 +26,19 @@ from tests.helpers import profiles, toy
 
 import midstream as ms
 from midstream import models
+from midstream.data.film_writer import FilmWriter
+from midstream.data.frames import Frame, open_source
+from midstream.json_lines import Lines
 from midstream.models import Detections, FloatPyramid
+from midstream.models.annotate import annotate
 from midstream.quantities import bits_per_second, seconds
 from midstream.serve import messages, security
-from midstream.serve.draw import FilmWriter, annotate
 from midstream.serve.engine import BusyError, Engine, ExpiredError, key_of
-from midstream.serve.lines import Lines, answered
+from midstream.serve.intake import Intake
+from midstream.serve.lines import answered
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.session import Answer, RateLimiter
-from midstream.serve.sources import Frame, Intake, open_source
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.work import Done, Outcome, Refused, Served, Work, infer, prepare
 

@@ -16,8 +16,8 @@ import midstream as ms
 from midstream.errors import ServiceError
 from midstream.masks import check_mask
 from midstream.models import Detections
+from midstream.models.annotate import annotate
 from midstream.serve import Answer, Link, messages
-from midstream.serve.draw import annotate
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.session import Session

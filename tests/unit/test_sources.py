@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from tests.helpers.commands import mistake
 
+from midstream.data.frames import Frame, open_source
 from midstream.data.images import read_image
 from midstream.data.video import Video
 from midstream.errors import InputError
-from midstream.serve.sources import Frame, open_source
 
 av = pytest.importorskip("av")
 
@@ -164,8 +164,8 @@ def test_frames_that_were_looked_at_first_count_from_when_they_are_used(
 ) -> None:
     source = open_source(str(write_video(tmp_path / "x.mp4", [scene()] * 3)), realtime=True)
     clock = [1e9]  # the server was not there at once
-    monkeypatch.setattr("midstream.serve.sources.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("midstream.serve.sources.time.sleep", lambda s: clock.__setitem__(0, clock[0] + s))
+    monkeypatch.setattr("midstream.data.frames.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("midstream.data.frames.time.sleep", lambda s: clock.__setitem__(0, clock[0] + s))
     frames = list(source.frames())
     assert [frame.number for frame in frames] == [0, 1, 2]
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.08])

@@ -25,8 +25,8 @@ from midstream.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from midstream.serve.draw import FilmWriter
-    from midstream.serve.lines import Lines
+    from midstream.data.film_writer import FilmWriter
+    from midstream.json_lines import Lines
     from midstream.serve.push import PushSummary, Status
 
 _SERVER = "The server"
@@ -112,8 +112,8 @@ def push_command(
     """
     quiet_grpc()
     from midstream import serve
+    from midstream.data.frames import open_source
     from midstream.serve import push
-    from midstream.serve.sources import open_source
 
     if json and output == STANDARD:
         raise InputError("--json prints the summary on standard output, where the detections go: give -o FILE")
@@ -162,8 +162,8 @@ def _token(file: Path | None) -> str | None:
 @contextmanager
 def _outputs(output: str, draw: str | None, rate: float) -> Iterator[tuple[Lines, FilmWriter | None]]:
     """The files that are written, by nobody else meanwhile; the film appears when all went well."""
-    from midstream.serve.draw import FilmWriter
-    from midstream.serve.lines import Lines
+    from midstream.data.film_writer import FilmWriter
+    from midstream.json_lines import Lines
 
     film = None if draw is None else FilmWriter(draw, rate)
     lines = Lines(output)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,16 @@ class VideoFrame:
 
 
 class Video:
-    """A video that has been opened; `rate` is its frames a second, None where it does not say."""
+    """A video that has been opened.
 
-    def __init__(self, url: str, name: str = "", form: str | None = None) -> None:
+    `rate` is its frames a second, `tick_s` what its times count in; None where it does not say.
+    """
+
+    def __init__(self, url: str | BinaryIO, name: str = "", form: str | None = None) -> None:
         """Open a file, a device or an address.
 
         Args:
-            url: what FFmpeg opens.
+            url: what FFmpeg opens, or a file that is open.
             name: for messages; the url where it is empty.
             form: FFmpeg's name of the container or device, where it cannot be guessed: v4l2.
 
@@ -53,9 +57,9 @@ class Video:
         except ImportError as error:
             raise MissingExtraError("reading video", "video") from error
         av.logging.set_level(av.logging.PANIC)  # what matters becomes an exception
-        self._av, self._name = av, name or url
+        self._av, self._name = av, name or str(url)
         try:
-            self._container = av.open(url, format=form, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
+            self._container = av.open(url, "r", format=form, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
         except (av.FFmpegError, OSError, ValueError) as error:  # the last: a name that is no valid Unicode
             raise self._failure(error) from error
         if not self._container.streams.video:
@@ -63,6 +67,7 @@ class Video:
         self._stream = self._container.streams.video[0]
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
+        self.tick_s: Fraction | None = self._stream.time_base
 
     def frames(self) -> Iterator[VideoFrame]:
         """All frames, once; a packet that cannot be decoded counts as one frame without an image.

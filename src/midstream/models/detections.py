@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.masks import run_bytes
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -72,3 +74,24 @@ def category_of(label: int, classes: Sequence[str], category_ids: Sequence[int] 
     """
     name = classes[label] if label < len(classes) else str(label)
     return name, category_ids[label] if category_ids is not None and label < len(category_ids) else None
+
+
+def listed_objects(
+    found: Detections, classes: Sequence[str], category_ids: Sequence[int] | None
+) -> list[dict[str, Any]]:
+    """Detections for a line of JSON: COCO's results without `image_id`, with the class's name and its index, `label`.
+
+    The score is float32. `category_id` is the data set's, so there is none where the network does not know it.
+    """
+    objects = []
+    for entry in coco_entries(0, found):
+        label = entry["category_id"]
+        name, category_id = category_of(label, classes, category_ids)
+        one: dict[str, Any] = {"category": name, "label": label}
+        if category_id is not None:
+            one["category_id"] = category_id
+        one |= {"score": entry["score"], "bbox": entry["bbox"]}
+        if (mask := entry.get("segmentation")) is not None:
+            one["segmentation"] = {"size": list(mask["size"]), "counts": run_bytes(mask).decode("ascii")}
+        objects.append(one)
+    return objects

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from midstream.data.film_writer import FilmWriter
+from midstream.data.frames import Frame, Source
 from midstream.errors import InputError
+from midstream.json_lines import Lines
+from midstream.models.annotate import annotate
 from midstream.serve.client import side_of
-from midstream.serve.draw import FilmWriter, annotate
-from midstream.serve.lines import Lines, answered, unreadable
+from midstream.serve.intake import Intake
+from midstream.serve.lines import answered, unreadable
 from midstream.serve.link import Link
 from midstream.serve.session import Answer, RateLimiter, Session
-from midstream.serve.sources import Frame, Intake, Source
 from midstream.split.edge import Edge
 
 #: Of the live line: what the last so many seconds were like.

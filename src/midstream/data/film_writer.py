@@ -1,57 +1,19 @@
-"""Detections drawn into images, and images written as a film."""
+"""Images written as a film."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from midstream.errors import InputError, MissingExtraError
 from midstream.files import Temporary, check_writable
-from midstream.masks import decode_mask
-from midstream.models import Detections, Image
 
-#: Detections below this score are not drawn.
-LEAST_SCORE = 0.3
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-#: Steps around the circle of hues from one class to the next: neighbours in a list look unlike.
-_HUE_STEP = 67
-_MASK_SHARE = 0.4
 _RATE_BASE = 1000
-
-
-def annotate(image: Image, found: Detections, classes: Sequence[str], least: float = LEAST_SCORE) -> Image:
-    """The image with boxes, classes and scores (and masks) of what has a score of at least `least`."""
-    drawn = image.copy()
-    scale = max(min(image.shape[:2]) / 800, 0.4)
-    thick = max(round(2 * scale), 1)
-    far = 2 * max(image.shape[:2])  # no network promises boxes within the image, and OpenCV has 32-bit integers
-    for i in reversed(range(len(found))):  # the best on top
-        if found.scores[i] < least:
-            continue
-        label = int(found.labels[i])
-        color = _color(label)
-        if found.masks is not None:
-            inside = decode_mask(found.masks[i])
-            drawn[inside] = (drawn[inside] * (1 - _MASK_SHARE) + np.array(color) * _MASK_SHARE).astype(np.uint8)
-        left, top, right, bottom = (int(v) for v in np.clip(found.boxes[i], -far, far))
-        cv2.rectangle(drawn, (left, top), (right, bottom), color, thick)
-        text = f"{classes[label] if label < len(classes) else label} {found.scores[i]:.2f}"
-        (width, height), base = cv2.getTextSize(text, _FONT, scale, thick)
-        foot = max(top, height + base)
-        cv2.rectangle(drawn, (left, foot - height - base), (left + width, foot), color, cv2.FILLED)
-        cv2.putText(drawn, text, (left, foot - base // 2), _FONT, scale, (0, 0, 0), thick, cv2.LINE_AA)
-    return drawn
-
-
-def _color(label: int) -> tuple[int, int, int]:
-    hue = np.array([[[label * _HUE_STEP % 180, 200, 255]]], np.uint8)
-    red, green, blue = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist()
-    return red, green, blue
 
 
 class FilmWriter:
@@ -72,7 +34,7 @@ class FilmWriter:
         self._temporary: Temporary | None = None
         self._container: Any = None
 
-    def add(self, image: Image) -> None:
+    def add(self, image: NDArray[np.uint8]) -> None:
         """One image more; those of another size than the first are scaled to it. Raises InputError."""
         try:
             if self._container is None:
@@ -84,7 +46,7 @@ class FilmWriter:
         except (self._av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
-    def _open(self, image: Image) -> None:
+    def _open(self, image: NDArray[np.uint8]) -> None:
         self._temporary = Temporary(self._target, ".mp4")
         self._container = self._av.open(str(self._temporary.path), "w")
         codecs = self._av.codecs_available

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import stat
-import threading
+import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
+
 from midstream.data.folder import IMAGE_SUFFIXES, load_folder
 from midstream.data.images import read_image
 from midstream.data.video import Video
-from midstream.errors import InputError, MidstreamError
-from midstream.files import expanded
-from midstream.models import Image
+from midstream.errors import InputError
+from midstream.files import STANDARD, expanded
 
 #: Frames a second of an annotated video of images that have no times.
 _FOLDER_RATE = 5.0
@@ -39,17 +41,23 @@ class Frame:
 
     number: int
     name: str
-    image: Image | None
+    image: NDArray[np.uint8] | None
     problem: str = ""
     time_s: float | None = None
     taken: float = field(default_factory=time.monotonic)
 
 
 class Source(Protocol):
-    """Images, one after the other; `rate` is how many a second make an ordinary film of them."""
+    """Images, one after the other; `rate` is how many a second make an ordinary film of them.
+
+    `tick_s` is what their times count in; None where they have none.
+    """
 
     @property
     def rate(self) -> float: ...  # noqa: D102
+
+    @property
+    def tick_s(self) -> Fraction | None: ...  # noqa: D102
 
     def frames(self) -> Iterator[Frame]:
         """The frames, once. Raises InputError where the source itself fails."""
@@ -60,14 +68,16 @@ def open_source(spec: str, realtime: bool = False) -> Source:
     """A source by name, of which a first frame has been read.
 
     Args:
-        spec: an image, a folder of images, a video file, a camera (/dev/video0), or an address of a stream
-            (rtsp://...).
+        spec: an image, a folder of images, a video file, a camera (/dev/video0), an address of a stream (rtsp://...),
+            or - for a video on standard input.
         realtime: feed a video file at its own speed, as a camera would.
 
     Raises:
         InputError: there is nothing of this name, it cannot be opened, or no frame of it can be read.
         MissingExtraError: a video without PyAV.
     """
+    if spec == STANDARD:
+        return _film(Video(sys.stdin.buffer, "standard input"), "standard input")
     if "://" in spec:
         return _film(Video(spec, name := _public(spec)), name)
     path = expanded(spec)
@@ -98,7 +108,7 @@ def _public(address: str) -> str:
 
 def _film(video: Video, name: str, realtime: bool = False) -> Source:
     frames = (Frame(n, name, f.image, f.problem, f.time_s) for n, f in enumerate(video.frames()))
-    return _Opened(frames, video.rate or _FOLDER_RATE, realtime)
+    return _Opened(frames, video.rate or _FOLDER_RATE, realtime, video.tick_s)
 
 
 def _images(files: Sequence[Path]) -> Iterator[Frame]:
@@ -112,9 +122,11 @@ def _images(files: Sequence[Path]) -> Iterator[Frame]:
 class _Opened:
     """A source that has been read up to its first image, so that no server is asked for nothing."""
 
-    def __init__(self, frames: Iterator[Frame], rate: float, realtime: bool = False) -> None:
+    def __init__(
+        self, frames: Iterator[Frame], rate: float, realtime: bool = False, tick_s: Fraction | None = None
+    ) -> None:
         """Read up to there. Raises InputError where there is none."""
-        self.rate, self._realtime = rate, realtime
+        self.rate, self.tick_s, self._realtime = rate, tick_s, realtime
         self._begin: list[Frame] = []
         self._rest = frames
         while not self._begin or self._begin[-1].image is None:
@@ -131,58 +143,3 @@ class _Opened:
             if self._realtime and frame.time_s is not None:
                 time.sleep(max(start + frame.time_s - time.monotonic(), 0))
             yield replace(frame, taken=time.monotonic())
-
-
-class Intake:
-    """Frames between a source and the network: a few at most. Then the source waits, or the oldest are dropped."""
-
-    def __init__(self, source: Source, most: int, drop_oldest: bool) -> None:
-        """Start to read `source` in a thread."""
-        self.dropped = 0
-        self._most, self._drop = most, drop_oldest
-        self._frames: deque[Frame] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._error: MidstreamError | None = None
-        threading.Thread(target=self._read, args=[source], name="midstream-source", daemon=True).start()
-
-    def get(self) -> Frame | None:
-        """The next frame; waits for it. None at the end. Raises InputError where the source has failed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frames or self._closed)
-            if not self._frames:
-                if self._error is not None:
-                    raise self._error
-                return None
-            self._changed.notify_all()
-            return self._frames.popleft()
-
-    def close(self) -> None:
-        """Read no more; what has been read is still there to get."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def _read(self, source: Source) -> None:
-        try:
-            for frame in source.frames():
-                if not self._put(frame):
-                    break
-        except MidstreamError as error:
-            self._error = error
-        except Exception as error:  # else `get` would wait for ever
-            self._error = InputError(f"the source cannot be read any further: {error}")
-        self.close()
-
-    def _put(self, frame: Frame) -> bool:
-        with self._changed:
-            if not self._drop:
-                self._changed.wait_for(lambda: self._closed or len(self._frames) < self._most)
-            if self._closed:
-                return False
-            self._frames.append(frame)
-            if len(self._frames) > self._most:
-                self._frames.popleft()
-                self.dropped += 1
-            self._changed.notify_all()
-            return True
