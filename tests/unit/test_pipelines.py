@@ -30,7 +30,7 @@ FEATURES = [name for name in known_codecs() if name not in IMAGES and name != FI
 #: What gives up at most so much of a channel's range.
 PRECISE = {
     "uncompressed": 0.0, "float16+zstd": 1e-3, "blosc2": 1e-3, "pcodec": 1e-3, "int8+zstd": 0.5 / 255 + 1e-6,
-    "zfp": 0.05, "paper": 0.6, "packed-vvc": 0.2, "packed-hevc": 0.2, "packed-av1": 0.2,
+    "zfp": 0.05, "paper": 0.6, "packed-vvc": 0.2, "packed-hevc": 0.2, "packed-av1": 0.2, "fcm": 0.2,
 }  # fmt: skip
 
 
@@ -41,13 +41,20 @@ def image(height: int, width: int) -> NDArray[np.uint8]:
 
 def fine(codec: str) -> dict[str, str]:
     """Options with which a codec loses little."""
+    if codec == "fcm":
+        return {"qp": "0", "preset": "faster", "restore": "0"}
     if codec.startswith("packed"):
         return {"qp": "4", **({"preset": "faster"} if codec.endswith("vvc") else {})}
-    return {"vvc": {"preset": "faster", "qp": "17"}, "hevc": {"qp": "17"}, "av1": {"qp": "15"}}.get(codec, {})
+    return {
+        "vvc": {"preset": "faster", "qp": "17"},
+        "hevc": {"qp": "17"},
+        "av1": {"qp": "15"},
+        "h264": {"qp": "17"},
+    }.get(codec, {})
 
 
 def test_all_codecs_of_the_contract_are_known() -> None:
-    assert {"vvc", "hevc", "av1", "jpegxl", "webp", "jpeg"} == set(IMAGES)
+    assert {"vvc", "hevc", "h264", "av1", "jpegxl", "webp", "jpeg"} == set(IMAGES)
     assert set(FEATURES) == set(PRECISE)
 
 

@@ -31,6 +31,7 @@ def codecs_command(json: options.Json = False) -> None:
         images = issubclass(kind, ImageCodec)
         rows.append([name, "images" if images else "features", fields, here, (kind.__doc__ or "").split("\n")[0]])
     print_table("", ["name", "codes", "options and defaults", "program", ""], rows, left=5)
+    print("On clips, codecs of video also have mode=lowdelay and intra_period=64, this project's key_interval=64.")
 
 
 def _program(kind: type[PipelineCodec]) -> str:

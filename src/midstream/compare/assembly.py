@@ -15,8 +15,7 @@ from midstream.compare.results import Comparison, CurveResult, EqualAccuracy, In
 from midstream.compare.scoring import Scores
 from midstream.compare.statistics import Sampled
 from midstream.compare.store import PointRecord
-from midstream.pipelines.base import PipelineCodec
-from midstream.pipelines.own import OwnCodec
+from midstream.pipelines.clips import AnyPipeline
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,12 @@ class Findings:
     """What was measured and scored, by a point's key.
 
     Attributes:
-        codecs: the points' own.
+        pipelines: the points' own.
         sizes: mean bytes, [1 + resamples].
         reference: the uncompressed network's key.
     """
 
-    codecs: Mapping[str, PipelineCodec | OwnCodec]
+    pipelines: Mapping[str, AnyPipeline]
     records: Mapping[str, PointRecord]
     scores: Mapping[str, Scores]
     sizes: Mapping[str, Floats]
@@ -121,7 +120,7 @@ class Assembly:
         out, reference = [], found.scores[found.reference]
         for key, record in found.records.items():
             scores, sizes = found.scores[key], found.sizes[key]
-            point = statistics.point_result(key, found.codecs[key], record, scores, reference, sizes, links)
+            point = statistics.point_result(key, found.pipelines[key], record, scores, reference, sizes, links)
             out.append(point.model_copy(update={"at_equal_accuracy": beside[key]}))
         return out
 

@@ -1,4 +1,4 @@
-"""Measuring points: every image through every pipeline, on all cores, a file for each point that is done."""
+"""Measuring points: every image or clip through every pipeline, on all cores, a file for each point that is done."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
 from midstream.compare import worker
 from midstream.compare.store import Memory, PointRecord, Store, read_point, write_point
 from midstream.compare.worker import Network
-from midstream.data import Dataset
+from midstream.data import Dataset, ImageFile
 from midstream.errors import CodecError, MidstreamError
 from midstream.pipelines.base import Measured, Pipeline
+from midstream.pipelines.clips import AnyPipeline
 
 #: Tasks that wait for each worker, so that none stands idle and an interruption loses little.
 _AHEAD = 2
@@ -24,11 +26,15 @@ _AHEAD = 2
 _PROBED = 0
 
 
+#: Images, or the frames of clips.
+_Parts = Sequence[tuple[ImageFile, ...]]
+
+
 @dataclass(frozen=True)
 class PlannedPoint:
     """A point as it was asked for, and what came of it: a key to its file, or why there is none."""
 
-    pipeline: Pipeline
+    pipeline: AnyPipeline
     key: str | None
     failure: str | None = None
 
@@ -38,7 +44,7 @@ class _Open:
     """A point under way."""
 
     point: PlannedPoint
-    results: dict[int, Measured] = field(default_factory=dict)
+    results: dict[int, list[Measured]] = field(default_factory=dict)
     memory: Memory = field(default_factory=lambda: Memory(None, None))
     failure: str | None = None
 
@@ -65,7 +71,7 @@ def workers(network: Network, jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def describe(store: Store, pipelines: Sequence[Pipeline]) -> list[PlannedPoint]:
+def describe(store: Store, pipelines: Sequence[AnyPipeline]) -> list[PlannedPoint]:
     """The pipelines with their keys, each once; one whose programs are missing has failed already."""
     points = []
     for pipeline in dict.fromkeys(pipelines):
@@ -96,7 +102,7 @@ def measure(
         pool: of `workers`.
         jobs: how many workers it has.
         store: where files go.
-        dataset: the images.
+        dataset: the images, or clips.
         points: of `missing`.
         on_image: called with the point's label after every image, also those that a failure leaves out.
         on_point: called with each point when it is done or has failed.
@@ -105,8 +111,9 @@ def measure(
         The points that failed, with the reason: a codec that fails on one image fails the point.
     """
     failed: list[PlannedPoint] = []
-    waiting: dict[Future[Measured | Memory], tuple[_Open, int | None]] = {}
-    tasks = _tasks(pool, dataset, points, on_image)
+    waiting: dict[Future[list[Measured] | Memory], tuple[_Open, int | None]] = {}
+    parts = dataset.parts
+    tasks = _tasks(pool, parts, points, on_image)
     more = True
     while more or waiting:
         while more and len(waiting) < _AHEAD * jobs:
@@ -116,10 +123,10 @@ def measure(
                 waiting[task[0]] = task[1:]
         for future in wait(waiting, return_when=FIRST_COMPLETED).done if waiting else ():
             current, number = waiting.pop(future)
-            _take(current, number, future, dataset)
-            if number is not None:
-                on_image(current.point.pipeline.codec.label())
-            if any(other is current for other, _ in waiting.values()) or _unfinished(current, dataset):
+            _take(current, number, future, parts)
+            for _ in parts[number] if number is not None else ():
+                on_image(current.point.pipeline.label())
+            if any(other is current for other, _ in waiting.values()) or _unfinished(current, parts):
                 continue
             record = None if current.failure else _record(current)
             if record is not None and current.point.key is not None:
@@ -132,28 +139,30 @@ def measure(
 
 
 def _tasks(
-    pool: ProcessPoolExecutor, dataset: Dataset, points: Sequence[PlannedPoint], on_image: Callable[[str], None]
-) -> Iterator[tuple[Future[Measured | Memory], _Open, int | None]]:
+    pool: ProcessPoolExecutor, parts: _Parts, points: Sequence[PlannedPoint], on_image: Callable[[str], None]
+) -> Iterator[tuple[Future[list[Measured] | Memory], _Open, int | None]]:
     """Submitted work, point after point; the rest of a point that has failed is left out."""
     for point in points:
         current = _Open(point)
-        probed = dataset.images[_PROBED]
-        yield pool.submit(worker.memory, point.pipeline, probed), current, None
-        for number, image in enumerate(dataset.images):
+        (probed, *_) = parts[_PROBED]
+        if probed.clip is None:  # what a clip takes is the frames that its codec happens to hold
+            yield pool.submit(worker.memory, cast("Pipeline", point.pipeline), probed), current, None
+        for number, part in enumerate(parts):
             if current.failure:
-                on_image(point.pipeline.codec.label())
+                for _ in part:
+                    on_image(point.pipeline.label())
             else:
-                yield pool.submit(worker.measure, point.pipeline, image), current, number
+                yield pool.submit(worker.measure, point.pipeline, part), current, number
 
 
-def _take(current: _Open, number: int | None, future: Future[Measured | Memory], dataset: Dataset) -> None:
+def _take(current: _Open, number: int | None, future: Future[list[Measured] | Memory], parts: _Parts) -> None:
     try:
         result = future.result()
     except BrokenProcessPool:
         raise
     except Exception as error:  # whatever a codec of other people throws is the end of its point, not of the run
         said = str(error) if isinstance(error, MidstreamError) else f"{type(error).__name__}: {error}"
-        where = "the memory probe" if number is None else str(dataset.images[number].path)
+        where = "the memory probe" if number is None else _named(parts[number])
         current.failure = current.failure or (said if where in said else f"{where}: {said}")
         return
     if isinstance(result, Memory):
@@ -162,12 +171,16 @@ def _take(current: _Open, number: int | None, future: Future[Measured | Memory],
         current.results[number] = result
 
 
-def _unfinished(current: _Open, dataset: Dataset) -> bool:
-    return not current.failure and len(current.results) < len(dataset.images)
+def _named(part: tuple[ImageFile, ...]) -> str:
+    return str(part[0].path) if part[0].clip is None else f"clip {part[0].clip.name}"
+
+
+def _unfinished(current: _Open, parts: _Parts) -> bool:
+    return not current.failure and len(current.results) < len(parts)
 
 
 def _record(current: _Open) -> PointRecord:
-    results = [current.results[number] for number in sorted(current.results)]
+    results = [each for number in sorted(current.results) for each in current.results[number]]
     elements = [each.elements for each in results]
     return PointRecord(
         description=current.point.pipeline.describe(),
@@ -177,4 +190,5 @@ def _record(current: _Open) -> PointRecord:
         elements=None if None in elements else sum(e for e in elements if e is not None),
         detections=[each.detections for each in results],
         memory=current.memory,
+        wait_s=sum(each.wait_s for each in results) / len(results),
     )

@@ -16,7 +16,7 @@ Interpolation = Literal["pchip", "akima"]
 
 
 class Bounds(BaseModel):
-    """A confidence interval of 95 %, by bootstrap over the images."""
+    """A confidence interval of 95 %, by bootstrap over the images or, of clips, over the clips."""
 
     low: float
     high: float
@@ -80,7 +80,8 @@ class PointResult(BaseModel):
         bits_per_pixel: of the network's input.
         bits_per_element: of the whole pyramid; None where the image is coded.
         accuracy: by metric.
-        latency_ms: by link in Mbit/s: front, encode, bytes over the link, decode, back.
+        wait_ms: of a frame of a clip, for later ones that its codec looks at before it codes it.
+        latency_ms: by link in Mbit/s: wait, front, encode, bytes over the link, decode, back.
     """
 
     key: str
@@ -94,6 +95,7 @@ class PointResult(BaseModel):
     accuracy: dict[str, MetricResult]
     milliseconds: Milliseconds
     memory: MemoryMb
+    wait_ms: float = 0.0
     latency_ms: dict[str, float]
     at_equal_accuracy: list[EqualAccuracy]
 
@@ -173,6 +175,7 @@ class Run(BaseModel):
 
     Attributes:
         images: that all figures are of.
+        clips: that the images are frames of; None where they are not.
         skipped: path of each image that could not be read, and why.
         notes: what speaks against the figures, a line each.
     """
@@ -182,6 +185,7 @@ class Run(BaseModel):
     model: str
     data: str
     images: int
+    clips: int | None = None
     images_hash: str
     skipped: list[tuple[str, str]] = []
     notes: list[str] = []

@@ -22,7 +22,7 @@ from midstream.compare.measuring import PlannedPoint, describe, measure, missing
 from midstream.compare.memory import network_memory
 from midstream.compare.reading import Reading, read_all
 from midstream.compare.results import Failure, Interpolation, NetworkResult, Results, Role, Run, to_csv
-from midstream.compare.scoring import DEFAULT_RESAMPLES, Scoring, score_all, weights
+from midstream.compare.scoring import DEFAULT_RESAMPLES, Scoring, is_one_clip, score_all, weights
 from midstream.compare.store import PointRecord, Store, read_point
 from midstream.compare.worker import Network
 from midstream.data import Dataset
@@ -32,7 +32,7 @@ from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.files import own_folder, write_bytes
 from midstream.metrics import known_metrics
 from midstream.models import SplitModel
-from midstream.pipelines.base import Pipeline
+from midstream.pipelines.clips import AnyPipeline
 from midstream.pipelines.image import AnchorSize
 from midstream.pipelines.registry import Curve, parse_curve
 from midstream.progress import SILENT, Progress
@@ -52,7 +52,7 @@ class Request:
 
     Attributes:
         model, weights: see models.load.
-        data, limit: see data.load; the first so many images.
+        data, limit: see data.load; the first so many images, or frames of each clip.
         anchors, tests: specs of curves, see pipelines.registry.parse_curve.
         anchor_size: at which images are coded.
         metric: the main one, see metrics: what curves are drawn of.
@@ -122,7 +122,7 @@ def _compared(
         failed = _measure(pool, jobs, store, dataset, points, progress)
         lost = {point.pipeline for point in failed}
         there = {p.key: p.pipeline for p in points if p.key is not None and p.pipeline not in lost}
-        findings = _score(request, pool, store, model, reading, there, _reference(points, failed), progress)
+        findings = _score(request, pool, store, model, dataset, reading, there, _reference(points, failed), progress)
         notes += about_labels(dataset, model.classes, model.has_masks) + _about_nothing(findings)
         for line in notes:
             progress.warn(line)
@@ -155,7 +155,7 @@ def curves_of(request: Request) -> list[tuple[Role, Curve]]:
     asked += [("anchor", text) for text in request.anchors] + [("test", text) for text in request.tests]
     seen: dict[str, tuple[Role, Curve]] = {}
     for role, text in asked:
-        seen.setdefault(text, (role, parse_curve(text, request.anchor_size)))
+        seen.setdefault(text, (role, parse_curve(text, request.anchor_size, datasets.has_clips(request.data))))
     # Profiles of one name in several folders are told apart by these; no other label shows one.
     labels = Counter(curve.label for _, curve in seen.values())
     return [(role, replace(c, label=c.spec) if labels[c.label] > 1 else c) for role, c in seen.values()]
@@ -173,11 +173,15 @@ def _measure(
     progress.stage("measuring", len(work) * len(dataset.images))
     failed = [point for point in points if point.key is None]
     for point in failed:
-        progress.warn(f"{point.pipeline.codec.label()}: failed: {point.failure}")
+        progress.warn(f"{point.pipeline.label()}: failed: {point.failure}")
 
     def done(point: PlannedPoint, record: PointRecord | None) -> None:
-        said = f"failed: {point.failure}" if record is None else f"{record.sizes.mean():,.0f} bytes an image"
-        progress.say(f"{point.pipeline.codec.label()}: {said}")
+        said = (
+            f"failed: {point.failure}"
+            if record is None
+            else f"{record.sizes.mean():,.0f} bytes a{'n image' if dataset.images[0].clip is None else ' frame'}"
+        )
+        progress.say(f"{point.pipeline.label()}: {said}")
 
     return failed + measure(pool, jobs, store, dataset, work, progress.step, done)
 
@@ -195,8 +199,9 @@ def _score(
     pool: ProcessPoolExecutor,
     store: Store,
     model: SplitModel,
+    dataset: Dataset,
     reading: Reading,
-    there: Mapping[str, Pipeline],
+    there: Mapping[str, AnyPipeline],
     reference: str,
     progress: Progress,
 ) -> Findings:
@@ -212,9 +217,9 @@ def _score(
             "choose with --metric"
         )
     records = {key: _read(store, key) for key in there}
-    drawn = weights(scoring, store.manifest.images).astype(np.float64)
+    drawn = weights(scoring, dataset).astype(np.float64)
     sizes = {key: statistics.mean_bytes(record, drawn) for key, record in records.items()}
-    return Findings({key: each.codec for key, each in there.items()}, records, scores, sizes, reference)
+    return Findings(there, records, scores, sizes, reference)
 
 
 def _read(store: Store, key: str) -> PointRecord:
@@ -224,14 +229,14 @@ def _read(store: Store, key: str) -> PointRecord:
     return record
 
 
-def _keys(curve: Curve, there: Mapping[str, Pipeline], sizes: Mapping[str, Floats]) -> tuple[str, ...]:
+def _keys(curve: Curve, there: Mapping[str, AnyPipeline], sizes: Mapping[str, Floats]) -> tuple[str, ...]:
     keys = [key for key, pipeline in there.items() if pipeline in curve.points]
     return tuple(sorted(keys, key=lambda key: float(sizes[key][0])))
 
 
 def _failures(curves: Sequence[tuple[Role, Curve]], failed: Sequence[PlannedPoint]) -> list[Failure]:
     return [
-        Failure(curve=curve.label, spec=point.pipeline.codec.spec(), why=point.failure or "")
+        Failure(curve=curve.label, spec=point.pipeline.spec(), why=point.failure or "")
         for _, curve in curves
         for point in failed
         if point.pipeline in curve.points
@@ -252,6 +257,7 @@ def _run(
         model=store.manifest.model,
         data=store.manifest.data,
         images=store.manifest.images,
+        clips=len(dataset.parts) if datasets.has_clips(request.data) else None,
         images_hash=store.manifest.images_hash,
         skipped=list(skipped),
         notes=notes,
@@ -260,7 +266,7 @@ def _run(
         metric_title=known_metrics()[request.metric].title,
         agreement=dataset.ground_truth is None,
         interpolation=request.interpolation,
-        resamples=request.resamples,
+        resamples=0 if is_one_clip(dataset) else request.resamples,
         links=list(request.links),
         jobs=jobs,
         machine=machine(),

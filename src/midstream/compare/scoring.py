@@ -53,9 +53,19 @@ class Scoring:
     resamples: int
 
 
-def weights(scoring: Scoring, images: int) -> NDArray[np.int64]:
-    """Multiplicities [1 + resamples, images], the same for every point."""
-    return resamples(scoring.resamples, images, _SEED)
+def weights(scoring: Scoring, dataset: Dataset) -> NDArray[np.int64]:
+    """Multiplicities [1 + resamples, images], the same for every point.
+
+    What is drawn is an image or, as frames that follow each other are alike, a clip; of one clip nothing is.
+    """
+    lengths = [len(part) for part in dataset.parts]
+    count = 0 if is_one_clip(dataset) else scoring.resamples
+    return np.repeat(resamples(count, len(lengths), _SEED), lengths, axis=1)
+
+
+def is_one_clip(dataset: Dataset) -> bool:
+    """Whether all images are frames of the same clip."""
+    return len({image.clip for image in dataset.images}) == 1 and dataset.images[0].clip is not None
 
 
 def score(scoring: Scoring, point: Path, target: Path) -> None:
@@ -65,7 +75,7 @@ def score(scoring: Scoring, point: Path, target: Path) -> None:
         dataset = reference_dataset(dataset, _detections(dataset, scoring.reference), scoring.classes)
     check_objects(dataset)
     case = Case.of(dataset, _detections(dataset, point), scoring.classes)
-    evidence = Evidence(case, weights(scoring, len(dataset.images)))
+    evidence = Evidence(case, weights(scoring, dataset))
     metrics = [each() for each in known_metrics().values()]
     scores = {metric.name: metric.score(evidence) for metric in metrics if metric.applies(case)}
     values = {name: each.values for name, each in scores.items()}

@@ -24,8 +24,7 @@ from midstream.compare.scoring import Scores
 from midstream.compare.store import STAGES, PointRecord
 from midstream.metrics.base import Score
 from midstream.metrics.bootstrap import Interval, interval, log_interval
-from midstream.pipelines.base import PipelineCodec
-from midstream.pipelines.own import OwnCodec
+from midstream.pipelines.clips import AnyPipeline
 
 #: Relative losses of accuracy, in percent, at which the rate is given.
 LOSSES = (1.0, 3.0)
@@ -147,7 +146,7 @@ def _numbers(rates: Sequence[float | Refusal]) -> Floats:
 
 def point_result(
     key: str,
-    codec: PipelineCodec | OwnCodec,
+    pipeline: AnyPipeline,
     record: PointRecord,
     scores: Scores,
     reference: Scores,
@@ -156,11 +155,13 @@ def point_result(
 ) -> PointResult:
     """A point's own figures; what it is beside anchors is left empty."""
     times = dict(zip(STAGES, (1e3 * record.seconds.mean(0)).tolist(), strict=True))
+    wait = 1e3 * record.wait_s
+    spent = wait + sum(times.values())
     bits = 8 * float(record.sizes.sum())
     return PointResult(
         key=key,
-        spec=codec.spec(),
-        label=codec.label(),
+        spec=pipeline.spec(),
+        label=pipeline.label(),
         description=record.description,
         bytes=float(sizes[0]),
         bytes_interval=_bounds(log_interval(float(sizes[0]), sizes[1:])),
@@ -169,7 +170,8 @@ def point_result(
         accuracy={name: _accuracy(score, reference[name]) for name, score in scores.items()},
         milliseconds=Milliseconds(**times),
         memory=MemoryMb(encode=_mega(record.memory.encode), decode=_mega(record.memory.decode)),
-        latency_ms={f"{link:g}": sum(times.values()) + transmission_ms(float(sizes[0]), link) for link in links},
+        wait_ms=wait,
+        latency_ms={f"{link:g}": spent + transmission_ms(float(sizes[0]), link) for link in links},
         at_equal_accuracy=[],
     )
 

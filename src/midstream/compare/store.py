@@ -57,6 +57,7 @@ class PointRecord:
         elements: of the pyramid, summed over the images; None where the image is coded.
         detections: by image, in the data set's order.
         description: of the pipeline.
+        wait_s: mean of a frame's, see `pipelines.base.Measured`.
     """
 
     description: dict[str, Any]
@@ -66,6 +67,7 @@ class PointRecord:
     elements: int | None
     detections: list[Detections]
     memory: Memory = field(default=Memory(None, None))
+    wait_s: float = 0.0
 
 
 def images_hash(dataset: Dataset) -> str:
@@ -160,6 +162,7 @@ def write_point(path: Path, record: PointRecord) -> None:
         "pixels": record.pixels,
         "elements": record.elements,
         "memory": [record.memory.encode, record.memory.decode],
+        "wait_s": record.wait_s,
     }
     write_tensors(path, tensors, metadata)
 
@@ -180,6 +183,7 @@ def read_point(path: Path) -> PointRecord | None:
             elements=metadata["elements"],
             detections=found,
             memory=Memory(*metadata["memory"]),
+            wait_s=metadata.get("wait_s", 0.0),
         )
     except (InputError, KeyError, ValueError, TypeError):
         return None

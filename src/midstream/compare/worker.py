@@ -1,4 +1,4 @@
-"""What runs in the worker processes: a network on one core, one image or one score at a time."""
+"""What runs in the worker processes: a network on one core, one image, clip or score at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from midstream.errors import InputError
 from midstream.files import write_pyramid
 from midstream.models import SplitModel
 from midstream.pipelines.base import Measured, Pipeline
+from midstream.pipelines.clips import AnyPipeline, ClipFrames, ClipPipeline
 from midstream.pipelines.image import ImagePipeline
 from midstream.split.cache import FrontCache
 from midstream.split.levels import sent
@@ -69,8 +71,14 @@ def size(image: ImageFile) -> tuple[tuple[int, int] | None, str]:
     return (pixels.shape[0], pixels.shape[1]), ""
 
 
-def measure(pipeline: Pipeline, image: ImageFile) -> Measured:
-    """One image through one pipeline. Raises CodecError, InputError."""
+def measure(pipeline: AnyPipeline, part: tuple[ImageFile, ...]) -> list[Measured]:
+    """One image, or the frames of one clip, through one pipeline. Raises CodecError, InputError."""
+    if part[0].clip is not None:
+        return cast("ClipPipeline", pipeline).measure_clip(_Held.model, ClipFrames(part, _Held.cache))
+    return [_measure_image(cast("Pipeline", pipeline), part[0])]
+
+
+def _measure_image(pipeline: Pipeline, image: ImageFile) -> Measured:
     pixels = read_image(image.path)
     if not pipeline.needs_pyramid or _Held.cache is None:
         return pipeline.measure(_Held.model, pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -20,10 +21,12 @@ class PipelineCodec(BaseModel):
 
     Attributes:
         name: as a spec spells it.
+        files: the options that are names of files.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
+    files: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
         """All options with their values, for reports and for the key of a result."""
@@ -46,8 +49,9 @@ class PipelineCodec(BaseModel):
         return self.model_dump(mode="json", include=self.model_fields_set)
 
     def label(self) -> str:
-        """The spec with the options that were given, to be read."""
-        return spelled(self.name, self.given())
+        """The spec with the options that were given, to be read: a file by its name, without the user's folders."""
+        given = self.given()
+        return spelled(self.name, {key: Path(v).name if key in self.files else v for key, v in given.items()})
 
 
 class ImageCodec(PipelineCodec):
@@ -93,6 +97,7 @@ class Measured:
         elements: of the whole pyramid, derived levels included; None where no features are coded.
         front_s, encode_s, decode_s, back_s: seconds. Front and back of the network are one after the other on the
             server where the image is coded; where features are, the front is on the device.
+        wait_s: seconds that a frame of a clip waits for later ones before it can be coded.
     """
 
     detections: Detections
@@ -103,27 +108,44 @@ class Measured:
     encode_s: float
     decode_s: float
     back_s: float
+    wait_s: float = 0.0
 
 
-class Pipeline(Protocol):
-    """From an image to detections.
+class Described(Protocol):
+    """What is known of a pipeline before it runs.
 
     Attributes:
         name: of the kind of pipeline.
         codec: what codes in it.
-        needs_pyramid: whether `measure` can use a pyramid that is already there.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
     def codec(self) -> PipelineCodec | OwnCodec: ...  # noqa: D102
-    @property
-    def needs_pyramid(self) -> bool: ...  # noqa: D102
 
     def describe(self) -> dict[str, Any]:
         """All that decides its results, besides network and image; raises CodecError as `made_by` does."""
         ...
+
+    def spec(self) -> str:
+        """The spec that makes this pipeline again, with the value of every option."""
+        ...
+
+    def label(self) -> str:
+        """The spec with the options that were given, to be read."""
+        ...
+
+
+class Pipeline(Described, Protocol):
+    """From an image to detections.
+
+    Attributes:
+        needs_pyramid: whether `measure` can use a pyramid that is already there.
+    """
+
+    @property
+    def needs_pyramid(self) -> bool: ...  # noqa: D102
 
     def measure(self, model: SplitModel, image: Image, pyramid: FloatPyramid | None = None) -> Measured:
         """Run one image through; `pyramid`, if given, is what the front makes of it. Raises CodecError."""

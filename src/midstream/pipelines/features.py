@@ -29,6 +29,14 @@ class FeaturePipeline:
             "made_by": self.codec.made_by(),
         }
 
+    def spec(self) -> str:
+        """The codec's."""
+        return self.codec.spec()
+
+    def label(self) -> str:
+        """The codec's."""
+        return self.codec.label()
+
     def measure(self, model: SplitModel, image: Image, pyramid: FloatPyramid | None = None) -> Measured:
         """Front (unless its result is given), encode, decode from the bytes alone, derive what was not sent, back."""
         size, seconds = (image.shape[0], image.shape[1]), None

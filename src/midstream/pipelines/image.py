@@ -34,6 +34,14 @@ class ImagePipeline:
             "made_by": self.codec.made_by(),
         }
 
+    def spec(self) -> str:
+        """The codec's."""
+        return self.codec.spec()
+
+    def label(self) -> str:
+        """The codec's."""
+        return self.codec.label()
+
     def source(self, model: SplitModel, image: Image) -> Image:
         """What is coded: the image at the network's size, or as it is."""
         return model.resized(image) if self.at == "input" else image

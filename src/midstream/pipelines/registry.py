@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from midstream.codec import registry as own
 from midstream.codec.base import Codec
@@ -18,9 +19,21 @@ from midstream.errors import InputError, unknown
 from midstream.named import named_subclasses
 from midstream.pipelines import codecs
 from midstream.pipelines.base import ImageCodec, Pipeline, PipelineCodec, PyramidCodec
+from midstream.pipelines.clips import (
+    AnyPipeline,
+    ClipPipeline,
+    EachFrame,
+    FeatureVideoPipeline,
+    StreamOptions,
+    StreamPipeline,
+    VideoPipeline,
+)
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import AnchorSize, ImagePipeline
 from midstream.pipelines.own import OwnCodec, without_folders
+from midstream.pipelines.video import PlaneCodec, VideoImage, VideoOptions
+
+_Options = TypeVar("_Options", bound=BaseModel)
 
 #: A spec may ask for so many points: each is a run over all images.
 _MOST_POINTS = 100
@@ -38,7 +51,7 @@ class Curve:
 
     spec: str
     label: str
-    points: tuple[Pipeline, ...]
+    points: tuple[AnyPipeline, ...]
 
 
 @cache
@@ -71,8 +84,10 @@ def make_codec(name: str, options: Mapping[str, Any]) -> PipelineCodec | OwnCode
     for key in given:
         if key not in kind.model_fields:
             raise unknown(f"option of {name}", key, kind.model_fields)
-    if issubclass(kind, Codec):
-        return _own(kind, given)
+    return _own(kind, given) if issubclass(kind, Codec) else _validated(name, kind, given)
+
+
+def _validated(name: str, kind: type[_Options], given: Mapping[str, Any]) -> _Options:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
@@ -89,7 +104,7 @@ def _own(kind: type[Codec], given: Mapping[str, Any]) -> OwnCodec:
         raise InputError(f"{kind.name}: {error}") from error
 
 
-def parse_curve(text: str, anchor_size: AnchorSize = "input") -> Curve:
+def parse_curve(text: str, anchor_size: AnchorSize = "input", clips: bool = False) -> Curve:
     """The points of a spec.
 
     Args:
@@ -97,6 +112,8 @@ def parse_curve(text: str, anchor_size: AnchorSize = "input") -> Curve:
             points; with several such options, every combination is one. A list as one value has slashes:
             `paper:thresholds=-1/0/1`.
         anchor_size: for codecs of images.
+        clips: whether the points are of clips: codecs of video have the options of `VideoOptions` then, this project's
+            those of `StreamOptions`.
 
     Raises:
         InputError: see `make_codec`; or the text is not of this form, or asks for too many points.
@@ -118,10 +135,28 @@ def parse_curve(text: str, anchor_size: AnchorSize = "input") -> Curve:
     combinations = list(product(*choices.values()))
     if len(combinations) > _MOST_POINTS:
         raise InputError(f"'{text}' asks for {len(combinations)} points; at most {_MOST_POINTS} make sense")
-    made = [make_codec(name.strip(), dict(zip(choices, values, strict=True))) for values in combinations]
-    return Curve(
-        text, _label(made[0], choices), tuple(dict.fromkeys(pipeline_of(codec, anchor_size) for codec in made))
-    )
+    given = [dict(zip(choices, values, strict=True)) for values in combinations]
+    if clips:
+        made: list[AnyPipeline] = [_clip_pipeline(name.strip(), each, anchor_size) for each in given]
+    else:
+        made = [pipeline_of(make_codec(name.strip(), each), anchor_size) for each in given]
+    return Curve(text, _label(made[0].codec, choices), tuple(dict.fromkeys(made)))
+
+
+def _clip_pipeline(name: str, given: dict[str, str], at: AnchorSize) -> ClipPipeline:
+    """The pipeline for clips of a codec, from the codec's options and those that the pipeline has beside them."""
+    kind = known_codecs().get(name, PipelineCodec)
+    beside = VideoOptions if issubclass(kind, VideoImage | PlaneCodec) else StreamOptions
+    fields = beside.model_fields if issubclass(kind, VideoImage | PlaneCodec | Codec) else {}
+    codec = make_codec(name, {key: value for key, value in given.items() if key not in fields})
+    options = {key: value for key, value in given.items() if key in fields}
+    if isinstance(codec, VideoImage):
+        return VideoPipeline(codec, _validated(name, VideoOptions, options), at)
+    if isinstance(codec, PlaneCodec):
+        return FeatureVideoPipeline(codec, _validated(name, VideoOptions, options))
+    if isinstance(codec, OwnCodec):
+        return StreamPipeline(codec, _validated(name, StreamOptions, options))
+    return EachFrame(pipeline_of(codec, at))
 
 
 def _label(codec: PipelineCodec | OwnCodec, choices: Mapping[str, Sequence[str]]) -> str:
@@ -130,6 +165,8 @@ def _label(codec: PipelineCodec | OwnCodec, choices: Mapping[str, Sequence[str]]
     for key, values in choices.items():
         if isinstance(codec, OwnCodec):
             values = [without_folders(type(codec.codec), {key: value})[key] for value in values]
+        elif key in codec.files:
+            values = [Path(value).name for value in values]
         parts.append(f"{key}={','.join(values)}")
     return f"{codec.name}:{','.join(parts)}" if parts else codec.name
 

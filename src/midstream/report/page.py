@@ -90,7 +90,9 @@ def chosen_points(results: Results) -> list[tuple[str, PointResult]]:
 def _candidate(folder: Path, request: Request, label: str, point: PointResult) -> Candidate:
     record = read_point(point_path(folder, point.key))
     assert record is not None, "it has just been read for the results"
-    return Candidate(label, parse_curve(point.spec, request.anchor_size).points[0], record)
+    return Candidate(
+        label, parse_curve(point.spec, request.anchor_size, datasets.has_clips(request.data)).points[0], record
+    )
 
 
 def _summary(results: Results) -> list[dict[str, Any]]:

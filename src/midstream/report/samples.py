@@ -17,7 +17,7 @@ from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.masks import decode_mask
 from midstream.metrics.agreement import REFERENCE_THRESHOLD
 from midstream.models import Detections, FloatPyramid, Image, SplitModel
-from midstream.pipelines.base import Pipeline
+from midstream.pipelines.clips import AnyPipeline, EachFrame, StreamPipeline
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import ImagePipeline
 from midstream.report.feature_maps import figure_3, grey_figure, symbol_figure
@@ -47,7 +47,7 @@ class Candidate:
     """A point that is shown: its label, and what it takes to run it again."""
 
     label: str
-    pipeline: Pipeline
+    pipeline: AnyPipeline
     record: PointRecord
 
 
@@ -90,18 +90,27 @@ def _coded(
     model: SplitModel, pixels: Image, pyramid: FloatPyramid, at: tuple[str, int], point: Candidate
 ) -> list[Exhibit]:
     level, channel = at
-    if isinstance(point.pipeline, ImagePipeline):
-        decoded = point.pipeline.codec.decode(point.pipeline.codec.encode(point.pipeline.source(model, pixels)))
+    pipeline = _for_image(point.pipeline)
+    if isinstance(pipeline, ImagePipeline):
+        decoded = pipeline.codec.decode(pipeline.codec.encode(pipeline.source(model, pixels)))
         return [Exhibit(f"{point.label}: the decoded image", _url(_small(decoded)))]
-    assert isinstance(point.pipeline, FeaturePipeline)
-    data = point.pipeline.codec.encode_for(model, pyramid, (pixels.shape[0], pixels.shape[1]))
-    received = completed(model, point.pipeline.codec.decode(data), list(pyramid))
+    if not isinstance(pipeline, FeaturePipeline):
+        return []
+    data = pipeline.codec.encode_for(model, pyramid, (pixels.shape[0], pixels.shape[1]))
+    received = completed(model, pipeline.codec.decode(data), list(pyramid))
     out = [Exhibit(point.label, _url(grey_figure("decoded", received[level][channel])))]
     try:
         costs = open_levels(data)[level].channel_costs(channel)
     except (BitstreamError, InputError, KeyError):  # not of the codec paper: it has no symbols to show
         return out
     return out if costs is None else [*out, Exhibit(point.label, _url(symbol_figure("", *costs)))]
+
+
+def _for_image(pipeline: AnyPipeline) -> AnyPipeline:
+    """What codes a clip's first frame as this pipeline does, where that needs no other frames."""
+    if isinstance(pipeline, StreamPipeline):
+        return FeaturePipeline(pipeline.codec)
+    return pipeline.pipeline if isinstance(pipeline, EachFrame) else pipeline
 
 
 def paper_figure(model: SplitModel, image: ImageFile) -> Exhibit:

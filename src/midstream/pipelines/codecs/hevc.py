@@ -6,7 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from midstream.pipelines.video import Packed, VideoEncoder, VideoImage
+from midstream.pipelines.packed import Packed
+from midstream.pipelines.video import VideoEncoder, VideoImage, VideoOptions
+
+_QUIET = "info=0:log-level=error:pools=none:frame-threads=1"
 
 
 class X265(VideoEncoder):
@@ -15,12 +18,21 @@ class X265(VideoEncoder):
     encoder: ClassVar[str] = "libx265"
     muxer: ClassVar[str] = "hevc"
     has_grey: ClassVar[bool] = True
+    delay: ClassVar[tuple[int, int]] = (20, 0)
     qp: int = Field(32, ge=0, le=51)
-    preset: Literal["ultrafast", "fast", "medium", "slow", "slower", "veryslow"] = "slow"
+    preset: Literal["ultrafast", "faster", "fast", "medium", "slow", "slower", "veryslow"] = "slow"
 
     def arguments(self) -> list[str]:
         """QP, preset, one intra frame, one thread."""
-        settings = f"qp={self.qp}:keyint=1:info=0:log-level=error:pools=none:frame-threads=1"
+        return ["-preset", self.preset, "-x265-params", f"qp={self.qp}:keyint=1:{_QUIET}"]
+
+    def clip_arguments(self, options: VideoOptions) -> list[str]:
+        """QP, preset, closed groups of frames of one length; without delay its own tuning for that."""
+        period = options.intra_period
+        order = f"keyint={period}:min-keyint={period}:scenecut=0:open-gop=0"
+        if options.low_delay:
+            return ["-preset", self.preset, "-tune", "zerolatency", "-x265-params", f"qp={self.qp}:{order}:{_QUIET}"]
+        settings = f"qp={self.qp}:{order}:bframes=4:rc-lookahead={self.delay[False]}:{_QUIET}"
         return ["-preset", self.preset, "-x265-params", settings]
 
 
