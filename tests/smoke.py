@@ -27,6 +27,7 @@ LACKING = {
     "scenes": ["-o", "scenes"],
     "serve": ["-m", "picodet-s-416"],
     "push": ["photos", "--to", "127.0.0.1:8440", "-m", "picodet-s-416", "-o", "found.jsonl"],
+    "video": ["info", "clip.midv"],
     "batch": ["read", "coded"],
     "paper": ["sizes"],
 }

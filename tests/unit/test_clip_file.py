@@ -87,7 +87,7 @@ def test_any_units_come_back_with_their_times_keys_and_sizes(given_rows: list[Ro
     assert same(read(data), given_rows)
     assert same(list(ms.ClipReader(Pipe(data)).units()), given_rows)
     with ms.ClipReader(io.BytesIO(data)) as clip:
-        assert clip.about == ABOUT
+        assert clip.header == ABOUT
         assert clip.whole
         assert [key.number for key in clip.index()] == [n for n, row in enumerate(given_rows) if row[2]]
         assert sum(unit.record_bytes for unit in clip.units()) <= len(data)
@@ -234,7 +234,7 @@ def test_a_clip_of_no_frames_and_of_one_are_files(tmp_path: Path) -> None:
     with ms.ClipWriter(tmp_path / "clip.midv") as clip:
         clip.write(b"unit", time_s=1.5, key=True)
     with ms.ClipReader(tmp_path / "clip.midv") as back:
-        assert back.about == ms.ClipHeader()
+        assert back.header == ms.ClipHeader()
         (unit,) = back.units()
         assert (unit.time_s, unit.size) == (1.5, None)
 

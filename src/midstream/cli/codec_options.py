@@ -22,16 +22,19 @@ _CODEC = "codec"
 _PANEL = "Codec"
 
 
-def takes_codec(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes_codec(
+    *, without: Collection[str] = (), default: str = DEFAULT_CODEC
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Replaces a command's parameter `codec: Codec` by --codec and the options of every codec.
 
     Args:
         without: options that the command has itself.
+        default: the codec where none is named.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
-        added = _parameters({*without, *signature.parameters, "help"} - {_CODEC})
+        added = _parameters({*without, *signature.parameters, "help"} - {_CODEC}, default)
         parameters = []
         for name, each in signature.parameters.items():
             parameters += added if name == _CODEC else [each.replace(kind=each.KEYWORD_ONLY, annotation=hints[name])]
@@ -49,11 +52,11 @@ def takes_codec(*, without: Collection[str] = ()) -> Callable[[Callable[..., Non
     return decorate
 
 
-def _parameters(taken: Collection[str]) -> list[inspect.Parameter]:
+def _parameters(taken: Collection[str], default: str) -> list[inspect.Parameter]:
     """--codec, and each option once, of whichever codecs have it; none by a name that the command has itself."""
     known = codecs()
     name = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(known)}.", rich_help_panel=_PANEL)]
-    out = [_parameter(_CODEC, name, DEFAULT_CODEC)]
+    out = [_parameter(_CODEC, name, default)]
     seen = {*taken, _CODEC}
     for codec in known.values():
         shown = codec.shown()

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from midstream.cli import options
+from midstream.cli.clip_tables import inspect_clip, is_clip
 from midstream.cli.codec_options import check_file, takes_codec
 from midstream.cli.console import note, print_json, print_table
 from midstream.codec.api import decode, encode, inspect
@@ -26,6 +27,7 @@ PyramidFile = Annotated[
     typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; a .npy is one level; - for stdin."),
 ]
 BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard input.")]
+AnyFile = Annotated[str, typer.Argument(help="Bitstream, or file of a clip; - for standard input.")]
 
 
 #: Of the number of a channel.
@@ -86,7 +88,7 @@ def decode_command(
 
 
 def inspect_command(
-    source: BitstreamFile,
+    source: AnyFile,
     json: options.Json = False,
     drawn: Annotated[
         str | None,
@@ -97,15 +99,33 @@ def inspect_command(
         ),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="The .png to write, with --map.")] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the file of a clip: draw the bytes of its frames over time, keys marked.", metavar="FILE.png"
+        ),
+    ] = None,
     profile: options.ProfileFile = None,
 ) -> None:
-    """Show what a bitstream holds and where its bytes go.
+    """Show what a bitstream, or the file of a clip, holds and where its bytes go.
 
     Example: midstream inspect pyramid.mids --map p3:17 -o map.png
+
+    Example: midstream inspect street.midv --plot bytes.png
     """
     if (drawn is None) != (output is None):
         raise InputError("--map LEVEL:CHANNEL and -o FILE.png go together")
     check_file("--profile", profile, source)
+    if plot is not None:
+        from midstream.cli.drawing import check_png
+
+        check_png(plot)
+    if is_clip(source):
+        if drawn is not None:
+            raise InputError("--map is of a bitstream: the file of a clip has many")
+        raise typer.Exit(inspect_clip(source, json, plot))
+    if plot is not None:
+        raise InputError("--plot is of the file of a clip (.midv): a bitstream has one frame")
     with _naming(source):
         data = _bitstream(source, Limits())
         if drawn is not None and output is not None:

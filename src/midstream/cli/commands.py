@@ -43,7 +43,9 @@ COMMANDS = {
     "encode": Entry("coding:encode_command", "Code a feature pyramid into a bitstream.", extra=None),
     "decode": Entry("coding:decode_command", "Reconstruct a feature pyramid from a bitstream.", extra=None),
     # It draws with --map, and only that takes an extra.
-    "inspect": Entry("coding:inspect_command", "Show what a bitstream holds and where its bytes go."),
+    "inspect": Entry(
+        "coding:inspect_command", "Show what a bitstream, or the file of a clip, holds and where its bytes go."
+    ),
     "split": Entry(
         "networks:split_command",
         "Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check the two halves together.",
@@ -91,6 +93,9 @@ COMMANDS = {
         "pushing:push_command",
         "Run a network's front on images, send the bitstreams to a server, and write its detections.",
         extra="client",
+    ),
+    "video": Entry(
+        "clips:app", "Code video into files of clips, and write what the network finds in them.", extra="client"
     ),
     "batch": Entry(
         "batch:app",

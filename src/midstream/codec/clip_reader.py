@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -44,7 +44,7 @@ class ClipReader:
     ...         pyramid = decoder.decode(unit.data)
 
     Attributes:
-        about: what the file says of all its frames.
+        header: what the file says of all its frames.
     """
 
     def __init__(self, file: str | Path | BinaryIO, *, limits: Limits | None = None) -> None:
@@ -60,7 +60,7 @@ class ClipReader:
         self._at = 0
         try:
             self._seekable = self._file.seekable()
-            self.about = self._header()
+            self.header = self._header()
         except BaseException:
             self.close()
             raise
@@ -72,15 +72,23 @@ class ClipReader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file that `units` has read."""
+        return self._at
+
     def close(self) -> None:
         """Close the file."""
         if self._owned:
             self._file.close()
 
-    def units(self, *, frame: int = 0, time_s: float = 0.0) -> Iterator[ClipUnit]:
+    def units(
+        self, *, frame: int = 0, time_s: float = 0.0, damaged: Callable[[BitstreamError], None] | None = None
+    ) -> Iterator[ClipUnit]:
         """The units, from the last key on that is neither behind the frame nor behind the time; all by default.
 
-        Of a file whose end is missing, the whole units come first. A pipe is read once, from its begin.
+        Of a file whose end is missing, the whole units come first. A pipe is read once, from its begin. Where `damaged`
+        is given it is told of a record that is corrupt, and the units go on with the next key of the index.
 
         Raises:
             TruncatedError: the end is missing; how much, as far as anybody can know.
@@ -91,31 +99,50 @@ class ClipReader:
         if frame > 0 or time_s > 0:
             if not self._seekable:
                 raise InputError(f"{self._name}: a pipe is read from its first frame on: store it in a file")
-            ticks = time_s / self.about.time_base
+            ticks = time_s / self.header.time_base
             for key in self.index():
                 if (frame > 0 and key.number > frame) or (time_s > 0 and key.ticks > ticks):
                     break
                 start = key
-        self._seek(start.offset)
-        yield from self._records(start)
+        while True:
+            number = start.number
+            try:
+                self._seek(start.offset)
+                for unit in self._records(start):
+                    number = unit.number + 1
+                    yield unit
+                return
+            except CorruptError as error:
+                later = [key for key in self.index() if key.number > number] if damaged and self._seekable else []
+                if damaged is None or not later:
+                    raise
+                damaged(error)
+                start = later[0]
 
     def index(self) -> list[ClipKey]:
         """The keys, from the index, or from the records where it is missing or damaged. Raises InputError in a pipe."""
         if not self._seekable:
             raise InputError(f"{self._name}: a pipe has no index to look at: store it in a file")
-        with suppress(BitstreamError):
-            return self._indexed()
-        return self._scanned()
+        at = self._at
+        try:
+            with suppress(BitstreamError):
+                return self._indexed()
+            return self._scanned()
+        finally:  # `units` may be under way
+            self._seek(at)
 
     @property
     def whole(self) -> bool:
         """Whether the index is there. Raises InputError in a pipe."""
         if not self._seekable:
             raise InputError(f"{self._name}: a pipe has no index to look at: store it in a file")
+        at = self._at
         try:
             self._indexed()
         except BitstreamError:
             return False
+        finally:
+            self._seek(at)
         return True
 
     def _header(self) -> ClipHeader:
@@ -170,7 +197,7 @@ class ClipReader:
                 raise CorruptError(f"{self._name}: frame {number}: wrong checksum")
             if first and start is not self._first and not head.flags & KEY:
                 raise CorruptError(f"{self._name}: the index names frame {number}, which is no key")
-            key, time_s = bool(head.flags & KEY), float(ticks * self.about.time_base)
+            key, time_s = bool(head.flags & KEY), float(ticks * self.header.time_base)
             yield ClipUnit(number, ticks, time_s, key, size, data, self._at - offset)
             number, first = number + 1, False
 

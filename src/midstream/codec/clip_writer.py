@@ -41,17 +41,18 @@ class ClipWriter:
     ...     clip.write(encoder.encode(pyramid), time_s=0.0, key=encoder.last.key)
     """
 
-    def __init__(self, file: str | Path | BinaryIO, about: ClipHeader | None = None) -> None:
+    def __init__(self, file: str | Path | BinaryIO, header: ClipHeader | None = None) -> None:
         """Begin the file; `-` is standard output. Raises InputError where it cannot be written."""
         self._name = str(file) if isinstance(file, str | Path) else "the clip"
         self._file, self._owned = opened(file, "wb")
-        self._about = about or ClipHeader()
+        self._header = header or ClipHeader()
         self._index = bytearray()
+        self._torn = False
         self._keys = self.frames = self.written = self._ticks = 0
         self._size: tuple[int, int] | None = None
         self._last = ClipKey(0, 0, 0, None)
         try:
-            self._append(clip_header(self._about))
+            self._append(clip_header(self._header))
         except BaseException:
             self.abandon()
             raise
@@ -68,7 +69,7 @@ class ClipWriter:
         Raises:
             InputError: a time that goes back, or the file cannot be written. What is there stays whole.
         """
-        if not 0 <= time_s < _MOST_S or (ticks := round(time_s / self._about.time_base)) < self._ticks:
+        if not 0 <= time_s < _MOST_S or (ticks := round(time_s / self._header.time_base)) < self._ticks:
             raise InputError(
                 f"frame {self.frames} of the clip is of the time {time_s}: times begin at 0 and do not go back"
             )
@@ -92,7 +93,8 @@ class ClipWriter:
         record = bytes([INDEX]) + varint(len(body)) + body
         record += CRC.pack(_native.crc32c(record))
         try:
-            self._append(record + FOOTER.pack(len(record) + FOOTER.size, END_MAGIC))
+            if not self._torn:
+                self._append(record + FOOTER.pack(len(record) + FOOTER.size, END_MAGIC))
         finally:
             self.abandon()
 
@@ -109,7 +111,9 @@ class ClipWriter:
         self.close()
 
     def _append(self, data: bytes) -> None:
+        """Write it all; of what is interrupted nothing stays, where the file is none of those that only go onward."""
         left = memoryview(data)
+        self._torn = True
         try:
             while left:
                 left = left[self._file.write(left) or 0 :]
@@ -117,8 +121,17 @@ class ClipWriter:
         except BrokenPipeError:  # the reader has gone: no mistake of this program's user
             raise
         except OSError as error:
-            with suppress(OSError):
-                self._file.truncate(self.written)
-            why = f"{self._name}: cannot be written: {error.strerror}; {counted(self.frames, 'frame')} in it are whole"
-            raise InputError(why) from error
+            self._take_back()
+            whole = f"{counted(self.frames, 'frame')} in it {'is' if self.frames == 1 else 'are'} whole"
+            raise InputError(f"{self._name}: cannot be written: {error.strerror}; {whole}") from error
+        except KeyboardInterrupt:
+            self._take_back()
+            raise
+        self._torn = False
         self.written += len(data)
+
+    def _take_back(self) -> None:
+        with suppress(OSError):
+            self._file.seek(self.written)
+            self._file.truncate()
+            self._torn = False

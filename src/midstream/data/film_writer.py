@@ -14,6 +14,8 @@ from midstream.errors import InputError, MissingExtraError
 from midstream.files import Temporary, check_writable
 
 _RATE_BASE = 1000
+#: Of the times of frames.
+_TICK_S = Fraction(1, 1000)
 
 
 class FilmWriter:
@@ -33,24 +35,33 @@ class FilmWriter:
         self._target = Path(path).resolve()
         self._temporary: Temporary | None = None
         self._container: Any = None
+        self._ticks = -1
 
-    def add(self, image: NDArray[np.uint8]) -> None:
-        """One image more; those of another size than the first are scaled to it. Raises InputError."""
+    def add(self, image: NDArray[np.uint8], time_s: float | None = None) -> None:
+        """One image more; those of another size than the first are scaled to it. Raises InputError.
+
+        All have a time, in seconds since the first, or none has: then they follow one another at the rate.
+        """
         try:
             if self._container is None:
-                self._open(image)
+                self._open(image, time_s is not None)
             size = (self._stream.width, self._stream.height)
             fitted = image if (image.shape[1], image.shape[0]) == size else cv2.resize(image, size)
             frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(fitted, np.uint8), format="rgb24")
+            if time_s is not None:
+                self._ticks = max(round(time_s / _TICK_S), self._ticks + 1)
+                frame.pts, frame.time_base = self._ticks, _TICK_S
             self._container.mux(self._stream.encode(frame))
         except (self._av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
-    def _open(self, image: NDArray[np.uint8]) -> None:
+    def _open(self, image: NDArray[np.uint8], timed: bool) -> None:
         self._temporary = Temporary(self._target, ".mp4")
         self._container = self._av.open(str(self._temporary.path), "w")
         codecs = self._av.codecs_available
         self._stream = self._container.add_stream("libx264" if "libx264" in codecs else "mpeg4", rate=self._rate)
+        if timed:
+            self._stream.codec_context.time_base = _TICK_S
         height, width = image.shape[:2]
         self._stream.width, self._stream.height = width + width % 2, height + height % 2  # chroma is half as fine
         self._stream.pix_fmt = "yuv420p"

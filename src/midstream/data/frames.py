@@ -64,33 +64,34 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: str, realtime: bool = False) -> Source:
+def open_source(spec: str, realtime: bool = False, rate: float | None = None) -> Source:
     """A source by name, of which a first frame has been read.
 
     Args:
         spec: an image, a folder of images, a video file, a camera (/dev/video0), an address of a stream (rtsp://...),
             or - for a video on standard input.
         realtime: feed a video file at its own speed, as a camera would.
+        rate: images a second, where a source has none of its own.
 
     Raises:
         InputError: there is nothing of this name, it cannot be opened, or no frame of it can be read.
         MissingExtraError: a video without PyAV.
     """
     if spec == STANDARD:
-        return _film(Video(sys.stdin.buffer, "standard input"), "standard input")
+        return _film(Video(sys.stdin.buffer, "standard input"), "standard input", usual=rate)
     if "://" in spec:
-        return _film(Video(spec, name := _public(spec)), name)
+        return _film(Video(spec, name := _public(spec)), name, usual=rate)
     path = expanded(spec)
     if path.is_dir():
-        return _Opened(_images([image.path for image in load_folder(spec, spec).images]), _FOLDER_RATE)
+        return _Opened(_images([image.path for image in load_folder(spec, spec).images]), rate or _FOLDER_RATE)
     if not path.exists():
         raise InputError(f"there is no '{spec}': a source is an image, a folder of images, a video file, a camera "
                          "such as /dev/video0, or a stream's address such as rtsp://HOST/PATH")  # fmt: skip
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _Opened(_images([path]), _FOLDER_RATE)
+        return _Opened(_images([path]), rate or _FOLDER_RATE)
     if stat.S_ISCHR(path.stat().st_mode):
-        return _film(Video(str(path), form="v4l2"), path.name)
-    return _film(Video(str(path)), path.name, realtime)
+        return _film(Video(str(path), form="v4l2"), path.name, usual=rate)
+    return _film(Video(str(path)), path.name, realtime, rate)
 
 
 def _public(address: str) -> str:
@@ -106,9 +107,9 @@ def _public(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _film(video: Video, name: str, realtime: bool = False) -> Source:
+def _film(video: Video, name: str, realtime: bool = False, usual: float | None = None) -> Source:
     frames = (Frame(n, name, f.image, f.problem, f.time_s) for n, f in enumerate(video.frames()))
-    return _Opened(frames, video.rate or _FOLDER_RATE, realtime, video.tick_s)
+    return _Opened(frames, video.rate or usual or _FOLDER_RATE, realtime, video.tick_s)
 
 
 def _images(files: Sequence[Path]) -> Iterator[Frame]:
