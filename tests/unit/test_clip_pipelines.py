@@ -273,6 +273,9 @@ def test_a_comparison_of_clips(compared: tuple[Request, Path]) -> None:
     assert point.bytes_interval is not None
     assert point.memory.encode is None
     assert results.run.agreement
+    assert {"ap", "hota", "idf1", "mota"} <= set(point.accuracy)
+    reference = results.point(results.reference)
+    assert [reference.accuracy[name].value for name in ("ap", "hota", "idf1", "mota")] == pytest.approx([100] * 4)
 
 
 def test_what_was_measured_is_kept(compared: tuple[Request, Path]) -> None:

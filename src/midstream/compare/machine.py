@@ -11,7 +11,7 @@ from midstream.codec.threads import core_count
 
 _PACKAGES = (
     "numpy", "onnxruntime", "opencv-python-headless", "pycocotools", "bjontegaard", "imagecodecs", "av",
-    "imageio-ffmpeg", "torch", "torchvision",
+    "imageio-ffmpeg", "edgefirst-tracker", "torch", "torchvision",
 )  # fmt: skip
 
 

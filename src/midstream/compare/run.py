@@ -148,7 +148,11 @@ def curves_of(request: Request) -> list[tuple[Role, Curve]]:
         InputError: a spec, metric or link that cannot be used.
     """
     if request.metric not in known_metrics():
-        raise unknown("metric", request.metric, known_metrics())
+        raise unknown("metric", request.metric, known_metrics(), limit=len(known_metrics()))
+    if known_metrics()[request.metric].falls:
+        raise InputError(
+            f"no curve can be of the metric '{request.metric}', of which less is better; it is in every table"
+        )
     if not all(0 < link < math.inf for link in request.links):
         raise InputError("a link has a finite number of Mbit/s, more than 0")
     asked: list[tuple[Role, str]] = [("reference", UNCOMPRESSED)]

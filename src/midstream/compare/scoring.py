@@ -22,6 +22,7 @@ from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.base import Evidence, Score
 from midstream.metrics.bootstrap import resamples
 from midstream.metrics.case import Case, check_objects
+from midstream.metrics.tracks import tracker_version
 from midstream.models import Detections
 
 #: Resamples of the images.
@@ -29,7 +30,7 @@ DEFAULT_RESAMPLES = 1000
 #: Of the generator that draws them: the same images for every point, so that differences are paired.
 _SEED = 0
 #: Counted up when a metric changes, so that kept scores are not taken for those of today.
-_VERSION = 2
+_VERSION = 3
 Scores = dict[str, Score]
 
 
@@ -71,10 +72,11 @@ def is_one_clip(dataset: Dataset) -> bool:
 def score(scoring: Scoring, point: Path, target: Path) -> None:
     """Score a point and write the file. Raises InputError."""
     dataset = _dataset(scoring.data, scoring.limit, scoring.sizes)
+    reference = _detections(dataset, scoring.reference)
     if dataset.ground_truth is None:
-        dataset = reference_dataset(dataset, _detections(dataset, scoring.reference), scoring.classes)
+        dataset = reference_dataset(dataset, reference, scoring.classes)
     check_objects(dataset)
-    case = Case.of(dataset, _detections(dataset, point), scoring.classes)
+    case = Case.of(dataset, _detections(dataset, point), scoring.classes, reference)
     evidence = Evidence(case, weights(scoring, dataset))
     metrics = [each() for each in known_metrics().values()]
     scores = {metric.name: metric.score(evidence) for metric in metrics if metric.applies(case)}
@@ -112,7 +114,8 @@ def score_all(
 ) -> dict[str, Scores]:
     """The scores of points by key, those that are not kept yet computed by the workers. Raises InputError."""
     labels = store.manifest.images_hash
-    paths = {key: store.score_path(key, (labels, _VERSION, scoring.resamples, scoring.reference.name)) for key in keys}
+    about = (labels, _VERSION, scoring.resamples, scoring.reference.name, tracker_version())
+    paths = {key: store.score_path(key, about) for key in keys}
     known = {key: read_scores(path) for key, path in paths.items()}
     work = {
         key: pool.submit(score, scoring, store.point_path(key), paths[key])

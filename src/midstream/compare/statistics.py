@@ -189,7 +189,7 @@ def _accuracy(score: Score, reference: Score) -> MetricResult:
         value=value,
         interval=_bounds(interval(value, score.values[1:])),
         loss=float(losses[0]) if np.isfinite(losses[0]) else 0.0,
-        loss_interval=_bounds(interval(float(losses[0]), losses[1:])),
+        loss_interval=_bounds(interval(float(losses[0]), losses[1:])) if np.isfinite(losses[0]) else None,
         by_class=score.by_class,
         by_size=score.by_size,
     )

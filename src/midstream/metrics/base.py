@@ -54,10 +54,12 @@ class Metric:
     Attributes:
         name: in results and for `--metric`.
         title: in reports.
+        falls: whether less of it is better, so that no curve can be of it.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    falls: ClassVar[bool] = False
 
     def applies(self, case: Case) -> bool:
         """Whether this network and data set have what it takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.data import Dataset
@@ -23,6 +23,7 @@ class Case:
         found: the detections by image id.
         categories: of each of the network's classes the data set's category, None for one that it lacks.
         results: one COCO entry a detection, of the classes that the data set has.
+        reference: the uncompressed network's detections by image id, for what is held against them; may be empty.
     """
 
     dataset: Dataset
@@ -30,9 +31,16 @@ class Case:
     found: dict[int, Detections]
     categories: list[int | None]
     results: list[dict[str, Any]]
+    reference: Mapping[int, Detections] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Case:
+    def of(
+        cls,
+        dataset: Dataset,
+        detections: Mapping[int, Detections],
+        classes: Sequence[str],
+        reference: Mapping[int, Detections] | None = None,
+    ) -> Case:
         """Check and convert; arguments and errors as `metrics.evaluate` has them."""
         truth = dataset.ground_truth
         if truth is None:
@@ -42,7 +50,7 @@ class Case:
         check_detections(found, truth["images"], len(classes))
         entries = [entry for identity, there in found.items() for entry in coco_entries(identity, there)]
         results = [{**e, "category_id": c} for e in entries if (c := categories[e["category_id"]]) is not None]
-        case = cls(dataset, truth, found, categories, results)
+        case = cls(dataset, truth, found, categories, results, reference or {})
         if case.has_masks:
             check_masks(dataset)
         return case
@@ -53,7 +61,7 @@ class Case:
         assert dataset.ground_truth is not None
         found = {identity: there for identity, there in self.found.items() if identity in ids}
         results = [entry for entry in self.results if entry["image_id"] in ids]
-        return Case(dataset, dataset.ground_truth, found, self.categories, results)
+        return Case(dataset, dataset.ground_truth, found, self.categories, results, self.reference)
 
     @property
     def has_masks(self) -> bool:

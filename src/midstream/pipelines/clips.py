@@ -7,13 +7,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from midstream.codec.stream import DEFAULT_KEY_INTERVAL, StreamDecoder, StreamEncoder
 from midstream.codec.wire import Reader
-from midstream.data import ImageFile, read_image
 from midstream.errors import CodecError
 from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.pipelines.base import Described, Measured, Pipeline, spelled
@@ -28,11 +27,14 @@ from midstream.pipelines.video import (
     image_of,
     padded,
 )
-from midstream.split.cache import FrontCache
 from midstream.split.coding import prepared
 from midstream.split.levels import completed, sent
 from midstream.split.round_trip import round_trip, timed_front
 from midstream.wording import counted
+
+if TYPE_CHECKING:  # the list of codecs is there without what runs networks
+    from midstream.data import ImageFile
+    from midstream.split.cache import FrontCache
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,13 @@ class ClipFrames:
 
     def images(self) -> Iterator[Image]:
         """All of them, in order."""
+        from midstream.data import read_image
+
         return (read_image(file.path) for file in self.files)
 
     def fronts(self, model: SplitModel) -> Iterator[Front]:
         """What the network's front makes of each."""
-        for file in self.files:
-            pixels = read_image(file.path)
+        for file, pixels in zip(self.files, self.images(), strict=True):
             pyramid, seconds = timed_front(model, pixels, self.cache, file.path)
             yield Front((pixels.shape[0], pixels.shape[1]), pyramid, seconds or 0.0)
 
@@ -118,8 +121,7 @@ class EachFrame:
         if not self.pipeline.needs_pyramid or frames.cache is None:
             return [self.pipeline.measure(model, image) for image in frames.images()]
         out = []
-        for file in frames.files:
-            image = read_image(file.path)
+        for file, image in zip(frames.files, frames.images(), strict=True):
             pyramid, _ = timed_front(model, image, frames.cache, file.path)
             out.append(self.pipeline.measure(model, image, pyramid))
         return out
