@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.helpers.format_clip import read_clip
 
 import midstream as ms
-from midstream.codec.clip_layout import ClipUnit
+from midstream import _native
+from midstream.codec.clip_layout import CRC, ClipUnit
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "clip.midv"
 ABOUT = ms.ClipHeader("net", "0123456789abcdef", Fraction(1, 1000))
 #: (unit, milliseconds since the one before, key, size)
 Row = tuple[bytes, int, bool, tuple[int, int] | None]
@@ -91,6 +94,24 @@ def test_any_units_come_back_with_their_times_keys_and_sizes(given_rows: list[Ro
         assert clip.whole
         assert [key.number for key in clip.index()] == [n for n, row in enumerate(given_rows) if row[2]]
         assert sum(unit.record_bytes for unit in clip.units()) <= len(data)
+
+
+@given(rows)
+def test_a_reader_after_the_document_alone_agrees(given_rows: list[Row]) -> None:
+    data = written(given_rows)
+    seen, clip = read_clip(data), ms.ClipReader(io.BytesIO(data))
+    assert (seen["network"], seen["profile"], seen["time base"]) == (ABOUT.network, ABOUT.profile, ABOUT.time_base)
+    units = [(u.ticks, u.key, u.size, u.data) for u in clip.units()]
+    assert units == [frame[1:] for frame in seen["frames"]]
+    assert seen["index"] == [(key.number, key.ticks, key.offset, key.size) for key in clip.index()]
+    assert [frame[0] for frame in seen["frames"] if frame[2]] == [key.offset for key in clip.index()]
+
+
+def test_the_golden_clip_is_read_for_ever() -> None:
+    data = GOLDEN.read_bytes()
+    assert data == written(ROWS)
+    assert same(read(data), ROWS)
+    assert len(read_clip(data)["frames"]) == len(ROWS)
 
 
 @given(rows, st.integers(0, 12))
@@ -180,6 +201,31 @@ def test_arbitrary_bytes_give_typed_errors(tail: bytes) -> None:
     ms.ClipReader(io.BytesIO(header + tail)).index()
     with pytest.raises(BitstreamError):
         list(ms.ClipReader(io.BytesIO(tail)).units())
+
+
+def test_a_time_beyond_all_clips_is_refused() -> None:
+    header = written([], ms.ClipHeader(time_base=Fraction((1 << 63) - 1, 1)))
+    start = ms.ClipWriter(io.BytesIO(), ms.ClipHeader(time_base=Fraction((1 << 63) - 1, 1))).written
+    record = b"\x01\x01\x01u"
+    data = header[:start] + record + CRC.pack(_native.crc32c(record))
+    with pytest.raises(CorruptError, match="frame 0: a time of 1 ticks"):
+        read(data)
+
+
+def test_damage_is_told_and_reading_goes_on_where_it_may() -> None:
+    data = bytearray(written(ROWS))
+    data[data.index(b"second")] ^= 1
+    told: list[BitstreamError] = []
+    clip = ms.ClipReader(io.BytesIO(bytes(data)))
+    assert [unit.number for unit in clip.units(damaged=told.append)] == [0, 3, 4, 5, 6]
+    assert [str(error) for error in told] == ["the clip: frame 1: wrong checksum"]
+    data[data.index(b"sixth")] ^= 1
+    clip = ms.ClipReader(io.BytesIO(bytes(data)))
+    found: list[int] = []
+    with pytest.raises(CorruptError, match="frame 5: wrong checksum"):  # no key follows
+        found.extend(unit.number for unit in clip.units(damaged=told.append))
+    with pytest.raises(CorruptError, match="frame 1: wrong checksum"):
+        list(ms.ClipReader(Pipe(bytes(data))).units(damaged=told.append))
 
 
 def test_behind_damage_reading_goes_on_at_the_next_key() -> None:

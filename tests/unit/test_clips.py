@@ -19,7 +19,8 @@ from tests.helpers.commands import call, midstream, mistake
 import midstream as ms
 from midstream.data import read_image
 from midstream.data.frames import open_source
-from midstream.models.detections import listed_objects
+from midstream.models.detections import Detections, listed_objects
+from midstream.models.onnx_model import OnnxModel
 from midstream.split.clip import ClipBack, ClipEdge, ClipTally, decode_clip, encode_clip
 
 av = pytest.importorskip("av")
@@ -294,6 +295,23 @@ def test_mistakes_are_one_line(tmp_path: Path, network: Path) -> None:
         writer.write(data, time_s=0, key=True, size=(1, 1 << 24))
     wrong = ["video", "decode", tmp_path / "other.midv", "-m", network, "-o", tmp_path / "none.jsonl"]
     assert "a unit has the levels p9 [48, 64, 3]; toy takes p3 [5, 4, 4], p4 [5, 2, 2]" in mistake(*wrong)
+
+
+def test_features_that_make_no_numbers_cost_their_own_frame(
+    tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = encoded(tmp_path, network, folder_of(tmp_path / "frames", [image(n) for n in range(3)]))
+    usual, calls = OnnxModel.back, iter(range(3))
+    broken = Detections(np.full((1, 4), np.nan, np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
+
+    def back(self: OnnxModel, pyramid: Any, size: tuple[int, int]) -> Detections:
+        ours = size == (48, 64)  # not the network's look at itself when it is loaded
+        return broken if ours and next(calls) == 1 else usual(self, pyramid, size)
+
+    monkeypatch.setattr(OnnxModel, "back", back)
+    lines = decoded(tmp_path, network, clip, code=1)
+    assert ["detections" in line for line in lines] == [True, False, True]
+    assert "not finite numbers" in lines[1]["error"]["message"]
 
 
 @pytest.mark.usefixtures("_deltas")

@@ -25,8 +25,8 @@ CRC = struct.Struct("<I")
 FOOTER = struct.Struct("<I4s")
 #: Of a name in the header, in UTF-8.
 _MOST_NAME = 255
-#: Of a side of an image.
-MOST_SIDE = 1 << 24
+#: Of a side of an image, and of a time in seconds: a thousand years.
+MOST_SIDE, MOST_S = 1 << 24, 3 * 10**10
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from midstream.codec.clip_layout import (
     INDEX,
     KEY,
     MAGIC,
+    MOST_S,
     MOST_SIDE,
     PRELUDE,
     SIZE,
@@ -195,6 +196,8 @@ class ClipReader:
                 )
             if checksum != CRC.pack(_native.crc32c(data, _native.crc32c(head.data))):
                 raise CorruptError(f"{self._name}: frame {number}: wrong checksum")
+            if ticks * self.header.time_base > MOST_S:
+                raise CorruptError(f"{self._name}: frame {number}: a time of {ticks} ticks")
             if first and start is not self._first and not head.flags & KEY:
                 raise CorruptError(f"{self._name}: the index names frame {number}, which is no key")
             key, time_s = bool(head.flags & KEY), float(ticks * self.header.time_base)

@@ -17,6 +17,7 @@ from midstream.codec.clip_layout import (
     FOOTER,
     INDEX,
     KEY,
+    MOST_S,
     MOST_SIDE,
     SIZE,
     ClipHeader,
@@ -29,9 +30,6 @@ from midstream.codec.clip_layout import (
 from midstream.codec.wire import varint
 from midstream.errors import InputError
 from midstream.wording import counted
-
-#: Of a clip: a thousand years.
-_MOST_S = 3e10
 
 
 class ClipWriter:
@@ -69,7 +67,7 @@ class ClipWriter:
         Raises:
             InputError: a time that goes back, or the file cannot be written. What is there stays whole.
         """
-        if not 0 <= time_s < _MOST_S or (ticks := round(time_s / self._header.time_base)) < self._ticks:
+        if not 0 <= time_s <= MOST_S or (ticks := round(time_s / self._header.time_base)) < self._ticks:
             raise InputError(
                 f"frame {self.frames} of the clip is of the time {time_s}: times begin at 0 and do not go back"
             )

@@ -61,9 +61,17 @@ class ClipBack:
 
         Raises:
             BitstreamError: as `StreamDecoder.decode`.
-            InputError: features of another network, or a profile that is missing.
+            InputError: features of another network, a profile that is missing, or what the network finds is no number.
         """
-        return self.model.back(self.decode_features(unit, size), size)
+        return self.found(self.decode_features(unit, size), size)
+
+    def found(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
+        """What the back makes of all its levels. Raises InputError where that is no number."""
+        with np.errstate(all="ignore"):  # features may be as large as float32 goes; what comes of it is looked at
+            found = self.model.back(pyramid, size)
+        if not found.finite:
+            raise InputError("from these features the network makes boxes or scores that are not finite numbers")
+        return found
 
     def decode_features(self, unit: bytes, size: tuple[int, int]) -> FloatPyramid:
         """All levels that the back takes. Raises as `decode`."""
@@ -192,5 +200,11 @@ def decode_clip(
             if unit.time_s >= start_s:
                 yield ClipFound(unit, None, error)
             continue
-        if unit.time_s >= start_s:
-            yield ClipFound(unit, back.model.back(pyramid, size))
+        if unit.time_s < start_s:
+            continue
+        try:
+            found = back.found(pyramid, size)
+        except InputError as error:
+            yield ClipFound(unit, None, error)
+        else:
+            yield ClipFound(unit, found)
