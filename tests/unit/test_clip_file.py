@@ -313,6 +313,51 @@ def test_units_that_cannot_be_written_are_refused_and_the_file_goes_on() -> None
         ms.ClipWriter(io.BytesIO(), ms.ClipHeader("n" * 256))
 
 
+@pytest.mark.parametrize("part", [0, 5, 10_000])
+def test_a_frame_that_is_interrupted_leaves_the_ones_before_in_a_whole_file(tmp_path: Path, part: int) -> None:
+    class Interrupted(io.FileIO):
+        armed = False
+
+        def write(self, data: Any) -> int:
+            if not self.armed:
+                return super().write(data)
+            super().write(data[:part])
+            raise KeyboardInterrupt
+
+    path = tmp_path / "clip.midv"
+    clip = ms.ClipWriter(path, ABOUT)
+    clip._file.close()
+    clip._file = file = Interrupted(path, "r+b")  # type: ignore[assignment]
+    file.seek(0, io.SEEK_END)
+    clip.write(b"one", time_s=0, key=True)
+    file.armed = True
+    with pytest.raises(KeyboardInterrupt):
+        clip.write(b"another", time_s=1, key=True)
+    file.armed = False
+    clip.close()
+    assert [unit.data for unit in read(path.read_bytes())] == [b"one"]
+
+
+def test_what_goes_into_a_pipe_is_never_taken_back() -> None:
+    class Once(Pipe):
+        def write(self, data: Any) -> int:
+            if self.tell() > 60:
+                super().write(bytes(data[:3]))
+                raise KeyboardInterrupt
+            return super().write(bytes(data))
+
+    file = Once()
+    clip = ms.ClipWriter(file, ABOUT)
+    clip.write(b"a unit", time_s=0, key=True)
+    clip.write(b"a unit", time_s=0, key=True)
+    with pytest.raises(KeyboardInterrupt):
+        clip.write(b"a unit", time_s=0, key=True)
+    clip.close()
+    found, error = whole(file.getvalue())
+    assert len(found) == clip.frames
+    assert isinstance(error, TruncatedError)
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")  # noqa: PTH110
 def test_a_full_disk_and_missing_folders_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="/dev/full: cannot be written: No space left"):

@@ -6,9 +6,8 @@ again.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from midstream import _native
 from midstream.codec.clip_layout import (
@@ -32,6 +31,26 @@ from midstream.errors import InputError
 from midstream.wording import counted
 
 
+class _Committed(NamedTuple):
+    """What is in the file: set at once, so that whatever interrupts a frame leaves the one before.
+
+    Attributes:
+        frames, keys: how many.
+        size_bytes: of the file.
+        index_bytes: of the entries that belong to these frames.
+        ticks, size: of the last frame.
+        last: entry of the last key.
+    """
+
+    frames: int = 0
+    keys: int = 0
+    size_bytes: int = 0
+    index_bytes: int = 0
+    ticks: int = 0
+    size: tuple[int, int] | None = None
+    last: ClipKey = ClipKey(0, 0, 0, None)
+
+
 class ClipWriter:
     """Writes a file of a clip, a frame at a time; each is in the file when `write` returns.
 
@@ -45,15 +64,25 @@ class ClipWriter:
         self._file, self._owned = opened(file, "wb")
         self._header = header or ClipHeader()
         self._index = bytearray()
+        self._there = _Committed()
         self._torn = False
-        self._keys = self.frames = self.written = self._ticks = 0
-        self._size: tuple[int, int] | None = None
-        self._last = ClipKey(0, 0, 0, None)
         try:
-            self._append(clip_header(self._header))
+            start = clip_header(self._header)
+            self._append(start)
         except BaseException:
             self.abandon()
             raise
+        self._there, self._torn = _Committed(size_bytes=len(start)), False
+
+    @property
+    def frames(self) -> int:
+        """How many are written."""
+        return self._there.frames
+
+    @property
+    def written(self) -> int:
+        """Bytes that are written, as far as they are whole."""
+        return self._there.size_bytes
 
     def write(self, data: bytes, *, time_s: float, key: bool, size: tuple[int, int] | None = None) -> None:
         """Append a frame.
@@ -67,31 +96,38 @@ class ClipWriter:
         Raises:
             InputError: a time that goes back, or the file cannot be written. What is there stays whole.
         """
-        if not 0 <= time_s <= MOST_S or (ticks := round(time_s / self._header.time_base)) < self._ticks:
+        there = self._there
+        if not 0 <= time_s <= MOST_S or (ticks := round(time_s / self._header.time_base)) < there.ticks:
             raise InputError(
-                f"frame {self.frames} of the clip is of the time {time_s}: times begin at 0 and do not go back"
+                f"frame {there.frames} of the clip is of the time {time_s}: times begin at 0 and do not go back"
             )
         if not data or (size is not None and not all(1 <= side <= MOST_SIDE for side in size)):
-            raise InputError(f"frame {self.frames} of the clip has {len(data)} bytes and the size {size}")
-        flags = key * KEY + (size != self._size) * SIZE
-        head = bytes([flags]) + varint(len(data)) + varint(ticks - self._ticks)
+            raise InputError(f"frame {there.frames} of the clip has {len(data)} bytes and the size {size}")
+        flags = key * KEY + (size != there.size) * SIZE
+        head = bytes([flags]) + varint(len(data)) + varint(ticks - there.ticks)
         if flags & SIZE:
             head += packed_size(size)
-        offset = self.written
-        self._append(b"".join([head, data, CRC.pack(_native.crc32c(data, _native.crc32c(head)))]))
+        record = b"".join([head, data, CRC.pack(_native.crc32c(data, _native.crc32c(head)))])
+        self._append(record)
+        del self._index[there.index_bytes :]
+        last = there.last
         if key:
-            here = ClipKey(self.frames, ticks, offset, size)
-            self._index += index_entry(here, self._last)
-            self._last, self._keys = here, self._keys + 1
-        self.frames, self._ticks, self._size = self.frames + 1, ticks, size
+            here = ClipKey(there.frames, ticks, there.size_bytes, size)
+            self._index += index_entry(here, last)
+            last = here
+        size_bytes = there.size_bytes + len(record)
+        self._there = _Committed(there.frames + 1, there.keys + key, size_bytes, len(self._index), ticks, size, last)
+        self._torn = False
 
     def close(self) -> None:
         """Write the index and close the file. Raises InputError."""
-        body = varint(self.frames) + varint(self._ticks) + varint(self._keys) + bytes(self._index)
+        there = self._there
+        entries = bytes(self._index[: there.index_bytes])
+        body = varint(there.frames) + varint(there.ticks) + varint(there.keys) + entries
         record = bytes([INDEX]) + varint(len(body)) + body
         record += CRC.pack(_native.crc32c(record))
         try:
-            if not self._torn:
+            if self._take_back():
                 self._append(record + FOOTER.pack(len(record) + FOOTER.size, END_MAGIC))
         finally:
             self.abandon()
@@ -109,7 +145,6 @@ class ClipWriter:
         self.close()
 
     def _append(self, data: bytes) -> None:
-        """Write it all; of what is interrupted nothing stays, where the file is none of those that only go onward."""
         left = memoryview(data)
         self._torn = True
         try:
@@ -122,14 +157,20 @@ class ClipWriter:
             self._take_back()
             whole = f"{counted(self.frames, 'frame')} in it {'is' if self.frames == 1 else 'are'} whole"
             raise InputError(f"{self._name}: cannot be written: {error.strerror}; {whole}") from error
-        except KeyboardInterrupt:
-            self._take_back()
-            raise
-        self._torn = False
-        self.written += len(data)
 
-    def _take_back(self) -> None:
-        with suppress(OSError):
-            self._file.seek(self.written)
-            self._file.truncate()
-            self._torn = False
+    def _take_back(self) -> bool:
+        """Remove what is not whole from the end of the file; whether all that is there is whole.
+
+        Only of a file that was opened here: standard output may be the end of somebody's file.
+        """
+        whole = self._there.size_bytes
+        if not (self._owned and self._file.seekable()):
+            return not self._torn
+        try:
+            if self._file.tell() != whole:
+                self._file.seek(whole)
+                self._file.truncate()
+        except OSError:
+            return False
+        self._torn = False
+        return True
