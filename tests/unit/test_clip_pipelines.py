@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.helpers import clips, toy
 from midstream import data as datasets
 from midstream import models
 from midstream.codec.wire import Reader
+from midstream.compare.results import Results
 from midstream.compare.run import Request, compare
 from midstream.compare.scoring import Scoring, weights
 from midstream.compare.store import read_point
@@ -20,6 +22,9 @@ from midstream.pipelines.basis import Cells, basis_of_one, fit_basis, read_basis
 from midstream.pipelines.clips import ClipFrames, FeatureVideoPipeline, StreamPipeline, VideoPipeline
 from midstream.pipelines.registry import make_codec, parse_curve
 from midstream.pipelines.video import PlaneCodec, VideoImage, VideoOptions, image_of
+from midstream.progress import SILENT
+from midstream.report.lead import sentences
+from midstream.report.page import chosen_points, write_report
 from midstream.split.cache import FrontCache
 from midstream.split.levels import sent
 
@@ -276,6 +281,52 @@ def test_a_comparison_of_clips(compared: tuple[Request, Path]) -> None:
     assert {"ap", "hota", "idf1", "mota"} <= set(point.accuracy)
     reference = results.point(results.reference)
     assert [reference.accuracy[name].value for name in ("ap", "hota", "idf1", "mota")] == pytest.approx([100] * 4)
+
+
+def test_the_best_of_several_anchors_is_the_first_of_them(compared: tuple[Request, Path]) -> None:
+    request, folder = compared
+    results = compare(replace(request, anchors=[*request.anchors, "webp:quality=10,80"]), folder / "out")
+    best, *others = [curve for curve in results.curves if curve.role == "anchor"]
+    assert best.label == "best of the anchors"
+    assert set(best.points) <= {key for curve in others for key in curve.points}
+    values = [results.point(key).accuracy["ap"].value for key in best.points]
+    assert values == sorted(set(values))
+    assert values[-1] == max(results.point(key).accuracy["ap"].value for curve in others for key in curve.points)
+    assert {each.test for each in results.comparisons if each.anchor == best.label} >= set(request.tests)
+
+
+def test_the_report_is_of_clips(compared: tuple[Request, Path]) -> None:
+    request, folder = compared
+    results = compare(request, folder / "out")
+    page = write_report(results, request, folder / "out", SILENT).read_text()
+    for shown in ("15 frames of 3 clips", "The unit is the clip", "Bytes over time", "Clips side by side", "wait, ms",
+                  "resamples of the clips", "clip0, 0.10 s, uncompressed", "bytes per frame"):  # fmt: skip
+        assert shown in page, shown
+    assert "an image" not in " ".join(sentences(results))
+    _, (_, first), *_, (_, anchor) = chosen_points(results)
+    rates = [results.point(key).bytes for curve in results.curves if curve.role == "anchor" for key in curve.points]
+    assert abs(np.log(anchor.bytes / first.bytes)) == min(abs(np.log(rate / first.bytes)) for rate in rates)
+
+
+def test_of_one_clip_there_are_no_intervals(compared: tuple[Request, Path], tmp_path: Path) -> None:
+    request, folder = compared
+    one = replace(request, data=f"clips:{folder / 'set' / 'clip0'}", tests=["jpeg:quality=20,50,90"])
+    results = compare(one, tmp_path)
+    assert (results.run.clips, results.run.resamples) == (1, 0)
+    assert all(point.bytes_interval is None for point in results.points)
+    page = write_report(results, one, tmp_path, SILENT).read_text()
+    assert "of one there are no intervals" in page
+    assert "There is no interval: there is one clip" in " ".join(sentences(results))
+    assert results == Results.model_validate_json((tmp_path / "results.json").read_bytes())
+
+
+def test_frames_of_several_sizes_are_refused(compared: tuple[Request, Path], tmp_path: Path) -> None:
+    request, _ = compared
+    clips.write_frames(tmp_path / "clip", [*clips.frames(2), clips.frames(1)[0][:40]])
+    with pytest.raises(
+        InputError, match=r"3.png is 64x40, the clip's first frame 64x48: a clip's frames are of one size"
+    ):
+        compare(replace(request, data=f"clips:{tmp_path / 'clip'}"), tmp_path / "out")
 
 
 def test_what_was_measured_is_kept(compared: tuple[Request, Path]) -> None:

@@ -11,7 +11,7 @@ import typer
 from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.cli.progress import Stages
-from midstream.compare.text import averaged_over, figure
+from midstream.compare.text import averaged_over, figure, measured_on
 from midstream.errors import InputError, MidstreamError, unknown
 from midstream.report.lead import busy, sentences
 from midstream.wording import counted
@@ -132,7 +132,7 @@ def _print(results: Results) -> None:
     reference = results.point(results.reference).accuracy[run.metric]
     anchor = next((curve.label for curve in results.curves if curve.role == "anchor"), None)
     title = (
-        f"{run.model}, {counted(run.images, 'image')}, {run.metric_title}"
+        f"{run.model}, {measured_on(run)}, {run.metric_title}"
         f"{' (agreement with the uncompressed network)' if run.agreement else ''}: uncompressed {reference.value:.2f}; "
         f"front {network.front_ms:.0f} ms, back {network.back_ms:.0f} ms"
     )

@@ -17,6 +17,11 @@ from midstream.compare.statistics import Sampled
 from midstream.compare.store import PointRecord
 from midstream.pipelines.clips import AnyPipeline
 
+#: The curve of the best of several anchors.
+BEST = "best of the anchors"
+#: From which on there is such a curve.
+LEAST_ANCHORS = 2
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -42,6 +47,26 @@ class Findings:
     scores: Mapping[str, Scores]
     sizes: Mapping[str, Floats]
     reference: str
+
+
+def with_best(drawn: Sequence[Drawn], findings: Findings, metric: str) -> list[Drawn]:
+    """With the best of the anchors at each accuracy, where there are several, as the first of them.
+
+    It is made of the points that no other anchor's equals in accuracy for as few bytes.
+    """
+    anchors = [curve for curve in drawn if curve.role == "anchor" and curve.keys]
+    if len(anchors) < LEAST_ANCHORS:
+        return list(drawn)
+    keys = list(dict.fromkeys(key for curve in anchors for key in curve.keys))
+    keys.sort(key=lambda key: float(findings.sizes[key][0]))
+    best, kept = -np.inf, []
+    for key in keys:
+        value = float(findings.scores[key][metric].values[0])
+        if value > best:
+            best = value
+            kept.append(key)
+    first = next(place for place, curve in enumerate(drawn) if curve.role == "anchor")
+    return [*drawn[:first], Drawn(BEST, "anchor", tuple(kept)), *drawn[first:]]
 
 
 class Assembly:

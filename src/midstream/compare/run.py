@@ -15,7 +15,7 @@ from midstream import data as datasets
 from midstream import models
 from midstream.codec.threads import core_count
 from midstream.compare import statistics
-from midstream.compare.assembly import Assembly, Drawn, Findings
+from midstream.compare.assembly import Assembly, Drawn, Findings, with_best
 from midstream.compare.curves import Floats
 from midstream.compare.machine import machine, packages
 from midstream.compare.measuring import PlannedPoint, describe, measure, missing, workers
@@ -127,6 +127,8 @@ def _compared(
         for line in notes:
             progress.warn(line)
         drawn = [Drawn(curve.label, role, _keys(curve, there, findings.sizes)) for role, curve in curves]
+        if dataset.images[0].clip is not None:
+            drawn = with_best(drawn, findings, request.metric)
         progress.say(f"comparing {len(drawn) - 1} curves")
         progress.stage("comparing")
         assembly = Assembly(pool, jobs, findings, drawn, request.metric, request.interpolation)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from midstream.compare.results import Bounds, Comparison
+from midstream.compare.results import Bounds, Comparison, Run
+from midstream.wording import counted
 
 
 def figure(value: float | None, bounds: Bounds | None, refusal: str | None, form: str, unit: str = "") -> str:
@@ -19,3 +20,15 @@ def averaged_over(comparison: Comparison) -> str:
         return ""
     low, high = comparison.overlap
     return f"over {low:.1f} to {high:.1f}, {comparison.overlap_share:.0%} of the range"
+
+
+def unit(run: Run) -> str:
+    """What a mean is of: `image` or `frame`."""
+    return "image" if run.clips is None else "frame"
+
+
+def measured_on(run: Run) -> str:
+    """How many images, or frames of clips."""
+    if run.clips is None:
+        return counted(run.images, "image")
+    return f"{counted(run.images, 'frame')} of {counted(run.clips, 'clip')}"

@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 #: Vectors that are added to the covariance at once.
 _BATCH = 2048
 DIGEST_BYTES = 8
+#: One component of so many or fewer is found by iteration, more by the whole decomposition.
+_FEW = 16
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def fit_basis(pyramids: Iterable[FloatPyramid], components: int, network: str = 
         MissingExtraError: without scipy.
     """
     try:
+        from scipy.linalg import eigh
         from scipy.sparse.linalg import eigsh
     except ImportError as error:
         raise MissingExtraError("fitting a basis", "compare") from error
@@ -174,11 +177,11 @@ def fit_basis(pyramids: Iterable[FloatPyramid], components: int, network: str = 
     products /= count
     products -= np.outer(mean, mean)
     wanted = min(components, len(mean))
-    if wanted < len(mean) // 2:
+    if wanted < len(mean) // _FEW:
         start = np.random.default_rng(0).normal(size=len(mean)).astype(np.float32)
         values, vectors = eigsh(products, wanted, v0=start)
     else:
-        values, vectors = np.linalg.eigh(products)
+        values, vectors = eigh(products, subset_by_index=[len(mean) - wanted, len(mean) - 1])
     order = np.argsort(-values)[:wanted]
     return Basis(cells, mean, np.ascontiguousarray(vectors[:, order].T, np.float32), network)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from midstream.compare.results import Bounds, Comparison, CurveResult, PointResult, Results
+from midstream.compare.assembly import BEST
+from midstream.compare.results import Bounds, Comparison, CurveResult, PointResult, Results, Run
+from midstream.compare.text import unit
 
 #: A point of a curve that stands for it keeps the accuracy to so many percent, where one does.
 SHOWN_LOSS = 3.0
@@ -58,7 +60,10 @@ def spoken(results: Results, curve: CurveResult) -> str:
     """A curve in a sentence: `calibrated`, `the image by vvc`."""
     point = results.point(curve.points[0])
     name = str(point.description["codec"])
-    return f"the image by {name}" if point.description["pipeline"] == "image" else name
+    if curve.label == BEST:
+        return "the best of the anchors"
+    sent = {"image": "the image by ", "video": "video by "}
+    return f"{sent.get(str(point.description['pipeline']), '')}{name}"
 
 
 def sentences(results: Results) -> list[str]:
@@ -80,10 +85,18 @@ def _beside(results: Results, anchor: CurveResult, test: CurveResult) -> list[st
     bounds = beside.bd_rate_interval
     if bounds is None or bounds.low <= 0 <= bounds.high:
         why = "There is no interval" if bounds is None else "The interval includes zero"
-        out.append(f"{why}: on these {results.run.images} images it may be chance; more images would tell.")
+        out.append(f"{why}: {_by_chance(results.run)}")
     if beside.overlap_share is not None and beside.overlap_share < _NARROW:
         out.append(f"The two curves share only {beside.overlap_share:.0%} of their accuracies.")
     return out
+
+
+def _by_chance(run: Run) -> str:
+    if run.clips is None:
+        return f"on these {run.images} images it may be chance; more images would tell."
+    if run.clips == 1:
+        return "there is one clip, and the frames of a clip are alike; more clips would tell."
+    return f"on these {run.clips} clips it may be chance; more clips would tell."
 
 
 def _of(beside: Comparison) -> str:
@@ -92,12 +105,12 @@ def _of(beside: Comparison) -> str:
 
 
 def _kept(results: Results, curve: CurveResult) -> str:
-    point = typical(results, curve)
-    kept = 100 - point.accuracy[results.run.metric].loss
+    point, run = typical(results, curve), results.run
+    kept = 100 - point.accuracy[run.metric].loss
     share = point.bytes / (3 * results.network.pixels)
     return (
-        f"{spoken(results, curve).capitalize()} keeps {kept:.1f} % of the {results.run.metric_title} with "
-        f"{point.bytes:,.0f} bytes an image, {share:.3f} of the 8-bit input."
+        f"{spoken(results, curve).capitalize()} keeps {kept:.1f} % of the {run.metric_title} with "
+        f"{point.bytes:,.0f} bytes {'a' if run.clips else 'an'} {unit(run)}, {share:.3f} of the 8-bit input."
     )
 
 

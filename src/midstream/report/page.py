@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from midstream import models
 from midstream.compare.results import CurveResult, PointResult, Results
 from midstream.compare.run import UNCOMPRESSED, Request
 from midstream.compare.store import point_path, read_point
-from midstream.compare.text import averaged_over, figure
+from midstream.compare.text import averaged_over, figure, measured_on, unit
+from midstream.data import Dataset
 from midstream.errors import MissingExtraError
 from midstream.files import write_bytes
 from midstream.metrics import known_metrics
@@ -19,7 +22,7 @@ from midstream.pipelines.registry import parse_curve
 from midstream.progress import Progress
 from midstream.report.lead import anchors, busy, lead_curves, ordered_tests, sentences, typical
 from midstream.report.paper_table import curve_rows, paper_metric, paper_rows
-from midstream.report.plots import accuracy_plot, drawable, latency_plot, loss_plot
+from midstream.report.plots import accuracy_plot, bytes_plot, drawable, latency_plot, loss_plot
 from midstream.report.samples import Candidate, detection_rows, feature_rows, paper_figure
 from midstream.wording import counted
 
@@ -31,6 +34,8 @@ except ImportError as error:
 REPORT = "report.html"
 #: Curves of which a point is shown in images.
 _SHOWN_CURVES = 4
+#: Clips of which the bytes are drawn over time.
+_SHOWN_CLIPS = 8
 _SIZES = ("small", "medium", "large")
 
 
@@ -68,6 +73,9 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
         shown=shown,
         sizes=[size for size in _SIZES if size in reference.by_size],
         detections=detection_rows(dataset, network.classes, candidates),
+        over_time=_over_time(dataset, candidates[1:]) if results.run.clips and candidates[1:] else None,
+        unit=unit(results.run),
+        measured_on=measured_on(results.run),
         features=feature_rows(network, dataset.images[0], candidates[1:]),
         paper_figure=paper_figure(network, dataset.images[0]),
         figure=figure,
@@ -80,11 +88,32 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
 
 
 def chosen_points(results: Results) -> list[tuple[str, PointResult]]:
-    """The uncompressed network, then of the foremost curves the cheapest point that loses little, or the best."""
+    """The uncompressed network, then of the foremost curves the cheapest point that loses little, or the best.
+
+    Of clips, the anchor's is the one that takes about as many bytes as the foremost test's.
+    """
     tests = ordered_tests(results)
     few = [*tests[: _SHOWN_CURVES - 1], *anchors(results)[:1]] if tests else anchors(results)[:_SHOWN_CURVES]
-    out = [(UNCOMPRESSED, results.point(results.reference))]
-    return out + [(point.label, point) for point in (typical(results, curve) for curve in few)]
+    points = [typical(results, curve) for curve in few]
+    if results.run.clips and tests and anchors(results):
+        points[-1] = _nearest(results, few[-1], points[0].bytes)
+    return [(UNCOMPRESSED, results.point(results.reference)), *((point.label, point) for point in points)]
+
+
+def _nearest(results: Results, curve: CurveResult, size: float) -> PointResult:
+    """The point of a curve with about so many bytes."""
+    return min((results.point(key) for key in curve.points), key=lambda point: abs(math.log(point.bytes / size)))
+
+
+def _over_time(dataset: Dataset, candidates: Sequence[Candidate]) -> str:
+    """Bytes of each frame of the first clips."""
+    parts = dataset.parts[:_SHOWN_CLIPS]
+    ends = [0, *accumulate(len(part) for part in parts)]
+    sizes = [
+        (each.label, [each.record.sizes[start:end].tolist() for start, end in pairwise(ends)]) for each in candidates
+    ]
+    names = [part[0].clip.name if part[0].clip else "" for part in parts]
+    return bytes_plot([[image.time_s for image in part] for part in parts], sizes, names)
 
 
 def _candidate(folder: Path, request: Request, label: str, point: PointResult) -> Candidate:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from midstream.compare.results import Bounds, CurveResult, PointResult, Results
+from midstream.compare.text import unit
 from midstream.errors import MissingExtraError
 
 try:
@@ -21,8 +22,15 @@ except ImportError as error:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vP*Xph<>"
 _LINES = {"anchor": "--", "test": "-"}
-_STAGES = {"front": "#0072B2", "encode": "#E69F00", "link": "#999999", "decode": "#56B4E9", "back": "#009E73"}
-_HATCHES = ("", "//", "..", "\\\\", "xx")
+_STAGES = {
+    "wait": "#CC79A7",
+    "front": "#0072B2",
+    "encode": "#E69F00",
+    "link": "#999999",
+    "decode": "#56B4E9",
+    "back": "#009E73",
+}
+_HATCHES = ("", "", "//", "..", "\\\\", "xx")
 #: Inches. On a telephone a figure is as wide as this; its text stays readable at that size.
 _WIDTH = 5.2
 _HEIGHT = 3.9
@@ -44,7 +52,7 @@ def accuracy_plot(results: Results, curves: Sequence[CurveResult], name: str) ->
     `name` tells the figure from others of the page.
     """
     title = results.run.metric_title
-    figure, axes = _axes(f"{title}, %", len(curves))
+    figure, axes = _axes(f"{title}, %", len(curves), unit(results.run))
     reference = results.point(results.reference).accuracy[results.run.metric].value
     for loss, dots, across, place in ((0.0, "-", 0, "bottom"), (1.0, "--", 0.24, "bottom"), (3.0, ":", 0, "top")):
         level = reference * (1 - loss / 100)
@@ -53,21 +61,49 @@ def accuracy_plot(results: Results, curves: Sequence[CurveResult], name: str) ->
         axes.annotate(said, (across, level), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                       fontsize=8, va=place, color="#444444")  # fmt: skip
     _draw(axes, results, curves, lambda point: point.accuracy[results.run.metric].value, "interval")
-    return _svg(figure, f"{title} over bytes per image, {name}")
+    return _svg(figure, f"{title} over bytes per {unit(results.run)}, {name}")
 
 
 def loss_plot(results: Results, curves: Sequence[CurveResult]) -> str:
     """Relative loss over bytes, intervals paired: what is common to both networks on a resample cancels."""
-    figure, axes = _axes(f"loss of {results.run.metric_title}, %", len(curves))
+    figure, axes = _axes(f"loss of {results.run.metric_title}, %", len(curves), unit(results.run))
     axes.axhline(0, color="#666666", linewidth=0.8, zorder=0)
     _draw(axes, results, curves, lambda point: point.accuracy[results.run.metric].loss, "loss_interval")
     axes.invert_yaxis()
-    return _svg(figure, "relative loss over bytes per image")
+    return _svg(figure, f"relative loss over bytes per {unit(results.run)}")
+
+
+def bytes_plot(
+    clips: Sequence[Sequence[float]], points: Sequence[tuple[str, Sequence[Sequence[int]]]], names: Sequence[str]
+) -> str:
+    """Bytes of each frame over time, one row a clip, one line a point.
+
+    Args:
+        clips: of each clip, the seconds of its frames.
+        points: with its label, the bytes of each clip's frames.
+        names: of the clips.
+    """
+    figure = Figure((_WIDTH, 0.7 + 1.5 * len(clips) + _ROW * len(points)), layout="constrained")
+    for row, (times, name) in enumerate(zip(clips, names, strict=True)):
+        axes = figure.add_subplot(len(clips), 1, row + 1)
+        axes.set_yscale("log")
+        for number, (label, sizes) in enumerate(points):
+            axes.plot(times, sizes[row], color=_COLOURS[number % len(_COLOURS)], linewidth=1,
+                      label=_shortened(label) if row == 0 else None)  # fmt: skip
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.tick_params(axis="both", which="both", labelsize=8)
+        axes.grid(linewidth=0.3, color="#cccccc")
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("seconds", fontsize=9)
+    figure.legend(fontsize=8, loc="outside lower left", ncols=1, frameon=False, labelspacing=0.2)
+    return _svg(figure, "bytes of each frame over time")
 
 
 def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]], warning: str | None) -> str:
     """Where the time of an image goes on each link, for a few points with their labels, and what to beware of."""
     links = results.run.links
+    stages = [stage for stage in _STAGES if stage != "wait" or any(point.wait_ms for _, point in points)]
     rows = max(len(points), 1)
     figure = Figure((_WIDTH, 0.9 + len(links) * (0.5 + 0.36 * rows)), layout="constrained")
     for place, link in enumerate(links, start=1):
@@ -75,10 +111,12 @@ def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]], wa
         for row, (named, point) in enumerate(points):
             times = point.milliseconds
             total = point.latency_ms[f"{link:g}"]
-            sending = total - times.front - times.encode - times.decode - times.back
-            parts = (times.front, times.encode, sending, times.decode, times.back)
+            sending = total - point.wait_ms - times.front - times.encode - times.decode - times.back
+            parts = (point.wait_ms, times.front, times.encode, sending, times.decode, times.back)
             start = 0.0
             for (stage, colour), hatch, length in zip(_STAGES.items(), _HATCHES, parts, strict=True):
+                if stage not in stages:
+                    continue
                 label = stage if row == 0 and place == 1 else None
                 axes.barh(row, length, 0.4, left=start, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4,
                           label=label)  # fmt: skip
@@ -93,16 +131,16 @@ def latency_plot(results: Results, points: Sequence[tuple[str, PointResult]], wa
         axes.spines[["top", "right"]].set_visible(False)
     if warning is not None:
         figure.suptitle("a busy machine's times: not comparable", fontsize=9, color=_WARNING)
-    figure.legend(loc="outside lower center", ncols=len(_STAGES), fontsize=8, frameon=False, columnspacing=0.8,
+    figure.legend(loc="outside lower center", ncols=len(stages), fontsize=8, frameon=False, columnspacing=0.8,
                   handlelength=1.2)  # fmt: skip
     return _svg(figure, "latency by stage and link")
 
 
-def _axes(label: str, curves: int) -> tuple[Any, Any]:
+def _axes(label: str, curves: int, each: str) -> tuple[Any, Any]:
     figure = Figure((_WIDTH, _HEIGHT + _ROW * curves), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("log")
-    axes.set_xlabel("bytes per image (logarithmic)", fontsize=9)
+    axes.set_xlabel(f"bytes per {each} (logarithmic)", fontsize=9)
     axes.set_ylabel(label, fontsize=9)
     axes.grid(which="both", linewidth=0.3, color="#cccccc")
     axes.spines[["top", "right"]].set_visible(False)

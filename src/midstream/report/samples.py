@@ -54,21 +54,33 @@ class Candidate:
 def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Candidate]) -> list[list[Exhibit]]:
     """For each of a few images, the detections of every point on it; the first point is the one to compare with.
 
-    The images are those on which the first point finds most.
+    The images are those on which the first point finds most; of clips, two frames of each of those clips.
     """
     found = points[0].record.detections
-    confident = [int((each.scores >= REFERENCE_THRESHOLD).sum()) for each in found]
-    chosen = sorted(range(len(found)), key=lambda i: (-confident[i], i))[:_IMAGES]
     rows = []
-    for number in sorted(chosen):
-        pixels = read_image(dataset.images[number].path)
+    for number in _chosen(dataset, found):
+        image = dataset.images[number]
+        pixels = read_image(image.path)
+        where = "" if image.clip is None else f"{image.clip.name}, {image.time_s:.2f} s, "
         row = []
         for point in points:
             shown = drawn(pixels, point.record.detections[number], found[number], classes)
-            caption = f"{point.label}: {point.record.sizes[number]:,} bytes"
+            caption = f"{where}{point.label}: {point.record.sizes[number]:,} bytes"
             row.append(Exhibit(caption, _url(shown)))
         rows.append(row)
     return rows
+
+
+def _chosen(dataset: Dataset, found: Sequence[Detections]) -> list[int]:
+    """Places of the images that are shown."""
+    parts, first = [], 0
+    for part in dataset.parts:
+        parts.append(range(first, first + len(part)))
+        first += len(part)
+    confident = [sum(int((found[place].scores >= REFERENCE_THRESHOLD).sum()) for place in part) for part in parts]
+    foremost = sorted(range(len(parts)), key=lambda i: (-confident[i] / len(parts[i]), i))[:_IMAGES]
+    shown = (parts[i] for i in sorted(foremost))
+    return [place for part in shown for place in dict.fromkeys((part[len(part) // 3], part[2 * len(part) // 3]))]
 
 
 def feature_rows(model: SplitModel, image: ImageFile, points: Sequence[Candidate]) -> list[Exhibit]:
