@@ -8,7 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from midstream.compare.assembly import BEST
 from midstream.compare.results import Bounds, Results
+from midstream.metrics import known_metrics
+
+#: Metrics that only clips have.
+OF_CLIPS = ("hota", "idf1", "mota", "found", "jitter")
 
 
 def value(number: float | None, bounds: Bounds | None, form: str, refusal: str | None = None) -> str:
@@ -19,15 +24,18 @@ def value(number: float | None, bounds: Bounds | None, form: str, refusal: str |
 
 def points(results: Results) -> None:
     metric = results.run.metric
-    print("| point | bytes | bits a pixel | AP | AP50 | loss, % |")
-    print("|---|---|---|---|---|---|")
+    titles = {name: kind.title for name, kind in known_metrics().items()}
+    more = [name for name in OF_CLIPS if name in results.points[0].accuracy]
+    print("| point | bytes | bits a pixel | AP | AP50 | loss, % |" + "".join(f" {titles[name]}, % |" for name in more))
+    print("|---|---|---|---|---|---|" + "---|" * len(more))
     for curve in results.curves:
-        for key in curve.points:
+        for key in curve.points if curve.label != BEST else ():
             point = results.point(key)
             main = point.accuracy[metric]
             row = [
                 f"`{point.label}`", f"{point.bytes:,.0f}", f"{point.bits_per_pixel:.3f}", f"{main.value:.2f}",
                 f"{point.accuracy['ap50'].value:.2f}", value(main.loss, main.loss_interval, ".1f"),
+                *(f"{point.accuracy[name].value:.1f}" for name in more),
             ]  # fmt: skip
             print("| " + " | ".join(row) + " |")
 
@@ -52,6 +60,14 @@ def curves(results: Results) -> None:
         print("| " + " | ".join(row) + " |")
 
 
+def clips(results: Results) -> None:
+    names = list(results.points[0].bytes_by_clip)
+    print("| bytes a frame | " + " | ".join(names) + " |")
+    print("|---|" + "---|" * len(names))
+    for point in results.points:
+        print(f"| `{point.label}` | " + " | ".join(f"{point.bytes_by_clip[name]:,.0f}" for name in names) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
@@ -59,6 +75,9 @@ def main() -> None:
     curves(results)
     print()
     points(results)
+    if results.run.clips:
+        print()
+        clips(results)
 
 
 if __name__ == "__main__":

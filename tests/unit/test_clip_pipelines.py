@@ -275,6 +275,7 @@ def test_a_comparison_of_clips(compared: tuple[Request, Path]) -> None:
     assert len(record.sizes) == 15
     assert (record.sizes[[0, 5, 10]] > 1.5 * record.sizes[[1, 6, 11]]).all()  # a clip begins with an intra frame
     assert point.bytes == record.sizes.mean()
+    assert point.bytes_by_clip == {f"clip{i}": record.sizes[5 * i : 5 * i + 5].mean() for i in range(3)}
     assert point.bytes_interval is not None
     assert point.memory.encode is None
     assert results.run.agreement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -40,6 +40,7 @@ class Findings:
         pipelines: the points' own.
         sizes: mean bytes, [1 + resamples].
         reference: the uncompressed network's key.
+        clips: of each clip, the places of its frames; empty for images.
     """
 
     pipelines: Mapping[str, AnyPipeline]
@@ -47,6 +48,7 @@ class Findings:
     scores: Mapping[str, Scores]
     sizes: Mapping[str, Floats]
     reference: str
+    clips: Mapping[str, range] = field(default_factory=dict)
 
 
 def with_best(drawn: Sequence[Drawn], findings: Findings, metric: str) -> list[Drawn]:
@@ -145,7 +147,9 @@ class Assembly:
         out, reference = [], found.scores[found.reference]
         for key, record in found.records.items():
             scores, sizes = found.scores[key], found.sizes[key]
-            point = statistics.point_result(key, found.pipelines[key], record, scores, reference, sizes, links)
+            point = statistics.point_result(
+                key, found.pipelines[key], record, scores, reference, sizes, links, found.clips
+            )
             out.append(point.model_copy(update={"at_equal_accuracy": beside[key]}))
         return out
 

@@ -77,6 +77,7 @@ class PointResult(BaseModel):
         spec: that makes it again, with every option; `label` has those that were given.
         description: pipeline, codec, options, versions and command line.
         bytes: mean of an image, everything that the receiver needs included.
+        bytes_by_clip: the same for the frames of each clip; empty for images.
         bits_per_pixel: of the network's input.
         bits_per_element: of the whole pyramid; None where the image is coded.
         accuracy: by metric.
@@ -90,6 +91,7 @@ class PointResult(BaseModel):
     description: dict[str, Any]
     bytes: float
     bytes_interval: Bounds | None
+    bytes_by_clip: dict[str, float] = {}
     bits_per_pixel: float
     bits_per_element: float | None
     accuracy: dict[str, MetricResult]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -225,7 +226,13 @@ def _score(
     records = {key: _read(store, key) for key in there}
     drawn = weights(scoring, dataset).astype(np.float64)
     sizes = {key: statistics.mean_bytes(record, drawn) for key, record in records.items()}
-    return Findings(there, records, scores, sizes, reference)
+    return Findings(there, records, scores, sizes, reference, _clips(dataset))
+
+
+def _clips(dataset: Dataset) -> dict[str, range]:
+    ends = [0, *accumulate(len(part) for part in dataset.parts)]
+    named = zip(dataset.parts, pairwise(ends), strict=True)
+    return {part[0].clip.name: range(*places) for part, places in named if part[0].clip is not None}
 
 
 def _read(store: Store, key: str) -> PointRecord:

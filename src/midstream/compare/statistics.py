@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,8 +152,9 @@ def point_result(
     reference: Scores,
     sizes: Floats,
     links: Sequence[float],
+    clips: Mapping[str, range],
 ) -> PointResult:
-    """A point's own figures; what it is beside anchors is left empty."""
+    """A point's own figures; what it is beside anchors is left empty. `clips` are the places of each clip's frames."""
     times = dict(zip(STAGES, (1e3 * record.seconds.mean(0)).tolist(), strict=True))
     wait = 1e3 * record.wait_s
     spent = wait + sum(times.values())
@@ -165,6 +166,7 @@ def point_result(
         description=record.description,
         bytes=float(sizes[0]),
         bytes_interval=_bounds(log_interval(float(sizes[0]), sizes[1:])),
+        bytes_by_clip={name: float(record.sizes[places].mean()) for name, places in clips.items()},
         bits_per_pixel=bits / record.pixels,
         bits_per_element=None if record.elements is None else bits / record.elements,
         accuracy={name: _accuracy(score, reference[name]) for name, score in scores.items()},

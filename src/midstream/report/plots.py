@@ -92,6 +92,7 @@ def bytes_plot(
                       label=_shortened(label) if row == 0 else None)  # fmt: skip
         axes.set_title(name, fontsize=9, loc="left")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}" if f"{value:.0e}"[0] in "25" else "")
         axes.tick_params(axis="both", which="both", labelsize=8)
         axes.grid(linewidth=0.3, color="#cccccc")
         axes.spines[["top", "right"]].set_visible(False)
