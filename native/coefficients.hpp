@@ -8,6 +8,7 @@
 namespace midstream {
 
 constexpr int most_importance_classes = 8;
+constexpr int most_frame_modes = 8;        // ways to predict a cell from the frame before, standing alone included
 constexpr int coefficient_levels = 32;     // of expected magnitude
 constexpr int reconstruction_classes = 3;  // magnitudes 1, 2 and all that are larger
 constexpr int32_t largest_coefficient = 1 << 20;
@@ -42,6 +43,23 @@ struct CoefficientImage {
     bool known;           // whether the decoder has the importance map from elsewhere, so that it is not coded
     int32_t* chosen;      // [cells, coefficients]: what each became; may be null for a decoder
     float* decoded;       // [cells, coefficients]: what a decoder makes of it
+    int8_t* symbols;      // [cells, coefficients]: the same as `chosen` within +-127; may be null
+};
+
+// How cells are predicted from the frame before. In mode 0 a cell stands alone; in mode m > 0 each coefficient is
+// expected to be what it was, times a gain, and what is left has deviations of its own.
+struct FramePredictors {
+    size_t modes;                 // mode 0 included
+    std::vector<float> gains;     // [modes - 1, coefficients]
+    std::vector<int16_t> scales;  // [modes - 1, coefficients]: as CoefficientStatistics has them
+};
+
+// What a decoder keeps of a frame, and what the next one is predicted from.
+struct FrameReference {
+    const float* values;        // [cells, coefficients]
+    const int8_t* symbols;      // [cells, coefficients]
+    const uint8_t* importance;  // [cells]
+    const uint8_t* modes;       // [cells]
 };
 
 // Everything that the coder has learnt: the states of its slots (mixing.hpp), the weights of its mixer, and how often
@@ -50,6 +68,14 @@ size_t coefficient_slots();
 size_t coefficient_sets();
 size_t coefficient_state_size();
 void coefficient_state_reset(uint32_t* state);
+// The same of predicted frames. What lies from `carried` on is handed on from frame to frame; what comes before it
+// begins anew with each.
+size_t frame_slots();
+size_t frame_state_size();
+size_t frame_state_carried();
+// What predicted frames begin with where nobody has trained it: what frames that stand alone begin with, as far as it
+// goes.
+void frame_state_from(const uint32_t* alone, uint32_t* state);
 
 // Codes with the statistics of one group. Never changes: any number of threads may use it at once.
 class CoefficientModel {
@@ -74,6 +100,28 @@ class CoefficientModel {
 
    private:
     CoefficientStatistics statistics_;
+};
+
+// Codes frames that are predicted from the one before. Never changes, either.
+class FrameModel {
+   public:
+    // Throws std::invalid_argument where sizes disagree.
+    FrameModel(CoefficientModel alone, FramePredictors predictors);
+
+    const CoefficientModel& alone() const { return alone_; }
+    const FramePredictors& predictors() const { return predictors_; }
+    // As CoefficientModel's, [coefficients, modes * classes].
+    void levels(const CoefficientSteps& steps, uint8_t* levels) const;
+    // As CoefficientModel's; `modes` [cells] becomes how each cell is predicted.
+    std::vector<uint8_t> encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
+                                float lambda, uint32_t* state, const CoefficientImage& image,
+                                const FrameReference& reference, uint8_t* modes) const;
+    bool decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid, const CoefficientSteps& steps,
+                uint32_t* state, const CoefficientImage& image, const FrameReference& reference, uint8_t* modes) const;
+
+   private:
+    CoefficientModel alone_;
+    FramePredictors predictors_;
 };
 
 }  // namespace midstream

@@ -16,7 +16,6 @@
 
 namespace midstream::coefficients {
 
-constexpr int contexts = 7;
 constexpr int decisions = 6;        // zero or not, then magnitudes 1, 2, 3-4, 5-8, 9 and more
 constexpr int unary_limit = 20;     // magnitudes above it are escaped
 constexpr int longest_escape = 21;  // bits
@@ -25,19 +24,47 @@ constexpr size_t band = 16;         // coefficients that are zero together cost 
 constexpr size_t window = 8;        // coefficients before and behind that a neighbour's strength is summed over
 constexpr int slow_fade = 4, quick_fade = 2;  // log2 of how many coefficients strengths remember
 constexpr size_t sets = decisions * 4;
-using Mix = Mixer<contexts>;
-
-inline constexpr std::array<size_t, contexts> sizes = {
-    32 * 16 * 4, numbered * 4, 8 * 32 * 8, 32 * 64, 16 * 16 * 16, 4096, numbered * 4};
-inline constexpr size_t context_slots = [] {
-    size_t sum = 0;
-    for (const size_t size : sizes) sum += size * decisions;
-    return sum;
-}();
-constexpr size_t sign_slots = numbered * 9, band_slots = coefficient_levels * 4 * 3 * 2;
-constexpr size_t importance_slots = most_importance_classes * most_importance_classes * most_importance_classes;
 constexpr size_t escape_slots = 32;
-constexpr size_t all_slots = context_slots + sign_slots + band_slots + importance_slots + escape_slots;
+constexpr size_t classes = most_importance_classes;
+
+// What a frame that stands alone has contexts of.
+struct Alone {
+    static constexpr bool predicted = false;
+    static constexpr int contexts = 7;
+    static constexpr std::array<size_t, contexts> sizes = {
+        32 * 16 * 4, numbered * 4, 8 * 32 * 8, 32 * 64, 16 * 16 * 16, 4096, numbered * 4};
+    static constexpr size_t signed_alone = numbered;  // coefficients from here on share the contexts of their signs
+    static constexpr size_t sign_slots = signed_alone * 9, band_slots = coefficient_levels * 4 * 3 * 2;
+    static constexpr size_t importance_slots = classes * classes * classes, mode_slots = 0;
+};
+
+// The same and more: what the frame before had at the place and around it.
+struct Predicted {
+    static constexpr bool predicted = true;
+    static constexpr int contexts = 11;
+    static constexpr std::array<size_t, contexts> sizes = {
+        32 * 16 * 4, numbered * 4, 8 * 32 * 8, 32 * 64, 16 * 16 * 16, 4096, numbered * 4,
+        32 * 16 * 4, 32 * 16 * 8, 16 * 16 * 16, numbered * 4};
+    static constexpr size_t signed_alone = 256;
+    static constexpr size_t sign_slots = signed_alone * 27, band_slots = Alone::band_slots * 9;
+    static constexpr size_t importance_slots = Alone::importance_slots * classes;
+    static constexpr size_t mode_slots = most_frame_modes * most_frame_modes * most_frame_modes * most_frame_modes;
+};
+
+// Where what is learnt lies: the slots of each context, then the others, the mixer's weights, and how often it learnt.
+template <class Kind>
+struct Layout {
+    using Mix = Mixer<Kind::contexts>;
+    static constexpr size_t context(int number) {
+        size_t sum = 0;
+        for (int i = 0; i < number; ++i) sum += Kind::sizes[static_cast<size_t>(i)] * decisions;
+        return sum;
+    }
+    static constexpr size_t signs = context(Kind::contexts), bands = signs + Kind::sign_slots;
+    static constexpr size_t importance = bands + Kind::band_slots, modes = importance + Kind::importance_slots;
+    static constexpr size_t escape = modes + Kind::mode_slots, slots = escape + escape_slots;
+    static constexpr size_t weights = slots, learnt = weights + sets * Mix::inputs, size = learnt + sets;
+};
 
 // Mean magnitude in 1/256 at each level: of a Laplacian of standard deviation 2^((level - 20) / 4) steps, whose values
 // become the whole number above from a fraction of 0.6 on.
@@ -119,9 +146,10 @@ struct Neighbours {
     Cell here, w, n, nw, ne, ww, nn;
 };
 
-// What the contexts of a value are made of.
+// What the contexts of a value are made of; the last four of a predicted frame: magnitudes that the frame before had.
 struct Around {
     uint32_t level, coefficient, near, nearest, own, brief, beside, related, pattern;
+    uint32_t before, before_beside, before_around, before_cell;
 };
 
 // How strong a cell's coefficients have been so far, beside what was expected.

@@ -17,6 +17,7 @@ using References = In<uint16_t, nb::shape<-1, 2>>;
 using Offsets = In<int8_t, nb::shape<coefficient_levels, reconstruction_classes>>;
 using Prediction = In<float, nb::shape<3, -1, -1>>;
 using State = InOut<uint32_t, 1>;
+using Symbols = InOut<int8_t, 2>;
 
 template <class Array>
 auto copied(const Array& array) {
@@ -60,7 +61,7 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
         return model.encode(values.data(), grid, classes, lambda, state.data(),
-                            {map.data(), known, chosen.get(), decoded.get()});
+                            {map.data(), known, chosen.get(), decoded.get(), nullptr});
     });
     return {to_bytes(stream), wrap(std::move(chosen), {grid.cells(), grid.coefficients}),
             wrap(std::move(decoded), {grid.cells(), grid.coefficients})};
@@ -70,7 +71,8 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
                                                                  size_t height, size_t width,
                                                                  const Vector<int16_t>& steps,
                                                                  const Vector<float>& sizes, const State& state,
-                                                                 const std::optional<Matrix<uint8_t>>& known) {
+                                                                 const std::optional<Matrix<uint8_t>>& known,
+                                                                 const std::optional<Symbols>& symbols) {
     const CoefficientGrid grid{model.coefficients(), height, width};
     const CoefficientSteps classes = steps_of(steps, sizes);
     require(grid.cells() > 0, "coefficients: an empty grid");
@@ -81,13 +83,114 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
         std::copy_n(known->data(), grid.cells(), importance.get());
     }
     require_state(state);
+    require(!symbols || (symbols->shape(0) == grid.cells() && symbols->shape(1) == grid.coefficients),
+            "coefficients: symbols of another shape");
+    int8_t* kept = symbols ? symbols->data() : nullptr;
     const bool ok = without_gil([&] {
         return model.decode(data.data(), data.size(), grid, classes, state.data(),
-                            {importance.get(), known.has_value(), nullptr, decoded.get()});
+                            {importance.get(), known.has_value(), nullptr, decoded.get(), kept});
     });
     if (!ok) return std::nullopt;
     return std::tuple(wrap(std::move(importance), {height, width}),
                       wrap(std::move(decoded), {grid.cells(), grid.coefficients}));
+}
+
+void make_frame_model(FrameModel* self, const CoefficientModel& alone, const Matrix<float>& gains,
+                      const Matrix<int16_t>& scales) {
+    require(gains.shape(0) == scales.shape(0) && gains.shape(1) == alone.coefficients() &&
+                scales.shape(1) == alone.coefficients() && gains.shape(0) < most_frame_modes,
+            "coefficients: predictors from the frame before");
+    new (self) FrameModel(alone, {gains.shape(0) + 1, copied(gains), copied(scales)});
+}
+
+// What a frame is predicted from, as arrays.
+struct ReferenceArrays {
+    Matrix<float> values;
+    Matrix<int8_t> symbols;
+    Matrix<uint8_t> importance, modes;
+
+    FrameReference checked(const FrameModel& model, const CoefficientGrid& grid, const CoefficientSteps& steps) const {
+        require(values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients &&
+                    symbols.shape(0) == grid.cells() && symbols.shape(1) == grid.coefficients &&
+                    modes.shape(0) == grid.height && modes.shape(1) == grid.width &&
+                    all_below(modes.data(), grid.cells(), model.predictors().modes),
+                "coefficients: a reference of another shape");
+        require_importance(importance, grid, steps);
+        return {values.data(), symbols.data(), importance.data(), modes.data()};
+    }
+};
+
+void require_frame_state(const State& state) {
+    require(state.size() == frame_state_size(), "coefficients: a state of another size");
+}
+
+using EncodedFrame = std::tuple<nb::bytes, Out<uint8_t, 2>, Out<int8_t, 2>, Out<float, 2>>;
+
+EncodedFrame encode_frame(const FrameModel& model, const Matrix<float>& values, const Matrix<uint8_t>& importance,
+                          bool known, const Vector<int16_t>& steps, const Vector<float>& sizes, float lambda,
+                          const State& state, const Matrix<float>& reference, const Matrix<int8_t>& reference_symbols,
+                          const Matrix<uint8_t>& reference_importance, const Matrix<uint8_t>& reference_modes) {
+    const CoefficientGrid grid{model.alone().coefficients(), importance.shape(0), importance.shape(1)};
+    const CoefficientSteps classes = steps_of(steps, sizes);
+    require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients,
+            "coefficients: shapes");
+    require_importance(importance, grid, classes);
+    require_frame_state(state);
+    const ReferenceArrays arrays{reference, reference_symbols, reference_importance, reference_modes};
+    const FrameReference before = arrays.checked(model, grid, classes);
+    auto chosen = buffer<int32_t>(product({grid.coefficients, grid.cells()}));
+    auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
+    auto symbols = buffer<int8_t>(product({grid.coefficients, grid.cells()}));
+    auto modes = buffer<uint8_t>(grid.cells());
+    std::vector<uint8_t> map = copied(importance);
+    const std::vector<uint8_t> stream = without_gil([&] {
+        return model.encode(values.data(), grid, classes, lambda, state.data(),
+                            {map.data(), known, chosen.get(), decoded.get(), symbols.get()}, before, modes.get());
+    });
+    return {to_bytes(stream), wrap(std::move(modes), {grid.height, grid.width}),
+            wrap(std::move(symbols), {grid.cells(), grid.coefficients}),
+            wrap(std::move(decoded), {grid.cells(), grid.coefficients})};
+}
+
+using DecodedFrame = std::tuple<Out<uint8_t, 2>, Out<uint8_t, 2>, Out<int8_t, 2>, Out<float, 2>>;
+
+std::optional<DecodedFrame> decode_frame(const FrameModel& model, const Octets& data, const Vector<int16_t>& steps,
+                                         const Vector<float>& sizes, const State& state, const Matrix<float>& reference,
+                                         const Matrix<int8_t>& reference_symbols,
+                                         const Matrix<uint8_t>& reference_importance,
+                                         const Matrix<uint8_t>& reference_modes,
+                                         const std::optional<Matrix<uint8_t>>& known) {
+    const CoefficientGrid grid{model.alone().coefficients(), reference_modes.shape(0), reference_modes.shape(1)};
+    const CoefficientSteps classes = steps_of(steps, sizes);
+    require(grid.cells() > 0, "coefficients: an empty grid");
+    require_frame_state(state);
+    const ReferenceArrays arrays{reference, reference_symbols, reference_importance, reference_modes};
+    const FrameReference before = arrays.checked(model, grid, classes);
+    auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
+    auto symbols = buffer<int8_t>(product({grid.coefficients, grid.cells()}));
+    auto modes = buffer<uint8_t>(grid.cells());
+    auto importance = buffer<uint8_t>(grid.cells());
+    if (known) {
+        require_importance(*known, grid, classes);
+        std::copy_n(known->data(), grid.cells(), importance.get());
+    }
+    const bool ok = without_gil([&] {
+        return model.decode(data.data(), data.size(), grid, classes, state.data(),
+                            {importance.get(), known.has_value(), nullptr, decoded.get(), symbols.get()}, before,
+                            modes.get());
+    });
+    if (!ok) return std::nullopt;
+    return std::tuple(wrap(std::move(importance), {grid.height, grid.width}),
+                      wrap(std::move(modes), {grid.height, grid.width}),
+                      wrap(std::move(symbols), {grid.cells(), grid.coefficients}),
+                      wrap(std::move(decoded), {grid.cells(), grid.coefficients}));
+}
+
+Out<uint32_t, 1> frame_state(const State& alone) {
+    require_state(alone);
+    auto state = buffer<uint32_t>(frame_state_size());
+    frame_state_from(alone.data(), state.get());
+    return wrap(std::move(state), {frame_state_size()});
 }
 
 Out<uint8_t, 2> levels(const CoefficientModel& model, const Vector<int16_t>& steps) {
@@ -122,9 +225,28 @@ void bind_coefficients(nb::module_& m) {
              "The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map\n"
              "that is `known` to the decoder is not in the stream; `state` becomes what the coder has learnt.")
         .def("decode", &decode, "data"_a, "height"_a, "width"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(),
-             "known"_a = nb::none(),
+             "known"_a = nb::none(), "symbols"_a.noconvert() = nb::none(),
              "The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not\n"
-             "valid.");
+             "valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.");
+    m.attr("MOST_FRAME_MODES") = most_frame_modes;
+    m.attr("FRAME_SLOTS") = frame_slots();
+    m.attr("FRAME_STATE_CARRIED") = frame_state_carried();
+    m.def("frame_state", &frame_state, "alone"_a.noconvert(),
+          "What a coder of predicted frames begins with: what one of frames that stand alone begins with, as far as it\n"
+          "goes. From FRAME_STATE_CARRIED on it is handed on from frame to frame.");
+    nb::class_<FrameModel>(
+        m, "FrameModel",
+        "Codes frames that are predicted from the one before: gains and scales [modes, coefficients] of each way to do\n"
+        "so, beside a model of frames that stand alone, which is mode 0. Raises ValueError where sizes disagree.")
+        .def("__init__", &make_frame_model, "alone"_a, "gains"_a, "scales"_a)
+        .def("encode", &encode_frame, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a, "lambda_"_a,
+             "state"_a.noconvert(), "reference"_a, "reference_symbols"_a, "reference_importance"_a, "reference_modes"_a,
+             "The stream, the modes [height, width] of its cells, its symbols within +-127 and what a decoder makes of\n"
+             "them [cells, coefficients].")
+        .def("decode", &decode_frame, "data"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(), "reference"_a,
+             "reference_symbols"_a, "reference_importance"_a, "reference_modes"_a, "known"_a = nb::none(),
+             "The importance map and the modes [height, width], the symbols and the coefficients [cells, coefficients];\n"
+             "None for what is not valid.");
 }
 
 }  // namespace midstream
