@@ -12,7 +12,7 @@ from midstream.codec.calibrated.decoding import decode_calibrated
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import (
     CODEC,
-    StreamHeader,
+    Shapes,
     profile_for,
     read_chunk,
     read_stream_header,
@@ -63,28 +63,30 @@ class CalibratedDecoder(Decoder):
     def declare(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Declaration:
         """See Decoder; an embedded profile is not looked at."""
         header = read_stream_header(opened, request.limits, len(data))
-        profile = _given(request)
+        profile = given_profile(request)
         if header.profile_bytes or profile is None:
             return Declaration(CODEC, bool(header.profile_bytes), None)
-        return Declaration(CODEC, False, _shapes(header, profile_for(header, b"", profile), request.limits)[0])
+        return Declaration(
+            CODEC, False, declared_shapes(header, profile_for(header.key, b"", profile), request.limits)[0]
+        )
 
     def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
         """See Decoder."""
         header = read_stream_header(opened, request.limits, len(data))
         embedded, streams = read_chunk(data, header)
-        profile = profile_for(header, embedded, _given(request))
+        profile = profile_for(header.key, embedded, given_profile(request))
         return decode_calibrated(header, streams, profile, request.levels, request.limits, request.threads)
 
     def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> CalibratedInfo:
         """See Decoder; there is nothing that only decoding tells."""
         del symbols
-        profile = _given(request)
+        profile = given_profile(request)
         header = read_stream_header(opened, request.limits, len(data))
         embedded, streams = read_chunk(data, header)
-        known = profile_for(header, embedded, profile) if embedded or profile is not None else None
+        known = profile_for(header.key, embedded, profile) if embedded or profile is not None else None
         shapes = dtypes = None
         if known is not None:
-            shapes, dtypes = _shapes(header, known, request.limits)
+            shapes, dtypes = declared_shapes(header, known, request.limits)
         elements = sum(c * h * w for c, h, w in shapes.values()) if shapes else None
         return CalibratedInfo(
             version=VERSION,
@@ -104,11 +106,13 @@ class CalibratedDecoder(Decoder):
         )
 
 
-def _given(request: DecodeRequest) -> Profile | None:
+def given_profile(request: DecodeRequest) -> Profile | None:
+    """What the request has for one."""
     return None if request.profile is None else Profile.of(request.profile)
 
 
-def _shapes(header: StreamHeader, profile: Profile, limits: Limits) -> tuple[dict[str, Shape], dict[str, str]]:
+def declared_shapes(header: Shapes, profile: Profile, limits: Limits) -> tuple[dict[str, Shape], dict[str, str]]:
+    """[C, H, W] and element types of the levels by name. Raises CorruptError, LimitError."""
     sizes, dtypes = stream_shape(header, profile, limits)
     channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
     return {name: (channels[name], *size) for name, size in sizes.items()}, dtypes

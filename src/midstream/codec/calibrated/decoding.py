@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ from midstream.limits import Limits
 _DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 4
 
 
+#: Importance map [height, width] and coefficients [K, height, width] of a group.
+Dequantised = tuple[NDArray[np.uint8], Floats]
+
+
 def decode_calibrated(
     header: StreamHeader,
     streams: Sequence[memoryview],
@@ -37,35 +41,71 @@ def decode_calibrated(
     Raises:
         CorruptError: a stream that does not decode; LimitError: more than the limits allow; InputError: no such level.
     """
+    wanted = wanted_levels(profile, names)
+    sizes, dtypes = stream_shape(header, profile, limits)
+    read = [number for number, group in enumerate(profile.groups) if number == 0 or levels_named(group, wanted)]
+    grids = limited_grids(profile, read, sizes, limits)
+    steps = profile.about.importance.steps(header.step)
+
+    def coefficients(number: int, known: NDArray[np.uint8] | None) -> Dequantised:
+        return dequantised(profile.groups[number], steps, streams[number], grids[number], known, f"group {number}")
+
+    return decode_groups(
+        profile, {number: grids[number] for number in read}, sizes, dtypes, wanted, coefficients, threads
+    )
+
+
+def wanted_levels(profile: Profile, names: Sequence[str] | None) -> Sequence[str]:
+    """The levels that are asked for, all for None. Raises InputError for one that the profile lacks."""
     for name in names or []:
         if name not in profile.about.order:
             raise unknown("level", str(name), profile.about.order)
-    wanted = profile.about.order if names is None else names
-    sizes, dtypes = stream_shape(header, profile, limits)
-    read = [number for number, group in enumerate(profile.groups) if number == 0 or _named(group, wanted)]
-    grids = _limited_grids(profile, read, sizes, limits)
-    steps = profile.about.importance.steps(header.step)
+    return profile.about.order if names is None else names
+
+
+def decode_groups(
+    profile: Profile,
+    grids: Mapping[int, Size],
+    sizes: Mapping[str, Size],
+    dtypes: Mapping[str, str],
+    wanted: Sequence[str],
+    coefficients: Callable[[int, NDArray[np.uint8] | None], Dequantised],
+    threads: int | None,
+) -> dict[str, NDArray[Any]]:
+    """The wanted levels, in their own element types.
+
+    Args:
+        profile: of the stream.
+        grids: (height, width) of the groups that are to be read, the first among them, by their numbers.
+        sizes, dtypes: of the levels by name.
+        wanted: names of levels, all in these groups.
+        coefficients: gives importance map and coefficients of a group, of which the map is known, except the first's.
+        threads: how many to use at most.
+
+    Raises:
+        CorruptError: values out of range.
+    """
     out: dict[str, NDArray[Any]] = {}
-    first: tuple[NDArray[np.uint8], Floats] | None = None
-    for number in read:
-        group, grid = profile.groups[number], grids[number]
-        known = None if first is None else importance_from(first[0], grid)
-        importance, coefficients = dequantised(group, steps, streams[number], grid, known, f"group {number}")
-        for level in _named(group, wanted):
+    first: Dequantised | None = None
+    for number, grid in grids.items():
+        group = profile.groups[number]
+        importance, values = coefficients(number, None if first is None else importance_from(first[0], grid))
+        for level in levels_named(group, wanted):
             shape = (level.about.channels, *sizes[level.about.name])
             out[level.about.name] = np.empty(shape, DTYPES[dtypes[level.about.name]])
-        count = thread_count(threads, sum(out[level.about.name].size for level in _named(group, wanted)))
-        _restore(group, coefficients, None if first is None else first[1], out, count, f"group {number}")
+        count = thread_count(threads, sum(out[level.about.name].size for level in levels_named(group, wanted)))
+        restore_group(group, values, None if first is None else first[1], out, count, f"group {number}")
         if first is None:
-            first = importance, _looked_at(profile, coefficients)
+            first = importance, looked_at(profile, values)
     return {name: out[name] for name in profile.about.order if name in wanted}
 
 
-def _named(group: GroupPart, names: Sequence[str]) -> list[LevelPart]:
+def levels_named(group: GroupPart, names: Sequence[str]) -> list[LevelPart]:
+    """The group's levels that are among these."""
     return [level for level in group.levels if level.about.name in names]
 
 
-def _limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Size], limits: Limits) -> list[Size]:
+def limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Size], limits: Limits) -> list[Size]:
     """Each group's grid, if those to be read are within the limits. Raises CorruptError, LimitError."""
     try:
         grids = grids_of(profile.groups, sizes)
@@ -84,13 +124,13 @@ def _limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Si
     return grids
 
 
-def _looked_at(profile: Profile, coefficients: Floats) -> Floats:
+def looked_at(profile: Profile, coefficients: Floats) -> Floats:
     """What other groups are predicted from, of the first group's [K, height, width]."""
     inputs = max(group.input_sizes[1] for group in profile.groups)
     return np.ascontiguousarray(coefficients[: inputs // PREDICTION_CELLS].transpose(1, 2, 0)).transpose(2, 0, 1)
 
 
-def _restore(
+def restore_group(
     group: GroupPart, coefficients: Floats, first: Floats | None, out: dict[str, NDArray[Any]], threads: int, what: str
 ) -> None:
     """Put a group's coefficients [K, height, width] into its levels, block by block. Raises CorruptError."""
@@ -115,7 +155,7 @@ def dequantised(
     grid: Size,
     known: NDArray[np.uint8] | None,
     what: str,
-) -> tuple[NDArray[np.uint8], Floats]:
+) -> Dequantised:
     """Importance map [height, width] and coefficients [K, height, width] from a group's stream.
 
     Args:

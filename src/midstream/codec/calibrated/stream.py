@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from midstream.codec import container
 from midstream.codec.calibrated.profile import HASH_BYTES, Profile
@@ -15,8 +16,10 @@ from midstream.features import DTYPES
 from midstream.limits import Limits
 
 CODEC, NUMBER = "calibrated", 1
-_EMBEDDED, _SIZES, _TYPES = 1, 2, 4
-_FLAGS = _EMBEDDED | _SIZES | _TYPES
+_EMBEDDED = 1
+#: Flags of what is listed of the levels, here and in units of streams: sizes and element types that are not the usual.
+SIZES, TYPES = 2, 4
+_FLAGS = _EMBEDDED | SIZES | TYPES
 _DTYPE_NAMES = tuple(DTYPES)
 _DEFAULT_TYPE = _DTYPE_NAMES[0]
 #: A profile has at most so many groups, as does a stream.
@@ -60,24 +63,34 @@ def write_stream(
     embed: bool,
 ) -> bytes:
     """The bitstream of coded groups; sizes and element types by level name."""
-    order = profile.about.order
-    usual = profile_sizes(profile)
-    flags = embed * _EMBEDDED
-    extra = bytearray()
-    if any(sizes[name] != usual[name] for name in order):
-        flags |= _SIZES
-        for name in order:
-            extra += varint(sizes[name][0]) + varint(sizes[name][1])
-    if any(dtypes[name] != _DEFAULT_TYPE for name in order):
-        flags |= _TYPES
-        extra += bytes(_DTYPE_NAMES.index(dtypes[name]) for name in order)
-    listed = varint(len(order)) + bytes(extra) if extra else b""
-    body = profile.key + bytes([flags, step]) + listed + varint(len(streams))
-    body += b"".join(varint(len(stream)) for stream in streams)
+    listed, shapes = write_shapes(profile, sizes, dtypes)
+    flags = listed | embed * _EMBEDDED
+    body = profile.key + bytes([flags, step]) + shapes + write_sizes(streams)
     if embed:
         body += varint(len(profile.data))
     header = container.write_header(NUMBER, body)
     return b"".join([header, *container.sealed([*([profile.data] if embed else []), *streams])])
+
+
+def write_shapes(profile: Profile, sizes: Mapping[str, Size], dtypes: Mapping[str, str]) -> tuple[int, bytes]:
+    """Flags, and what they announce, of sizes and element types by level name where they are not the usual ones."""
+    order = profile.about.order
+    usual = profile_sizes(profile)
+    flags = 0
+    extra = bytearray()
+    if any(sizes[name] != usual[name] for name in order):
+        flags |= SIZES
+        for name in order:
+            extra += varint(sizes[name][0]) + varint(sizes[name][1])
+    if any(dtypes[name] != _DEFAULT_TYPE for name in order):
+        flags |= TYPES
+        extra += bytes(_DTYPE_NAMES.index(dtypes[name]) for name in order)
+    return flags, varint(len(order)) + bytes(extra) if extra else b""
+
+
+def write_sizes(streams: Sequence[bytes]) -> bytes:
+    """How many groups there are, and the bytes of each."""
+    return varint(len(streams)) + b"".join(varint(len(stream)) for stream in streams)
 
 
 def profile_sizes(profile: Profile) -> dict[str, Size]:
@@ -88,13 +101,18 @@ def profile_sizes(profile: Profile) -> dict[str, Size]:
 def read_stream_header(opened: container.Opened, limits: Limits, present: int) -> StreamHeader:
     """The header of a stream of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
     header = read_fields(opened, limits)
-    if header.total > limits.chunk_bytes:
-        raise LimitError(f"a chunk of {header.total} bytes; the limit is {limits.chunk_bytes}")
-    if present < header.total:
-        raise TruncatedError(f"the bitstream ends after {present} of {header.total} bytes")
-    if present > header.total:
-        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {header.total}")
+    check_total(header.total, limits, present)
     return header
+
+
+def check_total(total: int, limits: Limits, present: int) -> None:
+    """Refuse a stream that is not as long as it says. Raises TruncatedError, CorruptError, LimitError."""
+    if total > limits.chunk_bytes:
+        raise LimitError(f"a chunk of {total} bytes; the limit is {limits.chunk_bytes}")
+    if present < total:
+        raise TruncatedError(f"the bitstream ends after {present} of {total} bytes")
+    if present > total:
+        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {total}")
 
 
 def read_fields(opened: container.Opened, limits: Limits) -> StreamHeader:
@@ -103,25 +121,36 @@ def read_fields(opened: container.Opened, limits: Limits) -> StreamHeader:
     key, flags, step = reader.take(HASH_BYTES), reader.u8(), reader.u8()
     if flags & ~_FLAGS:
         raise UnsupportedError(f"header: unknown flags {flags:#04x}; a newer release wrote this")
-    sizes: tuple[Size, ...] | None = None
-    dtypes: tuple[str, ...] | None = None
-    if flags & (_SIZES | _TYPES):
-        count = reader.varint()
-        if count > limits.levels:
-            raise LimitError(f"{count} levels; the limit is {limits.levels}")
-        if flags & _SIZES:
-            sizes = tuple((_side(reader), _side(reader)) for _ in range(count))
-        if flags & _TYPES:
-            dtypes = tuple(_type(reader.u8()) for _ in range(count))
-    groups = reader.varint()
-    if not 1 <= groups <= _MOST_GROUPS:
-        raise reader.corrupt(f"{groups} groups of levels")
-    streams = tuple(reader.varint() for _ in range(groups))
+    sizes, dtypes = read_shapes(reader, flags, limits)
+    streams = read_sizes(reader)
     embedded = reader.varint() if flags & _EMBEDDED else 0
     if flags & _EMBEDDED and not embedded:
         raise reader.corrupt("an embedded profile of no bytes")
     reader.end()
     return StreamHeader(key, step, sizes, dtypes, streams, embedded, opened.size)
+
+
+def read_shapes(reader: Reader, flags: int, limits: Limits) -> tuple[tuple[Size, ...] | None, tuple[str, ...] | None]:
+    """What `write_shapes` announced: sizes and element types of each level, None for the usual ones."""
+    sizes: tuple[Size, ...] | None = None
+    dtypes: tuple[str, ...] | None = None
+    if flags & (SIZES | TYPES):
+        count = reader.varint()
+        if count > limits.levels:
+            raise LimitError(f"{count} levels; the limit is {limits.levels}")
+        if flags & SIZES:
+            sizes = tuple((_side(reader), _side(reader)) for _ in range(count))
+        if flags & TYPES:
+            dtypes = tuple(_type(reader.u8()) for _ in range(count))
+    return sizes, dtypes
+
+
+def read_sizes(reader: Reader) -> tuple[int, ...]:
+    """The bytes of each group."""
+    groups = reader.varint()
+    if not 1 <= groups <= _MOST_GROUPS:
+        raise reader.corrupt(f"{groups} groups of levels")
+    return tuple(reader.varint() for _ in range(groups))
 
 
 def _side(reader: Reader) -> int:
@@ -140,14 +169,20 @@ def _type(number: int) -> str:
 def read_chunk(data: memoryview, header: StreamHeader) -> tuple[bytes, list[memoryview]]:
     """The embedded profile (empty without one) and the streams of the groups. Raises CorruptError."""
     content = container.unsealed(data[header.header_bytes :], "chunk")
-    embedded, at, streams = bytes(content[: header.profile_bytes]), header.profile_bytes, []
-    for size in header.streams:
+    embedded = bytes(content[: header.profile_bytes])
+    return embedded, divided(content[header.profile_bytes :], header.streams)
+
+
+def divided(content: memoryview, sizes: Sequence[int]) -> list[memoryview]:
+    """The streams of the groups."""
+    at, streams = 0, []
+    for size in sizes:
         streams.append(content[at : at + size])
         at += size
-    return embedded, streams
+    return streams
 
 
-def profile_for(header: StreamHeader, embedded: bytes, given: Profile | None) -> Profile:
+def profile_for(key: bytes, embedded: bytes, given: Profile | None) -> Profile:
     """The profile that a stream needs: its own, or the one given.
 
     Raises:
@@ -159,16 +194,16 @@ def profile_for(header: StreamHeader, embedded: bytes, given: Profile | None) ->
             own = Profile.parse(embedded, "the embedded profile")
         except InputError as error:
             raise CorruptError(str(error)) from error
-        if own.key != header.key:
-            raise CorruptError(f"the embedded profile is {own.name}, the stream was made with {header.key.hex()}")
+        if own.key != key:
+            raise CorruptError(f"the embedded profile is {own.name}, the stream was made with {key.hex()}")
         return own
     if given is None:
         raise InputError(
-            f"this bitstream was made with the profile {header.key.hex()}, which decoding needs: give it (--profile, "
+            f"this bitstream was made with the profile {key.hex()}, which decoding needs: give it (--profile, "
             "or profile= in Python); streams that were encoded with --embed hold theirs"
         )
-    if given.key != header.key:
-        raise InputError(f"this bitstream was made with the profile {header.key.hex()}, the one given is {given.name}")
+    if given.key != key:
+        raise InputError(f"this bitstream was made with the profile {key.hex()}, the one given is {given.name}")
     return given
 
 
@@ -188,7 +223,18 @@ def _check_limits(profile: Profile, sizes: Mapping[str, Size], limits: Limits) -
         raise LimitError(f"{values} values in the profile's transforms; the limit is {limits.values}")
 
 
-def stream_shape(header: StreamHeader, profile: Profile, limits: Limits) -> tuple[dict[str, Size], dict[str, str]]:
+class Shapes(Protocol):
+    """What a header says of levels: see StreamHeader."""
+
+    @property
+    def sizes(self) -> tuple[Size, ...] | None: ...  # noqa: D102
+    @property
+    def dtypes(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    @property
+    def streams(self) -> tuple[int, ...]: ...  # noqa: D102
+
+
+def stream_shape(header: Shapes, profile: Profile, limits: Limits) -> tuple[dict[str, Size], dict[str, str]]:
     """Sizes and element types of the levels by name. Raises CorruptError, LimitError."""
     order = profile.about.order
     for listed in (header.sizes, header.dtypes):
