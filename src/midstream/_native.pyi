@@ -250,6 +250,7 @@ class CoefficientModel:
         state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
         known: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
         | None = None,
+        symbols: Annotated[NDArray[numpy.int8], dict(shape=(None, None), order="C", device="cpu")] | None = None,
     ) -> (
         tuple[
             Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
@@ -259,7 +260,95 @@ class CoefficientModel:
     ):
         """
         The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not
-        valid.
+        valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.
+        """
+
+MOST_FRAME_MODES: int = 8
+
+FRAME_SLOTS: int = 243232
+
+FRAME_STATE_CARRIED: int = 196608
+
+def frame_state(
+    alone: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
+) -> Annotated[NDArray[numpy.uint32], dict(shape=(None,))]:
+    """
+    What a coder of predicted frames begins with: what one of frames that stand alone begins with, as far as it
+    goes. From FRAME_STATE_CARRIED on it is handed on from frame to frame.
+    """
+
+class FrameModel:
+    """
+    Codes frames that are predicted from the one before: gains and scales [modes, coefficients] of each way to do
+    so, beside a model of frames that stand alone, which is mode 0. Raises ValueError where sizes disagree.
+    """
+
+    def __init__(
+        self,
+        alone: CoefficientModel,
+        gains: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        scales: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    ) -> None: ...
+    def encode(
+        self,
+        values: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        importance: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        known: bool,
+        steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        lambda_: float,
+        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
+        reference: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        reference_symbols: Annotated[
+            NDArray[numpy.int8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        reference_importance: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        reference_modes: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+    ) -> tuple[
+        bytes,
+        Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
+        Annotated[NDArray[numpy.int8], dict(shape=(None, None))],
+        Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
+    ]:
+        """
+        The stream, the modes [height, width] of its cells, its symbols within +-127 and what a decoder makes of
+        them [cells, coefficients].
+        """
+
+    def decode(
+        self,
+        data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8],
+        steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
+        reference: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        reference_symbols: Annotated[
+            NDArray[numpy.int8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        reference_importance: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        reference_modes: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        known: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
+        | None = None,
+    ) -> (
+        tuple[
+            Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
+            Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
+            Annotated[NDArray[numpy.int8], dict(shape=(None, None))],
+            Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
+        ]
+        | None
+    ):
+        """
+        The importance map and the modes [height, width], the symbols and the coefficients [cells, coefficients];
+        None for what is not valid.
         """
 
 @overload

@@ -18,7 +18,7 @@ from midstream.codec.calibrated.document import (
     LevelAbout,
 )
 from midstream.codec.calibrated.profile import Profile, pack_profile
-from midstream.codec.calibrated.profile_file import pack_state
+from midstream.codec.calibrated.profile_file import ALONE, pack_state
 
 #: Channels, size and positions of a cell on a side, of each level of a group.
 Group = Mapping[str, tuple[int, tuple[int, int], int]]
@@ -86,7 +86,7 @@ def _group(about: GroupAbout, number: int, kept: float, rng: np.random.Generator
         out["probe.out"] = rng.normal(size=features + 1).astype(np.float32) - 1
     else:
         out["prediction"] = (0.1 * rng.normal(size=(count, 9 * 3 + 1))).astype(np.float16)
-    return out | pack_state(_native.coefficient_state(), 60)
+    return out | pack_state(_native.coefficient_state(), 60, ALONE)
 
 
 def pyramid(seed: int = 1, scale: float = 1.0, layout: Sequence[Group] = GROUPS) -> dict[str, NDArray[np.float32]]:

@@ -117,7 +117,14 @@ def decode(
         InputError: a level that the bitstream does not have; no profile, or another one, where one is needed.
     """
     return read_unit(
-        data, lambda number: codec_numbered(number).decoder, levels, like, limits, partial, profile, threads
+        data,
+        lambda number: codec_numbered(number).decoder_numbered(number),
+        levels,
+        like,
+        limits,
+        partial,
+        profile,
+        threads,
     )
 
 
@@ -166,7 +173,9 @@ def inspect(
     """
     codec, opened, view = _opened(data)
     with guarded(codec):
-        return codec.decoder.inspect(opened, view, DecodeRequest(limits or Limits(), profile=profile), symbols)
+        return codec.decoder_numbered(opened.codec).inspect(
+            opened, view, DecodeRequest(limits or Limits(), profile=profile), symbols
+        )
 
 
 def declaration(
@@ -187,7 +196,9 @@ def declaration(
     """
     codec, opened, view = _opened(data)
     with guarded(codec):
-        return codec.decoder.declare(opened, view, DecodeRequest(limits or Limits(), profile=profile))
+        return codec.decoder_numbered(opened.codec).declare(
+            opened, view, DecodeRequest(limits or Limits(), profile=profile)
+        )
 
 
 def _opened(data: object) -> tuple[type[Codec], Opened, memoryview]:

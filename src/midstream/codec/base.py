@@ -215,6 +215,15 @@ class Codec(BaseModel, ABC):
     decoder: ClassVar[Decoder]
     targets: ClassVar[tuple[str, ...]] = ()
 
+    #: Of the units of its streams, where these may refer to earlier ones.
+    stream_number: ClassVar[int | None] = None
+
+    @classmethod
+    def decoder_numbered(cls, number: int) -> Decoder:
+        """What decodes bitstreams of its `number`, or of its `stream_number`."""
+        del number
+        return cls.decoder
+
     def __init__(self, **options: Any) -> None:
         """Check the options. Raises InputError about the first that cannot be used."""
         try:

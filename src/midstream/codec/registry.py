@@ -91,10 +91,10 @@ def codec_named(name: str) -> type[Codec]:
 
 
 def codec_numbered(number: int) -> type[Codec]:
-    """The codec of this number. Raises UnsupportedError."""
+    """The codec whose bitstreams, or units of streams, have this number. Raises UnsupportedError."""
     for known in (_own, codecs):
         for each in known().values():
-            if each.number == number:
+            if number in (each.number, each.stream_number):
                 return each
     reasons = [f"codec number {number}; this release knows {', '.join(codecs())}", *_foreign()[1]]
     raise UnsupportedError("; ".join(reasons))

@@ -239,7 +239,7 @@ class StreamDecoder:
 
         def by_sequence(number: int) -> SequenceDecoder:
             if number not in self._sequences:
-                self._sequences[number] = codec_numbered(number).decoder.sequence()
+                self._sequences[number] = codec_numbered(number).decoder_numbered(number).sequence()
             return self._sequences[number]
 
         return read_unit(unit, by_sequence, levels, like, limits or self._limits, False, self._profile, self._threads)
@@ -256,7 +256,7 @@ class StreamDecoder:
         restored: dict[int, SequenceDecoder] = {}
         for number, kept in _states(state):
             try:
-                restored[number] = codec_numbered(number).decoder.sequence()
+                restored[number] = codec_numbered(number).decoder_numbered(number).sequence()
             except BitstreamError as error:
                 raise InputError(f"the state is of another release: {error}") from error
             restored[number].restore(kept)

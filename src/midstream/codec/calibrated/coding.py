@@ -58,14 +58,15 @@ def analyse(
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
         coefficients = [forward(group, maps, count) for group in profile.groups]
     for each in coefficients:
-        _check_size(each)
+        check_size(each)
     first = _importance(profile, coefficients[0], scores)
     importance = [first, *(importance_from(first, each.shape[1:]) for each in coefficients[1:])]
     sizes = {name: values.shape[1:] for name, values in maps.items()}
     return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
 
 
-def _check_size(coefficients: Floats) -> None:
+def check_size(coefficients: Floats) -> None:
+    """Refuse coefficients that are too large to code. Raises InputError."""
     if not (np.abs(coefficients) <= LARGEST).all():  # a NaN is not
         raise InputError("the pyramid holds values that are too large to code: this is no output of the network")
 
@@ -111,14 +112,14 @@ def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     steps = profile.about.importance.steps(step)
     first = profile.groups[0]
     stream, _, decoded = quantised(first, steps, analysed.coefficients[0], analysed.importance[0])
-    _check_size(decoded)
+    check_size(decoded)
     streams = [stream]
     for group, values, importance in zip(
         profile.groups[1:], analysed.coefficients[1:], analysed.importance[1:], strict=True
     ):
         ahead = expected(group, decoded, (values.shape[1], values.shape[2]))
         stream, _, left = quantised(group, steps, values - ahead, importance, known=True)
-        _check_size(left + ahead)
+        check_size(left + ahead)
         streams.append(stream)
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -15,10 +16,9 @@ from midstream.codec.base import MOST_SHOWN, NO_HINTS, Capabilities, Codec, Deco
 from midstream.codec.calibrated.coding import Analysed, analyse, code
 from midstream.codec.calibrated.decoder import CalibratedDecoder
 from midstream.codec.calibrated.document import QUALITIES
-from midstream.codec.calibrated.frames import CalibratedFrames
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.calibrated.rate import code_within
-from midstream.codec.calibrated.stream import NUMBER
+from midstream.codec.calibrated.rate import code_within, finest_step
+from midstream.codec.calibrated.stream import NUMBER, STREAM_NUMBER
 from midstream.codec.calibrated.transform import grid_of
 from midstream.codec.sequence import SequenceEncoder
 from midstream.errors import OptionError, unknown
@@ -84,7 +84,8 @@ class Calibrated(Codec):
 
     name: ClassVar[str] = "calibrated"
     number: ClassVar[int] = NUMBER
-    capabilities: ClassVar[Capabilities] = Capabilities(profile=True)
+    stream_number: ClassVar[int | None] = STREAM_NUMBER
+    capabilities: ClassVar[Capabilities] = Capabilities(profile=True, state=True)
     decoder: ClassVar[Decoder] = CalibratedDecoder()
     targets: ClassVar[tuple[str, ...]] = ("quality", "max_bytes", "max_loss")
 
@@ -179,21 +180,35 @@ class Calibrated(Codec):
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; without scores as a hint, the probe tells where the network looks."""
-        return self._written(self._analysed(levels, hints, threads))
+        analysed = self._analysed(levels, hints, threads)
+        if self.max_bytes is None:
+            return code(analysed, self._step(), self.embed)
+        beside = len(self.profile.data) if self.embed else 0
+        at = partial(code, analysed, embed=self.embed)
+        return code_within(at, self.max_bytes, self.profile, finest_step(analysed), beside)
 
     def sequence(self) -> SequenceEncoder:
         """See Codec."""
-        return CalibratedFrames(self._analysed, self._written, self.embed)
+        from midstream.codec.temporal.frames import TemporalFrames  # which is made of this package's parts
+
+        if self.embed:
+            raise OptionError("`embed`: units of a stream do not hold the profile; its receiver has to have it")
+        return TemporalFrames(self._analysed, self._step(), self.max_bytes)
+
+    @classmethod
+    def decoder_numbered(cls, number: int) -> Decoder:
+        """See Codec."""
+        from midstream.codec.temporal.decoder import TemporalDecoder
+
+        return TemporalDecoder() if number == cls.stream_number else cls.decoder
 
     def _analysed(self, levels: Sequence[Level], hints: Hints, threads: int | None) -> Analysed:
         if self.importance == "network" and hints.scores is None and self.profile.about.importance.classes > 1:
             raise OptionError("`importance` 'network' needs the network's scores, and no network is at hand here")
         return analyse(levels, self.profile, hints.scores, threads)
 
-    def _written(self, analysed: Analysed) -> bytes:
-        if self.max_bytes is not None:
-            return code_within(analysed, self.max_bytes, self.embed)
+    def _step(self) -> int:
+        """Of the quality or the loss that is asked for."""
         if self.max_loss is not None:
-            return code(analysed, self.profile.step_for_loss(self.max_loss), self.embed)
-        step = self.profile.step_of(DEFAULT_QUALITY if self.quality is None else self.quality)
-        return code(analysed, step, self.embed)
+            return self.profile.step_for_loss(self.max_loss)
+        return self.profile.step_of(DEFAULT_QUALITY if self.quality is None else self.quality)

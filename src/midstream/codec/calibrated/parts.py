@@ -66,6 +66,43 @@ class Probe:
 
 
 @dataclass(frozen=True, repr=False)
+class FramePart:
+    """How cells are predicted from the frame before, one way a row; see FramePredictors in native/coefficients.hpp.
+
+    Attributes:
+        gains: [M, K], 0 to 1.
+        scales: int16 [M, K], of what is left, as GroupPart has them.
+        state: uint32, what the coder of predicted frames begins with.
+    """
+
+    gains: Floats
+    scales: NDArray[np.int16]
+    state: NDArray[np.uint32]
+
+    def __repr__(self) -> str:
+        return f"FramePart({len(self.gains)} ways)"
+
+
+#: The ways to predict that a profile without clips has, as fitted for PicoDet-S-416 on the calibration clips: what a
+#: scale is beside that of a cell that stands alone, in eighths of an octave, of the strongest coefficient and of weak
+#: ones, and the gains of both (docs/method.md, "Video").
+_USUAL_WAYS = (((-9, -2), (1.0, 1.0)), ((-7, -1), (0.84, 0.5)), ((-5, 5), (0.97, 0.58)))
+#: By how much weaker, in eighths of an octave, a weak one is than the strongest.
+_WEAK = 30
+
+
+def usual_frames(scales: NDArray[np.int16], state: NDArray[np.uint32]) -> FramePart:
+    """What a group without clips is predicted with, from its scales [K] and what its coder begins with."""
+    weak = np.clip((int(scales.max()) - scales.astype(np.int64)) / _WEAK, 0, 1)
+    ways = [
+        (strong + (last - strong) * weak, high + (low - high) * weak) for (strong, last), (high, low) in _USUAL_WAYS
+    ]
+    gains = np.stack([gain for _, gain in ways]).astype(np.float32)
+    lower = np.stack([np.rint(offset) for offset, _ in ways]).astype(np.int16)
+    return FramePart(gains, scales + lower, _native.frame_state(state))
+
+
+@dataclass(frozen=True, repr=False)
 class GroupPart:
     """What is known of one group.
 
@@ -81,6 +118,7 @@ class GroupPart:
         probe: of the first group; None where all cells are of one class.
         prediction: [K, P * 9 + 1], of the other groups: their coefficients from the first P of the first group around a
             place and a one (prediction.py); None where nothing is predicted.
+        frames: from clips; None where there were none.
     """
 
     levels: tuple[LevelPart, ...]
@@ -92,6 +130,7 @@ class GroupPart:
     state: NDArray[np.uint32]
     probe: Probe | None = field(default=None)
     prediction: Floats | None = field(default=None)
+    frames: FramePart | None = field(default=None)
 
     def __repr__(self) -> str:
         names = " ".join(level.about.name for level in self.levels)
@@ -105,6 +144,17 @@ class GroupPart:
     def coefficient_model(self) -> _native.CoefficientModel:
         """What codes the group's coefficients. Raises ValueError for arrays that do not belong together."""
         return _native.CoefficientModel(self.scales, self.references, self.offsets, self.neighbours)
+
+    @cached_property
+    def predicted_frames(self) -> FramePart:
+        """How frames are predicted, from clips or as usual."""
+        return usual_frames(self.scales, self.state) if self.frames is None else self.frames
+
+    @cached_property
+    def frame_model(self) -> _native.FrameModel:
+        """What codes coefficients that are predicted from the frame before. Raises ValueError."""
+        frames = self.predicted_frames
+        return _native.FrameModel(self.coefficient_model, frames.gains, frames.scales)
 
     @cached_property
     def columns(self) -> Floats:

@@ -6,6 +6,7 @@ Each tensor is bounded as it is read, so that no sum of products of them overflo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,16 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.codec.calibrated.document import About, GroupAbout, LevelAbout, read_about
-from midstream.codec.calibrated.parts import PREDICTION_CELLS, PROBE_FEATURES, Floats, GroupPart, LevelPart, Probe
+from midstream.codec.calibrated.document import VIDEO_PROFILE_VERSION, About, GroupAbout, LevelAbout, read_about
+from midstream.codec.calibrated.parts import (
+    PREDICTION_CELLS,
+    PROBE_FEATURES,
+    Floats,
+    FramePart,
+    GroupPart,
+    LevelPart,
+    Probe,
+)
 from midstream.errors import InputError
 
 #: Of the coder's state, which the coder trusts (native/mixing.hpp): weights, and numbers of updates.
@@ -31,6 +40,8 @@ _SECOND_STAGE, _NEIGHBOURS = (-2.0, 2.0), (-(2.0**6), 2.0**6)
 _PREDICTIONS = (-65504.0, 65504.0)
 #: Of a probe: features are logarithms, calibration takes deviations of 10^-6 at least.
 _FEATURES, _DEVIATIONS, _SLOPES = (-(2.0**10), 2.0**10), (2.0**-20, 2.0**10), (-(2.0**16), 2.0**16)
+#: From the frame before to this one: a leak at most, so that no error lasts.
+_GAINS = (0.0, 1.0)
 #: Indices of the standard deviations of coefficients: calibration takes those below 10^-12 (-191) for that.
 _SCALES = (-256, 512)
 
@@ -40,14 +51,14 @@ def read_profile(data: bytes, origin: str) -> tuple[About, tuple[GroupPart, ...]
     tensors, document = unpack_tensors(data, origin)
     about = read_about(document, origin)
     try:
-        return about, read_groups(tensors, about.groups)
+        return about, read_groups(tensors, about.groups, about.version == VIDEO_PROFILE_VERSION)
     except (KeyError, ValueError) as error:
         raise InputError(f"{origin}: a damaged profile: {error}") from error
 
 
 def write_profile(about: About, tensors: Mapping[str, NDArray[Any]]) -> bytes:
     """The content of the file of a document and tensors."""
-    return pack_tensors(tensors, about.model_dump(mode="json", by_alias=True))
+    return pack_tensors(tensors, about.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def tensors_of(groups: Sequence[GroupPart], most_seen: int) -> dict[str, NDArray[Any]]:
@@ -63,7 +74,7 @@ def tensors_of(groups: Sequence[GroupPart], most_seen: int) -> dict[str, NDArray
         if group.neighbours.size:
             own["neighbours"] = group.neighbours.astype(np.float16)
         own |= {"scales": group.scales, "references": group.references, "offsets": group.offsets}
-        own |= pack_state(group.state, most_seen)
+        own |= pack_state(group.state, most_seen, ALONE)
         for level in group.levels:
             own |= {f"{level.about.name}.{name}": getattr(level, name) for name in ("mean", "weight", "low", "high")}
             own |= {
@@ -71,15 +82,21 @@ def tensors_of(groups: Sequence[GroupPart], most_seen: int) -> dict[str, NDArray
             }
         if group.prediction is not None:
             own["prediction"] = group.prediction.astype(np.float16)
+        if group.frames is not None:
+            own |= {"frames.gains": group.frames.gains.astype(np.float16), "frames.scales": group.frames.scales}
+            packed = pack_state(group.frames.state, most_seen, PREDICTED)
+            own |= {f"frames.{name}": values for name, values in packed.items()}
         if group.probe is not None:
             own |= {f"probe.{name}": getattr(group.probe, name) for name in ("mean", "scale", "out")}
         out |= {f"{number}/{name}": values for name, values in own.items()}
     return out
 
 
-def read_groups(tensors: Mapping[str, NDArray[Any]], abouts: Sequence[GroupAbout]) -> tuple[GroupPart, ...]:
-    """The groups from a profile's tensors. Raises KeyError, ValueError."""
-    groups = tuple(_group(_Tensors(tensors, f"{number}/"), about) for number, about in enumerate(abouts))
+def read_groups(
+    tensors: Mapping[str, NDArray[Any]], abouts: Sequence[GroupAbout], video: bool = False
+) -> tuple[GroupPart, ...]:
+    """The groups from a profile's tensors, with what clips show where it has seen some. Raises KeyError, ValueError."""
+    groups = tuple(_group(_Tensors(tensors, f"{number}/"), about, video) for number, about in enumerate(abouts))
     _check_predictions(groups)
     return groups
 
@@ -112,7 +129,7 @@ class _Tensors:
         return value
 
 
-def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
+def _group(tensors: _Tensors, about: GroupAbout, video: bool) -> GroupPart:
     levels = tuple(_level(tensors, level) for level in about.levels)
     width = sum(len(level.basis) * level.about.ratio**2 for level in levels)
     basis = tensors.floats("basis", "float16", None, width, within=_SECOND_STAGE)
@@ -132,10 +149,19 @@ def _group(tensors: _Tensors, about: GroupAbout) -> GroupPart:
         references,
         np.ascontiguousarray(tensors.take("offsets", "int8", _native.COEFFICIENT_LEVELS, 3)),
         _neighbours(tensors, count),
-        _state(tensors),
+        _state(tensors, "", ALONE),
         _probe(tensors, count) if tensors.has("probe.out") else None,
         prediction,
+        _frames(tensors, count) if video else None,
     )
+
+
+def _frames(tensors: _Tensors, count: int) -> FramePart:
+    gains = tensors.floats("frames.gains", "float16", None, count, within=_GAINS)
+    if len(gains) >= _native.MOST_FRAME_MODES:
+        raise ValueError(f"{len(gains)} ways to predict a cell from the frame before")
+    scales = np.ascontiguousarray(tensors.bounded("frames.scales", "int16", len(gains), count, within=_SCALES))
+    return FramePart(gains, scales, _state(tensors, "frames.", PREDICTED))
 
 
 def _check_predictions(groups: tuple[GroupPart, ...]) -> None:
@@ -180,25 +206,40 @@ def _neighbours(tensors: _Tensors, count: int) -> Floats:
     return values
 
 
-def pack_state(state: NDArray[np.uint32], most: int) -> dict[str, NDArray[Any]]:
+@dataclass(frozen=True)
+class StateLayout:
+    """How what a coder has learnt lies in its state: slots, weights of the mixer, and how often these have learnt."""
+
+    slots: int
+    size: int
+
+    @property
+    def weights(self) -> int:
+        """How many there are."""
+        return self.size - self.slots - _native.COEFFICIENT_SETS
+
+
+ALONE = StateLayout(_native.COEFFICIENT_SLOTS, len(_native.coefficient_state()))
+PREDICTED = StateLayout(_native.FRAME_SLOTS, len(_native.frame_state(_native.coefficient_state())))
+
+
+def pack_state(state: NDArray[np.uint32], most: int, layout: StateLayout) -> dict[str, NDArray[Any]]:
     """The coder's state as it stands in a profile: what was seen more than `most` times counts as seen that often."""
-    slots = state[: _native.COEFFICIENT_SLOTS]
-    rest = state[_native.COEFFICIENT_SLOTS :].view(np.int32)
-    weights = rest[: -_native.COEFFICIENT_SETS]
+    slots = state[: layout.slots]
+    rest = state[layout.slots :].view(np.int32)
     return {
         "state.chances": (slots >> 16).astype(np.uint16),
         "state.counts": np.minimum(slots & 1023, most).astype(np.uint8),
-        "state.weights": weights.copy(),
-        "state.learnt": rest[-_native.COEFFICIENT_SETS :].astype(np.uint16),
+        "state.weights": rest[: layout.weights].copy(),
+        "state.learnt": rest[layout.weights :].astype(np.uint16),
     }
 
 
-def _state(tensors: _Tensors) -> NDArray[np.uint32]:
+def _state(tensors: _Tensors, prefix: str, layout: StateLayout) -> NDArray[np.uint32]:
     """The coder's state again; what it is made of is checked, since the coder trusts it."""
-    chances = tensors.take("state.chances", "uint16", _native.COEFFICIENT_SLOTS).astype(np.uint32)
-    counts = tensors.take("state.counts", "uint8", _native.COEFFICIENT_SLOTS).astype(np.uint32)
-    size = len(_native.coefficient_state()) - _native.COEFFICIENT_SLOTS - _native.COEFFICIENT_SETS
-    weights = tensors.bounded("state.weights", "int32", size, within=_MIXED)
-    learnt = tensors.bounded("state.learnt", "uint16", _native.COEFFICIENT_SETS, within=_LEARNT).astype(np.uint32)
+    chances = tensors.take(f"{prefix}state.chances", "uint16", layout.slots).astype(np.uint32)
+    counts = tensors.take(f"{prefix}state.counts", "uint8", layout.slots).astype(np.uint32)
+    weights = tensors.bounded(f"{prefix}state.weights", "int32", layout.weights, within=_MIXED)
+    learnt = tensors.bounded(f"{prefix}state.learnt", "uint16", _native.COEFFICIENT_SETS, within=_LEARNT)
     slots = (chances << 16 | 1 << 15) | counts
-    return np.concatenate([slots, weights.view(np.uint32), learnt])
+    return np.concatenate([slots, weights.view(np.uint32), learnt.astype(np.uint32)])

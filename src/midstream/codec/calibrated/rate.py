@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.coding import Analysed, code
+from midstream.codec.calibrated.coding import Analysed
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import OptionError
@@ -23,19 +23,28 @@ _USUAL_SLOPE, _LEAST_SLOPE = 1 / 6, 1e-3
 _MARGIN, _LEAST_MARGIN = 0.25, 0.02
 
 
-def code_within(analysed: Analysed, most: int, embed: bool) -> bytes:
-    """The largest stream that fits of a few passes of the real coder; further ones only while none fits."""
-    beside = len(analysed.profile.data) if embed else 0
+def code_within(at: Callable[[int], bytes], most: int, profile: Profile, finest: int, beside: int = 0) -> bytes:
+    """The largest stream that fits of a few passes of the real coder; further ones only while none fits.
+
+    Args:
+        at: gives the stream at a step.
+        most: bytes that it may have.
+        profile: knows what a stream takes at a step, about.
+        finest: the finest step that may be tried.
+        beside: bytes of the stream that do not depend on the step.
+
+    Raises:
+        InputError: even the coarsest step takes more.
+    """
     sizes: dict[int, int] = {}
     best: bytes | None = None
-    finest = finest_step(analysed)
-    step = _guess(analysed, most - beside, {}, finest)
+    step = _guess(profile, most - beside, {}, finest)
     while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
-        data = code(analysed, step, embed)
+        data = at(step)
         sizes[step] = len(data) - beside
         if len(data) <= most and (best is None or len(data) > len(best)):
             best = data
-        step = _guess(analysed, most - beside, sizes, finest)
+        step = _guess(profile, most - beside, sizes, finest)
     if best is None:
         least = min(sizes.values()) + beside
         raise OptionError(f"`max_bytes` {most:,}: the least that this pyramid takes is {least:,} bytes")
@@ -55,7 +64,7 @@ def finest_step(analysed: Analysed) -> int:
     return math.ceil(min(max(index, 0), STEP_INDICES - 1))
 
 
-def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int], finest: int) -> int:
+def _guess(profile: Profile, most: int, sizes: Mapping[int, int], finest: int) -> int:
     """The step to try: on the curve, moved to the first known size; then on the line through the nearest two."""
     wanted, logs = math.log2(max(most, 1)), {step: math.log2(size) for step, size in sizes.items()}
     fitting = min((step for step, size in sizes.items() if size <= most), default=None)
@@ -64,7 +73,7 @@ def _guess(analysed: Analysed, most: int, sizes: Mapping[int, int], finest: int)
     if len(sizes) >= _MORE_PASSES:  # farther than it looks, so that the last pass fits
         wanted -= max(_MARGIN * abs(logs[near[0]] - wanted), _LEAST_MARGIN)
     if len(near) < 2:
-        steps, curve = _curve(analysed.profile)
+        steps, curve = _curve(profile)
         away = logs[near[0]] - float(np.interp(near[0], steps, curve)) if near else 0.0
         guess = math.ceil(float(np.interp(away - wanted, -curve, steps)))
     else:

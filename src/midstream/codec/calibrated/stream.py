@@ -16,6 +16,8 @@ from midstream.features import DTYPES
 from midstream.limits import Limits
 
 CODEC, NUMBER = "calibrated", 1
+#: Of the units of its streams: midstream.codec.temporal.
+STREAM_NUMBER = 2
 _EMBEDDED = 1
 #: Flags of what is listed of the levels, here and in units of streams: sizes and element types that are not the usual.
 SIZES, TYPES = 2, 4

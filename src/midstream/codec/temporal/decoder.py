@@ -1,0 +1,212 @@
+"""The decoder of the units of a stream, and what `inspect` finds in them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.codec.base import Declaration, Decoder, DecodeRequest, StreamInfo, Table
+from midstream.codec.calibrated.decoder import declared_shapes, given_profile
+from midstream.codec.calibrated.decoding import Dequantised, decode_groups, limited_grids, wanted_levels
+from midstream.codec.calibrated.profile import Profile
+from midstream.codec.calibrated.stream import profile_for, stream_shape
+from midstream.codec.container import CRC_BYTES, VERSION, Opened
+from midstream.codec.sequence import SequenceDecoder
+from midstream.codec.temporal.coding import FrameSteps, decode_alone, decode_predicted
+from midstream.codec.temporal.reference import FrameMemory, GroupFrame, unit_of
+from midstream.codec.temporal.units import (
+    CODEC,
+    KEPT_FRAMES,
+    UnitHeader,
+    digest_of,
+    read_unit_chunk,
+    read_unit_header,
+)
+from midstream.codec.wire import Reader, varint
+from midstream.errors import BitstreamError, InputError, MissingReferenceError
+
+
+class TemporalUnits(SequenceDecoder):
+    """See SequenceDecoder: keeps the last frames, KEPT_FRAMES of them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, FrameMemory] = OrderedDict()
+
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
+        """See SequenceDecoder."""
+        header = read_unit_header(opened, request.limits, len(data))
+        before = None if header.profile is not None else self._reference(header)
+        arrays, memory = decode_unit(header, data, before, request)
+        if before is None:
+            self._kept.clear()
+        self._kept[memory.number] = memory
+        self._kept.move_to_end(memory.number)
+        while len(self._kept) > KEPT_FRAMES:
+            self._kept.popitem(last=False)
+        return arrays
+
+    def _reference(self, header: UnitHeader) -> FrameMemory:
+        wanted = header.number - header.distance
+        found = self._kept.get(wanted)
+        if found is None or found.digest != header.digest:
+            why = "was not decoded here" if found is None else "is another one here"
+            raise MissingReferenceError(
+                f"frame {header.number} refers to frame {wanted}, which {why}: a unit was lost or is out of order; go "
+                "on with the next key, or ask the encoder for one"
+            )
+        return found
+
+    def state(self) -> bytes:
+        """See SequenceDecoder."""
+        packed = [memory.pack() for memory in self._kept.values()]
+        return b"".join(varint(len(each)) + each for each in packed)
+
+    def restore(self, state: bytes) -> None:
+        """See SequenceDecoder."""
+        reader, kept = Reader(memoryview(state), "state"), OrderedDict[int, FrameMemory]()
+        try:
+            while reader.left:
+                memory = FrameMemory.unpack(reader.take(reader.varint()))
+                kept[memory.number] = memory
+        except BitstreamError as error:
+            raise InputError(f"this is no state of a StreamDecoder: {error}") from error
+        if len(kept) > KEPT_FRAMES:
+            raise InputError(f"this is no state of a StreamDecoder: {len(kept)} frames, it keeps {KEPT_FRAMES}")
+        self._kept = kept
+
+
+def decode_unit(
+    header: UnitHeader, data: memoryview, before: FrameMemory | None, request: DecodeRequest
+) -> tuple[dict[str, NDArray[Any]], FrameMemory]:
+    """The levels of a unit that refers to `before`, None for a key, and what is kept of the frame.
+
+    Raises:
+        CorruptError: a unit that does not decode; LimitError: more than the limits allow; InputError: no such level, or
+            another profile than the unit's.
+    """
+    streams = read_unit_chunk(data, header)
+    key = before.profile if header.profile is None and before is not None else header.profile
+    assert key is not None
+    profile = profile_for(key, b"", given_profile(request))
+    wanted = wanted_levels(profile, request.levels)
+    sizes, dtypes = stream_shape(header, profile, request.limits)
+    if before is not None:
+        sizes, dtypes = dict(before.sizes), dict(before.dtypes)
+        _check_memory(before, profile)
+    grids = limited_grids(profile, range(len(profile.groups)), sizes, request.limits)
+    octave = unit_of(header.step) if before is None else before.octave
+    steps = FrameSteps(profile.about.importance.steps(header.step), octave)
+    kept: list[GroupFrame] = []
+    contexts: list[NDArray[np.uint32]] = []
+
+    def coefficients(number: int, known: NDArray[np.uint8] | None) -> Dequantised:
+        group, stream, what = profile.groups[number], streams[number], f"group {number}"
+        if before is None:
+            decoded, frame = decode_alone(group, steps, stream, grids[number], known, what)
+        else:
+            own = None if before.contexts is None else before.contexts[number]
+            decoded, frame, learnt = decode_predicted(group, steps, stream, known, before.groups[number], own, what)
+            contexts.append(learnt)
+        kept.append(frame)
+        return frame.importance, decoded.reshape(*grids[number], -1).transpose(2, 0, 1)
+
+    arrays = decode_groups(profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads)
+    digest = digest_of(data, 0 if before is None else before.digest)
+    memory = FrameMemory(
+        header.number, digest, key, octave, sizes, dtypes, tuple(kept), tuple(contexts) if contexts else None
+    )
+    return arrays, memory
+
+
+def _check_memory(before: FrameMemory, profile: Profile) -> None:
+    """Refuse a restored frame that is not of this profile. Raises InputError."""
+    fits = len(before.groups) == len(profile.groups) and sorted(before.sizes) == sorted(profile.about.order)
+    for group, kept in zip(profile.groups, before.groups, strict=False):
+        shape = kept.importance.size, len(group.scales)
+        fits = fits and kept.values.shape == kept.symbols.shape == shape and kept.modes.shape == kept.importance.shape
+    if not fits:
+        raise InputError("the state that was restored is of another profile")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitInfo(StreamInfo):
+    """Of a unit of a stream.
+
+    Attributes:
+        frame: its number.
+        key: whether it stands alone.
+        refers_to: the number of the frame that it is predicted from; None of a key.
+        profile: hash of the profile that made it, in hexadecimal; None where the key says it.
+        step: index of the finest step; eight are an octave.
+        group_bytes: of each group's stream.
+    """
+
+    frame: int
+    key: bool
+    refers_to: int | None
+    profile: str | None
+    step: int
+    group_bytes: list[int]
+
+    def table(self) -> Table:
+        """See StreamInfo."""
+        kind = "a key" if self.key else f"predicted from frame {self.refers_to}"
+        title = f"bitstream version {self.version}, codec {self.codec}: frame {self.frame}, {kind}, step {self.step}"
+        if self.profile is not None:
+            title += f", profile {self.profile}"
+        rows = [["header", f"{self.header_bytes:,}"]]
+        rows += [[f"group {number}", f"{size:,}"] for number, size in enumerate(self.group_bytes)]
+        rows += [["checksum", f"{self.checksum_bytes:,}"], ["total", f"{self.total_bytes:,}"]]
+        return Table(title, ["part", "bytes"], rows)
+
+
+class TemporalDecoder(Decoder):
+    """See Decoder: by themselves, keys decode."""
+
+    def declare(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Declaration:
+        """See Decoder; of a unit that refers to another one, shapes are those of the other."""
+        header = read_unit_header(opened, request.limits, len(data))
+        profile = given_profile(request)
+        if header.profile is None or profile is None:
+            return Declaration(CODEC, False, None)
+        return Declaration(
+            CODEC, False, declared_shapes(header, profile_for(header.profile, b"", profile), request.limits)[0]
+        )
+
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
+        """See Decoder."""
+        return TemporalUnits().decode(opened, data, request)
+
+    def sequence(self) -> SequenceDecoder:
+        """See Decoder."""
+        return TemporalUnits()
+
+    def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> UnitInfo:
+        """See Decoder; there is nothing that only decoding tells."""
+        del symbols
+        header = read_unit_header(opened, request.limits, len(data))
+        read_unit_chunk(data, header)
+        profile, shapes = given_profile(request), None
+        if header.profile is not None and profile is not None:
+            shapes = declared_shapes(header, profile_for(header.profile, b"", profile), request.limits)[0]
+        elements = sum(c * h * w for c, h, w in shapes.values()) if shapes else None
+        return UnitInfo(
+            version=VERSION,
+            codec=CODEC,
+            frame=header.number,
+            key=header.profile is not None,
+            refers_to=None if header.profile is not None else header.number - header.distance,
+            profile=None if header.profile is None else header.profile.hex(),
+            step=header.step,
+            shapes=shapes,
+            group_bytes=list(header.streams),
+            header_bytes=header.header_bytes,
+            payload_bytes=sum(header.streams),
+            checksum_bytes=CRC_BYTES,
+            total_bytes=header.total,
+            bits_per_element=8 * header.total / elements if elements else None,
+        )

@@ -1,0 +1,159 @@
+"""The encoder of a stream: each frame alone, or predicted from the one before."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from midstream.codec.base import Hints
+from midstream.codec.calibrated.coding import Analysed, check_size
+from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
+from midstream.codec.calibrated.parts import step_sizes
+from midstream.codec.calibrated.prediction import expected
+from midstream.codec.calibrated.rate import code_within, finest_step
+from midstream.codec.sequence import PendingFrame, SequenceEncoder
+from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
+from midstream.codec.temporal.reference import FrameMemory, unit_of
+from midstream.codec.temporal.units import KEPT_FRAMES, MOST_FRAMES, digest_of, write_key, write_predicted
+from midstream.errors import InputError
+from midstream.features import Level
+
+#: A frame whose coefficients go less than so with those of the one before is of another scene (docs/method.md).
+LEAST_LIKENESS = 0.25
+
+
+class TemporalFrames(SequenceEncoder):
+    """See SequenceEncoder.
+
+    A receiver that says what it has decoded (`acknowledge`) makes the encoder keep the frames that it may name, as far
+    back as a unit may refer; after a loss the next unit refers to the newest of them, or is a key.
+    """
+
+    def __init__(
+        self,
+        analysed: Callable[[Sequence[Level], Hints, int | None], Analysed],
+        step: int,
+        most: int | None,
+    ) -> None:
+        """From what the codec's options make of a pyramid, and the step that they ask for, or a cap on the bytes."""
+        self._analysed, self._step, self._most = analysed, step, most
+        self._next = 0
+        self._kept: OrderedDict[int, FrameMemory] = OrderedDict()
+        self._acknowledged: set[int] | None = None
+
+    def frame(self, levels: Sequence[Level], hints: Hints, key: bool, threads: int | None) -> PendingFrame:
+        """See SequenceEncoder."""
+        if self._next >= MOST_FRAMES:
+            raise InputError(f"a stream has {MOST_FRAMES:,} frames at most: begin another one")
+        analysed = self._analysed(levels, hints, threads)
+        before = None if key else self._reference(analysed)
+        if before is not None and likeness(analysed, before) < LEAST_LIKENESS:
+            before = None
+        return _TemporalFrame(self, analysed, before)
+
+    def acknowledge(self, number: int) -> None:
+        """See SequenceEncoder."""
+        if self._acknowledged is None:
+            self._acknowledged = set()
+        self._acknowledged.add(number)
+
+    def lost(self, number: int) -> None:
+        """See SequenceEncoder."""
+        for later in [each for each in self._kept if each >= number and each not in (self._acknowledged or ())]:
+            del self._kept[later]
+
+    def _reference(self, analysed: Analysed) -> FrameMemory | None:
+        """The newest frame that this one may refer to, if it is of the same sizes and types."""
+        for number in reversed(self._kept):
+            before = self._kept[number]
+            if self._next - number > KEPT_FRAMES:
+                return None
+            same = before.sizes == analysed.sizes and before.dtypes == analysed.dtypes
+            return before if same else None
+        return None
+
+    def keep(self, memory: FrameMemory) -> None:
+        """Take a frame for the one that is sent."""
+        if self._acknowledged is None:
+            self._kept.clear()
+        self._kept[memory.number] = memory
+        while memory.number - next(iter(self._kept)) >= KEPT_FRAMES:
+            self._kept.popitem(last=False)
+        if self._acknowledged is not None:
+            self._acknowledged = {each for each in self._acknowledged if each in self._kept}
+        self._next = memory.number + 1
+
+    @property
+    def next_number(self) -> int:
+        """Of the frame to come."""
+        return self._next
+
+    def write(self, frame: _TemporalFrame) -> bytes:
+        """A frame as the codec's options have it."""
+        if self._most is None:
+            return frame.code(max(self._step, frame.steps.start))
+        return code_within(frame.code, self._most, frame.analysed.profile, frame.steps.start)
+
+
+class _TemporalFrame(PendingFrame):
+    def __init__(self, stream: TemporalFrames, analysed: Analysed, before: FrameMemory | None) -> None:
+        self.key = before is None
+        self.analysed = analysed
+        # What is left of a prediction may be twice as large as what is predicted.
+        finest = finest_step(analysed) + (0 if before is None else STEPS_PER_OCTAVE)
+        self.steps = range(min(finest, STEP_INDICES - 1), STEP_INDICES)
+        self._stream, self._before = stream, before
+        self._made: dict[bytes, FrameMemory] = {}
+
+    def write(self) -> bytes:
+        return self._stream.write(self)
+
+    def code(self, step: int) -> bytes:
+        analysed, before, number = self.analysed, self._before, self._stream.next_number
+        profile = analysed.profile
+        octave = unit_of(step) if before is None else before.octave
+        coded = self._groups(FrameSteps(profile.about.importance.steps(step), octave))
+        streams = [group.stream for group in coded]
+        if before is None:
+            unit = write_key(profile, number, step, analysed.sizes, analysed.dtypes, streams)
+        else:
+            unit = write_predicted(number, step, number - before.number, before.digest, streams)
+        digest = digest_of(unit, 0 if before is None else before.digest)
+        contexts = tuple(group.contexts for group in coded if group.contexts is not None) or None
+        kept = tuple(group.kept for group in coded)
+        self._made[unit] = FrameMemory(
+            number, digest, profile.key, octave, analysed.sizes, analysed.dtypes, kept, contexts
+        )
+        return unit
+
+    def keep(self, unit: bytes) -> None:
+        self._stream.keep(self._made[unit])
+
+    def _groups(self, steps: FrameSteps) -> list[CodedGroup]:
+        analysed, before = self.analysed, self._before
+        out: list[CodedGroup] = []
+        for number, group in enumerate(analysed.profile.groups):
+            values, importance = analysed.coefficients[number], analysed.importance[number]
+            ahead = expected(group, out[0].decoded, (values.shape[1], values.shape[2])) if number else 0.0
+            left = values - ahead if number else values
+            if before is None:
+                coded = code_alone(group, steps, left, importance, known=number > 0)
+            else:
+                contexts = None if before.contexts is None else before.contexts[number]
+                coded = code_predicted(group, steps, left, importance, number > 0, before.groups[number], contexts)
+            check_size(coded.decoded + ahead)
+            out.append(coded)
+        return out
+
+
+def likeness(analysed: Analysed, before: FrameMemory) -> float:
+    """How the first group's coefficients, beside their deviations, go with those of a frame before: -1 to 1."""
+    group = analysed.profile.groups[0]
+    scales = step_sizes(group.scales)
+    now = analysed.coefficients[0].reshape(len(scales), -1).T / scales
+    then = before.groups[0].decoded(before.octave) / scales
+    energy = float(np.vdot(now, now)) * float(np.vdot(then, then))
+    return float(np.vdot(now, then)) / math.sqrt(energy) if energy > 0 else 1.0
