@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
@@ -16,18 +16,29 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.calibrate import budget, curve, sensitivity, transform
+from midstream.calibrate.clips import ClipSource, FrameHash, made_clips
 from midstream.calibrate.coder import COUNT_LIMIT
 from midstream.calibrate.fitting import Fit, Material, fitted, transforms
 from midstream.calibrate.layout import groups_of
+from midstream.calibrate.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
 from midstream.calibrate.views import Views
-from midstream.codec.calibrated.document import PROFILE_VERSION, QUALITIES, About, CurvePoint, ImportanceClasses
+from midstream.codec.calibrated.document import (
+    PROFILE_VERSION,
+    QUALITIES,
+    VIDEO_PROFILE_VERSION,
+    About,
+    CurvePoint,
+    ImportanceClasses,
+)
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.data.reading import Skipped
+from midstream.errors import InputError
 from midstream.models import SplitModel
 from midstream.progress import SILENT, Progress
+from midstream.split.levels import sent
 from midstream.version import __version__
 from midstream.wording import counted
 
@@ -65,9 +76,16 @@ class Calibration:
 
 
 def calibrate(
-    model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress = SILENT
+    model: SplitModel,
+    views: Views,
+    settings: CalibrationSettings,
+    progress: Progress = SILENT,
+    clips: Sequence[ClipSource] = (),
 ) -> Calibration:
-    """Fit a profile to what `views` shows of a network. Raises InputError for a network that none fits."""
+    """Fit a profile to what `views` shows of a network, and `clips` of its frames one after another.
+
+    Raises InputError for a network that none fits, and for a clip that cannot be read.
+    """
     passes = settings.passes or _within_budget(model, views, settings, progress)
     progress.stage("running the front", len(views.fit) + len(views.held_out))
     views.prepare(progress.step)
@@ -80,6 +98,8 @@ def calibrate(
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
     fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.importance)
+    if clips:
+        about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
     points = curve.measured_curve(model, views, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
@@ -98,6 +118,37 @@ def calibrate(
         [fit.variances for fit in fits],
         views.skipped,
     )
+
+
+def _with_clips(
+    model: SplitModel,
+    views: Views,
+    settings: CalibrationSettings,
+    about: About,
+    fits: Sequence[Fit],
+    clips: Sequence[ClipSource],
+    progress: Progress,
+) -> tuple[About, list[Fit]]:
+    """The groups with how their frames are predicted, and what the document says of that."""
+    groups, seen = [fit.group for fit in fits], FrameHash()
+    strongest = int(groups[0].scales.max())
+    stills = made_clips([view.file.path for view in views.plain], len(clips), settings.seed)
+    progress.stage("running the front on clips", len(clips) + len(stills))
+    samples = []
+    for frames in (*(clip.frames() for clip in clips), *stills):
+        pyramids = (sent(model, model.front(seen.seen(frame))) for frame in frames)
+        samples.append(clip_samples(groups, about.importance, pyramids, strongest - MIDDLE_BELOW))
+        progress.step()
+    if all(len(each[0]) < LEAST_FRAMES for each in samples[: len(clips)]):
+        raise InputError("the clips have a frame each: prediction needs frames that follow one another")
+    out = []
+    for number, fit in enumerate(fits):
+        own = [each[number] for each in samples if len(each[number]) >= LEAST_FRAMES]
+        progress.stage("predicting frames", len(own) * (ROUNDS + 1))
+        group = with_frames(fit.group, about.importance, own, number > 0, strongest, progress.step)
+        out.append(replace(fit, group=group))
+    update = {"version": VIDEO_PROFILE_VERSION, "frames": seen.count, "frame_hash": seen.text}
+    return about.model_copy(update=update), out
 
 
 def _within_budget(model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress) -> int:

@@ -49,6 +49,14 @@ def calibrate_command(
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The profile to write.")],
+    video: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLIP|DIR",
+            help="Also fit how frames of a stream follow one another, to clips without labels: a video, a folder of "
+            "frames, or a folder of either; may be given several times.",
+        ),
+    ] = None,
     budget: Annotated[
         str,
         typer.Option(
@@ -103,7 +111,10 @@ def calibrate_command(
     The exit code is 0, or 1 if some images could not be read and were left out.
 
     Example: midstream calibrate --model picodet-s-416 --images photos -o picodet.profile
+
+    Example: midstream calibrate --model picodet-s-416 --images photos --video clips -o picodet.profile
     """
+    from midstream.calibrate.clips import clip_sources
     from midstream.calibrate.run import calibrate
     from midstream.calibrate.views import Views
 
@@ -116,6 +127,7 @@ def calibrate_command(
     dataset = datasets.load(
         images if images.startswith("scenes:") or datasets.has_clips(images) else f"folder:{images}"
     )
+    clips = clip_sources(video or [])
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")
     with Stages(quiet) as stages:
@@ -124,7 +136,7 @@ def calibrate_command(
         for _, why in views.skipped:
             stages.warn(f"skipped: {why}")
         with own_folder(folder):
-            done = calibrate(network, views, settings, stages)
+            done = calibrate(network, views, settings, stages, clips)
             done.profile.write(output)
             if work is None and not keep:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -70,9 +70,15 @@ def code_predicted(
     known: bool,
     before: GroupFrame,
     contexts: NDArray[np.uint32] | None,
+    state: NDArray[np.uint32] | None = None,
 ) -> CodedGroup:
-    """A group of a frame that is predicted from `before`."""
-    state = _begun(group, contexts)
+    """A group of a frame that is predicted from `before`.
+
+    The coder begins with `contexts` that were handed on and with what the profile has; or, in calibration, with a whole
+    `state`, which is left as it has learnt.
+    """
+    if state is None:
+        state = _begun(group, contexts)
     stream, modes, symbols, decoded = group.frame_model.encode(
         _by_cell(coefficients),
         np.ascontiguousarray(importance),
