@@ -11,7 +11,6 @@ import numpy as np
 from midstream.codec.base import Hints
 from midstream.codec.calibrated.coding import Analysed, check_size
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
-from midstream.codec.calibrated.parts import step_sizes
 from midstream.codec.calibrated.prediction import expected
 from midstream.codec.calibrated.rate import code_within, finest_step
 from midstream.codec.sequence import PendingFrame, SequenceEncoder
@@ -21,8 +20,11 @@ from midstream.codec.temporal.units import KEPT_FRAMES, MOST_FRAMES, digest_of, 
 from midstream.errors import InputError
 from midstream.features import Level
 
-#: A frame whose coefficients go less than so with those of the one before is of another scene (docs/method.md).
-LEAST_LIKENESS = 0.25
+#: Eighths of an octave by which predicted frames are coarser than keys of the same quality: as accurate as these they
+#: are then, with LAMBDA_PREDICTED (docs/method.md, "Video").
+COARSER = 3
+#: A frame whose coefficients go less than so with those of the one before is of another scene (docs/method.md, "Video").
+LEAST_LIKENESS = 0.38
 
 
 class TemporalFrames(SequenceEncoder):
@@ -112,6 +114,8 @@ class _TemporalFrame(PendingFrame):
         return self._stream.write(self)
 
     def code(self, step: int) -> bytes:
+        if self._before is not None:
+            step = min(step + COARSER, STEP_INDICES - 1)
         analysed, before, number = self.analysed, self._before, self._stream.next_number
         profile = analysed.profile
         octave = unit_of(step) if before is None else before.octave
@@ -150,10 +154,8 @@ class _TemporalFrame(PendingFrame):
 
 
 def likeness(analysed: Analysed, before: FrameMemory) -> float:
-    """How the first group's coefficients, beside their deviations, go with those of a frame before: -1 to 1."""
-    group = analysed.profile.groups[0]
-    scales = step_sizes(group.scales)
-    now = analysed.coefficients[0].reshape(len(scales), -1).T / scales
-    then = before.groups[0].decoded(before.octave) / scales
+    """The cosine of the first group's coefficients and those of a frame before, -1 to 1."""
+    now = analysed.coefficients[0]
+    then = before.groups[0].decoded(before.octave).T.reshape(now.shape)
     energy = float(np.vdot(now, now)) * float(np.vdot(then, then))
     return float(np.vdot(now, then)) / math.sqrt(energy) if energy > 0 else 1.0
