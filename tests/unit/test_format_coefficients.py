@@ -162,7 +162,7 @@ def test_what_is_not_finite_is_corrupt(width: int, what: str, monkeypatch: pytes
     profile, pyramid = unstable(width), {"a": np.full((3, 1, width), 1000, np.float32)}
     with pytest.raises(ms.InputError, match="too large to code"):
         ms.encode(pyramid, "calibrated", profile=profile, quality=1)
-    monkeypatch.setattr(coding, "_check_size", lambda _: None)
+    monkeypatch.setattr(coding, "check_size", lambda _: None)
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=1)
     with pytest.raises(ms.CorruptError, match=f"{what}s out of range"):
         ms.decode(data, profile=profile)

@@ -20,10 +20,10 @@ from midstream.codec.temporal.units import KEPT_FRAMES, MOST_FRAMES, digest_of, 
 from midstream.errors import InputError
 from midstream.features import Level
 
-#: Eighths of an octave by which predicted frames are coarser than keys of the same quality: as accurate as these they
-#: are then, with LAMBDA_PREDICTED (docs/method.md, "Video").
+#: Eighths of an octave by which predicted frames are coarser than keys of the same quality; with LAMBDA_PREDICTED they
+#: are as accurate then (docs/method.md, "Video").
 COARSER = 3
-#: A frame whose coefficients go less than so with those of the one before is of another scene (docs/method.md, "Video").
+#: A frame whose coefficients go less than so with those of the one before is of another scene (docs/method.md).
 LEAST_LIKENESS = 0.38
 
 
