@@ -321,6 +321,18 @@ def test_of_one_clip_there_are_no_intervals(compared: tuple[Request, Path], tmp_
     assert results == Results.model_validate_json((tmp_path / "results.json").read_bytes())
 
 
+def test_a_frame_that_cannot_be_read_is_left_out_of_its_clip(compared: tuple[Request, Path], tmp_path: Path) -> None:
+    request, _ = compared
+    clips.write_clips(tmp_path / "set", (4, 4))
+    (tmp_path / "set" / "clip0" / "3.png").write_bytes(b"none")
+    one = replace(request, data=f"clips:{tmp_path / 'set'}", anchors=["hevc:preset=fast"], tests=[], resamples=0)
+    results = compare(one, tmp_path / "out")
+    assert (results.run.images, results.run.clips) == (7, 2)
+    assert [Path(path).name for path, _ in results.run.skipped] == ["3.png"]
+    with pytest.raises(InputError, match=r"3\.png: it is not a whole image"):
+        compare(replace(one, strict=True), tmp_path / "strict")
+
+
 def test_frames_of_several_sizes_are_refused(compared: tuple[Request, Path], tmp_path: Path) -> None:
     request, _ = compared
     clips.write_frames(tmp_path / "clip", [*clips.frames(2), clips.frames(1)[0][:40]])

@@ -65,8 +65,13 @@ def sequences(case: Case) -> list[list[SequenceTracks]]:
 
 
 def _of_clip(case: Case, part: Sequence[ImageFile]) -> list[SequenceTracks]:
-    labels = [label for label, category in enumerate(case.categories) if category is not None]
     truth = None if case.dataset.agreement else _labelled(case, part)
+    seen = _seen(case, part)
+    labels = [
+        label
+        for label, category in enumerate(case.categories)
+        if category is not None and (label in seen or (truth is not None and category in truth))
+    ]
     out = []
     for label in labels:
         found = tracked(part, case.found, label)
@@ -78,6 +83,17 @@ def _of_clip(case: Case, part: Sequence[ImageFile]) -> list[SequenceTracks]:
         if any(len(ids) for ids, _ in (*true, *found)):
             overlaps = [overlap(mine[1], theirs[1]) for mine, theirs in zip(true, found, strict=True)]
             out.append(SequenceTracks(_renumbered(true), _renumbered(found), overlaps))
+    return out
+
+
+def _seen(case: Case, part: Sequence[ImageFile]) -> set[int]:
+    """Labels of which something may be tracked in a clip: few, of a network's many."""
+    out: set[int] = set()
+    for found in (case.found, case.reference):
+        for image in part:
+            if image.id in found:
+                there = found[image.id]
+                out.update(np.unique(there.labels[there.scores >= _GOES_ON]).tolist())
     return out
 
 
