@@ -8,7 +8,7 @@
 namespace midstream {
 
 constexpr int most_importance_classes = 8;
-constexpr int most_frame_modes = 8;        // ways to predict a cell from the frame before, standing alone included
+constexpr int most_frame_modes = 4;        // ways to predict a cell from the frame before, standing alone included
 constexpr int coefficient_levels = 32;     // of expected magnitude
 constexpr int reconstruction_classes = 3;  // magnitudes 1, 2 and all that are larger
 constexpr int32_t largest_coefficient = 1 << 20;

@@ -325,7 +325,7 @@ class CoefficientCoder {
             at[7] = (a.level * 16 + a.before_beside) * 4 + a.before;
             at[8] = (a.level * 16 + a.before * 4 + a.nearest) * 8 + a.before_around;
             at[9] = (a.before_cell * 16 + a.own) * 16 + a.level / 2;
-            at[10] = a.coefficient * 4 + a.before;
+            at[10] = std::min(a.coefficient, static_cast<uint32_t>(Kind::signed_alone - 1)) * 4 + a.before;
         }
     }
 

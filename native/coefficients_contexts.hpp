@@ -42,10 +42,10 @@ struct Alone {
 struct Predicted {
     static constexpr bool predicted = true;
     static constexpr int contexts = 11;
+    static constexpr size_t signed_alone = 256;
     static constexpr std::array<size_t, contexts> sizes = {
         32 * 16 * 4, numbered * 4, 8 * 32 * 8, 32 * 64, 16 * 16 * 16, 4096, numbered * 4,
-        32 * 16 * 4, 32 * 16 * 8, 16 * 16 * 16, numbered * 4};
-    static constexpr size_t signed_alone = 256;
+        32 * 16 * 4, 32 * 16 * 8, 16 * 16 * 16, signed_alone * 4};
     static constexpr size_t sign_slots = signed_alone * 27, band_slots = Alone::band_slots * 9;
     static constexpr size_t importance_slots = Alone::importance_slots * classes;
     static constexpr size_t mode_slots = most_frame_modes * most_frame_modes * most_frame_modes * most_frame_modes;

@@ -108,7 +108,7 @@ def decode_unit(
         if before is None:
             decoded, frame = decode_alone(group, steps, stream, grids[number], known, what)
         else:
-            own = None if before.contexts is None else before.contexts[number]
+            own = None if number else before.contexts
             decoded, frame, learnt = decode_predicted(group, steps, stream, known, before.groups[number], own, what)
             contexts.append(learnt)
         kept.append(frame)
@@ -117,7 +117,7 @@ def decode_unit(
     arrays = decode_groups(profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads)
     digest = digest_of(data, 0 if before is None else before.digest)
     memory = FrameMemory(
-        header.number, digest, key, octave, sizes, dtypes, tuple(kept), tuple(contexts) if contexts else None
+        header.number, digest, key, octave, sizes, dtypes, tuple(kept), contexts[0] if contexts else None
     )
     return arrays, memory
 

@@ -126,10 +126,9 @@ class _TemporalFrame(PendingFrame):
         else:
             unit = write_predicted(number, step, number - before.number, before.digest, streams)
         digest = digest_of(unit, 0 if before is None else before.digest)
-        contexts = tuple(group.contexts for group in coded if group.contexts is not None) or None
         kept = tuple(group.kept for group in coded)
         self._made[unit] = FrameMemory(
-            number, digest, profile.key, octave, analysed.sizes, analysed.dtypes, kept, contexts
+            number, digest, profile.key, octave, analysed.sizes, analysed.dtypes, kept, coded[0].contexts
         )
         return unit
 
@@ -146,7 +145,7 @@ class _TemporalFrame(PendingFrame):
             if before is None:
                 coded = code_alone(group, steps, left, importance, known=number > 0)
             else:
-                contexts = None if before.contexts is None else before.contexts[number]
+                contexts = None if number else before.contexts
                 coded = code_predicted(group, steps, left, importance, number > 0, before.groups[number], contexts)
             check_size(coded.decoded + ahead)
             out.append(coded)

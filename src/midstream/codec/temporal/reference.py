@@ -68,7 +68,8 @@ class FrameMemory:
         octave: see GroupFrame.
         sizes, dtypes: of the levels by name.
         groups: in the profile's order.
-        contexts: of each group, uint32: what predicted frames hand on of what the coder has learnt; None after a key.
+        contexts: uint32, what predicted frames hand on of what the first group's coder has learnt; None after a key.
+            Other groups have few cells, from which there is little to learn.
     """
 
     number: int
@@ -78,13 +79,13 @@ class FrameMemory:
     sizes: Mapping[str, Size]
     dtypes: Mapping[str, str]
     groups: tuple[GroupFrame, ...]
-    contexts: tuple[NDArray[np.uint32], ...] | None
+    contexts: NDArray[np.uint32] | None
 
     @cached_property
     def size(self) -> int:
         """Bytes that it takes."""
         arrays = [a for g in self.groups for a in (g.values, g.symbols, g.importance, g.modes)]
-        return sum(a.nbytes for a in (*arrays, *(self.contexts or ())))
+        return sum(a.nbytes for a in arrays) + (0 if self.contexts is None else self.contexts.nbytes)
 
     def pack(self) -> bytes:
         """As bytes, for `unpack`."""
@@ -92,12 +93,12 @@ class FrameMemory:
         for number, group in enumerate(self.groups):
             parts: dict[str, NDArray[Any]] = {"values": group.values, "symbols": group.symbols}
             parts |= {"importance": group.importance, "modes": group.modes}
-            if self.contexts is not None:
-                parts["contexts"] = self.contexts[number]
             tensors |= {f"{number}/{name}": array for name, array in parts.items()}
+        if self.contexts is not None:
+            tensors["contexts"] = self.contexts
         about = {"number": self.number, "digest": self.digest, "profile": self.profile.hex(), "octave": self.octave}
         about |= {"sizes": {name: list(size) for name, size in self.sizes.items()}, "dtypes": dict(self.dtypes)}
-        return pack_tensors(tensors, {**about, "groups": len(self.groups), "contexts": self.contexts is not None})
+        return pack_tensors(tensors, {**about, "groups": len(self.groups)})
 
     @classmethod
     def unpack(cls, data: bytes) -> FrameMemory:
@@ -106,7 +107,6 @@ class FrameMemory:
         try:
             assert isinstance(about, dict)
             groups = tuple(_group(tensors, number) for number in range(about["groups"]))
-            contexts = tuple(tensors[f"{n}/contexts"] for n in range(len(groups))) if about["contexts"] else None
             sizes = {name: (int(height), int(width)) for name, (height, width) in about["sizes"].items()}
             return cls(
                 int(about["number"]),
@@ -116,7 +116,7 @@ class FrameMemory:
                 sizes,
                 {name: str(dtype) for name, dtype in about["dtypes"].items()},
                 groups,
-                contexts,
+                tensors.get("contexts"),
             )
         except (AssertionError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"this is no state of a StreamDecoder: {error!r}") from error
