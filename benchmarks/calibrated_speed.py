@@ -21,7 +21,7 @@ import midstream as ms
 from midstream import data as datasets
 from midstream import models
 from midstream.data import read_image
-from midstream.pipelines import levels
+from midstream.split.levels import sent
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -39,11 +39,11 @@ def main() -> None:
     parser.add_argument("--images", required=True)
     parser.add_argument("--profile", type=Path, required=True)
     parser.add_argument("--quality", type=int, nargs="+", default=[30, 60, 90])
-    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--limit", type=int, default=40)
     arguments = parser.parse_args()
     model, profile = models.load(arguments.model), ms.Profile.read(arguments.profile)
-    images = [read_image(each.path) for each in datasets.load(arguments.images).images[: arguments.images]]
-    pyramids = [levels.sent(model, model.front(pixels)) for pixels in images]
+    images = [read_image(each.path) for each in datasets.load(arguments.images).images[: arguments.limit]]
+    pyramids = [sent(model, model.front(pixels)) for pixels in images]
     print("| quality | bytes | encode, ms | decode, ms |\n|---|---|---|---|")
     for quality in arguments.quality:
         encoded = [timed(partial(encode, pyramid, profile, quality)) for pyramid in pyramids]
