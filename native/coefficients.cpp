@@ -38,8 +38,8 @@ class Chooser {
    public:
     // `chosen` [cells, coefficients]: what was decided so far, zero elsewhere.
     Chooser(const float* values, const int32_t* chosen, const CoefficientGrid& grid, const CoefficientSteps& steps,
-            float lambda)
-        : values_(values), chosen_(chosen), coefficients_(grid.coefficients), classes_(steps.classes),
+            float lambda, const uint8_t* refreshed = nullptr)
+        : values_(values), chosen_(chosen), refreshed_(refreshed), coefficients_(grid.coefficients), classes_(steps.classes),
           lambda_(lambda / 256) {
         for (size_t m = 0; m < steps.classes; ++m) per_step_.push_back(1 / steps.sizes[m]);
     }
@@ -71,6 +71,7 @@ class Chooser {
     size_t mode(const Coder& coder, const Place& place, size_t modes, const float* alone) const {
         size_t best = 0;
         float least_cost = 0;
+        if (refreshed_ && refreshed_[place.cell]) return best;
         for (size_t m = 0; m < modes; ++m) {
             const size_t column = m * classes_ + place.importance;
             float cost = lambda_ * static_cast<float>(coder.price_of_mode(place, m));
@@ -119,6 +120,7 @@ class Chooser {
     static constexpr float least = 0.55f, certain = 1.6f;
     const float* values_;
     const int32_t* chosen_;
+    const uint8_t* refreshed_;
     size_t coefficients_, classes_;
     std::vector<float> per_step_;
     float lambda_;
@@ -254,14 +256,15 @@ void FrameModel::levels(const CoefficientSteps& steps, uint8_t* levels) const {
 
 std::vector<uint8_t> FrameModel::encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
                                         float lambda, uint32_t* state, const CoefficientImage& image,
-                                        const FrameReference& reference, uint8_t* modes) const {
+                                        const FrameReference& reference, uint8_t* modes,
+                                        const uint8_t* refreshed) const {
     std::fill_n(image.chosen, grid.cells() * grid.coefficients, 0);
     ArithmeticEncoder encoder;
     std::vector<uint8_t> known_levels(grid.coefficients * predictors_.modes * steps.classes);
     levels(steps, known_levels.data());
     CoefficientCoder<ArithmeticEncoder, Predicted> coder(encoder, alone_, grid, steps, state, image,
                                                          std::move(known_levels), &predictors_, &reference, modes);
-    Chooser chooser(values, image.chosen, grid, steps, lambda);
+    Chooser chooser(values, image.chosen, grid, steps, lambda, refreshed);
     coder.run(chooser);
     return encoder.finish();
 }

@@ -112,10 +112,12 @@ class FrameModel {
     const FramePredictors& predictors() const { return predictors_; }
     // As CoefficientModel's, [coefficients, modes * classes].
     void levels(const CoefficientSteps& steps, uint8_t* levels) const;
-    // As CoefficientModel's; `modes` [cells] becomes how each cell is predicted.
+    // As CoefficientModel's; `modes` [cells] becomes how each cell is predicted. Cells that `refreshed` [cells] names, if it
+    // is there, stand alone.
     std::vector<uint8_t> encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
                                 float lambda, uint32_t* state, const CoefficientImage& image,
-                                const FrameReference& reference, uint8_t* modes) const;
+                                const FrameReference& reference, uint8_t* modes,
+                                const uint8_t* refreshed = nullptr) const;
     bool decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid, const CoefficientSteps& steps,
                 uint32_t* state, const CoefficientImage& image, const FrameReference& reference, uint8_t* modes) const;
 

@@ -129,7 +129,8 @@ using EncodedFrame = std::tuple<nb::bytes, Out<uint8_t, 2>, Out<int8_t, 2>, Out<
 EncodedFrame encode_frame(const FrameModel& model, const Matrix<float>& values, const Matrix<uint8_t>& importance,
                           bool known, const Vector<int16_t>& steps, const Vector<float>& sizes, float lambda,
                           const State& state, const Matrix<float>& reference, const Matrix<int8_t>& reference_symbols,
-                          const Matrix<uint8_t>& reference_importance, const Matrix<uint8_t>& reference_modes) {
+                          const Matrix<uint8_t>& reference_importance, const Matrix<uint8_t>& reference_modes,
+                          const std::optional<Matrix<uint8_t>>& refreshed) {
     const CoefficientGrid grid{model.alone().coefficients(), importance.shape(0), importance.shape(1)};
     const CoefficientSteps classes = steps_of(steps, sizes);
     require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients,
@@ -138,6 +139,9 @@ EncodedFrame encode_frame(const FrameModel& model, const Matrix<float>& values, 
     require_frame_state(state);
     const ReferenceArrays arrays{reference, reference_symbols, reference_importance, reference_modes};
     const FrameReference before = arrays.checked(model, grid, classes);
+    require(!refreshed || (refreshed->shape(0) == grid.height && refreshed->shape(1) == grid.width),
+            "coefficients: cells to refresh of another shape");
+    const uint8_t* alone = refreshed ? refreshed->data() : nullptr;
     auto chosen = buffer<int32_t>(product({grid.coefficients, grid.cells()}));
     auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
     auto symbols = buffer<int8_t>(product({grid.coefficients, grid.cells()}));
@@ -145,7 +149,7 @@ EncodedFrame encode_frame(const FrameModel& model, const Matrix<float>& values, 
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
         return model.encode(values.data(), grid, classes, lambda, state.data(),
-                            {map.data(), known, chosen.get(), decoded.get(), symbols.get()}, before, modes.get());
+                            {map.data(), known, chosen.get(), decoded.get(), symbols.get()}, before, modes.get(), alone);
     });
     return {to_bytes(stream), wrap(std::move(modes), {grid.height, grid.width}),
             wrap(std::move(symbols), {grid.cells(), grid.coefficients}),
@@ -241,8 +245,9 @@ void bind_coefficients(nb::module_& m) {
         .def("__init__", &make_frame_model, "alone"_a, "gains"_a, "scales"_a)
         .def("encode", &encode_frame, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a, "lambda_"_a,
              "state"_a.noconvert(), "reference"_a, "reference_symbols"_a, "reference_importance"_a, "reference_modes"_a,
+             "refreshed"_a = nb::none(),
              "The stream, the modes [height, width] of its cells, its symbols within +-127 and what a decoder makes of\n"
-             "them [cells, coefficients].")
+             "them [cells, coefficients]. Cells [height, width] that are to be `refreshed` stand alone.")
         .def("decode", &decode_frame, "data"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(), "reference"_a,
              "reference_symbols"_a, "reference_importance"_a, "reference_modes"_a, "known"_a = nb::none(),
              "The importance map and the modes [height, width], the symbols and the coefficients [cells, coefficients];\n"

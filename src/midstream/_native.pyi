@@ -263,9 +263,9 @@ class CoefficientModel:
         valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.
         """
 
-MOST_FRAME_MODES: int = 8
+MOST_FRAME_MODES: int = 4
 
-FRAME_SLOTS: int = 243232
+FRAME_SLOTS: int = 220960
 
 FRAME_STATE_CARRIED: int = 196608
 
@@ -308,6 +308,8 @@ class FrameModel:
         reference_modes: Annotated[
             NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
         ],
+        refreshed: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
+        | None = None,
     ) -> tuple[
         bytes,
         Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
@@ -316,7 +318,7 @@ class FrameModel:
     ]:
         """
         The stream, the modes [height, width] of its cells, its symbols within +-127 and what a decoder makes of
-        them [cells, coefficients].
+        them [cells, coefficients]. Cells [height, width] that are to be `refreshed` stand alone.
         """
 
     def decode(

@@ -248,3 +248,15 @@ def test_options_are_refused_in_words() -> None:
         ms.StreamEncoder("paper", symbols=4, z=1.5).encode(clip(1)[0], scores=np.zeros((2, 2)))
     with pytest.raises(InputError, match="cannot be read"):
         ms.StreamDecoder("nowhere.profile")
+
+
+def test_cells_that_are_refreshed_stand_alone_in_turn() -> None:
+    """Once in so many frames, whatever the encoder would choose: nothing before them shows in them."""
+    frames = [profiles.pyramid(0)] * 6
+    encoder = ms.StreamEncoder(profile=profiles.profile(), quality=60, refresh_interval=3)
+    usual = ms.StreamEncoder(profile=profiles.profile(), quality=60)
+    sizes, fewer = ([len(each.encode(frame)) for frame in frames] for each in (encoder, usual))
+    assert sizes[0] == fewer[0]
+    assert sum(sizes) > sum(fewer)
+    with pytest.raises(ms.InputError, match="refresh_interval is a whole number"):
+        ms.StreamEncoder(profile=profiles.profile(), refresh_interval=0)

@@ -58,6 +58,15 @@ def encode_command(
     key_interval: Annotated[
         int, typer.Option(help="Frames from one key to the next, at most.", min=1, rich_help_panel=_RATE)
     ] = DEFAULT_KEY_INTERVAL,
+    refresh_interval: Annotated[
+        int | None,
+        typer.Option(
+            help="Each cell of a frame stands alone once in so many frames, besides keys.",
+            min=1,
+            rich_help_panel=_RATE,
+            show_default="keys alone",
+        ),
+    ] = None,
     bitrate: Annotated[
         str | None,
         typer.Option(
@@ -118,6 +127,7 @@ def encode_command(
     encoder = StreamEncoder(
         codec,
         key_interval=key_interval,
+        refresh_interval=refresh_interval,
         bitrate=bitrate,
         fps=None if bitrate is None else images.rate,
         bucket_s=None if bucket is None else seconds(bucket),

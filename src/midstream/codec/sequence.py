@@ -47,7 +47,14 @@ class PendingFrame(ABC):
 
 
 class SequenceEncoder(ABC):
-    """What an encoder keeps of one stream: the state of the stream is here and nowhere else."""
+    """What an encoder keeps of one stream: the state of the stream is here and nowhere else.
+
+    Attributes:
+        refresh_interval: each part of a frame stands alone once in so many frames; None where only keys do. A codec
+            without memory has no use for it.
+    """
+
+    refresh_interval: int | None = None
 
     @abstractmethod
     def frame(self, levels: Sequence[Level], hints: Hints, key: bool, threads: int | None) -> PendingFrame:

@@ -78,6 +78,7 @@ class StreamEncoder:
         fps: float | None = None,
         max_bytes: int | None = None,
         bucket_s: float | None = None,
+        refresh_interval: int | None = None,
         threads: int | None = None,
         **options: Any,
     ) -> None:
@@ -95,14 +96,16 @@ class StreamEncoder:
             bucket_s: the seconds that a receiver of this bit rate waits for a unit at most: what was sent of the stream
                 up to any frame is beyond the bit rate by no more than it allows in this time. One second by default, or
                 ten frames where they take longer.
+            refresh_interval: each cell of a frame stands alone once in so many frames, besides keys, so that what a
+                receiver has wrong does not last; None for keys alone. For codecs with memory.
             threads: how many to use at most, all cores by default; the bytes are the same for any number.
             options: of the codec.
 
         Raises:
             InputError: an option that cannot be used.
         """
-        if key_interval is not None:
-            _check_interval(key_interval)
+        _check_interval("key_interval", key_interval)
+        _check_interval("refresh_interval", refresh_interval)
         self.codec = make_codec(codec, options)
         self._control = rate_control(self.codec, bitrate, fps, max_bytes, bucket_s, key_interval)
         self.frames = 0
@@ -114,6 +117,7 @@ class StreamEncoder:
         self._layout: list[tuple[str, tuple[int, int, int], str]] = []
         with guarded(type(self.codec)):
             self._sequence = self.codec.sequence()
+            self._sequence.refresh_interval = refresh_interval
 
     def encode(
         self,
@@ -177,9 +181,9 @@ class StreamEncoder:
         return frame
 
 
-def _check_interval(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"`key_interval` is a whole number, 1 or more, or None for no limit, not {value!r}")
+def _check_interval(name: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise OptionError(f"`{name}` is a whole number, 1 or more, or None for no limit, not {value!r}")
 
 
 class StreamDecoder:

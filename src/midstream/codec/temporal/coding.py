@@ -71,11 +71,12 @@ def code_predicted(
     before: GroupFrame,
     contexts: NDArray[np.uint32] | None,
     state: NDArray[np.uint32] | None = None,
+    refreshed: NDArray[np.uint8] | None = None,
 ) -> CodedGroup:
     """A group of a frame that is predicted from `before`.
 
     The coder begins with `contexts` that were handed on and with what the profile has; or, in calibration, with a whole
-    `state`, which is left as it has learnt.
+    `state`, which is left as it has learnt. Cells [height, width] that are to be `refreshed` stand alone.
     """
     if state is None:
         state = _begun(group, contexts)
@@ -91,6 +92,7 @@ def code_predicted(
         before.symbols,
         before.importance,
         before.modes,
+        refreshed,
     )
     kept = GroupFrame.of(decoded, symbols, importance, modes, steps.octave)
     return CodedGroup(stream, _by_coefficient(decoded, importance.shape), kept, _carried(state))

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midstream.codec.base import Hints
 from midstream.codec.calibrated.coding import Analysed, check_size
@@ -88,6 +89,13 @@ class TemporalFrames(SequenceEncoder):
             self._acknowledged = {each for each in self._acknowledged if each in self._kept}
         self._next = memory.number + 1
 
+    def refreshed(self, grid: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        """The cells of the frame to come whose turn it is to stand alone."""
+        if self.refresh_interval is None:
+            return None
+        cells = np.arange(math.prod(grid)).reshape(grid)
+        return np.asarray(cells % self.refresh_interval == self._next % self.refresh_interval, np.uint8)
+
     @property
     def next_number(self) -> int:
         """Of the frame to come."""
@@ -146,7 +154,16 @@ class _TemporalFrame(PendingFrame):
                 coded = code_alone(group, steps, left, importance, known=number > 0)
             else:
                 contexts = None if number else before.contexts
-                coded = code_predicted(group, steps, left, importance, number > 0, before.groups[number], contexts)
+                coded = code_predicted(
+                    group,
+                    steps,
+                    left,
+                    importance,
+                    number > 0,
+                    before.groups[number],
+                    contexts,
+                    refreshed=self._stream.refreshed(importance.shape),
+                )
             check_size(coded.decoded + ahead)
             out.append(coded)
         return out
