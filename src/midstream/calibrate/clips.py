@@ -31,8 +31,10 @@ from midstream.models import Image
 FRAMES, MOST_CLIPS = 40, 12
 #: Clips that are made of photographs for each real one, and at least.
 _MADE, _LEAST_MADE = 1, 4
-#: Cut-outs in such a clip, their sides in pixels, and the deviations of how far they move a frame, across and down.
-_CUTS, _SIDES, _SPEEDS = 3, (80, 200), (4.0, 1.5)
+#: Cut-outs in such a clip.
+_CUTS = 3
+#: Their sides in pixels, and the deviations of how far they move a frame, across and down.
+_SIDES, _SPEEDS = (80, 200), (4.0, 1.5)
 #: Deviations of a sensor's noise, and over how many pixels it is smoothed, as cameras do.
 _NOISE, _SMOOTHED = (1.0, 4.0), 0.7
 
