@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load
 from tests.helpers.format_decoder import DTYPES, LIMIT, Array, Dense, Reader, check_crc, need, within
-
-Place = tuple[int, int]  # of a cell: row, column
+from tests.helpers.format_values import Place, components, restored
 
 TABLES = [2048, 4096, 2048, 2048, 4096, 4096, 4096]  # contexts, of six decisions each
 FIRST = [6 * sum(TABLES[:i]) for i in range(len(TABLES))]
@@ -72,7 +71,7 @@ class Header:
 def read_profile(data: bytes) -> Profile:
     size = int.from_bytes(data[:8], "little")
     about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["midstream"])
-    need(about["version"] == 1, "version of the profile", "unsupported")
+    need(about["version"] in (1, 2), "version of the profile", "unsupported")
     return Profile(about, load(data))
 
 
@@ -146,22 +145,29 @@ class Slots(dict[int, list[int]]):
 
     def __init__(self, chances: Array, counts: Array) -> None:
         super().__init__()
-        need(chances.shape == counts.shape == (SLOTS,), "number of slots")
+        need(chances.shape == counts.shape, "number of slots")
         self.chances, self.counts = chances, counts
 
     def __missing__(self, slot: int) -> list[int]:
-        self[slot] = [64 * int(self.chances[slot]) + 32, int(self.counts[slot])]
+        self[slot] = self.first(slot)
         return self[slot]
+
+    def first(self, slot: int) -> list[int]:
+        return [64 * int(self.chances[slot]) + 32, int(self.counts[slot])]
 
 
 class Group(Dense):
     """One arithmetic code over decisions: `dense`'s, with the profile's state."""
 
+    FIRST, SIGNS, BANDS, PLACES, ESCAPES = FIRST, SIGNS, BANDS, PLACES, ESCAPES
+
     def __init__(self, stream: bytes, tensors: dict[str, Array], grid: Place) -> None:
         super().__init__(stream, 1, [0])
+        need(tensors["state.chances"].shape == (SLOTS,), "number of slots")
         self.slots = Slots(tensors["state.chances"], tensors["state.counts"])
         self.weights = tensors["state.weights"].reshape(24, 16)[:, :15].tolist()
         self.updates = tensors["state.learnt"].tolist()
+        self.here = (0, 0)
         self.scales, self.references = tensors["scales"].tolist(), tensors["references"].tolist()
         self.count, self.grid = len(self.scales), grid
         self.nothing = [0] * self.count
@@ -181,10 +187,23 @@ class Group(Dense):
                 west, north = out.get((y, x - 1)), out.get((y - 1, x))
                 west, north = west if west is not None else north or 0, north if north is not None else west or 0
                 j = 0
-                while j < classes - 1 and self.one(PLACES + (8 * west + north) * 8 + j):
+                while j < classes - 1 and self.one(self.PLACES + self.place_slot((y, x), (8 * west + north) * 8 + j)):
                     j += 1
                 out[y, x] = j
         return out
+
+    # Where codec 2 does otherwise.
+    def place_slot(self, place: Place, slot: int) -> int:
+        return slot
+
+    def band_slot(self, band: slice, slot: int) -> int:
+        return slot
+
+    def sign_slot(self, k: int, around: int) -> int:
+        return min(k, 1023) * 9 + around
+
+    def levels(self, step: int) -> list[int]:
+        return [min(max((scale - step + 40) >> 1, 0), 31) for scale in self.scales]
 
     def cells(self, steps: dict[Place, int]) -> None:
         """The coefficients of each cell, whose step has this index."""
@@ -194,7 +213,8 @@ class Group(Dense):
         need(not self.reader.rest() and self.value == self.low, "end of the arithmetic code")
 
     def cell(self, y: int, x: int, step: int) -> None:
-        levels = [min(max((scale - step + 40) >> 1, 0), 31) for scale in self.scales]
+        self.here = (y, x)
+        levels = self.levels(step)
         around = [self.coefficients.get((y + dy, x + dx), self.nothing)
                   for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))]  # fmt: skip
         near, magnitudes = [[min(abs(q), 255) for q in cell] for cell in around], [0] * self.count
@@ -204,7 +224,8 @@ class Group(Dense):
             band = slice(first, first + 16)
             west, north = self.used.get((y, x - 1, first), 0), self.used.get((y - 1, x, first), 0)
             own = ratio(sums[0], sums[1])
-            before = self.one(BANDS + ((levels[first] * 4 + own // 4) * 3 + west + north) * 2 + before)
+            slot = ((levels[first] * 4 + own // 4) * 3 + west + north) * 2 + before
+            before = self.one(self.BANDS + self.band_slot(band, slot))
             self.used[y, x, first] = before
             for k in range(self.count)[band]:
                 if before:
@@ -216,12 +237,12 @@ class Group(Dense):
 
     def coefficient(self, k: int, levels: Sequence[int], near: Sequence[Sequence[int]], around: Sequence[Sequence[int]],
                   magnitudes: Sequence[int], sums: tuple[int, int, int, int]) -> int:  # fmt: skip
-        level, limited = levels[k], min(k, 1023)
+        level = levels[k]
         contexts = self.contexts_of(k, levels, near, magnitudes, sums)
         magnitude = 0
         while magnitude <= 20:
             decision = DECISIONS[magnitude]
-            seen = [self.slots[first + context * 6 + decision] for first, context in zip(FIRST, contexts, strict=True)]
+            seen = [self.slots[at + context * 6 + decision] for at, context in zip(self.FIRST, contexts, strict=True)]
             if not self.decide(4 * decision + level // 8, seen):
                 break
             magnitude += 1
@@ -230,13 +251,13 @@ class Group(Dense):
         need(magnitude <= 1 << 20, "a magnitude")
         if magnitude:
             west, north = (0 if cell[k] == 0 else 1 if cell[k] > 0 else 2 for cell in around[:2])
-            if self.one(SIGNS + limited * 9 + 3 * west + north):
+            if self.one(self.SIGNS + self.sign_slot(k, 3 * west + north)):
                 return -magnitude
         return magnitude
 
     def escape(self) -> int:
         length = 1
-        while length < 22 and self.one(ESCAPES + length):
+        while length < 22 and self.one(self.ESCAPES + length):
             length += 1
         need(length < 22, "an escape")
         number = 1
@@ -277,12 +298,8 @@ def coarser(classes: dict[Place, int], fine: Place, grid: Place) -> dict[Place, 
     }
 
 
-def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
-    """Of each group the whole numbers [rows, columns, K] and the steps' indices [rows, columns]."""
-    about, out = header.profile.about, []
-    classes: dict[Place, int] = {}
-    fine = (0, 0)
-    grids = [grid_of(group["levels"], header.sizes) for group in about["groups"]]
+def grids_of(about: dict[str, Any], sizes: dict[str, Place]) -> list[Place]:
+    grids = [grid_of(group["levels"], sizes) for group in about["groups"]]
     usual = [usual_grid(group["levels"]) for group in about["groups"]]
     for grid, its in zip(grids, usual, strict=True):
         near = (
@@ -290,6 +307,15 @@ def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
             for n, h, own, first in zip(grid, grids[0], its, usual[0], strict=True)
         )
         need(all(near), "a grid that is too large beside the first")
+    return grids
+
+
+def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
+    """Of each group the whole numbers [rows, columns, K] and the steps' indices [rows, columns]."""
+    about, out = header.profile.about, []
+    classes: dict[Place, int] = {}
+    fine = (0, 0)
+    grids = grids_of(about, header.sizes)
     for number, (stream, grid) in enumerate(zip(header.streams, grids, strict=True)):
         coder = Group(stream, header.profile.group(number), grid)
         if number == 0:
@@ -302,95 +328,11 @@ def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
     return out
 
 
-# From here on everything is binary32: numpy rounds each operation on such arrays.
-def dequantized(numbers: Array, steps: Array, tensors: dict[str, Array]) -> Array:
-    """The differences d [rows, columns, K]."""
-    levels = np.clip((tensors["scales"].astype(int) - steps[..., None] + 40) >> 1, 0, 31)
-    magnitudes = abs(numbers)
-    offsets = tensors["offsets"][levels, np.clip(magnitudes, 1, 3) - 1].astype(np.float32) / np.float32(64)
-    lengths = np.exp2((steps - 128) / 8).astype(np.float32)[..., None]
-    return np.sign(numbers).astype(np.float32) * (magnitudes.astype(np.float32) + offsets) * lengths
-
-
-def predicted_from_cells(differences: Array, neighbours: Array | None) -> Array:
-    out = differences.copy()
-    if neighbours is None:
-        return out
-    rows, columns, _ = out.shape
-    _, inputs, outputs = neighbours.shape
-    for y in range(rows):
-        for x in range(columns):
-            total = np.zeros(outputs, np.float32)
-            for (dy, dx), matrix in zip(((0, -1), (-1, 0), (-1, 1)), neighbours.astype(np.float32), strict=True):
-                if y + dy >= 0 and 0 <= x + dx < columns:
-                    for i in range(inputs):
-                        total += matrix[i] * out[y + dy, x + dx, i]
-            out[y, x, :outputs] = total + differences[y, x, :outputs]
-    return out
-
-
-def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array:
-    """What is added to the coefficients [rows, columns, K] of another group."""
-    matrix = prediction.astype(np.float32)
-    count = (matrix.shape[1] - 1) // 9
-    (h, w), (rows, columns) = first.shape[:2], shape
-    out = np.zeros((rows, columns, len(matrix)), np.float32)
-    for y in range(rows):
-        for x in range(columns):
-            middle = (2 * y + 1) * h // (2 * rows), (2 * x + 1) * w // (2 * columns)
-            inputs = [
-                first[min(max(middle[0] + dy, 0), h - 1), min(max(middle[1] + dx, 0), w - 1), i]
-                for dy in (-1, 0, 1)
-                for dx in (-1, 0, 1)
-                for i in range(count)
-            ]
-            for column, value in enumerate([*inputs, np.float32(1)]):
-                out[y, x] += matrix[:, column] * value
-    return out
-
-
-def features(
-    level: dict[str, Any], size: Place, columns: Array, coefficients: Array, tensors: dict[str, Array]
-) -> Array:
-    """A level [C, H, W]; `columns` are its own of the second basis, [K, k * ratio^2]."""
-    name, n = level["name"], level["ratio"]
-    stage = np.zeros((*coefficients.shape[:2], columns.shape[1]), np.float32)
-    for k in range(len(columns)):
-        stage += coefficients[..., k, None] * columns[k].astype(np.float32)
-    rows, width, _ = stage.shape
-    stage = stage.reshape(rows, width, -1, n, n).transpose(2, 0, 3, 1, 4).reshape(-1, rows * n, width * n)
-    stage = stage[:, : size[0], : size[1]]
-    weighted = tensors[f"{name}.synthesis"].astype(np.float32) / tensors[f"{name}.weight"][:, None]
-    total = np.zeros((level["channels"], *stage.shape[1:]), np.float32)
-    for row, plane in zip(weighted.T, stage, strict=True):
-        total += row[:, None, None] * plane
-    mean, low, high = (tensors[f"{name}.{kind}"][:, None, None] for kind in ("mean", "low", "high"))
-    need(bool(np.isfinite(mean + total).all()), "a value that is not finite")
-    return np.clip(mean + total, low, high)
-
-
 def decode(data: bytes, profile: bytes | None = None) -> dict[str, Array]:
     """Every level by its name: [C, H, W] in the level's element type. `profile` is the file, unless it is embedded."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return decode_groups(read_header(data, profile))
-
-
-def decode_groups(header: Header) -> dict[str, Array]:
-    out: dict[str, Array] = {}
-    first: Array | None = None
-    for number, (numbers, steps) in enumerate(decode_coefficients(header)):
-        tensors = header.profile.group(number)
-        coefficients = predicted_from_cells(dequantized(numbers, steps, tensors), tensors.get("neighbours"))
-        if first is None:
-            first = coefficients
-        elif "prediction" in tensors:
-            coefficients = coefficients + predicted_from_first(first, steps.shape, tensors["prediction"])
-        need(bool(np.isfinite(coefficients).all()), "a coefficient that is not finite")
-        at = 0
-        for level in header.profile.about["groups"][number]["levels"]:
-            size = len(tensors[f"{level['name']}.basis"]) * level["ratio"] ** 2
-            columns = tensors["basis"][:, at : at + size]
-            values = features(level, header.sizes[level["name"]], columns, coefficients, tensors)
-            out[level["name"]] = values.astype(header.dtypes[level["name"]])
-            at += size
-    return {name: out[name] for name in header.profile.about["order"]}
+        header = read_header(data, profile)
+        groups = [
+            components(header.profile.group(number), *found) for number, found in enumerate(decode_coefficients(header))
+        ]
+        return restored(header.profile, header.sizes, header.dtypes, groups)

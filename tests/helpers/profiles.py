@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.calibrated.document import (
     PROFILE_VERSION,
+    VIDEO_PROFILE_VERSION,
     About,
     CurvePoint,
     GroupAbout,
@@ -18,7 +19,7 @@ from midstream.codec.calibrated.document import (
     LevelAbout,
 )
 from midstream.codec.calibrated.profile import Profile, pack_profile
-from midstream.codec.calibrated.profile_file import ALONE, pack_state
+from midstream.codec.calibrated.profile_file import ALONE, PREDICTED, pack_state
 
 #: Channels, size and positions of a cell on a side, of each level of a group.
 Group = Mapping[str, tuple[int, tuple[int, int], int]]
@@ -26,8 +27,14 @@ GROUPS: Sequence[Group] = ({"p3": (6, (16, 20), 2), "p4": (5, (8, 10), 1)}, {"p5
 STEP = 128
 
 
-def profile(seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, **changes: Any) -> Profile:
-    """A profile of levels p3, p4 (one group) and p5, or others; `kept` of all coefficients; `changes` of document."""
+def profile(
+    seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, ways: int = 0, **changes: Any
+) -> Profile:
+    """A profile of levels p3, p4 (one group) and p5, or others.
+
+    It has `kept` of all coefficients, and is of version 2 with so many `ways` to predict a frame from the one before;
+    `changes` are of the document.
+    """
     rng = np.random.default_rng(seed)
     groups = tuple(
         GroupAbout(levels=tuple(LevelAbout(name=n, channels=c, size=s, ratio=r) for n, (c, s, r) in each.items()))
@@ -35,7 +42,8 @@ def profile(seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, 
     )
     tensors: dict[str, NDArray[Any]] = {}
     for number, group in enumerate(groups):
-        tensors |= {f"{number}/{name}": values for name, values in _group(group, number, kept, rng).items()}
+        own = _group(group, number, kept, rng)
+        tensors |= {f"{number}/{name}": values for name, values in (own | _frames(own, ways)).items()}
     about = About(
         version=PROFILE_VERSION,
         made_by="test",
@@ -51,6 +59,8 @@ def profile(seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, 
         qualities=tuple(STEP + 50 - q for q in range(100)),
         curve=tuple(CurvePoint(step=s, bytes=1e5 / 2 ** (s / 12), loss=s / 1000) for s in range(60, 190, 10)),
     )
+    if ways:
+        changes = {"version": VIDEO_PROFILE_VERSION, "frames": 10, "frame_hash": "0" * 64} | changes
     return pack_profile(about.model_copy(update=changes), tensors)
 
 
@@ -87,6 +97,33 @@ def _group(about: GroupAbout, number: int, kept: float, rng: np.random.Generator
     else:
         out["prediction"] = (0.1 * rng.normal(size=(count, 9 * 3 + 1))).astype(np.float16)
     return out | pack_state(_native.coefficient_state(), 60, ALONE)
+
+
+def _frames(own: Mapping[str, NDArray[Any]], ways: int) -> dict[str, NDArray[Any]]:
+    """From a frame that hardly changes to one that is another."""
+    if not ways:
+        return {}
+    gains = np.linspace(1, 0.2, ways)[:, None] * np.linspace(1, 0.8, len(own["scales"]))
+    scales = own["scales"] + np.arange(-16, -16 + 8 * ways, 8)[:, None]
+    state = pack_state(_native.frame_state(_native.coefficient_state()), 60, PREDICTED)
+    out = {"gains": gains.astype(np.float16), "scales": scales.astype(np.int16)} | state
+    return {f"frames.{name}": values for name, values in out.items()}
+
+
+def clip(
+    count: int, seed: int = 1, scale: float = 1.0, layout: Sequence[Group] = GROUPS, change: float = 0.05
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Pyramids one after another, each the one before with a `change`, beside its own deviation."""
+    rng = np.random.default_rng(seed)
+    out = [pyramid(seed, scale, layout)]
+    while len(out) < count:
+        out.append(
+            {
+                name: (values + change * scale * rng.laplace(size=values.shape)).astype(np.float32)
+                for name, values in out[-1].items()
+            }
+        )
+    return out
 
 
 def pyramid(seed: int = 1, scale: float = 1.0, layout: Sequence[Group] = GROUPS) -> dict[str, NDArray[np.float32]]:

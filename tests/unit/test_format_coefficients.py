@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import lzma
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.helpers import format_coefficients, profiles
+from tests.helpers.drawn import CASES, Case, frames_of, profile_of, scores_of
 
 import midstream as ms
 from midstream.arrays import unpack_tensors
 from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.coding import analyse, quantised
-from midstream.codec.calibrated.document import ImportanceClasses
 from midstream.codec.calibrated.profile import pack_profile
-from midstream.features import DTYPES, check_pyramid
+from midstream.features import check_pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "calibrated.mids.xz"
 
@@ -55,93 +53,11 @@ def test_the_numbers_of_coefficients_and_the_importance_classes() -> None:
     np.testing.assert_array_equal(found[0][0], own[1].transpose(1, 2, 0))
 
 
-@dataclass
-class Case:
-    """What a stream is made from."""
-
-    seed: int
-    layout: tuple[profiles.Group, ...]
-    kept: float
-    classes: int
-    spacing: int
-    step: int
-    lacking: set[str]
-    primed: bool
-    more: int  # cells of the images than of those of the profile, each way
-    scale: float
-    dtypes: list[str]
-    scores: bool
-    embed: bool
-
-
-@st.composite
-def layouts(draw: st.DrawFn) -> tuple[profiles.Group, ...]:
-    groups, number = [], 0
-    for _ in range(draw(st.integers(1, 3))):
-        rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-        group = {}
-        for _ in range(draw(st.integers(1, 2))):
-            ratio = draw(st.integers(1, 3))
-            size = (rows * ratio - draw(st.integers(0, ratio - 1)), columns * ratio - draw(st.integers(0, ratio - 1)))
-            group[f"p{number}"] = (draw(st.integers(3, 6)), size, ratio)
-            number += 1
-        groups.append(group)
-    return tuple(groups)
-
-
-CASES = st.builds(
-    Case,
-    seed=st.integers(0, 1 << 32),
-    layout=layouts(),
-    kept=st.sampled_from([0.6, 1.0]),
-    classes=st.integers(1, 8),
-    spacing=st.integers(1, 20),
-    step=st.integers(60, 200),
-    lacking=st.sets(st.sampled_from(["neighbours", "prediction", "probe"])),
-    primed=st.booleans(),
-    more=st.integers(0, 2),
-    scale=st.sampled_from([0.3, 3.0, 1e3]),
-    dtypes=st.lists(st.sampled_from(list(DTYPES)), min_size=6, max_size=6) | st.just(["float32"] * 6),
-    scores=st.booleans(),
-    embed=st.booleans(),
-)
-
-
-def profile_of(case: Case, rng: np.random.Generator) -> ms.Profile:
-    """Without what a profile may lack, or with a state that any calibration might have left."""
-    importance = ImportanceClasses(classes=case.classes, spacing=case.spacing, knee=0.9)
-    made = profiles.profile(case.seed, case.layout, case.kept, importance=importance, qualities=(case.step,) * 100)
-    tensors = {
-        name: values
-        for name, values in unpack_tensors(made.data, "")[0].items()
-        if not any(f"/{part}" in name for part in case.lacking)
-    }
-    for name, values in tensors.items() if case.primed else ():
-        high = {"chances": 1 << 16, "counts": 256, "weights": 1 << 16, "learnt": 4097}.get(name.split(".")[-1])
-        if high is not None:
-            tensors[name] = rng.integers(0, high, values.shape).astype(values.dtype)
-    return pack_profile(made.about, tensors)
-
-
-def pyramid_of(case: Case) -> dict[str, Any]:
-    grown = [
-        {name: (c, (h + case.more * r, w + case.more * r), r) for name, (c, (h, w), r) in group.items()}
-        for group in case.layout
-    ]
-    pyramid = profiles.pyramid(case.seed, case.scale, grown)
-    return {
-        name: values.astype(DTYPES[dtype]) for (name, values), dtype in zip(pyramid.items(), case.dtypes, strict=False)
-    }
-
-
 @settings(max_examples=20)
 @given(CASES)
 def test_any_stream(case: Case) -> None:
-    rng = np.random.default_rng(case.seed)
-    profile, pyramid = profile_of(case, rng), pyramid_of(case)
-    name, (_, _, ratio) = next(iter(case.layout[0].items()))
-    grid = [-(-side // ratio) for side in pyramid[name].shape[1:]]
-    scores = rng.uniform(size=grid) ** 8 if case.scores else None
+    profile, (pyramid,) = profile_of(case), frames_of(case, 1)
+    scores = scores_of(case, pyramid)
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=1, scores=scores, embed=case.embed)
     ours = ms.decode(data, profile=None if case.embed else profile)
     agree(ours, format_coefficients.decode(data, None if case.embed else profile.data))

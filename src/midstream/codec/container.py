@@ -76,6 +76,11 @@ def open_stream(data: memoryview) -> Opened:
     return Opened(reader.u8(), reader, size)
 
 
+def header_size(data: Buffer) -> int:
+    """Bytes of the header of a bitstream that begins with one."""
+    return int(_PRELUDE.unpack_from(data)[3])
+
+
 def as_bytes(data: object) -> memoryview:
     """A view of the bytes of a bitstream. Raises InputError for anything else."""
     if not isinstance(data, bytes | bytearray | memoryview):

@@ -26,8 +26,8 @@ from midstream.codec.calibrated.parts import (
 )
 from midstream.errors import InputError
 
-#: Of the coder's state, which the coder trusts (native/mixing.hpp): weights, and numbers of updates.
-_MIXED, _LEARNT = (-(1 << 19), 1 << 19), (0, 4096)
+#: Of the coder's state, which the coder trusts (native/mixing.hpp): updates of slots, weights, and their updates.
+COUNTS, MIXED, LEARNT = (0, 255), (-(1 << 19), 1 << 19), (0, 4096)
 #: The least and the largest number of a tensor.
 Range = tuple[float, float]
 #: Bounds of a profile's numbers. While coefficients are at most 2^40 (coding.LARGEST), no sum of the transform reaches
@@ -239,7 +239,7 @@ def _state(tensors: _Tensors, prefix: str, layout: StateLayout) -> NDArray[np.ui
     """The coder's state again; what it is made of is checked, since the coder trusts it."""
     chances = tensors.take(f"{prefix}state.chances", "uint16", layout.slots).astype(np.uint32)
     counts = tensors.take(f"{prefix}state.counts", "uint8", layout.slots).astype(np.uint32)
-    weights = tensors.bounded(f"{prefix}state.weights", "int32", layout.weights, within=_MIXED)
-    learnt = tensors.bounded(f"{prefix}state.learnt", "uint16", _native.COEFFICIENT_SETS, within=_LEARNT)
+    weights = tensors.bounded(f"{prefix}state.weights", "int32", layout.weights, within=MIXED)
+    learnt = tensors.bounded(f"{prefix}state.learnt", "uint16", _native.COEFFICIENT_SETS, within=LEARNT)
     slots = (chances << 16 | 1 << 15) | counts
     return np.concatenate([slots, weights.view(np.uint32), learnt.astype(np.uint32)])

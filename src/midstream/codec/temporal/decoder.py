@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from midstream.codec.base import Declaration, Decoder, DecodeRequest, StreamInfo
 from midstream.codec.calibrated.decoder import declared_shapes, given_profile
 from midstream.codec.calibrated.decoding import Dequantised, decode_groups, limited_grids, wanted_levels
 from midstream.codec.calibrated.profile import Profile
-from midstream.codec.calibrated.stream import profile_for, stream_shape
+from midstream.codec.calibrated.stream import Shapes, profile_for, stream_shape
+from midstream.codec.calibrated.transform import Size
 from midstream.codec.container import CRC_BYTES, VERSION, Opened
 from midstream.codec.sequence import SequenceDecoder
 from midstream.codec.temporal.coding import FrameSteps, decode_alone, decode_predicted
@@ -29,25 +31,30 @@ from midstream.codec.temporal.units import (
 from midstream.codec.wire import Reader, varint
 from midstream.errors import BitstreamError, InputError, MissingReferenceError
 
+_OTHER_STATE = "the state that was restored is of another profile"
+
 
 class TemporalUnits(SequenceDecoder):
-    """See SequenceDecoder: keeps the last frames, KEPT_FRAMES of them."""
+    """See SequenceDecoder: keeps the newest frames, KEPT_FRAMES of them."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[int, FrameMemory] = OrderedDict()
+        self._kept: dict[int, FrameMemory] = {}
 
     def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
         """See SequenceDecoder."""
         header = read_unit_header(opened, request.limits, len(data))
         before = None if header.profile is not None else self._reference(header)
         arrays, memory = decode_unit(header, data, before, request)
-        if before is None:
-            self._kept.clear()
-        self._kept[memory.number] = memory
-        self._kept.move_to_end(memory.number)
-        while len(self._kept) > KEPT_FRAMES:
-            self._kept.popitem(last=False)
+        self._keep(memory, before is None)
         return arrays
+
+    def _keep(self, memory: FrameMemory, key: bool) -> None:
+        there = self._kept.get(memory.number)
+        if key and (there is None or there.digest != memory.digest):  # else the same unit came twice
+            self._kept = {number: each for number, each in self._kept.items() if number < memory.number}
+        self._kept[memory.number] = memory
+        if len(self._kept) > KEPT_FRAMES:
+            del self._kept[min(self._kept)]
 
     def _reference(self, header: UnitHeader) -> FrameMemory:
         wanted = header.number - header.distance
@@ -67,7 +74,7 @@ class TemporalUnits(SequenceDecoder):
 
     def restore(self, state: bytes) -> None:
         """See SequenceDecoder."""
-        reader, kept = Reader(memoryview(state), "state"), OrderedDict[int, FrameMemory]()
+        reader, kept = Reader(memoryview(state), "state"), dict[int, FrameMemory]()
         try:
             while reader.left:
                 memory = FrameMemory.unpack(reader.take(reader.varint()))
@@ -93,11 +100,11 @@ def decode_unit(
     assert key is not None
     profile = profile_for(key, b"", given_profile(request))
     wanted = wanted_levels(profile, request.levels)
-    sizes, dtypes = stream_shape(header, profile, request.limits)
-    if before is not None:
-        sizes, dtypes = dict(before.sizes), dict(before.dtypes)
-        _check_memory(before, profile)
+    shapes: Shapes = header if before is None else _shapes_of(before, header, profile)
+    sizes, dtypes = stream_shape(shapes, profile, request.limits)
     grids = limited_grids(profile, range(len(profile.groups)), sizes, request.limits)
+    if before is not None:
+        _check_memory(before, profile, grids)
     octave = unit_of(header.step) if before is None else before.octave
     steps = FrameSteps(profile.about.importance.steps(header.step), octave)
     kept: list[GroupFrame] = []
@@ -115,21 +122,32 @@ def decode_unit(
         return frame.importance, decoded.reshape(*grids[number], -1).transpose(2, 0, 1)
 
     arrays = decode_groups(profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads)
-    digest = digest_of(data, 0 if before is None else before.digest)
     memory = FrameMemory(
-        header.number, digest, key, octave, sizes, dtypes, tuple(kept), contexts[0] if contexts else None
+        header.number, digest_of(data), key, octave, sizes, dtypes, tuple(kept), contexts[0] if contexts else None
     )
     return arrays, memory
 
 
-def _check_memory(before: FrameMemory, profile: Profile) -> None:
-    """Refuse a restored frame that is not of this profile. Raises InputError."""
-    fits = len(before.groups) == len(profile.groups) and sorted(before.sizes) == sorted(profile.about.order)
-    for group, kept in zip(profile.groups, before.groups, strict=False):
-        shape = kept.importance.size, len(group.scales)
-        fits = fits and kept.values.shape == kept.symbols.shape == shape and kept.modes.shape == kept.importance.shape
+def _shapes_of(before: FrameMemory, header: UnitHeader, profile: Profile) -> UnitHeader:
+    """The header with the sizes and element types of the frame that it refers to. Raises InputError."""
+    order = profile.about.order
+    if sorted(before.sizes) != sorted(order) or sorted(before.dtypes) != sorted(order):
+        raise InputError(_OTHER_STATE)
+    sizes, dtypes = tuple(before.sizes[name] for name in order), tuple(before.dtypes[name] for name in order)
+    return replace(header, sizes=sizes, dtypes=dtypes)
+
+
+def _check_memory(before: FrameMemory, profile: Profile, grids: Sequence[Size]) -> None:
+    """Refuse a restored frame that this profile did not make. Raises InputError."""
+    fits = len(before.groups) == len(profile.groups)
+    for group, grid, kept in zip(profile.groups, grids, before.groups, strict=False):
+        shape = math.prod(grid), len(group.scales)
+        fits = fits and kept.values.shape == kept.symbols.shape == shape
+        fits = fits and kept.importance.shape == kept.modes.shape == grid
+        fits = fits and kept.importance.max() < profile.about.importance.classes
+        fits = fits and kept.modes.max() <= len(group.predicted_frames.gains)
     if not fits:
-        raise InputError("the state that was restored is of another profile")
+        raise InputError(_OTHER_STATE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ class TemporalFrames(SequenceEncoder):
     """See SequenceEncoder.
 
     A receiver that says what it has decoded (`acknowledge`) makes the encoder keep the frames that it may name, as far
-    back as a unit may refer; after a loss the next unit refers to the newest of them, or is a key.
+    back as a unit may refer; after a loss the next unit refers to the newest that it has named, or is a key.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class TemporalFrames(SequenceEncoder):
         self._next = 0
         self._kept: OrderedDict[int, FrameMemory] = OrderedDict()
         self._acknowledged: set[int] | None = None
+        self._begun = 0  # the newest key, or the first frame after a loss: it refers to nothing that may be lost
 
     def frame(self, levels: Sequence[Level], hints: Hints, key: bool, threads: int | None) -> PendingFrame:
         """See SequenceEncoder."""
@@ -65,8 +66,13 @@ class TemporalFrames(SequenceEncoder):
 
     def lost(self, number: int) -> None:
         """See SequenceEncoder."""
-        for later in [each for each in self._kept if each >= number and each not in (self._acknowledged or ())]:
-            del self._kept[later]
+        arrived = self._acknowledged or set()
+        if number < self._begun and number not in arrived:
+            return
+        arrived.discard(number)
+        for unsure in [each for each in self._kept if each not in arrived]:
+            del self._kept[unsure]
+        self._begun = self._next
 
     def _reference(self, analysed: Analysed) -> FrameMemory | None:
         """The newest frame that this one may refer to, if it is of the same sizes and types."""
@@ -78,11 +84,13 @@ class TemporalFrames(SequenceEncoder):
             return before if same else None
         return None
 
-    def keep(self, memory: FrameMemory) -> None:
+    def keep(self, memory: FrameMemory, key: bool) -> None:
         """Take a frame for the one that is sent."""
         if self._acknowledged is None:
             self._kept.clear()
         self._kept[memory.number] = memory
+        if key:
+            self._begun = memory.number
         while memory.number - next(iter(self._kept)) >= KEPT_FRAMES:
             self._kept.popitem(last=False)
         if self._acknowledged is not None:
@@ -133,15 +141,14 @@ class _TemporalFrame(PendingFrame):
             unit = write_key(profile, number, step, analysed.sizes, analysed.dtypes, streams)
         else:
             unit = write_predicted(number, step, number - before.number, before.digest, streams)
-        digest = digest_of(unit, 0 if before is None else before.digest)
         kept = tuple(group.kept for group in coded)
         self._made[unit] = FrameMemory(
-            number, digest, profile.key, octave, analysed.sizes, analysed.dtypes, kept, coded[0].contexts
+            number, digest_of(unit), profile.key, octave, analysed.sizes, analysed.dtypes, kept, coded[0].contexts
         )
         return unit
 
     def keep(self, unit: bytes) -> None:
-        self._stream.keep(self._made[unit])
+        self._stream.keep(self._made[unit], self.key)
 
     def _groups(self, steps: FrameSteps) -> list[CodedGroup]:
         analysed, before = self.analysed, self._before

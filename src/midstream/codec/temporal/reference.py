@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
+from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.parts import Floats
+from midstream.codec.calibrated.profile import HASH_BYTES
+from midstream.codec.calibrated.profile_file import COUNTS, LEARNT, MIXED, PREDICTED
 from midstream.codec.calibrated.transform import Size
+from midstream.codec.temporal.units import MOST_FRAMES
 from midstream.errors import InputError
 
 _LARGEST = float(np.finfo(np.float16).max)
@@ -49,7 +55,8 @@ class GroupFrame:
         octave: int,
     ) -> GroupFrame:
         """Of `decoded` [cells, K]; what is too large for a float16 becomes the largest there is."""
-        scaled = np.clip(decoded * np.float32(2.0**-octave), -_LARGEST, _LARGEST)
+        with np.errstate(over="ignore"):  # a frame of which anything is not finite is not kept
+            scaled = np.clip(decoded * np.float32(2.0**-octave), -_LARGEST, _LARGEST)
         return cls(scaled.astype(np.float16), symbols, importance, modes)
 
     def decoded(self, octave: int) -> Floats:
@@ -63,7 +70,7 @@ class FrameMemory:
 
     Attributes:
         number: of the frame.
-        digest: of the units up to it, since its key.
+        digest: of its unit.
         profile: hash of the profile, [8].
         octave: see GroupFrame.
         sizes, dtypes: of the levels by name.
@@ -103,28 +110,49 @@ class FrameMemory:
     @classmethod
     def unpack(cls, data: bytes) -> FrameMemory:
         """What `pack` gave. Raises InputError for anything else."""
-        tensors, about = unpack_tensors(data, "a frame of the state")
+        tensors, document = unpack_tensors(data, "a frame of the state")
         try:
-            assert isinstance(about, dict)
-            groups = tuple(_group(tensors, number) for number in range(about["groups"]))
-            sizes = {name: (int(height), int(width)) for name, (height, width) in about["sizes"].items()}
-            return cls(
-                int(about["number"]),
-                int(about["digest"]),
-                bytes.fromhex(about["profile"]),
-                int(about["octave"]),
-                sizes,
-                {name: str(dtype) for name, dtype in about["dtypes"].items()},
-                groups,
-                tensors.get("contexts"),
-            )
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            about = _About.model_validate_json(json.dumps(document))
+            groups = tuple(_group(tensors, number) for number in range(about.groups))
+            contexts = _contexts(tensors["contexts"]) if "contexts" in tensors else None
+        except (KeyError, ValueError) as error:
             raise InputError(f"this is no state of a StreamDecoder: {error!r}") from error
+        profile = bytes.fromhex(about.profile)
+        return cls(about.number, about.digest, profile, about.octave, about.sizes, about.dtypes, groups, contexts)
+
+
+class _About(BaseModel):
+    """The document of a frame of a state."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+    number: int = Field(ge=0, lt=MOST_FRAMES)
+    digest: int = Field(ge=0, lt=1 << 32)
+    profile: str = Field(pattern=f"^[0-9a-f]{{{2 * HASH_BYTES}}}$")
+    octave: int = Field(ge=unit_of(0), le=unit_of(STEP_INDICES - 1))
+    sizes: dict[str, tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]]
+    dtypes: dict[str, Literal["float32", "float16", "bfloat16"]]
+    groups: int = Field(ge=1)
 
 
 def _group(tensors: Mapping[str, NDArray[Any]], number: int) -> GroupFrame:
     wanted = {"values": np.float16, "symbols": np.int8, "importance": np.uint8, "modes": np.uint8}
     parts = {name: tensors[f"{number}/{name}"] for name in wanted}
-    if any(parts[name].dtype != dtype or parts[name].ndim != 2 for name, dtype in wanted.items()):
+    if any(
+        parts[name].dtype != dtype or parts[name].ndim != 2 or not parts[name].size for name, dtype in wanted.items()
+    ):
         raise ValueError(f"group {number} has arrays of other types")
+    if not np.isfinite(parts["values"]).all():
+        raise ValueError(f"group {number} has values that are not finite")
     return GroupFrame(**parts)
+
+
+def _contexts(state: NDArray[Any]) -> NDArray[np.uint32]:
+    """What the coder trusts, checked."""
+    if state.dtype != np.uint32 or state.shape != (PREDICTED.size - _native.FRAME_STATE_CARRIED,):
+        raise ValueError("contexts of another size")
+    slots, rest = np.split(state, [PREDICTED.slots - _native.FRAME_STATE_CARRIED])
+    weights, learnt = np.split(rest.view(np.int32), [PREDICTED.weights])
+    for values, (least, most) in ((slots & 1023, COUNTS), (weights, MIXED), (learnt, LEARNT)):
+        if not least <= values.min() <= values.max() <= most:
+            raise ValueError("contexts out of range")
+    return state

@@ -44,7 +44,7 @@ class UnitHeader:
         profile: hash of the profile, [8], of a key; None of a unit that refers to another one.
         sizes, dtypes: of a key, as StreamHeader has them.
         distance: how many frames back the one lies that it refers to; 0 of a key.
-        digest: of the units up to that one, since its key.
+        digest: of the unit of that one.
         streams: bytes of each group's stream.
         header_bytes: of the header with its checksum.
     """
@@ -65,9 +65,13 @@ class UnitHeader:
         return self.header_bytes + sum(self.streams) + container.CRC_BYTES
 
 
-def digest_of(unit: bytes | memoryview, before: int) -> int:
-    """CRC-32C of the units since the key, from the last one and that of those before it; 0 before a key."""
-    return _native.crc32c(unit, before)
+def digest_of(unit: bytes | memoryview) -> int:
+    """CRC-32C of a unit and so, as it holds that of the one it refers to, of all units up to it since its key.
+
+    Its own checksums are left out: behind one, a CRC is the same whatever came before.
+    """
+    size = container.header_size(unit)
+    return _native.crc32c(unit[size : -container.CRC_BYTES], _native.crc32c(unit[: size - container.CRC_BYTES]))
 
 
 def write_key(

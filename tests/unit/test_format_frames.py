@@ -1,0 +1,96 @@
+"""docs/format.md is enough for a decoder of codec 2, too: one that was written after it alone agrees to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from tests.helpers import format_frames, format_values, profiles
+from tests.helpers.drawn import CASES, Case, frames_of, profile_of, scores_of
+
+import midstream as ms
+from midstream.codec.temporal.decoder import TemporalUnits
+from midstream.codec.temporal.reference import FrameMemory
+
+
+def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    assert list(ours) == list(theirs)
+    for name, values in ours.items():
+        assert values.dtype == theirs[name].dtype
+        np.testing.assert_array_equal(values.view(np.uint8), np.ascontiguousarray(theirs[name]).view(np.uint8))
+
+
+def kept_by(decoder: ms.StreamDecoder) -> dict[int, FrameMemory]:
+    units = decoder._sequences[2]
+    assert isinstance(units, TemporalUnits)
+    return units._kept
+
+
+def same_memory(ours: dict[int, FrameMemory], theirs: dict[int, format_frames.Frame]) -> None:
+    """What later frames are predicted from, in whole numbers as in others."""
+    assert sorted(ours) == sorted(theirs)
+    for number, frame in theirs.items():
+        assert ours[number].digest == frame.digest
+        for mine, other in zip(ours[number].groups, frame.groups, strict=True):
+            rows, columns, count = other.numbers.shape
+            np.testing.assert_array_equal(mine.symbols.reshape(rows, columns, count), other.numbers)
+            np.testing.assert_array_equal(mine.decoded(frame.unit).reshape(rows, columns, count), other.values)
+            np.testing.assert_array_equal(mine.importance.reshape(-1), list(other.classes.values()))
+            np.testing.assert_array_equal(mine.modes.reshape(-1), [other.modes[place] for place in other.classes])
+
+
+def test_it_is_short() -> None:
+    for module in (format_frames, format_values):
+        assert len(Path(module.__file__ or "").read_text().splitlines()) <= 400
+
+
+@settings(max_examples=15)
+@given(CASES)
+def test_any_stream(case: Case) -> None:
+    profile, frames = profile_of(case), frames_of(case, 3)
+    encoder = ms.StreamEncoder(profile=profile, quality=1)
+    decoder, reader = ms.StreamDecoder(profile), format_frames.Decoder(profile.data)
+    for frame in frames:
+        unit = encoder.encode(frame, scores=scores_of(case, frame))
+        agree(decoder.decode(unit), reader.decode(unit))
+    same_memory(kept_by(decoder), reader.frames)
+
+
+@pytest.mark.parametrize("ways", [0, 3])
+def test_a_scene_of_which_a_part_changes(ways: int) -> None:
+    """Cells of all modes, values of all sizes, keys in between, a loss."""
+    profile, seen = profiles.profile(ways=ways), set()
+    encoder = ms.StreamEncoder(profile=profile, quality=80, key_interval=5)
+    decoder, reader = ms.StreamDecoder(profile), format_frames.Decoder(profile.data)
+    frames, others = profiles.clip(8, change=0.15), profiles.clip(8, seed=2, scale=40)
+    for number, (frame, other) in enumerate(zip(frames, others, strict=True)):
+        for name in frame:
+            width = frame[name].shape[2]
+            frame[name][:, :, : number * width // 24] = other[name][:, :, : number * width // 24]
+        unit = encoder.encode(frame)
+        if number == 6:  # never arrives
+            encoder.lost(6)
+            continue
+        agree(decoder.decode(unit), reader.decode(unit))
+        seen |= {mode for group in kept_by(decoder)[number].groups for mode in np.unique(group.modes).tolist()}
+        encoder.acknowledge(number)
+    same_memory(kept_by(decoder), reader.frames)
+    assert seen >= {0, 1, 2}
+
+
+def test_a_missing_reference_has_a_name_here_and_there() -> None:
+    profile = profiles.profile()
+    encoder, other = (ms.StreamEncoder(profile=profile, quality=q) for q in (60, 61))
+    units = [encoder.encode(frame) for frame in profiles.clip(3)]
+    mixed = [other.encode(frame) for frame in profiles.clip(3)]
+    for sent in ([units[1]], [units[0], units[2]], [mixed[0], units[1]]):
+        decoder, reader = ms.StreamDecoder(profile), format_frames.Decoder(profile.data)
+        for unit in sent[:-1]:
+            agree(decoder.decode(unit), reader.decode(unit))
+        with pytest.raises(ms.MissingReferenceError):
+            decoder.decode(sent[-1])
+        with pytest.raises(ValueError, match="missing reference"):
+            reader.decode(sent[-1])
