@@ -163,11 +163,11 @@ void coefficient_state_reset(uint32_t* state) { fresh<Alone>(state); }
 
 size_t frame_slots() { return PredictedAt::slots; }
 size_t frame_state_size() { return PredictedAt::size; }
-size_t frame_state_carried() { return PredictedAt::context(Predicted::contexts - 1); }
+size_t frame_state_carried() { return PredictedAt::carried; }
 
 void frame_state_from(const uint32_t* alone, uint32_t* state) {
     fresh<Predicted>(state);
-    std::copy_n(alone, AloneAt::context(Alone::contexts), state);
+    std::copy_n(alone, AloneAt::signs, state);
     for (size_t i = 0; i < Predicted::sign_slots; ++i)
         state[PredictedAt::signs + i] = alone[AloneAt::signs + i / 3];
     for (size_t i = 0; i < Predicted::band_slots; ++i) state[PredictedAt::bands + i] = alone[AloneAt::bands + i / 9];

@@ -42,7 +42,7 @@ struct Alone {
 struct Predicted {
     static constexpr bool predicted = true;
     static constexpr int contexts = 11;
-    static constexpr size_t signed_alone = 256;
+    static constexpr size_t signed_alone = 64;
     static constexpr std::array<size_t, contexts> sizes = {
         32 * 16 * 4, numbered * 4, 8 * 32 * 8, 32 * 64, 16 * 16 * 16, 4096, numbered * 4,
         32 * 16 * 4, 32 * 16 * 8, 16 * 16 * 16, signed_alone * 4};
@@ -51,17 +51,25 @@ struct Predicted {
     static constexpr size_t mode_slots = most_frame_modes * most_frame_modes * most_frame_modes * most_frame_modes;
 };
 
-// Where what is learnt lies: the slots of each context, then the others, the mixer's weights, and how often it learnt.
+// Where what is learnt lies: slots, the mixer's weights, and how often it learnt. Of predicted frames what is handed on
+// from frame to frame is at the end: the slots of the last context, of signs and modes, and what follows them.
 template <class Kind>
 struct Layout {
     using Mix = Mixer<Kind::contexts>;
-    static constexpr size_t context(int number) {
+    static constexpr size_t first_contexts(int count) {
         size_t sum = 0;
-        for (int i = 0; i < number; ++i) sum += Kind::sizes[static_cast<size_t>(i)] * decisions;
+        for (int i = 0; i < count; ++i) sum += Kind::sizes[static_cast<size_t>(i)] * decisions;
         return sum;
     }
-    static constexpr size_t signs = context(Kind::contexts), bands = signs + Kind::sign_slots;
-    static constexpr size_t importance = bands + Kind::band_slots, modes = importance + Kind::importance_slots;
+    static constexpr size_t between = Kind::predicted ? Kind::band_slots + Kind::importance_slots : 0;
+    static constexpr size_t context(int number) {
+        return first_contexts(number) + (number == Kind::contexts - 1 ? between : 0);
+    }
+    static constexpr size_t carried = context(Kind::contexts - 1);
+    static constexpr size_t signs = first_contexts(Kind::contexts) + between;
+    static constexpr size_t bands = Kind::predicted ? first_contexts(Kind::contexts - 1) : signs + Kind::sign_slots;
+    static constexpr size_t importance = bands + Kind::band_slots;
+    static constexpr size_t modes = Kind::predicted ? signs + Kind::sign_slots : importance + Kind::importance_slots;
     static constexpr size_t escape = modes + Kind::mode_slots, slots = escape + escape_slots;
     static constexpr size_t weights = slots, learnt = weights + sets * Mix::inputs, size = learnt + sets;
 };
