@@ -8,6 +8,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+import midstream as ms
+
+#: Of the golden streams of frames.
+KEY_INTERVAL = 4
+
 
 def golden_pyramid() -> dict[str, Any]:
     """Integers divided by powers of two: the same on every machine and numpy. All element types, a constant channel."""
@@ -41,6 +46,33 @@ def wide_pyramid() -> dict[str, Any]:
     many[3], groups[:32] = 0.25, 1.5  # the first group of the second has no symbols
     groups[5] = values(1, 64, 128)[0]
     return {"groups": groups, "many": many}
+
+
+def golden_frames(version: int) -> list[tuple[dict[str, Any], Any]]:
+    """Pyramids of a scene before which something moves, and what a network sees in each cell.
+
+    For profiles of this version; with 2, sizes and element types are not the usual ones.
+    """
+    more = version - 1
+    shapes = {"p3": (6, 16 + 2 * more, 20 + 2 * more), "p4": (5, 8 + more, 10 + more), "p5": (4, 4 + more, 5 + more)}
+    out = []
+    for number in range(6):
+        pyramid = {}
+        for name, (channels, height, width) in shapes.items():
+            c, y, x = np.ogrid[:channels, :height, :width]
+            still = (c * 37 + y * 11 + x * x * 5) % 29 - 14
+            inside = (abs(x - number * width // 6) <= width // 8) & (abs(y - height // 2) <= height // 4)
+            moved = still + 12 * inside * (1 + c % 3) + (c + 3 * y + 7 * x + number) % 2
+            pyramid[name] = (moved / 8).astype(np.float16 if version == 2 and name != "p4" else np.float32)
+        rows, columns = np.indices((8 + more, 10 + more))
+        out.append((pyramid, ((rows + columns + number) % 4 == 0).astype(np.float32)))
+    return out
+
+
+def golden_units(profile: ms.Profile) -> list[bytes]:
+    """The units of a golden stream."""
+    encoder = ms.StreamEncoder(profile=profile, quality=80, key_interval=KEY_INTERVAL)
+    return [encoder.encode(pyramid, scores=scores) for pyramid, scores in golden_frames(profile.about.version)]
 
 
 PYRAMIDS = {"small": golden_pyramid, "wide": wide_pyramid}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import pytest
 from hypothesis import given, settings
 from tests.helpers import format_frames, format_values, profiles
 from tests.helpers.drawn import CASES, Case, frames_of, profile_of, scores_of
+from tests.helpers.golden import fingerprint, golden_units
 
 import midstream as ms
 from midstream.codec.temporal.decoder import TemporalUnits
 from midstream.codec.temporal.reference import FrameMemory
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 
 
 def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -42,12 +47,42 @@ def same_memory(ours: dict[int, FrameMemory], theirs: dict[int, format_frames.Fr
             np.testing.assert_array_equal(mine.modes.reshape(-1), [other.modes[place] for place in other.classes])
 
 
+def golden(version: int) -> tuple[ms.Profile, list[bytes], list[dict[str, str]]]:
+    """Profile and units of a golden stream, and what they decode to."""
+    entry = next(each for each in json.loads((GOLDEN / "frames.json").read_text()) if each["file"][-1] == str(version))
+    profile = ms.Profile.parse(lzma.decompress((GOLDEN / f"{entry['file']}.profile.xz").read_bytes()), "the profile")
+    with ms.ClipReader(GOLDEN / f"{entry['file']}.midv") as clip:
+        return profile, [unit.data for unit in clip.units()], entry["frames"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_golden_streams_decode_as_ever(version: int, simd_path: str) -> None:
+    profile, units, frames = golden(version)
+    decoder = ms.StreamDecoder(profile)
+    for unit, wanted in zip(units, frames, strict=True):
+        assert {level: fingerprint(values) for level, values in decoder.decode(unit).items()} == wanted
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_golden_streams_are_still_written(version: int, simd_path: str) -> None:
+    profile, units, _ = golden(version)
+    assert golden_units(profile) == units
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_golden_streams(version: int) -> None:
+    profile, units, frames = golden(version)
+    reader = format_frames.Decoder(profile.data)
+    for unit, wanted in zip(units, frames, strict=True):
+        assert {level: fingerprint(values) for level, values in reader.decode(unit).items()} == wanted
+
+
 def test_it_is_short() -> None:
     for module in (format_frames, format_values):
         assert len(Path(module.__file__ or "").read_text().splitlines()) <= 400
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(CASES)
 def test_any_stream(case: Case) -> None:
     profile, frames = profile_of(case), frames_of(case, 3)
