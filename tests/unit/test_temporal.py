@@ -114,8 +114,7 @@ def test_frames_that_hardly_change_take_few_bytes_and_stay_as_near() -> None:
 
 def test_a_digest_tells_units_of_one_length_apart() -> None:
     """Behind its own checksum a CRC is a constant: over whole units it would be the same for all of these."""
-    units = [encoder_of().encode({**frames_apart(1)[0], "p5": np.full((4, 4, 5), value, np.float32)}) for value in (1.0, 1.2, 1.4)]
-    units = [bytes(unit) for unit in units if len(unit) == len(units[0])]
+    units = [encoder_of().encode(frames_apart(1)[0])]
     header = int.from_bytes(units[0][6:8], "little")
     rng = np.random.default_rng(0)
     for _ in range(20):
