@@ -24,12 +24,12 @@ from tests.helpers.format_coefficients import (
 from tests.helpers.format_decoder import CRCS, DTYPES, Array, Dense, Reader, check_crc, need, within
 from tests.helpers.format_values import Place, dequantized, predicted_from_cells, restored
 
-TABLES = [2048, 4096, 2048, 2048, 4096, 4096, 4096, 2048, 4096, 4096, 1024]
-FIRST = [6 * sum(TABLES[:i]) for i in range(len(TABLES))]
-SIGNS = 6 * sum(TABLES)
-BANDS = SIGNS + 6912
+TABLES = [2048, 4096, 2048, 2048, 4096, 4096, 4096, 2048, 4096, 4096, 256]
+BANDS = 6 * sum(TABLES[:10])
 PLACES = BANDS + 6912
-MODES = PLACES + 4096
+FIRST = [*(6 * sum(TABLES[:i]) for i in range(10)), PLACES + 4096]
+SIGNS = FIRST[10] + 6 * 256
+MODES = SIGNS + 1728
 ESCAPES = MODES + 256
 SLOTS = ESCAPES + 32
 CARRIED = FIRST[10]
@@ -152,9 +152,9 @@ def first_coder(profile: Profile, tensors: dict[str, Array]) -> Coder:
         return Coder(Slots(own["state.chances"], own["state.counts"]), weights, own["state.learnt"].tolist())
     places = np.full(SLOTS, -1)
     places[: FIRST[7]] = np.arange(FIRST[7])
-    places[SIGNS:BANDS] = ALONE["signs"] + np.arange(6912) // 3
+    places[SIGNS:MODES] = ALONE["signs"] + np.arange(1728) // 3
     places[BANDS:PLACES] = ALONE["bands"] + np.arange(6912) // 9
-    places[PLACES:MODES] = ALONE["places"] + np.arange(4096) % 512
+    places[PLACES : FIRST[10]] = ALONE["places"] + np.arange(4096) % 512
     places[ESCAPES:SLOTS] = ALONE["escapes"] + np.arange(32)
     alone = tensors["state.weights"].reshape(24, 16).tolist()
     weights = [[*w[:14], *[12000, 6000] * 4, w[14]] for w in alone]
@@ -204,7 +204,7 @@ class Later(Group):
 
     def sign_slot(self, k: int, around: int) -> int:
         was = self.before.numbers[self.here][k]
-        return (min(k, 255) * 9 + around) * 3 + (1 if was > 0 else 2 if was < 0 else 0)
+        return (min(k, 63) * 9 + around) * 3 + (1 if was > 0 else 2 if was < 0 else 0)
 
     def magnitude_at(self, dy: int, dx: int, k: int) -> int:
         y, x = self.here[0] + dy, self.here[1] + dx
@@ -226,7 +226,7 @@ class Later(Group):
             (16 * level + beside) * 4 + p,
             (16 * level + 4 * p + nearest) * 8 + around,
             (16 * self.whole() + own) * 16 + level // 2,
-            4 * min(k, 255) + p,
+            4 * min(k, 63) + p,
         ]
 
 
@@ -269,8 +269,8 @@ def decoded_group(
         known = {place: ways.gains[mode - 1] * was[place] for place, mode in modes.items() if mode}
     index = np.array(list(steps.values())).reshape(grid)
     values = predicted_from_cells(dequantized(numbers, index, scales, tensors), tensors.get("neighbours"), known)
-    scaled = np.clip(values * np.float32(2.0**-frame.unit), -65504, 65504).astype(np.float16)
-    again = scaled.astype(np.float32) * np.float32(2.0**frame.unit)
+    scaled = np.clip(np.rint(values * np.float32(2.0 ** (4 - frame.unit))), -32767, 32767)
+    again = (scaled * np.float32(2.0 ** (frame.unit - 4))).astype(np.float32)
     kept = Kept(again, np.clip(numbers, -127, 127), classes, modes)
     return values, kept, Coder(coder.slots, coder.weights, coder.updates)
 

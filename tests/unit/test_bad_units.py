@@ -235,8 +235,6 @@ def said(**fields: Any) -> Changes:
 
 
 HOSTILE: dict[str, Changes] = {
-    "a value that is infinite": put("0/values", np.inf),
-    "a value that is no number": put("1/values", np.nan),
     "a mode that the profile lacks": put("0/modes", 3),
     "a mode of no profile": put("0/modes", 255),
     "a class that the profile lacks": put("0/importance", 3),

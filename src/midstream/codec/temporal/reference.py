@@ -22,11 +22,13 @@ from midstream.codec.calibrated.transform import Size
 from midstream.codec.temporal.units import MOST_FRAMES
 from midstream.errors import InputError
 
-_LARGEST = float(np.finfo(np.float16).max)
+#: Values are whole numbers of 2^(octave - FRACTION_BITS): sixteenths of a step, of which an int16 holds 2,000 steps.
+FRACTION_BITS = 4
+_LARGEST = float(np.iinfo(np.int16).max)
 
 
-def unit_of(step: int) -> int:
-    """The octave of the unit that a key of this step keeps values in: about a step, for which float16 has room."""
+def octave_of(step: int) -> int:
+    """log2 of a key's step, rounded down: what the values of its stream are kept beside."""
     return (step - STEP_INDICES // 2) // STEPS_PER_OCTAVE
 
 
@@ -35,12 +37,12 @@ class GroupFrame:
     """One group of a frame, in three bytes a coefficient.
 
     Attributes:
-        values: float16 [cells, K], what a decoder makes of the frame, in units of 2^octave.
+        values: int16 [cells, K], what a decoder makes of the frame, in units of 2^(octave - FRACTION_BITS).
         symbols: int8 [cells, K], what each coefficient was coded as, within +-127.
         importance, modes: uint8 [height, width], of the cells.
     """
 
-    values: NDArray[np.float16]
+    values: NDArray[np.int16]
     symbols: NDArray[np.int8]
     importance: NDArray[np.uint8]
     modes: NDArray[np.uint8]
@@ -54,14 +56,15 @@ class GroupFrame:
         modes: NDArray[np.uint8],
         octave: int,
     ) -> GroupFrame:
-        """Of `decoded` [cells, K]; what is too large for a float16 becomes the largest there is."""
-        with np.errstate(over="ignore"):  # a frame of which anything is not finite is not kept
-            scaled = np.clip(decoded * np.float32(2.0**-octave), -_LARGEST, _LARGEST)
-        return cls(scaled.astype(np.float16), symbols, importance, modes)
+        """Of `decoded` [cells, K], rounded; what is too large becomes the largest there is."""
+        with np.errstate(over="ignore", invalid="ignore"):  # a frame with values out of range is refused, later
+            scaled = np.rint(decoded * np.float32(2.0 ** (FRACTION_BITS - octave)))
+            values = np.clip(scaled, -_LARGEST, _LARGEST).astype(np.int16)
+        return cls(values, symbols, importance, modes)
 
     def decoded(self, octave: int) -> Floats:
         """[cells, K], as the next frame is predicted from it."""
-        return self.values.astype(np.float32) * np.float32(2.0**octave)
+        return self.values.astype(np.float32) * np.float32(2.0 ** (octave - FRACTION_BITS))
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,21 +131,19 @@ class _About(BaseModel):
     number: int = Field(ge=0, lt=MOST_FRAMES)
     digest: int = Field(ge=0, lt=1 << 32)
     profile: str = Field(pattern=f"^[0-9a-f]{{{2 * HASH_BYTES}}}$")
-    octave: int = Field(ge=unit_of(0), le=unit_of(STEP_INDICES - 1))
+    octave: int = Field(ge=octave_of(0), le=octave_of(STEP_INDICES - 1))
     sizes: dict[str, tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]]
     dtypes: dict[str, Literal["float32", "float16", "bfloat16"]]
     groups: int = Field(ge=1)
 
 
 def _group(tensors: Mapping[str, NDArray[Any]], number: int) -> GroupFrame:
-    wanted = {"values": np.float16, "symbols": np.int8, "importance": np.uint8, "modes": np.uint8}
+    wanted = {"values": np.int16, "symbols": np.int8, "importance": np.uint8, "modes": np.uint8}
     parts = {name: tensors[f"{number}/{name}"] for name in wanted}
     if any(
         parts[name].dtype != dtype or parts[name].ndim != 2 or not parts[name].size for name, dtype in wanted.items()
     ):
         raise ValueError(f"group {number} has arrays of other types")
-    if not np.isfinite(parts["values"]).all():
-        raise ValueError(f"group {number} has values that are not finite")
     return GroupFrame(**parts)
 
 
