@@ -11,6 +11,8 @@ from tests.helpers import deltas, profiles
 
 import midstream as ms
 from midstream.codec.base import Codec
+from midstream.codec.rate_control import LeakyBucket
+from midstream.codec.sequence import PendingFrame
 from midstream.errors import InputError, OptionError
 
 Pyramid = dict[str, NDArray[np.float32]]
@@ -82,6 +84,84 @@ def test_a_bit_rate_is_held_over_any_ten_seconds_and_the_bucket_is_never_exceede
     assert np.abs(sums - 1).max() <= 0.05, (sums.min(), sums.max())
     assert fullest(sizes, RATE) <= RATE
     assert np.mean(passes) <= 1.3
+
+
+def changing(count: int, change: float, seed: int) -> list[Pyramid]:
+    """Of the profile that tests make: each frame is the one before, `change` of it made anew."""
+    frame, out = profiles.pyramid(seed), []
+    for number in range(count):
+        new = profiles.pyramid(1000 * seed + number)
+        frame = {name: np.sqrt(1 - change**2) * values + change * new[name] for name, values in frame.items()}
+        out.append({name: values.astype(np.float32) for name, values in frame.items()})
+    return out
+
+
+@pytest.mark.parametrize("fps", [5, 10])
+@pytest.mark.parametrize("interval", [64, None])
+@pytest.mark.parametrize("name", ["changing", "still, moving, still"])
+def test_predicted_frames_hold_it_at_few_frames_a_second(name: str, interval: int | None, fps: int) -> None:
+    profile, frames = profiles.profile(), changing(150, 0.1, 3)
+    if name != "changing":
+        frames = [*changing(60, 0.0, 1), *changing(60, 0.3, 2), *changing(60, 0.0, 5)]
+    encoder = ms.StreamEncoder(profile=profile, quality=60, key_interval=64)
+    rate = fps * float(np.mean([len(encoder.encode(frame)) for frame in frames]))
+    sizes, passes = coded(ms.StreamEncoder(profile=profile, bitrate=8 * rate, fps=fps, key_interval=interval), frames)
+    sums = np.convolve(sizes, np.ones(10 * fps), "valid") / (10 * rate)
+    assert np.abs(sums - 1).max() <= 0.05, (sums.min(), sums.max())
+    assert fullest(sizes, rate, fps) <= 10 / fps * rate
+    assert np.mean(passes) <= 1.6
+
+
+class RoomFrame(PendingFrame):
+    """A frame of an empty room, as predicted frames were measured in one: at the step of what it refers to, and at any
+    coarser one, it takes almost nothing, and at each finer step almost a kilobyte more."""
+
+    steps = range(256)
+
+    def __init__(self, key: bool, reference: int) -> None:
+        self.key, self._reference = key, reference
+
+    def write(self) -> bytes:
+        raise NotImplementedError
+
+    def code(self, step: int) -> bytes:
+        return bytes(int(560 * 2 ** ((105 - step) / 8)) if self.key else 50 + 900 * max(self._reference - step, 0))
+
+
+@pytest.mark.parametrize("mean", [400, 600])
+@pytest.mark.parametrize("interval", [64, 10**6])
+def test_an_empty_room_gets_its_bytes_though_they_come_in_lumps(mean: int, interval: int) -> None:
+    fps, reference, sizes, passes = 5, 255, [], []
+    bucket = LeakyBucket(mean * fps, fps, None, interval, None)
+    for number in range(120):
+        if number:
+            bucket.wait(None)
+        key = number % interval == 0
+        fitted = bucket.unit(RoomFrame(key, reference), interval - number % interval)
+        assert fitted.step is not None
+        reference = fitted.step if key else min(reference, fitted.step)
+        bucket.sent(fitted, key, key)
+        sizes.append(len(fitted.unit))
+        passes.append(fitted.passes)
+    sums = np.convolve(sizes, np.ones(10 * fps), "valid") / (10 * fps * mean)
+    assert np.abs(sums - 1).max() <= 0.05, (sums.min(), sums.max())
+    assert fullest(sizes, mean * fps, fps) <= bucket.size
+    assert np.mean(passes) <= 2.5
+
+
+def test_a_larger_bucket_leaves_more_to_keys() -> None:
+    frames = changing(150, 0.05, 4)
+    encoder = ms.StreamEncoder(profile=profiles.profile(), quality=60, key_interval=30)
+    rate = FPS * float(np.mean([len(encoder.encode(frame)) for frame in frames]))
+    largest = []
+    for bucket_s in (0.2, 3.0):
+        encoder = ms.StreamEncoder(
+            profile=profiles.profile(), bitrate=8 * rate, fps=FPS, bucket_s=bucket_s, key_interval=30
+        )
+        sizes, _ = coded(encoder, frames)
+        assert fullest(sizes, rate) <= bucket_s * rate
+        largest.append(max(sizes[10:]))
+    assert largest[1] > 1.5 * largest[0]
 
 
 def test_a_codec_whose_frames_are_all_keys_holds_it_too() -> None:

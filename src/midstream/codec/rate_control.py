@@ -2,15 +2,19 @@
 
 The bucket leaks at the bit rate, and every unit is poured into it. It never holds more than it is large: a receiver
 that gets the stream at this rate waits for no unit longer than `bucket_s`, and the bytes of any span of time are beyond
-what the rate allows by a bucket at most. They usually differ far less: the controller steers the bucket to an almost
-empty state before each key, which costs several times as much as other frames. What a frame takes at a step is learnt
-from the frames before: logarithms of bytes are about linear in a step's index.
+what the rate allows by a bucket at most. Far less, usually: each unit is to leave the bucket filled to between a lower
+and an upper mark, and bytes of two spans of equal length then differ by no more than what lies between the marks. The
+controller steers to near the lower one before each key, which costs several times as much as other frames. What a frame
+takes at a step is learnt from the frames before: logarithms of bytes are about linear in a step's index. Where nothing
+moves they are not: a predicted frame takes next to nothing at the step of the one before or a coarser one, and all at
+once a lot at a finer one. What falls outside the marks is therefore coded again.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +29,18 @@ if TYPE_CHECKING:
 USUAL_BUCKET_S, _USUAL_FRAMES = 1.0, 10
 
 #: Octaves of bytes that a step saves, at first, and the least and the most that are believed.
-_USUAL_SLOPE, _LEAST_SLOPE, _MOST_SLOPE = 1 / 8, 1 / 40, 1 / 3
+_USUAL_SLOPE, _LEAST_SLOPE, _MOST_SLOPE = 1 / 8, 1 / 40, 1.0
 #: How much of a new frame's size, and of the slope between two, is learnt at once.
 _LEARN_SIZE, _LEARN_SLOPE = 0.5, 0.5
 #: Steps between two frames whose sizes tell as much of the slope as what is known already.
 _TELLING_STEPS = 4
 #: What a predicted frame takes of a key's bytes, in octaves, before one was seen.
 _USUAL_GAIN = math.log2(3)
-#: Shares of the bucket: what is in it before a key, and what a unit may fill it to before it is coded once more.
-_IDLE, _FULL = 0.2, 0.6
+#: Seconds of the rate between the least and the most that units leave in the bucket, where they can be coded so: a
+#: little less than a twentieth of ten seconds. And the same in frames, where that is more.
+_SWING_S, _SWING_FRAMES = 0.46, 2.0
+#: The least, in shares of the bucket and in frames; and where it is steered to before a key, in shares of the swing.
+_LOW, _LOW_FRAMES, _MOST_LOW, _IDLE = 0.1, 1.1, 0.3, 0.2
 #: The controller looks so many buckets ahead: to the first key beyond `_NEAR`, or to `_FAR` where none is near.
 _NEAR, _FAR = 1.0, 2.5
 #: Of what the rate has for the frames ahead, the least that is spent on them, however full the bucket is.
@@ -46,8 +53,10 @@ _LEARN_KEYS, _LEARN_TIME = 0.2, 0.1
 _LEAST_S = 1e-3
 #: Halvings of the range of steps until one is found.
 _HALVINGS = 12
-#: Passes after which no finer step is tried: of a frame, and of the first.
-_TRIES, _FIRST_TRIES = 1, 4
+#: Passes after which what takes too little is taken: with a cap alone, of its first frame, and with a bucket.
+_CAP_TRIES, _FIRST_TRIES, _BUCKET_TRIES = 2, 5, 6
+#: Steps from one try to the next, at first, where there is nothing between which to look; then twice as many.
+_FIRST_STEPS = 4
 #: With a cap alone: the share of it that is aimed at, and the one below which a second try is made.
 _AIM, _ENOUGH = 0.96, 0.85
 
@@ -154,37 +163,50 @@ class StepSearch:
     def _of(self, key: bool) -> SizeModel:
         return self._keys if key else self._others
 
-    def fit(self, frame: PendingFrame, step: float, aim: float, most: float, enough: float = 0.0) -> FittedUnit:
-        """Code a frame, first at `step`; more often only where it takes more than `most` bytes, or less than `enough`.
+    def fit(
+        self, frame: PendingFrame, step: float, least: float, most: float, tries: int, room: float | None = None
+    ) -> FittedUnit:
+        """Code a frame, first at `step`; more often only where it takes more than `most` bytes, or less than `least`.
 
-        Of the steps that are tried, aiming at `aim` bytes, the finest within `most` is taken; the coarsest of all where
-        even that one takes more.
+        Of the steps that are tried, the finest within `most` is taken; the coarsest of all where even that one takes
+        more. After so many `tries` what takes too little is taken, too; or, where two steps that follow one another
+        take too little and too much, what is the less wrong of them, if there is `room` for it.
         """
-        tries = _TRIES if self.known else _FIRST_TRIES
-        model, last = self._of(frame.key), frame.steps[-1]
-        finest, trying, passes = frame.steps[0], min(max(math.ceil(step), frame.steps[0]), last), 0
-
-        def coded() -> bytes:
-            unit = frame.code(trying)
-            model.learn(trying, len(unit), same_frame=passes > 0)
-            return unit
-
-        unit, passes = coded(), 1
-        while len(unit) > most and trying < last:
-            finest = trying + 1
-            trying = min(max(math.ceil(model.step_for(aim)), trying + (1 << passes - 1)), last)
-            unit, passes = coded(), passes + 1
-        best, step = unit, trying
-        while len(best) < enough and passes <= tries:
-            trying = max(math.ceil(model.step_for(aim)), finest)
-            if trying >= step:
-                break
-            unit, passes = coded(), passes + 1
-            if len(unit) <= most:
-                best, step = unit, trying
-            else:
+        model, finest, coarsest = self._of(frame.key), frame.steps[0], frame.steps[-1]
+        trying, units = min(max(math.ceil(step), finest), coarsest), dict[int, bytes]()
+        while True:
+            unit = units[trying] = frame.code(trying)
+            model.learn(trying, len(unit), same_frame=len(units) > 1)
+            if len(unit) > most:
                 finest = trying + 1
-        return FittedUnit(best, step, passes)
+            else:
+                coarsest = trying - 1
+            fits = units.get(coarsest + 1)
+            if finest > coarsest or (fits is not None and (len(fits) >= least or len(units) >= tries)):
+                break
+            sizes = {each: len(unit) for each, unit in units.items()}
+            trying = min(max(_next_step(model, sizes, finest, coarsest, least, most), finest), coarsest)
+        chosen = min(coarsest + 1, frame.steps[-1])
+        below, above = units[chosen], units.get(chosen - 1, b"")
+        if room is not None and most < len(above) <= room and len(above) - most < least - len(below):
+            chosen -= 1
+        model.learn(chosen, len(units[chosen]), same_frame=True)
+        return FittedUnit(units[chosen], chosen, len(units))
+
+
+def _next_step(
+    model: SizeModel, sizes: Mapping[int, int], finest: int, coarsest: int, least: float, most: float
+) -> int:
+    """The step to try after `sizes`: on the line through those around it, or else where the model has it."""
+    farther = _FIRST_STEPS << len(sizes)
+    if coarsest + 1 not in sizes:
+        return max(math.ceil(model.step_for(_AIM * most)), finest + farther // 2)
+    aim = math.sqrt(max(least, 1.0) * most)
+    if finest - 1 not in sizes:
+        return max(math.ceil(model.step_for(aim)), coarsest + 1 - farther)
+    fine, coarse = (math.log2(max(sizes[step], 1)) for step in (finest - 1, coarsest + 1))
+    share = (fine - math.log2(aim)) / max(fine - coarse, 1e-9)
+    return round(finest - 1 + min(max(share, 0.0), 1.0) * (coarsest + 2 - finest))
 
 
 class ByteCap(RateControl):
@@ -200,8 +222,10 @@ class ByteCap(RateControl):
         if not self._fill and len(unit := frame.write()) <= self._most:
             return FittedUnit(unit, None, 1)
         aim = self._most * _AIM
-        start = self._search.step_for(frame.key, aim) if self._search.known else _middle(frame)
-        fitted = within(self._search.fit(frame, start, aim, self._most, self._most * _ENOUGH), self._most)
+        known = self._search.known
+        start = self._search.step_for(frame.key, aim) if known else _middle(frame)
+        tries = _CAP_TRIES if known else _FIRST_TRIES
+        fitted = within(self._search.fit(frame, start, self._most * _ENOUGH, self._most, tries), self._most)
         return replace(fitted, passes=fitted.passes + (not self._fill))
 
 
@@ -221,19 +245,24 @@ class LeakyBucket(RateControl):
     """
 
     def __init__(
-        self, bytes_per_s: float, fps: float, bucket_s: float, interval: int | None, max_bytes: int | None
+        self, bytes_per_s: float, fps: float, bucket_s: float | None, interval: int | None, max_bytes: int | None
     ) -> None:
         """An almost empty bucket.
 
         Args:
             bytes_per_s: the rate.
             fps: frames a second, usually.
-            bucket_s: how much of it the bucket holds, in seconds.
+            bucket_s: how much of it the bucket holds, in seconds; None for the usual.
             interval: frames from one key to the next, at most.
             max_bytes: of each unit, besides.
         """
+        swing_s = max(_SWING_S, _SWING_FRAMES / fps) if bucket_s is None else _SWING_S * bucket_s
+        bucket_s = max(USUAL_BUCKET_S, _USUAL_FRAMES / fps) if bucket_s is None else bucket_s
         self.size = bytes_per_s * bucket_s
-        self.filled = _IDLE * self.size
+        self._low = min(max(_LOW * bucket_s, _LOW_FRAMES / fps), _MOST_LOW * bucket_s) * bytes_per_s
+        self._high = self._low + swing_s * bytes_per_s
+        self._idle = self._low + _IDLE * swing_s * bytes_per_s
+        self.filled = self._idle
         self._rate, self._frame_s, self._interval, self._max_bytes = bytes_per_s, 1 / fps, interval, max_bytes
         self._bucket_s = bucket_s
         self._time_s = 0.0
@@ -252,15 +281,17 @@ class LeakyBucket(RateControl):
     def unit(self, frame: PendingFrame, until_key: int | None) -> FittedUnit:
         """See RateControl; refuses what is larger than the room in the bucket, too."""
         room, cap = self.size - self.filled, math.inf if self._max_bytes is None else self._max_bytes
-        most = min(max(_FULL * self.size - self.filled, _LEAST_SHARE * self._rate * self._frame_s), room, cap)
+        most = min(max(self._high - self.filled, _LEAST_SHARE * self._rate * self._frame_s), room, cap)
+        least = min(max(self._low - self.filled, 0.0), _AIM * most)
         passes = 0
         if not self._search.known:
-            self._search.fit(frame, _middle(frame), math.inf, math.inf)
+            self._search.fit(frame, _middle(frame), 0, math.inf, 1)
             passes = 1
         step = self._chosen(frame, until_key)
-        if self._search.octaves(frame.key, step) > math.log2(max(most, 1.0)):
-            step = max(step, self._search.step_for(frame.key, _AIM * most))
-        fitted = self._search.fit(frame, step, _AIM * most, most)
+        planned = 2 ** self._search.octaves(frame.key, step)
+        if not least <= planned <= most:
+            step = self._search.step_for(frame.key, min(max(planned, least / _AIM), _AIM * most))
+        fitted = self._search.fit(frame, step, least, most, _BUCKET_TRIES, min(room, cap))
         if self._max_bytes is not None:
             within(fitted, self._max_bytes)
         if len(fitted.unit) > room:
@@ -281,7 +312,7 @@ class LeakyBucket(RateControl):
         """The step that, for all frames ahead, leaves the bucket almost empty."""
         keys, others = self._ahead(frame.key, until_key)
         allowed = (keys + others) * self._rate * self._frame_s
-        allowed = max(allowed + _IDLE * self.size - self.filled, _LEAST_SHARE * allowed)
+        allowed = max(allowed + self._idle - self.filled, _LEAST_SHARE * allowed)
         low, high = float(frame.steps[0]), float(frame.steps[-1])
         for _ in range(_HALVINGS):
             step = (low + high) / 2
@@ -335,12 +366,12 @@ def rate_control(
     if fps is None:
         raise OptionError("`bitrate` needs `fps`, the frames a second")
     _check_positive("fps", fps)
-    held_s = max(USUAL_BUCKET_S, _USUAL_FRAMES / fps) if bucket_s is None else bucket_s
-    _check_positive("bucket_s", held_s)
+    if bucket_s is not None:
+        _check_positive("bucket_s", bucket_s)
     if not isinstance(bitrate, str):
         _check_positive("bitrate", bitrate)
     bits = bits_per_second(bitrate) if isinstance(bitrate, str) else bitrate
-    return LeakyBucket(bits / 8, fps, held_s, interval, max_bytes)
+    return LeakyBucket(bits / 8, fps, bucket_s, interval, max_bytes)
 
 
 def _check_positive(name: str, value: Any) -> None:
