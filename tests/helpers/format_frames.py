@@ -309,7 +309,8 @@ class Decoder:
     def begin(self, unit: Unit, before: Frame | None) -> Frame:
         nothing = Coder(Slots(np.zeros(0), np.zeros(0)), [], [])
         if before is not None:
-            profile, sizes, dtypes, exponent = before.profile, before.sizes, before.dtypes, before.unit
+            profile, sizes, dtypes = before.profile, before.sizes, before.dtypes
+            exponent = min(before.unit, (unit.step - 128) // 8)
         else:
             need(hashlib.sha256(self.profile).digest()[:8] == unit.key, "the profile is another")
             profile, exponent = read_profile(self.profile), (unit.step - 128) // 8

@@ -15,8 +15,10 @@ from tests.helpers.drawn import CASES, Case, frames_of, profile_of, scores_of
 from tests.helpers.golden import fingerprint, golden_units
 
 import midstream as ms
+from midstream.codec.base import NO_HINTS
 from midstream.codec.temporal.decoder import TemporalUnits
 from midstream.codec.temporal.reference import FrameMemory
+from midstream.features import check_pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 
@@ -114,6 +116,21 @@ def test_a_scene_of_which_a_part_changes(ways: int) -> None:
         encoder.acknowledge(number)
     same_memory(kept_by(decoder), reader.frames)
     assert seen >= {0, 1, 2}
+
+
+def test_frames_that_are_far_finer_than_their_key_and_coarse_again() -> None:
+    profile, frames = profiles.profile(), profiles.clip(7, change=0.02)
+    encoder, decoder = ms.StreamEncoder(profile=profile), ms.StreamDecoder(profile)
+    reader, errors = format_frames.Decoder(profile.data), []
+    for frame, step in zip(frames, [170, 150, 130, 100, 70, 175, 176], strict=True):
+        pending = encoder._sequence.frame(check_pyramid(frame), NO_HINTS, False, None)
+        unit = pending.code(step)
+        pending.keep(unit)
+        back = decoder.decode(unit)
+        agree(back, reader.decode(unit))
+        errors.append(max(np.abs(back[name] - frame[name]).max() for name in frame))
+    same_memory(kept_by(decoder), reader.frames)
+    assert errors[4] < errors[0] / 50
 
 
 def test_a_missing_reference_has_a_name_here_and_there() -> None:

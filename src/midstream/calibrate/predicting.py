@@ -16,7 +16,6 @@ from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile_file import PREDICTED
 from midstream.codec.calibrated.transform import forward
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
-from midstream.codec.temporal.reference import octave_of
 from midstream.models import FloatPyramid
 
 # Where the numbers come from: docs/method.md, "Constants".
@@ -43,7 +42,7 @@ def clip_samples(
 ) -> list[list[Sample]]:
     """The samples of each group from the pyramids of a clip; coarser groups beside the first as it is at a step."""
     out: list[list[Sample]] = [[] for _ in groups]
-    steps = FrameSteps(importance.steps(step), octave_of(step))
+    steps = FrameSteps.of(importance, step)
     for pyramid in pyramids:
         first = forward(groups[0], pyramid, 1)
         probe = groups[0].probe
@@ -127,7 +126,7 @@ def with_frames(
 
 
 def _frame_steps(importance: ImportanceClasses, step: int) -> FrameSteps:
-    return FrameSteps(importance.steps(max(step, 0)), octave_of(max(step, 0)))
+    return FrameSteps.of(importance, max(step, 0))
 
 
 def _coded(

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.coding import quantised
+from midstream.codec.calibrated.document import ImportanceClasses
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
 from midstream.codec.calibrated.transform import Size
-from midstream.codec.temporal.reference import GroupFrame
+from midstream.codec.temporal.reference import GroupFrame, octave_of
 from midstream.errors import CorruptError
 
 #: As coding.LAMBDA, of predicted frames: what is not refined now is wrong in the frames that follow, too
@@ -28,11 +29,23 @@ class FrameSteps:
 
     Attributes:
         indices: int16 [classes], the step's index of each importance class.
-        octave: of the unit that its stream keeps values in.
+        octave: of the unit that its values are kept in.
+        octave_before: of the one that values of the frame before are kept in.
     """
 
     indices: NDArray[np.int16]
     octave: int
+    octave_before: int
+
+    @classmethod
+    def of(cls, importance: ImportanceClasses, step: int, octave_before: int | None = None) -> FrameSteps:
+        """Of a step, and of the octave of the frame before; None for a key.
+
+        The octave falls as steps do: where nothing moves, frames are refined far below the step of the key.
+        """
+        own = octave_of(step)
+        before = own if octave_before is None else octave_before
+        return cls(importance.steps(step), min(own, before), before)
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ def code_predicted(
         step_sizes(steps.indices),
         LAMBDA_PREDICTED,
         state,
-        before.decoded(steps.octave),
+        before.decoded(steps.octave_before),
         before.symbols,
         before.importance,
         before.modes,
@@ -132,7 +145,7 @@ def decode_predicted(
         steps.indices,
         step_sizes(steps.indices),
         state,
-        before.decoded(steps.octave),
+        before.decoded(steps.octave_before),
         before.symbols,
         before.importance,
         before.modes,

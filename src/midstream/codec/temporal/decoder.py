@@ -19,7 +19,7 @@ from midstream.codec.calibrated.transform import Size
 from midstream.codec.container import CRC_BYTES, VERSION, Opened
 from midstream.codec.sequence import SequenceDecoder
 from midstream.codec.temporal.coding import FrameSteps, decode_alone, decode_predicted
-from midstream.codec.temporal.reference import FrameMemory, GroupFrame, octave_of
+from midstream.codec.temporal.reference import FrameMemory, GroupFrame
 from midstream.codec.temporal.units import (
     CODEC,
     KEPT_FRAMES,
@@ -105,8 +105,7 @@ def decode_unit(
     grids = limited_grids(profile, range(len(profile.groups)), sizes, request.limits)
     if before is not None:
         _check_memory(before, profile, grids)
-    octave = octave_of(header.step) if before is None else before.octave
-    steps = FrameSteps(profile.about.importance.steps(header.step), octave)
+    steps = FrameSteps.of(profile.about.importance, header.step, None if before is None else before.octave)
     kept: list[GroupFrame] = []
     contexts: list[NDArray[np.uint32]] = []
 
@@ -123,7 +122,7 @@ def decode_unit(
 
     arrays = decode_groups(profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads)
     memory = FrameMemory(
-        header.number, digest_of(data), key, octave, sizes, dtypes, tuple(kept), contexts[0] if contexts else None
+        header.number, digest_of(data), key, steps.octave, sizes, dtypes, tuple(kept), contexts[0] if contexts else None
     )
     return arrays, memory
 

@@ -16,7 +16,7 @@ from midstream.codec.calibrated.prediction import expected
 from midstream.codec.calibrated.rate import code_within, finest_step
 from midstream.codec.sequence import PendingFrame, SequenceEncoder
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
-from midstream.codec.temporal.reference import FRACTION_BITS, FrameMemory, octave_of
+from midstream.codec.temporal.reference import FrameMemory
 from midstream.codec.temporal.units import KEPT_FRAMES, MOST_FRAMES, digest_of, write_key, write_predicted
 from midstream.errors import InputError
 from midstream.features import Level
@@ -122,10 +122,7 @@ class _TemporalFrame(PendingFrame):
         self.analysed = analysed
         finest = finest_step(analysed)
         if before is not None:
-            # What is left of a prediction may be twice as large as what is predicted; and a step far below the key's is
-            # finer than what is kept of values.
-            kept = STEP_INDICES // 2 + STEPS_PER_OCTAVE * (before.octave - FRACTION_BITS + 1)
-            finest = max(finest + STEPS_PER_OCTAVE, kept)
+            finest += STEPS_PER_OCTAVE  # what is left of a prediction may be twice as large as what is predicted
         self.steps = range(min(finest, STEP_INDICES - 1), STEP_INDICES)
         self._stream, self._before = stream, before
         self._made: dict[bytes, FrameMemory] = {}
@@ -138,8 +135,8 @@ class _TemporalFrame(PendingFrame):
             step = min(step + COARSER, STEP_INDICES - 1)
         analysed, before, number = self.analysed, self._before, self._stream.next_number
         profile = analysed.profile
-        octave = octave_of(step) if before is None else before.octave
-        coded = self._groups(FrameSteps(profile.about.importance.steps(step), octave))
+        steps = FrameSteps.of(profile.about.importance, step, None if before is None else before.octave)
+        coded = self._groups(steps)
         streams = [group.stream for group in coded]
         if before is None:
             unit = write_key(profile, number, step, analysed.sizes, analysed.dtypes, streams)
@@ -147,7 +144,7 @@ class _TemporalFrame(PendingFrame):
             unit = write_predicted(number, step, number - before.number, before.digest, streams)
         kept = tuple(group.kept for group in coded)
         self._made[unit] = FrameMemory(
-            number, digest_of(unit), profile.key, octave, analysed.sizes, analysed.dtypes, kept, coded[0].contexts
+            number, digest_of(unit), profile.key, steps.octave, analysed.sizes, analysed.dtypes, kept, coded[0].contexts
         )
         return unit
 

@@ -28,7 +28,7 @@ _LARGEST = float(np.iinfo(np.int16).max)
 
 
 def octave_of(step: int) -> int:
-    """log2 of a key's step, rounded down: what the values of its stream are kept beside."""
+    """log2 of a step, rounded down: what values are kept beside."""
     return (step - STEP_INDICES // 2) // STEPS_PER_OCTAVE
 
 
