@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import calibrated
+import clip_files
 import numpy as np
+import stream_units
 
 import midstream as ms
 from midstream import _native
 from midstream.codec.calibrated.decoder import CalibratedInfo
 from midstream.codec.paper import groups
 from midstream.codec.paper.decoder import open_levels
+from midstream.codec.temporal.decoder import UnitInfo
 
 LIMITS = ms.Limits(elements=1 << 16, values=1 << 14, channels=1 << 10, levels=8, chunk_bytes=1 << 14)
 #: Of streams that hold a profile, which is half a megabyte.
@@ -41,7 +45,11 @@ def same(a: Any, b: Any) -> bool:
 
 def check(data: bytes) -> None:
     """What has to hold of any bytes."""
-    if data.startswith(calibrated.RECIPE):
+    if data.startswith(clip_files.MAGIC):
+        clip_files.check(data)
+    elif data.startswith(stream_units.STREAM):
+        check_units(*stream_units.read(data))
+    elif data.startswith(calibrated.RECIPE):
         check_calibrated(calibrated.Recipe.read(data).built(), None)
     elif (header := calibrated.fields_of(data)) is not None:
         needed = header.key == calibrated.PROFILE.key and not header.profile_bytes
@@ -71,6 +79,29 @@ def check_calibrated(data: bytes, profile: ms.Profile | None) -> None:
     cut = unless_refused(lambda: ms.decode(data[: len(data) * 3 // 4], profile=profile, limits=ROOMY, partial=True))
     assert cut is None, "a part of a stream decodes"
     check_alone_on_the_reference(data, decoded, profile)
+
+
+def check_units(profile: ms.Profile, parts: list[stream_units.Part]) -> None:
+    """What has to hold of a stream: each unit is refused or decodes, on the reference path and from a state alike."""
+    units = stream_units.built(profile, parts)
+    decoder, fastest = ms.StreamDecoder(profile, limits=LIMITS), _native.simd_path()
+    for unit in units:
+        state, other = decoder.state(), ms.StreamDecoder(profile, limits=LIMITS)
+        other.restore(state)
+        info = unless_refused(partial(ms.inspect, unit, profile=profile, limits=LIMITS))
+        decoded = unless_refused(partial(decoder.decode, unit))
+        _native.set_simd_path("reference")
+        try:
+            again = unless_refused(partial(other.decode, unit))
+        finally:
+            _native.set_simd_path(fastest)
+        assert (again is None) == (decoded is None), "from a state or on the reference path another verdict"
+        assert decoder.state() == (state if decoded is None else other.state()), "another state than is right"
+        for name, values in (decoded or {}).items():
+            assert again is not None
+            assert same(values, again[name]), "from a state or on the reference path it decodes otherwise"
+            assert np.isfinite(values.astype(np.float32)).all(), "a value that is not finite"
+        assert decoded is None or isinstance(info, UnitInfo), "inspect refuses what decode does not"
 
 
 def check_paper(data: bytes) -> None:

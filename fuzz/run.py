@@ -22,7 +22,7 @@ import kept
 
 FUZZ = Path(__file__).parent
 BUILD = FUZZ.parent / "build" / "fuzz"
-NATIVE = ("fast", "dense", "fields", "round_trip", "components")
+NATIVE = ("fast", "dense", "fields", "round_trip", "components", "predicted")
 # Small inputs are run often; a whole bitstream is not that small.
 LONGEST = {"decode": 2000}
 SANITIZERS = {

@@ -22,6 +22,8 @@ class Limits:
     - `paper`: 10 bytes, and 0.2 microseconds; of a hostile `dense` stream 0.6.
     - `calibrated`: 20 bytes, and 5 microseconds, if a profile and a stream were made for it; of what networks give to a
       profile of their own, 12 bytes and 0.3 microseconds.
+    - units of a stream of `calibrated`: 40 bytes, and 6 for each frame that is kept, 8 at most; of what networks give
+      15, and 2 for each.
 
     Beside it 16 MiB, 8 MiB for each thread, and three times the bytes of an embedded profile. A server sets `elements`
     to what its network can produce.

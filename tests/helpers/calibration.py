@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
 from midstream import models
+from midstream.calibrate.clips import ClipSource
 from midstream.calibrate.run import Calibration, calibrate
 from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
@@ -17,7 +19,9 @@ from midstream.calibrate.views import Views
 FAST = CalibrationSettings(images=24, tools=replace(Tools(), power=False))
 
 
-def calibrated(folder: Path, work: Path, settings: CalibrationSettings = FAST, model: Any = None) -> Calibration:
+def calibrated(
+    folder: Path, work: Path, settings: CalibrationSettings = FAST, model: Any = None, clips: Sequence[ClipSource] = ()
+) -> Calibration:
     network = model or models.load(str(folder / "toy.toml"), threads=1)
     views = Views(network, datasets.load(str(folder / "calib")).images, work, settings)
-    return calibrate(network, views, settings, Quiet())
+    return calibrate(network, views, settings, Quiet(), clips)

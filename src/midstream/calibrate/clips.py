@@ -49,11 +49,21 @@ class ClipSource:
 
     def frames(self) -> Iterator[Image]:
         """The first FRAMES that can be read. Raises InputError where none can."""
-        if self.files:
-            yield from (read_image(path) for path in self.files[:FRAMES])
-            return
-        read = (frame.image for frame in open_source(self.video).frames())
-        yield from islice((image for image in read if image is not None), FRAMES)
+        images = self._images() if self.files else (frame.image for frame in open_source(self.video).frames())
+        yield from islice((image for image in images if image is not None), FRAMES)
+
+    def _images(self) -> Iterator[Image | None]:
+        read, why = 0, None
+        for path in self.files:
+            try:
+                image = read_image(path)
+            except InputError as error:
+                why = why or error
+                continue
+            read += 1
+            yield image
+        if why is not None and not read:
+            raise why
 
 
 def clip_sources(specs: Sequence[str]) -> list[ClipSource]:

@@ -58,9 +58,10 @@ class GroupFrame:
     ) -> GroupFrame:
         """Of `decoded` [cells, K], rounded; what is too large becomes the largest there is."""
         with np.errstate(over="ignore", invalid="ignore"):  # a frame with values out of range is refused, later
-            scaled = np.rint(decoded * np.float32(2.0 ** (FRACTION_BITS - octave)))
-            values = np.clip(scaled, -_LARGEST, _LARGEST).astype(np.int16)
-        return cls(values, symbols, importance, modes)
+            scaled = decoded * np.float32(2.0 ** (FRACTION_BITS - octave))
+            np.rint(scaled, out=scaled)
+            np.clip(scaled, -_LARGEST, _LARGEST, out=scaled)
+            return cls(scaled.astype(np.int16), symbols, importance, modes)
 
     def decoded(self, octave: int) -> Floats:
         """[cells, K], as the next frame is predicted from it."""

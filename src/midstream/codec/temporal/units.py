@@ -99,6 +99,13 @@ def _written(flags: int, step: int, number: int, own: bytes, streams: Sequence[b
 
 def read_unit_header(opened: container.Opened, limits: Limits, present: int) -> UnitHeader:
     """The header of a unit of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
+    header = read_unit_fields(opened, limits)
+    check_total(header.total, limits, present)
+    return header
+
+
+def read_unit_fields(opened: container.Opened, limits: Limits) -> UnitHeader:
+    """The header alone, whatever follows it. Raises CorruptError, UnsupportedError, LimitError."""
     reader = opened.reader
     flags, step, number = reader.u8(), reader.u8(), reader.varint()
     key = bool(flags & _KEY)
@@ -117,9 +124,7 @@ def read_unit_header(opened: container.Opened, limits: Limits, present: int) -> 
         distance, digest = _reference(reader, number)
     streams = read_sizes(reader)
     reader.end()
-    header = UnitHeader(number, step, profile, sizes, dtypes, distance, digest, streams, opened.size)
-    check_total(header.total, limits, present)
-    return header
+    return UnitHeader(number, step, profile, sizes, dtypes, distance, digest, streams, opened.size)
 
 
 def _reference(reader: Reader, number: int) -> tuple[int, int]:
