@@ -15,6 +15,7 @@ from tests.helpers.drawn import CASES, Case, frames_of, profile_of, scores_of
 from tests.helpers.golden import fingerprint, golden_units
 
 import midstream as ms
+from midstream import _native
 from midstream.codec.base import NO_HINTS
 from midstream.codec.temporal.decoder import TemporalUnits
 from midstream.codec.temporal.reference import FrameMemory
@@ -77,6 +78,12 @@ def test_golden_streams(version: int) -> None:
     reader = format_frames.Decoder(profile.data)
     for unit, wanted in zip(units, frames, strict=True):
         assert {level: fingerprint(values) for level, values in reader.decode(unit).items()} == wanted
+
+
+def test_the_documents_have_the_sizes_that_are_read() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "profile.md").read_text("utf-8")
+    assert f"| u16, u8 [{_native.FRAME_SLOTS}] |" in text
+    assert f"| u16, u8 [{_native.COEFFICIENT_SLOTS}] |" in text
 
 
 def test_it_is_short() -> None:
