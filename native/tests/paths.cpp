@@ -262,8 +262,9 @@ void test_frames() {
     auto values = frames.random_values(chance(0.1) ? 1e6 : 20);
     for (size_t i = 0; i < values.size(); ++i)
         if (chance(0.5)) values[i] = frames.before[i];
-    const bool known = chance(0.3);
-    Bytes stream, said;
+    const bool known = chance(0.3), refresh = chance(0.3);
+    Bytes stream, said, refreshed(frames.grid.cells());
+    for (uint8_t& cell : refreshed) cell = chance(0.3);
     const auto encode = [&] {
         auto state = begun();
         Bytes importance = frames.importance, modes(frames.grid.cells());
@@ -272,7 +273,7 @@ void test_frames() {
         std::vector<int8_t> symbols(values.size());
         const CoefficientImage image{importance.data(), known, chosen.data(), out.data(), symbols.data()};
         stream = frames.model.encode(values.data(), frames.grid, frames.classes(), 0.07f, state.data(), image,
-                                     frames.reference(), modes.data());
+                                     frames.reference(), modes.data(), refresh ? refreshed.data() : nullptr);
         said = bytes_of(importance, modes, out, symbols, state);
         return bytes_of(stream, said);
     };

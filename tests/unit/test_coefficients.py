@@ -113,6 +113,40 @@ def test_what_does_not_fit_the_model_is_refused() -> None:
         model.decode(b"", 0, 5, STEPS, sizes, fresh)
 
 
+def test_what_does_not_fit_a_model_of_frames_is_refused() -> None:
+    alone, sizes = _native.CoefficientModel(SCALES, REFERENCES, OFFSETS, PREDICTION), step_sizes(STEPS)
+    gains, scales = np.ones((2, 3), np.float32), np.full((2, 3), 110, np.int16)
+    for bad in ((gains[:1], scales), (gains[:, :2].copy(), scales), (np.repeat(gains, 2, 0), np.repeat(scales, 2, 0))):
+        with pytest.raises(ValueError, match="coefficients: predictors"):
+            _native.FrameModel(alone, *bad)
+    with pytest.raises(ValueError, match="coefficients: predictors"):
+        _native.FrameModel(alone, gains[:0], scales[:0])
+    model, state = _native.FrameModel(alone, gains, scales), _native.frame_state(_native.coefficient_state())
+    symbols, modes = np.zeros((20, 3), np.int8), np.zeros((4, 5), np.uint8)
+    good = (VALUES, symbols, IMPORTANCE, modes)
+    stream = model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.1, state.copy(), *good)[0]
+    assert model.decode(stream, STEPS, sizes, state.copy(), *good, None) is not None
+    for reference in (
+        (VALUES[1:], *good[1:]),
+        (VALUES[:, :2].copy(), *good[1:]),
+        (VALUES, symbols[1:], *good[2:]),
+        (VALUES, symbols, IMPORTANCE + np.uint8(1), modes),
+        (VALUES, symbols, IMPORTANCE[1:], modes),
+        (VALUES, symbols, IMPORTANCE, modes + np.uint8(3)),
+        (VALUES, symbols, IMPORTANCE, modes[1:]),
+    ):
+        with pytest.raises(ValueError, match="coefficients: "):
+            model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.1, state.copy(), *reference)
+        with pytest.raises(ValueError, match="coefficients: "):
+            model.decode(stream, STEPS, sizes, state.copy(), *reference, None)
+    with pytest.raises(ValueError, match="the importance map"):
+        model.decode(stream, STEPS, sizes, state.copy(), *good, IMPORTANCE + np.uint8(1))
+    with pytest.raises(ValueError, match="a state of another size"):
+        model.decode(stream, STEPS, sizes, state[1:].copy(), *good, None)
+    with pytest.raises(ValueError, match="a state of another size"):
+        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.1, _native.coefficient_state(), *good)
+
+
 def test_a_model_keeps_its_own_arrays() -> None:
     references = REFERENCES.copy()
     model = _native.CoefficientModel(SCALES, references, OFFSETS, PREDICTION)

@@ -30,6 +30,19 @@ def test_names_and_shapes_are_in_the_header_of_paper_and_in_that_of_calibrated_w
     assert declaration(data, profile=PROFILE).shapes == {name: values.shape for name, values in wide.items()}
 
 
+def test_a_key_of_a_stream_says_its_shapes_and_other_units_do_not() -> None:
+    encoder = ms.StreamEncoder(profile=PROFILE, quality=50)
+    key, later = encoder.encode(PYRAMID), encoder.encode(PYRAMID)
+    assert declaration(key, profile=PROFILE) == Declaration("temporal", False, SHAPES)
+    assert declaration(key) == declaration(later, profile=PROFILE) == Declaration("temporal", False, None)
+    with pytest.raises(LimitError, match="elements"):
+        declaration(key, profile=PROFILE, limits=Limits(elements=10))
+    with pytest.raises(TruncatedError):
+        declaration(later[:-1])
+    with pytest.raises(InputError, match=PROFILE.name):
+        declaration(key, profile=profiles.profile(seed=9))
+
+
 def test_an_embedded_profile_is_recognised_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object) -> None:
         raise AssertionError("the profile is read")
