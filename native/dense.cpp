@@ -1,5 +1,6 @@
 // The `dense` coder: context mixing (mixing.hpp) for maps of few symbols. A symbol is written as binary decisions ("is it
-// the likeliest symbol? the second likeliest? ..."). docs/format.md is normative.
+// the likeliest symbol? the second likeliest? ..."). In a frame that is predicted from another one the first question is
+// whether the symbol is the one that the other frame has there. docs/format.md is normative.
 #include "dense.hpp"
 
 #include <algorithm>
@@ -16,9 +17,25 @@ namespace midstream {
 namespace {
 
 constexpr int contexts = 7;
+
+// A map that nothing is known of, and one of a frame of which an earlier one is known.
+struct Alone {
+    static constexpr bool predicted = false;
+    static constexpr int bits[contexts] = {12, 12, 14, 12, 8, 12, 12};
+};
+struct Predicted {
+    static constexpr bool predicted = true;
+    static constexpr int bits[contexts] = {14, 14, 14, 14, 14, 14, 13};
+};
+
 constexpr int unary_limit = 15;    // ranks from here on are escaped
 constexpr int escape_bits = 8;
 constexpr int border = 2;          // neighbours reach two cells far
+
+// A class of symbols, 0 to 3.
+constexpr size_t coarse(size_t symbol, size_t alphabet) {
+    return alphabet <= 4 ? symbol & 3 : std::min<size_t>(symbol * 4 / alphabet, 3);
+}
 
 // Says what an encoder would spend, symbol by symbol, if it had no other contexts than those of the bits of `used`.
 class Meter {
@@ -35,32 +52,42 @@ class Meter {
     double spent_ = 0;
 };
 
-// The symbols of a level with a border of the likeliest symbol, so that every neighbour exists.
+// The symbols of a level with a border, so that every neighbour exists.
 struct Plane {
-    size_t width, height, stride;
+    size_t width = 0, height = 0, stride = 0;
     std::vector<uint8_t> cells;
 
-    Plane(size_t channels, size_t h, size_t w, uint8_t fill)
-        : width(w), height(h), stride(w + 2 * border), cells(channels * (h + 2 * border) * stride, fill) {}
+    Plane() = default;
+    Plane(const MapShape& shape, uint8_t fill)
+        : width(shape.width), height(shape.height), stride(shape.width + 2 * border),
+          cells(shape.channels * (shape.height + 2 * border) * stride, fill) {}
+    Plane(const MapShape& shape, uint8_t fill, const uint8_t* values) : Plane(shape, fill) {
+        for (size_t c = 0; c < shape.channels; ++c)
+            for (size_t y = 0; y < height; ++y, values += width) std::copy_n(values, width, row(c, y));
+    }
     uint8_t* row(size_t channel, size_t y) {
         return cells.data() + (channel * (height + 2 * border) + y + border) * stride + border;
     }
 };
 
-template <class Coder>
+template <class Coder, class Kind>
 class Model {
    public:
-    Model(Coder& coder, const MapShape& shape, size_t alphabet, const SymbolOrder& order)
+    // `before` of a predicted map.
+    Model(Coder& coder, const MapShape& shape, size_t alphabet, const SymbolOrder& order, const DenseBefore* before = nullptr)
         : coder_(coder), order_(order.symbols), occurring_(order.count), channels_(shape.channels),
           decisions_(std::min<size_t>(order.count - 1, unary_limit)),
-          plane_(shape.channels, shape.height, shape.width, order.symbols[0]),
-          mixer_(decisions_) {
+          plane_(shape, order.symbols[0]), mixer_(decisions_) {
+        if constexpr (Kind::predicted) {
+            before_ = Plane(shape, order.symbols[0], before->symbols);
+            past_ = Plane(shape, 0, before->past);
+        }
         for (size_t i = 0; i < occurring_; ++i) rank_[order_[i]] = static_cast<uint8_t>(i);
         for (size_t s = 0; s < 256; ++s) {
-            coarse_[s] = static_cast<uint8_t>(alphabet <= 4 ? s & 3 : std::min<size_t>(s * 4 / alphabet, 3));
+            coarse_[s] = static_cast<uint8_t>(coarse(s, alphabet));
             fine_[s] = static_cast<uint8_t>(alphabet <= 16 ? s & 15 : std::min<size_t>(s * 16 / alphabet, 15));
         }
-        for (int c = 0; c < contexts; ++c) slots_[c].resize((size_t{1} << bits[c]) * decisions_);
+        for (int c = 0; c < contexts; ++c) slots_[c].resize((size_t{1} << Kind::bits[c]) * decisions_);
     }
 
     // Codes all symbols; when decoding, `symbols` receives them. False when the data ran out.
@@ -80,48 +107,91 @@ class Model {
     MIDSTREAM_AVX2 bool run_avx2(uint8_t* symbols, const uint8_t* references) { return code_all(symbols, references); }
 #endif
 
+    // Where a row is read and written. Without a reference `other` is the row itself, where nothing is written yet.
+    struct Row {
+        size_t channel;
+        bool referenced;
+        uint8_t* own;
+        const uint8_t *other, *before, *other_before, *past;  // the last three of a predicted map
+    };
+
     MIDSTREAM_INLINE bool code_all(uint8_t* symbols, const uint8_t* references) {
-        const size_t size = plane_.width * plane_.height;
         for (size_t c = 0; c < channels_; ++c)
-            for (size_t y = 0; y < plane_.height; ++y) {
-                uint8_t* row = plane_.row(c, y);
-                // Without a reference the channel looks at itself, where nothing is written yet: a constant.
-                const uint8_t* other = plane_.row(references[c] ? c - references[c] : c, y);
-                if (!code_row(c, row, other, references[c] != 0, symbols + c * size + y * plane_.width)) return false;
+            for (size_t y = 0; y < plane_.height; ++y, symbols += plane_.width) {
+                const size_t other = references[c] ? c - references[c] : c;
+                Row row = {c, references[c] != 0, plane_.row(c, y), plane_.row(other, y), nullptr, nullptr, nullptr};
+                if constexpr (Kind::predicted)
+                    row.before = before_.row(c, y), row.other_before = before_.row(other, y), row.past = past_.row(c, y);
+                if (!code_row(row, symbols)) return false;
             }
         return true;
     }
 
-    static constexpr int bits[contexts] = {12, 12, 14, 12, 8, 12, 12};
-
-    MIDSTREAM_INLINE bool code_row(size_t channel, uint8_t* row, const uint8_t* other, bool referenced, uint8_t* out) {
-        const ptrdiff_t s = static_cast<ptrdiff_t>(plane_.stride);
-        const auto q = [this](uint8_t v) { return static_cast<uint32_t>(coarse_[v]); };
-        const auto f = [this](uint8_t v) { return static_cast<uint32_t>(fine_[v]); };
-        const uint32_t place = static_cast<uint32_t>(channel & 255);
+    MIDSTREAM_INLINE bool code_row(const Row& row, uint8_t* out) {
         for (size_t x = 0; x < plane_.width; ++x) {
-            const uint8_t *a = row + x, *r = other + x;
-            const uint32_t w = q(a[-1]), n = q(a[-s]), nw = q(a[-s - 1]), ne = q(a[-s + 1]), ww = q(a[-2]);
-            const uint32_t nn = q(a[-2 * s]), nne = q(a[-2 * s + 1]), nnw = q(a[-2 * s - 1]);
-            const uint32_t rest = referenced ? q(r[-1]) | q(r[-s]) << 2 | q(r[1]) << 4 | q(r[s]) << 6 : 0;
-            const uint32_t same = referenced ? f(r[0]) : f(order_[0]);
-            const uint32_t near = referenced ? q(r[0]) : q(order_[0]);
-            uint32_t at[contexts] = {
-                w | n << 2 | nw << 4 | ne << 6 | ww << 8 | nn << 10,
-                place << 4 | w << 2 | n,
-                near | rest << 2 | w << 10 | n << 12,
-                place << 4 | same,
-                place,
-                ne | nne << 2 | nn << 4 | nnw << 6 | n << 8 | w << 10,
-                f(a[-1]) | f(a[-s]) << 4 | same << 8,
-            };
+            uint32_t at[contexts];
+            int known = 0;  // of the symbol that is asked for first: its rank
+            if constexpr (Kind::predicted) {
+                locate_predicted(row, x, at);
+                known = rank_[row.before[x]];
+            } else {
+                locate(row, x, at);
+            }
             for (int i = 0; i < contexts; ++i) at[i] &= coder_.used() >> i & 1 ? ~0u : 0u;
-            const int rank = code_symbol(at, rank_[out[x]]);
+            int rank = code_symbol(at, turned(rank_[out[x]], known));
             if (rank < 0 || coder_.overrun()) return false;
             coder_.end_symbol();
-            row[x] = out[x] = order_[rank];
+            rank = rank == 0 ? known : rank <= known ? rank - 1 : rank;
+            row.own[x] = out[x] = order_[rank];
         }
         return true;
+    }
+    // The place of a rank where the known one comes first.
+    static int turned(int rank, int known) { return rank == known ? 0 : rank < known ? rank + 1 : rank; }
+
+    MIDSTREAM_INLINE uint32_t q(uint8_t symbol) const { return coarse_[symbol]; }
+    MIDSTREAM_INLINE uint32_t f(uint8_t symbol) const { return fine_[symbol]; }
+
+    MIDSTREAM_INLINE void locate(const Row& row, size_t x, uint32_t (&at)[contexts]) const {
+        const ptrdiff_t s = static_cast<ptrdiff_t>(plane_.stride);
+        const uint32_t place = static_cast<uint32_t>(row.channel & 255);
+        const uint8_t *a = row.own + x, *r = row.other + x;
+        const uint32_t w = q(a[-1]), n = q(a[-s]), nw = q(a[-s - 1]), ne = q(a[-s + 1]), ww = q(a[-2]);
+        const uint32_t nn = q(a[-2 * s]), nne = q(a[-2 * s + 1]), nnw = q(a[-2 * s - 1]);
+        const uint32_t rest = row.referenced ? q(r[-1]) | q(r[-s]) << 2 | q(r[1]) << 4 | q(r[s]) << 6 : 0;
+        const uint32_t same = row.referenced ? f(r[0]) : f(order_[0]);
+        const uint32_t near = row.referenced ? q(r[0]) : q(order_[0]);
+        at[0] = w | n << 2 | nw << 4 | ne << 6 | ww << 8 | nn << 10;
+        at[1] = place << 4 | w << 2 | n;
+        at[2] = near | rest << 2 | w << 10 | n << 12;
+        at[3] = place << 4 | same;
+        at[4] = place;
+        at[5] = ne | nne << 2 | nn << 4 | nnw << 6 | n << 8 | w << 10;
+        at[6] = f(a[-1]) | f(a[-s]) << 4 | same << 8;
+    }
+
+    // All of them know the symbol that the frame before has in this place: decisions mean something beside it alone.
+    MIDSTREAM_INLINE void locate_predicted(const Row& row, size_t x, uint32_t (&at)[contexts]) const {
+        const ptrdiff_t s = static_cast<ptrdiff_t>(plane_.stride);
+        const uint32_t place = static_cast<uint32_t>(row.channel & 255);
+        const uint8_t *a = row.own + x, *b = row.before + x, *r = row.other + x, *rb = row.other_before + x;
+        const uint8_t* h = row.past + x;
+        const uint32_t t = q(b[0]), te = q(b[1]), ts = q(b[s]), w = q(a[-1]), n = q(a[-s]), past = h[0];
+        const uint32_t same = row.referenced ? q(r[0]) : q(order_[0]), was = row.referenced ? q(rb[0]) : q(order_[0]);
+        const uint32_t beside = row.referenced ? q(r[1]) | q(r[s]) << 2 : 0;
+        const auto changed = [](const uint8_t* now, const uint8_t* then, ptrdiff_t i) -> uint32_t { return now[i] != then[i]; };
+        const uint32_t cw = changed(a, b, -1), cn = changed(a, b, -s);
+        const uint32_t farther = changed(a, b, 1 - s) | changed(a, b, -1 - s) << 1 |
+                                 (row.referenced ? changed(r, rb, 0) : 0) << 2 | changed(a, b, -2) << 3 |
+                                 changed(a, b, -2 * s) << 4;
+        const uint32_t around = t | te << 2 | ts << 4, recent_east = h[1] >> 2 & 3, recent_south = h[s] >> 2 & 3;
+        at[0] = t | same << 2 | was << 4 | place << 6;
+        at[1] = n | w << 2 | t << 4 | place << 6;
+        at[2] = around | q(b[-1]) << 6 | q(b[-s]) << 8 | w << 10 | n << 12;
+        at[3] = around | q(b[s + 1]) << 6 | q(b[s - 1]) << 8 | w << 10 | n << 12;
+        at[4] = t | cw << 2 | cn << 3 | farther << 4 | past << 9;
+        at[5] = t | w << 2 | n << 4 | same << 6 | was << 8 | beside << 10;
+        at[6] = t | past << 2 | recent_east << 7 | recent_south << 9 | cw << 11 | cn << 12;
     }
 
     MIDSTREAM_INLINE int code_symbol(const uint32_t (&at)[contexts], int rank) {
@@ -160,28 +230,58 @@ class Model {
     Coder& coder_;
     const uint8_t* order_;
     size_t occurring_, channels_, decisions_;
-    Plane plane_;
+    Plane plane_, before_, past_;
     Mixer<contexts> mixer_;
     std::array<uint8_t, 256> rank_{}, coarse_{}, fine_{};
     std::vector<Slot> slots_[contexts];
     std::array<Slot, size_t{1} << escape_bits> escape_{};
 };
 
-}  // namespace
-
-std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
-                                  const SymbolOrder& order, const uint8_t* references) {
+template <class Kind>
+std::vector<uint8_t> encoded(const uint8_t* symbols, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+                             const uint8_t* references, const DenseBefore* before) {
     ArithmeticEncoder encoder;
-    Model<ArithmeticEncoder> model(encoder, shape, alphabet, order);
+    Model<ArithmeticEncoder, Kind> model(encoder, shape, alphabet, order, before);
     std::vector<uint8_t> copy(symbols, symbols + shape.count());
     model.run(copy.data(), references);
     return encoder.finish();
 }
 
+template <class Kind>
+bool decoded(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+             const uint8_t* references, const DenseBefore* before, uint8_t* symbols) {
+    ArithmeticDecoder decoder(data, bytes);
+    Model<ArithmeticDecoder, Kind> model(decoder, shape, alphabet, order, before);
+    std::fill_n(symbols, shape.count(), uint8_t{0});
+    return model.run(symbols, references) && decoder.finished();
+}
+
+}  // namespace
+
+std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
+                                  const SymbolOrder& order, const uint8_t* references, const DenseBefore* before) {
+    return before ? encoded<Predicted>(symbols, shape, alphabet, order, references, before)
+                  : encoded<Alone>(symbols, shape, alphabet, order, references, nullptr);
+}
+
+bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+                  const uint8_t* references, uint8_t* symbols, const DenseBefore* before) {
+    return before ? decoded<Predicted>(data, bytes, shape, alphabet, order, references, before, symbols)
+                  : decoded<Alone>(data, bytes, shape, alphabet, order, references, nullptr, symbols);
+}
+
+void dense_past(const uint8_t* symbols, const uint8_t* before, size_t count, size_t alphabet, uint8_t* past) {
+    for (size_t i = 0; i < count; ++i) {
+        const size_t changed = symbols[i] != before[i];
+        const size_t other = changed ? coarse(before[i], alphabet) : past[i] & 3;
+        past[i] = static_cast<uint8_t>(other | ((past[i] >> 2 << 1 | changed) & 7) << 2);
+    }
+}
+
 void dense_costs(const uint8_t* symbols, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
                  const uint8_t* references, uint32_t used, float* bits) {
     Meter meter(bits, used);
-    Model<Meter> model(meter, shape, alphabet, order);
+    Model<Meter, Alone> model(meter, shape, alphabet, order);
     std::vector<uint8_t> copy(symbols, symbols + shape.count());
     model.run(copy.data(), references);
 }
@@ -264,14 +364,6 @@ void dense_references(const uint8_t* symbols, const MapShape& shape, size_t alph
     if (current_path() == Path::avx2 || current_path() == Path::avx512) return sample.choose_avx2(shape.channels, references);
 #endif
     sample.choose_portable(shape.channels, references);
-}
-
-bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
-                  const uint8_t* references, uint8_t* symbols) {
-    ArithmeticDecoder decoder(data, bytes);
-    Model<ArithmeticDecoder> model(decoder, shape, alphabet, order);
-    std::fill_n(symbols, shape.count(), uint8_t{0});
-    return model.run(symbols, references) && decoder.finished();
 }
 
 }  // namespace midstream

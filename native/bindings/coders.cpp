@@ -1,9 +1,11 @@
 // Bindings of the coders of symbols and of numbers: packed, prefix, `fast`, `dense`, Golomb-Rice.
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/vector.h>
 
 #include <array>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "arrays.hpp"
@@ -128,28 +130,54 @@ void require_listed(const Cube<uint8_t>& symbols, const SymbolOrder& listed) {
     for (size_t i = 0; i < symbols.size(); ++i) require(known[symbols.data()[i]], "a symbol is not in the order");
 }
 
+bool same_shape(const Cube<uint8_t>& a, const Cube<uint8_t>& b) {
+    return a.shape(0) == b.shape(0) && a.shape(1) == b.shape(1) && a.shape(2) == b.shape(2);
+}
+
+// (symbols, past) of a frame before, checked; null for none.
+using Before = std::optional<std::pair<Cube<uint8_t>, Cube<uint8_t>>>;
+std::optional<DenseBefore> before_of(const Before& before, const MapShape& shape, size_t alphabet) {
+    if (!before) return std::nullopt;
+    const auto& [symbols, past] = *before;
+    require(same_shape(symbols, past) && symbols.shape(0) == shape.channels && symbols.shape(1) == shape.height &&
+                symbols.shape(2) == shape.width,
+            "dense: the frame before has another shape");
+    require_symbols(symbols.data(), symbols.size(), alphabet);
+    require(all_below(past.data(), past.size(), largest_past + 1), "dense: the past of the frame before");
+    return DenseBefore{symbols.data(), past.data()};
+}
+
 nb::bytes dense_encode_all(const Cube<uint8_t>& symbols, size_t alphabet, const Vector<uint8_t>& order,
-                           const Vector<uint8_t>& references) {
+                           const Vector<uint8_t>& references, const Before& before) {
     const SymbolOrder listed = order_of(order, alphabet);
     require_references(references, symbols.shape(0));
     return to_bytes(without_gil([&] {
         require_listed(symbols, listed);
-        return dense_encode(symbols.data(), shape_of(symbols), alphabet, listed, references.data());
+        const auto known = before_of(before, shape_of(symbols), alphabet);
+        return dense_encode(symbols.data(), shape_of(symbols), alphabet, listed, references.data(),
+                            known ? &*known : nullptr);
     }));
 }
 
 std::optional<Out<uint8_t, 3>> dense_decode_all(const Octets& data, size_t channels, size_t height, size_t width,
                                                 size_t alphabet, const Vector<uint8_t>& order,
-                                                const Vector<uint8_t>& references) {
+                                                const Vector<uint8_t>& references, const Before& before) {
     const SymbolOrder listed = order_of(order, alphabet);
     require_references(references, channels);
     auto symbols = buffer<uint8_t>(product({channels, height, width}));
     const bool ok = without_gil([&] {
+        const auto known = before_of(before, {channels, height, width}, alphabet);
         return dense_decode(data.data(), data.size(), {channels, height, width}, alphabet, listed, references.data(),
-                            symbols.get());
+                            symbols.get(), known ? &*known : nullptr);
     });
     if (!ok) return std::nullopt;
     return wrap(std::move(symbols), {channels, height, width});
+}
+
+void dense_past_of(const Cube<uint8_t>& symbols, const Cube<uint8_t>& before, size_t alphabet, const InOut<uint8_t, 3>& past) {
+    require(same_shape(symbols, before) && symbols.size() == past.size(), "dense: the frame before has another shape");
+    require(alphabet >= 1, "dense: no symbols");
+    without_gil([&] { dense_past(symbols.data(), before.data(), symbols.size(), alphabet, past.data()); });
 }
 
 Out<uint8_t, 1> dense_references_of(const Cube<uint8_t>& symbols, size_t alphabet) {
@@ -208,10 +236,13 @@ void bind_coders(nb::module_& m) {
     m.def("fast_costs", &fast_costs_of, "stream"_a, "symbols"_a, "alphabet"_a,
           "Bits that each symbol takes in its stream; None for malformed tables.");
     m.def("dense_encode", &dense_encode_all, "symbols"_a, "alphabet"_a, "order"_a, "references"_a,
+          "before"_a = nb::none(),
           "A stream of symbols [channels, height, width]. `order` lists those that occur, likeliest first; channel c\n"
-          "looks at channel c - references[c], at none for 0.");
+          "looks at channel c - references[c], at none for 0. `before` is (symbols, past) of an earlier frame.");
     m.def("dense_decode", &dense_decode_all, "data"_a, "channels"_a, "height"_a, "width"_a, "alphabet"_a, "order"_a,
-          "references"_a, "None for what is not valid.");
+          "references"_a, "before"_a = nb::none(), "None for what is not valid.");
+    m.def("dense_past", &dense_past_of, "symbols"_a, "before"_a, "alphabet"_a, "past"_a.noconvert(),
+          "Bring `past`, of the frame before, to that of the frame with these symbols.");
     m.def("dense_references", &dense_references_of, "symbols"_a, "alphabet"_a,
           "For each channel the reference that tells most about it.");
     m.def("dense_costs", &dense_costs_of, "symbols"_a, "alphabet"_a, "order"_a, "references"_a, "used"_a = ~0u,

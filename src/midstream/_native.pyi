@@ -139,10 +139,15 @@ def dense_encode(
     alphabet: int,
     order: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
     references: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    before: tuple[
+        Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+        Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    ]
+    | None = None,
 ) -> bytes:
     """
     A stream of symbols [channels, height, width]. `order` lists those that occur, likeliest first; channel c
-    looks at channel c - references[c], at none for 0.
+    looks at channel c - references[c], at none for 0. `before` is (symbols, past) of an earlier frame.
     """
 
 def dense_decode(
@@ -153,8 +158,23 @@ def dense_decode(
     alphabet: int,
     order: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
     references: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    before: tuple[
+        Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+        Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    ]
+    | None = None,
 ) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None))] | None:
     """None for what is not valid."""
+
+def dense_past(
+    symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    before: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    alphabet: int,
+    past: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu")],
+) -> None:
+    """
+    Bring `past`, of the frame before, to that of the frame with these symbols.
+    """
 
 def dense_references(
     symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
@@ -265,9 +285,9 @@ class CoefficientModel:
 
 MOST_FRAME_MODES: int = 4
 
-FRAME_SLOTS: int = 220960
+FRAME_SLOTS: int = 211168
 
-FRAME_STATE_CARRIED: int = 196608
+FRAME_STATE_CARRIED: int = 207616
 
 def frame_state(
     alone: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
