@@ -15,9 +15,9 @@ from tests.helpers import profiles
 import midstream as ms
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
+from midstream.codec.chain import MOST_FRAMES
 from midstream.codec.temporal import frames
 from midstream.codec.temporal.reference import FrameMemory
-from midstream.codec.temporal.units import MOST_FRAMES
 from midstream.codec.wire import varint
 from midstream.errors import BitstreamError, CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 

@@ -14,11 +14,11 @@ from tests.helpers.drawn import CASES, Case, frames_of, profile_of
 
 import midstream as ms
 from midstream import _native
+from midstream.codec.chain import KEPT_FRAMES, digest_of
 from midstream.codec.stream import SentUnit
 from midstream.codec.temporal.decoder import TemporalUnits, UnitInfo
 from midstream.codec.temporal.frames import TemporalFrames
 from midstream.codec.temporal.reference import FrameMemory
-from midstream.codec.temporal.units import KEPT_FRAMES, digest_of
 from midstream.errors import InputError, MissingReferenceError
 
 PROFILE = profiles.profile()

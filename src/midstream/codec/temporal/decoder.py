@@ -16,74 +16,31 @@ from midstream.codec.calibrated.decoding import Dequantised, decode_groups, limi
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import Shapes, profile_for, stream_shape
 from midstream.codec.calibrated.transform import Size
+from midstream.codec.chain import ReferringUnits, digest_of
 from midstream.codec.container import CRC_BYTES, VERSION, Opened
 from midstream.codec.sequence import SequenceDecoder
 from midstream.codec.temporal.coding import FrameSteps, decode_alone, decode_predicted
 from midstream.codec.temporal.reference import FrameMemory, GroupFrame
-from midstream.codec.temporal.units import (
-    CODEC,
-    KEPT_FRAMES,
-    UnitHeader,
-    digest_of,
-    read_unit_chunk,
-    read_unit_header,
-)
-from midstream.codec.wire import Reader, varint
-from midstream.errors import BitstreamError, InputError, MissingReferenceError
+from midstream.codec.temporal.units import CODEC, UnitHeader, read_unit_chunk, read_unit_header
+from midstream.errors import InputError
 
 _OTHER_STATE = "the state that was restored is of another profile"
 
 
-class TemporalUnits(SequenceDecoder):
-    """See SequenceDecoder: keeps the newest frames, KEPT_FRAMES of them."""
+class TemporalUnits(ReferringUnits[FrameMemory]):
+    """See SequenceDecoder."""
 
-    def __init__(self) -> None:
-        self._kept: dict[int, FrameMemory] = {}
+    unpacked = staticmethod(FrameMemory.unpack)
 
     def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
         """See SequenceDecoder."""
         header = read_unit_header(opened, request.limits, len(data))
-        before = None if header.profile is not None else self._reference(header)
+        before = None
+        if header.profile is None:
+            before = self.reference(header.number, header.distance, header.digest)
         arrays, memory = decode_unit(header, data, before, request)
-        self._keep(memory, before is None)
+        self.keep(memory, before is None)
         return arrays
-
-    def _keep(self, memory: FrameMemory, key: bool) -> None:
-        there = self._kept.get(memory.number)
-        if key and (there is None or there.digest != memory.digest):  # else the same unit came twice
-            self._kept = {number: each for number, each in self._kept.items() if number < memory.number}
-        self._kept[memory.number] = memory
-        if len(self._kept) > KEPT_FRAMES:
-            del self._kept[min(self._kept)]
-
-    def _reference(self, header: UnitHeader) -> FrameMemory:
-        wanted = header.number - header.distance
-        found = self._kept.get(wanted)
-        if found is None or found.digest != header.digest:
-            why = "was not decoded here" if found is None else "is another one here"
-            raise MissingReferenceError(
-                f"frame {header.number} refers to frame {wanted}, which {why}: a unit was lost or is out of order; go "
-                "on with the next key, or ask the encoder for one"
-            )
-        return found
-
-    def state(self) -> bytes:
-        """See SequenceDecoder."""
-        packed = [memory.pack() for memory in self._kept.values()]
-        return b"".join(varint(len(each)) + each for each in packed)
-
-    def restore(self, state: bytes) -> None:
-        """See SequenceDecoder."""
-        reader, kept = Reader(memoryview(state), "state"), dict[int, FrameMemory]()
-        try:
-            while reader.left:
-                memory = FrameMemory.unpack(reader.take(reader.varint()))
-                kept[memory.number] = memory
-        except BitstreamError as error:
-            raise InputError(f"this is no state of a StreamDecoder: {error}") from error
-        if len(kept) > KEPT_FRAMES:
-            raise InputError(f"this is no state of a StreamDecoder: {len(kept)} frames, it keeps {KEPT_FRAMES}")
-        self._kept = kept
 
 
 def decode_unit(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,11 +13,11 @@ from midstream.codec.calibrated.coding import Analysed, check_size
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.prediction import expected
 from midstream.codec.calibrated.rate import code_within, finest_step
-from midstream.codec.sequence import PendingFrame, SequenceEncoder
+from midstream.codec.chain import ReferringFrames, digest_of
+from midstream.codec.sequence import PendingFrame
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
 from midstream.codec.temporal.reference import FrameMemory
-from midstream.codec.temporal.units import KEPT_FRAMES, MOST_FRAMES, digest_of, write_key, write_predicted
-from midstream.errors import InputError
+from midstream.codec.temporal.units import write_key, write_predicted
 from midstream.features import Level
 
 #: Eighths of an octave by which predicted frames are coarser than keys of the same quality; with LAMBDA_PREDICTED they
@@ -28,12 +27,8 @@ COARSER = 3
 LEAST_LIKENESS = 0.38
 
 
-class TemporalFrames(SequenceEncoder):
-    """See SequenceEncoder.
-
-    A receiver that says what it has decoded (`acknowledge`) makes the encoder keep the frames that it may name, as far
-    back as a unit may refer; after a loss the next unit refers to the newest that it has named, or is a key.
-    """
+class TemporalFrames(ReferringFrames[FrameMemory]):
+    """See SequenceEncoder."""
 
     def __init__(
         self,
@@ -42,60 +37,23 @@ class TemporalFrames(SequenceEncoder):
         most: int | None,
     ) -> None:
         """From what the codec's options make of a pyramid, and the step that they ask for, or a cap on the bytes."""
+        super().__init__()
         self._analysed, self._step, self._most = analysed, step, most
-        self._next = 0
-        self._kept: OrderedDict[int, FrameMemory] = OrderedDict()
-        self._acknowledged: set[int] | None = None
-        self._begun = 0  # the newest key, or the first frame after a loss: it refers to nothing that may be lost
 
     def frame(self, levels: Sequence[Level], hints: Hints, key: bool, threads: int | None) -> PendingFrame:
         """See SequenceEncoder."""
-        if self._next >= MOST_FRAMES:
-            raise InputError(f"a stream has {MOST_FRAMES:,} frames at most: begin another one")
+        self.check_next()
         analysed = self._analysed(levels, hints, threads)
         before = None if key else self._reference(analysed)
         if before is not None and likeness(analysed, before) < LEAST_LIKENESS:
             before = None
         return _TemporalFrame(self, analysed, before)
 
-    def acknowledge(self, number: int) -> None:
-        """See SequenceEncoder."""
-        if self._acknowledged is None:
-            self._acknowledged = set()
-        self._acknowledged.add(number)
-
-    def lost(self, number: int) -> None:
-        """See SequenceEncoder."""
-        arrived = self._acknowledged or set()
-        if number < self._begun and number not in arrived:
-            return
-        arrived.discard(number)
-        for unsure in [each for each in self._kept if each not in arrived]:
-            del self._kept[unsure]
-        self._begun = self._next
-
     def _reference(self, analysed: Analysed) -> FrameMemory | None:
         """The newest frame that this one may refer to, if it is of the same sizes and types."""
-        for number in reversed(self._kept):
-            before = self._kept[number]
-            if self._next - number > KEPT_FRAMES:
-                return None
-            same = before.sizes == analysed.sizes and before.dtypes == analysed.dtypes
-            return before if same else None
-        return None
-
-    def keep(self, memory: FrameMemory, key: bool) -> None:
-        """Take a frame for the one that is sent."""
-        if self._acknowledged is None:
-            self._kept.clear()
-        self._kept[memory.number] = memory
-        if key:
-            self._begun = memory.number
-        while memory.number - next(iter(self._kept)) >= KEPT_FRAMES:
-            self._kept.popitem(last=False)
-        if self._acknowledged is not None:
-            self._acknowledged = {each for each in self._acknowledged if each in self._kept}
-        self._next = memory.number + 1
+        before = self.newest()
+        same = before is not None and before.sizes == analysed.sizes and before.dtypes == analysed.dtypes
+        return before if same else None
 
     def refreshed(self, grid: tuple[int, ...]) -> NDArray[np.uint8] | None:
         """The cells of the frame to come whose turn it is to stand alone."""
@@ -103,11 +61,6 @@ class TemporalFrames(SequenceEncoder):
             return None
         cells = np.arange(math.prod(grid)).reshape(grid)
         return np.asarray(cells % self.refresh_interval == self._next % self.refresh_interval, np.uint8)
-
-    @property
-    def next_number(self) -> int:
-        """Of the frame to come."""
-        return self._next
 
     def write(self, frame: _TemporalFrame) -> bytes:
         """A frame as the codec's options have it."""

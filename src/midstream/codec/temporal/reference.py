@@ -19,7 +19,7 @@ from midstream.codec.calibrated.parts import Floats
 from midstream.codec.calibrated.profile import HASH_BYTES
 from midstream.codec.calibrated.profile_file import COUNTS, LEARNT, MIXED, PREDICTED
 from midstream.codec.calibrated.transform import Size
-from midstream.codec.temporal.units import MOST_FRAMES
+from midstream.codec.chain import MOST_FRAMES
 from midstream.errors import InputError
 
 #: Values are whole numbers of 2^(octave - FRACTION_BITS): sixteenths of a step, of which an int16 holds 2,000 steps.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from midstream import _native
 from midstream.codec import container
 from midstream.codec.calibrated.profile import HASH_BYTES, Profile
 from midstream.codec.calibrated.stream import (
@@ -21,17 +19,13 @@ from midstream.codec.calibrated.stream import (
     write_sizes,
 )
 from midstream.codec.calibrated.transform import Size
-from midstream.codec.wire import Reader, varint
+from midstream.codec.chain import read_number, read_reference, write_reference
+from midstream.codec.wire import varint
 from midstream.errors import UnsupportedError
 from midstream.limits import Limits
 
 CODEC = "temporal"
 _KEY = 1
-_DIGEST = struct.Struct("<I")
-#: Of a stream of 60 frames a second that lasts two years.
-MOST_FRAMES = 1 << 32
-#: A unit refers to none that is farther back, and a decoder keeps so many.
-KEPT_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -65,15 +59,6 @@ class UnitHeader:
         return self.header_bytes + sum(self.streams) + container.CRC_BYTES
 
 
-def digest_of(unit: bytes | memoryview) -> int:
-    """CRC-32C of a unit and so, as it holds that of the one it refers to, of all units up to it since its key.
-
-    Its own checksums are left out: behind one, a CRC is the same whatever came before.
-    """
-    size = container.header_size(unit)
-    return _native.crc32c(unit[size : -container.CRC_BYTES], _native.crc32c(unit[: size - container.CRC_BYTES]))
-
-
 def write_key(
     profile: Profile,
     number: int,
@@ -89,7 +74,7 @@ def write_key(
 
 def write_predicted(number: int, step: int, distance: int, digest: int, streams: Sequence[bytes]) -> bytes:
     """The unit of a frame that refers to the one `distance` before it."""
-    return _written(0, step, number, varint(distance) + _DIGEST.pack(digest), streams)
+    return _written(0, step, number, write_reference(distance, digest), streams)
 
 
 def _written(flags: int, step: int, number: int, own: bytes, streams: Sequence[bytes]) -> bytes:
@@ -107,12 +92,11 @@ def read_unit_header(opened: container.Opened, limits: Limits, present: int) -> 
 def read_unit_fields(opened: container.Opened, limits: Limits) -> UnitHeader:
     """The header alone, whatever follows it. Raises CorruptError, UnsupportedError, LimitError."""
     reader = opened.reader
-    flags, step, number = reader.u8(), reader.u8(), reader.varint()
+    flags, step = reader.u8(), reader.u8()
     key = bool(flags & _KEY)
     if flags & ~(_KEY | SIZES | TYPES) or (flags and not key):
         raise UnsupportedError(f"header: unknown flags {flags:#04x}; a newer release wrote this")
-    if number >= MOST_FRAMES:
-        raise reader.corrupt(f"frame number {number}")
+    number = read_number(reader)
     profile: bytes | None = None
     sizes: tuple[Size, ...] | None = None
     dtypes: tuple[str, ...] | None = None
@@ -121,18 +105,10 @@ def read_unit_fields(opened: container.Opened, limits: Limits) -> UnitHeader:
         profile = reader.take(HASH_BYTES)
         sizes, dtypes = read_shapes(reader, flags, limits)
     else:
-        distance, digest = _reference(reader, number)
+        distance, digest = read_reference(reader, number)
     streams = read_sizes(reader)
     reader.end()
     return UnitHeader(number, step, profile, sizes, dtypes, distance, digest, streams, opened.size)
-
-
-def _reference(reader: Reader, number: int) -> tuple[int, int]:
-    distance = reader.varint()
-    if not 1 <= distance <= min(number, KEPT_FRAMES):
-        raise reader.corrupt(f"frame {number} refers to the one {distance} before it")
-    (digest,) = _DIGEST.unpack(reader.take(_DIGEST.size))
-    return distance, digest
 
 
 def read_unit_chunk(data: memoryview, header: UnitHeader) -> list[memoryview]:
