@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.paper import header, quantize
 from midstream.codec.paper.groups import channel_groups, in_tasks
-from midstream.codec.paper.intervals import IntervalMeans
 from midstream.codec.paper.normalize import ChannelStatistics
 from midstream.codec.paper.parameters import Parameters, Rule
-from midstream.codec.paper.symbols import encode_maps
+from midstream.codec.paper.side import Side
+from midstream.codec.paper.symbols import Symbols, encode_maps
 from midstream.codec.threads import run, thread_count
-from midstream.codec.wire import Buffer, varint, write_elements
-from midstream.features import DTYPES, Level
+from midstream.codec.wire import Buffer, varint
+from midstream.features import Level
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,28 @@ class _Task:
 
 
 @dataclass(frozen=True)
-class _Coded:
-    """What a task gives: statistics of all its channels, counts and sums [C', n] of the others, streams that are."""
+class _Part:
+    """What a task gives: statistics of all its channels, counts and sums [C', n] of the others, maps of its groups."""
 
     statistics: ChannelStatistics
     counts: NDArray[np.int64]
     sums: NDArray[np.float64]
-    streams: list[Buffer]
+    maps: list[Symbols]
+
+
+@dataclass(frozen=True)
+class QuantisedLevel:
+    """One level, not yet coded.
+
+    Attributes:
+        level: as it came in.
+        side: what its symbols stand for.
+        maps: uint8 [C'', H, W], the symbols of each group of channels that has some.
+    """
+
+    level: Level
+    side: Side
+    maps: list[Symbols]
 
 
 def encode_levels(levels: Sequence[Level], parameters: Parameters, threads: int | None) -> bytes:
@@ -49,6 +67,43 @@ def encode_levels(levels: Sequence[Level], parameters: Parameters, threads: int 
     Raises:
         InputError: a NaN or an infinity, or an unusable number of threads.
     """
+
+    def coded(part: _Part) -> tuple[_Part, list[Buffer]]:
+        return replace(part, maps=[]), encode_maps(parameters.coder, part.maps, parameters.symbols)
+
+    tasks, thresholds, results = _quantised(levels, parameters, threads, coded)
+    headers, chunks = [], {}
+    for level in levels:
+        parts = [result for task, result in zip(tasks, results, strict=True) if task.level is level]
+        streams = [stream for _, made in parts for stream in made]
+        side = _side(level, [part for part, _ in parts], parameters).write() + stream_sizes(streams)
+        payload = sum(len(stream) for stream in streams)
+        headers.append(header.LevelHeader(level.name, level.dtype, level.shape, len(side), payload))
+        chunks[level.name] = [side, *streams]
+    return header.write(tuple(headers), parameters.write(thresholds), chunks)
+
+
+def quantise_levels(
+    levels: Sequence[Level], parameters: Parameters, threads: int | None
+) -> tuple[list[QuantisedLevel], Sequence[float]]:
+    """The symbols of a pyramid, and the thresholds that made them. Raises as `encode_levels` does."""
+    tasks, thresholds, parts = _quantised(levels, parameters, threads, lambda part: part)
+    out = []
+    for level in levels:
+        own = [part for task, part in zip(tasks, parts, strict=True) if task.level is level]
+        out.append(QuantisedLevel(level, _side(level, own, parameters), [each for part in own for each in part.maps]))
+    return out, thresholds
+
+
+def stream_sizes(streams: Sequence[Buffer]) -> bytes:
+    """Of each but the last, which has what is left of the payload."""
+    return b"".join(varint(len(stream)) for stream in streams[:-1])
+
+
+def _quantised(
+    levels: Sequence[Level], parameters: Parameters, threads: int | None, then: Callable[[_Part], _T]
+) -> tuple[list[_Task], Sequence[float], list[_T]]:
+    """Tasks, thresholds, and what `then` makes of each task's part."""
     count = thread_count(threads, sum(level.values.size for level in levels))
     tasks = [
         _Task(level, groups) for level in levels for groups in in_tasks(channel_groups(level.shape), level.shape, count)
@@ -56,16 +111,7 @@ def encode_levels(levels: Sequence[Level], parameters: Parameters, threads: int 
     thresholds = parameters.fixed_thresholds()
     if parameters.rule is Rule.lloyd_max:
         thresholds = quantize.lloyd_max_thresholds(run(_histogram, tasks, count), parameters.symbols)
-    coded = run(lambda task: _encode_task(task, parameters, thresholds), tasks, count)
-    headers, chunks = [], {}
-    for level in levels:
-        parts = [part for task, part in zip(tasks, coded, strict=True) if task.level is level]
-        streams = [stream for part in parts for stream in part.streams]
-        sizes = b"".join(varint(len(stream)) for stream in streams[:-1])
-        side, payload = _write_side(level, parts, parameters) + sizes, sum(len(stream) for stream in streams)
-        headers.append(header.LevelHeader(level.name, level.dtype, level.shape, len(side), payload))
-        chunks[level.name] = [side, *streams]
-    return header.write(tuple(headers), parameters.write(thresholds), chunks)
+    return tasks, thresholds, run(lambda task: then(_quantise(task, parameters, thresholds)), tasks, count)
 
 
 def _histogram(task: _Task) -> quantize.Histogram:
@@ -75,7 +121,7 @@ def _histogram(task: _Task) -> quantize.Histogram:
     return quantize.Histogram.of(values[~statistics.constant], statistics.active())
 
 
-def _encode_task(task: _Task, parameters: Parameters, thresholds: Sequence[float]) -> _Coded:
+def _quantise(task: _Task, parameters: Parameters, thresholds: Sequence[float]) -> _Part:
     values = task.level.values[task.channels]
     mean, std, low, high, symbols, counts, sums = _native.quantize(values, list(thresholds), parameters.symbols)
     statistics = ChannelStatistics(mean, std, low, high)
@@ -86,24 +132,10 @@ def _encode_task(task: _Task, parameters: Parameters, thresholds: Sequence[float
         for group in task.groups
     ]
     shaped = [symbols_map.reshape(-1, *task.level.shape[1:]) for symbols_map in maps if len(symbols_map)]
-    return _Coded(statistics, counts, sums, encode_maps(parameters.coder, shaped, parameters.symbols))
+    return _Part(statistics, counts, sums, shaped)
 
 
-def _write_side(level: Level, parts: Sequence[_Coded], parameters: Parameters) -> bytes:
-    """Constant channels, and what the symbols of the others stand for."""
-    statistics, dtype = ChannelStatistics.joined([part.statistics for part in parts]), DTYPES[level.dtype]
-    constants = _write_constants(level, statistics.constant)
-    if statistics.constant.all():
-        return constants
-    active = statistics.active()
-    if parameters.rule is Rule.range:
-        return constants + write_elements(active.min, dtype) + write_elements(active.max, dtype)
+def _side(level: Level, parts: Sequence[_Part], parameters: Parameters) -> Side:
+    statistics = ChannelStatistics.joined([part.statistics for part in parts])
     counts, sums = np.concatenate([part.counts for part in parts]), np.concatenate([part.sums for part in parts])
-    return constants + IntervalMeans.of(counts, sums, active, level.values.shape[1]).write()
-
-
-def _write_constants(level: Level, constant: NDArray[np.bool_]) -> bytes:
-    """How many channels are constant, which (unless all or none are), and their values in the level's own type."""
-    count = int(constant.sum())
-    which: bytes = np.packbits(constant, bitorder="little").tobytes() if 0 < count < len(constant) else b""
-    return varint(count) + which + write_elements(level.values[constant, 0], DTYPES[level.dtype])
+    return Side.of(level, statistics, counts, sums, parameters.rule)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.paper.normalize import ChannelStatistics, CodedStatistics
+from midstream.codec.paper.normalize import ChannelStatistics, CodedStatistics, check_block
 from midstream.codec.wire import Reader, rice, write_elements
 from midstream.features import DTYPES
 
@@ -78,3 +78,25 @@ class IntervalMeans:
         if bits == 0:
             return cls(statistics, level, 0, np.zeros((1, 1), np.int64))
         return cls(statistics, level, bits, reader.rice(channels * symbols).reshape(channels, symbols))
+
+    def comparable(self, before: IntervalMeans) -> bool:
+        """Whether `write_after` can write it: of the same precision, for the same channels."""
+        return (self.statistics.precision, self.bits) == (before.statistics.precision, before.bits)
+
+    def write_after(self, before: IntervalMeans) -> bytes:
+        """Level means, then what else has become more or less since `before`, which is comparable."""
+        refinement = rice(self.refinement - before.refinement) if self.bits else b""
+        return (
+            write_elements(self.level, DTYPES["float16"]) + self.statistics.write_after(before.statistics) + refinement
+        )
+
+    @classmethod
+    def read_after(cls, reader: Reader, before: IntervalMeans) -> IntervalMeans:
+        """Read what `write_after` wrote. Raises CorruptError."""
+        level = reader.elements(DTYPES["float16"], len(before.level)).astype(np.float16)
+        statistics = CodedStatistics.read_after(reader, before.statistics)
+        refinement = before.refinement
+        if before.bits:
+            refinement = refinement + reader.rice(refinement.size).reshape(refinement.shape)
+        check_block(reader, refinement)
+        return cls(statistics, level, before.bits, refinement)

@@ -112,11 +112,37 @@ class CodedStatistics:
         precision = reader.u8()
         if not 1 <= precision <= MAX_PRECISION:
             raise reader.corrupt(f"statistics of precision {precision}")
-        largest = _LARGEST_FLOAT32_BITS >> (_MANTISSA_BITS - precision)
         base = reader.varint()
-        if not 1 <= base <= largest:
+        if not 1 <= base <= _largest_scale(precision):
             raise reader.corrupt("a standard deviation out of range")
-        scale = reader.rice(channels) + base
-        if int(scale.min()) < 1 or int(scale.max()) > largest:
-            raise reader.corrupt("a standard deviation out of range")
+        scale = _checked_scale(reader, reader.rice(channels) + base, precision)
         return cls(scale, reader.rice(channels), precision)
+
+    def write_after(self, before: CodedStatistics) -> bytes:
+        """What scales and offsets have become more or less since `before`, of the same precision and channels."""
+        return rice(self.scale - before.scale) + rice(self.offset - before.offset)
+
+    @classmethod
+    def read_after(cls, reader: Reader, before: CodedStatistics) -> CodedStatistics:
+        """Read what `write_after` wrote. Raises CorruptError."""
+        channels, precision = len(before.scale), before.precision
+        scale = _checked_scale(reader, before.scale + reader.rice(channels), precision)
+        offset = before.offset + reader.rice(channels)
+        check_block(reader, offset)
+        return cls(scale, offset, precision)
+
+
+def _largest_scale(precision: int) -> int:
+    return _LARGEST_FLOAT32_BITS >> (_MANTISSA_BITS - precision)
+
+
+def _checked_scale(reader: Reader, scale: NDArray[np.int64], precision: int) -> NDArray[np.int64]:
+    if int(scale.min()) < 1 or int(scale.max()) > _largest_scale(precision):
+        raise reader.corrupt("a standard deviation out of range")
+    return scale
+
+
+def check_block(reader: Reader, values: NDArray[np.int64]) -> None:
+    """Refuse sums of differences that no block could hold. Raises CorruptError."""
+    if int(values.min()) < -(1 << 61) or int(values.max()) >= 1 << 61:
+        raise reader.corrupt("a block of numbers is malformed")

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.paper import quantize
 from midstream.codec.paper.groups import channel_groups, in_tasks
 from midstream.codec.paper.header import LevelHeader
-from midstream.codec.paper.intervals import IntervalMeans
-from midstream.codec.paper.parameters import Parameters, Rule
+from midstream.codec.paper.parameters import Parameters
+from midstream.codec.paper.side import Side
 from midstream.codec.paper.symbols import Symbols, count_symbols, decode_maps, symbol_costs
 from midstream.codec.threads import run, thread_count
 from midstream.codec.wire import Reader
-from midstream.features import DTYPES
 
 
 @dataclass(frozen=True)
@@ -49,16 +45,11 @@ class LevelReader:
     def of(cls, header: LevelHeader, parameters: Parameters, side: memoryview, payload: memoryview) -> LevelReader:
         """Read the side information. Raises CorruptError where it contradicts docs/format.md."""
         reader = Reader(side, _what(header))
-        dtype = DTYPES[header.dtype]
-        constant, held = _read_constants(reader, header.shape[0], dtype)
-        table = np.zeros((0, parameters.symbols))
-        if len(held) < header.shape[0]:
-            table = _read_table(reader, parameters, header.shape[0] - len(held), dtype)
-        largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
-        groups = [group for group in channel_groups(header.shape) if not constant[group].all()]
-        streams = _cut(reader, payload, len(groups))
-        limited = np.clip(table, -largest, largest).astype(np.float32)
-        return cls(header, parameters.coder, ~constant, held, limited, streams, groups)
+        found = Side.read(reader, header.dtype, header.shape[0], parameters)
+        groups = groups_with_symbols(header.shape, found)
+        streams = cut_payload(reader, payload, len(groups))
+        table = found.table(parameters.symbols)
+        return cls(header, parameters.coder, found.active, found.held, table, streams, groups)
 
     def tasks(self, threads: int) -> list[Sequence[int]]:
         """Numbers of streams that are decoded together."""
@@ -127,7 +118,12 @@ def _what(header: LevelHeader) -> str:
     return f"level '{header.name}'"
 
 
-def _cut(reader: Reader, payload: memoryview, count: int) -> list[memoryview]:
+def groups_with_symbols(shape: tuple[int, int, int], side: Side) -> list[slice]:
+    """The groups of channels of a level with at least one that is not constant."""
+    return [group for group in channel_groups(shape) if not side.constant[group].all()]
+
+
+def cut_payload(reader: Reader, payload: memoryview, count: int) -> list[memoryview]:
     """The payload's streams, by the sizes that end the side information: of each but the last, which has the rest."""
     if count == 0 and len(payload):
         raise reader.corrupt("a payload where every channel is constant")
@@ -138,29 +134,3 @@ def _cut(reader: Reader, payload: memoryview, count: int) -> list[memoryview]:
         raise reader.corrupt("streams of more bytes than the payload has")
     edges = np.cumsum([0, *sizes, last]).tolist()
     return [payload[a:b] for a, b in pairwise(edges)] if count else []
-
-
-def _read_table(reader: Reader, parameters: Parameters, channels: int, dtype: np.dtype[Any]) -> NDArray[np.float64]:
-    """What each symbol stands for in each channel, [C, n]."""
-    if parameters.rule is not Rule.range:
-        return IntervalMeans.read(reader, channels, parameters.symbols).table()
-    low, high = reader.elements(dtype, channels), reader.elements(dtype, channels)
-    if not (low < high).all():
-        raise reader.corrupt("an empty range")
-    return quantize.range_values(low, high, parameters.symbols)
-
-
-def _read_constants(
-    reader: Reader, channels: int, dtype: np.dtype[Any]
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    count = reader.varint()
-    if count > channels:
-        raise reader.corrupt(f"{count} constant channels of {channels}")
-    constant = np.full(channels, count == channels)
-    if 0 < count < channels:
-        packed = np.frombuffer(reader.take((channels + 7) // 8), np.uint8)
-        bits = np.unpackbits(packed, bitorder="little")
-        constant = bits[:channels].astype(np.bool_)
-        if int(constant.sum()) != count or bits[channels:].any():
-            raise reader.corrupt("the constant channels are not as many as declared")
-    return constant, reader.elements(dtype, count)

@@ -38,7 +38,7 @@ def _encode_map(coder: str, symbols_map: Symbols, symbols: int) -> bytes:
         return _native.pack(flat, width) if width else b""
     counts = count_symbols(flat, symbols)
     if coder == "dense":
-        return encode_dense(symbols_map, symbols, counts)
+        return encode_dense(symbols_map, symbols, counts)[0]
     lengths = code_lengths(counts)
     alone = np.count_nonzero(counts) == 1
     return _native.pack(lengths, 4) + (b"" if alone else _native.prefix_encode(flat, lengths))
