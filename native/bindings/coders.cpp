@@ -224,6 +224,7 @@ uint64_t rice_bits_of(const Vector<uint64_t>& values, unsigned k) {
 void bind_coders(nb::module_& m) {
     m.attr("MAX_CODE_LENGTH") = max_code_length;
     m.attr("MAX_RICE") = max_rice;
+    m.attr("LARGEST_PAST") = static_cast<int>(largest_past);
     m.def("pack", &pack_all, "symbols"_a, "width"_a, "Symbols of `width` bits each, the first in the lowest bits.");
     m.def("unpack", &unpack_all, "data"_a, "count"_a, "width"_a);
     m.def("prefix_encode", &prefix_encode_all, "symbols"_a, "lengths"_a,

@@ -83,6 +83,8 @@ MAX_CODE_LENGTH: int = 15
 
 MAX_RICE: int = 61
 
+LARGEST_PAST: int = 31
+
 def pack(
     symbols: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)], width: int
 ) -> bytes:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from midstream import _native
 from midstream.codec.wire import Buffer, Reader
-from midstream.errors import CorruptError, InputError, TruncatedError, UnsupportedError
+from midstream.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
+from midstream.limits import Limits
 
 MAGIC = b"MIDS"
 VERSION = 1
@@ -79,6 +80,25 @@ def open_stream(data: memoryview) -> Opened:
 def header_size(data: Buffer) -> int:
     """Bytes of the header of a bitstream that begins with one."""
     return int(_PRELUDE.unpack_from(data)[3])
+
+
+def check_total(total: int, limits: Limits, present: int) -> None:
+    """Refuse a stream that is not as long as it says. Raises TruncatedError, CorruptError, LimitError."""
+    if total > limits.chunk_bytes:
+        raise LimitError(f"a chunk of {total} bytes; the limit is {limits.chunk_bytes}")
+    if present < total:
+        raise TruncatedError(f"the bitstream ends after {present} of {total} bytes")
+    if present > total:
+        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {total}")
+
+
+def divided(content: memoryview, sizes: Sequence[int]) -> list[memoryview]:
+    """Consecutive parts of these sizes."""
+    at, parts = 0, []
+    for size in sizes:
+        parts.append(content[at : at + size])
+        at += size
+    return parts
 
 
 def as_bytes(data: object) -> memoryview:

@@ -11,7 +11,7 @@ from midstream.codec import container
 from midstream.codec.calibrated.profile import HASH_BYTES, Profile
 from midstream.codec.calibrated.transform import Size
 from midstream.codec.wire import Reader, varint
-from midstream.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
+from midstream.errors import CorruptError, InputError, LimitError, UnsupportedError
 from midstream.features import DTYPES
 from midstream.limits import Limits
 
@@ -103,18 +103,8 @@ def profile_sizes(profile: Profile) -> dict[str, Size]:
 def read_stream_header(opened: container.Opened, limits: Limits, present: int) -> StreamHeader:
     """The header of a stream of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
     header = read_fields(opened, limits)
-    check_total(header.total, limits, present)
+    container.check_total(header.total, limits, present)
     return header
-
-
-def check_total(total: int, limits: Limits, present: int) -> None:
-    """Refuse a stream that is not as long as it says. Raises TruncatedError, CorruptError, LimitError."""
-    if total > limits.chunk_bytes:
-        raise LimitError(f"a chunk of {total} bytes; the limit is {limits.chunk_bytes}")
-    if present < total:
-        raise TruncatedError(f"the bitstream ends after {present} of {total} bytes")
-    if present > total:
-        raise CorruptError(f"data follows the end of the bitstream: {present} bytes where it has {total}")
 
 
 def read_fields(opened: container.Opened, limits: Limits) -> StreamHeader:
@@ -172,16 +162,7 @@ def read_chunk(data: memoryview, header: StreamHeader) -> tuple[bytes, list[memo
     """The embedded profile (empty without one) and the streams of the groups. Raises CorruptError."""
     content = container.unsealed(data[header.header_bytes :], "chunk")
     embedded = bytes(content[: header.profile_bytes])
-    return embedded, divided(content[header.profile_bytes :], header.streams)
-
-
-def divided(content: memoryview, sizes: Sequence[int]) -> list[memoryview]:
-    """The streams of the groups."""
-    at, streams = 0, []
-    for size in sizes:
-        streams.append(content[at : at + size])
-        at += size
-    return streams
+    return embedded, container.divided(content[header.profile_bytes :], header.streams)
 
 
 def profile_for(key: bytes, embedded: bytes, given: Profile | None) -> Profile:

@@ -27,7 +27,7 @@ class PaperDecoder(Decoder):
         """See Decoder."""
         head = header.read_header(opened, data, request.limits)
         symbols = read_parameters(head.parameters).symbols
-        chosen = header.select(head, None, symbols, request.limits)
+        chosen = header.select(head.levels, None, symbols, request.limits)
         return Declaration(_NAME, False, {level.name: level.shape for level in chosen})
 
     def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
@@ -37,7 +37,7 @@ class PaperDecoder(Decoder):
         names = None if request.levels is None else list(request.levels)
         if request.partial:
             names = header.whole_levels(data, head, names)
-        chosen = header.select(head, names, parameters.symbols, request.limits)
+        chosen = header.select(head.levels, names, parameters.symbols, request.limits)
         decoded = decode_levels(_readers(data, head, parameters, chosen), request.threads)
         return {
             level.name: values.astype(DTYPES[level.dtype], copy=False)
@@ -50,7 +50,7 @@ class PaperDecoder(Decoder):
         parameters = read_parameters(head.parameters)
         readers = []
         if symbols:
-            chosen = header.select(head, None, parameters.symbols, request.limits)
+            chosen = header.select(head.levels, None, parameters.symbols, request.limits)
             readers = _readers(data, head, parameters, chosen)
         return PaperInfo.of(head, parameters, {reader.header.name: reader for reader in readers})
 
@@ -69,5 +69,5 @@ def open_levels(data: bytes | bytearray | memoryview, limits: Limits | None = No
         raise InputError(f"a bitstream of codec number {opened.codec} has no symbols of channels: only {_NAME} has")
     head = header.read_header(opened, view, limits)
     parameters = read_parameters(head.parameters)
-    chosen = header.select(head, None, parameters.symbols, limits)
+    chosen = header.select(head.levels, None, parameters.symbols, limits)
     return {reader.header.name: reader for reader in _readers(view, head, parameters, chosen)}

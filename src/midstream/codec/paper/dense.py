@@ -90,7 +90,7 @@ class DenseBefore:
 def encode_dense_after(
     symbols_map: NDArray[np.uint8], symbols: int, counts: NDArray[np.int64], before: DenseBefore
 ) -> tuple[bytes, DenseTable]:
-    """As `encode_dense`, with an earlier frame at hand. Its table is gone on with: only what is new in it is written."""
+    """As `encode_dense`, with an earlier frame at hand, whose table goes on: what is new in it is written."""
     if before.table is None:
         table = DenseTable.of(symbols_map, symbols, counts)
         head = table.write()

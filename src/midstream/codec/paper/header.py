@@ -70,15 +70,20 @@ def wire_order(levels: tuple[LevelHeader, ...]) -> list[LevelHeader]:
 
 def write(levels: tuple[LevelHeader, ...], parameters: bytes, chunks: Mapping[str, Sequence[Buffer]]) -> bytes:
     """The bitstream of these levels; `chunks` holds side information and payload in pieces, by level name."""
+    pieces: list[Buffer] = [write_header(NUMBER, write_levels(levels) + parameters)]
+    for level in wire_order(levels):
+        pieces += sealed(chunks[level.name])
+    return b"".join(pieces)
+
+
+def write_levels(levels: Sequence[LevelHeader]) -> bytes:
+    """What the header says of them, for `read_levels`."""
     body = varint(len(levels))
     for level in levels:
         name = level.name.encode()
         body += bytes([len(name)]) + name + bytes([_DTYPE_NAMES.index(level.dtype)])
         body += b"".join(varint(number) for number in (*level.shape, level.side_bytes, level.payload_bytes))
-    pieces: list[Buffer] = [write_header(NUMBER, bytes(body) + parameters)]
-    for level in wire_order(levels):
-        pieces += sealed(chunks[level.name])
-    return b"".join(pieces)
+    return body
 
 
 def read_header(opened: Opened, data: memoryview, limits: Limits, *, partial: bool = False) -> Header:
@@ -93,7 +98,7 @@ def read_header(opened: Opened, data: memoryview, limits: Limits, *, partial: bo
     Raises:
         TruncatedError, CorruptError, UnsupportedError, LimitError.
     """
-    levels = _read_levels(opened.reader, limits)
+    levels = read_levels(opened.reader, limits)
     header = Header(levels, opened.reader.take(opened.reader.left), opened.size)
     if len(data) < header.total and not partial:
         raise TruncatedError(f"the bitstream ends after {len(data)} of {header.total} bytes")
@@ -102,7 +107,8 @@ def read_header(opened: Opened, data: memoryview, limits: Limits, *, partial: bo
     return header
 
 
-def _read_levels(reader: Reader, limits: Limits) -> tuple[LevelHeader, ...]:
+def read_levels(reader: Reader, limits: Limits) -> tuple[LevelHeader, ...]:
+    """What `write_levels` wrote. Raises CorruptError, UnsupportedError, LimitError."""
     count = reader.varint()
     if count < 1:
         raise reader.corrupt("no levels")
@@ -153,13 +159,13 @@ def read_chunk(data: memoryview, header: Header, level: LevelHeader) -> tuple[me
     return content[: level.side_bytes], content[level.side_bytes :]
 
 
-def select(header: Header, names: list[str] | None, symbols: int, limits: Limits) -> list[LevelHeader]:
+def select(levels: Sequence[LevelHeader], names: list[str] | None, symbols: int, limits: Limits) -> list[LevelHeader]:
     """The named levels (all for None) in the pyramid's order, if they are within the limits together."""
-    known = [level.name for level in header.levels]
+    known = [level.name for level in levels]
     for name in names or []:
         if name not in known:
             raise unknown("level", str(name), known)
-    wanted = [level for level in header.levels if names is None or level.name in names]
+    wanted = [level for level in levels if names is None or level.name in names]
     elements = sum(level.elements for level in wanted)
     if elements > limits.elements:
         raise LimitError(f"{elements} elements; the limit is {limits.elements}")

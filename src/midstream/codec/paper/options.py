@@ -15,10 +15,14 @@ from pydantic import Field, model_validator
 from midstream.codec.base import MOST_SHOWN, NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown, checked_by, in_words
 from midstream.codec.paper.coding import encode_levels
 from midstream.codec.paper.decoder import PaperDecoder
+from midstream.codec.paper.frames import PaperFrames
 from midstream.codec.paper.header import NUMBER
 from midstream.codec.paper.parameters import BEST_Z, NAMED_THRESHOLDS, Parameters, Rule
 from midstream.codec.paper.quantize import MAX_SYMBOLS
 from midstream.codec.paper.symbols import CODERS
+from midstream.codec.paper.unit_decoder import PaperUnitDecoder
+from midstream.codec.paper.units import CODER, STREAM_NUMBER
+from midstream.codec.sequence import SequenceEncoder
 from midstream.errors import InputError, OptionError, unknown
 from midstream.features import Level
 
@@ -95,7 +99,8 @@ class Paper(Codec):
 
     name: ClassVar[str] = "paper"
     number: ClassVar[int] = NUMBER
-    capabilities: ClassVar[Capabilities] = Capabilities(partial=True)
+    stream_number: ClassVar[int | None] = STREAM_NUMBER
+    capabilities: ClassVar[Capabilities] = Capabilities(partial=True, state=True)
     decoder: ClassVar[Decoder] = PaperDecoder()
 
     symbols: Annotated[
@@ -185,3 +190,12 @@ class Paper(Codec):
         """See Codec; takes no hints."""
         del hints
         return encode_levels(levels, self.parameters, threads)
+
+    def sequence(self) -> SequenceEncoder:
+        """See Codec: with the coder `dense`, frames look at those before them."""
+        return PaperFrames(self.parameters) if self.coder == CODER else super().sequence()
+
+    @classmethod
+    def decoder_numbered(cls, number: int) -> Decoder:
+        """See Codec."""
+        return PaperUnitDecoder() if number == cls.stream_number else cls.decoder

@@ -11,8 +11,6 @@ from midstream.codec.calibrated.stream import (
     SIZES,
     STREAM_NUMBER,
     TYPES,
-    check_total,
-    divided,
     read_shapes,
     read_sizes,
     write_shapes,
@@ -113,4 +111,4 @@ def read_unit_fields(opened: container.Opened, limits: Limits) -> UnitHeader:
 
 def read_unit_chunk(data: memoryview, header: UnitHeader) -> list[memoryview]:
     """The streams of the groups. Raises CorruptError."""
-    return divided(container.unsealed(data[header.header_bytes :], "chunk"), header.streams)
+    return container.divided(container.unsealed(data[header.header_bytes :], "chunk"), header.streams)
