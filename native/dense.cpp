@@ -74,9 +74,10 @@ template <class Coder, class Kind>
 class Model {
    public:
     // `before` of a predicted map.
-    Model(Coder& coder, const MapShape& shape, size_t alphabet, const SymbolOrder& order, const DenseBefore* before = nullptr)
+    Model(Coder& coder, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
+          const DenseBefore* before = nullptr)
         : coder_(coder), order_(order.symbols), occurring_(order.count), channels_(shape.channels),
-          decisions_(std::min<size_t>(order.count - 1, unary_limit)),
+          decisions_(std::min<size_t>(order.count - 1, unary_limit)), wide_(alphabet > 4),
           plane_(shape, order.symbols[0]), mixer_(decisions_) {
         if constexpr (Kind::predicted) {
             before_ = Plane(shape, order.symbols[0], before->symbols);
@@ -120,8 +121,10 @@ class Model {
             for (size_t y = 0; y < plane_.height; ++y, symbols += plane_.width) {
                 const size_t other = references[c] ? c - references[c] : c;
                 Row row = {c, references[c] != 0, plane_.row(c, y), plane_.row(other, y), nullptr, nullptr, nullptr};
-                if constexpr (Kind::predicted)
-                    row.before = before_.row(c, y), row.other_before = before_.row(other, y), row.past = past_.row(c, y);
+                if constexpr (Kind::predicted) {
+                    row.before = before_.row(c, y), row.other_before = before_.row(other, y);
+                    row.past = past_.row(c, y);
+                }
                 if (!code_row(row, symbols)) return false;
             }
         return true;
@@ -179,7 +182,9 @@ class Model {
         const uint32_t t = q(b[0]), te = q(b[1]), ts = q(b[s]), w = q(a[-1]), n = q(a[-s]), past = h[0];
         const uint32_t same = row.referenced ? q(r[0]) : q(order_[0]), was = row.referenced ? q(rb[0]) : q(order_[0]);
         const uint32_t beside = row.referenced ? q(r[1]) | q(r[s]) << 2 : 0;
-        const auto changed = [](const uint8_t* now, const uint8_t* then, ptrdiff_t i) -> uint32_t { return now[i] != then[i]; };
+        const auto changed = [](const uint8_t* now, const uint8_t* then, ptrdiff_t at) {
+            return static_cast<uint32_t>(now[at] != then[at]);
+        };
         const uint32_t cw = changed(a, b, -1), cn = changed(a, b, -s);
         const uint32_t farther = changed(a, b, 1 - s) | changed(a, b, -1 - s) << 1 |
                                  (row.referenced ? changed(r, rb, 0) : 0) << 2 | changed(a, b, -2) << 3 |
@@ -192,6 +197,10 @@ class Model {
         at[4] = t | cw << 2 | cn << 3 | farther << 4 | past << 9;
         at[5] = t | w << 2 | n << 4 | same << 6 | was << 8 | beside << 10;
         at[6] = t | past << 2 | recent_east << 7 | recent_south << 9 | cw << 11 | cn << 12;
+        if (!wide_) return;  // else four classes are too few to tell symbols apart
+        const uint32_t here = f(b[0]), near = row.referenced ? f(r[0]) : f(order_[0]);
+        at[3] = here | near << 4 | (row.referenced ? f(rb[0]) : f(order_[0])) << 8 | w << 12;
+        at[5] = here | f(a[-1]) << 4 | f(a[-s]) << 8 | same << 12;
     }
 
     MIDSTREAM_INLINE int code_symbol(const uint32_t (&at)[contexts], int rank) {
@@ -230,6 +239,7 @@ class Model {
     Coder& coder_;
     const uint8_t* order_;
     size_t occurring_, channels_, decisions_;
+    bool wide_;
     Plane plane_, before_, past_;
     Mixer<contexts> mixer_;
     std::array<uint8_t, 256> rank_{}, coarse_{}, fine_{};

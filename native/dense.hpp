@@ -22,7 +22,8 @@ inline constexpr uint8_t largest_past = 31;
 
 // Channel c may look at the earlier channel c - references[c]; at none for 0. `before` of a predicted frame.
 std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
-                                  const SymbolOrder& order, const uint8_t* references, const DenseBefore* before = nullptr);
+                                  const SymbolOrder& order, const uint8_t* references,
+                                  const DenseBefore* before = nullptr);
 // False when the data is not valid.
 bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
                   const uint8_t* references, uint8_t* symbols, const DenseBefore* before = nullptr);

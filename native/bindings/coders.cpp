@@ -174,7 +174,8 @@ std::optional<Out<uint8_t, 3>> dense_decode_all(const Octets& data, size_t chann
     return wrap(std::move(symbols), {channels, height, width});
 }
 
-void dense_past_of(const Cube<uint8_t>& symbols, const Cube<uint8_t>& before, size_t alphabet, const InOut<uint8_t, 3>& past) {
+void dense_past_of(const Cube<uint8_t>& symbols, const Cube<uint8_t>& before, size_t alphabet,
+                   const InOut<uint8_t, 3>& past) {
     require(same_shape(symbols, before) && symbols.size() == past.size(), "dense: the frame before has another shape");
     require(alphabet >= 1, "dense: no symbols");
     without_gil([&] { dense_past(symbols.data(), before.data(), symbols.size(), alphabet, past.data()); });

@@ -23,7 +23,7 @@ from midstream.codec.wire import Buffer
 from midstream.features import Level
 
 #: A frame whose symbols are those of the one before less often than so, where 0 is chance, is of another scene.
-LEAST_AGREEMENT = 0.1
+LEAST_AGREEMENT = 0.2
 
 
 class PaperFrames(ReferringFrames[PaperFrame]):
