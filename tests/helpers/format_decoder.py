@@ -39,9 +39,12 @@ def within(value: int, low: int, high: int, reason: str) -> int:
     return value
 
 
+def crc_of(data: bytes) -> int:
+    return reduce(lambda crc, byte: crc >> 8 ^ CRCS[(crc ^ byte) & 255], data, 0xFFFFFFFF) ^ 0xFFFFFFFF
+
+
 def check_crc(data: bytes, stored: bytes, what: str) -> None:
-    crc = reduce(lambda crc, byte: crc >> 8 ^ CRCS[(crc ^ byte) & 255], data, 0xFFFFFFFF)
-    need(stored == struct.pack("<I", crc ^ 0xFFFFFFFF), f"CRC-32C of {what}")
+    need(stored == struct.pack("<I", crc_of(data)), f"CRC-32C of {what}")
 
 
 # Little-endian numbers fill bytes from the lowest bit as well, so one reader is enough.
@@ -80,8 +83,8 @@ class Reader:
         return bits.view(dtype).astype(np.float64).tolist()  # type: ignore[no-any-return]
 
 
-def read_header(data: bytes) -> tuple[dict[str, Level], Reader, int]:
-    """The levels, a reader at the parameters and the size of the header."""
+def open_header(data: bytes, codec: int) -> tuple[Reader, int]:
+    """A reader at the codec's own fields and the size of the header."""
     need(data[:4] == b"MIDS"[: len(data)], "magic")
     need(data[4:5] in (b"", b"\x01"), "version is not 1", "unsupported")
     size = int.from_bytes(data[6:8], "little")
@@ -90,7 +93,11 @@ def read_header(data: bytes) -> tuple[dict[str, Level], Reader, int]:
     check_crc(data[: size - 4], data[size - 4 : size], "the header")
     need(data[5] == 0, "reserved bits", "unsupported")
     reader = Reader(data[8 : size - 4])
-    need(reader.bits(8) == 0, "codec is not 0", "unsupported")
+    need(reader.bits(8) == codec, f"codec is not {codec}", "unsupported")
+    return reader, size
+
+
+def read_levels(reader: Reader) -> dict[str, Level]:
     levels: dict[str, Level] = {}
     for _ in range(within(reader.varint(), 1, 1 << 10, "number of levels")):
         raw = reader.take(within(reader.bits(8), 1, 255, "size of a name"))
@@ -101,7 +108,7 @@ def read_header(data: bytes) -> tuple[dict[str, Level], Reader, int]:
         shape = (reader.varint(), reader.varint(), reader.varint())
         need(0 not in shape, "a level is empty")
         levels[name] = DTYPES[element], shape, reader.varint(), reader.varint()
-    return levels, reader, size
+    return levels
 
 
 def read_parameters(reader: Reader) -> Parameters:
@@ -289,8 +296,8 @@ class Dense:
 
     def update(self, probability: list[int], bit: int) -> None:
         p, count = probability
-        p += (((1 << 22) - 1 if bit else 0) - p) * (131072 // (2 * count + 3)) >> 16
-        probability[:] = p, min(count + 1, 255)
+        moved = (((1 << 22) - 1 if bit else 0) - p) * (131072 // (2 * count + 3)) >> 16
+        probability[:] = p + moved, min(count + 1, 255)
 
     def decide(self, decision: int, seen: Sequence[list[int]]) -> int:
         inputs = [x for p, k in seen for x in (STRETCH[p >> 10], STRETCH[p >> 10] * min(k, 32) >> 5)] + [256]
@@ -306,20 +313,20 @@ class Dense:
             self.update(probability, bit)
         return bit
 
-    def symbol(self, contexts: Sequence[int]) -> int:
+    def symbol(self, contexts: Sequence[int], order: Sequence[int]) -> int:
         for decision in range(len(self.weights)):
             if self.decide(decision, [self.tables[i][context << 4 | decision] for i, context in enumerate(contexts)]):
-                return self.order[decision]
-        if len(self.weights) == len(self.order) - 1:
-            return self.order[-1]
+                return order[decision]
+        if len(self.weights) == len(order) - 1:
+            return order[-1]
         node = 1
         while node < 256:
             probability = self.tables[7][node]
             bit = self.bit(min(max((probability[0] >> 10) * 16, 32), 65504))
             self.update(probability, bit)
             node = node << 1 | bit
-        need(node - 256 + 15 < len(self.order), "an escape is too large")
-        return self.order[node - 256 + 15]
+        need(node - 256 + 15 < len(order), "an escape is too large")
+        return order[node - 256 + 15]
 
     def contexts(self, own: Sequence[Sequence[int]], other: Sequence[Sequence[int]], c: int, x: int) -> list[int]:
         """Own rows from the second above to the current one, and the referenced ones from that above to that below."""
@@ -354,7 +361,7 @@ def decode_dense(data: bytes, shape: Shape, n: int) -> Maps:
         for y in range(2, height + 2):
             other = padded[c - reference][y - 1 : y + 2] if reference else []
             for x in range(2, width + 2):
-                rows[y][x] = model.symbol(model.contexts(rows[y - 2 : y + 1], other, c, x))
+                rows[y][x] = model.symbol(model.contexts(rows[y - 2 : y + 1], other, c, x), order)
     need(not model.reader.rest() and model.value == model.low, "end of the arithmetic code")
     return [[symbol for row in rows[2:-1] for symbol in row[2:-2]] for rows in padded]
 
@@ -385,7 +392,8 @@ def decode_level(reader: Reader, packed: Reader, dtype: np.dtype[Any], shape: Sh
 
 def decode(data: bytes) -> dict[str, Array]:
     """Every level by its name, in the order of the header: [C, H, W] in the level's element type."""
-    levels, reader, at = read_header(data)
+    reader, at = open_header(data, 0)
+    levels = read_levels(reader)
     total = at + sum(side + payload + 4 for _, _, side, payload in levels.values())
     need(len(data) >= total, "chunks", "truncated")
     need(len(data) == total, "bytes are left behind the last chunk")

@@ -75,6 +75,24 @@ def golden_units(profile: ms.Profile) -> list[bytes]:
     return [encoder.encode(pyramid, scores=scores) for pyramid, scores in golden_frames(profile.about.version)]
 
 
+def golden_symbol_units(options: dict[str, Any]) -> list[bytes]:
+    """The units of a golden stream of `paper`: what moves, noise, channels that are constant, a cut."""
+    encoder = ms.StreamEncoder("paper", coder="dense", key_interval=KEY_INTERVAL, **options)
+    units = []
+    for number in range(2 * KEY_INTERVAL):
+        c, y, x = np.ogrid[:6, :9, :12]
+        i = (c * 131 + y * 17 + x * 3 + (number > KEY_INTERVAL + 1) * x * x * 7).astype(np.uint64)
+        still = (i * np.uint64(2654435761) % np.uint64(1 << 20)).astype(np.int64) % 4001 - 1500
+        noise = (i * np.uint64(40503) + np.uint64(number * 97)) % np.uint64(211)
+        inside = (abs(x - 2 * number) < 3) & (abs(y - 4) < 2)
+        fine = ((still + noise.astype(np.int64) + 2500 * inside) / 1024).astype(np.float32)
+        coarse = fine[:5, ::2, ::2].astype(np.float16)
+        if number % 3 == 1:
+            fine[2], coarse[1:3] = 0.5, -0.25
+        units.append(encoder.encode({"p3": fine, "p4": coarse}))
+    return units
+
+
 PYRAMIDS = {"small": golden_pyramid, "wide": wide_pyramid}
 
 

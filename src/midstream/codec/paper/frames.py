@@ -115,7 +115,7 @@ class _PaperFrame(PendingFrame):
 
 
 def agreement(found: Sequence[QuantisedLevel], before: PaperFrame, symbols: int) -> float:
-    """How much oftener symbols are those of a frame before than by chance (Cohen's kappa): 1 for always, 0 by chance."""
+    """How much oftener than by chance symbols are those of a frame before (Cohen's kappa): 1 always, 0 by chance."""
     same = chance = total = 0.0
     for now, then in zip(found, before.levels, strict=True):
         if not now.maps:
