@@ -16,7 +16,8 @@ import midstream as ms
 from midstream.codec import container
 from midstream.codec.calibrated.profile import HASH_BYTES
 from midstream.codec.calibrated.stream import STREAM_NUMBER
-from midstream.codec.temporal.units import UnitHeader, digest_of, read_unit_fields
+from midstream.codec.chain import digest_of
+from midstream.codec.temporal.units import UnitHeader, read_unit_fields
 from midstream.codec.wire import varint
 
 STREAM = b"UNIT"

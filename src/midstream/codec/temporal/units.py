@@ -83,7 +83,7 @@ def _written(flags: int, step: int, number: int, own: bytes, streams: Sequence[b
 def read_unit_header(opened: container.Opened, limits: Limits, present: int) -> UnitHeader:
     """The header of a unit of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
     header = read_unit_fields(opened, limits)
-    check_total(header.total, limits, present)
+    container.check_total(header.total, limits, present)
     return header
 
 
