@@ -107,6 +107,21 @@ def test_what_is_found_in_a_clip_is_what_is_found_frame_by_frame(tmp_path: Path,
     assert number == 3
 
 
+def test_a_network_that_pads_images_finds_in_a_clip_what_it_finds_in_them(tmp_path: Path) -> None:
+    (tmp_path / "network").mkdir()
+    description = toy.write_toy(tmp_path / "network")
+    text = description.read_text()
+    description.write_text(text.replace("[input]", '[input]\nresize = "letterbox"\npad_value = 114', 1))
+    model = ms.models.load(str(description))
+    frames = folder_of(tmp_path / "frames", [image(n, (48, 80)) for n in range(2)])
+    found = decoded(tmp_path, description, encoded(tmp_path, description, frames))
+    for number, line in enumerate(found):
+        data = ms.encode(model.front(read_image(frames / f"{number:03}.png")), symbols=4, z=1.5)
+        wanted = model.back(ms.decode(data), (48, 80))
+        assert line["detections"] == listed_objects(wanted, model.classes, model.category_ids)
+    assert number == 1
+
+
 @pytest.mark.usefixtures("_deltas")
 def test_keys_come_at_the_interval_and_where_the_size_of_the_images_changes(tmp_path: Path, network: Path) -> None:
     images = [image(n) for n in range(6)] + [image(n, (96, 128)) for n in range(3)]

@@ -197,6 +197,8 @@ def decode_command(
     images = None if over is None else open_source(over)
     failed, problem = 0, ""
     with ClipReader(source) as reader, _outputs(output, draw, back.model, images) as (lines, film):
+        if reader.header.network not in ("", back.model.name):
+            note(f"{source}: the clip was made with the network {reader.header.network}, this is {back.model.name}")
         began = time.monotonic()
         frames = decode_clip(reader, back, start_s, damaged=lambda error: note(f"skipped: {error}"))
         with LiveLine(quiet) as line:

@@ -88,7 +88,7 @@ class ClipBack:
         """Shapes of all levels of an image of (height, width): the front tells them of a grey one."""
         worked = self.model.input_size(size)
         if worked not in self._shapes:
-            pyramid = self.model.front_resized(np.full((*worked, 3), _GREY, np.uint8), size)
+            pyramid = self.model.front_resized(np.full((*worked, 3), _GREY, np.uint8), worked)
             self._shapes[worked] = {name: values.shape for name, values in pyramid.items()}
         return self._shapes[worked]
 
