@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.helpers import deltas, toy
+from tests.helpers import deltas, profiles, toy
 from tests.helpers.commands import call, midstream, mistake
 
 import midstream as ms
@@ -243,6 +243,39 @@ def test_a_bit_rate_is_held(tmp_path: Path, network: Path, monkeypatch: pytest.M
             sizes[rate] = [len(unit.data) for unit in reader.units()]
         assert sum(sizes[rate]) == pytest.approx(1000 * float(rate.removesuffix("kbit")) / 8 * 4, rel=0.1)
         assert max(sizes[rate]) <= 150
+
+
+def test_inspect_shows_keys_predicted_frames_their_steps_and_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = ms.StreamEncoder(profile=profiles.profile(), quality=60, key_interval=4)
+    clip = tmp_path / "clip.midv"
+    with ms.ClipWriter(clip, ms.ClipHeader(network="toy")) as writer:
+        for number, frame in enumerate(profiles.clip(6)):
+            writer.write(encoder.encode(frame), time_s=number / 5, key=number in (0, 4), size=(48, 64))
+    assert call("inspect", clip, "--json") == 0
+    units = json.loads(capsys.readouterr().out)["units"]
+    assert [unit["distance"] for unit in units] == [None, 1, 1, 1, None, 1]
+    assert {unit["step"] for unit in units if unit["key"]} == {profiles.profile().step_of(60)}
+    assert len({unit["step"] for unit in units}) == 2
+    for unit in units:
+        assert sum(unit["group_bytes"]) == unit["payload_bytes"]
+    assert call("inspect", clip) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{clip}: 6 frames of 64x48, 1.20 s, ")
+    for part in (
+        "headers of units",
+        "features, group 0",
+        "features, group 1",
+        "checksums of units",
+        "beside the units",
+    ):
+        assert part in shown
+    rows = {line.split()[1]: line.replace("│", " ").split() for line in shown.splitlines() if line.startswith("│ ")}
+    assert rows["keys"][1] == "2"
+    assert rows["keys"][-1] == "-"
+    assert rows["predicted"][1] == "4"
+    assert rows["predicted"][-1] == "1"
 
 
 def test_info_and_inspect_say_where_the_bytes_go(

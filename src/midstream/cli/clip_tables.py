@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -53,7 +54,8 @@ def inspect_clip(source: str, json: bool, plot: str | None) -> int:
         print_json(info.to_dict() | {"units": [asdict(frame) for frame in frames]})
     elif plot != STANDARD:
         print_table(_title(source, info), ["part", "bytes", "share"], _by_part(info, frames))
-        print_table("", ["frames", "number", "bytes", "mean", "least", "most"], _by_kind(info))
+        rows = [[*row, *_chosen(frames, key)] for row, key in zip(_by_kind(info), (True, False), strict=True)]
+        print_table("", ["frames", "number", "bytes", "mean", "least", "most", "step", "refers back"], rows)
     return _said(info)
 
 
@@ -74,7 +76,7 @@ def _title(source: str, info: ClipInfo) -> str:
 
 
 def _by_kind(info: ClipInfo) -> list[list[str]]:
-    return [_row("keys", info.keys), _row("others", info.others)]
+    return [_row("keys", info.keys), _row("predicted", info.others)]
 
 
 def _row(name: str, of: BytesOf) -> list[str]:
@@ -83,12 +85,29 @@ def _row(name: str, of: BytesOf) -> list[str]:
     return [name, f"{of.frames:,}", f"{of.total:,}", mean, least, most]
 
 
+def _chosen(frames: Sequence[UnitParts], key: bool) -> list[str]:
+    """The steps of keys or of other frames, and how far back what they are predicted from lies; from least to most."""
+    steps = [frame.step for frame in frames if frame.key == key and frame.step is not None]
+    distances = [frame.distance for frame in frames if frame.key == key and frame.distance is not None]
+    return [_span(steps), _span(distances)]
+
+
+def _span(values: Sequence[int]) -> str:
+    if not values:
+        return "-"
+    return f"{min(values)}" + (f" to {max(values)}" if min(values) < max(values) else "")
+
+
 def _by_part(info: ClipInfo, frames: Sequence[UnitParts]) -> list[list[str]]:
     total = max(info.unit_bytes + info.beside_bytes, 1)
     known = [frame for frame in frames if frame.header_bytes is not None]
+    groups = Counter[int]()
+    for frame in known:
+        groups.update(dict(enumerate(frame.group_bytes or ())))
     parts = {
         "headers of units": sum(frame.header_bytes or 0 for frame in known),
-        "features": sum(frame.payload_bytes or 0 for frame in known),
+        "features": sum(frame.payload_bytes or 0 for frame in known if frame.group_bytes is None),
+        **{f"features, group {number}": size for number, size in sorted(groups.items())},
         "checksums of units": sum(frame.checksum_bytes or 0 for frame in known),
         "units of which nothing is known": sum(frame.bytes for frame in frames if frame.header_bytes is None),
         "beside the units": info.beside_bytes,

@@ -62,7 +62,7 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """A table on standard output; the first `left` columns are text, the others numbers."""
-    table = Table(title=escape(title), title_justify="left")
+    table = Table()
     for i, column in enumerate(columns):
         table.add_column(escape(column), justify="left" if i < left else "right", overflow="fold")
     for row in rows:
@@ -71,4 +71,6 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
+    if title:
+        console.print(escape(title), style="italic", highlight=False, soft_wrap=True)  # however narrow the table is
     console.print(table)

@@ -75,7 +75,13 @@ class ClipInfo:
 
 @dataclass(frozen=True)
 class UnitParts:
-    """Of one unit of a clip: its codec, and where its bytes go; None where the codec does not say."""
+    """Of one unit of a clip: its codec, and where its bytes go; None where the codec does not say.
+
+    Attributes:
+        step: index of its finest step.
+        distance: how many frames back the one lies that it is predicted from.
+        group_bytes: of each group of levels, which add up to `payload_bytes`.
+    """
 
     number: int
     time_s: float
@@ -85,6 +91,9 @@ class UnitParts:
     header_bytes: int | None
     payload_bytes: int | None
     checksum_bytes: int | None
+    step: int | None = None
+    distance: int | None = None
+    group_bytes: list[int] | None = None
 
 
 def clip_info(reader: ClipReader, each: Callable[[ClipUnit, str], None] = lambda unit, codec: None) -> ClipInfo:
@@ -116,13 +125,22 @@ def clip_info(reader: ClipReader, each: Callable[[ClipUnit, str], None] = lambda
 
 def unit_parts(unit: ClipUnit, codec: str) -> UnitParts:
     """Where the bytes of a unit go, by its header."""
-    parts: tuple[int | None, int | None, int | None] = (None, None, None)
+    about = unit.number, unit.time_s, unit.key, len(unit.data), codec
     try:
         seen = inspect(unit.data)
-        parts = seen.header_bytes, seen.total_bytes - seen.header_bytes - seen.checksum_bytes, seen.checksum_bytes
     except MidstreamError:  # `decode` says what is wrong with it
-        pass
-    return UnitParts(unit.number, unit.time_s, unit.key, len(unit.data), codec, *parts)
+        return UnitParts(*about, None, None, None)
+    found = seen.to_dict()
+    frame, before = found.get("frame"), found.get("refers_to")
+    return UnitParts(
+        *about,
+        seen.header_bytes,
+        seen.total_bytes - seen.header_bytes - seen.checksum_bytes,
+        seen.checksum_bytes,
+        found.get("step"),
+        None if frame is None or before is None else frame - before,
+        found.get("group_bytes"),
+    )
 
 
 def _codec_of(data: bytes) -> str:

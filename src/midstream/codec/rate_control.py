@@ -38,9 +38,9 @@ _TELLING_STEPS = 4
 _USUAL_GAIN = math.log2(3)
 #: Seconds of the rate between the least and the most that units leave in the bucket, where they can be coded so: a
 #: little less than a twentieth of ten seconds. And the same in frames, where that is more.
-_SWING_S, _SWING_FRAMES = 0.46, 2.0
+_SWING_S, _SWING_FRAMES = 0.44, 2.0
 #: The least, in shares of the bucket and in frames; and where it is steered to before a key, in shares of the swing.
-_LOW, _LOW_FRAMES, _MOST_LOW, _IDLE = 0.1, 1.1, 0.3, 0.2
+_LOW, _LOW_FRAMES, _MOST_LOW, _IDLE = 0.1, 1.3, 0.3, 0.2
 #: The controller looks so many buckets ahead: to the first key beyond `_NEAR`, or to `_FAR` where none is near.
 _NEAR, _FAR = 1.0, 2.5
 #: Of what the rate has for the frames ahead, the least that is spent on them, however full the bucket is.
