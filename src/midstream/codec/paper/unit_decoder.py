@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.base import Declaration, Decoder, DecodeRequest, StreamInfo, Table
 from midstream.codec.chain import ReferringUnits, digest_of
-from midstream.codec.container import CRC_BYTES, VERSION, Opened
+from midstream.codec.container import CRC_BYTES, VERSION, Opened, unsealed
 from midstream.codec.paper.dense import DenseTable, decode_dense_after, read_table_after
 from midstream.codec.paper.header import LevelHeader, select
 from midstream.codec.paper.memory import LevelMemory, PaperFrame
@@ -179,8 +179,7 @@ class PaperUnitDecoder(Decoder):
         del symbols
         unit = read_paper_unit(opened, request.limits, len(data))
         shapes = _shapes(unit, request)
-        if unit.key:
-            read_paper_chunk(data, unit, unit.levels)
+        unsealed(data[unit.header_bytes :], "chunk")
         elements = sum(level.elements for level in unit.levels)
         return PaperUnitInfo(
             version=VERSION,
