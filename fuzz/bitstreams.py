@@ -11,12 +11,14 @@ import calibrated
 import clip_files
 import numpy as np
 import stream_units
+import symbol_units
 
 import midstream as ms
 from midstream import _native
 from midstream.codec.calibrated.decoder import CalibratedInfo
 from midstream.codec.paper import groups
 from midstream.codec.paper.decoder import open_levels
+from midstream.codec.paper.unit_decoder import PaperUnitInfo
 from midstream.codec.temporal.decoder import UnitInfo
 
 LIMITS = ms.Limits(elements=1 << 16, values=1 << 14, channels=1 << 10, levels=8, chunk_bytes=1 << 14)
@@ -48,7 +50,10 @@ def check(data: bytes) -> None:
     if data.startswith(clip_files.MAGIC):
         clip_files.check(data)
     elif data.startswith(stream_units.STREAM):
-        check_units(*stream_units.read(data))
+        profile, parts = stream_units.read(data)
+        check_units(profile, stream_units.built(profile, parts))
+    elif data.startswith(symbol_units.SYMBOLS):
+        check_units(None, symbol_units.built(symbol_units.read(data)))
     elif data.startswith(calibrated.RECIPE):
         check_calibrated(calibrated.Recipe.read(data).built(), None)
     elif (header := calibrated.fields_of(data)) is not None:
@@ -81,9 +86,8 @@ def check_calibrated(data: bytes, profile: ms.Profile | None) -> None:
     check_alone_on_the_reference(data, decoded, profile)
 
 
-def check_units(profile: ms.Profile, parts: list[stream_units.Part]) -> None:
+def check_units(profile: ms.Profile | None, units: list[bytes]) -> None:
     """What has to hold of a stream: each unit is refused or decodes, on the reference path and from a state alike."""
-    units = stream_units.built(profile, parts)
     decoder, fastest = ms.StreamDecoder(profile, limits=LIMITS), _native.simd_path()
     for unit in units:
         state, other = decoder.state(), ms.StreamDecoder(profile, limits=LIMITS)
@@ -101,7 +105,7 @@ def check_units(profile: ms.Profile, parts: list[stream_units.Part]) -> None:
             assert again is not None
             assert same(values, again[name]), "from a state or on the reference path it decodes otherwise"
             assert np.isfinite(values.astype(np.float32)).all(), "a value that is not finite"
-        assert decoded is None or isinstance(info, UnitInfo), "inspect refuses what decode does not"
+        assert decoded is None or isinstance(info, UnitInfo | PaperUnitInfo), "inspect refuses what decode does not"
 
 
 def check_paper(data: bytes) -> None:

@@ -1,5 +1,5 @@
 // The `dense` coder, as plain C++ and as the fastest path compiles it: what the decoder accepts is what the encoder
-// writes, and what the encoder writes decodes to what went in.
+// writes, and what the encoder writes decodes to what went in; of maps alone, and of such as follow one before.
 #include "dense.hpp"
 
 #include "input.hpp"
@@ -8,27 +8,41 @@ namespace midstream::fuzz {
 namespace {
 
 constexpr unsigned kinds = 4, kind_encode = 0;  // of the first byte: what is done with the others
+constexpr unsigned after_another = 128;         // its highest bit: there is a map before
 constexpr size_t most = 600;                     // symbols; each takes a microsecond and more
 
 struct Case {
     size_t alphabet;
     MapShape shape;
-    Bytes listed, references;
+    Bytes listed, references, symbols_before, past;
 
-    explicit Case(Input& input) : alphabet(alphabet_of(input.byte())) {
+    Case(Input& input, bool follows) : alphabet(alphabet_of(input.byte())) {
         const unsigned channels = input.byte(), height = input.byte();
         shape = shape_of(channels, height, input.byte(), most);
         const size_t first = input.byte(), occurring = 1 + input.byte() % alphabet, reference = input.byte();
         for (size_t i = 0; i < occurring; ++i) listed.push_back(static_cast<uint8_t>((first + i) % alphabet));
         for (size_t c = 0; c < shape.channels; ++c)
             references.push_back(static_cast<uint8_t>(reference * c % (std::min<size_t>(c, 255) + 1)));
+        if (!follows) return;
+        uint32_t drawn = input.byte();  // of all symbols, listed or not
+        const unsigned alike = input.byte();
+        for (size_t i = 0; i < shape.count(); ++i) {
+            drawn = drawn * 1664525 + 1013904223;
+            const bool repeated = i > 0 && (drawn >> 24) < alike;
+            symbols_before.push_back(repeated ? symbols_before.back() : static_cast<uint8_t>((drawn >> 8) % alphabet));
+            past.push_back(static_cast<uint8_t>((drawn >> 16) % (largest_past + 1u)));
+        }
     }
     SymbolOrder order() const { return {listed.data(), listed.size()}; }
     Bytes encode(const Bytes& symbols) const {
-        return dense_encode(symbols.data(), shape, alphabet, order(), references.data());
+        const DenseBefore before = {symbols_before.data(), past.data()};
+        return dense_encode(symbols.data(), shape, alphabet, order(), references.data(),
+                            past.empty() ? nullptr : &before);
     }
     bool decode(const Bytes& stream, uint8_t* symbols) const {
-        return dense_decode(stream.data(), stream.size(), shape, alphabet, order(), references.data(), symbols);
+        const DenseBefore before = {symbols_before.data(), past.data()};
+        return dense_decode(stream.data(), stream.size(), shape, alphabet, order(), references.data(), symbols,
+                            past.empty() ? nullptr : &before);
     }
     // Of listed symbols.
     Bytes symbols(const Bytes& bytes) const {
@@ -64,8 +78,9 @@ void encode_bytes(Case& one, const Bytes& bytes) {
 
 Bytes encoded(Input input) {
     const Input whole = input;
-    if (input.byte() % kinds == kind_encode) return {};
-    const Case shapes(input);
+    const unsigned first = input.byte();
+    if (first % kinds == kind_encode) return {};
+    const Case shapes(input, first >= after_another);
     if (input.left() == 0) return {};
     Bytes out = Input(whole).take(whole.left() - input.left());
     const Bytes stream = shapes.encode(shapes.symbols(input.rest()));
@@ -78,8 +93,9 @@ Bytes encoded(Input input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     using namespace midstream::fuzz;
     Input input(data, size);
-    const bool encode = input.byte() % kinds == kind_encode;
-    Case one(input);
+    const unsigned first = input.byte();
+    const bool encode = first % kinds == kind_encode;
+    Case one(input, first >= after_another);
     (encode ? encode_bytes(one, input.rest()) : decode_bytes(one, input.rest()));
     return 0;
 }

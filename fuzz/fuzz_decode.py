@@ -25,6 +25,7 @@ import calibrated
 import clip_files
 import numpy as np
 import stream_units
+import symbol_units
 from bitstreams import LIMITS, check, small_groups, unless_refused
 
 import midstream as ms
@@ -99,6 +100,8 @@ def mutate(data: bytes, most: int, seed: int) -> bytes:
         return clip_files.mutated(data, most, rng, atheris.Mutate)[:most]
     if data.startswith(stream_units.STREAM):
         return stream_units.mutated(data, most, rng, atheris.Mutate)[:most]
+    if data.startswith(symbol_units.SYMBOLS):
+        return symbol_units.mutated(data, most, rng, atheris.Mutate)[:most]
     if data.startswith(calibrated.RECIPE) or calibrated.fields_of(data) is not None:
         return calibrated.mutated(data, most, rng, atheris.Mutate)[:most]
     header = header_of(data)
@@ -113,7 +116,7 @@ def seeds() -> dict[str, bytes]:
     """The golden streams that are small, small ones of every coder, streams of units and files of clips."""
     golden = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "golden").glob("v*/*.mids"))}
     out = {name: data for name, data in golden.items() if len(data) < 2000}
-    out |= calibrated.seeds() | stream_units.seeds() | clip_files.seeds()
+    out |= calibrated.seeds() | stream_units.seeds() | symbol_units.seeds() | clip_files.seeds()
     rng = np.random.default_rng(5)
     fine = rng.normal(size=(3, 4, 4)).astype(np.float32)
     fine[1] = 0.5

@@ -27,7 +27,7 @@ PROFILES = (
     calibrated.profiles.profile(layout=calibrated.LAYOUT, kept=0.6, ways=2, qualities=(120,) * 100),
 )
 _SIZES = struct.Struct("<HH")
-_MOST_UNITS, _MOST_FIELDS, _MOST_CHUNK = 8, 1000, 1 << 12
+_MOST_UNITS, MOST_FIELDS, MOST_CHUNK = 8, 1000, 1 << 12
 #: Of a header before its fields: prelude and codec.
 _BEFORE = 9
 Part = tuple[bytes, bytes]
@@ -35,19 +35,35 @@ Part = tuple[bytes, bytes]
 
 def read(data: bytes) -> tuple[ms.Profile, list[Part]]:
     """Profile and units of any bytes behind STREAM; what is missing is empty."""
-    number, at, parts = (data[len(STREAM) : len(STREAM) + 1] or b"\0")[0] % 2, len(STREAM) + 1, list[Part]()
+    number = (data[len(STREAM) : len(STREAM) + 1] or b"\0")[0] % 2
+    return PROFILES[number], unpacked(data[len(STREAM) + 1 :])
+
+
+def unpacked(data: bytes) -> list[Part]:
+    """What `packed` gave, or any bytes."""
+    at, parts = 0, list[Part]()
     while at < len(data) and len(parts) < _MOST_UNITS:
         fields, chunk = _SIZES.unpack(data[at : at + _SIZES.size].ljust(_SIZES.size, b"\0"))
         at += _SIZES.size
-        parts.append((data[at : at + fields][:_MOST_FIELDS], data[at + fields : at + fields + chunk]))
+        parts.append((data[at : at + fields][:MOST_FIELDS], data[at + fields : at + fields + chunk]))
         at += fields + chunk
-    return PROFILES[number], parts
+    return parts
+
+
+def packed(parts: list[Part]) -> bytes:
+    """Fields and chunks with their sizes."""
+    return b"".join(_SIZES.pack(len(fields), len(chunk)) + fields + chunk for fields, chunk in parts)
+
+
+def parts_of(unit: bytes) -> Part:
+    """Fields and chunk of a unit."""
+    size = int.from_bytes(unit[6:8], "little")
+    return unit[_BEFORE : size - 4], unit[size:-4]
 
 
 def write(profile: ms.Profile, parts: list[Part]) -> bytes:
     """As a fuzzer's input."""
-    head = STREAM + bytes([PROFILES.index(profile)])
-    return head + b"".join(_SIZES.pack(len(fields), len(chunk)) + fields + chunk for fields, chunk in parts)
+    return STREAM + bytes([PROFILES.index(profile)]) + packed(parts)
 
 
 def fields_of(fields: bytes) -> UnitHeader | None:
@@ -65,7 +81,7 @@ def built(profile: ms.Profile, parts: list[Part]) -> list[bytes]:
     for fields, chunk in parts:
         header = fields_of(fields)
         if header is not None:
-            wanted = min(sum(header.streams), _MOST_CHUNK)
+            wanted = min(sum(header.streams), MOST_CHUNK)
             chunk = chunk[:wanted].ljust(wanted, b"\0")
             own = 2 + len(varint(header.number))
             if header.profile is not None:
@@ -91,7 +107,7 @@ def mutated(data: bytes, most: int, rng: random.Random, mutate: calibrated.Mutat
     if choice == 0:
         parts.insert(rng.randrange(len(parts) + 1), parts[at] if rng.randrange(2) else parts.pop(at))
     elif choice == 1 or header is None:
-        parts[at] = mutate(fields, min(len(fields) + room, _MOST_FIELDS)), chunk
+        parts[at] = mutate(fields, min(len(fields) + room, MOST_FIELDS)), chunk
     else:
         number = rng.randrange(len(header.streams))
         start = sum(header.streams[:number])
@@ -114,8 +130,6 @@ def seeds() -> dict[str, bytes]:
             encoder = ms.StreamEncoder(profile=profile, quality=60, key_interval=3)
             parts = []
             for frame in calibrated.profiles.clip(count, number, 3.0, calibrated.LAYOUT, change):
-                unit = encoder.encode({level: values.astype(dtype) for level, values in frame.items()})
-                size = int.from_bytes(unit[6:8], "little")
-                parts.append((unit[_BEFORE : size - 4], unit[size:-4]))
+                parts.append(parts_of(encoder.encode({name: values.astype(dtype) for name, values in frame.items()})))
             out[f"units-{number}-{name}"] = write(profile, parts)
     return out

@@ -20,6 +20,7 @@ class Limits:
     one core of a server):
 
     - `paper`: 10 bytes, and 0.2 microseconds; of a hostile `dense` stream 0.6.
+    - units of a stream of `paper`: 16 bytes, and 2 for each frame that is kept, 8 at most; times as of `dense`.
     - `calibrated`: 20 bytes, and 5 microseconds, if a profile and a stream were made for it; of what networks give to a
       profile of their own, 12 bytes and 0.3 microseconds.
     - units of a stream of `calibrated`: 40 bytes, and 6 for each frame that is kept, 8 at most; of what networks give
@@ -35,7 +36,7 @@ class Limits:
             for each. `calibrated`: numbers in the profile's transforms; any profile is within the default.
         channels: channels of one level.
         levels: levels of the pyramid.
-        chunk_bytes: bytes of one level's chunk; `calibrated`: of the bitstream.
+        chunk_bytes: bytes of one level's chunk; `calibrated` and units of streams: of the bitstream.
     """
 
     elements: int = 1 << 28

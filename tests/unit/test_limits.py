@@ -108,6 +108,20 @@ def test_memory_for_an_element_of_a_stream_is_as_promised(kind: str) -> None:
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
+def test_memory_for_an_element_of_a_stream_of_symbols_is_as_promised() -> None:
+    promised = re.search(r"units of a stream of `paper`: (\d+) bytes, and (\d+) for each", Limits.__doc__ or "")
+    assert promised is not None
+    took, unused = [], profiles.profile().data
+    for elements in (SMALL, LARGE):
+        values = np.random.default_rng(0).normal(size=(8, elements >> 13, 1 << 10)).astype(np.float16)
+        encoder = ms.StreamEncoder("paper", coder="dense", symbols=4)
+        parts = [unused, *(encoder.encode({"x": values}) for _ in range(3))]
+        assert not encoder.last or not encoder.last.key
+        took.append(taken(b"".join(parts), elements, [len(part) for part in parts]))
+    assert (took[1] - took[0]) / (LARGE - SMALL) <= int(promised[1]) + 3 * int(promised[2])
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
 def test_memory_for_an_embedded_profile_is_as_promised() -> None:
     assert "three times the bytes of an embedded profile" in (Limits.__doc__ or "")
     groups: list[profiles.Group] = [{"a": (240, (2, 2), 2)}]

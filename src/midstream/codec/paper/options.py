@@ -136,7 +136,8 @@ class Paper(Codec):
         Shown(metavar="CODER"),
         Field(
             description="How symbols are written: fast (near memory speed), dense (the fewest bytes; about 70 ns an "
-            "element for 3 and 4 symbols, 500 for 256), raw (fixed width) or prefix (a Huffman code)."
+            "element for 3 and 4 symbols, 500 for 256; in a stream it looks at the frame before), raw (fixed width) or "
+            "prefix (a Huffman code)."
         ),
     ] = DEFAULT_CODER
 

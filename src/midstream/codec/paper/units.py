@@ -95,6 +95,13 @@ def write_paper_unit(
 
 def read_paper_unit(opened: container.Opened, limits: Limits, present: int) -> PaperUnit:
     """The header of a unit of `present` bytes. Raises TruncatedError, CorruptError, UnsupportedError, LimitError."""
+    unit = read_paper_fields(opened, limits)
+    container.check_total(unit.total, limits, present)
+    return unit
+
+
+def read_paper_fields(opened: container.Opened, limits: Limits) -> PaperUnit:
+    """The header alone, whatever follows it. Raises CorruptError, UnsupportedError, LimitError."""
     reader = opened.reader
     flags = reader.u8()
     if flags & ~_KEY:
@@ -108,9 +115,7 @@ def read_paper_unit(opened: container.Opened, limits: Limits, present: int) -> P
     else:
         distance, digest = read_reference(reader, number)
         sizes = _read_sizes(reader, limits)
-    unit = PaperUnit(number, distance, digest, levels, tuple(sizes), reader.take(reader.left), opened.size)
-    container.check_total(unit.total, limits, present)
-    return unit
+    return PaperUnit(number, distance, digest, levels, tuple(sizes), reader.take(reader.left), opened.size)
 
 
 def _read_sizes(reader: Reader, limits: Limits) -> list[tuple[int, int]]:
