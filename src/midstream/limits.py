@@ -20,7 +20,7 @@ class Limits:
     one core of a server):
 
     - `paper`: 10 bytes, and 0.2 microseconds; of a hostile `dense` stream 0.6.
-    - units of a stream of `paper`: 16 bytes, and 2 for each frame that is kept, 8 at most; times as of `dense`.
+    - units of a stream of `paper`: 12 bytes, and 2 for each frame that is kept, 8 at most; times as of `dense`.
     - `calibrated`: 20 bytes, and 5 microseconds, if a profile and a stream were made for it; of what networks give to a
       profile of their own, 12 bytes and 0.3 microseconds.
     - units of a stream of `calibrated`: 40 bytes, and 6 for each frame that is kept, 8 at most; of what networks give
