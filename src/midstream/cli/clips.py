@@ -184,7 +184,8 @@ def decode_command(
 ) -> None:
     """Decode the file of a clip, run the network's back, and write its detections.
 
-    Of a file that was cut off, all whole frames are decoded; a frame that cannot be decoded has a line with the error.
+    Of a file that was cut off, all whole frames are decoded; a frame that cannot be decoded has a line with the error,
+    and those between damage and the next key are counted.
     The exit code is 1 if there was any of that.
 
     Example: midstream video decode street.midv -m picodet-s-416 --profile picodet.profile -o found.jsonl --draw out.mp4
@@ -195,7 +196,7 @@ def decode_command(
     start_s = seconds(start)
     back = ClipBack(models.load(model, weights, threads), StreamDecoder(profile, threads=threads))
     images = None if over is None else open_source(over)
-    failed, problem = 0, ""
+    failed, lost, problem = 0, 0, ""
     with ClipReader(source) as reader, _outputs(output, draw, back.model, images) as (lines, film):
         if reader.header.network not in ("", back.model.name):
             note(f"{source}: the clip was made with the network {reader.header.network}, this is {back.model.name}")
@@ -203,7 +204,10 @@ def decode_command(
         frames = decode_clip(reader, back, start_s, damaged=lambda error: note(f"skipped: {error}"))
         with LiveLine(quiet) as line:
             try:
+                expected: int | None = None
                 for one in islice(frames, limit):
+                    lost += 0 if expected is None else one.unit.number - expected
+                    expected = one.unit.number + 1
                     lines.write(_line(one, source, back.model))
                     failed += one.error is not None
                     if film is not None:
@@ -215,8 +219,9 @@ def decode_command(
     if problem:
         note(problem)
     if not quiet:
-        note(counted(lines.count, "frame") + (f", {failed} of them without detections" if failed else ""))
-    raise typer.Exit(SOME_FAILED if failed or problem else 0)
+        without = f", {failed} of them without detections" if failed else ""
+        note(counted(lines.count, "frame") + without + (f"; {lost} more are lost up to the next key" if lost else ""))
+    raise typer.Exit(SOME_FAILED if failed or lost or problem else 0)
 
 
 @contextmanager

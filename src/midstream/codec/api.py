@@ -14,7 +14,7 @@ from midstream.codec.base import Codec, Declaration, Decoder, DecodeRequest, Hin
 from midstream.codec.container import Opened, as_bytes, open_stream
 from midstream.codec.registry import FIRST_FOREIGN, codec_numbered, make_codec
 from midstream.codec.sequence import SequenceDecoder
-from midstream.errors import CodecError, InputError, MidstreamError, OptionError, unknown
+from midstream.errors import CodecError, InputError, MidstreamError, MissingReferenceError, OptionError, unknown
 from midstream.features import Level, check_pyramid, to_torch
 from midstream.limits import Limits
 
@@ -116,16 +116,22 @@ def decode(
         MissingReferenceError: a unit of a stream (StreamDecoder) that refers to an earlier one.
         InputError: a level that the bitstream does not have; no profile, or another one, where one is needed.
     """
-    return read_unit(
-        data,
-        lambda number: codec_numbered(number).decoder_numbered(number),
-        levels,
-        like,
-        limits,
-        partial,
-        profile,
-        threads,
-    )
+    try:
+        return read_unit(
+            data,
+            lambda number: codec_numbered(number).decoder_numbered(number),
+            levels,
+            like,
+            limits,
+            partial,
+            profile,
+            threads,
+        )
+    except MissingReferenceError as error:
+        raise MissingReferenceError(
+            "this is a unit of a stream, and no key: it refers to an earlier one; decode the units in their order with "
+            "midstream.StreamDecoder"
+        ) from error
 
 
 def read_unit(

@@ -99,13 +99,17 @@ class UnitParts:
 def clip_info(reader: ClipReader, each: Callable[[ClipUnit, str], None] = lambda unit, codec: None) -> ClipInfo:
     """Go through a clip from its begin; `each` is called with every unit and the name of its codec.
 
-    What is missing or damaged ends it and is the problem of what is returned.
+    What is missing ends it; what is damaged is left out up to the next key. Either is the problem of what is returned.
     """
     info = ClipInfo(reader.header.network, reader.header.profile)
     first_s = last_s = 0.0
     units = 0
+
+    def damaged(error: BitstreamError) -> None:
+        info.problem = str(error)
+
     try:
-        for unit in reader.units():
+        for unit in reader.units(damaged=damaged):
             codec = _codec_of(unit.data)
             info.codecs[codec] = info.codecs.get(codec, 0) + 1
             (info.keys if unit.key else info.others).add(len(unit.data))

@@ -6,6 +6,7 @@ again.
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -97,7 +98,9 @@ class ClipWriter:
             InputError: a time that goes back, or the file cannot be written. What is there stays whole.
         """
         there = self._there
-        if not 0 <= time_s <= MOST_S or (ticks := round(time_s / self._header.time_base)) < there.ticks:
+        if self._file.closed:
+            raise InputError(f"{self._name}: the clip was closed; nothing can be added to it")
+        if not _is_time(time_s) or (ticks := round(time_s / self._header.time_base)) < there.ticks:
             raise InputError(
                 f"frame {there.frames} of the clip is of the time {time_s}: times begin at 0 and do not go back"
             )
@@ -174,3 +177,7 @@ class ClipWriter:
             return False
         self._torn = False
         return True
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, Real) and 0 <= float(value) <= MOST_S

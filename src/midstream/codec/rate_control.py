@@ -271,7 +271,9 @@ class LeakyBucket(RateControl):
         self._unasked = 0.0
 
     def wait(self, time_s: float | None) -> None:
-        """See RateControl; the bucket leaks, whatever becomes of the frame."""
+        """See RateControl; the bucket leaks, whatever becomes of the frame. Raises InputError for an earlier time."""
+        if time_s is not None and not self._time_s <= time_s < math.inf:
+            raise InputError(f"a frame of the time {time_s} after one of {self._time_s:.3f} s: times do not go back")
         now = self._time_s + self._frame_s if time_s is None else time_s
         passed_s = max(now - self._time_s, 0.0)
         self.filled = max(self.filled - self._rate * passed_s, 0.0)

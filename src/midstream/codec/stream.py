@@ -146,7 +146,7 @@ class StreamEncoder:
         layout = [(level.name, level.shape, level.dtype) for level in levels]
         due = self._interval is not None and self._since_key >= self._interval
         asked = self._key_asked or due or layout != self._layout
-        if self.frames:
+        if self.frames or time_s is not None:
             self._control.wait(time_s)
         with guarded(type(self.codec)):
             frame = self._sequence.frame(levels, hints, asked, self._threads)

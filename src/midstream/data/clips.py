@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from midstream.data.base import Clip, Dataset, ImageFile, Mark
-from midstream.data.folder import IMAGE_SUFFIXES, visible_files
+from midstream.data.folder import IMAGE_SUFFIXES, in_order, visible_files
 from midstream.errors import InputError
 from midstream.files import expanded, read_bytes
 from midstream.wording import counted
@@ -82,11 +81,6 @@ def load_clips(spec: str, path: str) -> Dataset:
 def frames_of(folder: Path) -> list[Path]:
     """The images directly in a folder, in order."""
     return sorted(visible_files(folder, IMAGE_SUFFIXES), key=in_order)
-
-
-def in_order(path: Path) -> list[tuple[int, int, str]]:
-    """A key that sorts by name, numbers in it by their value."""
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def _dataset(spec: str, clips: Mapping[str, Sequence[Path]], abouts: Mapping[str, ClipAbout]) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def visible_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """
     files = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
     return sorted(file for file in files if not file.name.startswith("."))
+
+
+def in_order(path: Path) -> list[tuple[int, int, str]]:
+    """A key that sorts by name, numbers in it by their value."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def load_folder(spec: str, path: str) -> Dataset:

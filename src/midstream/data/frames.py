@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.data.folder import IMAGE_SUFFIXES, load_folder
+from midstream.data.folder import IMAGE_SUFFIXES, in_order, load_folder
 from midstream.data.images import read_image
 from midstream.data.video import Video
 from midstream.errors import InputError
@@ -83,7 +83,10 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
         return _film(Video(spec, name := _public(spec)), name, usual=rate)
     path = expanded(spec)
     if path.is_dir():
-        return _Opened(_images([image.path for image in load_folder(spec, spec).images]), rate or _FOLDER_RATE)
+        return _Opened(
+            _images(sorted((image.path for image in load_folder(spec, spec).images), key=in_order)),
+            rate or _FOLDER_RATE,
+        )
     if not path.exists():
         raise InputError(f"there is no '{spec}': a source is an image, a folder of images, a video file, a camera "
                          "such as /dev/video0, or a stream's address such as rtsp://HOST/PATH")  # fmt: skip

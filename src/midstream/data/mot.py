@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from midstream.data.base import Clip, Dataset, ImageFile
-from midstream.data.clips import frames_of, in_order
+from midstream.data.clips import frames_of
+from midstream.data.folder import in_order
 from midstream.errors import InputError
 from midstream.files import expanded
 

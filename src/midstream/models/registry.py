@@ -65,7 +65,7 @@ def known_models() -> list[ModelInfo]:
     return infos
 
 
-def load(name: str, weights: Path | None = None, threads: int | None = None, device: str = CPU) -> SplitModel:
+def load(name: str, weights: str | Path | None = None, threads: int | None = None, device: str = CPU) -> SplitModel:
     """A network by name, or by the path of a description file ending in .toml; it is tried out once.
 
     Args:
@@ -79,7 +79,7 @@ def load(name: str, weights: Path | None = None, threads: int | None = None, dev
             a network whose outputs cannot be what the description says (see models.plausible).
         MissingExtraError: a torch network without torch.
     """
-    network = _load(name, weights, threads, device)
+    network = _load(name, None if weights is None else Path(weights), threads, device)
     try_out(network)
     return network
 

@@ -183,7 +183,7 @@ def profile_for(key: bytes, embedded: bytes, given: Profile | None) -> Profile:
     if given is None:
         raise InputError(
             f"this bitstream was made with the profile {key.hex()}, which decoding needs: give it (--profile, "
-            "or profile= in Python); streams that were encoded with --embed hold theirs"
+            "or profile= in Python); images that were encoded with --embed hold theirs"
         )
     if given.key != key:
         raise InputError(f"this bitstream was made with the profile {key.hex()}, the one given is {given.name}")
