@@ -17,6 +17,7 @@ from tests.helpers import deltas, profiles, toy
 from tests.helpers.commands import call, midstream, mistake
 
 import midstream as ms
+from midstream.codec.clip_info import clip_info
 from midstream.data import read_image
 from midstream.data.frames import open_source
 from midstream.models.detections import Detections, listed_objects
@@ -229,8 +230,12 @@ def test_a_damaged_unit_costs_its_own_frame_and_those_that_need_it(
     data[data.index(units[1].data) + 9] ^= 1
     clip.write_bytes(data)
     capsys.readouterr()
-    assert [line["frame"] for line in decoded(tmp_path, network, clip, code=0)] == [0, 4, 5, 6, 7]
+    assert [line["frame"] for line in decoded(tmp_path, network, clip, code=1)] == [0, 4, 5, 6, 7]
     assert "skipped: " in capsys.readouterr().err
+    with ms.ClipReader(clip) as reader:
+        info = clip_info(reader)
+    assert info.frames == 5
+    assert "frame 1: wrong checksum" in info.problem
 
 
 def test_a_bit_rate_is_held(tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,3 +283,13 @@ def test_a_cap_is_given_once_and_a_rate_may_be_text() -> None:
     for one, other in (("200kbit", 200_000), ("200k", 2e5), ("1.5Mbit", 1_500_000), ("320000", 320_000)):
         made = [ms.StreamEncoder("deltas", bitrate=rate, fps=FPS) for rate in (one, other)]
         assert coded(made[0], frames) == coded(made[1], frames)
+
+
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf"), 0.5])
+def test_times_do_not_go_back(time_s: float) -> None:
+    encoder = ms.StreamEncoder("deltas", bitrate=200_000, fps=25)
+    frame = CLIPS["noise"]()[0]
+    encoder.encode(frame, time_s=0.0)
+    encoder.encode(frame, time_s=1.0)
+    with pytest.raises(ms.InputError, match="times do not go back"):
+        encoder.encode(frame, time_s=time_s)

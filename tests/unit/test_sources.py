@@ -176,3 +176,9 @@ def test_frames_that_were_looked_at_first_count_from_when_they_are_used(
 def test_the_user_of_an_address_is_not_shown() -> None:
     with pytest.raises(InputError, match=r"cannot read the video rtsp://127\.0\.0\.1:9/live: Connection refused"):
         open_source("rtsp://camera:secret@127.0.0.1:9/live?token=secret")
+
+
+def test_numbers_in_names_of_frames_count_as_such(tmp_path: Path) -> None:
+    for number in (10, 9, 0):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((4, 4, 3), number, np.uint8))
+    assert [frame.name for frame in open_source(str(tmp_path)).frames()] == ["0.png", "9.png", "10.png"]
