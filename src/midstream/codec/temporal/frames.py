@@ -24,7 +24,7 @@ from midstream.features import Level
 #: are as accurate then (docs/method.md, "Video").
 COARSER = 3
 #: A frame whose coefficients go less than so with those of the one before is of another scene (docs/method.md).
-LEAST_LIKENESS = 0.38
+LEAST_LIKENESS = 0.45
 
 
 class TemporalFrames(ReferringFrames[FrameMemory]):
@@ -131,8 +131,9 @@ class _TemporalFrame(PendingFrame):
 
 
 def likeness(analysed: Analysed, before: FrameMemory) -> float:
-    """The cosine of the first group's coefficients and those of a frame before, -1 to 1."""
+    """The cosine, -1 to 1, of the first group's coefficients and those of a frame before, where that has something."""
     now = analysed.coefficients[0]
     then = before.groups[0].decoded(before.octave).T.reshape(now.shape)
-    energy = float(np.vdot(now, now)) * float(np.vdot(then, then))
+    there = then != 0
+    energy = float(np.square(now[there]).sum()) * float(np.vdot(then, then))
     return float(np.vdot(now, then)) / math.sqrt(energy) if energy > 0 else 1.0
