@@ -263,3 +263,21 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: obj
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], Any]:
     """What `write_tensors` wrote. Raises InputError."""
     return unpack_tensors(read_bytes(str(path)), str(path))
+
+
+def check_other_file(output: str | None, option: str, *sources: str | None) -> None:
+    """Refuse to write into what is read. Raises InputError.
+
+    Args:
+        output: the file that is to be written; None and `-` are none.
+        option: that names it.
+        sources: what is read: files, or folders of them.
+    """
+    if output in (None, STANDARD) or not Path(output := str(output)).exists():
+        return
+    for source in sources:
+        if source in (None, STANDARD) or not Path(source := str(source)).exists():
+            continue
+        inside = Path(source).is_dir() and Path(output).resolve().parent == Path(source).resolve()
+        if inside or Path(output).samefile(source):
+            raise InputError(f"{option} {output} is what is read: give another name")

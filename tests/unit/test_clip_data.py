@@ -91,7 +91,7 @@ def test_images_are_parts_of_one(tmp_path: Path) -> None:
         ('{"clip9": {}}', "lists the clip 'clip9', of which there is no frame"),
         ('{"clip0": {"boxes": [null]}}', "has boxes of 1 frame of 'clip0', whose folder has 5"),
         ('{"clip0": {"times": [0, 1, 2, 1, 4]}}', "times of 'clip0' go back"),
-        ('{"clip0": {"fps": 0}}', "clip0.fps: Input should be greater than 0"),
+        ('{"clip0": {"fps": 0}}', "clip0.fps: Input should be greater than or equal to 0.001"),
         ('{"clip0": {"blobs": [[[1, 2, 3, NaN]], [], [], [], []]}}', "clip0.blobs.0.0.3: "),
         ("[]", "does not describe clips"),
         ("{", "does not describe clips"),

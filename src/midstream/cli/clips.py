@@ -24,7 +24,7 @@ from midstream.codec.clip_writer import ClipWriter
 from midstream.codec.stream import DEFAULT_KEY_INTERVAL, DEFAULT_STREAM_CODEC, StreamDecoder, StreamEncoder
 from midstream.data.frames import Source, open_source
 from midstream.errors import BitstreamError, InputError
-from midstream.files import STANDARD, check_writable, locked
+from midstream.files import STANDARD, check_other_file, check_writable, locked
 from midstream.json_lines import Lines
 from midstream.models.detections import listed_objects
 from midstream.quantities import seconds
@@ -123,6 +123,7 @@ def encode_command(
     check_writable(output)
     if fps is not None and not 0 < fps < float("inf"):
         raise InputError(f"--fps is a number above 0, not {fps}")
+    check_other_file(output, "-o", source)
     images = open_source(source, rate=fps)
     encoder = StreamEncoder(
         codec,
@@ -193,6 +194,8 @@ def decode_command(
     check_file("--profile", profile, source)
     if over is not None and draw is None:
         raise InputError("--over is what --draw FILE.mp4 draws on: give it, too")
+    check_other_file(output, "-o", source, over)
+    check_other_file(draw, "--draw", source, over)
     start_s = seconds(start)
     back = ClipBack(models.load(model, weights, threads), StreamDecoder(profile, threads=threads))
     images = None if over is None else open_source(over)

@@ -23,6 +23,8 @@ PRELUDE = struct.Struct("<4sBBH")
 CRC = struct.Struct("<I")
 #: Bytes of the index with its frame, what the file ends with.
 FOOTER = struct.Struct("<I4s")
+#: Of numerator and denominator of a time base.
+_MOST_TICKS = 1 << 63
 #: Of a name in the header, in UTF-8.
 _MOST_NAME = 255
 #: Of a side of an image, and of a time in seconds: a thousand years.
@@ -97,7 +99,8 @@ def opened(file: str | Path | BinaryIO, mode: str) -> tuple[BinaryIO, bool]:
     try:
         if mode == "rb":
             return Path(file).open("rb"), True
-        return Path(file).open("wb", buffering=0), True  # what is written is in the file
+        # What is written is in the file at once; a file that is there stays until there is something to write.
+        return Path(file).open("r+b" if Path(file).is_file() else "wb", buffering=0), True
     except OSError as error:
         what = "read" if mode == "rb" else "written"
         raise InputError(f"{file}: cannot be {what}: {error.strerror}") from error
@@ -106,7 +109,10 @@ def opened(file: str | Path | BinaryIO, mode: str) -> tuple[BinaryIO, bool]:
 
 
 def clip_header(about: ClipHeader) -> bytes:
-    """What a file begins with. Raises InputError for names that are too long."""
+    """What a file begins with. Raises InputError for names that are too long, or a time base that is none."""
+    base: object = about.time_base
+    if not (isinstance(base, Fraction) and base > 0 and max(base.numerator, base.denominator) < _MOST_TICKS):
+        raise InputError(f"the time base of a clip is a Fraction of a second above 0, not {base!r}")
     names = [name.encode("utf-8", "replace") for name in (about.network, about.profile)]
     if max(map(len, names)) > _MOST_NAME:
         raise InputError(f"names in the header of a clip have at most {_MOST_NAME} bytes")
@@ -133,7 +139,7 @@ def read_index(body: bytes, name: str) -> tuple[int, int, list[ClipKey]]:
     """Frames, the ticks of the last one, keys. Raises CorruptError."""
     reader = Reader(body, f"{name}: index")
     frames, last, count = reader.varint(), reader.varint(), reader.varint()
-    keys = []
+    keys: list[ClipKey] = []
     key = ClipKey(0, 0, 0, None)
     for _ in range(count):
         first, ticks, offset = reader.varint(), reader.varint(), reader.varint()
@@ -141,6 +147,10 @@ def read_index(body: bytes, name: str) -> tuple[int, int, list[ClipKey]]:
         if first % 2:
             height, width = reader.varint(), reader.varint()
             size = (height, width) if height and width else None
+        if keys and not (offset and first // 2):
+            raise reader.corrupt("two keys in one place")
+        if size is not None and max(size) > MOST_SIDE:
+            raise reader.corrupt(f"an image of {size[1]} x {size[0]}")
         key = ClipKey(key.number + first // 2, key.ticks + ticks, key.offset + offset, size)
         keys.append(key)
     reader.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -105,6 +106,7 @@ class ClipReader:
                 if (frame > 0 and key.number > frame) or (time_s > 0 and key.ticks > ticks):
                     break
                 start = key
+        keys: list[ClipKey] | None = None
         while True:
             number = start.number
             try:
@@ -114,11 +116,14 @@ class ClipReader:
                     yield unit
                 return
             except CorruptError as error:
-                later = [key for key in self.index() if key.number > number] if damaged and self._seekable else []
-                if damaged is None or not later:
+                if damaged is None or not self._seekable:
+                    raise
+                keys = self.index() if keys is None else keys  # once, however many records are damaged
+                later = bisect_right(keys, number, key=lambda key: key.number)
+                if later == len(keys):
                     raise
                 damaged(error)
-                start = later[0]
+                start = keys[later]
 
     def index(self) -> list[ClipKey]:
         """The keys, from the index, or from the records where it is missing or damaged. Raises InputError in a pipe."""

@@ -60,20 +60,26 @@ class ClipWriter:
     """
 
     def __init__(self, file: str | Path | BinaryIO, header: ClipHeader | None = None) -> None:
-        """Begin the file; `-` is standard output. Raises InputError where it cannot be written."""
+        """Begin the file; `-` is standard output. What one that is there holds stays until the first frame comes.
+
+        Raises:
+            InputError: it cannot be written, or the header cannot be.
+        """
         self._name = str(file) if isinstance(file, str | Path) else "the clip"
-        self._file, self._owned = opened(file, "wb")
         self._header = header or ClipHeader()
+        self._start: bytes | None = clip_header(self._header)
+        self._replaces = isinstance(file, str | Path) and Path(file).is_file()
+        self._file, self._owned = opened(file, "wb")
         self._index = bytearray()
         self._there = _Committed()
         self._torn = False
+        if self._replaces:
+            return
         try:
-            start = clip_header(self._header)
-            self._append(start)
+            self._begin()
         except BaseException:
             self.abandon()
             raise
-        self._there, self._torn = _Committed(size_bytes=len(start)), False
 
     @property
     def frames(self) -> int:
@@ -106,7 +112,9 @@ class ClipWriter:
             )
         if not data or (size is not None and not all(1 <= side <= MOST_SIDE for side in size)):
             raise InputError(f"frame {there.frames} of the clip has {len(data)} bytes and the size {size}")
-        flags = key * KEY + (size != there.size) * SIZE
+        self._begin()
+        there = self._there
+        flags = bool(key) * KEY + (size != there.size) * SIZE
         head = bytes([flags]) + varint(len(data)) + varint(ticks - there.ticks)
         if flags & SIZE:
             head += packed_size(size)
@@ -122,8 +130,25 @@ class ClipWriter:
         self._there = _Committed(there.frames + 1, there.keys + key, size_bytes, len(self._index), ticks, size, last)
         self._torn = False
 
+    def _begin(self) -> None:
+        """Take the file for this clip, once."""
+        if self._start is None:
+            return
+        if self._replaces:
+            self._file.truncate(0)
+        start, self._start = self._start, None
+        self._append(start)
+        self._there, self._torn = _Committed(size_bytes=len(start)), False
+
     def close(self) -> None:
         """Write the index and close the file. Raises InputError."""
+        if self._file.closed:
+            return
+        try:
+            self._begin()
+        except BaseException:
+            self.abandon()
+            raise
         there = self._there
         entries = bytes(self._index[: there.index_bytes])
         body = varint(there.frames) + varint(there.ticks) + varint(there.keys) + entries
@@ -144,8 +169,11 @@ class ClipWriter:
         return self
 
     def __exit__(self, kind: object, *error: object) -> None:
-        """The frames that are written make a whole file, whatever ended the block."""
-        self.close()
+        """What is written becomes a whole file, whatever ended the block; where nothing is, a failure leaves none."""
+        if kind is not None and self._start is not None:
+            self.abandon()
+        else:
+            self.close()
 
     def _append(self, data: bytes) -> None:
         left = memoryview(data)

@@ -18,6 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from midstream.codec.base import in_words
 from midstream.codec.sequence import PendingFrame
 from midstream.errors import InputError, OptionError
 from midstream.quantities import bits_per_second
@@ -51,6 +54,8 @@ _MOST_CHANGE_S = 75
 _LEARN_KEYS, _LEARN_TIME = 0.2, 0.1
 #: Between two frames, whatever their time stamps say.
 _LEAST_S = 1e-3
+#: Of bits and frames a second, and of seconds: whatever anybody means lies between.
+_LEAST_NUMBER, _MOST_NUMBER = 1e-6, 1e15
 #: Halvings of the range of steps until one is found.
 _HALVINGS = 12
 #: Passes after which what takes too little is taken: with a cap alone, of its first frame, and with a bucket.
@@ -272,7 +277,7 @@ class LeakyBucket(RateControl):
 
     def wait(self, time_s: float | None) -> None:
         """See RateControl; the bucket leaks, whatever becomes of the frame. Raises InputError for an earlier time."""
-        if time_s is not None and not self._time_s <= time_s < math.inf:
+        if time_s is not None and not self._time_s <= time_s <= _MOST_NUMBER:
             raise InputError(f"a frame of the time {time_s} after one of {self._time_s:.3f} s: times do not go back")
         now = self._time_s + self._frame_s if time_s is None else time_s
         passed_s = max(now - self._time_s, 0.0)
@@ -377,5 +382,8 @@ def rate_control(
 
 
 def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (value > 0 and math.isfinite(value)):
-        raise OptionError(f"`{name}` is a number above 0, not {value!r}")
+    known = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+    if not known or not value > 0 or value == math.inf:
+        raise OptionError(f"`{name}` is a number above 0, not {in_words(value)}")
+    if not _LEAST_NUMBER <= value <= _MOST_NUMBER:
+        raise OptionError(f"`{name}` is a number from {_LEAST_NUMBER:g} to {_MOST_NUMBER:g}, not {in_words(value)}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.api import check_scores_are_used, guarded, read_unit
-from midstream.codec.base import NO_HINTS, Hints
+from midstream.codec.base import NO_HINTS, Hints, in_words
 from midstream.codec.rate_control import rate_control
 from midstream.codec.registry import codec_numbered, make_codec
 from midstream.codec.sequence import SequenceDecoder
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 DEFAULT_STREAM_CODEC = "calibrated"
 #: Frames from one key to the next, at most.
 DEFAULT_KEY_INTERVAL = 64
+#: Of frames: a year of 60 a second has fewer.
+MOST_INTERVAL = 1 << 31
 #: What a state begins with: the last byte is the version of its layout.
 _STATE_MAGIC = b"MIDSTAT\x01"
 _CRC = struct.Struct("<I")
@@ -58,7 +60,7 @@ class SentUnit:
 
 
 class StreamEncoder:
-    """Codes the frames of one stream, one after another.
+    """Codes the frames of one stream, one after another; one thread at a time may use it.
 
     >>> enc = ms.StreamEncoder(codec="calibrated", profile="M.profile", quality=60)
     >>> unit = enc.encode(pyramid)   # bytes of one frame
@@ -182,8 +184,11 @@ class StreamEncoder:
 
 
 def _check_interval(name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise OptionError(f"`{name}` is a whole number, 1 or more, or None for no limit, not {value!r}")
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_INTERVAL:
+        shown = in_words(value)
+        raise OptionError(f"`{name}` is a whole number, 1 or more, or None for no limit, not {shown}")
 
 
 class StreamDecoder:

@@ -34,8 +34,8 @@ class ClipAbout(BaseModel):
         notes: what is to be said beside figures of the clip.
     """
 
-    fps: Annotated[FiniteFloat, Field(gt=0)] = DEFAULT_RATE
-    times: list[FiniteFloat] | None = None
+    fps: Annotated[FiniteFloat, Field(ge=1e-3, le=1e6)] = DEFAULT_RATE
+    times: list[Annotated[FiniteFloat, Field(ge=0, le=1e9)]] | None = None
     category: str | None = None
     boxes: list[_Box | None] | None = None
     blobs: list[list[_Box]] | None = None

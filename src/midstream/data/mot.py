@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -111,7 +110,10 @@ def _sequence(folder: Path) -> tuple[Clip, tuple[int, int], list[Path]]:
         raise InputError(f"{file} does not describe a sequence: {error}") from error
     if not (0 < rate < math.inf and min(size) > 0 and not Path(about.get("imDir", "img1")).is_absolute()):
         raise InputError(f"{file} does not describe a sequence: frameRate, imWidth or imHeight is not positive")
-    frames = frames_of(images) if images.is_dir() else []
+    try:
+        frames = frames_of(images) if images.is_dir() else []
+    except OSError as error:
+        raise InputError(f"{file} does not describe a sequence: {error.strerror}") from error
     if len(frames) != length:
         raise InputError(f"{file} lists {length} frames; there are {len(frames)} in {images}")
     return Clip(folder.resolve().name, rate), size, frames
@@ -123,7 +125,7 @@ def _rows(file: Path, frames: int) -> Iterator[_Row]:
         text = file.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the labels {file}: {error}") from error
-    for number, fields in enumerate(csv.reader(text.splitlines()), start=1):
+    for number, fields in enumerate((line.split(",") if line else [] for line in text.splitlines()), start=1):
         if not fields:
             continue
         row = _row(fields, f"{file}, line {number}", frames)
