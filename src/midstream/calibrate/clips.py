@@ -29,8 +29,8 @@ from midstream.models import Image
 # Where the numbers come from: docs/method.md, "Constants".
 #: Frames of a clip that are fitted to, and clips at most.
 FRAMES, MOST_CLIPS = 40, 12
-#: Clips that are made of photographs for each real one, and at least.
-_MADE, _LEAST_MADE = 1, 4
+#: Clips that are made of photographs, at least; otherwise as many as there are real ones.
+_LEAST_MADE = 4
 #: Cut-outs in such a clip.
 _CUTS = 3
 #: Their sides in pixels, and the deviations of how far they move a frame, across and down.
@@ -77,7 +77,7 @@ def clip_sources(specs: Sequence[str]) -> list[ClipSource]:
             out.append(ClipSource(path.name, video=str(path)))
             continue
         if videos := visible_files(path, VIDEO_SUFFIXES):
-            out += [ClipSource(each.name, video=str(each)) for each in sorted(videos)]
+            out += [ClipSource(each.name, video=str(each)) for each in videos]
             continue
         by_clip: dict[str, list[Path]] = {}
         for image in load_clips(spec, str(path)).images:
@@ -91,10 +91,9 @@ def clip_sources(specs: Sequence[str]) -> list[ClipSource]:
 def made_clips(photographs: Sequence[Path], real: int, seed: int) -> list[Iterable[Image]]:
     """Clips of a camera that hangs, made of photographs: as many as real ones, or a few."""
     rng = np.random.default_rng(seed)
-    count = max(_MADE * real, _LEAST_MADE)
     return [
         _still([photographs[i] for i in rng.integers(0, len(photographs), 1 + _CUTS)], int(rng.integers(1 << 31)))
-        for _ in range(count)
+        for _ in range(max(real, _LEAST_MADE))
     ]
 
 
