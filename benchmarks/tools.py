@@ -85,16 +85,16 @@ def main() -> None:
     names = [field.name for field in fields(Tools) if field.name != "power" or every.power]
     chosen = arguments.only.split(",") if arguments.only else names
     rows: list[tuple[str, list[tuple[float, float]]]] = []
-    for name in ("", "probe", *chosen):
+    for name in ("", "network", *chosen):
         tools = replace(every, **{name: False}) if name in names else every
         settings = CalibrationSettings(images=arguments.max_images, tools=tools)
         profile, used = profile_of(model, dataset.images, arguments.work, settings)
         rest = replace(dataset, images=tuple(p for p in dataset.images if p.id not in used)[:100])
-        rows.append((name, curve_of(model, profile, rest, "probe" if name == "probe" else "network")))
+        rows.append((name, curve_of(model, profile, rest, "network" if name == "network" else "probe")))
         anchor, test = (tuple(np.array(points).T) for points in (rows[0][1], rows[-1][1]))
         change = difference(anchor, test, "pchip")  # type: ignore[arg-type]
         worth = change.why if isinstance(change, Refusal) else f"{change.bd_rate:+.1f}"
-        label = {"": "all parts", "probe": "places by the probe"}.get(name, f"without {name}")
+        label = {"": "all parts", "network": "the map by the network's scores"}.get(name, f"without {name}")
         listed = ", ".join(f"{size:,.0f}: {agreement:.1f}" for size, agreement in rows[-1][1])
         print(f"| {label} | {worth} | {listed} |", flush=True)
 

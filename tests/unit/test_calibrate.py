@@ -26,11 +26,13 @@ from midstream.calibrate.settings import EARLIER_NAMES, Tools
 from midstream.calibrate.transform import ChannelMoments, level_parts
 from midstream.calibrate.views import Views
 from midstream.cli.console import SOME_FAILED
+from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.document import CurvePoint, GroupAbout, LevelAbout
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
 from midstream.evaluate.codecs import calibrated_options, paper_options
 from midstream.evaluate.run import run
+from midstream.features import check_pyramid
 from midstream.pipelines.registry import parse_curve
 from midstream.report.page import write_report
 from midstream.split.coding import cell_scores, encode_features
@@ -64,6 +66,41 @@ def test_a_profile_codes_the_network_s_pyramids(folder: Path, done: Calibration)
     assert losses == sorted(losses)
     assert list(done.profile.about.qualities) == sorted(done.profile.about.qualities, reverse=True)
     assert all(part in done.profile.about.made_by for part in (ms.__version__, "numpy", "onnxruntime", "opencv"))
+
+
+class AskedError(Exception):
+    """The network's back was run."""
+
+
+@pytest.fixture
+def front_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> models.SplitModel:
+    """The toy network, nothing of whose back may be run."""
+
+    def asked(*_: object) -> None:
+        raise AskedError
+
+    network = models.load(str(folder / "toy.toml"))
+    for part in ("back", "candidates"):
+        monkeypatch.setattr(type(network), part, asked)
+    return network
+
+
+def test_an_encoder_runs_nothing_of_the_back(folder: Path, done: Calibration, front_alone: models.SplitModel) -> None:
+    pyramid = front_alone.front(datasets.read_image(folder / "images" / "0.png"))
+    codec = ms.Calibrated(profile=done.profile)
+    data = encode_features(front_alone, pyramid, (80, 96), codec)
+    assert data == ms.encode(pyramid, codec)
+    with pytest.raises(AskedError):
+        encode_features(front_alone, pyramid, (80, 96), codec.changed(importance="network"))
+
+
+def test_the_curve_is_of_what_a_device_sends(
+    folder: Path, done: Calibration, front_alone: models.SplitModel, tmp_path: Path
+) -> None:
+    views = Views(front_alone, datasets.load(str(folder / "calib")).images, tmp_path, FAST)
+    cases = [analyse(check_pyramid(views.sent(view)), done.profile) for view in views.held_out]
+    for point in done.profile.about.curve[:3]:
+        assert np.mean([len(code(case, point.step)) for case in cases]) == pytest.approx(point.bytes)
 
 
 def test_the_same_seed_gives_the_same_profile_and_another_does_not(folder: Path, tmp_path: Path) -> None:

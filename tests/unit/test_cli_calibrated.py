@@ -88,6 +88,18 @@ def test_no_command_asks_a_network_that_is_not_there(
     assert "--importance 'network' needs the network's scores" in capsys.readouterr().err
 
 
+def test_the_map_comes_from_the_probe_or_from_a_network_that_is_asked_for(
+    base: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*base) == 0
+    usual = (tmp_path / "x.mids").read_bytes()
+    assert call(*base, "--importance", "probe") == 0
+    assert (tmp_path / "x.mids").read_bytes() == usual
+    capsys.readouterr()
+    assert call(*base, "--importance", "auto") == 2
+    assert "unknown source of the importance map 'auto'; valid: probe, network" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["encode", "decode", "inspect"])
 def test_standard_input_is_one_thing(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = () if command == "inspect" else ("-o", tmp_path / "out.npz")

@@ -17,9 +17,10 @@ from midstream.codec.calibrated.parts import Floats, GroupPart
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.transform import forward, inverse
 from midstream.data import Dataset
+from midstream.features import check_pyramid
 from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections, SplitModel
-from midstream.split.coding import decode_features, prepared
+from midstream.split.coding import decode_features
 from midstream.split.levels import completed
 from midstream.split.round_trip import RoundTrip, round_trip
 
@@ -48,9 +49,9 @@ class _Case:
     analysed: Analysed
 
 
-def _case(model: SplitModel, views: Views, codec: Calibrated, view: View) -> _Case:
-    levels, hints = prepared(model, views.full(view), view.size, codec)
-    return _Case(view, analyse(levels, codec.profile, hints.scores, 1))
+def _case(views: Views, profile: Profile, view: View) -> _Case:
+    """With the probe's importance map, as a device has it."""
+    return _Case(view, analyse(check_pyramid(views.sent(view)), profile, threads=1))
 
 
 def measured_curve(
@@ -76,7 +77,7 @@ def measured_curve(
         most_bytes: the curve ends with a point that takes more.
     """
     codec = Calibrated(profile=profile)
-    cases = [_case(model, views, codec, view) for view in views.held_out]
+    cases = [_case(views, profile, view) for view in views.held_out]
     points: list[CurvePoint] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
         point = _point(model, views, codec, cases, step)
@@ -92,7 +93,7 @@ def measured_curve(
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
     """What a held-out image takes here at a step: coding it, decoding it, running the back."""
     codec, view = Calibrated(profile=profile), views.held_out[0]
-    case = _case(model, views, codec, view)
+    case = _case(views, profile, view)
     before = time.monotonic()
     _measured(model, views, codec, case, step)
     return time.monotonic() - before

@@ -315,14 +315,13 @@ class Codec(BaseModel, ABC):
         """
         del network, cut
 
-    def importance_grid(self, sizes: Mapping[str, tuple[int, int]], shows_scores: bool) -> tuple[int, int] | None:
+    def importance_grid(self, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
         """(height, width) of the scores that the encoder would like as a hint; None where it has no use for them.
 
         Args:
             sizes: (H, W) of the levels by name.
-            shows_scores: the network tells its scores before suppression, at the price of a run of its back.
         """
-        del sizes, shows_scores
+        del sizes
         return None
 
 

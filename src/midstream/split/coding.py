@@ -31,7 +31,7 @@ def prepared(
     """The levels that are sent, and the hints that the codec asks for. Raises InputError."""
     levels = sent(model, pyramid)
     sizes = {name: (values.shape[1], values.shape[2]) for name, values in levels.items()}
-    grid = codec.importance_grid(sizes, isinstance(model, ProposingModel))
+    grid = codec.importance_grid(sizes)
     return check_pyramid(levels), Hints(None if grid is None else cell_scores(model, pyramid, size, grid))
 
 

@@ -25,7 +25,7 @@ from midstream.errors import OptionError, unknown
 from midstream.features import Level
 
 DEFAULT_QUALITY = 60
-ImportanceSource = Literal["auto", "probe", "network"]
+ImportanceSource = Literal["probe", "network"]
 IMPORTANCE_SOURCES: tuple[ImportanceSource, ...] = get_args(ImportanceSource)
 
 
@@ -124,10 +124,10 @@ class Calibrated(Codec):
         Shown(metavar="SOURCE", old=("places",)),
         Field(
             description="Where the importance map comes from, which spends the bits where the network looks: probe "
-            "(the profile's own guess from the features), network (a run of its back, which saves some bytes) or auto: "
-            "the network where it is at hand and shows its scores before suppression, else the probe."
+            "(the profile's own guess from the features) or network (a run of its back: an upper bound, for research, "
+            "since a device that can do this needs no server)."
         ),
-    ] = "auto"
+    ] = "probe"
 
     @model_validator(mode="before")
     @classmethod
@@ -170,10 +170,9 @@ class Calibrated(Codec):
         """See Codec."""
         self.profile.check_network(network, cut)
 
-    def importance_grid(self, sizes: Mapping[str, tuple[int, int]], shows_scores: bool) -> tuple[int, int] | None:
+    def importance_grid(self, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
         """See Codec."""
-        asked = self.importance == "network" or (self.importance == "auto" and shows_scores)
-        if not asked or self.profile.about.importance.classes == 1:
+        if self.importance != "network" or self.profile.about.importance.classes == 1:
             return None
         first = self.profile.groups[0].levels
         return grid_of(first, {part.about.name: sizes[part.about.name] for part in first})
