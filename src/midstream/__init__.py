@@ -24,6 +24,7 @@ from midstream.codec.calibrated.profile import Profile
 from midstream.codec.clip_layout import ClipHeader
 from midstream.codec.clip_reader import ClipReader
 from midstream.codec.clip_writer import ClipWriter
+from midstream.codec.image_batch import decode_batch, encode_batch
 from midstream.codec.paper.options import Paper
 from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.errors import (
@@ -67,7 +68,9 @@ __all__ = [
     "TruncatedError",
     "UnsupportedError",
     "decode",
+    "decode_batch",
     "encode",
+    "encode_batch",
     "inspect",
 ]
 #: OpenCV looks at it once, while it is loaded, which is later: every module that loads OpenCV is in this package.

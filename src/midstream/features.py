@@ -1,9 +1,15 @@
-"""The feature pyramid at the door: numpy or torch in, checked and contiguous float32 inside, the same kind out."""
+"""The feature pyramid at the door: numpy or torch in, checked and contiguous float32 inside, the same kind out.
+
+torch is never imported before a tensor of its kind arrives, or one is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import ml_dtypes
@@ -20,6 +26,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 #: Longest level name in UTF-8: the bitstream has one byte for its length.
 MAX_NAME_BYTES = 255
+#: Kinds of torch's devices on which codecs work; what is on another one comes to the host first. They have float64, in
+#: which statistics are summed.
+WORKING_DEVICES = ("cuda",)
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,47 @@ class Level:
     shape: tuple[int, int, int]
     dtype: str
 
+    @property
+    def elements(self) -> int:
+        """C * H * W."""
+        return math.prod(self.shape)
+
+    def first_values(self, channels: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The first value of each of the channels [C] that are true."""
+        return np.asarray(self.values[channels, 0])
+
+
+class DeviceLevel(Level):
+    """A level in the memory of one of torch's devices.
+
+    A codec that works there takes `tensor`, float32 [C, H * W], contiguous, not checked for a NaN or an infinity; for
+    any other one `values` copies it to the host.
+    """
+
+    tensor: Any
+
+    def __init__(self, name: str, tensor: Any, shape: tuple[int, int, int], dtype: str) -> None:
+        for key, value in {"name": name, "tensor": tensor, "shape": shape, "dtype": dtype}.items():
+            object.__setattr__(self, key, value)
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """See Level."""
+        return np.asarray(self.tensor.cpu().numpy())
+
+    def first_values(self, channels: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """See Level."""
+        return np.asarray(self.tensor[:, 0].cpu().numpy()[channels])
+
+
+def works_on(device: Any) -> bool:
+    """Whether codecs work on this device of torch's."""
+    return device.type in WORKING_DEVICES
+
 
 def is_torch(value: object) -> bool:
-    """Whether `value` is a torch tensor, without importing torch."""
-    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
+    """Whether `value` is a torch tensor, without importing torch: where nobody has, there is none."""
+    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
 def _from_torch(name: str, tensor: Any) -> NDArray[Any]:
@@ -52,12 +98,46 @@ def _from_torch(name: str, tensor: Any) -> NDArray[Any]:
             return np.asarray(values.contiguous().view(torch.int16).numpy().view(DTYPES["bfloat16"]))
         return np.asarray(values.numpy())
     except (TypeError, RuntimeError) as error:  # without values (device meta), sparse, quantised, of another type
-        what = f"level '{name}': a torch tensor of type {tensor.dtype} on the device {tensor.device}"
-        raise InputError(f"{what} cannot be used: {str(error).partition(chr(10))[0]}") from error
+        raise _unusable(name, tensor, str(error).partition("\n")[0]) from error
+
+
+def _unusable(name: str, tensor: Any, why: str) -> InputError:
+    what = f"level '{name}': a torch tensor of type {tensor.dtype} on the device {tensor.device}"
+    return InputError(f"{what} cannot be used: {why}")
+
+
+def _device_level(name: str, tensor: Any) -> DeviceLevel:
+    if str(tensor.layout) != "torch.strided":
+        raise _unusable(name, tensor, f"its layout is {tensor.layout}, not torch.strided")
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise _wrong_type(name, dtype)
+    shape = _checked_shape(name, tensor.shape)
+    return DeviceLevel(name, tensor.detach().float().contiguous().reshape(shape[0], -1), shape, dtype)
+
+
+def torch_device(device: object) -> Any:
+    """The torch device of this name, in working order.
+
+    Raises:
+        MissingExtraError: without torch; InputError: no such device here.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("decoding to torch tensors", "torch") from error
+    try:
+        found = torch.device(device)
+        if found.type == "meta":
+            raise RuntimeError("it holds no values")
+        return torch.empty(0, device=found).device  # with its index
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:  # each backend has its own
+        why = str(error).partition("\n")[0]
+        raise InputError(f"the device {device!r} cannot be decoded to: {why}") from error
 
 
 def to_torch(array: NDArray[Any]) -> Any:
-    """The array as a torch tensor of the same element type. Raises MissingExtraError without torch."""
+    """The array as a torch tensor of the same element type, on the CPU. Raises MissingExtraError without torch."""
     try:
         import torch
     except ImportError as error:
@@ -72,7 +152,8 @@ def check_level(name: object, value: Any) -> Level:
 
     Args:
         name: the level's name.
-        value: numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16; need not be contiguous.
+        value: numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16; need not be contiguous. Of a
+            tensor on one of WORKING_DEVICES a DeviceLevel is made.
 
     Raises:
         InputError: not a level; the message names it, and the channel for a NaN or an infinity.
@@ -85,19 +166,31 @@ def check_level(name: object, value: Any) -> Level:
         raise InputError(f"level name {name!r} is not valid Unicode text") from error
     if size > MAX_NAME_BYTES:
         raise InputError(f"level name '{name[:20]}...' is longer than {MAX_NAME_BYTES} bytes")
+    if is_torch(value) and works_on(value.device):
+        return _device_level(name, value)
     array = _from_torch(name, value) if is_torch(value) else np.asarray(value)
     native = array.dtype.newbyteorder("=")
     dtype = next((key for key, known in DTYPES.items() if native == known), None)
     if dtype is None:
-        raise InputError(f"level '{name}' has element type {array.dtype}; valid: {', '.join(DTYPES)}")
-    if array.ndim != 3:
-        hint = "; pass one image at a time, without the batch dimension" if array.ndim == 4 else ""
-        raise InputError(f"level '{name}' has shape {list(array.shape)}, expected [channels, height, width]{hint}")
-    channels, height, width = (int(size) for size in array.shape)
-    if array.size == 0:
+        raise _wrong_type(name, array.dtype)
+    shape = _checked_shape(name, array.shape)
+    values = np.require(array, np.float32, ["C", "ALIGNED"]).reshape(shape[0], -1)
+    return Level(name, values, shape, dtype)
+
+
+def _wrong_type(name: str, dtype: object) -> InputError:
+    return InputError(f"level '{name}' has element type {dtype}; valid: {', '.join(DTYPES)}")
+
+
+def _checked_shape(name: str, shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        hint = "; pass one image at a time, without the batch dimension, or all of them to encode_batch"
+        what = f"level '{name}' has shape {list(shape)}, expected [channels, height, width]"
+        raise InputError(what + hint if len(shape) == 4 else what)
+    channels, height, width = (int(size) for size in shape)
+    if 0 in shape:
         raise InputError(f"level '{name}' is empty: shape {[channels, height, width]}")
-    values = np.require(array, np.float32, ["C", "ALIGNED"]).reshape(channels, height * width)
-    return Level(name, values, (channels, height, width), dtype)
+    return channels, height, width
 
 
 def check_pyramid(pyramid: Mapping[str, Any]) -> list[Level]:
@@ -106,4 +199,8 @@ def check_pyramid(pyramid: Mapping[str, Any]) -> list[Level]:
         raise InputError(f"a pyramid is a mapping of level name to array [C, H, W], not {type(pyramid).__name__}")
     if not pyramid:
         raise InputError("the pyramid has no levels")
+    places = {name: f"a torch tensor on {value.device}" if is_torch(value) else "" for name, value in pyramid.items()}
+    if len(set(places.values())) > 1:
+        shown = ", ".join(f"'{name}' {place or 'a numpy array'}" for name, place in places.items())
+        raise InputError(f"all levels have to be in one place: {shown}")
     return [check_level(name, value) for name, value in pyramid.items()]

@@ -15,7 +15,7 @@ from midstream.codec.container import Opened, as_bytes, open_stream
 from midstream.codec.registry import FIRST_FOREIGN, codec_numbered, make_codec
 from midstream.codec.sequence import SequenceDecoder
 from midstream.errors import CodecError, InputError, MidstreamError, MissingReferenceError, OptionError, unknown
-from midstream.features import Level, check_pyramid, to_torch
+from midstream.features import Level, check_pyramid, is_torch, to_torch, torch_device, works_on
 from midstream.limits import Limits
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def decode(
     *,
     levels: Sequence[str] | None = None,
     like: Literal["numpy", "torch"] = "numpy",
+    device: object = None,
     limits: Limits | None = None,
     partial: bool = False,
     profile: Profile | str | Path | None = None,
@@ -101,6 +102,8 @@ def decode(
         data: the whole bitstream.
         levels: names of the levels to decode; of `paper` only their chunks are read. All by default.
         like: `numpy` arrays or `torch` tensors.
+        device: of the tensors, a `torch.device` or the name of one; the CPU by default. On a CUDA device they are made
+            there, and only symbols or coefficients cross the bus (docs/devices.md).
         limits: what may be spent (Limits() by default).
         partial: of a bitstream whose end is missing, decode the levels that are whole: `paper` holds them coarse to
             fine, `calibrated` has one chunk for all.
@@ -116,17 +119,26 @@ def decode(
         MissingReferenceError: a unit of a stream (StreamDecoder) that refers to an earlier one.
         InputError: a level that the bitstream does not have; no profile, or another one, where one is needed.
     """
+    return begin_decoding(data, levels, like, limits, partial, profile, threads, device)()
+
+
+def begin_decoding(
+    data: bytes | bytearray | memoryview,
+    levels: Sequence[str] | None,
+    like: str,
+    limits: Limits | None,
+    partial: bool,
+    profile: Profile | str | Path | None,
+    threads: int | None,
+    device: object,
+) -> Callable[[], dict[str, Any]]:
+    """`decode` in two: what is returned does what is left to do on the device. Both raise as it does."""
+
+    def by_number(number: int) -> Decoder:
+        return codec_numbered(number).decoder_numbered(number)
+
     try:
-        return read_unit(
-            data,
-            lambda number: codec_numbered(number).decoder_numbered(number),
-            levels,
-            like,
-            limits,
-            partial,
-            profile,
-            threads,
-        )
+        return begin_unit(data, by_number, levels, like, limits, partial, profile, threads, device)
     except MissingReferenceError as error:
         raise MissingReferenceError(
             "this is a unit of a stream, and no key: it refers to an earlier one; decode the units in their order with "
@@ -134,7 +146,7 @@ def decode(
         ) from error
 
 
-def read_unit(
+def begin_unit(
     data: bytes | bytearray | memoryview,
     decoder: Callable[[int], Decoder | SequenceDecoder],
     levels: Sequence[str] | None,
@@ -143,20 +155,50 @@ def read_unit(
     partial: bool,
     profile: Profile | str | Path | None,
     threads: int | None,
-) -> dict[str, Any]:
-    """`decode` with what `decoder` gives for the number of a codec. Raises as it does."""
+    device: object = None,
+) -> Callable[[], dict[str, Any]]:
+    """`decode` with what `decoder` gives for the number of a codec, in two: what is returned works on the device.
+
+    Both raise as it does.
+    """
     if like not in _LIKE:
         raise unknown("value of like", str(like), _LIKE)
+    if device is not None and like != "torch":
+        raise InputError("device is where torch tensors are made: it goes with like='torch'")
+    place = None if device is None else torch_device(device)
     if isinstance(levels, str):
         raise InputError(f"levels is a list of names: ['{levels}']")
     names = None if levels is None else list(levels)
     codec, opened, view = _opened(data)
     with guarded(codec):
-        request = DecodeRequest(limits or Limits(), names, partial, profile, threads)
-        arrays = decoder(opened.codec).decode(opened, view, request)
-        if not all(isinstance(array, np.ndarray) and array.ndim == 3 for array in dict(arrays).values()):
-            raise TypeError("it decodes to something else than arrays [C, H, W] by name")
-    return {name: to_torch(array) for name, array in arrays.items()} if like == "torch" else arrays
+        there = place if place is not None and works_on(place) else None
+        request = DecodeRequest(limits or Limits(), names, partial, profile, threads, there)
+        chosen = decoder(opened.codec)
+        if isinstance(chosen, Decoder):
+            begun = chosen.begin(opened, view, request)
+        else:
+            arrays = chosen.decode(opened, view, request)
+
+            def begun() -> dict[str, Any]:
+                return arrays
+
+    def finish() -> dict[str, Any]:
+        with guarded(codec):
+            out = begun()
+            if not all(_is_level(each) for each in dict(out).values()):
+                raise TypeError("it decodes to something else than arrays [C, H, W] by name")
+        return {name: _as_torch(each, place) for name, each in out.items()} if like == "torch" else out
+
+    return finish
+
+
+def _is_level(value: Any) -> bool:
+    return (isinstance(value, np.ndarray) or is_torch(value)) and value.ndim == 3
+
+
+def _as_torch(value: Any, device: Any) -> Any:
+    tensor = value if is_torch(value) else to_torch(value)
+    return tensor if device is None else tensor.to(device)
 
 
 def inspect(

@@ -14,6 +14,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -88,6 +89,8 @@ class DecodeRequest:
         partial: the end of the bitstream may be missing.
         profile: a profile or the name of its file, for codecs that need one.
         threads: how many to use at most, None for all cores.
+        device: one of torch's, on which levels are wanted; None for the host. A decoder without a use for it leaves
+            them on the host.
     """
 
     limits: Limits
@@ -95,6 +98,7 @@ class DecodeRequest:
     partial: bool = False
     profile: Any = None
     threads: int | None = None
+    device: Any = None
 
 
 @dataclass(frozen=True)
@@ -166,8 +170,16 @@ class Decoder(ABC):
         """Read the header alone: in microseconds, whatever the bitstream holds."""
 
     @abstractmethod
-    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
-        """Level name -> [C, H, W] in the level's own element type, in the pyramid's order."""
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, Any]:
+        """Level name -> [C, H, W] in the level's own element type, in the pyramid's order.
+
+        Arrays, or tensors on the device that the request names.
+        """
+
+    def begin(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Callable[[], dict[str, Any]]:
+        """`decode` in two: what is done on the host, now, in any thread, and what is left for the request's device."""
+        arrays = self.decode(opened, data, request)
+        return lambda: arrays
 
     @abstractmethod
     def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> StreamInfo:
@@ -269,6 +281,17 @@ class Codec(BaseModel, ABC):
     @abstractmethod
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """The bitstream of a pyramid; the bytes are the same for any number of threads. Raises InputError."""
+
+    def begin(
+        self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None
+    ) -> Callable[[], bytes]:
+        """`encode` in two: what is done on the device of levels on one, now, and the rest, in any thread.
+
+        A codec that works on no device has its levels on the host from here on. Both raise InputError.
+        """
+        for level in levels:
+            _ = level.values
+        return partial(self.encode, levels, hints, threads)
 
     def sequence(self) -> SequenceEncoder:
         """For the frames of one stream."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.api import check_scores_are_used, guarded, read_unit
+from midstream.codec.api import begin_unit, check_scores_are_used, guarded
 from midstream.codec.base import NO_HINTS, Hints, in_words
 from midstream.codec.rate_control import rate_control
 from midstream.codec.registry import codec_numbered, make_codec
@@ -230,13 +230,14 @@ class StreamDecoder:
         *,
         levels: Sequence[str] | None = None,
         like: Literal["numpy", "torch"] = "numpy",
+        device: object = None,
         limits: Limits | None = None,
     ) -> dict[str, Any]:
         """The pyramid of a unit.
 
         Args:
             unit: as `StreamEncoder.encode` gave it.
-            levels, like, limits: as `midstream.decode`; `limits` for this unit alone.
+            levels, like, device, limits: as `midstream.decode`; `limits` for this unit alone.
 
         Returns:
             Level name -> array [C, H, W], as `midstream.decode`.
@@ -251,7 +252,8 @@ class StreamDecoder:
                 self._sequences[number] = codec_numbered(number).decoder_numbered(number).sequence()
             return self._sequences[number]
 
-        return read_unit(unit, by_sequence, levels, like, limits or self._limits, False, self._profile, self._threads)
+        chosen = limits or self._limits
+        return begin_unit(unit, by_sequence, levels, like, chosen, False, self._profile, self._threads, device)()
 
     def state(self) -> bytes:
         """All that later units may refer to, for `restore` in this process or another one."""

@@ -17,7 +17,7 @@ from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.calibrated.transform import Size, forward, grids_of
 from midstream.codec.threads import thread_count
 from midstream.errors import InputError
-from midstream.features import Level
+from midstream.features import DeviceLevel, Level
 
 #: Squared error, in steps, that a bit is worth: by what more of a uniform quantiser's bits save at high rate,
 #: 2 ln 2 / 12 = 0.116 (Gish and Pierce 1968), and a little, since zeros make what follows cheaper.
@@ -52,17 +52,26 @@ def analyse(
             f"{', '.join(profile.about.order)}"
             + (f": leave out {', '.join(sorted(more))}, as 'midstream extract --sent' does" if more else "")
         )
-    count = thread_count(threads, sum(level.values.size for level in levels))
+    count = thread_count(threads, sum(level.elements for level in levels))
     maps = {name: _maps(level) for name, level in by_name.items()}
     _check_levels(profile, maps)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
-        coefficients = [forward(group, maps, count) for group in profile.groups]
+        coefficients = _transformed(levels, profile, maps, count)
     for each in coefficients:
         check_size(each)
     first = _importance(profile, coefficients[0], scores)
     importance = [first, *(importance_from(first, each.shape[1:]) for each in coefficients[1:])]
-    sizes = {name: values.shape[1:] for name, values in maps.items()}
+    sizes = {level.name: level.shape[1:] for level in levels}
     return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
+
+
+def _transformed(levels: Sequence[Level], profile: Profile, maps: Mapping[str, Any], threads: int) -> list[Floats]:
+    """Each group's coefficients, on the host: where the levels are on a device, they are made there."""
+    if not isinstance(levels[0], DeviceLevel):
+        return [forward(group, maps, threads) for group in profile.groups]
+    from midstream.codec.calibrated.device_transform import forward_on  # imports torch
+
+    return [forward_on(group, maps) for group in profile.groups]
 
 
 def check_size(coefficients: Floats) -> None:
@@ -71,14 +80,19 @@ def check_size(coefficients: Floats) -> None:
         raise InputError("the pyramid holds values that are too large to code: this is no output of the network")
 
 
-def _maps(level: Level) -> Floats:
+def _maps(level: Level) -> Any:
+    """[C, H, W], where the level is. Raises InputError for a NaN or an infinity."""
+    if isinstance(level, DeviceLevel):
+        from midstream.codec.calibrated.device_transform import checked_map
+
+        return checked_map(level)
     if not np.isfinite(level.values).all():
         channel = int(np.flatnonzero(~np.isfinite(level.values).all(axis=1))[0])
         raise InputError(f"level '{level.name}', channel {channel} holds a NaN or an infinity")
     return level.values.reshape(level.shape)
 
 
-def _check_levels(profile: Profile, maps: Mapping[str, Floats]) -> None:
+def _check_levels(profile: Profile, maps: Mapping[str, Any]) -> None:
     """Channels, and sizes that belong together. Raises InputError."""
     for group in profile.groups:
         for level in group.levels:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
-
 from midstream.codec.base import Declaration, Decoder, DecodeRequest, Shape, StreamInfo, Table
-from midstream.codec.calibrated.decoding import decode_calibrated
+from midstream.codec.calibrated.decoding import begin_calibrated
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import (
     CODEC,
@@ -70,12 +69,18 @@ class CalibratedDecoder(Decoder):
             CODEC, False, declared_shapes(header, profile_for(header.key, b"", profile), request.limits)[0]
         )
 
-    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, Any]:
+        """See Decoder."""
+        return self.begin(opened, data, request)()
+
+    def begin(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Callable[[], dict[str, Any]]:
         """See Decoder."""
         header = read_stream_header(opened, request.limits, len(data))
         embedded, streams = read_chunk(data, header)
         profile = profile_for(header.key, embedded, given_profile(request))
-        return decode_calibrated(header, streams, profile, request.levels, request.limits, request.threads)
+        return begin_calibrated(
+            header, streams, profile, request.levels, request.limits, request.threads, request.device
+        )
 
     def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> CalibratedInfo:
         """See Decoder; there is nothing that only decoding tells."""

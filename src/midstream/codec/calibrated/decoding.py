@@ -28,15 +28,16 @@ _DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 4
 Dequantised = tuple[NDArray[np.uint8], Floats]
 
 
-def decode_calibrated(
+def begin_calibrated(
     header: StreamHeader,
     streams: Sequence[memoryview],
     profile: Profile,
     names: Sequence[str] | None,
     limits: Limits,
     threads: int | None = None,
-) -> dict[str, NDArray[Any]]:
-    """The named levels (all for None), in their own element types.
+    device: Any = None,
+) -> Callable[[], dict[str, Any]]:
+    """Decode; what is returned gives the named levels (all for None), in their own element types, on a torch device.
 
     Raises:
         CorruptError: a stream that does not decode; LimitError: more than the limits allow; InputError: no such level.
@@ -50,8 +51,8 @@ def decode_calibrated(
     def coefficients(number: int, known: NDArray[np.uint8] | None) -> Dequantised:
         return dequantised(profile.groups[number], steps, streams[number], grids[number], known, f"group {number}")
 
-    return decode_groups(
-        profile, {number: grids[number] for number in read}, sizes, dtypes, wanted, coefficients, threads
+    return begin_groups(
+        profile, {number: grids[number] for number in read}, sizes, dtypes, wanted, coefficients, threads, device
     )
 
 
@@ -61,6 +62,42 @@ def wanted_levels(profile: Profile, names: Sequence[str] | None) -> Sequence[str
         if name not in profile.about.order:
             raise unknown("level", str(name), profile.about.order)
     return profile.about.order if names is None else names
+
+
+def begin_groups(
+    profile: Profile,
+    grids: Mapping[int, Size],
+    sizes: Mapping[str, Size],
+    dtypes: Mapping[str, str],
+    wanted: Sequence[str],
+    coefficients: Callable[[int, NDArray[np.uint8] | None], Dequantised],
+    threads: int | None,
+    device: Any,
+) -> Callable[[], dict[str, Any]]:
+    """`decode_groups`, except for what is left to do on a device, None for the host. Both raise as it does."""
+    if device is None:
+        decoded = decode_groups(profile, grids, sizes, dtypes, wanted, coefficients, threads)
+        return lambda: decoded
+    from midstream.codec.calibrated.device_transform import inverse_on  # imports torch
+
+    whole: list[tuple[GroupPart, Floats]] = []
+    first: Dequantised | None = None
+    for number, grid in grids.items():
+        group = profile.groups[number]
+        importance, values = coefficients(number, None if first is None else importance_from(first[0], grid))
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
+            own = values if first is None else values + expected(group, first[1], grid)
+        if not np.isfinite(own).all():
+            raise CorruptError(f"group {number}: coefficients out of range")
+        whole.append((group, own))
+        if first is None:
+            first = importance, looked_at(profile, values)
+
+    def finish() -> dict[str, Any]:
+        parts = [inverse_on(device, group, values, sizes, dtypes, wanted) for group, values in whole]
+        return {name: part[name] for name in profile.about.order for part in parts if name in part}
+
+    return finish
 
 
 def decode_groups(

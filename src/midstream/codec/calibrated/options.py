@@ -22,7 +22,7 @@ from midstream.codec.calibrated.stream import NUMBER, STREAM_NUMBER
 from midstream.codec.calibrated.transform import grid_of
 from midstream.codec.sequence import SequenceEncoder
 from midstream.errors import OptionError, unknown
-from midstream.features import Level
+from midstream.features import DeviceLevel, Level
 
 DEFAULT_QUALITY = 60
 ImportanceSource = Literal["probe", "network"]
@@ -179,7 +179,17 @@ class Calibrated(Codec):
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; without scores as a hint, the probe tells where the network looks."""
-        analysed = self._analysed(levels, hints, threads)
+        return self._coded(self._analysed(levels, hints, threads))
+
+    def begin(
+        self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None
+    ) -> Callable[[], bytes]:
+        """See Codec; the transform is done on the levels' device."""
+        if isinstance(levels[0], DeviceLevel):
+            return partial(self._coded, self._analysed(levels, hints, threads))
+        return partial(self.encode, levels, hints, threads)
+
+    def _coded(self, analysed: Analysed) -> bytes:
         if self.max_bytes is None:
             return code(analysed, self._step(), self.embed)
         beside = len(self.profile.data) if self.embed else 0

@@ -161,6 +161,11 @@ class GroupPart:
         """The basis as a decoder multiplies with it: [D, K]."""
         return np.ascontiguousarray(self.basis.T)
 
+    @cached_property
+    def on_devices(self) -> dict[Any, Any]:
+        """By torch device, the matrices that are there (device_transform.py)."""
+        return {}
+
     @property
     def input_sizes(self) -> tuple[int, int]:
         """Numbers of a cell that the transform back, D, and the prediction from the first group are made of."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,21 @@ from midstream.codec.paper.side import Side
 from midstream.codec.paper.symbols import Symbols, encode_maps
 from midstream.codec.threads import run, thread_count
 from midstream.codec.wire import Buffer, varint
-from midstream.features import Level
+from midstream.features import DeviceLevel, Level
 
 _T = TypeVar("_T")
+
+
+class Quantised(NamedTuple):
+    """What `_native.quantize` gives."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    symbols: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+    sums: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,17 +74,20 @@ class QuantisedLevel:
     maps: list[Symbols]
 
 
-def encode_levels(levels: Sequence[Level], parameters: Parameters, threads: int | None) -> bytes:
-    """The bitstream of a pyramid.
+def begin_levels(levels: Sequence[Level], parameters: Parameters, threads: int | None) -> Callable[[], bytes]:
+    """Quantise levels that are on a device; what is returned gives the bitstream of a pyramid.
 
     Raises:
-        InputError: a NaN or an infinity, or an unusable number of threads.
+        InputError: a NaN or an infinity, or an unusable number of threads; so does what is returned.
     """
+    return partial(_encode, levels, parameters, threads, _on_device(levels, parameters))
 
+
+def _encode(levels: Sequence[Level], parameters: Parameters, threads: int | None, ready: _Ready | None) -> bytes:
     def coded(part: _Part) -> tuple[_Part, list[Buffer]]:
         return replace(part, maps=[]), encode_maps(parameters.coder, part.maps, parameters.symbols)
 
-    tasks, thresholds, results = _quantised(levels, parameters, threads, coded)
+    tasks, thresholds, results = _quantised(levels, parameters, threads, ready, coded)
     headers, chunks = [], {}
     for level in levels:
         parts = [result for task, result in zip(tasks, results, strict=True) if task.level is level]
@@ -86,8 +102,9 @@ def encode_levels(levels: Sequence[Level], parameters: Parameters, threads: int 
 def quantise_levels(
     levels: Sequence[Level], parameters: Parameters, threads: int | None
 ) -> tuple[list[QuantisedLevel], Sequence[float]]:
-    """The symbols of a pyramid, and the thresholds that made them. Raises as `encode_levels` does."""
-    tasks, thresholds, parts = _quantised(levels, parameters, threads, lambda part: part)
+    """The symbols of a pyramid, and the thresholds that made them. Raises as `begin_levels` does."""
+    ready = _on_device(levels, parameters)
+    tasks, thresholds, parts = _quantised(levels, parameters, threads, ready, lambda part: part)
     out = []
     for level in levels:
         own = [part for task, part in zip(tasks, parts, strict=True) if task.level is level]
@@ -100,39 +117,84 @@ def stream_sizes(streams: Sequence[Buffer]) -> bytes:
     return b"".join(varint(len(stream)) for stream in streams[:-1])
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """What was quantised on a device, by name of the level, and with which thresholds."""
+
+    thresholds: Sequence[float]
+    levels: Mapping[str, Quantised]
+
+    def of(self, task: _Task) -> Quantised:
+        """Of the task's channels."""
+        own = self.levels[task.level.name]
+        active = np.concatenate([[0], np.cumsum(np.not_equal(own.low, own.high))])
+        rows = slice(int(active[task.channels.start]), int(active[task.channels.stop]))
+        channels = task.channels
+        mean, std, low, high = own.mean[channels], own.std[channels], own.low[channels], own.high[channels]
+        return Quantised(mean, std, low, high, own.symbols[rows], own.counts[rows], own.sums[rows])
+
+
+def _on_device(levels: Sequence[Level], parameters: Parameters) -> _Ready | None:
+    """Of levels on a device, which they all are or none; None of those on the host."""
+    there = [level for level in levels if isinstance(level, DeviceLevel)]
+    if not there:
+        return None
+    from midstream.codec.paper import device_quantizer as device  # imports torch
+
+    thresholds = parameters.fixed_thresholds()
+    if parameters.rule is Rule.lloyd_max:
+        statistics = device.channel_statistics(there)
+        for level, own in zip(there, statistics, strict=True):
+            own.check(level, 0)
+        histograms = [device.histogram(level, own) for level, own in zip(there, statistics, strict=True)]
+        thresholds = quantize.lloyd_max_thresholds(histograms, parameters.symbols)
+    found = device.quantise(there, thresholds, parameters.symbols)
+    return _Ready(thresholds, {level.name: own for level, own in zip(there, found, strict=True)})
+
+
 def _quantised(
-    levels: Sequence[Level], parameters: Parameters, threads: int | None, then: Callable[[_Part], _T]
+    levels: Sequence[Level],
+    parameters: Parameters,
+    threads: int | None,
+    ready: _Ready | None,
+    then: Callable[[_Part], _T],
 ) -> tuple[list[_Task], Sequence[float], list[_T]]:
     """Tasks, thresholds, and what `then` makes of each task's part."""
-    count = thread_count(threads, sum(level.values.size for level in levels))
+    count = thread_count(threads, sum(level.elements for level in levels))
     tasks = [
         _Task(level, groups) for level in levels for groups in in_tasks(channel_groups(level.shape), level.shape, count)
     ]
+    if ready is not None:
+        return tasks, ready.thresholds, run(lambda task: then(_part(task, ready.of(task))), tasks, count)
     thresholds = parameters.fixed_thresholds()
     if parameters.rule is Rule.lloyd_max:
         thresholds = quantize.lloyd_max_thresholds(run(_histogram, tasks, count), parameters.symbols)
-    return tasks, thresholds, run(lambda task: then(_quantise(task, parameters, thresholds)), tasks, count)
+
+    def quantised(task: _Task) -> _T:
+        values = task.level.values[task.channels]
+        return then(_part(task, Quantised(*_native.quantize(values, list(thresholds), parameters.symbols))))
+
+    return tasks, thresholds, run(quantised, tasks, count)
 
 
 def _histogram(task: _Task) -> quantize.Histogram:
     values = task.level.values[task.channels]
     statistics = ChannelStatistics(*_native.channel_statistics(values))
-    statistics.check(task.level.name, values, task.channels.start)
+    statistics.check(task.level, task.channels.start)
     return quantize.Histogram.of(values[~statistics.constant], statistics.active())
 
 
-def _quantise(task: _Task, parameters: Parameters, thresholds: Sequence[float]) -> _Part:
-    values = task.level.values[task.channels]
-    mean, std, low, high, symbols, counts, sums = _native.quantize(values, list(thresholds), parameters.symbols)
-    statistics = ChannelStatistics(mean, std, low, high)
-    statistics.check(task.level.name, values, task.channels.start)
+def _part(task: _Task, found: Quantised) -> _Part:
+    """Of what was found in the task's channels. Raises InputError for a NaN or an infinity."""
+    statistics = ChannelStatistics(*found[:4])
+    statistics.check(task.level, task.channels.start)
     before = np.concatenate([[0], np.cumsum(~statistics.constant)])
     maps = [
-        symbols[before[group.start - task.channels.start] : before[group.stop - task.channels.start]]
+        found.symbols[before[group.start - task.channels.start] : before[group.stop - task.channels.start]]
         for group in task.groups
     ]
     shaped = [symbols_map.reshape(-1, *task.level.shape[1:]) for symbols_map in maps if len(symbols_map)]
-    return _Part(statistics, counts, sums, shaped)
+    return _Part(statistics, found.counts, found.sums, shaped)
 
 
 def _side(level: Level, parts: Sequence[_Part], parameters: Parameters) -> Side:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from numpy.typing import NDArray
 
 from midstream.codec.base import Declaration, Decoder, DecodeRequest
 from midstream.codec.container import Opened, as_bytes, open_stream
 from midstream.codec.paper import header
 from midstream.codec.paper.info import PaperInfo
 from midstream.codec.paper.parameters import Parameters, read_parameters
-from midstream.codec.paper.reading import LevelReader, decode_levels
+from midstream.codec.paper.reading import LevelReader, begin_on, decode_levels
 from midstream.errors import InputError
 from midstream.features import DTYPES
 from midstream.limits import Limits
@@ -30,7 +28,11 @@ class PaperDecoder(Decoder):
         chosen = header.select(head.levels, None, symbols, request.limits)
         return Declaration(_NAME, False, {level.name: level.shape for level in chosen})
 
-    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, Any]:
+        """See Decoder."""
+        return self.begin(opened, data, request)()
+
+    def begin(self, opened: Opened, data: memoryview, request: DecodeRequest) -> Callable[[], dict[str, Any]]:
         """See Decoder."""
         head = header.read_header(opened, data, request.limits, partial=request.partial)
         parameters = read_parameters(head.parameters)
@@ -38,11 +40,15 @@ class PaperDecoder(Decoder):
         if request.partial:
             names = header.whole_levels(data, head, names)
         chosen = header.select(head.levels, names, parameters.symbols, request.limits)
-        decoded = decode_levels(_readers(data, head, parameters, chosen), request.threads)
-        return {
+        readers = _readers(data, head, parameters, chosen)
+        if request.device is not None:
+            finish = begin_on(request.device, readers, request.threads)
+            return lambda: {level.name: tensor for level, tensor in zip(chosen, finish(), strict=True)}
+        decoded = {
             level.name: values.astype(DTYPES[level.dtype], copy=False)
-            for level, values in zip(chosen, decoded, strict=True)
+            for level, values in zip(chosen, decode_levels(readers, request.threads), strict=True)
         }
+        return lambda: decoded
 
     def inspect(self, opened: Opened, data: memoryview, request: DecodeRequest, symbols: bool) -> PaperInfo:
         """See Decoder."""

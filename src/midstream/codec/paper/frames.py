@@ -42,7 +42,7 @@ class PaperFrames(ReferringFrames[PaperFrame]):
         if parameters.rule is Rule.lloyd_max:
             parameters = replace(parameters, thresholds=tuple(thresholds))
         before = None if key else self._reference(found)
-        count = thread_count(threads, sum(level.values.size for level in levels))
+        count = thread_count(threads, sum(level.elements for level in levels))
         return _PaperFrame(self, found, parameters, before, count)
 
     def _reference(self, found: Sequence[QuantisedLevel]) -> PaperFrame | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from midstream.codec.wire import Reader, rice, varint
 from midstream.errors import InputError
+from midstream.features import Level
 
 _MANTISSA_BITS = 23
 _LARGEST_FLOAT32_BITS = 0x7F7FFFFF
@@ -35,19 +36,17 @@ class ChannelStatistics:
         """[C]: the channels that hold one value only."""
         return np.equal(self.min, self.max)
 
-    def check(self, name: str, values: NDArray[np.float32], first: int) -> None:
-        """Refuse a NaN or an infinity in float32 [C, size] of level `name`, channels counted from `first`.
+    def check(self, level: Level, first: int) -> None:
+        """Refuse a NaN or an infinity in the channels of a level from `first` on, of which these are.
 
         Raises:
             InputError: naming level and channel.
         """
         broken = np.flatnonzero(np.isnan(self.mean))
         if broken.size:
-            channel = int(broken[0])
-            kind = "a NaN" if np.isnan(values[channel]).any() else "an infinity"
-            raise InputError(
-                f"level '{name}', channel {first + channel} holds {kind}; only finite features can be coded"
-            )
+            channel = first + int(broken[0])
+            kind = "a NaN" if np.isnan(level.values[channel]).any() else "an infinity"
+            raise InputError(f"level '{level.name}', channel {channel} holds {kind}; only finite features can be coded")
 
     def active(self) -> ChannelStatistics:
         """Of the channels that are not constant."""

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from midstream.codec.base import MOST_SHOWN, NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown, checked_by, in_words
-from midstream.codec.paper.coding import encode_levels
+from midstream.codec.paper.coding import begin_levels
 from midstream.codec.paper.decoder import PaperDecoder
 from midstream.codec.paper.frames import PaperFrames
 from midstream.codec.paper.header import NUMBER
@@ -189,8 +189,14 @@ class Paper(Codec):
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; takes no hints."""
+        return self.begin(levels, hints, threads)()
+
+    def begin(
+        self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None
+    ) -> Callable[[], bytes]:
+        """See Codec; normalises and quantises on the levels' device."""
         del hints
-        return encode_levels(levels, self.parameters, threads)
+        return begin_levels(levels, self.parameters, threads)
 
     def sequence(self) -> SequenceEncoder:
         """See Codec: with the coder `dense`, frames look at those before them."""

@@ -20,7 +20,9 @@ from midstream import _native
 from midstream.codec.paper.normalize import ChannelStatistics
 
 MAX_SYMBOLS = 256
-_HISTOGRAM_BINS = 4096
+HISTOGRAM_BINS = 4096
+#: Of the normalised elements; the bins at its ends take what lies outside (native/lloyd.hpp).
+HISTOGRAM_LIMIT = 8.0
 
 
 def z_thresholds(symbols: int, z: float) -> list[float]:
@@ -43,7 +45,7 @@ class Histogram:
     @classmethod
     def of(cls, values: NDArray[np.float32], statistics: ChannelStatistics) -> Histogram:
         """Of float32 [C, size], channels that are not constant."""
-        return cls(*_native.normalized_histogram(values, statistics.mean, statistics.std, _HISTOGRAM_BINS))
+        return cls(*_native.normalized_histogram(values, statistics.mean, statistics.std, HISTOGRAM_BINS))
 
 
 def lloyd_max_thresholds(histograms: Sequence[Histogram], symbols: int) -> list[float]:
@@ -57,8 +59,8 @@ def lloyd_max_thresholds(histograms: Sequence[Histogram], symbols: int) -> list[
         n - 1 float32 values, increasing: the midpoints of neighbouring interval means. The partition is the
         global optimum over a histogram of 4,096 bins (native/lloyd.cpp).
     """
-    counts = np.zeros(_HISTOGRAM_BINS, np.int64)
-    sums = np.zeros(_HISTOGRAM_BINS, np.float64)
+    counts = np.zeros(HISTOGRAM_BINS, np.int64)
+    sums = np.zeros(HISTOGRAM_BINS, np.float64)
     for part in histograms:
         counts += part.counts
         sums += part.sums

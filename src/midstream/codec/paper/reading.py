@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,22 @@ def decode_levels(readers: Sequence[LevelReader], threads: int | None) -> list[N
     tasks = [(reader, numbers, o) for reader, o in zip(readers, out, strict=True) for numbers in reader.tasks(count)]
     run(lambda task: task[0].fill(task[1], task[2]), tasks, count)
     return [values.reshape(reader.header.shape) for reader, values in zip(readers, out, strict=True)]
+
+
+def begin_on(device: Any, readers: Sequence[LevelReader], threads: int | None) -> Callable[[], list[Any]]:
+    """Decode the symbols of each level; what is returned makes of them tensors [C, H, W] on a device of torch's.
+
+    Raises:
+        CorruptError: a chunk contradicts docs/format.md.
+        InputError: an unusable number of threads.
+    """
+    from midstream.codec.paper.device_values import level_on  # imports torch
+
+    count = thread_count(threads, sum(reader.header.elements for reader in readers))
+    tasks = [(reader, numbers) for reader in readers for numbers in reader.tasks(count)]
+    decoded = run(lambda task: task[0].symbols(task[1]), tasks, count)
+    maps = [[found for (owner, _), found in zip(tasks, decoded, strict=True) if owner is reader] for reader in readers]
+    return lambda: [level_on(device, reader, own) for reader, own in zip(readers, maps, strict=True)]
 
 
 def _what(header: LevelHeader) -> str:

@@ -46,13 +46,15 @@ class Side:
     ) -> Side:
         """From the statistics of all channels, and of the others how many elements each interval has and their sums."""
         constant = statistics.constant
-        held = level.values[constant, 0]
+        held = level.first_values(constant)
         if constant.all():
             return cls(level.dtype, constant, held)
         active = statistics.active()
         if rule is Rule.range:
             return cls(level.dtype, constant, held, bounds=np.stack([active.min, active.max]))
-        return cls(level.dtype, constant, held, IntervalMeans.of(counts, sums, active, level.values.shape[1]))
+        return cls(
+            level.dtype, constant, held, IntervalMeans.of(counts, sums, active, level.elements // level.shape[0])
+        )
 
     @property
     def active(self) -> NDArray[np.bool_]:

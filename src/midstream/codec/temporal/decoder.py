@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from midstream.codec.base import Declaration, Decoder, DecodeRequest, StreamInfo, Table
 from midstream.codec.calibrated.decoder import declared_shapes, given_profile
-from midstream.codec.calibrated.decoding import Dequantised, decode_groups, limited_grids, wanted_levels
+from midstream.codec.calibrated.decoding import Dequantised, begin_groups, limited_grids, wanted_levels
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import Shapes, profile_for, stream_shape
 from midstream.codec.calibrated.transform import Size
@@ -32,7 +32,7 @@ class TemporalUnits(ReferringUnits[FrameMemory]):
 
     unpacked = staticmethod(FrameMemory.unpack)
 
-    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, Any]:
         """See SequenceDecoder."""
         header = read_unit_header(opened, request.limits, len(data))
         before = None
@@ -45,7 +45,7 @@ class TemporalUnits(ReferringUnits[FrameMemory]):
 
 def decode_unit(
     header: UnitHeader, data: memoryview, before: FrameMemory | None, request: DecodeRequest
-) -> tuple[dict[str, NDArray[Any]], FrameMemory]:
+) -> tuple[dict[str, Any], FrameMemory]:
     """The levels of a unit that refers to `before`, None for a key, and what is kept of the frame.
 
     Raises:
@@ -77,7 +77,9 @@ def decode_unit(
         kept.append(frame)
         return frame.importance, decoded.reshape(*grids[number], -1).transpose(2, 0, 1)
 
-    arrays = decode_groups(profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads)
+    arrays = begin_groups(
+        profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads, request.device
+    )()
     memory = FrameMemory(
         header.number, digest_of(data), key, steps.octave, sizes, dtypes, tuple(kept), contexts[0] if contexts else None
     )
@@ -151,7 +153,7 @@ class TemporalDecoder(Decoder):
             CODEC, False, declared_shapes(header, profile_for(header.profile, b"", profile), request.limits)[0]
         )
 
-    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
+    def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, Any]:
         """See Decoder."""
         return TemporalUnits().decode(opened, data, request)
 

@@ -1,0 +1,141 @@
+"""The transform (transform.py) on a device of torch's, as torch.matmul multiplies there.
+
+Sums are added up in the device's own order, so that coefficients, and the values that are made of them, differ from the
+host's in the last bits of a float32 (docs/devices.md). Nothing that says how a byte is read is made here: coefficients
+are quantised, predicted and coded on the host, from what came over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import pad
+
+from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart
+from midstream.codec.calibrated.transform import Size, grid_of, product
+from midstream.errors import CorruptError, InputError
+from midstream.features import DeviceLevel
+
+
+@dataclass(frozen=True)
+class _LevelOn:
+    """What a LevelPart has, as it is multiplied with: rows [k, C], their centre [k, 1], columns [C, k], [C, 1] each."""
+
+    rows: Any
+    centre: Any
+    columns: Any
+    mean: Any
+    low: Any
+    high: Any
+
+    @classmethod
+    def of(cls, level: LevelPart, device: Any) -> _LevelOn:
+        rows = np.ascontiguousarray(level.basis * level.weight)
+        centre = product(rows, np.ascontiguousarray(level.mean[:, None]), 1)
+        arrays = rows, centre, level.synthesis / level.weight[:, None], *_columns(level.mean, level.low, level.high)
+        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+
+
+def _columns(*rows: Floats) -> list[Floats]:
+    return [row[:, None] for row in rows]
+
+
+@dataclass(frozen=True)
+class _GroupOn:
+    basis: Any
+    levels: list[_LevelOn]
+
+
+def _on(device: Any, group: GroupPart) -> _GroupOn:
+    """The group's matrices, which stay on the device as long as the profile is there."""
+    if device not in group.on_devices:
+        levels = [_LevelOn.of(level, device) for level in group.levels]
+        group.on_devices[device] = _GroupOn(torch.from_numpy(np.array(group.basis)).to(device), levels)
+    found: _GroupOn = group.on_devices[device]
+    return found
+
+
+def checked_map(level: DeviceLevel) -> Any:
+    """The level [C, H, W]. Raises InputError for a NaN or an infinity."""
+    finite = torch.isfinite(level.tensor).all(dim=1)
+    if not finite.all():
+        channel = int(torch.argmin(finite.int()))
+        raise InputError(f"level '{level.name}', channel {channel} holds a NaN or an infinity")
+    return level.tensor.reshape(level.shape)
+
+
+def forward_on(group: GroupPart, maps: Mapping[str, Any]) -> Floats:
+    """Coefficients [K, height, width] on the host, of a group's levels, [C, H, W] by name on one device."""
+    first = maps[group.levels[0].about.name]
+    own = _on(first.device, group)
+    grid = grid_of(group.levels, {level.about.name: _size(maps[level.about.name]) for level in group.levels})
+    with torch.autocast(first.device.type, enabled=False):
+        stacked = [
+            _first_stage(level, on, maps[level.about.name], grid)
+            for level, on in zip(group.levels, own.levels, strict=True)
+        ]
+        coefficients = torch.matmul(own.basis, torch.cat(stacked))
+    return np.asarray(coefficients.cpu().numpy()).reshape(-1, *grid)
+
+
+def _size(maps: Any) -> Size:
+    return int(maps.shape[1]), int(maps.shape[2])
+
+
+def _first_stage(level: LevelPart, on: _LevelOn, maps: Any, grid: Size) -> Any:
+    channels, height, width = maps.shape
+    ratio, count = level.about.ratio, len(level.basis)
+    values = (torch.matmul(on.rows, maps.reshape(channels, -1)) - on.centre).reshape(count, height, width)
+    beyond = (0, grid[1] * ratio - width, 0, grid[0] * ratio - height)
+    padded = pad(values, beyond, mode="replicate") if any(beyond) else values
+    cells = padded.reshape(count, grid[0], ratio, grid[1], ratio).permute(0, 2, 4, 1, 3)
+    return cells.reshape(-1, grid[0] * grid[1])
+
+
+def inverse_on(
+    device: Any,
+    group: GroupPart,
+    coefficients: Floats,
+    sizes: Mapping[str, Size],
+    dtypes: Mapping[str, str],
+    wanted: Collection[str],
+) -> dict[str, Any]:
+    """The wanted levels of a group, tensors [C, H, W] in their own element types, from coefficients [K, height, width].
+
+    Raises:
+        CorruptError: values out of range.
+    """
+    own = _on(device, group)
+    grid = coefficients.shape[1], coefficients.shape[2]
+    out, finite, at = {}, [], 0
+    with torch.autocast(device.type, enabled=False):
+        flat = torch.from_numpy(np.ascontiguousarray(coefficients)).to(device).reshape(len(coefficients), -1)
+        stacked = torch.matmul(own.basis.T, flat)
+        for level, on in zip(group.levels, own.levels, strict=True):
+            name, count = level.about.name, len(level.basis) * level.about.ratio**2
+            if name in wanted:
+                values = _last_stage(level, on, stacked[at : at + count], grid, sizes[name])
+                finite.append(torch.isfinite(values).all())
+                out[name] = _limited(values, on, getattr(torch, dtypes[name])).reshape(-1, *sizes[name])
+            at += count
+    for name, each in zip(out, finite, strict=True):
+        if not each:
+            raise CorruptError(f"level '{name}': values out of range")
+    return out
+
+
+def _last_stage(level: LevelPart, on: _LevelOn, stacked: Any, grid: Size, size: Size) -> Any:
+    """[C, H * W]."""
+    ratio, count = level.about.ratio, len(level.basis)
+    cells = stacked.reshape(count, ratio, ratio, *grid).permute(0, 3, 1, 4, 2)
+    maps = cells.reshape(count, grid[0] * ratio, grid[1] * ratio)[:, : size[0], : size[1]]
+    return torch.matmul(on.columns, maps.reshape(count, -1)) + on.mean
+
+
+def _limited(values: Any, on: _LevelOn, dtype: Any) -> Any:
+    largest = torch.finfo(dtype).max
+    return torch.clamp(torch.minimum(torch.maximum(values, on.low), on.high), -largest, largest).to(dtype)
