@@ -1,115 +1,118 @@
-// A product of matrices in which columns are lanes, so that a vector adds up in the same order as a single number does;
-// products are not fused with sums. A BLAS is quicker, but rounds by the machine and by the number of threads.
 #include "multiply.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "dispatch.hpp"
+#include "panels.hpp"
 
 namespace midstream {
-namespace {
 
-constexpr size_t panel = 64;  // columns
-constexpr size_t block = 4;   // rows
-
-#if defined(__GNUC__) || defined(__clang__)
-template <size_t bytes, class T>
-struct Lanes {
-    typedef T type __attribute__((vector_size(bytes), aligned(sizeof(T)), may_alias));
-};
-
-// `count` rows of a panel, in vectors of so many bytes.
-template <size_t bytes, size_t count, class T>
-MIDSTREAM_INLINE void rows_of(const T* a, size_t inner, const T* packed, T* out) {
-    using Vector = typename Lanes<bytes, T>::type;
-    constexpr size_t width = bytes / sizeof(T);
-    constexpr size_t wide = bytes == 64 ? 4 : 2;  // vectors side by side, as many as registers hold
-    for (size_t p = 0; p < panel; p += width * wide) {
-        Vector sum[count][wide] = {};
-        for (size_t d = 0; d < inner; ++d) {
-            Vector b[wide];
-            for (size_t v = 0; v < wide; ++v)
-                b[v] = *reinterpret_cast<const Vector*>(packed + d * panel + p + v * width);
-            for (size_t n = 0; n < count; ++n)
-                for (size_t v = 0; v < wide; ++v) sum[n][v] += a[n * inner + d] * b[v];
-        }
-        for (size_t n = 0; n < count; ++n)
-            for (size_t v = 0; v < wide; ++v)
-                *reinterpret_cast<Vector*>(out + n * panel + p + v * width) = sum[n][v];
-    }
-}
-#else
-template <size_t bytes, size_t count, class T>
-void rows_of(const T* a, size_t inner, const T* packed, T* out) {
-    for (size_t n = 0; n < count; ++n) {
-        T sum[panel] = {};
-        for (size_t d = 0; d < inner; ++d)
-            for (size_t p = 0; p < panel; ++p) sum[p] += a[n * inner + d] * packed[d * panel + p];
-        std::copy(sum, sum + panel, out + n * panel);
-    }
-}
-#endif
-
-template <size_t bytes, class T>
-MIDSTREAM_INLINE void multiply_all(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
-    std::vector<T> packed(inner * panel), sums(block * panel);
-    for (size_t p = 0; p < columns; p += panel) {
-        const size_t there = std::min(panel, columns - p);
-        for (size_t d = 0; d < inner; ++d) std::copy_n(b + d * columns + p, there, &packed[d * panel]);
+template <class T>
+void multiply(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
+    std::vector<T> packed(inner * panel_width), sums(panel_rows * panel_width);
+    for (size_t p = 0; p < columns; p += panel_width) {
+        const size_t there = std::min(panel_width, columns - p);
+        for (size_t d = 0; d < inner; ++d) std::copy_n(b + d * columns + p, there, &packed[d * panel_width]);
         for (size_t n = 0; n < rows;) {
-            const size_t count = n + block <= rows ? block : 1;
-            if (count == block) {
-                rows_of<bytes, block>(a + n * inner, inner, packed.data(), sums.data());
-            } else {
-                rows_of<bytes, 1>(a + n * inner, inner, packed.data(), sums.data());
-            }
-            for (size_t i = 0; i < count; ++i) std::copy_n(&sums[i * panel], there, out + (n + i) * columns + p);
+            const size_t count = n + panel_rows <= rows ? panel_rows : 1;
+            const T* lines[panel_rows] = {};
+            for (size_t i = 0; i < count; ++i) lines[i] = a + (n + i) * inner;
+            panel_sums(lines, count, inner, packed.data(), sums.data());
+            for (size_t i = 0; i < count; ++i) std::copy_n(&sums[i * panel_width], there, out + (n + i) * columns + p);
             n += count;
         }
     }
 }
+template void multiply(const float*, const float*, float*, size_t, size_t, size_t);
+template void multiply(const double*, const double*, double*, size_t, size_t, size_t);
 
-template <class T>
-void multiply_portable(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
-    multiply_all<16>(a, b, out, rows, inner, columns);
-}
-#ifdef MIDSTREAM_X86
-template <class T>
-MIDSTREAM_AVX2 void multiply_avx2(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
-    multiply_all<32>(a, b, out, rows, inner, columns);
-}
-template <class T>
-MIDSTREAM_AVX512 void multiply_avx512(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
-    multiply_all<64>(a, b, out, rows, inner, columns);
-}
-#endif
+namespace {
 
-// What the others must equal.
-template <class T>
-void multiply_reference(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
-    for (size_t n = 0; n < rows; ++n)
-        for (size_t p = 0; p < columns; ++p) {
-            T sum = 0;
-            for (size_t d = 0; d < inner; ++d) sum += a[n * inner + d] * b[d * columns + p];
-            out[n * columns + p] = sum;
+// The terms of rows, `panel_rows` at a time: what these have in common in a list of them together, as far as it is
+// quicker, and what follows in a list of each.
+class Terms {
+   public:
+    Terms(const float* a, size_t rows, size_t inner)
+        : at_(new uint32_t[rows * inner]), values_(new float[rows * inner]), there_(inner) {
+        for (size_t n = 0; n < rows; n += panel_rows) add(a + n * inner, std::min(panel_rows, rows - n), inner);
+    }
+    PanelTerms list(size_t i) const {
+        const Place from = i ? ends_[i - 1] : Place{};
+        return {&at_[from.at], &values_[from.value], ends_[i].at - from.at};
+    }
+    bool finite() const {
+        uint32_t largest = 0;
+        for (size_t i = 0; i < end_.value; ++i)
+            largest = std::max(largest, std::bit_cast<uint32_t>(values_[i]) & 0x7FFFFFFF);
+        return largest < 0x7F800000;  // of an infinity
+    }
+
+   private:
+    struct Place {
+        size_t at = 0, value = 0;
+    };
+    static constexpr size_t chunk = 32;
+
+    void add(const float* a, size_t rows, size_t inner) {
+        const size_t split = rows == panel_rows ? shared(a, inner) : 0;
+        for (size_t d = 0; d < split; ++d) {
+            if (!there_[d]) continue;
+            at_[end_.at++] = static_cast<uint32_t>(d);
+            for (size_t n = 0; n < rows; ++n) values_[end_.value++] = a[n * inner + d];
         }
-}
+        ends_.push_back(end_);
+        for (size_t n = 0; n < rows; ++n) {
+            for (size_t d = split; d < inner; ++d) {  // without a jump, which nobody could foretell
+                const float value = a[n * inner + d];
+                at_[end_.at] = static_cast<uint32_t>(d), values_[end_.value] = value;
+                end_.at += value != 0, end_.value += value != 0;
+            }
+            ends_.push_back(end_);
+        }
+    }
+    // How far it is quicker to take `panel_rows` rows together: as long as half of what is multiplied is there.
+    size_t shared(const float* a, size_t inner) {
+        std::fill(there_.begin(), there_.end(), 0u);
+        for (size_t n = 0; n < panel_rows; ++n)
+            for (size_t d = 0; d < inner; ++d) there_[d] += a[n * inner + d] != 0;
+        size_t split = 0;
+        for (size_t from = 0; from < inner; from += chunk) {
+            const size_t to = std::min(from + chunk, inner);
+            size_t all = 0, any = 0;
+            for (size_t d = from; d < to; ++d) all += there_[d], any += there_[d] > 0;
+            if (any > 0 && 2 * all >= panel_rows * any) split = to;
+        }
+        return split;
+    }
+
+    std::unique_ptr<uint32_t[]> at_;
+    std::unique_ptr<float[]> values_;
+    std::vector<uint32_t> there_;
+    std::vector<Place> ends_;
+    Place end_;
+};
 
 }  // namespace
 
-template <class T>
-void multiply(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
-    switch (current_path()) {
-        case Path::reference: return multiply_reference(a, b, out, rows, inner, columns);
-#ifdef MIDSTREAM_X86
-        case Path::avx2: return multiply_avx2(a, b, out, rows, inner, columns);
-        case Path::avx512: return multiply_avx512(a, b, out, rows, inner, columns);
-#endif
-        default: return multiply_portable(a, b, out, rows, inner, columns);
+bool multiply_sparse(const float* a, const float* panels, float* out, size_t rows, size_t inner, size_t columns) {
+    const Terms terms(a, rows, inner);
+    if (!terms.finite()) return false;
+    std::vector<float> sums(panel_rows * panel_width);
+    for (size_t p = 0; p < columns; p += panel_width, panels += inner * panel_width) {
+        const size_t there = std::min(panel_width, columns - p);
+        for (size_t n = 0, list = 0; n < rows; n += panel_rows) {
+            const size_t count = std::min(panel_rows, rows - n);
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            if (count == panel_rows) add_panel_terms(terms.list(list), panel_rows, panels, sums.data());
+            ++list;
+            for (size_t i = 0; i < count; ++i) add_panel_terms(terms.list(list++), 1, panels, &sums[i * panel_width]);
+            for (size_t i = 0; i < count; ++i) std::copy_n(&sums[i * panel_width], there, out + (n + i) * columns + p);
+        }
     }
+    return true;
 }
-template void multiply(const float*, const float*, float*, size_t, size_t, size_t);
-template void multiply(const double*, const double*, double*, size_t, size_t, size_t);
 
 }  // namespace midstream

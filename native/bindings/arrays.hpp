@@ -81,6 +81,7 @@ void bind_coders(nb::module_& m);
 void bind_coefficients(nb::module_& m);
 void bind_matrices(nb::module_& m);
 void bind_quantize(nb::module_& m);
+void bind_transform(nb::module_& m);
 
 }  // namespace midstream
 

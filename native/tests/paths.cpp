@@ -16,7 +16,10 @@
 #include "crc32c.hpp"
 #include "dispatch.hpp"
 #include "fast.hpp"
+#include "multiply.hpp"
+#include "panels.hpp"
 #include "quantize.hpp"
+#include "stages.hpp"
 #include "statistics.hpp"
 
 namespace {
@@ -285,11 +288,65 @@ void test_frames() {
     }
 }
 
+std::vector<float> random_matrix(size_t count, double zeros) {
+    std::vector<float> out(count);
+    for (float& e : out) e = chance(zeros) ? (chance(0.2) ? -0.0f : 0.0f) : static_cast<float>(random_real(-1, 1));
+    return out;
+}
+
+void test_products() {
+    const size_t rows = random_size(1, 11), inner = random_size(1, 130), columns = random_size(1, 150);
+    auto a = random_matrix(rows * inner, chance(0.5) ? 0 : random_real(0, 1));
+    const auto b = random_matrix(inner * columns, 0.1);
+    std::vector<float> packed(panels_of(columns) * inner * panel_width), out(rows * columns);
+    pack_panels(b.data(), inner, columns, packed.data());
+    current = std::to_string(rows) + " x " + std::to_string(inner) + " x " + std::to_string(columns);
+    const auto plain = [&] { return multiply(a.data(), b.data(), out.data(), rows, inner, columns), bytes_of(out); };
+    expect_as_reference("multiply", plain);
+    expect("multiply_sparse", plain(), [&] {
+        std::fill(out.begin(), out.end(), -1.0f);
+        return multiply_sparse(a.data(), packed.data(), out.data(), rows, inner, columns) ? bytes_of(out) : Bytes{};
+    });
+    one_of(a) = one_of(std::vector{std::nanf(""), HUGE_VALF, -HUGE_VALF});
+    expect("multiply_sparse of what is not finite", {}, [&] {
+        return multiply_sparse(a.data(), packed.data(), out.data(), rows, inner, columns) ? bytes_of(out) : Bytes{};
+    });
+}
+
+void test_stages() {
+    const LevelGrid level{random_size(1, 9), random_size(1, 20), random_size(1, 20), random_size(1, 5)};
+    const size_t count = random_size(1, 9), cell = count * level.ratio * level.ratio, stride = cell + random_size(0, 3);
+    CellBlock block{random_size(0, (level.height - 1) / level.ratio), 0, random_size(0, (level.width - 1) / level.ratio), 0};
+    block.bottom = random_size(block.top + 1, (level.height - 1) / level.ratio + 1);
+    block.right = random_size(block.left + 1, (level.width - 1) / level.ratio + 1);
+    current = std::to_string(level.channels) + " x " + std::to_string(level.height) + " x " + std::to_string(level.width);
+    auto maps = random_matrix(level.channels * level.height * level.width, 0.1);
+    const auto rows = random_matrix(count * level.channels, 0), centre = random_matrix(count, 0);
+    if (chance(0.1)) one_of(maps) = HUGE_VALF;
+    expect_as_reference("first_stage", [&] {
+        std::vector<float> out(block.rows() * block.columns() * stride, -1.0f);
+        const bool finite = first_stage(maps.data(), level, rows.data(), centre.data(), count, block, out.data(), stride);
+        return finite ? bytes_of(out) : Bytes{};
+    });
+    auto cells = random_matrix(block.rows() * block.columns() * stride, 0.1);
+    const auto mean = random_matrix(level.channels, 0), low = random_matrix(level.channels, 0.5);
+    auto high = low;
+    for (float& e : high) e += 0.5f;
+    if (chance(0.1)) one_of(cells) = HUGE_VALF;
+    expect_as_reference("last_stage", [&] {
+        std::vector<float> out(maps.size(), -1.0f);
+        const LevelLimits limits{mean.data(), low.data(), high.data()};
+        const bool finite = last_stage(cells.data(), stride, level, rows.data(), limits, count, block, out.data());
+        return finite ? bytes_of(out) : Bytes{};
+    });
+}
+
 }  // namespace
 
 int main() {
     constexpr unsigned rounds = 300;
-    const auto tests = {test_coder, test_statistics, test_quantize, test_reconstruct, test_crc32c, test_frames};
+    const auto tests = {test_coder, test_statistics, test_quantize, test_reconstruct, test_crc32c, test_frames,
+                        test_products, test_stages};
     for (engine.seed(1); const auto test : tests)
         for (unsigned i = 0; i < rounds; ++i) test();
     std::printf("%zu cases on", rounds * tests.size());

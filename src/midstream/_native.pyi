@@ -399,6 +399,52 @@ def eigen(
     that are not finite.
     """
 
+PANEL_WIDTH: int = 64
+
+def pack_panels(
+    matrix: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
+    """A matrix [inner, columns] in panels of columns, for `multiply_sparse`."""
+
+def multiply_sparse(
+    a: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    panels: Annotated[NDArray[numpy.float32], dict(shape=(None, None, 64), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+) -> bool:
+    """
+    out = a @ b, to the same bits as `multiply`, for a `b` in panels that is finite. False where `a` is not.
+    """
+
+def first_stage(
+    level: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    rows: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    centre: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    ratio: int,
+    block: Sequence[int],
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+    at: int,
+) -> bool:
+    """
+    rows @ level - centre for the elements of a block (top, bottom, left, right) of cells, into
+    out[cells, at : at + count * ratio^2], the border repeated beyond it. False where the level is not finite.
+    """
+
+def last_stage(
+    cells: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    at: int,
+    columns: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    mean: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    low: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    high: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    ratio: int,
+    block: Sequence[int],
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu")],
+) -> bool:
+    """
+    columns @ cells[cells, at : at + count * ratio^2] + mean, limited, into a block's part of a level [C, H, W]. False
+    where that is not finite before it is limited.
+    """
+
 def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before: int = 0) -> int:
     """CRC-32C of data behind data whose own is `before`."""
 

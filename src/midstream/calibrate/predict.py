@@ -10,7 +10,7 @@ import numpy as np
 from midstream.calibrate import ordered
 from midstream.calibrate.coder import scales_of
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart
-from midstream.codec.calibrated.prediction import predicted, surroundings
+from midstream.codec.calibrated.prediction import expected, surroundings
 
 # Where the numbers come from: docs/method.md, "Constants".
 #: Coefficients of the first group that are looked at.
@@ -32,14 +32,15 @@ def with_prediction(group: GroupPart, values: Sequence[Floats], decoded: Sequenc
     cross = np.zeros((len(values[0]), len(gram)))
     count = 0
     for own, first in zip(values, decoded, strict=True):
-        around = surroundings(first, inputs, (own.shape[1], own.shape[2])).astype(np.float64)
+        around = surroundings(first, inputs, (own.shape[1], own.shape[2])).T.astype(np.float64)
         gram += ordered.gram(around)
         cross += ordered.product(own.reshape(len(own), -1).astype(np.float64), around.T)
         count += around.shape[1]
     ridge = _RIDGE * np.trace(gram) / len(gram)
     fitted = ordered.solve(gram + ridge * np.eye(len(gram)), cross.T).T.astype(np.float16).astype(np.float32)
+    group = replace(group, prediction=fitted)
     left = [
-        own - predicted(fitted, first, (own.shape[1], own.shape[2])) for own, first in zip(values, decoded, strict=True)
+        own - expected(group, first, (own.shape[1], own.shape[2])) for own, first in zip(values, decoded, strict=True)
     ]
     energy = sum(np.square(each).sum(axis=(1, 2), dtype=np.float64) for each in left) / count
-    return replace(group, prediction=fitted, scales=scales_of(np.sqrt(energy)))
+    return replace(group, scales=scales_of(np.sqrt(energy)))

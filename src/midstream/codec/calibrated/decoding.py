@@ -13,7 +13,7 @@ from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart
 from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
-from midstream.codec.calibrated.transform import Block, Size, blocks, grids_of, inverse_block
+from midstream.codec.calibrated.transform import Block, Size, blocks, by_cell, grids_of, inverse_block
 from midstream.codec.threads import run, thread_count
 from midstream.errors import CorruptError, LimitError, unknown
 from midstream.features import DTYPES
@@ -175,12 +175,10 @@ def restore_group(
 
     def restore(block: Block) -> None:
         part = coefficients[:, *block]
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
-            if first is not None:
+        if first is not None:
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
                 part = part + expected(group, first, grid, block)
-            if not np.isfinite(part).all():
-                raise CorruptError(f"{what}: coefficients out of range")
-            inverse_block(group, part, block, out)
+        inverse_block(group, by_cell(part), block, out, what)
 
     run(restore, blocks(group, grid), threads)
 

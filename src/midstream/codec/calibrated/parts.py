@@ -44,6 +44,27 @@ class LevelPart:
     basis: Floats
     synthesis: Floats
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what is made of them is made again."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def columns(self) -> Floats:
+        """[C, k], from the coefficients to the channels."""
+        return np.ascontiguousarray(self.synthesis / self.weight[:, None])
+
+    @cached_property
+    def rows(self) -> Floats:
+        """[k, C], from the channels to the coefficients."""
+        return np.ascontiguousarray(self.basis * self.weight)
+
+    @cached_property
+    def centre(self) -> Floats:
+        """[k], what `rows` make of the mean."""
+        out = np.empty((len(self.rows), 1), np.float32)
+        _native.multiply(self.rows, np.ascontiguousarray(self.mean[:, None]), out)
+        return out[:, 0]
+
     def __repr__(self) -> str:
         return f"LevelPart('{self.about.name}', {self.about.channels} channels, {len(self.basis)} coefficients)"
 
@@ -157,9 +178,15 @@ class GroupPart:
         return _native.FrameModel(self.coefficient_model, frames.gains, frames.scales)
 
     @cached_property
-    def columns(self) -> Floats:
-        """The basis as a decoder multiplies with it: [D, K]."""
-        return np.ascontiguousarray(self.basis.T)
+    def panels(self) -> Floats:
+        """The basis as a decoder multiplies with it, in panels of its columns."""
+        return _native.pack_panels(self.basis)
+
+    @cached_property
+    def prediction_panels(self) -> Floats:
+        """The prediction as cells are multiplied with it, in panels of coefficients."""
+        assert self.prediction is not None
+        return _native.pack_panels(np.ascontiguousarray(self.prediction.T))
 
     @cached_property
     def on_devices(self) -> dict[Any, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream import _native
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, PREDICTION_WINDOW, Floats, GroupPart
-from midstream.codec.calibrated.transform import Block, Size, product
+from midstream.codec.calibrated.transform import Block, Size
+from midstream.errors import CorruptError
 
 WHOLE: Block = (slice(None), slice(None))
 
@@ -38,19 +40,18 @@ def surroundings(first: Floats, count: int, grid: Size, block: Block = WHOLE) ->
         block: the whole grid by default.
 
     Returns:
-        [count * 9 + 1, cells].
+        [cells, count * 9 + 1].
     """
     cells = first[:count].transpose(1, 2, 0)
     height, width = cells.shape[:2]
     rows, columns = _centres(grid[0], height)[block[0]], _centres(grid[1], width)[block[1]]
-    steps = range(-(PREDICTION_WINDOW // 2), PREDICTION_WINDOW // 2 + 1)
-    parts = [
-        cells[np.clip(rows + y, 0, height - 1)[:, None], np.clip(columns + x, 0, width - 1)]
-        for y in steps
-        for x in steps
-    ]
-    joined = np.concatenate([*parts, np.ones((len(rows), len(columns), 1), np.float32)], axis=2)
-    return np.ascontiguousarray(joined.reshape(len(rows) * len(columns), -1).T)
+    out = np.empty((len(rows), len(columns), count * PREDICTION_CELLS + 1), np.float32)
+    around = out[..., :-1].reshape(len(rows), len(columns), PREDICTION_WINDOW, PREDICTION_WINDOW, count)
+    for y, x in np.ndindex(PREDICTION_WINDOW, PREDICTION_WINDOW):
+        beside = np.clip(rows + y - PREDICTION_WINDOW // 2, 0, height - 1)[:, None]
+        around[:, :, y, x] = cells[beside, np.clip(columns + x - PREDICTION_WINDOW // 2, 0, width - 1)]
+    out[..., -1] = 1
+    return out.reshape(-1, out.shape[2])
 
 
 def _centres(count: int, there: int) -> NDArray[np.intp]:
@@ -58,12 +59,16 @@ def _centres(count: int, there: int) -> NDArray[np.intp]:
 
 
 def expected(group: GroupPart, first: Floats, grid: Size, block: Block = WHOLE) -> Floats | float:
-    """What a coarser group's coefficients in a block are expected to be, from the first group's, decoded."""
-    return 0.0 if group.prediction is None else predicted(group.prediction, first, grid, block)
+    """What a coarser group's coefficients in a block are expected to be, from the first group's, decoded.
 
-
-def predicted(prediction: Floats, first: Floats, grid: Size, block: Block = WHOLE) -> Floats:
-    """Coefficients [K, rows, columns] to expect in a block: a prediction [K, count * 9 + 1] of the first group's."""
-    count = (prediction.shape[1] - 1) // PREDICTION_CELLS
+    Returns:
+        [K, rows, columns]. Raises CorruptError where the first group's are not finite.
+    """
+    if group.prediction is None:
+        return 0.0
+    around = surroundings(first, (group.prediction.shape[1] - 1) // PREDICTION_CELLS, grid, block)
+    out = np.empty((len(around), len(group.prediction)), np.float32)
+    if not _native.multiply_sparse(around, group.prediction_panels, out):
+        raise CorruptError("what coefficients are predicted from is out of range")
     rows, columns = (len(range(side)[part]) for side, part in zip(grid, block, strict=True))
-    return product(prediction, surroundings(first, count, grid, block), 1).reshape(-1, rows, columns)
+    return out.reshape(rows, columns, -1).transpose(2, 0, 1)

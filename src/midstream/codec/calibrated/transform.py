@@ -7,7 +7,6 @@ products are the native kernel's, whose sums come out the same on every machine 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,8 +76,7 @@ def grids_of(groups: Sequence[GroupPart], sizes: Mapping[str, Size]) -> list[Siz
 
 def blocks(group: GroupPart, grid: Size) -> list[Block]:
     """The grid in blocks of whole rows, or of parts of a row."""
-    widest = max(level.about.channels * level.about.ratio**2 for level in group.levels)
-    cells = max(_BLOCK_NUMBERS // max(widest, *group.input_sizes), 1)
+    cells = max(_BLOCK_NUMBERS // max(group.input_sizes), 1)
     columns = min(grid[1], cells)
     rows = cells // columns
     return [
@@ -102,29 +100,37 @@ def inverse(group: GroupPart, coefficients: Floats, sizes: Mapping[str, Size], t
         for level in group.levels
     }
     run(
-        lambda block: inverse_block(group, coefficients[:, *block], block, out),
+        lambda block: inverse_block(group, by_cell(coefficients[:, *block]), block, out),
         blocks(group, _size(coefficients)),
         threads,
     )
     return out
 
 
-def inverse_block(group: GroupPart, coefficients: Floats, block: Block, out: Mapping[str, NDArray[Any]]) -> None:
-    """Put what coefficients [K, rows, columns] of a block of cells stand for into levels [C, H, W] of a group.
+def by_cell(coefficients: Floats) -> Floats:
+    """[cells, K] from [K, height, width]: a view, where they lie so."""
+    return np.ascontiguousarray(coefficients.transpose(1, 2, 0)).reshape(-1, len(coefficients))
 
-    Only into those that `out` has, in their own element types. Raises CorruptError for a value that is not finite.
+
+def inverse_block(
+    group: GroupPart, cells: Floats, block: Block, out: Mapping[str, NDArray[Any]], what: str = "transform"
+) -> None:
+    """Put what the coefficients [cells, K] of a block of cells stand for into levels [C, H, W] of a group.
+
+    Only into those that `out` has, in their own element types. Raises CorruptError, which names `what`, for a
+    coefficient or a value that is not finite.
     """
-    grid = _size(coefficients)
-    used = np.flatnonzero(coefficients.any(axis=(1, 2)))
-    flat = np.ascontiguousarray(coefficients[used].reshape(len(used), math.prod(grid)))
-    columns = group.columns if len(used) == len(coefficients) else np.take(group.columns, used, axis=1)
-    at = 0
-    for level in group.levels:
-        count = len(level.basis) * level.about.ratio**2
-        if level.about.name in out:
-            values = _unstacked(product(columns[at : at + count], flat, 1), level, grid)
-            _last_stage(level, values, block, out[level.about.name])
-        at += count
+    ends = np.cumsum([len(level.basis) * level.about.ratio**2 for level in group.levels])
+    wanted = [number for number, level in enumerate(group.levels) if level.about.name in out]
+    begins = [int(end) - len(level.basis) * level.about.ratio**2 for end, level in zip(ends, group.levels, strict=True)]
+    first = begins[wanted[0]] // _native.PANEL_WIDTH if wanted else 0
+    last = -(-int(ends[wanted[-1]]) // _native.PANEL_WIDTH) if wanted else 0
+    stacked = _native.empty_floats(len(cells), (last - first) * _native.PANEL_WIDTH)
+    if not _native.multiply_sparse(cells, group.panels[first:last], stacked):
+        raise CorruptError(f"{what}: coefficients out of range")
+    for number in wanted:
+        level = group.levels[number]
+        _last_stage(level, stacked, begins[number] - first * _native.PANEL_WIDTH, block, out[level.about.name])
 
 
 def _size(maps: Floats) -> Size:
@@ -134,9 +140,8 @@ def _size(maps: Floats) -> Size:
 def first_stage(level: LevelPart, maps: Floats, grid: Size, threads: int) -> Floats:
     """One level's coefficients by cell, [k * ratio^2, cells]."""
     channels, height, width = maps.shape
-    rows = np.ascontiguousarray(level.basis * level.weight)
-    centre = product(rows, np.ascontiguousarray(level.mean[:, None]), 1)
-    values = product(rows, np.ascontiguousarray(maps.reshape(channels, -1)), threads) - centre
+    rows = level.rows
+    values = product(rows, np.ascontiguousarray(maps.reshape(channels, -1)), threads) - level.centre[:, None]
     ratio, count = level.about.ratio, len(rows)
     beyond = ((0, 0), (0, grid[0] * ratio - height), (0, grid[1] * ratio - width))
     padded = np.pad(values.reshape(count, height, width), beyond, mode="edge")
@@ -144,23 +149,24 @@ def first_stage(level: LevelPart, maps: Floats, grid: Size, threads: int) -> Flo
     return np.ascontiguousarray(cells).reshape(-1, grid[0] * grid[1])
 
 
-def _unstacked(stacked: Floats, level: LevelPart, grid: Size) -> Floats:
-    ratio, count = level.about.ratio, len(level.basis)
-    cells = stacked.reshape(count, ratio, ratio, *grid).transpose(0, 3, 1, 4, 2)
-    return np.ascontiguousarray(cells).reshape(count, grid[0] * ratio, grid[1] * ratio)
+def _last_stage(level: LevelPart, stacked: Floats, at: int, block: Block, out: NDArray[Any]) -> None:
+    """Put a level's values into a block's part of it, from the cells' first-stage coefficients, which begin at `at`."""
+    rows, columns = block
+    sides = rows.start, rows.stop, columns.start, columns.stop
+    if out.dtype == np.float32:
+        _values(level, stacked, at, sides, level.low, level.high, out)
+        return
+    largest = np.float32(ml_dtypes.finfo(out.dtype).max)  # type: ignore[no-untyped-call]
+    low, high = np.clip(level.low, -largest, largest), np.clip(level.high, -largest, largest)
+    place = out[:, *(slice(side.start * level.about.ratio, side.stop * level.about.ratio) for side in block)]
+    wide = np.empty(place.shape, np.float32)
+    _values(level, stacked, at, (0, rows.stop - rows.start, 0, columns.stop - columns.start), low, high, wide)
+    place[...] = wide
 
 
-def _last_stage(level: LevelPart, values: Floats, block: Block, out: NDArray[Any]) -> None:
-    ratio = level.about.ratio
-    place = out[:, *(slice(side.start * ratio, side.stop * ratio) for side in block)]  # what lies beyond is dropped
-    count, (height, width) = len(level.basis), place.shape[1:]
-    inside = np.ascontiguousarray(values[:, :height, :width]).reshape(count, -1)
-    columns = np.ascontiguousarray(level.synthesis / level.weight[:, None])
-    maps = product(columns, inside, 1) + level.mean[:, None]
-    if not np.isfinite(maps).all():
+def _values(
+    level: LevelPart, stacked: Floats, at: int, sides: tuple[int, int, int, int], low: Floats, high: Floats, out: Floats
+) -> None:
+    finite = _native.last_stage(stacked, at, level.columns, level.mean, low, high, level.about.ratio, sides, out)
+    if not finite:
         raise CorruptError(f"level '{level.about.name}': values out of range")
-    np.clip(maps, level.low[:, None], level.high[:, None], out=maps)
-    if out.dtype != np.float32:
-        largest = float(ml_dtypes.finfo(out.dtype).max)  # type: ignore[no-untyped-call]
-        np.clip(maps, -largest, largest, out=maps)
-    place[...] = maps.reshape(place.shape)

@@ -1,0 +1,131 @@
+"""The kernels of the transform against what docs/format.md says of them, in numpy, to the bit and on every path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midstream import _native
+
+SEEDS = st.integers(0, 1 << 32)
+PATHS = st.sampled_from(_native.simd_paths())
+
+
+@pytest.fixture(autouse=True)
+def _path_of_before():
+    before = _native.simd_path()
+    yield
+    _native.set_simd_path(before)
+
+
+def in_order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b in float32: each sum begins with 0 and takes its terms, each rounded by itself, by increasing indices."""
+    out = np.zeros((len(a), b.shape[1]), np.float32)
+    for d in range(len(b)):
+        out += a[:, d, None] * b[d]
+    return out
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool((a.view(np.uint32) == b.view(np.uint32)).all())
+
+
+@given(PATHS, SEEDS, st.integers(1, 11), st.integers(1, 150), st.integers(1, 150), st.floats(0, 1))
+def test_products_without_the_zeros(path, seed, rows, inner, columns, share):
+    _native.set_simd_path(path)
+    rng = np.random.default_rng(seed)
+    falling = np.linspace(1, share, inner) * rng.random((rows, 1))  # rows have more and less, and less of what is later
+    a = np.where(rng.random((rows, inner)) < falling, rng.normal(size=(rows, inner)), 0).astype(np.float32)
+    a[rng.random(a.shape) < 0.1] = -0.0
+    b = rng.normal(size=(inner, columns)).astype(np.float32)
+    b[rng.random(b.shape) < 0.1] = -0.0
+    out = np.full((rows, columns), np.nan, np.float32)
+    assert _native.multiply_sparse(a, _native.pack_panels(b), out)
+    assert same_bits(out, in_order(a, b))
+    a[rng.integers(rows), rng.integers(inner)] = rng.choice([np.nan, np.inf, -np.inf])
+    assert not _native.multiply_sparse(a, _native.pack_panels(b), out)
+
+
+LEVELS = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(1, 7), st.integers(1, 9))
+
+
+def cells_of(maps: np.ndarray, ratio: int, grid: tuple[int, int]) -> np.ndarray:
+    """[cells, k * ratio^2] from [k, H, W], the border repeated beyond it."""
+    count, height, width = maps.shape
+    padded = np.pad(maps, ((0, 0), (0, grid[0] * ratio - height), (0, grid[1] * ratio - width)), mode="edge")
+    return padded.reshape(count, grid[0], ratio, grid[1], ratio).transpose(1, 3, 0, 2, 4).reshape(grid[0] * grid[1], -1)
+
+
+def some_block(rng: np.random.Generator, grid: tuple[int, int]) -> tuple[int, int, int, int]:
+    (top, bottom), (left, right) = (sorted(rng.choice(side + 1, 2, replace=False).tolist()) for side in grid)
+    return top, bottom, left, right
+
+
+def inside(block: tuple[int, int, int, int], grid: tuple[int, int]) -> np.ndarray:
+    """Numbers of a block's cells in the grid."""
+    return np.arange(grid[0] * grid[1]).reshape(grid)[block[0] : block[1], block[2] : block[3]].reshape(-1)
+
+
+@given(PATHS, SEEDS, LEVELS)
+def test_the_first_stage(path, seed, shape):
+    _native.set_simd_path(path)
+    rng = np.random.default_rng(seed)
+    height, width, ratio, count, channels = shape
+    grid = -(-height // ratio), -(-width // ratio)
+    level = rng.normal(size=(channels, height, width)).astype(np.float32)
+    rows, centre = rng.normal(size=(count, channels)).astype(np.float32), rng.normal(size=count).astype(np.float32)
+    values = in_order(rows, level.reshape(channels, -1)) - centre[:, None]
+    expected = cells_of(values.reshape(count, height, width), ratio, grid)
+    block = some_block(rng, grid)
+    cells = inside(block, grid)
+    out = np.full((len(cells), expected.shape[1] + 3), 7, np.float32)
+    assert _native.first_stage(level, rows, centre, ratio, block, out, 2)
+    assert same_bits(np.ascontiguousarray(out[:, 2:-1]), expected[cells])
+    assert (out[:, [0, 1, -1]] == 7).all()
+    level[rng.integers(channels), block[0] * ratio, block[2] * ratio] = rng.choice([np.nan, np.inf])
+    assert not _native.first_stage(level, rows, centre, ratio, block, out, 2)
+
+
+@given(PATHS, SEEDS, LEVELS)
+def test_the_last_stage(path, seed, shape):
+    _native.set_simd_path(path)
+    rng = np.random.default_rng(seed)
+    height, width, ratio, count, channels = shape
+    grid = -(-height // ratio), -(-width // ratio)
+    cells = rng.normal(size=(grid[0] * grid[1], count * ratio**2 + 2)).astype(np.float32)
+    columns, mean = rng.normal(size=(channels, count)).astype(np.float32), rng.normal(size=channels).astype(np.float32)
+    low, high = np.sort(rng.normal(size=(2, channels)), axis=0).astype(np.float32) * 3
+    low[rng.random(channels) < 0.2] = -0.0
+    high = np.maximum(low, high)
+    maps = cells[:, 1:-1].reshape(*grid, count, ratio, ratio).transpose(2, 0, 3, 1, 4)
+    maps = maps.reshape(count, grid[0] * ratio, grid[1] * ratio)[:, :height, :width].reshape(count, -1)
+    values = mean[:, None] + in_order(columns, np.ascontiguousarray(maps))
+    expected = np.clip(values, low[:, None], high[:, None]).reshape(channels, height, width)
+    block = some_block(rng, grid)
+    own = cells[inside(block, grid)]
+    out = np.full((channels, height, width), 7, np.float32)
+    assert _native.last_stage(own, 1, columns, mean, low, high, ratio, block, out)
+    place = (slice(None), slice(block[0] * ratio, block[1] * ratio), slice(block[2] * ratio, block[3] * ratio))
+    assert same_bits(np.ascontiguousarray(out[place]), np.ascontiguousarray(expected[place]))
+    out[place] = 7
+    assert (out == 7).all()
+    own[:, 1] = np.nan
+    assert not _native.last_stage(own, 1, columns, mean, low, high, ratio, block, out)
+
+
+def test_shapes_that_do_not_fit() -> None:
+    a, b = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+    for left, right, out in ((a[:, :2], b, (2, 4)), (a, b, (3, 4)), (a, b, (2, 65))):
+        with pytest.raises(ValueError, match="multiply_sparse"):
+            _native.multiply_sparse(np.ascontiguousarray(left), _native.pack_panels(right), np.empty(out, np.float32))
+    one, level = np.ones(1, np.float32), np.ones((1, 4, 4), np.float32)
+    for block, at in (((0, 2, 0, 2), 1), ((0, 3, 0, 2), 0)):
+        with pytest.raises(ValueError, match="first_stage"):
+            _native.first_stage(level, np.ones((1, 1), "f4"), one, 2, block, np.empty((4, 4), np.float32), at)
+    for block, at in (((0, 2, 0, 2), 1), ((0, 3, 0, 2), 0), ((1, 3, 0, 2), 0)):
+        with pytest.raises(ValueError, match="last_stage"):
+            _native.last_stage(np.ones((4, 4), "f4"), at, np.ones((1, 1), "f4"), one, one, one, 2, block, level)
+    with pytest.raises(ValueError, match="block"):
+        _native.first_stage(level, np.ones((1, 1), "f4"), one, 2, (1, 1, 0, 2), np.empty((0, 4), np.float32), 0)
