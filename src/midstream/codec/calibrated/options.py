@@ -85,7 +85,7 @@ class Calibrated(Codec):
     name: ClassVar[str] = "calibrated"
     number: ClassVar[int] = NUMBER
     stream_number: ClassVar[int | None] = STREAM_NUMBER
-    capabilities: ClassVar[Capabilities] = Capabilities(profile=True, state=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(profile=True, state=True, devices=("cpu", "cuda"))
     decoder: ClassVar[Decoder] = CalibratedDecoder()
     targets: ClassVar[tuple[str, ...]] = ("quality", "max_bytes", "max_loss")
 

@@ -100,7 +100,7 @@ class Paper(Codec):
     name: ClassVar[str] = "paper"
     number: ClassVar[int] = NUMBER
     stream_number: ClassVar[int | None] = STREAM_NUMBER
-    capabilities: ClassVar[Capabilities] = Capabilities(partial=True, state=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(partial=True, state=True, devices=("cpu", "cuda"))
     decoder: ClassVar[Decoder] = PaperDecoder()
 
     symbols: Annotated[
