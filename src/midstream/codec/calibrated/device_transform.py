@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import pad
 
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart
-from midstream.codec.calibrated.transform import Size, grid_of, product
+from midstream.codec.calibrated.transform import Size, grid_of
 from midstream.errors import CorruptError, InputError
 from midstream.features import DeviceLevel
 
@@ -34,14 +34,9 @@ class _LevelOn:
 
     @classmethod
     def of(cls, level: LevelPart, device: Any) -> _LevelOn:
-        rows = np.ascontiguousarray(level.basis * level.weight)
-        centre = product(rows, np.ascontiguousarray(level.mean[:, None]), 1)
-        arrays = rows, centre, level.synthesis / level.weight[:, None], *_columns(level.mean, level.low, level.high)
-        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
-
-
-def _columns(*rows: Floats) -> list[Floats]:
-    return [row[:, None] for row in rows]
+        columns = (each[:, None] for each in (level.mean, level.low, level.high))
+        arrays = level.rows, level.centre[:, None], level.columns, *columns
+        return cls(*(torch.from_numpy(np.array(array)).to(device) for array in arrays))
 
 
 @dataclass(frozen=True)
