@@ -6,6 +6,7 @@
 #include "arrays.hpp"
 #include "multiply.hpp"
 #include "panels.hpp"
+#include "second_stage.hpp"
 #include "stages.hpp"
 
 namespace midstream {
@@ -66,6 +67,33 @@ bool last_stage_into(const Matrix<float>& cells, size_t at, const Matrix<float>&
     });
 }
 
+void make_second_stage(SecondStage* self, const Matrix<float>& basis, const Vector<float>& deviations) {
+    require(basis.size() > 0 && deviations.size() == basis.shape(0), "second stage: shapes");
+    new (self) SecondStage(basis.data(), deviations.data(), basis.shape(0), basis.shape(1));
+}
+
+float round_into(const SecondStage& stage, const Matrix<float>& numbers, const InOut<int16_t, 2>& whole,
+                 const InOut<float, 1>& units) {
+    const size_t cells = numbers.shape(0);
+    require(numbers.shape(1) == stage.dimensions() && whole.shape(0) == cells && whole.shape(1) == stage.whole_size() &&
+                units.size() == cells,
+            "second stage: shapes");
+    return without_gil([&] { return stage.round(numbers.data(), cells, whole.data(), units.data()); });
+}
+
+void go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Vector<float>& units,
+                const Vector<float>& steps, const Vector<uint8_t>& least, const InOut<uint8_t, 1>& made,
+                const InOut<float, 2>& coefficients) {
+    const size_t cells = units.size();
+    require(whole.shape(0) == cells && whole.shape(1) == stage.whole_size() && steps.size() == cells &&
+                least.size() == cells && made.size() == cells && coefficients.shape(0) == cells &&
+                coefficients.shape(1) == stage.coefficients(),
+            "second stage: shapes");
+    without_gil([&] {
+        stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), coefficients.data());
+    });
+}
+
 }  // namespace
 
 void bind_transform(nb::module_& m) {
@@ -81,6 +109,21 @@ void bind_transform(nb::module_& m) {
           "out"_a.noconvert(),
           "columns @ cells[cells, at : at + count * ratio^2] + mean, limited, into a block's part of a level [C, H, W]. False\n"
           "where that is not finite before it is limited.");
+    m.attr("PART_WIDTH") = SecondStage::part_width;
+    nb::class_<SecondStage>(
+        m, "SecondStage",
+        "A basis [coefficients, dimensions] and the deviations [coefficients] of what it gives, in whole numbers. Never\n"
+        "changes: any number of threads may use it at once. Raises ValueError for deviations that are not above 0.")
+        .def("__init__", &make_second_stage, "basis"_a, "deviations"_a)
+        .def_prop_ro("whole_size", &SecondStage::whole_size, "Whole numbers that stand for those of a cell.")
+        .def_prop_ro("parts", &SecondStage::parts, "Parts of PART_WIDTH coefficients that a cell has.")
+        .def("round", &round_into, "numbers"_a, "whole"_a.noconvert(), "units"_a.noconvert(),
+             "Numbers [cells, dimensions] as whole numbers int16 [cells, whole_size] of a unit [cells] each. Returns more\n"
+             "than the largest magnitude that a coefficient of these cells can have; infinity where one has no end.")
+        .def("go_on", &go_on_with, "whole"_a, "units"_a, "steps"_a, "least"_a, "made"_a.noconvert(),
+             "coefficients"_a.noconvert(),
+             "Goes on with coefficients [cells, coefficients] of cells of which uint8 [cells] parts were `made`: `least`\n"
+             "parts, and of what follows as much as may become something in a cell that is quantised with a step.");
 }
 
 }  // namespace midstream

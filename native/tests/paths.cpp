@@ -19,6 +19,7 @@
 #include "multiply.hpp"
 #include "panels.hpp"
 #include "quantize.hpp"
+#include "second_stage.hpp"
 #include "stages.hpp"
 #include "statistics.hpp"
 
@@ -341,12 +342,39 @@ void test_stages() {
     });
 }
 
+void test_second_stage() {
+    const size_t coefficients = random_size(1, 200), dimensions = random_size(1, 70), cells = random_size(1, 9);
+    const double scale = one_of(std::vector{1e-30, 1e-3, 1.0, 1e6});
+    auto basis = random_matrix(coefficients * dimensions, 0.2), numbers = random_matrix(cells * dimensions, 0.1);
+    for (float& e : numbers) e = static_cast<float>(e * scale);
+    if (chance(0.1)) one_of(numbers) = one_of(std::vector{std::nanf(""), HUGE_VALF, 3e38f});
+    std::vector<float> deviations(coefficients), steps(cells);
+    for (float& e : deviations) e = static_cast<float>(scale * random_real(0.01, 1));
+    for (float& e : steps) e = static_cast<float>(scale * random_real(0, 8));
+    Bytes least(cells);
+    for (uint8_t& e : least) e = static_cast<uint8_t>(random_size(0, 2));
+    current = std::to_string(coefficients) + " of " + std::to_string(dimensions) + " in " + std::to_string(cells);
+    expect_as_reference("SecondStage", [&] {
+        const SecondStage stage(basis.data(), deviations.data(), coefficients, dimensions);
+        std::vector<int16_t> whole(cells * stage.whole_size());
+        std::vector<float> units(cells), out(cells * coefficients);
+        const std::vector largest{stage.round(numbers.data(), cells, whole.data(), units.data())};
+        if (!std::isfinite(largest[0])) return bytes_of(largest);
+        Bytes made(cells);
+        for (int i = 0; i < 2; ++i) {
+            stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), out.data());
+            std::fill(steps.begin(), steps.end(), 0.0f);
+        }
+        return bytes_of(whole, units, largest, made, out);
+    });
+}
+
 }  // namespace
 
 int main() {
     constexpr unsigned rounds = 300;
     const auto tests = {test_coder, test_statistics, test_quantize, test_reconstruct, test_crc32c, test_frames,
-                        test_products, test_stages};
+                        test_products, test_stages, test_second_stage};
     for (engine.seed(1); const auto test : tests)
         for (unsigned i = 0; i < rounds; ++i) test();
     std::printf("%zu cases on", rounds * tests.size());

@@ -445,6 +445,52 @@ def last_stage(
     where that is not finite before it is limited.
     """
 
+PART_WIDTH: int = 64
+
+class SecondStage:
+    """
+    A basis [coefficients, dimensions] and the deviations [coefficients] of what it gives, in whole numbers. Never
+    changes: any number of threads may use it at once. Raises ValueError for deviations that are not above 0.
+    """
+
+    def __init__(
+        self,
+        basis: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        deviations: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    ) -> None: ...
+    @property
+    def whole_size(self) -> int:
+        """Whole numbers that stand for those of a cell."""
+
+    @property
+    def parts(self) -> int:
+        """Parts of PART_WIDTH coefficients that a cell has."""
+
+    def round(
+        self,
+        numbers: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        whole: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu")],
+        units: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu")],
+    ) -> float:
+        """
+        Numbers [cells, dimensions] as whole numbers int16 [cells, whole_size] of a unit [cells] each. Returns more
+        than the largest magnitude that a coefficient of these cells can have; infinity where one has no end.
+        """
+
+    def go_on(
+        self,
+        whole: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        units: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        steps: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        least: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        made: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu")],
+        coefficients: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+    ) -> None:
+        """
+        Goes on with coefficients [cells, coefficients] of cells of which uint8 [cells] parts were `made`: `least`
+        parts, and of what follows as much as may become something in a cell that is quantised with a step.
+        """
+
 def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before: int = 0) -> int:
     """CRC-32C of data behind data whose own is `before`."""
 

@@ -5,6 +5,7 @@ Only ever for new files: a stream that is there must decode for ever, with the p
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import lzma
@@ -34,7 +35,8 @@ def main() -> None:
                 frames.append({level: fingerprint(values) for level, values in decoder.decode(unit).items()})
         (FOLDER / f"{name}.midv").write_bytes(clip.getvalue())
         (FOLDER / f"{name}.profile.xz").write_bytes(lzma.compress(profile.data, preset=9))
-        index.append({"file": name, "frames": frames})
+        written = hashlib.sha256(b"".join(units)).hexdigest()  # by the encoder of today
+        index.append({"file": name, "written": written, "frames": frames})
     (FOLDER / "frames.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

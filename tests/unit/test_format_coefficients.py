@@ -47,9 +47,8 @@ def test_the_numbers_of_coefficients_and_the_importance_classes() -> None:
     found = format_coefficients.decode_coefficients(format_coefficients.read_header(data, profile.data))
     for (_, steps), importance in zip(found, analysed.importance, strict=True):
         np.testing.assert_array_equal(steps, step + profile.about.importance.spacing * importance.astype(int))
-    own = quantised(
-        profile.groups[0], profile.about.importance.steps(step), analysed.coefficients[0], analysed.importance[0]
-    )
+    steps = profile.about.importance.steps(step)
+    own = quantised(profile.groups[0], steps, analysed.values(0, steps), analysed.importance[0])
     np.testing.assert_array_equal(found[0][0], own[1].transpose(1, 2, 0))
 
 

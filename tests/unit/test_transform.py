@@ -115,6 +115,78 @@ def test_the_last_stage(path, seed, shape):
     assert not _native.last_stage(own, 1, columns, mean, low, high, ratio, block, out)
 
 
+def second_stage(rng: np.random.Generator) -> tuple[_native.SecondStage, np.ndarray, np.ndarray, np.ndarray]:
+    """A stage with its basis [K, D] of orthonormal rows and deviations [K]; numbers [cells, D] that have these."""
+    dimensions = int(rng.integers(1, 300))
+    basis = np.linalg.qr(rng.normal(size=(dimensions, dimensions)))[0][: rng.integers(1, dimensions + 1)].astype("f4")
+    deviations = np.sort(np.exp2(rng.uniform(-8, 2, len(basis))))[::-1].astype(np.float32)
+    numbers = (rng.normal(size=(rng.integers(1, 9), len(basis))) * deviations) @ basis
+    return _native.SecondStage(basis, deviations), basis, deviations, numbers.astype(np.float32)
+
+
+def rounded(stage: _native.SecondStage, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    whole, units = np.empty((len(numbers), stage.whole_size), np.int16), np.empty(len(numbers), np.float32)
+    return whole, units, stage.round(numbers, whole, units)
+
+
+def lengths(numbers: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(numbers.astype(np.float64)).sum(axis=1, keepdims=True))
+
+
+@given(PATHS, SEEDS)
+def test_the_second_stage(path, seed):
+    _native.set_simd_path(path)
+    stage, basis, _, numbers = second_stage(np.random.default_rng(seed))
+    whole, units, largest = rounded(stage, numbers)
+    made, out = np.zeros(len(numbers), np.uint8), np.zeros((len(numbers), len(basis)), np.float32)
+    stage.go_on(whole, units, np.zeros(len(numbers), np.float32), made.copy(), made, out)
+    exact = numbers.astype(np.float64) @ basis.T.astype(np.float64)
+    assert (np.abs(out - exact) <= 2.0**-12 * lengths(numbers)).all()
+    assert (np.abs(out) <= largest).all()
+    assert (made == stage.parts).all()
+
+
+@given(PATHS, SEEDS, st.floats(0, 16))
+def test_what_a_step_leaves_out_of_the_second_stage(path, seed, coarse):
+    _native.set_simd_path(path)
+    rng = np.random.default_rng(seed)
+    stage, basis, deviations, numbers = second_stage(rng)
+    whole, units, _ = rounded(stage, numbers)
+    full, all_made = np.zeros((len(numbers), len(basis)), np.float32), np.zeros(len(numbers), np.uint8)
+    stage.go_on(whole, units, np.zeros(len(numbers), np.float32), all_made.copy(), all_made, full)
+    out, made = np.zeros_like(full), np.zeros_like(all_made)
+    least = rng.integers(0, stage.parts + 1, len(numbers)).astype(np.uint8)
+    for steps in rng.uniform(0, 8 * coarse, (3, len(numbers))).astype(np.float32):
+        before = made.copy()
+        stage.go_on(whole, units, steps, least, made, out)
+        for cell, step in enumerate(steps):
+            end = max(int(before[cell]), int(least[cell]), 1)
+            while end < stage.parts:
+                part = slice((end - 1) * _native.PART_WIDTH, end * _native.PART_WIDTH)
+                there = np.sqrt(np.square(full[cell, part] / deviations[part]).mean())
+                if there * deviations[end * _native.PART_WIDTH :][: _native.PART_WIDTH].max() < 0.25 * step:
+                    break
+                end += 1
+            assert made[cell] == end
+            assert same_bits(out[cell, : end * _native.PART_WIDTH], full[cell, : end * _native.PART_WIDTH])
+            assert not out[cell, end * _native.PART_WIDTH :].any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+def test_the_second_stage_of_what_has_no_end(simd_path: str, bad: float) -> None:
+    stage = _native.SecondStage(np.eye(3, 5, dtype=np.float32), np.ones(3, np.float32))
+    numbers = np.ones((2, 5), np.float32)
+    numbers[1, 4] = bad
+    assert rounded(stage, numbers)[2] == np.inf
+
+
+def test_a_second_stage_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="deviations"):
+        _native.SecondStage(np.ones((1, 2), np.float32), np.zeros(1, np.float32))
+    with pytest.raises(ValueError, match="shapes"):
+        _native.SecondStage(np.ones((1, 2), np.float32), np.ones(2, np.float32))
+
+
 def test_shapes_that_do_not_fit() -> None:
     a, b = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
     for left, right, out in ((a[:, :2], b, (2, 4)), (a, b, (3, 4)), (a, b, (2, 65))):

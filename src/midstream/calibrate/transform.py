@@ -12,7 +12,7 @@ from midstream.calibrate import ordered
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout
 from midstream.codec.calibrated.parts import Floats, LevelPart
-from midstream.codec.calibrated.transform import first_stage, grid_of
+from midstream.codec.calibrated.transform import WHOLE, grid_of, stacked
 
 #: What a profile has room for: dimensions of a cell after the first stage, coefficients after the second, and numbers
 #: in both stages of a group.
@@ -145,13 +145,6 @@ def _signed(rows: Doubles) -> Doubles:
     return rows * np.where(largest < 0, -1.0, 1.0)[:, None]
 
 
-def stacked(parts: Sequence[LevelPart], maps: Mapping[str, Floats]) -> Floats:
-    """First-stage coefficients [D, cells] of one view."""
-    sizes = {part.about.name: maps[part.about.name].shape[1:] for part in parts}
-    grid = grid_of(parts, sizes)
-    return np.concatenate([first_stage(part, maps[part.about.name], grid, 1) for part in parts])
-
-
 def cell_covariance(
     parts: Sequence[LevelPart], views: Views, fit: Iterable[View], advance: Callable[[], None]
 ) -> Doubles:
@@ -159,7 +152,9 @@ def cell_covariance(
     total: Doubles | None = None
     count = 0
     for view in fit:
-        cells = stacked(parts, views.sent(view))
+        maps = views.sent(view)
+        grid = grid_of(parts, {part.about.name: maps[part.about.name].shape[1:] for part in parts})
+        cells = np.ascontiguousarray(stacked(parts, maps, grid, WHOLE).T)
         rng = np.random.default_rng(count)
         most = max(_CELLS_PER_DIMENSION * len(cells) // 32, 256)
         if cells.shape[1] > most:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.importance import check_scores, classes_of, probed, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
 from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import write_stream
-from midstream.codec.calibrated.transform import Size, forward, grids_of
+from midstream.codec.calibrated.transform import Size, by_cell, grids_of
 from midstream.codec.threads import thread_count
 from midstream.errors import InputError
 from midstream.features import DeviceLevel, Level
@@ -24,6 +25,7 @@ from midstream.features import DeviceLevel, Level
 LAMBDA = 0.14
 #: The largest coefficient, in magnitude, that is coded: with it no sum of a decoder overflows (profile_file.py).
 LARGEST = 2.0**40
+TOO_LARGE = "the pyramid holds values that are too large to code: this is no output of the network"
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,14 @@ class Analysed:
     """A pyramid as coefficients and importance classes, by group."""
 
     profile: Profile
-    coefficients: list[Floats] = field(repr=False)
+    coefficients: Sequence[Coefficients | KnownCoefficients] = field(repr=False)
     importance: list[NDArray[np.uint8]] = field(repr=False)
     sizes: dict[str, Size]
     dtypes: dict[str, str]
+
+    def values(self, number: int, indices: NDArray[np.int16], there: NDArray[np.bool_] | None = None) -> Floats:
+        """A group's coefficients [K, height, width] at these steps of the classes; see Coefficients.for_steps."""
+        return self.coefficients[number].for_steps(step_sizes(indices)[self.importance[number]], there)
 
 
 def analyse(
@@ -58,38 +64,48 @@ def analyse(
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
         coefficients = _transformed(levels, profile, maps, count)
     for each in coefficients:
-        check_size(each)
-    first = _importance(profile, coefficients[0], scores)
-    importance = [first, *(importance_from(first, each.shape[1:]) for each in coefficients[1:])]
+        if not each.largest <= LARGEST:  # a NaN is not
+            _check_finite(levels)
+            raise InputError(TOO_LARGE)
+    first = _importance(profile, coefficients[0].values, scores)
+    importance = [first, *(importance_from(first, each.grid) for each in coefficients[1:])]
     sizes = {level.name: level.shape[1:] for level in levels}
     return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
 
 
-def _transformed(levels: Sequence[Level], profile: Profile, maps: Mapping[str, Any], threads: int) -> list[Floats]:
+def _transformed(
+    levels: Sequence[Level], profile: Profile, maps: Mapping[str, Any], threads: int
+) -> Sequence[Coefficients | KnownCoefficients]:
     """Each group's coefficients, on the host: where the levels are on a device, they are made there."""
     if not isinstance(levels[0], DeviceLevel):
-        return [forward(group, maps, threads) for group in profile.groups]
+        return [Coefficients(group, maps, threads) for group in profile.groups]
     from midstream.codec.calibrated.device_transform import forward_on  # imports torch
 
-    return [forward_on(group, maps) for group in profile.groups]
+    return [KnownCoefficients(forward_on(group, maps)) for group in profile.groups]
 
 
 def check_size(coefficients: Floats) -> None:
     """Refuse coefficients that are too large to code. Raises InputError."""
-    if not (np.abs(coefficients) <= LARGEST).all():  # a NaN is not
-        raise InputError("the pyramid holds values that are too large to code: this is no output of the network")
+    if not (coefficients.min() >= -LARGEST and coefficients.max() <= LARGEST):  # a NaN is not
+        raise InputError(TOO_LARGE)
 
 
 def _maps(level: Level) -> Any:
-    """[C, H, W], where the level is. Raises InputError for a NaN or an infinity."""
+    """[C, H, W], where the level is."""
     if isinstance(level, DeviceLevel):
         from midstream.codec.calibrated.device_transform import checked_map
 
         return checked_map(level)
-    if not np.isfinite(level.values).all():
-        channel = int(np.flatnonzero(~np.isfinite(level.values).all(axis=1))[0])
-        raise InputError(f"level '{level.name}', channel {channel} holds a NaN or an infinity")
     return level.values.reshape(level.shape)
+
+
+def _check_finite(levels: Sequence[Level]) -> None:
+    """Raises InputError for a NaN or an infinity."""
+    for level in levels:
+        finite = np.isfinite(level.values).all(axis=1)
+        if not finite.all():
+            channel = int(np.flatnonzero(~finite)[0])
+            raise InputError(f"level '{level.name}', channel {channel} holds a NaN or an infinity")
 
 
 def _check_levels(profile: Profile, maps: Mapping[str, Any]) -> None:
@@ -124,16 +140,17 @@ def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     """The bitstream at a step's index."""
     profile = analysed.profile
     steps = profile.about.importance.steps(step)
-    first = profile.groups[0]
-    stream, _, decoded = quantised(first, steps, analysed.coefficients[0], analysed.importance[0])
-    check_size(decoded)
-    streams = [stream]
-    for group, values, importance in zip(
-        profile.groups[1:], analysed.coefficients[1:], analysed.importance[1:], strict=True
-    ):
-        ahead = expected(group, decoded, (values.shape[1], values.shape[2]))
-        stream, _, left = quantised(group, steps, values - ahead, importance, known=True)
-        check_size(left + ahead)
+    streams: list[bytes] = []
+    first: Floats | None = None
+    for number, (group, importance) in enumerate(zip(profile.groups, analysed.importance, strict=True)):
+        values = analysed.values(number, steps)
+        if first is None:
+            stream, _, first = quantised(group, steps, values, importance)
+            check_size(first)
+        else:
+            ahead = expected(group, first, (values.shape[1], values.shape[2]))
+            stream, _, left = quantised(group, steps, values - ahead, importance, known=True)
+            check_size(left + ahead)
         streams.append(stream)
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
 
@@ -151,7 +168,7 @@ def quantised(
     `state` is the coder's, left as it has learnt; a map that is `known` to the decoder is not in the stream.
     """
     stream, chosen, decoded = group.coefficient_model.encode(
-        np.ascontiguousarray(coefficients.reshape(len(coefficients), -1).T),
+        by_cell(coefficients),
         np.ascontiguousarray(importance),
         known,
         steps,
@@ -159,9 +176,4 @@ def quantised(
         LAMBDA,
         group.state.copy() if state is None else state,
     )
-    return stream, chosen.T.reshape(coefficients.shape), _by_coefficient(decoded, coefficients.shape[1:])
-
-
-def _by_coefficient(decoded: Floats, grid: tuple[int, ...]) -> Floats:
-    """[K, height, width] from [cells, K]."""
-    return np.ascontiguousarray(decoded.T).reshape(-1, *grid)
+    return stream, chosen.T.reshape(coefficients.shape), decoded.T.reshape(coefficients.shape)

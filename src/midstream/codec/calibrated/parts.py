@@ -178,6 +178,11 @@ class GroupPart:
         return _native.FrameModel(self.coefficient_model, frames.gains, frames.scales)
 
     @cached_property
+    def second_stage(self) -> _native.SecondStage:
+        """From the stacked first-stage coefficients of cells to the final ones, as an encoder makes them."""
+        return _native.SecondStage(self.basis, step_sizes(self.scales))
+
+    @cached_property
     def panels(self) -> Floats:
         """The basis as a decoder multiplies with it, in panels of its columns."""
         return _native.pack_panels(self.basis)

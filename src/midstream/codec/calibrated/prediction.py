@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, PREDICTION_WINDOW, Floats, GroupPart
-from midstream.codec.calibrated.transform import Block, Size
+from midstream.codec.calibrated.transform import WHOLE, Block, Size
 from midstream.errors import CorruptError
-
-WHOLE: Block = (slice(None), slice(None))
 
 
 def importance_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:

@@ -59,7 +59,7 @@ def finest_step(analysed: Analysed) -> int:
     largest = 0.0
     for group, coefficients in zip(analysed.profile.groups, analysed.coefficients, strict=True):
         gain = float(np.abs(group.neighbours).sum(axis=(0, 1)).max(initial=0))
-        largest = max(largest, (1 + gain) * float(np.abs(coefficients).max()) / _MOST_STEPS)
+        largest = max(largest, (1 + gain) * coefficients.largest / _MOST_STEPS)
     index = STEP_INDICES / 2 + (STEPS_PER_OCTAVE * math.log2(largest) if largest else -math.inf)
     return math.ceil(min(max(index, 0), STEP_INDICES - 1))
 

@@ -8,7 +8,7 @@ products are the native kernel's, whose sums come out the same on every machine 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -19,9 +19,11 @@ from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart
 from midstream.codec.threads import run
 from midstream.errors import CorruptError
 
+_T = TypeVar("_T", bound=np.generic)
 Size = tuple[int, int]
 #: Rows and columns of a grid.
 Block = tuple[slice, slice]
+WHOLE: Block = (slice(None), slice(None))
 #: Rows of a product that a thread takes at least.
 _LEAST_ROWS = 16
 #: Numbers of a block of cells, at most, in any of the arrays that a decoder makes of it: a MiB each, which stays in a
@@ -86,11 +88,32 @@ def blocks(group: GroupPart, grid: Size) -> list[Block]:
     ]
 
 
+def stacked(levels: Sequence[LevelPart], maps: Mapping[str, Floats], grid: Size, block: Block) -> Floats:
+    """First-stage coefficients [cells, D] of a block of cells; NaN are among them if one is in the levels.
+
+    Args:
+        levels: of a group.
+        maps: the levels by name, float32 [C, H, W].
+        grid: (height, width) of the group.
+        block: of it.
+    """
+    sizes = [len(level.basis) * level.about.ratio**2 for level in levels]
+    rows, columns = (range(side)[part] for side, part in zip(grid, block, strict=True))
+    sides = rows.start, rows.stop, columns.start, columns.stop
+    out = _native.empty_floats(len(rows) * len(columns), sum(sizes))
+    for number, level in enumerate(levels):
+        own = maps[level.about.name]
+        at = sum(sizes[:number])
+        if not _native.first_stage(own, level.rows, level.centre, level.about.ratio, sides, out, at):
+            out[0] = np.nan
+    return out
+
+
 def forward(group: GroupPart, maps: Mapping[str, Floats], threads: int) -> Floats:
-    """Coefficients [K, height, width] of a group's levels, float32 [C, H, W] by name."""
+    """Coefficients [K, height, width] of a group's levels, float32 [C, H, W] by name, as exact as float32 is."""
     grid = grid_of(group.levels, {level.about.name: _size(maps[level.about.name]) for level in group.levels})
-    stacked = np.concatenate([first_stage(level, maps[level.about.name], grid, threads) for level in group.levels])
-    return product(group.basis, stacked, threads).reshape(-1, *grid)
+    cells = stacked(group.levels, maps, grid, WHOLE)
+    return product(group.basis, np.ascontiguousarray(cells.T), threads).reshape(-1, *grid)
 
 
 def inverse(group: GroupPart, coefficients: Floats, sizes: Mapping[str, Size], threads: int) -> dict[str, Floats]:
@@ -107,7 +130,7 @@ def inverse(group: GroupPart, coefficients: Floats, sizes: Mapping[str, Size], t
     return out
 
 
-def by_cell(coefficients: Floats) -> Floats:
+def by_cell(coefficients: NDArray[_T]) -> NDArray[_T]:
     """[cells, K] from [K, height, width]: a view, where they lie so."""
     return np.ascontiguousarray(coefficients.transpose(1, 2, 0)).reshape(-1, len(coefficients))
 
@@ -135,18 +158,6 @@ def inverse_block(
 
 def _size(maps: Floats) -> Size:
     return maps.shape[1], maps.shape[2]
-
-
-def first_stage(level: LevelPart, maps: Floats, grid: Size, threads: int) -> Floats:
-    """One level's coefficients by cell, [k * ratio^2, cells]."""
-    channels, height, width = maps.shape
-    rows = level.rows
-    values = product(rows, np.ascontiguousarray(maps.reshape(channels, -1)), threads) - level.centre[:, None]
-    ratio, count = level.about.ratio, len(rows)
-    beyond = ((0, 0), (0, grid[0] * ratio - height), (0, grid[1] * ratio - width))
-    padded = np.pad(values.reshape(count, height, width), beyond, mode="edge")
-    cells = padded.reshape(count, grid[0], ratio, grid[1], ratio).transpose(0, 2, 4, 1, 3)
-    return np.ascontiguousarray(cells).reshape(-1, grid[0] * grid[1])
 
 
 def _last_stage(level: LevelPart, stacked: Floats, at: int, block: Block, out: NDArray[Any]) -> None:

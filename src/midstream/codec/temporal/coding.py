@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from midstream import _native
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.document import ImportanceClasses
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
-from midstream.codec.calibrated.transform import Size
+from midstream.codec.calibrated.transform import Size, by_cell
 from midstream.codec.temporal.reference import GroupFrame, octave_of
 from midstream.errors import CorruptError
 
@@ -20,7 +19,6 @@ from midstream.errors import CorruptError
 #: (docs/method.md, "Video").
 LAMBDA_PREDICTED = 0.07
 _MOST_SYMBOL = 127
-_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ def code_alone(
 ) -> CodedGroup:
     """A group of a key: as the codec `calibrated` codes it."""
     stream, chosen, decoded = quantised(group, steps.indices, coefficients, importance, known=known)
-    symbols = _by_cell(np.clip(chosen, -_MOST_SYMBOL, _MOST_SYMBOL).astype(np.int8))
-    kept = GroupFrame.of(_by_cell(decoded), symbols, importance, np.zeros_like(importance), steps.octave)
+    symbols = by_cell(np.clip(chosen, -_MOST_SYMBOL, _MOST_SYMBOL).astype(np.int8))
+    kept = GroupFrame.of(by_cell(decoded), symbols, importance, np.zeros_like(importance), steps.octave)
     return CodedGroup(stream, decoded, kept, None)
 
 
@@ -94,7 +92,7 @@ def code_predicted(
     if state is None:
         state = _begun(group, contexts)
     stream, modes, symbols, decoded = group.frame_model.encode(
-        _by_cell(coefficients),
+        by_cell(coefficients),
         np.ascontiguousarray(importance),
         known,
         steps.indices,
@@ -108,7 +106,7 @@ def code_predicted(
         refreshed,
     )
     kept = GroupFrame.of(decoded, symbols, importance, modes, steps.octave)
-    return CodedGroup(stream, _by_coefficient(decoded, importance.shape), kept, _carried(state))
+    return CodedGroup(stream, decoded.T.reshape(-1, *importance.shape), kept, _carried(state))
 
 
 def decode_alone(
@@ -166,13 +164,3 @@ def _begun(group: GroupPart, contexts: NDArray[np.uint32] | None) -> NDArray[np.
 
 def _carried(state: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return state[_native.FRAME_STATE_CARRIED :].copy()
-
-
-def _by_cell(values: NDArray[_T]) -> NDArray[_T]:
-    """[cells, K] from [K, height, width]."""
-    return np.ascontiguousarray(values.reshape(len(values), -1).T)
-
-
-def _by_coefficient(decoded: Floats, grid: tuple[int, ...]) -> Floats:
-    """[K, height, width] from [cells, K]."""
-    return np.ascontiguousarray(decoded.T).reshape(-1, *grid)

@@ -1,0 +1,17 @@
+// Products of matrices of whole numbers, two terms at a time: quicker than those of floats, and exact, so that no order
+// of sums is to be kept.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace midstream {
+
+constexpr size_t pair_lanes = 64;  // of a panel: numbers [pairs][pair_lanes][2]
+constexpr size_t pair_rows = 4;    // that are taken together
+
+// sums[n][lane] = sum over i of a[n][2 i] * panel[i][lane][0] + a[n][2 i + 1] * panel[i][lane][1], which has to stay below
+// 2^31 in magnitude, as has every part of it.
+void pair_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums);
+
+}  // namespace midstream

@@ -1,0 +1,122 @@
+#include "second_stage.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+
+namespace midstream {
+namespace {
+
+// A part of a cell may become something where a coefficient's deviation, by how much more or less there was in the part
+// before than usual, is at least so many steps: what is left out below it is 0.1 % of the bytes (docs/method.md).
+constexpr float least_deviation = 0.25f;
+// Vectors of these lengths or less have products below 2^31.
+constexpr double most_whole = 32700;
+
+// The largest power of two that a length may be multiplied with.
+double scale_for(double length) {
+    if (!(length > 0)) return 1;
+    int exponent;
+    std::frexp(most_whole / length, &exponent);
+    return std::ldexp(1.0, std::clamp(exponent - 1, -100, 100));
+}
+
+// Rounds to nearest, ties to even; below 2^22.
+int16_t rounded(float value) {
+    constexpr float shift = 12582912;  // 1.5 * 2^23, beyond which there are no fractions
+    return static_cast<int16_t>(std::bit_cast<int32_t>(value + shift) - std::bit_cast<int32_t>(shift));
+}
+
+// Adds up in lanes, so that the sum is the same with any vectors.
+template <class Value>
+float sum_of_squares(size_t count, const Value& value) {
+    constexpr size_t lanes = 16;
+    float sum[lanes] = {};
+    for (size_t i = 0; i + lanes <= count; i += lanes)
+        for (size_t lane = 0; lane < lanes; ++lane) sum[lane] += value(i + lane) * value(i + lane);
+    for (size_t i = count / lanes * lanes; i < count; ++i) sum[i % lanes] += value(i) * value(i);
+    for (size_t half = lanes / 2; half > 0; half /= 2)
+        for (size_t lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
+    return sum[0];
+}
+
+}  // namespace
+
+SecondStage::SecondStage(const float* basis, const float* deviations, size_t coefficients, size_t dimensions)
+    : dimensions_(dimensions), deviations_(deviations, deviations + coefficients), longest_(0) {
+    for (size_t k = 0; k < coefficients; ++k) {
+        double square = 0;
+        for (size_t d = 0; d < dimensions; ++d) square += double{basis[k * dimensions + d]} * basis[k * dimensions + d];
+        longest_ = std::max(longest_, std::sqrt(square));
+        if (!(deviations[k] > 0)) throw std::invalid_argument("second stage: deviations");
+    }
+    const double scale = scale_for(longest_);
+    unit_ = static_cast<float>(1 / scale);
+    for (size_t from = 0; from < coefficients; from += pair_lanes) {
+        const size_t to = std::min(from + pair_lanes, coefficients);
+        largest_.push_back(*std::max_element(deviations + from, deviations + to));
+        for (size_t i = 0; i < whole_size() / 2; ++i)
+            for (size_t k = from; k < from + pair_lanes; ++k)
+                for (size_t d = 2 * i; d < 2 * i + 2; ++d)
+                    panels_.push_back(k < to && d < dimensions
+                                          ? rounded(static_cast<float>(basis[k * dimensions + d] * scale))
+                                          : int16_t{0});
+    }
+}
+
+float SecondStage::round(const float* numbers, size_t cells, int16_t* whole, float* units) const {
+    double longest = 0;
+    for (size_t cell = 0; cell < cells; ++cell, numbers += dimensions_, whole += whole_size()) {
+        const double length = std::sqrt(double{sum_of_squares(dimensions_, [&](size_t d) { return numbers[d]; })});
+        if (!(length < HUGE_VAL)) return HUGE_VALF;
+        longest = std::max(longest, length);
+        const auto scale = static_cast<float>(scale_for(length));
+        for (size_t d = 0; d < dimensions_; ++d) whole[d] = rounded(numbers[d] * scale);
+        std::fill(whole + dimensions_, whole + whole_size(), int16_t{0});
+        units[cell] = unit_ / scale;
+    }
+    return static_cast<float>(1.001 * longest * longest_);
+}
+
+// Whether anything of a part may become something; what there is in the part before is known.
+bool SecondStage::needed(size_t part, float step, const float* coefficients) const {
+    const size_t from = (part - 1) * pair_lanes;
+    const float* before = coefficients + from;
+    const float* usual = &deviations_[from];
+    const float there = sum_of_squares(pair_lanes, [&](size_t i) { return before[i] / usual[i]; });
+    return std::sqrt(there / pair_lanes) * largest_[part] >= least_deviation * step;
+}
+
+void SecondStage::go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
+                        uint8_t* made, float* coefficients) const {
+    const size_t count = deviations_.size();
+    std::vector<uint8_t> ends(cells);  // cells that need nothing more
+    std::vector<size_t> now;
+    std::vector<int32_t> sums(pair_rows * pair_lanes);
+    for (size_t part = 0; part < largest_.size(); ++part) {
+        now.clear();
+        for (size_t cell = 0; cell < cells; ++cell) {
+            if (ends[cell] || part < made[cell]) continue;
+            if (part < least[cell] || part == 0 || needed(part, steps[cell], coefficients + cell * count))
+                now.push_back(cell);
+            else
+                ends[cell] = 1;
+        }
+        const size_t from = part * pair_lanes, there = std::min(pair_lanes, count - from);
+        const int16_t* panel = &panels_[from * whole_size()];
+        for (size_t i = 0; i < now.size(); i += pair_rows) {
+            const int16_t* rows[pair_rows];
+            for (size_t n = 0; n < pair_rows; ++n) rows[n] = whole + now[std::min(i + n, now.size() - 1)] * whole_size();
+            pair_sums(rows, whole_size() / 2, panel, sums.data());
+            for (size_t n = 0; n < std::min(pair_rows, now.size() - i); ++n) {
+                const size_t cell = now[i + n];
+                float* out = coefficients + cell * count + from;
+                for (size_t k = 0; k < there; ++k) out[k] = static_cast<float>(sums[n * pair_lanes + k]) * units[cell];
+                made[cell] = static_cast<uint8_t>(part + 1);
+            }
+        }
+    }
+}
+
+}  // namespace midstream

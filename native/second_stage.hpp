@@ -1,0 +1,48 @@
+// The second stage of the transform: from the numbers of a cell, after the first stage, to its coefficients. An encoder
+// chooses what it makes of them, so that this stage is in whole numbers, with an error below 2^-12 of what a cell holds
+// altogether, and leaves out what would become nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "pairs.hpp"
+
+namespace midstream {
+
+// Of one group. Never changes: any number of threads may use it at once.
+class SecondStage {
+   public:
+    // A basis [coefficients, dimensions] and the coefficients' deviations, all above 0, or std::invalid_argument is thrown.
+    SecondStage(const float* basis, const float* deviations, size_t coefficients, size_t dimensions);
+
+    size_t coefficients() const { return deviations_.size(); }
+    size_t dimensions() const { return dimensions_; }
+    // Whole numbers that stand for those of a cell: so many that they are taken in pairs.
+    size_t whole_size() const { return 2 * ((dimensions_ + 1) / 2); }
+    // Parts of the coefficients that are made at a time.
+    size_t parts() const { return largest_.size(); }
+    static constexpr size_t part_width = pair_lanes;
+
+    // Numbers [cells, dimensions] as whole numbers [cells, whole_size] of a unit [cells] each. Returns more than the
+    // largest magnitude that a coefficient of these cells can have; not a finite number where one of theirs is none.
+    float round(const float* numbers, size_t cells, int16_t* whole, float* units) const;
+
+    // Goes on with the coefficients [cells, coefficients] of cells of which parts were `made` already: `least` parts, and
+    // of what follows as much as may become something in a cell that is quantised with a step [cells].
+    void go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
+               uint8_t* made, float* coefficients) const;
+
+   private:
+    bool needed(size_t part, float step, const float* coefficients) const;
+
+    size_t dimensions_;
+    float unit_;                      // of the basis
+    std::vector<int16_t> panels_;     // see pairs.hpp
+    std::vector<float> deviations_;   // [coefficients]
+    std::vector<float> largest_;      // [parts]: the largest of them in a part
+    double longest_;                  // of the rows
+};
+
+}  // namespace midstream
