@@ -1,8 +1,8 @@
 """The transform (transform.py) on a device of torch's, as torch.matmul multiplies there.
 
-Sums are added up in the device's own order, so that coefficients, and the values that are made of them, differ from the
-host's in the last bits of a float32 (docs/devices.md). Nothing that says how a byte is read is made here: coefficients
-are quantised, predicted and coded on the host, from what came over.
+Sums are added up in the device's own order, so that coefficients differ a little from the host's, and the values that
+are made of them in the last bits of a float32 (docs/devices.md). Nothing that says how a byte is read is made here:
+coefficients are quantised, predicted and coded on the host, from what came over.
 """
 
 from __future__ import annotations
