@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "neighbours.hpp"
+
 namespace midstream {
 
 constexpr int most_importance_classes = 8;
@@ -41,7 +43,7 @@ struct CoefficientSteps {
 struct CoefficientImage {
     uint8_t* importance;  // [cells], below the number of classes
     bool known;           // whether the decoder has the importance map from elsewhere, so that it is not coded
-    int32_t* chosen;      // [cells, coefficients]: what each became; may be null for a decoder
+    int32_t* chosen;      // [cells, coefficients]: what each became; may be null
     float* decoded;       // [cells, coefficients]: what a decoder makes of it
     int8_t* symbols;      // [cells, coefficients]: the same as `chosen` within +-127; may be null
 };
@@ -84,7 +86,7 @@ class CoefficientModel {
     explicit CoefficientModel(CoefficientStatistics statistics);
 
     size_t coefficients() const { return statistics_.scales.size(); }
-    // The level of expected magnitude of each coefficient in each importance class, [coefficients, classes].
+    // The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].
     void levels(const CoefficientSteps& steps, uint8_t* levels) const;
     // Quantises and codes `values` [cells, coefficients]; each becomes what costs least: squared error, in steps, plus
     // `lambda` times the bits that the coder takes for it. Writes image.chosen and image.decoded. `state` is what the
@@ -97,9 +99,11 @@ class CoefficientModel {
                 uint32_t* state, const CoefficientImage& image) const;
 
     const CoefficientStatistics& statistics() const { return statistics_; }
+    const NeighbourPrediction& neighbours() const { return neighbours_; }
 
    private:
     CoefficientStatistics statistics_;
+    NeighbourPrediction neighbours_;
 };
 
 // Codes frames that are predicted from the one before. Never changes, either.
@@ -110,7 +114,7 @@ class FrameModel {
 
     const CoefficientModel& alone() const { return alone_; }
     const FramePredictors& predictors() const { return predictors_; }
-    // As CoefficientModel's, [coefficients, modes * classes].
+    // As CoefficientModel's, [modes * classes, coefficients].
     void levels(const CoefficientSteps& steps, uint8_t* levels) const;
     // As CoefficientModel's; `modes` [cells] becomes how each cell is predicted. Cells that `refreshed` [cells] names, if it
     // is there, stand alone.

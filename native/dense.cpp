@@ -70,7 +70,7 @@ struct Plane {
     }
 };
 
-template <class Coder, class Kind>
+template <class Coder, class Kind, class Lanes>
 class Model {
    public:
     // `before` of a predicted map.
@@ -88,35 +88,16 @@ class Model {
             coarse_[s] = static_cast<uint8_t>(coarse(s, alphabet));
             fine_[s] = static_cast<uint8_t>(alphabet <= 16 ? s & 15 : std::min<size_t>(s * 16 / alphabet, 15));
         }
-        for (int c = 0; c < contexts; ++c) slots_[c].resize((size_t{1} << Kind::bits[c]) * decisions_);
+        size_t slots = 0;
+        for (int c = 0; c < contexts; ++c) {
+            first_[c] = static_cast<uint32_t>(slots);
+            slots += (size_t{1} << Kind::bits[c]) * decisions_;
+        }
+        slots_.resize(slots);
     }
 
     // Codes all symbols; when decoding, `symbols` receives them. False when the data ran out.
-    bool run(uint8_t* symbols, const uint8_t* references) {
-        switch (current_path()) {
-#ifdef MIDSTREAM_X86
-            case Path::avx512:  // sixteen weights in one register are slower than in two, measured
-            case Path::avx2: return run_avx2(symbols, references);
-#endif
-            default: return run_portable(symbols, references);
-        }
-    }
-
-   private:
-    bool run_portable(uint8_t* symbols, const uint8_t* references) { return code_all(symbols, references); }
-#ifdef MIDSTREAM_X86
-    MIDSTREAM_AVX2 bool run_avx2(uint8_t* symbols, const uint8_t* references) { return code_all(symbols, references); }
-#endif
-
-    // Where a row is read and written. Without a reference `other` is the row itself, where nothing is written yet.
-    struct Row {
-        size_t channel;
-        bool referenced;
-        uint8_t* own;
-        const uint8_t *other, *before, *other_before, *past;  // the last three of a predicted map
-    };
-
-    MIDSTREAM_INLINE bool code_all(uint8_t* symbols, const uint8_t* references) {
+    MIDSTREAM_INLINE bool run(uint8_t* symbols, const uint8_t* references) {
         for (size_t c = 0; c < channels_; ++c)
             for (size_t y = 0; y < plane_.height; ++y, symbols += plane_.width) {
                 const size_t other = references[c] ? c - references[c] : c;
@@ -130,6 +111,17 @@ class Model {
         return true;
     }
 
+   private:
+    using Mix = Mixer<contexts, Lanes>;
+
+    // Where a row is read and written. Without a reference `other` is the row itself, where nothing is written yet.
+    struct Row {
+        size_t channel;
+        bool referenced;
+        uint8_t* own;
+        const uint8_t *other, *before, *other_before, *past;  // the last three of a predicted map
+    };
+
     MIDSTREAM_INLINE bool code_row(const Row& row, uint8_t* out) {
         for (size_t x = 0; x < plane_.width; ++x) {
             uint32_t at[contexts];
@@ -141,6 +133,7 @@ class Model {
                 locate(row, x, at);
             }
             for (int i = 0; i < contexts; ++i) at[i] &= coder_.used() >> i & 1 ? ~0u : 0u;
+            for (int i = 0; i < contexts; ++i) at[i] = first_[i] + at[i] * static_cast<uint32_t>(decisions_);
             int rank = code_symbol(at, turned(rank_[out[x]], known));
             if (rank < 0 || coder_.overrun()) return false;
             coder_.end_symbol();
@@ -203,20 +196,14 @@ class Model {
         at[5] = here | f(a[-1]) << 4 | f(a[-s]) << 8 | same << 12;
     }
 
+    // `at` are the slots of the first decision.
     MIDSTREAM_INLINE int code_symbol(const uint32_t (&at)[contexts], int rank) {
-        for (size_t decision = 0; decision < decisions_; ++decision) {
-            Slot* slot[contexts];
-            Mixer<contexts>::Inputs in;
-            for (int c = 0; c < contexts; ++c) {
-                slot[c] = &slots_[c][at[c] * decisions_ + decision];
-                Mixer<contexts>::put(in, c, *slot[c]);
-            }
-            Mixer<contexts>::put_constant(in);
-            const int32_t p = mixer_.mix(decision, in);
+        for (uint32_t decision = 0; decision < decisions_; ++decision) {
+            typename Mix::Look look;
+            mixer_.look(decision, slots_.data(), at, decision, look);
             int bit = rank == static_cast<int>(decision);
-            coder_.code(bit, static_cast<uint32_t>(p));
-            mixer_.learn(decision, in, p, bit);
-            for (int c = 0; c < contexts; ++c) slot[c]->update(bit);
+            coder_.code(bit, static_cast<uint32_t>(look.chance));
+            mixer_.learn(look, slots_.data(), at, decision, bit);
             if (bit) return static_cast<int>(decision);
         }
         return decisions_ + 1 == occurring_ ? static_cast<int>(decisions_) : code_escape(rank);
@@ -228,7 +215,7 @@ class Model {
         for (int i = escape_bits - 1; i >= 0; --i) {
             int bit = (wanted >> i) & 1;
             Slot& slot = escape_[node];
-            coder_.code(bit, static_cast<uint32_t>(std::clamp(slot.probability() * 16, 32, 65536 - 32)));
+            coder_.code(bit, static_cast<uint32_t>(slot.chance()));
             slot.update(bit);
             node = node * 2 + static_cast<size_t>(bit);
         }
@@ -241,43 +228,71 @@ class Model {
     size_t occurring_, channels_, decisions_;
     bool wide_;
     Plane plane_, before_, past_;
-    Mixer<contexts> mixer_;
+    Mix mixer_;
     std::array<uint8_t, 256> rank_{}, coarse_{}, fine_{};
-    std::vector<Slot> slots_[contexts];
+    uint32_t first_[contexts];  // of each context's slots
+    std::vector<Slot> slots_;
     std::array<Slot, size_t{1} << escape_bits> escape_{};
 };
 
 template <class Kind>
-std::vector<uint8_t> encoded(const uint8_t* symbols, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
-                             const uint8_t* references, const DenseBefore* before) {
+struct Task {
+    const MapShape& shape;
+    size_t alphabet;
+    const SymbolOrder& order;
+    const uint8_t* references;
+    const DenseBefore* before = nullptr;
+
+    template <class Lanes, class Coder>
+    MIDSTREAM_INLINE bool code_with(Coder& coder, uint8_t* symbols) const {
+        return Model<Coder, Kind, Lanes>(coder, shape, alphabet, order, before).run(symbols, references);
+    }
+#ifdef MIDSTREAM_X86
+    template <class Coder>
+    MIDSTREAM_AVX2 bool code_avx2(Coder& coder, uint8_t* symbols) const {
+        return code_with<VectorLanes>(coder, symbols);
+    }
+#endif
+    template <class Coder>
+    bool code(Coder& coder, uint8_t* symbols) const {
+        switch (current_path()) {
+            case Path::reference: return code_with<PlainLanes>(coder, symbols);
+#ifdef MIDSTREAM_X86
+            case Path::avx512:  // sixteen weights in one register are slower than in two, measured
+            case Path::avx2: return code_avx2(coder, symbols);
+#endif
+            default: return code_with<VectorLanes>(coder, symbols);
+        }
+    }
+};
+
+template <class Kind>
+std::vector<uint8_t> encoded(const uint8_t* symbols, const Task<Kind>& task) {
     ArithmeticEncoder encoder;
-    Model<ArithmeticEncoder, Kind> model(encoder, shape, alphabet, order, before);
-    std::vector<uint8_t> copy(symbols, symbols + shape.count());
-    model.run(copy.data(), references);
+    std::vector<uint8_t> copy(symbols, symbols + task.shape.count());
+    task.code(encoder, copy.data());
     return encoder.finish();
 }
 
 template <class Kind>
-bool decoded(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
-             const uint8_t* references, const DenseBefore* before, uint8_t* symbols) {
+bool decoded(const uint8_t* data, size_t bytes, const Task<Kind>& task, uint8_t* symbols) {
     ArithmeticDecoder decoder(data, bytes);
-    Model<ArithmeticDecoder, Kind> model(decoder, shape, alphabet, order, before);
-    std::fill_n(symbols, shape.count(), uint8_t{0});
-    return model.run(symbols, references) && decoder.finished();
+    std::fill_n(symbols, task.shape.count(), uint8_t{0});
+    return task.code(decoder, symbols) && decoder.finished();
 }
 
 }  // namespace
 
 std::vector<uint8_t> dense_encode(const uint8_t* symbols, const MapShape& shape, size_t alphabet,
                                   const SymbolOrder& order, const uint8_t* references, const DenseBefore* before) {
-    return before ? encoded<Predicted>(symbols, shape, alphabet, order, references, before)
-                  : encoded<Alone>(symbols, shape, alphabet, order, references, nullptr);
+    return before ? encoded<Predicted>(symbols, {shape, alphabet, order, references, before})
+                  : encoded<Alone>(symbols, {shape, alphabet, order, references});
 }
 
 bool dense_decode(const uint8_t* data, size_t bytes, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
                   const uint8_t* references, uint8_t* symbols, const DenseBefore* before) {
-    return before ? decoded<Predicted>(data, bytes, shape, alphabet, order, references, before, symbols)
-                  : decoded<Alone>(data, bytes, shape, alphabet, order, references, nullptr, symbols);
+    return before ? decoded<Predicted>(data, bytes, {shape, alphabet, order, references, before}, symbols)
+                  : decoded<Alone>(data, bytes, {shape, alphabet, order, references}, symbols);
 }
 
 void dense_past(const uint8_t* symbols, const uint8_t* before, size_t count, size_t alphabet, uint8_t* past) {
@@ -291,9 +306,8 @@ void dense_past(const uint8_t* symbols, const uint8_t* before, size_t count, siz
 void dense_costs(const uint8_t* symbols, const MapShape& shape, size_t alphabet, const SymbolOrder& order,
                  const uint8_t* references, uint32_t used, float* bits) {
     Meter meter(bits, used);
-    Model<Meter, Alone> model(meter, shape, alphabet, order);
     std::vector<uint8_t> copy(symbols, symbols + shape.count());
-    model.run(copy.data(), references);
+    Task<Alone>{shape, alphabet, order, references}.code(meter, copy.data());
 }
 
 namespace {

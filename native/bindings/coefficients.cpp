@@ -198,9 +198,9 @@ Out<uint32_t, 1> frame_state(const State& alone) {
 }
 
 Out<uint8_t, 2> levels(const CoefficientModel& model, const Vector<int16_t>& steps) {
-    auto out = buffer<uint8_t>(product({model.coefficients(), steps.size()}));
+    auto out = buffer<uint8_t>(product({steps.size(), model.coefficients()}));
     model.levels({steps.data(), nullptr, steps.size()}, out.get());
-    return wrap(std::move(out), {model.coefficients(), steps.size()});
+    return wrap(std::move(out), {steps.size(), model.coefficients()});
 }
 
 Out<uint32_t, 1> fresh_state() {
@@ -223,7 +223,7 @@ void bind_coefficients(nb::module_& m) {
         "of threads may use it at once. Raises ValueError where sizes disagree or a reference leads to no coefficient.")
         .def("__init__", &make_model, "scales"_a, "references"_a, "offsets"_a, "prediction"_a)
         .def("levels", &levels, "steps"_a,
-             "The level of expected magnitude of each coefficient in each importance class.")
+             "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a, "lambda_"_a,
              "state"_a.noconvert(),
              "The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map\n"

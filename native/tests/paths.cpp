@@ -14,6 +14,7 @@
 
 #include "coefficients.hpp"
 #include "crc32c.hpp"
+#include "dense.hpp"
 #include "dispatch.hpp"
 #include "fast.hpp"
 #include "multiply.hpp"
@@ -289,6 +290,65 @@ void test_frames() {
     }
 }
 
+// The same of frames that stand alone.
+void test_coefficients() {
+    const Frames frames;
+    const CoefficientModel& model = frames.model.alone();
+    const auto values = frames.random_values(chance(0.1) ? 1e6 : 20);
+    const bool known = chance(0.3);
+    Bytes stream, said;
+    const auto encode = [&] {
+        std::vector<uint32_t> state(coefficient_state_size());
+        coefficient_state_reset(state.data());
+        Bytes importance = frames.importance;
+        std::vector<int32_t> chosen(values.size());
+        std::vector<float> out(values.size());
+        stream = model.encode(values.data(), frames.grid, frames.classes(), 0.14f, state.data(),
+                              {importance.data(), known, chosen.data(), out.data(), nullptr});
+        said = bytes_of(importance, out, state);
+        return bytes_of(stream, said, chosen);
+    };
+    const auto decode = [&](const Bytes& data) {
+        std::vector<uint32_t> state(coefficient_state_size());
+        coefficient_state_reset(state.data());
+        Bytes importance = known ? frames.importance : Bytes(frames.grid.cells());
+        std::vector<float> out(values.size());
+        return model.decode(data.data(), data.size(), frames.grid, frames.classes(), state.data(),
+                            {importance.data(), known, nullptr, out.data(), nullptr})
+                   ? bytes_of(importance, out, state)
+                   : Bytes{};
+    };
+    expect_as_reference("CoefficientModel::encode", encode);
+    expect("CoefficientModel::decode", said, [&] { return decode(stream); });
+    const Bytes other = damaged(stream);
+    expect_as_reference("CoefficientModel::decode of a damaged stream", [&] { return decode(other); });
+}
+
+void test_dense() {
+    Maps maps = random_maps();
+    const MapShape shape{std::min<size_t>(maps.channels[0], 8), maps.height, maps.width};
+    maps.symbols[0].resize(shape.count());
+    Bytes order(maps.alphabet), references(shape.channels), before = random_symbols(shape.count(), 1, maps.alphabet);
+    for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<uint8_t>(i);
+    for (size_t c = 0; c < references.size(); ++c) references[c] = static_cast<uint8_t>(random_size(0, c));
+    for (size_t i = 0; i < before.size(); ++i)
+        if (chance(0.7)) before[i] = maps.symbols[0][i];
+    const Bytes past(shape.count(), static_cast<uint8_t>(random_size(0, largest_past)));
+    const DenseBefore then{before.data(), past.data()}, *earlier = chance(0.5) ? &then : nullptr;
+    const SymbolOrder all{order.data(), order.size()};
+    Bytes stream;
+    expect_as_reference("dense_encode", [&] {
+        stream = dense_encode(maps.symbols[0].data(), shape, maps.alphabet, all, references.data(), earlier);
+        return stream;
+    });
+    expect("dense_decode", maps.symbols[0], [&] {
+        Bytes out(shape.count());
+        const bool ok = dense_decode(stream.data(), stream.size(), shape, maps.alphabet, all, references.data(), out.data(),
+                                     earlier);
+        return ok ? out : Bytes{};
+    });
+}
+
 std::vector<float> random_matrix(size_t count, double zeros) {
     std::vector<float> out(count);
     for (float& e : out) e = chance(zeros) ? (chance(0.2) ? -0.0f : 0.0f) : static_cast<float>(random_real(-1, 1));
@@ -374,7 +434,7 @@ void test_second_stage() {
 int main() {
     constexpr unsigned rounds = 300;
     const auto tests = {test_coder, test_statistics, test_quantize, test_reconstruct, test_crc32c, test_frames,
-                        test_products, test_stages, test_second_stage};
+                        test_coefficients, test_dense, test_products, test_stages, test_second_stage};
     for (engine.seed(1); const auto test : tests)
         for (unsigned i = 0; i < rounds; ++i) test();
     std::printf("%zu cases on", rounds * tests.size());

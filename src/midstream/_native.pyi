@@ -240,7 +240,7 @@ class CoefficientModel:
         self, steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)]
     ) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
         """
-        The level of expected magnitude of each coefficient in each importance class.
+        The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].
         """
 
     def encode(

@@ -54,7 +54,7 @@ def _off(
     coefficients, importance = sample
     _, chosen, decoded = quantised(group, indices, coefficients, importance)
     steps = step_sizes(indices)[importance]
-    levels = group.coefficient_model.levels(indices)[:, importance]
+    levels = group.coefficient_model.levels(indices).T[:, importance]
     sizes = np.minimum(np.abs(chosen), group.offsets.shape[1]) - 1
     held = np.where(chosen != 0, group.offsets[levels, sizes] / np.float32(64), 0)
     return chosen, np.sign(chosen) * (coefficients - decoded) / steps + held, levels
