@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import fields, replace
 from pathlib import Path
@@ -257,6 +258,18 @@ def test_curves_are_compared_at_equal_loss() -> None:
     a, b = curve.costs_at_equal_loss([points(100), points(150)])
     assert b / a == pytest.approx(1.5)
     assert curve.quality_loss(100) < curve.quality_loss(60) < curve.quality_loss(1)
+
+
+@pytest.mark.parametrize("losses", [(0.0, 0.0), (0.004, 0.05), (0.06, 0.4), (0.0001, 0.002)])
+def test_no_two_far_qualities_have_one_step(losses: tuple[float, float]) -> None:
+    points = [
+        CurvePoint(step=int(s), bytes=1e5 / s, loss=float(loss))
+        for s, loss in zip(range(60, 130, 4), np.geomspace(*np.maximum(losses, 1e-6), 18), strict=True)
+    ]
+    steps = curve.quality_steps(points)
+    assert len(steps) == 100
+    assert all(a >= b for a, b in itertools.pairwise(steps))
+    assert all(a > b for a, b in zip(steps, steps[5:], strict=False))
 
 
 def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from tests.helpers import toy
 from midstream import models
 from midstream.data import cityscapes
 from midstream.errors import InputError, MissingExtraError
-from midstream.models.description import GflHead, Input, YoloxHead, parse_description
+from midstream.models.description import GflHead, Input, YoloV5Head, YoloV8Head, YoloxHead, parse_description
 from midstream.models.graph import load_graph
-from midstream.models.heads import decode_head
+from midstream.models.heads import candidates, decode_head
 from midstream.models.heads.nms import suppress
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.preprocess import fitted, place, to_image, to_tensor
@@ -394,3 +394,46 @@ def test_devices(description: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(InputError, match="are its driver and libraries there"), pytest.warns(UserWarning, match="CUDA"):
         models.load(str(description), device="cuda")
+
+
+def test_a_yolov8_head_gives_centres_and_sides_in_pixels() -> None:
+    head = YoloV8Head(kind="yolov8", score_threshold=0.1, nms_iou=0.5)
+    rows = np.array([[10.0, 20.0, 4.0, 6.0, 0.9, 0.1], [1.0, 2.0, 2.0, 2.0, 0.2, 0.3]], np.float32)
+    found = candidates(head, {"output0": rows.T[None]}, (32, 32), 2)
+    assert found.boxes.tolist() == [[8, 17, 12, 23], [0, 1, 2, 3]]
+    assert np.array_equal(found.scores, rows[:, 4:])
+    for shape in ((1, 7, 2), (1, 2, 6), (6,), (2, 6, 2)):
+        with pytest.raises(InputError, match=r"'output0' has shape .* the head expects \[1, 6, boxes\]"):
+            candidates(head, {"output0": np.zeros(shape, np.float32)}, (32, 32), 2)
+
+
+def test_a_yolov5_head_decodes_anchors_level_by_level() -> None:
+    anchors = (((4.0, 6.0), (10.0, 8.0)), ((16.0, 32.0),))
+    head = YoloV5Head(kind="yolov5", strides=(8, 16), anchors=anchors, decoded=False, score_threshold=0.1, nms_iou=0.5)
+    values = np.random.default_rng(0).random((1, 2 * 4 + 1, 5 + 2)).astype(np.float32)
+    found = candidates(head, {"output": values}, (16, 16), 2)
+    expected = []
+    for number, row in enumerate(values[0].astype(np.float64)):
+        stride, cell, (w, h) = (8, number % 4, ((4, 6), (10, 8))[number // 4]) if number < 8 else (16, 0, (16, 32))
+        y, x = divmod(cell, 16 // stride)
+        centre = np.array([2 * row[0] - 0.5 + x, 2 * row[1] - 0.5 + y]) * stride
+        half = (2 * row[2:4]) ** 2 * (w, h) / 2
+        expected.append([*(centre - half), *(centre + half)])
+    assert np.allclose(found.boxes, expected, atol=1e-3)
+    assert np.allclose(found.scores, values[0, :, 4:5] * values[0, :, 5:])
+    logits = head.model_copy(update={"sigmoid": True})
+    again = candidates(logits, {"output": np.log(values / (1 - values))}, (16, 16), 2)
+    assert np.allclose(again.boxes, found.boxes, atol=1e-2)
+    decoded = head.model_copy(update={"decoded": True})
+    assert np.allclose(candidates(decoded, {"output": values}, (16, 16), 2).boxes[:, 2:].sum(),
+                       (values[0, :, :2] + values[0, :, 2:4] / 2).sum(), atol=1e-4)  # fmt: skip
+    with pytest.raises(InputError, match=r"the head expects \[1, 9, 7\]"):
+        candidates(head, {"output": values[:, :8]}, (16, 16), 2)
+
+
+def test_a_yolov5_head_s_anchors_and_logits_are_checked() -> None:
+    fields = {"kind": "yolov5", "strides": [8, 16], "score_threshold": 0.1, "nms_iou": 0.5}
+    with pytest.raises(ValueError, match="one for each of the 2 strides"):
+        YoloV5Head.model_validate(fields)
+    with pytest.raises(ValueError, match="decoded boxes are no logits"):
+        YoloV5Head.model_validate(fields | {"strides": [8, 16, 32], "sigmoid": True})

@@ -62,7 +62,7 @@ class Costs:
         held_out = -(-images // HELD_OUT)
         views = (images - held_out) * self.mirrored
         return (
-            (views + held_out) * self.front
+            (views + 2 * held_out) * self.front
             + _TRANSFORMS * (self.transform + views * self.view)
             + self.fit
             + min(views, MOST_SAMPLES) * self.sample

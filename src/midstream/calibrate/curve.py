@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from midstream.calibrate.loss import USUAL, PseudoLabels, Relation, Seen
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.coding import Analysed, analyse, code
 from midstream.codec.calibrated.document import QUALITIES, STEP_INDICES, CurvePoint
@@ -16,10 +17,8 @@ from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.parts import Floats, GroupPart
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.transform import forward, inverse
-from midstream.data import Dataset
 from midstream.features import check_pyramid
-from midstream.metrics.accuracy import evaluate
-from midstream.models import Detections, SplitModel
+from midstream.models import SplitModel
 from midstream.split.coding import decode_features
 from midstream.split.levels import completed
 from midstream.split.round_trip import RoundTrip, round_trip
@@ -34,13 +33,21 @@ _SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.03, 0.95, 3
 _USEFUL_LOSS = 0.12
 #: Points that a curve of losses has at least.
 _FEWEST_USEFUL = 2
-#: The relative loss of AP that goes with a disagreement d is about a * d + b * d^2: agreement asks for the same boxes,
-#: so that small disagreements cost AP next to nothing (docs/method.md has the figures that this was drawn through).
-_LINEAR, _SQUARE = 0.1, 1.5
 #: Steps finer than the coarsest one whose loss is so near the least are for the eye only.
 _AS_GOOD, _AS_GOOD_BY = 1.2, 5e-4
+#: Qualities so far apart have different steps, which are 9 % long.
+_APART = 5
 #: The estimated relative losses that quality 1 and 100 stand for.
 _WORST_QUALITY, _BEST_QUALITY = 0.3, 0.002
+
+
+@dataclass(frozen=True)
+class StepMeasured:
+    """What coding at a step makes of the held-out images: mean bytes of one, and what the network sees in them."""
+
+    step: int
+    bytes: float
+    seen: Seen
 
 
 @dataclass(frozen=True)
@@ -55,47 +62,51 @@ def _case(views: Views, profile: Profile, view: View) -> _Case:
 
 
 def measured_curve(
-    model: SplitModel,
-    views: Views,
+    pseudo: PseudoLabels,
     profile: Profile,
     coarsest: int,
     rung: int,
     least_loss: float,
     advance: Callable[[str], None],
     most_bytes: float = math.inf,
+    relation: Relation | None = None,
 ) -> list[CurvePoint]:
     """Points from the coarsest useful step to the finest, by increasing step.
 
     Args:
-        model: the network.
-        views: the held-out images are measured.
+        pseudo: what is found without coding in the images that are measured.
         profile: as far as it is known.
         coarsest: the step to begin with.
         rung: from a step to the next finer one.
         least_loss: the curve ends with a loss below it, or where finer steps help no more.
         advance: told of each point.
         most_bytes: the curve ends with a point that takes more.
+        relation: of loss to disagreement; without one, that which the points themselves show.
     """
-    codec = Calibrated(profile=profile)
-    cases = [_case(views, profile, view) for view in views.held_out]
+    cases = [_case(pseudo.views, profile, view) for view in pseudo.views.held_out]
+    measured: list[StepMeasured] = []
     points: list[CurvePoint] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        point = _point(model, views, codec, cases, step)
-        points.append(point)
-        advance(f"step {step}: {point.bytes:,.0f} bytes, loss {point.loss:.1%}")
-        if point.bytes > most_bytes or (views.reference is not None and _finished(points, least_loss)):
+        measured.append(_measured(pseudo, profile, cases, step))
+        points = _points(measured, relation)
+        advance(f"step {step}: {points[-1].bytes:,.0f} bytes, loss {points[-1].loss:.1%}")
+        if points[-1].bytes > most_bytes or (not pseudo.empty and _finished(points, least_loss)):
             break
-        if views.reference is None and len(points) == _UNLABELLED:
+        if pseudo.empty and len(points) == _UNLABELLED:
             break
     return _monotone(points)
 
 
+def _points(measured: Sequence[StepMeasured], relation: Relation | None) -> list[CurvePoint]:
+    relation = relation or Relation.of([each.seen for each in measured]) or USUAL
+    return [CurvePoint(step=m.step, bytes=m.bytes, loss=relation.loss(m.seen.disagreement)) for m in measured]
+
+
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
     """What a held-out image takes here at a step: coding it, decoding it, running the back."""
-    codec, view = Calibrated(profile=profile), views.held_out[0]
-    case = _case(views, profile, view)
+    case = _case(views, profile, views.held_out[0])
     before = time.monotonic()
-    _measured(model, views, codec, case, step)
+    _round_trip(model, views, profile, case, step)
     return time.monotonic() - before
 
 
@@ -128,32 +139,18 @@ def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:
     return out
 
 
-def _point(
-    model: SplitModel,
-    views: Views,
-    codec: Calibrated,
-    cases: Sequence[_Case],
-    step: int,
-) -> CurvePoint:
+def _measured(pseudo: PseudoLabels, profile: Profile, cases: Sequence[_Case], step: int) -> StepMeasured:
     sizes, found = [], {}
     for case in cases:
-        done = _measured(model, views, codec, case, step)
+        done = _round_trip(pseudo.model, pseudo.views, profile, case, step)
         sizes.append(len(done.data))
         found[case.view.file.id] = done.output
-    return CurvePoint(step=step, bytes=float(np.mean(sizes)), loss=_loss(model, views.reference, found))
+    return StepMeasured(step, float(np.mean(sizes)), pseudo.seen(found))
 
 
-def _loss(model: SplitModel, reference: Dataset | None, found: Mapping[int, Detections]) -> float:
-    if reference is None:
-        return 0.0
-    agreement = evaluate(reference, found, model.classes)
-    best = agreement.ap if agreement.segm_ap is None else agreement.segm_ap
-    return estimated_loss(1 - best / 100)
-
-
-def transform_loss(model: SplitModel, views: Views, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
+def transform_loss(pseudo: PseudoLabels, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
     """The estimated loss on the held-out images of transforming there and back, without quantisation."""
-    found = {}
+    model, views, found = pseudo.model, pseudo.views, {}
     for view in views.held_out:
         maps = views.sent(view)
         sizes = {name: (values.shape[1], values.shape[2]) for name, values in maps.items()}
@@ -163,16 +160,16 @@ def transform_loss(model: SplitModel, views: Views, groups: Sequence[GroupPart],
         whole = completed(model, {name: received[name] for name in maps}, list(views.full(view)))
         found[view.file.id] = model.back(whole, view.size)
         advance()
-    return _loss(model, views.reference, found)
+    return USUAL.loss(pseudo.seen(found).disagreement)
 
 
-def _measured(model: SplitModel, views: Views, codec: Calibrated, case: _Case, step: int) -> RoundTrip:
+def _round_trip(model: SplitModel, views: Views, profile: Profile, case: _Case, step: int) -> RoundTrip:
     return round_trip(
         model,
         views.full(case.view),
         case.view.size,
         lambda: code(case.analysed, step),
-        lambda data: decode_features(data, codec, 1),
+        lambda data: decode_features(data, Calibrated(profile=profile), 1),
     )
 
 
@@ -189,11 +186,6 @@ def _monotone(points: Sequence[CurvePoint]) -> list[CurvePoint]:
     return [CurvePoint(step=p.step, bytes=p.bytes, loss=loss) for p, loss in zip(ordered, losses, strict=True)]
 
 
-def estimated_loss(disagreement: float) -> float:
-    """The relative loss of accuracy, 0 to 1, that goes with a disagreement, 0 to 1."""
-    return min(_LINEAR * disagreement + _SQUARE * disagreement**2, 1.0)
-
-
 def quality_loss(quality: int) -> float:
     """The estimated relative loss that a quality stands for: from 30 % at 1 to 0.2 % at 100, in equal ratios."""
     share = (quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0])
@@ -201,7 +193,7 @@ def quality_loss(quality: int) -> float:
 
 
 def quality_steps(points: Sequence[CurvePoint]) -> tuple[int, ...]:
-    """The step for each quality, between the measured points; no finer than what helps."""
+    """The step for each quality, between the measured points and a little beyond them; no two far ones the same."""
     least = min(point.loss for point in points)
     finest = max(point.step for point in points if point.loss <= _AS_GOOD * least + _AS_GOOD_BY)
     useful = [point for point in points if point.step >= finest]
@@ -212,4 +204,14 @@ def quality_steps(points: Sequence[CurvePoint]) -> tuple[int, ...]:
     rising = np.maximum.accumulate(logs + 1e-9 * np.arange(len(logs)))
     wanted = np.log([quality_loss(quality) for quality in QUALITIES])
     found = np.rint(np.interp(wanted, rising, [point.step for point in useful])).astype(int)
-    return tuple(int(step) for step in np.minimum.accumulate(found))
+    return _apart([int(step) for step in np.minimum.accumulate(found)])
+
+
+def _apart(steps: list[int]) -> tuple[int, ...]:
+    """Falling steps, each finer than that of the quality _APART below: where nothing was measured, on from the ends."""
+    middle = len(steps) // 2
+    for quality in range(middle, len(steps)):
+        steps[quality] = max(min(steps[quality], steps[quality - _APART] - 1), 0)
+    for quality in range(middle, -1, -1):
+        steps[quality] = min(max(steps[quality], steps[quality + _APART] + 1), STEP_INDICES - 1)
+    return tuple(steps)

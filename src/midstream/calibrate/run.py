@@ -20,6 +20,7 @@ from midstream.calibrate.clips import ClipSource, FrameHash, made_clips
 from midstream.calibrate.coder import COUNT_LIMIT
 from midstream.calibrate.fitting import Fit, Material, fitted, transforms
 from midstream.calibrate.layout import groups_of
+from midstream.calibrate.loss import USUAL, PseudoLabels
 from midstream.calibrate.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
@@ -87,22 +88,23 @@ def calibrate(
     Raises InputError for a network that none fits, and for a clip that cannot be read.
     """
     passes = settings.passes or _within_budget(model, views, settings, progress)
-    progress.stage("running the front", len(views.fit) + len(views.held_out))
+    progress.stage("running the front", len(views.fit) + len(views.measured))
     views.prepare(progress.step)
+    pseudo = PseudoLabels(model, views)
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)
     measured = _sensitivity(model, views, moments, passes, settings, progress)
     about = _about(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    power = _power(model, views, about, moments, metrics_of, passes, settings, progress)
+    power = _power(pseudo, about, moments, metrics_of, passes, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
     material = Material(model, views, views.fit, sampled, settings.tools, progress)
-    fits = fitted(material, _enough(material, about, moments, metrics_of(power)), about.importance)
+    fits = fitted(material, _enough(material, pseudo, about, moments, metrics_of(power)), about.importance)
     if clips:
         about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
-    points = curve.measured_curve(model, views, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
+    points = curve.measured_curve(pseudo, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
     final = about.model_copy(
         update={
             "curve": tuple(points),
@@ -214,7 +216,11 @@ def _sensitivity(
 
 
 def _enough(
-    material: Material, about: About, moments: Mapping[str, transform.ChannelMoments], metrics: Metrics
+    material: Material,
+    pseudo: PseudoLabels,
+    about: About,
+    moments: Mapping[str, transform.ChannelMoments],
+    metrics: Metrics,
 ) -> list[Fit]:
     """Transforms that leave out no more than detections can do without, if there is room."""
     for share in transform.LEFT_OUT[:-1]:
@@ -222,7 +228,7 @@ def _enough(
         progress = material.progress
         progress.stage("what the transform leaves out", len(material.views.held_out))
         groups = [fit.group for fit in fits]
-        loss = curve.transform_loss(material.model, material.views, groups, progress.step)
+        loss = curve.transform_loss(pseudo, groups, progress.step)
         progress.say(f"a transform without {share:.2%} of the energy alone: loss {loss:.1%}")
         if loss <= _TRANSFORM_LOSS:
             return fits
@@ -234,8 +240,7 @@ def _coarsest(profile: Profile) -> int:
 
 
 def _power(
-    model: SplitModel,
-    views: Views,
+    pseudo: PseudoLabels,
     about: About,
     moments: Mapping[str, transform.ChannelMoments],
     metrics_of: Callable[[float], Metrics],
@@ -244,11 +249,12 @@ def _power(
     progress: Progress,
 ) -> float:
     """The power of the sensitivity with which the held-out images take the fewest bytes at the same loss."""
+    views = pseudo.views
     passes = TRIAL_PASSES * len(views.held_out)
     if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
         return POWERS[0]
     chosen = views.plain[:TRIAL_SAMPLES]
-    material = Material(model, views, chosen, chosen, settings.tools, progress)
+    material = Material(pseudo.model, views, chosen, chosen, settings.tools, progress)
     curves: list[list[CurvePoint]] = []
     for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
@@ -257,7 +263,7 @@ def _power(
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
         curves.append(
-            curve.measured_curve(model, views, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)
+            curve.measured_curve(pseudo, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most, USUAL)
         )
     costs = curve.costs_at_equal_loss(curves)
     for power, cost in zip(POWERS, costs, strict=True):

@@ -6,18 +6,16 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream.calibrate.settings import LEAST_IMAGES, CalibrationSettings
-from midstream.data import Dataset, ImageFile, read_image
+from midstream.data import ImageFile, read_image
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import read_tensors, write_tensors
-from midstream.metrics.agreement import reference_dataset
 from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.split.cache import FrontCache
 from midstream.split.levels import sent
@@ -96,9 +94,14 @@ class Views:
         pixels = read_or_skip(file.path, self.skipped, strict)
         return None if pixels is None else View(file, False, (pixels.shape[0], pixels.shape[1]))
 
+    @property
+    def measured(self) -> list[View]:
+        """The held-out images and their mirror images, which say how far the network repeats itself (loss.py)."""
+        return self.held_out + [View(view.file, True, view.size) for view in self.held_out]
+
     def prepare(self, advance: Callable[[], None]) -> None:
         """Run the front on all views, once."""
-        for view in (*self.fit, *self.held_out):
+        for view in (*self.fit, *self.measured):
             self.full(view)
             advance()
 
@@ -109,16 +112,6 @@ class Views:
     def sent(self, view: View) -> FloatPyramid:
         """The levels that are coded."""
         return sent(self._model, self.full(view))
-
-    @cached_property
-    def reference(self) -> Dataset | None:
-        """What the uncompressed network finds in the held-out images, None where it finds nothing."""
-        dataset = Dataset("calibration", None, tuple(view.file for view in self.held_out), None)
-        found = {view.file.id: self._model.back(self.full(view), view.size) for view in self.held_out}
-        try:
-            return reference_dataset(dataset, found, self._model.classes)
-        except InputError:  # nothing is seen anywhere: noise, or a network that was never trained
-            return None
 
     def kept(
         self, what: str, view: View, make: Callable[[], dict[str, NDArray[np.float64]]]

@@ -95,8 +95,8 @@ class CocoState:
         there, most = self.found[category, size], self._most
         return [there[image].best(most) if image in there else None for image in self.images]
 
-    def average_precision(self) -> tuple[float, float]:
-        """AP and AP50 as pycocotools counts them, in percent."""
+    def average_precision(self, overlaps: slice = slice(None)) -> tuple[float, float]:
+        """AP over some of COCO's overlaps, and AP50, as pycocotools counts them, in percent."""
         records = [each for category in self.categories for each in self._records(category)]
         evaluation = COCOeval(iouType=self.kind)
         settings = evaluation.params
@@ -109,7 +109,8 @@ class CocoState:
         counted = found > -1
         if not counted.any():  # an agreement about masks of which the reference has only empty ones
             return 0.0, 0.0
-        return 100 * float(found[counted].mean()), 100 * float(found[0][counted[0]].mean())
+        some = found[overlaps][counted[overlaps]]
+        return 100 * float(some.mean()), 100 * float(found[0][counted[0]].mean())
 
     def by_class(self, size: str = "all") -> dict[int, ClassMatches]:
         """By category, ready to be counted on any resample of the images."""

@@ -30,6 +30,8 @@ Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=r
 #: Of an image.
 MOST_DETECTIONS = 10_000
 TensorName = Annotated[str, Field(min_length=1, max_length=10_000)]
+#: A side of an anchor, in pixels.
+Anchor = Annotated[float, Field(gt=0, le=1 << 14, strict=True)]
 Side = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
 Stride = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
 Value = Annotated[float, Field(ge=-1e6, le=1e6, strict=True)]
@@ -95,17 +97,21 @@ class PyramidLevel(_Strict):
     derived_from: Name | None = None
 
 
-class _Head(_Strict):
-    """What all heads share. `strides` are those of the head's own levels; NMS works class by class."""
+class _Suppressed(_Strict):
+    """What heads share whose boxes are suppressed here, class by class."""
 
-    strides: tuple[Stride, ...] = Field(min_length=1, max_length=_LEVELS)
-    cell_offset: Offset
     score_threshold: Threshold
     nms_iou: Threshold
     max_detections: int = Field(default=100, gt=0, le=MOST_DETECTIONS, strict=True)
 
 
-class GflHead(_Head):
+class _OfCells(_Suppressed):
+    """`strides` are those of the head's own levels."""
+
+    strides: tuple[Stride, ...] = Field(min_length=1, max_length=_LEVELS)
+
+
+class GflHead(_OfCells):
     """Generalised focal loss (PicoDet, NanoDet): per level class scores [n, classes] and distances [n, 4 * bins].
 
     `scores` and `boxes` name the outputs, a level each; without them the graph's outputs are taken in order, the
@@ -126,7 +132,7 @@ class GflHead(_Head):
         return self
 
 
-class YoloxHead(_Head):
+class YoloxHead(_OfCells):
     """YOLOX: one output [n, 5 + classes], cells of all levels in a row: x, y, log w, log h, objectness, classes.
 
     With `decoded` x, y, w, h are the box's centre and sides in pixels of the input already.
@@ -137,6 +143,45 @@ class YoloxHead(_Head):
     cell_offset: Offset = 0.0
     sigmoid: bool = False
     output: TensorName | None = None
+
+
+class YoloV8Head(_Suppressed):
+    """YOLOv8, 9, 11 and 12: one output [4 + classes, n], boxes as centre and sides in pixels of the input."""
+
+    kind: Literal["yolov8"]
+    output: TensorName | None = None
+
+
+#: Of YOLOv5's networks for COCO, width and height in pixels (its models/yolov5n.yaml to yolov5x.yaml).
+_ANCHORS = (
+    ((10.0, 13.0), (16.0, 30.0), (33.0, 23.0)),
+    ((30.0, 61.0), (62.0, 45.0), (59.0, 119.0)),
+    ((116.0, 90.0), (156.0, 198.0), (373.0, 326.0)),
+)
+
+
+class YoloV5Head(_OfCells):
+    """YOLOv5: one output [n, 5 + classes], a level's rows anchor by anchor: x, y, w, h, objectness, classes.
+
+    With `decoded` x, y, w, h are the box's centre and sides in pixels of the input already; without it they are chances
+    beside a cell and one of its level's `anchors`. `sigmoid` says that all numbers are logits.
+    """
+
+    kind: Literal["yolov5"]
+    decoded: bool = True
+    sigmoid: bool = False
+    anchors: tuple[Annotated[tuple[tuple[Anchor, Anchor], ...], Field(min_length=1, max_length=_LEVELS)], ...] = (
+        _ANCHORS
+    )
+    output: TensorName | None = None
+
+    @model_validator(mode="after")
+    def _anchors_for_each(self) -> YoloV5Head:
+        if len(self.anchors) != len(self.strides):
+            raise ValueError(f"anchors are lists of [width, height], one for each of the {len(self.strides)} strides")
+        if self.sigmoid and self.decoded:
+            raise ValueError("decoded boxes are no logits: leave `sigmoid` out, or say `decoded = false`")
+        return self
 
 
 class RcnnHead(_Strict):
@@ -159,7 +204,7 @@ Classes = Annotated[
     Annotated[Literal["coco"], Tag("word")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("list")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "list"),
 ]
-Head = Annotated[GflHead | YoloxHead | RcnnHead, Field(discriminator="kind")]
+Head = Annotated[GflHead | YoloxHead | YoloV5Head | YoloV8Head | RcnnHead, Field(discriminator="kind")]
 
 
 class Description(_Strict):

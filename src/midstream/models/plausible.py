@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.base import FloatPyramid, Image, SplitModel
-from midstream.models.description import GflHead, Head, PyramidLevel, RcnnHead, YoloxHead
+from midstream.models.description import GflHead, Head, PyramidLevel, RcnnHead, YoloV5Head, YoloxHead
 from midstream.models.heads import Candidates, candidates, decode_head
 
 #: A box with a side longer than so many of the image's is none. The networks in tests/real stay below 1.1.
@@ -130,8 +130,8 @@ def _check_numbers(head: Head, found: Candidates) -> None:
     if low < -_SLACK or high > 1 + _SLACK:
         missing = "; are they logits, and is `sigmoid = true` missing?" if hasattr(head, "sigmoid") else ""
         raise InputError(f"the scores lie between {low:.3g} and {high:.3g}, chances between 0 and 1{missing}")
-    if isinstance(head, GflHead | YoloxHead) and head.sigmoid:
-        factors = 2 if isinstance(head, YoloxHead) else 1  # objectness times class
+    if isinstance(head, GflHead | YoloxHead | YoloV5Head) and head.sigmoid:
+        factors = 1 if isinstance(head, GflHead) else 2  # objectness times class
         if low >= _TWICE[0] ** factors and high <= _TWICE[1] ** factors:
             raise InputError(
                 f"all scores lie between {low:.3g} and {high:.3g}, as if they were chances before the sigmoid: "
@@ -172,7 +172,7 @@ def _plausible(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
 
 def _hint(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> str:
     """What the description should say, if the other reading of the same numbers is a plausible one."""
-    if not isinstance(head, YoloxHead):
+    if not isinstance(head, YoloxHead | YoloV5Head):
         return ""
     other = head.model_copy(update={"decoded": not head.decoded})
     try:
@@ -181,5 +181,7 @@ def _hint(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]
         return ""
     if _covering_problem(found, size) or _box_problem(_best(other, found, outputs, size, classes), size):
         return ""
+    if isinstance(head, YoloV5Head):
+        return f"; `decoded = {str(other.decoded).lower()}` is missing"
     now = "they are decoded already: `decoded = true` is missing" if other.decoded else "take `decoded = true` out"
     return f"; {now}"

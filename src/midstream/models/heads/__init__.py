@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.models.description import GflHead, Head, RcnnHead
-from midstream.models.heads import gfl, rcnn, yolox
+from midstream.models.description import GflHead, Head, RcnnHead, YoloV5Head, YoloV8Head
+from midstream.models.heads import gfl, rcnn, yolo, yolox
 from midstream.models.heads.nms import Boxes, Candidates, suppress
 
 
@@ -36,6 +36,10 @@ def candidates(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int,
         return rcnn.candidates(head, outputs)
     if isinstance(head, GflHead):
         return gfl.candidates(head, outputs, size, classes)
+    if isinstance(head, YoloV8Head):
+        return yolo.anchor_free(head, outputs, classes)
+    if isinstance(head, YoloV5Head):
+        return yolo.anchored(head, outputs, size, classes)
     return yolox.candidates(head, outputs, size, classes)
 
 

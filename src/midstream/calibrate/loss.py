@@ -1,0 +1,140 @@
+"""How much accuracy is lost, without labels: by what the network itself finds, in an image and in its mirror image.
+
+Agreement with its own detections says exactly how far the network was disturbed, but asks for more than people's
+labels do. Detections in the mirror image are a stand-in for labels: they differ from those in the image itself by as
+much as the network repeats itself, in boxes, in scores, and in what is found at all. What AP loses beside them is a
+small difference of two large numbers, on few images; so it only says how much a disagreement costs this network
+(docs/method.md, "Quality, loss").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pycocotools.mask
+from numpy.typing import NDArray
+
+from midstream.calibrate.views import View, Views
+from midstream.data import Dataset
+from midstream.errors import InputError
+from midstream.masks import decode_mask
+from midstream.metrics.agreement import reference_dataset
+from midstream.metrics.case import Case
+from midstream.metrics.coco import CocoState
+from midstream.models import Detections, SplitModel
+
+#: Overlaps 0.50 to 0.75, of COCO's: where networks repeat themselves, and where most of their AP is.
+_REPEATED = slice(0, 6)
+#: Below this share of its own AP a network does not find the same in a mirror image: text, say, or asymmetric things.
+_LEAST_REPEATED = 0.3
+#: Nobody works at a larger disagreement, and one that is smaller than this is known no better than to this.
+_MOST_USEFUL, _KNOWN_TO = 0.35, 0.02
+#: Points that a relation is fitted to, at least.
+_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network sees after coding.
+
+    Attributes:
+        disagreement: with what it saw before, 0 to 1.
+        lost: of its AP beside what it sees in mirror images, relative, negative for a gain; None where the network does
+            not repeat itself.
+    """
+
+    disagreement: float
+    lost: float | None
+
+
+@dataclass(frozen=True)
+class Relation:
+    """The relative loss of AP that goes with a disagreement d: linear * d + square * d^2."""
+
+    linear: float
+    square: float
+
+    @classmethod
+    def of(cls, seen: Sequence[Seen]) -> Self | None:
+        """The one that fits best, each point by its relative error; None for too few of them."""
+        useful = [(s.disagreement, s.lost) for s in seen if s.lost is not None and s.disagreement < _MOST_USEFUL]
+        if len(useful) < _FEWEST:
+            return None
+        d, lost = np.array(useful).T
+        parts, wanted = np.stack([d, d**2]) / (d + _KNOWN_TO), np.maximum(lost, 0) / (d + _KNOWN_TO)
+        found = _positive(parts, wanted)
+        return cls(*found) if any(found) else None
+
+    def loss(self, disagreement: float) -> float:
+        """0 to 1."""
+        return min(self.linear * disagreement + self.square * disagreement**2, 1.0)
+
+
+def _positive(parts: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, float]:
+    """Least squares of two parts [2, n], neither taken less than zero times."""
+    (aa, ab), (_, bb) = parts @ parts.T
+    a, b = parts @ wanted
+    determinant = aa * bb - ab * ab
+    both = (a * bb - b * ab, b * aa - a * ab)
+    if determinant > 1e-9 * aa * bb and min(both) >= 0:  # else the points are (nearly) one
+        return float(both[0] / determinant), float(both[1] / determinant)
+    first, second = max(a, 0) / aa, max(b, 0) / bb
+    return (float(first), 0.0) if first * a > second * b else (0.0, float(second))
+
+
+#: Between those of PicoDet-S-416 and YOLOX-Nano, (0.87, 0) and (0.67, 0.99), on 50 photographs each.
+USUAL = Relation(0.75, 0.5)
+
+
+class PseudoLabels:
+    """What the uncompressed network, `model`, finds in the held-out images of `views`, and in their mirror images."""
+
+    def __init__(self, model: SplitModel, views: Views) -> None:
+        self.model, self.views = model, views
+        found, mirrored = {}, {}
+        for view in views.held_out:
+            found[view.file.id] = model.back(views.full(view), view.size)
+            other = View(view.file, not view.flipped, view.size)
+            mirrored[view.file.id] = mirror(model.back(views.full(other), view.size), view.size[1])
+        images = Dataset("calibration", None, tuple(view.file for view in views.held_out), None)
+        self._own, self._mirrored = self._as_truth(images, found), self._as_truth(images, mirrored)
+        self._best = 0.0 if self._mirrored is None else self._ap(self._mirrored, found)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is found anywhere: noise, or a network that was never trained."""
+        return self._own is None
+
+    def seen(self, found: Mapping[int, Detections]) -> Seen:
+        """What becomes of the network's detections where these are found instead, by image id."""
+        if self._own is None:
+            return Seen(0.0, None)
+        repeats = self._mirrored is not None and self._best > _LEAST_REPEATED
+        lost = 1 - self._ap(self._mirrored, found) / self._best if repeats and self._mirrored is not None else None
+        return Seen(1 - self._ap(self._own, found), lost)
+
+    def _as_truth(self, images: Dataset, found: Mapping[int, Detections]) -> Dataset | None:
+        try:
+            return reference_dataset(images, found, self.model.classes)
+        except InputError:
+            return None
+
+    def _ap(self, truth: Dataset, found: Mapping[int, Detections]) -> float:
+        """0 to 1, of masks where there are some."""
+        case = Case.of(truth, found, self.model.classes)
+        state = CocoState.of(case, "segm" if case.has_masks else "bbox")
+        return state.average_precision(_REPEATED)[0] / 100
+
+
+def mirror(found: Detections, width: int) -> Detections:
+    """The detections of an image in its mirror image, both `width` pixels wide."""
+    boxes = found.boxes.copy()
+    boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
+    masks = None
+    if found.masks is not None:
+        flipped = (np.asfortranarray(decode_mask(mask)[:, ::-1].astype(np.uint8)) for mask in found.masks)
+        masks = [pycocotools.mask.encode(mask) for mask in flipped]
+    return Detections(boxes, found.scores, found.labels, masks)

@@ -1,0 +1,88 @@
+"""What a calibration takes for the loss of accuracy: what it does to AP beside detections in mirror images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pycocotools.mask
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+from tests.helpers import toy
+from tests.helpers.calibration import FAST
+
+from midstream import data as datasets
+from midstream import models
+from midstream.calibrate.loss import USUAL, PseudoLabels, Relation, Seen, mirror
+from midstream.calibrate.views import Views
+from midstream.masks import decode_mask
+from midstream.models import Detections
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> PseudoLabels:
+    folder = toy.write_labelled(tmp_path_factory.mktemp("toy"))
+    toy.write_images(folder / "calib", 26)
+    network = models.load(str(folder / "toy.toml"))
+    files = datasets.load(str(folder / "calib")).images
+    return PseudoLabels(network, Views(network, files, tmp_path_factory.mktemp("work"), FAST))
+
+
+def found(reference: PseudoLabels, scale: float) -> dict[int, Detections]:
+    """What the toy network finds, its boxes moved by so much of their size."""
+    out = {}
+    for view in reference.views.held_out:
+        there = reference.model.back(reference.views.full(view), view.size)
+        sides = there.boxes[:, 2:] - there.boxes[:, :2]
+        out[view.file.id] = replace(there, boxes=there.boxes + scale * np.concatenate([sides, sides], axis=1))
+    return out
+
+
+def test_nothing_is_lost_of_what_stays_and_more_where_boxes_move_farther(reference: PseudoLabels) -> None:
+    assert not reference.empty
+    same = reference.seen(found(reference, 0))
+    assert same == Seen(0.0, 0.0)
+    moved = [reference.seen(found(reference, scale)) for scale in (0.1, 0.2, 0.4)]
+    assert 0 < moved[0].disagreement < moved[1].disagreement < moved[2].disagreement <= 1
+    assert all(each.lost is not None for each in moved)
+    assert reference.seen({}).disagreement == 1
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 0.3), st.floats(-0.1, 0.4)), min_size=3, max_size=12))
+def test_a_relation_is_the_nonnegative_fit(points: list[tuple[float, float]]) -> None:
+    relation = Relation.of([Seen(d, lost) for d, lost in points])
+    d, lost = np.array(points).T
+    parts = np.stack([d, d**2], axis=1) / (d + 0.02)[:, None]
+    wanted = np.maximum(lost, 0) / (d + 0.02)
+    best = nnls(parts, wanted)[1]
+    if relation is None:
+        assert wanted.max() == 0
+        return
+    left = np.linalg.norm(parts @ [relation.linear, relation.square] - wanted)
+    assert min(relation.linear, relation.square) >= 0
+    assert left <= best * (1 + 1e-6) + 1e-7
+
+
+def test_few_or_useless_points_give_no_relation() -> None:
+    assert Relation.of([Seen(0.1, 0.1)] * 2) is None
+    assert Relation.of([Seen(0.1, None)] * 5) is None
+    assert Relation.of([Seen(0.5, 0.5)] * 5) is None
+    assert Relation.of([Seen(0.1, 0.1 * USUAL.linear), Seen(0.0, 0.0), Seen(0.2, 0.2 * USUAL.linear)]) is not None
+    assert USUAL.loss(1.0) == 1.0
+    assert USUAL.loss(0.0) == 0.0
+
+
+def test_a_mirror_image_s_detections_are_mirrored() -> None:
+    pixels = np.zeros((5, 8), np.uint8)
+    pixels[1:3, 0:3] = 1
+    there = Detections(np.array([[0, 1, 3, 3]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64),
+                       [pycocotools.mask.encode(np.asfortranarray(pixels))])  # fmt: skip
+    other = mirror(there, 8)
+    assert other.boxes.tolist() == [[5, 1, 8, 3]]
+    assert other.masks is not None
+    assert np.array_equal(decode_mask(other.masks[0]), pixels[:, ::-1])
+    again = mirror(other, 8)
+    assert np.array_equal(again.boxes, there.boxes)
+    assert again.masks == there.masks
