@@ -21,7 +21,7 @@ constexpr int unary_limit = 20;     // magnitudes above it are escaped
 constexpr int longest_escape = 21;  // bits
 constexpr size_t numbered = 1024;   // coefficients from here on share their contexts
 constexpr size_t band = 16;         // coefficients that are zero together cost one decision
-constexpr size_t window = band / 2;  // coefficients before and behind that a neighbour's strength is summed over
+constexpr size_t window = 8;  // coefficients before and behind that a neighbour's strength is summed over
 constexpr int slow_fade = 4, quick_fade = 2;  // log2 of how many coefficients strengths remember
 constexpr size_t sets = decisions * 4;
 constexpr size_t escape_slots = 32;
