@@ -23,7 +23,6 @@ import midstream as ms
 from midstream.calibrate.run import calibrate
 from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import Views
-from midstream.cli.console import Stages
 from midstream.data import ImageFile
 from midstream.models import Detections
 
@@ -68,10 +67,9 @@ def main() -> None:
             cv2.imwrite(str(path), np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8))
             files.append(ImageFile(i + 1, path))
         settings = CalibrationSettings(arguments.images, tools=replace(Tools(), sensitivity=False, flips=False))
-        with Stages() as stages:
-            views = Views(model, files, Path(folder) / "work", settings)  # type: ignore[arg-type]
-            start = time.perf_counter()
-            profile = calibrate(model, views, settings, stages).profile  # type: ignore[arg-type]
+        views = Views(model, files, Path(folder) / "work", settings)  # type: ignore[arg-type]
+        start = time.perf_counter()
+        profile = calibrate(model, views, settings).profile  # type: ignore[arg-type]
         print(f"calibrated in {time.perf_counter() - start:.0f} s, profile of {len(profile.data):,} bytes")
     pyramid = model.front(np.full((2, 2, 3), 7, np.uint8))
     size = sum(values.nbytes for values in pyramid.values()) / 1e6

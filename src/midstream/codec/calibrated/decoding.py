@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream import _native
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart, LevelPart, step_sizes
 from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile import Profile
@@ -129,12 +130,20 @@ def decode_groups(
         importance, values = coefficients(number, None if first is None else importance_from(first[0], grid))
         for level in levels_named(group, wanted):
             shape = (level.about.channels, *sizes[level.about.name])
-            out[level.about.name] = np.empty(shape, DTYPES[dtypes[level.about.name]])
+            out[level.about.name] = _empty(shape, DTYPES[dtypes[level.about.name]])
         count = thread_count(threads, sum(out[level.about.name].size for level in levels_named(group, wanted)))
         restore_group(group, values, None if first is None else first[1], out, count, f"group {number}")
         if first is None:
             first = importance, looked_at(profile, values)
     return {name: out[name] for name in profile.about.order if name in wanted}
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Uninitialised, of memory that is used again: fresh pages take as long as what is decoded into them."""
+    count = math.prod(shape)
+    floats = _native.empty_floats(1, -(-count * dtype.itemsize // np.dtype(np.float32).itemsize))
+    out: NDArray[Any] = floats[0].view(dtype)[:count].reshape(shape)
+    return out
 
 
 def levels_named(group: GroupPart, names: Sequence[str]) -> list[LevelPart]:

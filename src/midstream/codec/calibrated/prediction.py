@@ -15,9 +15,9 @@ def importance_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:
     """Classes [grid] of a coarser grid: that of the most important cell of the first group's below each."""
     rows, columns = (_spans(count, there) for count, there in zip(grid, first.shape, strict=True))
     # Between two numbers `reduceat` takes what lies between them, behind the second of a pair what is not wanted.
-    edged = np.pad(first, ((0, 1), (0, 1)), mode="edge")
-    below = np.minimum.reduceat(edged, rows, axis=0)[::2]
-    return np.ascontiguousarray(np.minimum.reduceat(below, columns, axis=1)[:, ::2])
+    below = np.minimum.reduceat(np.concatenate([first, first[-1:]]), rows, axis=0)[::2]
+    edged = np.concatenate([below, below[:, -1:]], axis=1)
+    return np.ascontiguousarray(np.minimum.reduceat(edged, columns, axis=1)[:, ::2])
 
 
 def _spans(count: int, there: int) -> NDArray[np.intp]:
@@ -45,11 +45,15 @@ def surroundings(first: Floats, count: int, grid: Size, block: Block = WHOLE) ->
     rows, columns = _centres(grid[0], height)[block[0]], _centres(grid[1], width)[block[1]]
     out = np.empty((len(rows), len(columns), count * PREDICTION_CELLS + 1), np.float32)
     around = out[..., :-1].reshape(len(rows), len(columns), PREDICTION_WINDOW, PREDICTION_WINDOW, count)
-    for y, x in np.ndindex(PREDICTION_WINDOW, PREDICTION_WINDOW):
-        beside = np.clip(rows + y - PREDICTION_WINDOW // 2, 0, height - 1)[:, None]
-        around[:, :, y, x] = cells[beside, np.clip(columns + x - PREDICTION_WINDOW // 2, 0, width - 1)]
+    around[...] = cells[_window(rows, height)[:, None, :, None], _window(columns, width)[:, None, :]]
     out[..., -1] = 1
     return out.reshape(-1, out.shape[2])
+
+
+def _window(centres: NDArray[np.intp], there: int) -> NDArray[np.intp]:
+    """The cells around each centre, [centres, PREDICTION_WINDOW]; of those beyond a border the nearest one within."""
+    beside = centres[:, None] + np.arange(-(PREDICTION_WINDOW // 2), PREDICTION_WINDOW // 2 + 1)
+    return np.asarray(np.minimum(np.maximum(beside, 0), there - 1))
 
 
 def _centres(count: int, there: int) -> NDArray[np.intp]:
