@@ -92,7 +92,7 @@ class CoefficientCoder {
 
     // Bits, in 1/256, that a decision about a value would take. Decisions are asked for in their order.
     MIDSTREAM_INLINE uint32_t price(Asked& value, int magnitude, bool larger) {
-        const int decision = decision_of(magnitude);
+        const int decision = decision_of[static_cast<size_t>(magnitude)];
         for (; value.looked <= decision; ++value.looked) look(value, value.looked, value.look[value.looked]);
         const int32_t p = value.look[decision].chance;
         return bits_of(larger ? p : 65536 - p);
@@ -114,10 +114,10 @@ class CoefficientCoder {
     }
 
     // How strong a cell has been up to a coefficient, beside what was expected.
-    uint32_t own(const Place& place, const Strength& strength, size_t k) const {
+    MIDSTREAM_INLINE uint32_t own(const Place& place, const Strength& strength, size_t k) const {
         return static_cast<uint32_t>(ratio(strength.slow, expected_.of(place.column).slow[k]));
     }
-    uint32_t brief(const Place& place, const Strength& strength, size_t k) const {
+    MIDSTREAM_INLINE uint32_t brief(const Place& place, const Strength& strength, size_t k) const {
         return static_cast<uint32_t>(ratio(strength.quick, expected_.of(place.column).quick[k]));
     }
     // A value of a band, when so much is known of its cell.
@@ -244,7 +244,7 @@ class CoefficientCoder {
                 for (size_t k = from; k < to; ++k)
                     if (!code_value(contexts, place, from, k, strength, quantiser)) return false;
             } else {
-                strength.fade(to - from);
+                strength.fade();
             }
             if (coder_.overrun()) return false;
         }
@@ -274,7 +274,7 @@ class CoefficientCoder {
     template <bool may_be_known>
     MIDSTREAM_INLINE bool code_magnitude(Asked& value, int wanted, int& magnitude) {
         for (; magnitude <= unary_limit; ++magnitude) {
-            const int decision = decision_of(magnitude);
+            const int decision = decision_of[static_cast<size_t>(magnitude)];
             int larger = wanted > magnitude;
             if (may_be_known && decision < value.looked && first_of(decision) == magnitude) {
                 code_decision(value, value.look[decision], decision, larger);

@@ -94,10 +94,9 @@ constexpr int32_t ratio(int32_t strength, int32_t wanted) {
     return (15 + (over & (over >> 31))) & ~(above >> 31);  // limited to 0 .. 15; a branch would be mistaken often
 }
 
-constexpr int decision_of(int magnitude) {  // the one that asks whether the magnitude is larger than this
-    return magnitude < 3 ? magnitude : magnitude < 5 ? 3 : magnitude < 9 ? 4 : 5;
-}
-
+// The one that asks whether a magnitude is larger than this.
+inline constexpr std::array<uint8_t, unary_limit + 1> decision_of = {0, 1, 2, 3, 3, 4, 4, 4, 4, 5, 5,
+                                                                     5, 5, 5, 5, 5, 5, 5, 5, 5, 5};
 constexpr int first_of(int decision) {  // the magnitude that it asks about first
     return decision < 4 ? decision : decision == 4 ? 5 : 9;
 }
@@ -118,8 +117,9 @@ struct Strength {
     MIDSTREAM_INLINE void add(int32_t to_slow, int32_t to_quick) {
         slow += to_slow - (slow >> slow_fade), quick += to_quick - (quick >> quick_fade);
     }
-    MIDSTREAM_INLINE void fade(size_t times) {
-        for (; times > 0; --times) add(0);
+    MIDSTREAM_INLINE void fade() {  // over a band that is zero
+        if (slow >> slow_fade == 0 && quick >> quick_fade == 0) return;  // nothing is lost any more
+        for (size_t i = 0; i < band; ++i) add(0);
     }
 };
 
@@ -170,7 +170,8 @@ class WindowSums {
     template <class T>
     MIDSTREAM_INLINE void write(const T* of, size_t padded, uint16_t* out) {
         uint16_t* sums = sums_.data() + window;  // of all before; `of` may be wide: differences are right
-        for (size_t k = 0; k < padded; ++k) sums[k + 1] = static_cast<uint16_t>(sums[k] + of[k]);
+        uint16_t sum = 0;
+        for (size_t k = 0; k < padded; ++k) sums[k + 1] = sum = static_cast<uint16_t>(sum + of[k]);
         std::fill_n(sums + padded + 1, window, sums[padded]);
         for (size_t k = 0; k < padded; ++k)
             out[k] = static_cast<uint16_t>(sums_[k + 2 * window] - sums_[k]);

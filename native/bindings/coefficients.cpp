@@ -16,6 +16,7 @@ namespace {
 using References = In<uint16_t, nb::shape<-1, 2>>;
 using Offsets = In<int8_t, nb::shape<coefficient_levels, reconstruction_classes>>;
 using Prediction = In<float, nb::shape<3, -1, -1>>;
+using Begin = Vector<uint32_t>;
 using State = InOut<uint32_t, 1>;
 using Symbols = InOut<int8_t, 2>;
 
@@ -36,9 +37,24 @@ CoefficientSteps steps_of(const Vector<int16_t>& steps, const Vector<float>& siz
     return {steps.data(), sizes.data(), steps.size()};
 }
 
-void require_state(const State& state) {
-    require(state.size() == coefficient_state_size(), "coefficients: a state of another size");
-}
+// A state to code with: it begins as `begin` and, if asked for, is handed out as it has learnt.
+class Learning {
+   public:
+    Learning(const Begin& begin, const std::optional<State>& learnt)
+        : state_(buffer<uint32_t>(coefficient_state_size())), learnt_(learnt) {
+        require(begin.size() == coefficient_state_size() && (!learnt || learnt->size() == begin.size()),
+                "coefficients: a state of another size");
+        std::copy_n(begin.data(), begin.size(), state_.get());
+    }
+    uint32_t* state() { return state_.get(); }
+    void finish() const {
+        if (learnt_) std::copy_n(state_.get(), learnt_->size(), learnt_->data());
+    }
+
+   private:
+    Buffer<uint32_t> state_;
+    std::optional<State> learnt_;
+};
 
 void require_importance(const Matrix<uint8_t>& importance, const CoefficientGrid& grid, const CoefficientSteps& steps) {
     require(importance.shape(0) == grid.height && importance.shape(1) == grid.width &&
@@ -49,20 +65,22 @@ void require_importance(const Matrix<uint8_t>& importance, const CoefficientGrid
 std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientModel& model, const Matrix<float>& values,
                                                              const Matrix<uint8_t>& importance, bool known,
                                                              const Vector<int16_t>& steps, const Vector<float>& sizes,
-                                                             float lambda, const State& state) {
+                                                             float lambda, const Begin& state,
+                                                             const std::optional<State>& learnt) {
     const CoefficientGrid grid{model.coefficients(), importance.shape(0), importance.shape(1)};
     const CoefficientSteps classes = steps_of(steps, sizes);
     require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients,
             "coefficients: shapes");
     require_importance(importance, grid, classes);
-    require_state(state);
+    Learning learning(state, learnt);
     auto chosen = buffer<int32_t>(product({grid.coefficients, grid.cells()}));
     auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
-        return model.encode(values.data(), grid, classes, lambda, state.data(),
+        return model.encode(values.data(), grid, classes, lambda, learning.state(),
                             {map.data(), known, chosen.get(), decoded.get(), nullptr});
     });
+    learning.finish();
     return {to_bytes(stream), wrap(std::move(chosen), {grid.cells(), grid.coefficients}),
             wrap(std::move(decoded), {grid.cells(), grid.coefficients})};
 }
@@ -70,7 +88,7 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
 std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const CoefficientModel& model, const Octets& data,
                                                                  size_t height, size_t width,
                                                                  const Vector<int16_t>& steps,
-                                                                 const Vector<float>& sizes, const State& state,
+                                                                 const Vector<float>& sizes, const Begin& state,
                                                                  const std::optional<Matrix<uint8_t>>& known,
                                                                  const std::optional<Symbols>& symbols) {
     const CoefficientGrid grid{model.coefficients(), height, width};
@@ -82,12 +100,12 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
         require_importance(*known, grid, classes);
         std::copy_n(known->data(), grid.cells(), importance.get());
     }
-    require_state(state);
+    Learning learning(state, std::nullopt);
     require(!symbols || (symbols->shape(0) == grid.cells() && symbols->shape(1) == grid.coefficients),
             "coefficients: symbols of another shape");
     int8_t* kept = symbols ? symbols->data() : nullptr;
     const bool ok = without_gil([&] {
-        return model.decode(data.data(), data.size(), grid, classes, state.data(),
+        return model.decode(data.data(), data.size(), grid, classes, learning.state(),
                             {importance.get(), known.has_value(), nullptr, decoded.get(), kept});
     });
     if (!ok) return std::nullopt;
@@ -191,7 +209,7 @@ std::optional<DecodedFrame> decode_frame(const FrameModel& model, const Octets& 
 }
 
 Out<uint32_t, 1> frame_state(const State& alone) {
-    require_state(alone);
+    require(alone.size() == coefficient_state_size(), "coefficients: a state of another size");
     auto state = buffer<uint32_t>(frame_state_size());
     frame_state_from(alone.data(), state.get());
     return wrap(std::move(state), {frame_state_size()});
@@ -225,9 +243,10 @@ void bind_coefficients(nb::module_& m) {
         .def("levels", &levels, "steps"_a,
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a, "lambda_"_a,
-             "state"_a.noconvert(),
+             "state"_a.noconvert(), "learnt"_a.noconvert() = nb::none(),
              "The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map\n"
-             "that is `known` to the decoder is not in the stream; `state` becomes what the coder has learnt.")
+             "that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be\n"
+             "the same array, becomes what it has learnt.")
         .def("decode", &decode, "data"_a, "height"_a, "width"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(),
              "known"_a = nb::none(), "symbols"_a.noconvert() = nb::none(),
              "The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not\n"

@@ -251,7 +251,8 @@ class CoefficientModel:
         steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
         step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         lambda_: float,
-        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
+        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        learnt: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")] | None = None,
     ) -> tuple[
         bytes,
         Annotated[NDArray[numpy.int32], dict(shape=(None, None))],
@@ -259,7 +260,8 @@ class CoefficientModel:
     ]:
         """
         The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map
-        that is `known` to the decoder is not in the stream; `state` becomes what the coder has learnt.
+        that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be
+        the same array, becomes what it has learnt.
         """
 
     def decode(
@@ -269,7 +271,7 @@ class CoefficientModel:
         width: int,
         steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
         step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
+        state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         known: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
         | None = None,
         symbols: Annotated[NDArray[numpy.int8], dict(shape=(None, None), order="C", device="cpu")] | None = None,

@@ -174,6 +174,7 @@ def quantised(
         steps,
         step_sizes(steps),
         LAMBDA,
-        group.state.copy() if state is None else state,
+        group.state if state is None else state,
+        state,
     )
     return stream, chosen.T.reshape(coefficients.shape), decoded.T.reshape(coefficients.shape)

@@ -213,7 +213,7 @@ def dequantised(
     Raises:
         CorruptError: a stream that does not decode.
     """
-    found = group.coefficient_model.decode(stream, *grid, steps, step_sizes(steps), group.state.copy(), known)
+    found = group.coefficient_model.decode(stream, *grid, steps, step_sizes(steps), group.state, known)
     if found is None:
         raise CorruptError(f"{what}: the coefficients do not decode")
     importance, coefficients = found

@@ -120,7 +120,7 @@ def decode_alone(
     """Coefficients [cells, K] of a group of a key, and what is kept of it. Raises CorruptError about `what`."""
     symbols = np.empty((grid[0] * grid[1], len(group.scales)), np.int8)
     sizes = step_sizes(steps.indices)
-    found = group.coefficient_model.decode(stream, *grid, steps.indices, sizes, group.state.copy(), known, symbols)
+    found = group.coefficient_model.decode(stream, *grid, steps.indices, sizes, group.state, known, symbols)
     if found is None:
         raise CorruptError(f"{what}: the coefficients do not decode")
     importance, decoded = found
