@@ -53,6 +53,7 @@ SecondStage::SecondStage(const float* basis, const float* deviations, size_t coe
     }
     const double scale = scale_for(longest_);
     unit_ = static_cast<float>(1 / scale);
+    panels_.reserve((coefficients + pair_lanes - 1) / pair_lanes * pair_lanes * whole_size());
     for (size_t from = 0; from < coefficients; from += pair_lanes) {
         const size_t to = std::min(from + pair_lanes, coefficients);
         largest_.push_back(*std::max_element(deviations + from, deviations + to));
