@@ -184,7 +184,7 @@ void test_reconstruct() {
 }
 
 void test_crc32c() {
-    Bytes data(random_size(0, 300));
+    Bytes data(random_size(0, chance(0.5) ? 300 : 3000));
     for (uint8_t& byte : data) byte = static_cast<uint8_t>(engine());
     const auto before = static_cast<uint32_t>(engine());
     current = std::to_string(data.size()) + " bytes";

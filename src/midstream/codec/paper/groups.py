@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TypeVar
 
 #: Channels that `fast` codes side by side; a group has a multiple of them.
 _LANES = 32
 #: A group has at least so many elements, so that its tables and states cost next to nothing.
 _LEAST_ELEMENTS = 1 << 18
-#: Several threads take groups of more elements one by one, since each has its symbols in memory meanwhile.
+#: Several threads encode groups of more elements one by one, since each has its symbols in memory meanwhile.
 _MOST_TOGETHER = 1 << 21
 _T = TypeVar("_T")
 
@@ -22,10 +21,16 @@ def channel_groups(shape: tuple[int, int, int]) -> list[slice]:
     return [slice(at, min(at + together, channels)) for at in range(0, channels, together)]
 
 
+def in_pairs(items: Sequence[_T]) -> list[Sequence[_T]]:
+    """Two and two of consecutive groups, the last one alone where their number is odd."""
+    return [items[at : at + 2] for at in range(0, len(items), 2)]
+
+
 def in_tasks(items: Sequence[_T], shape: tuple[int, int, int], threads: int) -> list[Sequence[_T]]:
-    """Consecutive groups of a level [C, H, W] that are coded together: two, which `fast` codes faster than one."""
+    """Consecutive groups of a level [C, H, W] that are encoded together: two, which is faster than one after the other.
+
+    Large ones are not, by several threads: each would have the symbols of two in memory.
+    """
     group = channel_groups(shape)[0]
     large = (group.stop - group.start) * shape[1] * shape[2] > _MOST_TOGETHER
-    step = 1 if large and threads > 1 else 2
-    edges = [*range(0, len(items), step), len(items)]
-    return [items[a:b] for a, b in pairwise(edges)]
+    return [items[at : at + 1] for at in range(len(items))] if large and threads > 1 else in_pairs(items)
