@@ -129,8 +129,9 @@ def largest_difference(made, plain):
 
 
 @pytest.mark.parametrize("smaller", [0, 1])
-def test_calibrated_is_within_its_tolerance(device, smaller):
-    profile = profiles.profile(layout=[profiles.GROUPS[0]] if smaller else profiles.GROUPS)
+@pytest.mark.parametrize("cells", [False, True])
+def test_calibrated_is_within_its_tolerance(device, smaller, cells):
+    profile = profiles.profile(layout=[profiles.GROUPS[0]] if smaller else profiles.GROUPS, cells=cells)
     tensors = of_profile(profile, 1, smaller=smaller)
     for quality in (5, 40, 95):
         data = ms.encode(tensors, "calibrated", profile=profile, quality=quality)

@@ -34,6 +34,7 @@ class Case:
     scale: float
     dtypes: list[str]
     scores: bool
+    cells: bool  # a probe of these, not a linear one
     embed: bool
     ways: int
     change: float
@@ -68,6 +69,7 @@ CASES = st.builds(
     scale=st.sampled_from([0.3, 3.0, 1e3]),
     dtypes=st.lists(st.sampled_from(list(DTYPES)), min_size=6, max_size=6) | st.just(["float32"] * 6),
     scores=st.booleans(),
+    cells=st.booleans(),
     embed=st.booleans(),
     ways=st.integers(0, 3),
     change=st.sampled_from([0.0, 0.05, 0.5]),
@@ -79,7 +81,7 @@ def profile_of(case: Case) -> ms.Profile:
     rng = np.random.default_rng(case.seed)
     importance = ImportanceClasses(classes=case.classes, spacing=case.spacing, knee=0.9)
     changes = {"importance": importance, "qualities": (case.step,) * 100}
-    made = profiles.profile(case.seed, case.layout, case.kept, case.ways, **changes)
+    made = profiles.profile(case.seed, case.layout, case.kept, case.ways, case.cells, **changes)
     tensors = {
         name: values
         for name, values in unpack_tensors(made.data, "")[0].items()

@@ -71,7 +71,7 @@ class Header:
 def read_profile(data: bytes) -> Profile:
     size = int.from_bytes(data[:8], "little")
     about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["midstream"])
-    need(about["version"] in (1, 2), "version of the profile", "unsupported")
+    need(about["version"] in (1, 2, 3), "version of the profile", "unsupported")
     return Profile(about, load(data))
 
 

@@ -126,7 +126,7 @@ def usual_ways(scales: Array) -> Ways:
 
 
 def ways_of(profile: Profile, tensors: dict[str, Array]) -> Ways:
-    if profile.about["version"] == 1:
+    if "frames" not in profile.about:
         return usual_ways(tensors["scales"])
     return Ways(tensors["frames.gains"].astype(np.float32), tensors["frames.scales"].astype(int))
 
@@ -145,7 +145,7 @@ class LaterSlots(Slots):
 
 def first_coder(profile: Profile, tensors: dict[str, Array]) -> Coder:
     """The profile's."""
-    if profile.about["version"] == 2:
+    if "frames" in profile.about:
         own = {name.removeprefix("frames."): each for name, each in tensors.items() if name.startswith("frames.state")}
         need(own["state.chances"].shape == (SLOTS,), "number of slots")
         weights = own["state.weights"].reshape(24, 24)[:, :23].tolist()

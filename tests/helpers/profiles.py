@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.document import (
+    CELL_PROBE_VERSION,
     PROFILE_VERSION,
     VIDEO_PROFILE_VERSION,
     About,
@@ -28,12 +29,17 @@ STEP = 128
 
 
 def profile(
-    seed: int = 0, layout: Sequence[Group] = GROUPS, kept: float = 1.0, ways: int = 0, **changes: Any
+    seed: int = 0,
+    layout: Sequence[Group] = GROUPS,
+    kept: float = 1.0,
+    ways: int = 0,
+    cells: bool = False,
+    **changes: Any,
 ) -> Profile:
     """A profile of levels p3, p4 (one group) and p5, or others.
 
     It has `kept` of all coefficients, and is of version 2 with so many `ways` to predict a frame from the one before;
-    `changes` are of the document.
+    with a probe of `cells` instead of a linear one it is of version 3. `changes` are of the document.
     """
     rng = np.random.default_rng(seed)
     groups = tuple(
@@ -43,6 +49,8 @@ def profile(
     tensors: dict[str, NDArray[Any]] = {}
     for number, group in enumerate(groups):
         own = _group(group, number, kept, rng)
+        if cells and number == 0:
+            own = {name: values for name, values in own.items() if "probe." not in name} | _cell_probe(group, own, seed)
         tensors |= {f"{number}/{name}": values for name, values in (own | _frames(own, ways)).items()}
     about = About(
         version=PROFILE_VERSION,
@@ -61,6 +69,8 @@ def profile(
     )
     if ways:
         changes = {"version": VIDEO_PROFILE_VERSION, "frames": 10, "frame_hash": "0" * 64} | changes
+    if cells:
+        changes = changes | {"version": CELL_PROBE_VERSION}
     return pack_profile(about.model_copy(update=changes), tensors)
 
 
@@ -97,6 +107,18 @@ def _group(about: GroupAbout, number: int, kept: float, rng: np.random.Generator
     else:
         out["prediction"] = (0.1 * rng.normal(size=(count, 9 * 3 + 1))).astype(np.float16)
     return out | pack_state(_native.coefficient_state(), 60, ALONE)
+
+
+def _cell_probe(about: GroupAbout, own: Mapping[str, NDArray[Any]], seed: int) -> dict[str, NDArray[Any]]:
+    """Of three features a level, four numbers a cell and five around it."""
+    rng = np.random.default_rng(seed)
+    shapes: dict[str, tuple[int, ...]] = {}
+    features = 0
+    for level in about.levels:
+        shapes |= {f"{level.name}.rows": (3, len(own[f"{level.name}.basis"])), f"{level.name}.bias": (3,)}
+        features += 3 if level.ratio == 1 else 6
+    shapes |= {"mix": (4, features), "mix_bias": (4,), "around": (5, 9 * 4), "around_bias": (5,), "out": (6,)}
+    return {f"probe.{name}": rng.normal(size=shape).astype(np.float32) / 2 for name, shape in shapes.items()}
 
 
 def _frames(own: Mapping[str, NDArray[Any]], ways: int) -> dict[str, NDArray[Any]]:

@@ -18,7 +18,9 @@ from midstream.calibrate.settings import LEAST_IMAGES, TRIAL_PASSES, Calibration
 from midstream.calibrate.views import HELD_OUT, Views
 
 #: A network whose front takes 20 ms and whose back takes 10.
-COSTS = Costs(front=0.02, view=0.01, transform=1.0, sample=0.1, fit=1.0, case=0.03, step=0.01, mirrored=2)
+COSTS = Costs(
+    front=0.02, view=0.01, transform=1.0, seen=0.01, learnt=0.005, sample=0.1, fit=1.0, case=0.03, step=0.01, mirrored=2
+)
 
 
 @pytest.mark.parametrize("seconds", [20, 25, 30, 45, 60, 90, 120, 300, 600, 3600])

@@ -143,6 +143,24 @@ def test_images_that_cannot_be_read_are_listed(folder: Path, tmp_path: Path) -> 
               replace(FAST, images=19))  # fmt: skip
 
 
+def test_the_probe_sees_a_part_of_each_image_that_is_fitted_to(folder: Path, tmp_path: Path) -> None:
+    network, files = models.load(str(folder / "toy.toml")), datasets.load(str(folder / "calib")).images
+    views = Views(network, files, tmp_path, FAST)
+    assert [(part.file, part.flipped) for part in views.parts] == [(view.file, view.flipped) for view in views.fit]
+    assert len({view.variant for view in views.parts}) > len(views.parts) // 2
+    for part, view in zip(views.parts, views.fit, strict=True):
+        pixels, (top, left), (height, width) = datasets.read_image(view.file.path), part.corner or (0, 0), part.size
+        assert 32 <= height < view.size[0]
+        assert 32 <= width < view.size[1]
+        cut = pixels[top : top + height, left : left + width]
+        wanted = network.front(np.ascontiguousarray(cut[:, ::-1] if part.flipped else cut))
+        for name, values in views.full(part).items():
+            np.testing.assert_array_equal(values, wanted[name])
+    assert Views(network, files, tmp_path, FAST).parts == views.parts
+    assert Views(network, files, tmp_path, replace(FAST, seed=1)).parts != views.parts
+    assert not Views(network, files, tmp_path, replace(FAST, tools=replace(FAST.tools, importance=False))).parts
+
+
 @pytest.mark.parametrize("tool", [field.name for field in fields(Tools)])
 def test_every_part_can_be_left_out(tool: str, folder: Path, tmp_path: Path) -> None:
     tools = replace(FAST.tools, **{tool: False})

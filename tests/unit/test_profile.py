@@ -21,8 +21,7 @@ from midstream.features import check_pyramid
 PROFILE = profiles.profile()
 PYRAMID = profiles.pyramid()
 TENSORS, DOCUMENT = unpack_tensors(PROFILE.data, "the profile")
-#: Most of a profile is the coder's state: as often what is not.
-SMALL = [name for name in TENSORS if "state." not in name]
+CELLS, CELLS_DOCUMENT = unpack_tensors(profiles.profile(cells=True).data, "the profile")
 
 
 def refused(match: str, document: dict[str, Any] | None = None, **tensors: Any) -> None:
@@ -30,7 +29,7 @@ def refused(match: str, document: dict[str, Any] | None = None, **tensors: Any) 
         ms.Profile.parse(pack_tensors(TENSORS | tensors, DOCUMENT | (document or {})), "it")
 
 
-@pytest.mark.parametrize("version", ["1", "2", 1.0, 2.0, True, None, [1], 2, 0])
+@pytest.mark.parametrize("version", ["1", "2", 1.0, 2.0, True, None, [1], 2, 0, 4])
 def test_a_version_is_the_whole_number_1(version: object) -> None:
     refused("version", {"version": version})
 
@@ -95,23 +94,63 @@ def test_one_number_out_of_range(name: str, value: float) -> None:
     refused(f"{name}.*out of range", **{name: changed})
 
 
+@pytest.mark.parametrize("name", [name for name in CELLS if "probe." in name])
+def test_one_number_of_a_probe_of_cells_out_of_range(name: str) -> None:
+    for value in (np.nan, np.inf, -(2.0**31)):
+        changed = CELLS[name].copy()
+        changed.reshape(-1)[-1] = value
+        with pytest.raises(InputError, match=f"{name}.*out of range"):
+            ms.Profile.parse(pack_tensors(CELLS | {name: changed}, CELLS_DOCUMENT), "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("p3.rows", (3, 5)),
+        ("p3.rows", (66, 6)),
+        ("p4.rows", (2, 5)),
+        ("p4.bias", (4,)),
+        ("mix", (4, 8)),
+        ("mix", (66, 9)),
+        ("mix_bias", (5,)),
+        ("around", (5, 35)),
+        ("around", (5, 9, 4)),
+        ("around_bias", (1,)),
+        ("out", (5,)),
+        ("out", (0,)),
+    ],
+)
+def test_a_probe_of_cells_whose_parts_do_not_fit(name: str, shape: tuple[int, ...]) -> None:
+    tensors = CELLS | {f"0/probe.{name}": np.zeros(shape, np.float32)}
+    with pytest.raises(InputError, match="a damaged profile"):
+        ms.Profile.parse(pack_tensors(tensors, CELLS_DOCUMENT), "it")
+
+
+def test_each_version_has_its_probe() -> None:
+    for tensors, document, version in ((CELLS, CELLS_DOCUMENT, 1), (TENSORS, DOCUMENT, 3)):
+        with pytest.raises(InputError, match=r"a damaged profile: .*probe\."):
+            ms.Profile.parse(pack_tensors(tensors, document | {"version": version}), "it")
+
+
 def test_coefficients_are_no_more_than_the_dimensions_they_come_from() -> None:
     refused("more coefficients than dimensions", **{"1/basis": np.ones((5, 4), np.float16)})
 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """The profile with some bytes of its tensors changed: anywhere, or all that are the highest of a number."""
-    tensors = {name: values.copy() for name, values in TENSORS.items()}
+    """A profile with some bytes of its tensors changed: anywhere, or all that are the highest of a number."""
+    whole, document = draw(st.sampled_from([(TENSORS, DOCUMENT), (CELLS, CELLS_DOCUMENT)]))
+    tensors = {name: values.copy() for name, values in whole.items()}
+    small = [name for name in tensors if "state." not in name]  # most of it is the coder's state: as often what is not
     for _ in range(draw(st.integers(1, 3))):
-        values = tensors[draw(st.sampled_from(SMALL) | st.sampled_from(list(TENSORS)))]
+        values = tensors[draw(st.sampled_from(small) | st.sampled_from(list(tensors)))]
         octets = values.reshape(-1).view(np.uint8)
         byte = draw(st.integers(0, 255))
         if draw(st.booleans()):
             octets[draw(st.lists(st.integers(0, octets.size - 1), min_size=1, max_size=20))] = byte
         else:
             octets[values.itemsize - 1 :: values.itemsize] = byte
-    return pack_tensors(tensors, DOCUMENT)
+    return pack_tensors(tensors, document)
 
 
 @settings(max_examples=60)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midstream.calibrate import curve, sensitivity, transform
 from midstream.calibrate.coder import COUNT_LIMIT
-from midstream.calibrate.fitting import Fit, Material, fitted, transforms
-from midstream.calibrate.settings import LEAST_IMAGES, MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, Tools
+from midstream.calibrate.fitting import Fit, Material, transforms, with_coder, with_probe
+from midstream.calibrate.probe import BATCH, steps_for
+from midstream.calibrate.settings import (
+    LEAST_IMAGES,
+    MOST_SAMPLES,
+    MOST_SHOWN,
+    POWERS,
+    TRIAL_PASSES,
+    TRIAL_SAMPLES,
+    CalibrationSettings,
+)
 from midstream.calibrate.views import HELD_OUT, View, Views
 from midstream.codec.calibrated.document import About
 from midstream.codec.calibrated.profile import pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.models import SplitModel
 from midstream.progress import Progress
+from midstream.split.coding import cell_scores
 
 #: Views of the rehearsal, and as many again as samples.
 _FEW = 6
@@ -41,7 +52,9 @@ class Costs:
         front: of running the front on a view, with reading it.
         view: of a view in the statistics that a transform is fitted to.
         transform: of fitting a transform to them.
-        sample: of a view that the probe is fitted to and the contexts are pre-trained on.
+        seen: of a view that the probe is fitted to.
+        learnt: of a step of its fit.
+        sample: of a view that the contexts are pre-trained on.
         fit: of all that is fitted to samples, once.
         case: of a held-out image at a step.
         step: of a pass of the back, for sensitivity.
@@ -51,6 +64,8 @@ class Costs:
     front: float
     view: float
     transform: float
+    seen: float
+    learnt: float
     sample: float
     fit: float
     case: float
@@ -62,7 +77,8 @@ class Costs:
         held_out = -(-images // HELD_OUT)
         views = (images - held_out) * self.mirrored
         return (
-            (views + 2 * held_out) * self.front
+            (2 * views + 2 * held_out) * self.front
+            + self._probe(min(2 * views, MOST_SHOWN))
             + _TRANSFORMS * (self.transform + views * self.view)
             + self.fit
             + min(views, MOST_SAMPLES) * self.sample
@@ -74,7 +90,10 @@ class Costs:
         held_out = -(-images // HELD_OUT)
         samples = min(images - held_out, TRIAL_SAMPLES)
         one = self.transform + self.fit + samples * (self.view + self.sample) + _TRIAL_POINTS * held_out * self.case
-        return len(POWERS) * one
+        return len(POWERS) * (one + self._probe(samples))
+
+    def _probe(self, views: int) -> float:
+        return views * self.seen + steps_for(views) * self.learnt
 
 
 @dataclass(frozen=True)
@@ -94,18 +113,28 @@ class Allowance:
     least: float
 
 
-def rehearsed(model: SplitModel, views: Views, about: About, tools: Tools, progress: Progress) -> Costs:
+def rehearsed(
+    model: SplitModel, views: Views, about: About, settings: CalibrationSettings, progress: Progress
+) -> Costs:
     """What a calibration on a few views takes, in a metric in which all channels are alike."""
     few = views.plain[:_FEW]
     front, _ = _timed(lambda: [views.full(view) for view in few])
     counted, moments = _timed(lambda: transform.channel_moments(views, few, lambda: None))
     metrics = {name: np.eye(len(each.mean)) for name, each in moments.items()}
-    material = Material(model, views, few, few, tools, progress)
+    tools = settings.tools
+    material = Material(model, views, few, few, few, settings, progress)
     once, fits = _timed(lambda: transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[0]))
     cells, _ = _timed(lambda: [transform.cell_covariance(f.group.levels, views, few, lambda: None) for f in fits])
 
+    seen, learnt = 0.0, 0.0
+    if tools.importance:
+        seen, _ = _timed(lambda: [_scores(model, views, view) for view in few])
+        probed, first = _timed(lambda: with_probe(material, fits[0]))
+        learnt = max(probed - seen, 0) / steps_for(len(few)) * BATCH / len(few)
+        fits = [first, *fits[1:]]
+
     def sampled(samples: Sequence[View]) -> tuple[float, list[Fit]]:
-        return _timed(lambda: fitted(Material(model, views, few, samples, tools, progress), fits, about.importance))
+        return _timed(lambda: with_coder(replace(material, sampled=samples), fits, about.importance))
 
     half, _ = sampled(few[: _FEW // 2])
     whole, done = sampled(few)
@@ -115,12 +144,18 @@ def rehearsed(model: SplitModel, views: Views, about: About, tools: Tools, progr
         front / len(few),
         (counted + cells) / len(few),
         max(once - cells, 0),
+        seen / len(few),
+        learnt,
         sample,
         max(whole - len(few) * sample, 0),
         curve.seconds_a_case(model, views, draft, max(int(draft.groups[0].scales.max()) - _MIDDLE, 0)),
         sensitivity.seconds_a_pass(model, views),
         2 if tools.flips else 1,
     )
+
+
+def _scores(model: SplitModel, views: Views, view: View) -> NDArray[np.float32]:
+    return cell_scores(model, views.full(view), view.size, (1, 1))
 
 
 def allowance(costs: Costs, images: int, seconds: float) -> Allowance:

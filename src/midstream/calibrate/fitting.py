@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.calibrate import coder, predict, probe, transform
 from midstream.calibrate.neighbours import with_neighbours
-from midstream.calibrate.settings import Tools
+from midstream.calibrate.settings import CalibrationSettings, Tools
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.document import GroupAbout, ImportanceClasses
-from midstream.codec.calibrated.importance import classes_of, probed, spread
-from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, Probe
+from midstream.codec.calibrated.importance import importance_in, spread
+from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, step_sizes
 from midstream.codec.calibrated.prediction import expected, importance_from
-from midstream.codec.calibrated.transform import forward
+from midstream.codec.calibrated.transform import WHOLE, forward, grid_of, stacked
 from midstream.models import SplitModel
 from midstream.progress import Progress
 from midstream.split.coding import cell_scores
@@ -41,22 +41,29 @@ class Material:
 
     Attributes:
         fit: views whose statistics the transform is.
-        sampled: views that the probe is fitted to and the contexts are pre-trained on.
+        sampled: views that the contexts are pre-trained on.
+        shown: views that the probe is fitted to.
     """
 
     model: SplitModel
     views: Views
     fit: Sequence[View]
     sampled: Sequence[View]
-    tools: Tools
+    shown: Sequence[View]
+    settings: CalibrationSettings
     progress: Progress
+
+    @property
+    def tools(self) -> Tools:
+        """Parts of the method in use."""
+        return self.settings.tools
 
 
 def fitted(material: Material, fits: list[Fit], importance: ImportanceClasses) -> list[Fit]:
     """All groups, of which the transforms are there: probe, predictions, and what the coder begins with."""
     if material.tools.importance:
-        fits = [_with_probe(material, fits[0]), *fits[1:]]
-    return _with_coder(material, fits, importance)
+        fits = [with_probe(material, fits[0]), *fits[1:]]
+    return with_coder(material, fits, importance)
 
 
 def transforms(
@@ -101,22 +108,26 @@ def _coefficients(views: Views, fit: Fit, view: View) -> Floats:
     return forward(fit.group, views.sent(view), 1)
 
 
-def _with_probe(material: Material, first: Fit) -> Fit:
+def with_probe(material: Material, first: Fit) -> Fit:
     """The first group, whose grid is the finest, with a probe of what the network sees."""
-    coefficients, scores = [], []
-    material.progress.stage("what the network sees", len(material.sampled))
-    for view in material.sampled:
-        values = _coefficients(material.views, first, view)
-        coefficients.append(values)
-        grid = (values.shape[1], values.shape[2])
-        pyramid = material.views.full(view)
-        scores.append(spread(cell_scores(material.model, pyramid, view.size, grid)).astype(np.float32))
+    levels, seed = first.group.levels, material.settings.seed
+    rng, unit = np.random.default_rng(seed), float(step_sizes(first.group.scales).max())
+    sights = []
+    material.progress.stage("what the network sees", len(material.shown))
+    for view in material.shown:
+        maps = material.views.sent(view)
+        grid = grid_of(levels, {name: (values.shape[1], values.shape[2]) for name, values in maps.items()})
+        scores = spread(cell_scores(material.model, material.views.full(view), view.size, grid))
+        numbers = stacked(levels, maps, grid, WHOLE)
+        sights.append(probe.sight_of(levels, numbers, scores.astype(np.float32), unit, rng))
         material.progress.step()
-    guess = probe.fit_probe(coefficients, scores, first.group.scales)
+    steps = probe.steps_for(len(sights))
+    material.progress.stage("learning what it sees", steps)
+    guess = probe.fit_probe(sights, unit, seed, material.progress.step)
     return replace(first, group=replace(first.group, probe=guess))
 
 
-def _with_coder(material: Material, fits: Sequence[Fit], importance: ImportanceClasses) -> list[Fit]:
+def with_coder(material: Material, fits: Sequence[Fit], importance: ImportanceClasses) -> list[Fit]:
     """All groups with what the coder begins with, and with their prediction from the first group."""
     views, chosen, tools, progress = material.views, material.sampled, material.tools, material.progress
     steps = [importance.steps(int(fits[0].group.scales[0]) - below) for below in _PRETRAINED_BELOW]
@@ -137,8 +148,8 @@ def _with_coder(material: Material, fits: Sequence[Fit], importance: ImportanceC
 def _first_samples(views: Views, fit: Fit, importance: ImportanceClasses, chosen: Sequence[View]) -> list[coder.Sample]:
     samples = []
     for view in chosen:
-        values = _coefficients(views, fit, view)
-        samples.append((values, _classes(importance, fit.group.probe, values, fit.group.scales)))
+        maps = views.sent(view)
+        samples.append((forward(fit.group, maps, 1), importance_in(fit.group, importance, maps)))
     return samples
 
 
@@ -163,11 +174,3 @@ def _decoded(
     for coefficients, classes in _first_samples(views, fit, importance, chosen):
         out.append((classes, coding.quantised(fit.group, steps, coefficients, classes)[2]))
     return out
-
-
-def _classes(
-    importance: ImportanceClasses, fitted: Probe | None, coefficients: Floats, scales: NDArray[np.int16]
-) -> NDArray[np.uint8]:
-    if fitted is None:
-        return np.zeros(coefficients.shape[1:], np.uint8)
-    return classes_of(importance, probed(fitted, coefficients, scales))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midstream.calibrate.coder import COUNT_LIMIT, Sample, scales_of
 from midstream.codec.calibrated.document import ImportanceClasses
-from midstream.codec.calibrated.importance import classes_of, probed
+from midstream.codec.calibrated.importance import importance_in
 from midstream.codec.calibrated.parts import Floats, FramePart, GroupPart, usual_frames
 from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile_file import PREDICTED
@@ -45,10 +45,7 @@ def clip_samples(
     steps = FrameSteps.of(importance, step)
     for pyramid in pyramids:
         first = forward(groups[0], pyramid, 1)
-        probe = groups[0].probe
-        classes = np.zeros(first.shape[1:], np.uint8)
-        if probe is not None:
-            classes = classes_of(importance, probed(probe, first, groups[0].scales))
+        classes = importance_in(groups[0], importance, pyramid)
         out[0].append((first, classes))
         if len(groups) > 1:
             decoded = code_alone(groups[0], steps, first, classes, False).decoded

@@ -23,12 +23,18 @@ from midstream.calibrate.layout import groups_of
 from midstream.calibrate.loss import USUAL, PseudoLabels
 from midstream.calibrate.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
 from midstream.calibrate.sensitivity import Sensitivity
-from midstream.calibrate.settings import MOST_SAMPLES, POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
+from midstream.calibrate.settings import (
+    MOST_SAMPLES,
+    MOST_SHOWN,
+    POWERS,
+    TRIAL_PASSES,
+    TRIAL_SAMPLES,
+    CalibrationSettings,
+)
 from midstream.calibrate.views import Views
 from midstream.codec.calibrated.document import (
-    PROFILE_VERSION,
+    CELL_PROBE_VERSION,
     QUALITIES,
-    VIDEO_PROFILE_VERSION,
     About,
     CurvePoint,
     ImportanceClasses,
@@ -88,7 +94,7 @@ def calibrate(
     Raises InputError for a network that none fits, and for a clip that cannot be read.
     """
     passes = settings.passes or _within_budget(model, views, settings, progress)
-    progress.stage("running the front", len(views.fit) + len(views.measured))
+    progress.stage("running the front", len(views.all))
     views.prepare(progress.step)
     pseudo = PseudoLabels(model, views)
     progress.stage("statistics of channels", len(views.fit))
@@ -98,7 +104,8 @@ def calibrate(
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
     power = _power(pseudo, about, moments, metrics_of, passes, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
-    material = Material(model, views, views.fit, sampled, settings.tools, progress)
+    shown = [*views.fit, *views.parts][:MOST_SHOWN]
+    material = Material(model, views, views.fit, sampled, shown, settings, progress)
     fits = fitted(material, _enough(material, pseudo, about, moments, metrics_of(power)), about.importance)
     if clips:
         about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
@@ -149,14 +156,14 @@ def _with_clips(
         progress.stage("predicting frames", len(own) * (ROUNDS + 1))
         group = with_frames(fit.group, about.importance, own, number > 0, strongest, progress.step)
         out.append(replace(fit, group=group))
-    update = {"version": VIDEO_PROFILE_VERSION, "frames": seen.count, "frame_hash": seen.text}
+    update = {"frames": seen.count, "frame_hash": seen.text}
     return about.model_copy(update=update), out
 
 
 def _within_budget(model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress) -> int:
     """The passes that the budget allows for sensitivity; views become fewer where it allows no more."""
     progress.stage("what it will take")
-    costs = budget.rehearsed(model, views, _about(model, views, settings), settings.tools, progress)
+    costs = budget.rehearsed(model, views, _about(model, views, settings), settings, progress)
     before = time.monotonic() - views.started
     allowed = budget.allowance(costs, views.count, settings.budget_s - before)
     views.keep(allowed.images)
@@ -171,7 +178,7 @@ def _within_budget(model: SplitModel, views: Views, settings: CalibrationSetting
 def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> About:
     shapes = {name: values.shape for name, values in views.sent(views.plain[0]).items()}
     return About(
-        version=PROFILE_VERSION,
+        version=CELL_PROBE_VERSION,
         made_by=_made_by(),
         network=model.name,
         cut=model.fingerprint,
@@ -254,7 +261,7 @@ def _power(
     if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
         return POWERS[0]
     chosen = views.plain[:TRIAL_SAMPLES]
-    material = Material(pseudo.model, views, chosen, chosen, settings.tools, progress)
+    material = Material(pseudo.model, views, chosen, chosen, chosen, settings, progress)
     curves: list[list[CurvePoint]] = []
     for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])

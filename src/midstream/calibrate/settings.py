@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 LEAST_IMAGES = 20
 DEFAULT_IMAGES = 200
 DEFAULT_BUDGET_S = 600.0
-#: Views that the probe is fitted to and the contexts are pre-trained on, at most; and those of a trial.
+#: Views that the contexts are pre-trained on, at most; and those of a trial.
 MOST_SAMPLES, TRIAL_SAMPLES = 150, 60
+#: Views that the probe is fitted to, at most.
+MOST_SHOWN = 600
 #: How far the measured sensitivity is believed: the powers of it that are tried. A network whose channels are of
 #: unequal strength needs the first, one whose channels are alike shows little but the noise of the measurement.
 POWERS = (1.0, 0.5, 0.0)

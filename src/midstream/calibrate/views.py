@@ -24,15 +24,35 @@ from midstream.wording import counted
 
 #: One of so many images is not fitted to, but measured on.
 HELD_OUT = 4
+#: Sides of a part of an image beside those of the whole, and pixels that they have at least.
+_PART_SIDES, _LEAST_SIDE = (0.4, 0.9), 32
 
 
 @dataclass(frozen=True)
 class View:
-    """An image as it is or mirrored, and what there is in the way of size: (height, width)."""
+    """An image as it is or mirrored, whole or a part of it.
+
+    Attributes:
+        size: (height, width) of what is seen.
+        corner: (top, left) of a part, before it is mirrored; None for the whole image.
+    """
 
     file: ImageFile
     flipped: bool
     size: tuple[int, int]
+    corner: tuple[int, int] | None = None
+
+    @property
+    def variant(self) -> str:
+        """What is made of the image, for FrontCache."""
+        part = "" if self.corner is None else "part {} {} {} {}\n".format(*self.corner, *self.size)
+        return "mirrored\n" * self.flipped + part
+
+    def seen(self, pixels: Image) -> Image:
+        """Of the image's pixels."""
+        if self.corner is not None:
+            pixels = pixels[*(slice(at, at + side) for at, side in zip(self.corner, self.size, strict=True))]
+        return np.ascontiguousarray(pixels[:, ::-1] if self.flipped else pixels)
 
 
 class Views:
@@ -40,6 +60,7 @@ class Views:
 
     Attributes:
         fit: views to fit to; `plain` of them are not mirrored.
+        parts: of the images that are fitted to, a part each; the importance map is learnt from them, too.
         held_out: images to measure on.
         started: when the reading of images began, by the monotonic clock.
         skipped: path of each file that cannot be read, and why; with `strict` the first raises InputError.
@@ -56,7 +77,7 @@ class Views:
         self.started = time.monotonic()
         self._model = model
         self._folder = folder
-        self._flips = settings.tools.flips
+        self._tools, self._seed = settings.tools, settings.seed
         rng = np.random.default_rng(settings.seed)
         self.skipped: list[Skipped] = []
         readable: list[View] = []
@@ -87,8 +108,10 @@ class Views:
         self.count = len(chosen)
         self.held_out = chosen[::HELD_OUT]
         self.plain = [view for i, view in enumerate(chosen) if i % HELD_OUT]
-        mirrored = [View(v.file, True, v.size) for v in self.plain] if self._flips else []
+        mirrored = [View(v.file, True, v.size) for v in self.plain] if self._tools.flips else []
         self.fit = self.plain + mirrored
+        rng = np.random.default_rng(self._seed)
+        self.parts = [_part(view, rng) for view in self.fit] if self._tools.importance else []
 
     def _readable(self, file: ImageFile, strict: bool) -> View | None:
         pixels = read_or_skip(file.path, self.skipped, strict)
@@ -99,15 +122,20 @@ class Views:
         """The held-out images and their mirror images, which say how far the network repeats itself (loss.py)."""
         return self.held_out + [View(view.file, True, view.size) for view in self.held_out]
 
+    @property
+    def all(self) -> list[View]:
+        """All views."""
+        return [*self.fit, *self.parts, *self.measured]
+
     def prepare(self, advance: Callable[[], None]) -> None:
         """Run the front on all views, once."""
-        for view in (*self.fit, *self.measured):
+        for view in self.all:
             self.full(view)
             advance()
 
     def full(self, view: View) -> FloatPyramid:
         """The whole pyramid of a view, derived levels included."""
-        return self._cache.pyramid(view.file.path, lambda: self._pixels(view), mirrored=view.flipped)
+        return self._cache.pyramid(view.file.path, lambda: view.seen(read_image(view.file.path)), view.variant)
 
     def sent(self, view: View) -> FloatPyramid:
         """The levels that are coded."""
@@ -128,6 +156,10 @@ class Views:
         write_tensors(path, made, what)
         return made
 
-    def _pixels(self, view: View) -> Image:
-        pixels = read_image(view.file.path)
-        return np.ascontiguousarray(pixels[:, ::-1]) if view.flipped else pixels
+
+def _part(view: View, rng: np.random.Generator) -> View:
+    """A part of a view's image, which `rng` chooses."""
+    share = rng.uniform(*_PART_SIDES)
+    size = [max(round(share * side), min(side, _LEAST_SIDE)) for side in view.size]
+    top, left = (int(rng.integers(0, whole - side + 1)) for whole, side in zip(view.size, size, strict=True))
+    return View(view.file, view.flipped, (size[0], size[1]), (top, left))

@@ -36,17 +36,17 @@ class FrontCache:
         self._model = model
         self._made_by = f"{model.fingerprint}\n{_VERSIONS}\n".encode()
 
-    def pyramid(self, source: Path, pixels: Callable[[], Image], mirrored: bool = False) -> FloatPyramid:
-        """The pyramid of an image, or of its mirror image, kept or made from what `pixels` gives."""
-        there = self.get(source, mirrored)
+    def pyramid(self, source: Path, pixels: Callable[[], Image], variant: str = "") -> FloatPyramid:
+        """The pyramid of an image, or of a `variant` of it, kept or made from what `pixels` gives."""
+        there = self.get(source, variant)
         if there is None:
             there = self._model.front(pixels())
-            self.put(source, there, mirrored)
+            self.put(source, there, variant)
         return there
 
-    def get(self, source: Path, mirrored: bool = False) -> FloatPyramid | None:
+    def get(self, source: Path, variant: str = "") -> FloatPyramid | None:
         """The pyramid, if it is there whole."""
-        path = self._path(source, mirrored)
+        path = self._path(source, variant)
         if not path.exists():
             return None
         try:
@@ -58,13 +58,13 @@ class FrontCache:
             return None
         return {name: np.asarray(values, np.float32) for name, values in pyramid.items()}
 
-    def put(self, source: Path, pyramid: FloatPyramid, mirrored: bool = False) -> None:
+    def put(self, source: Path, pyramid: FloatPyramid, variant: str = "") -> None:
         """Keep a pyramid."""
-        path, data = self._path(source, mirrored), pack_safetensors(pyramid)
+        path, data = self._path(source, variant), pack_safetensors(pyramid)
         write_bytes(str(path), _digest(path, data) + data)
 
-    def _path(self, source: Path, mirrored: bool) -> Path:
-        made_by = self._made_by + b"mirrored\n" * mirrored
+    def _path(self, source: Path, variant: str) -> Path:
+        made_by = self._made_by + variant.encode()
         key = hashlib.sha256(made_by + read_bytes(str(source))).hexdigest()
         return self._folder / f"{key}.pyramid"
 

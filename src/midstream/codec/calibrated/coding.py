@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
-from midstream.codec.calibrated.importance import check_scores, classes_of, probed, spread
+from midstream.codec.calibrated.importance import check_scores, classes_of, importance_of, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
 from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile import Profile
@@ -67,7 +67,7 @@ def analyse(
         if not each.largest <= LARGEST:  # a NaN is not
             _check_finite(levels)
             raise InputError(TOO_LARGE)
-    first = _importance(profile, coefficients[0].values, scores)
+    first = _importance(profile, coefficients[0], scores)
     importance = [first, *(importance_from(first, each.grid) for each in coefficients[1:])]
     sizes = {level.name: level.shape[1:] for level in levels}
     return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
@@ -81,7 +81,7 @@ def _transformed(
         return [Coefficients(group, maps, threads) for group in profile.groups]
     from midstream.codec.calibrated.device_transform import forward_on  # imports torch
 
-    return [KnownCoefficients(forward_on(group, maps)) for group in profile.groups]
+    return [KnownCoefficients(*forward_on(group, maps)) for group in profile.groups]
 
 
 def check_size(coefficients: Floats) -> None:
@@ -126,14 +126,13 @@ def _check_levels(profile: Profile, maps: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _importance(profile: Profile, coefficients: Floats, scores: NDArray[np.floating[Any]] | None) -> NDArray[np.uint8]:
+def _importance(
+    profile: Profile, coefficients: Coefficients | KnownCoefficients, scores: NDArray[np.floating[Any]] | None
+) -> NDArray[np.uint8]:
     """Of the first group."""
-    grid, group = coefficients.shape[1:], profile.groups[0]
     if scores is not None:
-        return classes_of(profile.about.importance, spread(check_scores(scores, (grid[0], grid[1]))))
-    if group.probe is None:
-        return np.zeros(grid, np.uint8)
-    return classes_of(profile.about.importance, probed(group.probe, coefficients, group.scales))
+        return classes_of(profile.about.importance, spread(check_scores(scores, coefficients.grid)))
+    return importance_of(profile.groups[0], profile.about.importance, coefficients)
 
 
 def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:

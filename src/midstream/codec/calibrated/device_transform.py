@@ -7,15 +7,16 @@ coefficients are quantised, predicted and coded on the host, from what came over
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import pad
+from torch.nn.functional import leaky_relu, pad
 
-from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart
+from midstream.codec.calibrated.cell_probe import LEAK
+from midstream.codec.calibrated.parts import CellProbe, Floats, GroupPart, LevelPart
 from midstream.codec.calibrated.transform import Size, grid_of
 from midstream.errors import CorruptError, InputError
 from midstream.features import DeviceLevel
@@ -63,8 +64,11 @@ def checked_map(level: DeviceLevel) -> Any:
     return level.tensor.reshape(level.shape)
 
 
-def forward_on(group: GroupPart, maps: Mapping[str, Any]) -> Floats:
-    """Coefficients [K, height, width] on the host, of a group's levels, [C, H, W] by name on one device."""
+def forward_on(group: GroupPart, maps: Mapping[str, Any]) -> tuple[Floats, Floats | None]:
+    """Coefficients [K, height, width] on the host, of a group's levels, [C, H, W] by name on one device.
+
+    And what its CellProbe makes of each cell alone, [M, height, width], if it has one.
+    """
     first = maps[group.levels[0].about.name]
     own = _on(first.device, group)
     grid = grid_of(group.levels, {level.about.name: _size(maps[level.about.name]) for level in group.levels})
@@ -74,7 +78,27 @@ def forward_on(group: GroupPart, maps: Mapping[str, Any]) -> Floats:
             for level, on in zip(group.levels, own.levels, strict=True)
         ]
         coefficients = torch.matmul(own.basis, torch.cat(stacked))
-    return np.asarray(coefficients.cpu().numpy()).reshape(-1, *grid)
+        seen = _seen(group.probe, group, stacked) if isinstance(group.probe, CellProbe) else None
+    return _on_host(coefficients, grid), None if seen is None else _on_host(seen, grid)
+
+
+def _on_host(values: Any, grid: Size) -> Floats:
+    return np.asarray(values.cpu().numpy()).reshape(-1, *grid)
+
+
+def _seen(probe: CellProbe, group: GroupPart, stacked: Sequence[Any]) -> Any:
+    """As seen_alone of cell_probe.py, from the first-stage coefficients of each level, [M, cells]."""
+
+    def on(array: Floats) -> Any:
+        return torch.from_numpy(np.array(array)).to(stacked[0].device)
+
+    features = []
+    for level, sight, numbers in zip(group.levels, probe.levels, stacked, strict=True):
+        elements = numbers.reshape(sight.rows.shape[1], -1)
+        made = leaky_relu(torch.matmul(on(sight.rows), elements) + on(sight.bias[:, None]), float(LEAK))
+        made = made.reshape(len(made), level.about.ratio**2, -1)
+        features += [made.amax(1)] if level.about.ratio == 1 else [made.amax(1), made.mean(1)]
+    return leaky_relu(torch.matmul(on(probe.mix), torch.cat(features)) + on(probe.mix_bias[:, None]), float(LEAK))
 
 
 def _size(maps: Any) -> Size:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from midstream import _native
 from midstream.errors import InputError
 
-#: Of the file's layout: without clips, and with them.
-PROFILE_VERSION, VIDEO_PROFILE_VERSION = 1, 2
+#: Of the file's layout: with a linear probe, without clips and with them; and with a probe of cells, with clips or not.
+PROFILE_VERSION, VIDEO_PROFILE_VERSION, CELL_PROBE_VERSION = 1, 2, 3
 #: Steps are 2^((index - STEP_INDICES / 2) / STEPS_PER_OCTAVE) in the weighted domain.
 STEPS_PER_OCTAVE = 8
 #: Of a step's index in a bitstream.
@@ -79,7 +79,7 @@ class About(_Strict):
     """The document in the header of a profile.
 
     Attributes:
-        version: PROFILE_VERSION, or VIDEO_PROFILE_VERSION where clips were calibrated on.
+        version: PROFILE_VERSION, VIDEO_PROFILE_VERSION where clips were calibrated on, or CELL_PROBE_VERSION for both.
         made_by: release of midstream, and what else decides the last bits.
         network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
         images, image_hash, seed: what it was fitted on; in the file `pictures` and `picture_hash`.
@@ -90,10 +90,10 @@ class About(_Strict):
         importance: importance classes; in the file `places`.
         qualities: the step's index for quality 1, 2, ... 100, not increasing.
         curve: measured points by increasing step, whose loss does not fall.
-        frames, frame_hash: what predicted frames were fitted on; None in version 1.
+        frames, frame_hash: what predicted frames were fitted on; None without clips.
     """
 
-    version: int = Field(ge=PROFILE_VERSION, le=VIDEO_PROFILE_VERSION)
+    version: int = Field(ge=PROFILE_VERSION, le=CELL_PROBE_VERSION)
     made_by: _Text
     network: _Text
     cut: _Text
@@ -128,8 +128,11 @@ class About(_Strict):
 
     @model_validator(mode="after")
     def _has_its_clips(self) -> About:
-        if (self.version == VIDEO_PROFILE_VERSION) != (self.frames is not None and self.frame_hash is not None):
-            raise ValueError("frames and frame_hash belong to version 2, and to no other")
+        there = self.frames is not None
+        if there != (self.frame_hash is not None) or self.version == (
+            PROFILE_VERSION if there else VIDEO_PROFILE_VERSION
+        ):
+            raise ValueError("frames and frame_hash belong together, to version 2, and to version 3 where it has clips")
         return self
 
     @model_validator(mode="after")
@@ -143,8 +146,8 @@ class About(_Strict):
 def read_about(document: object, origin: str) -> About:
     """The checked document; `origin` is named in errors. Raises InputError."""
     version = document.get("version") if isinstance(document, dict) else None
-    if isinstance(version, int) and not PROFILE_VERSION <= version <= VIDEO_PROFILE_VERSION:
-        readable = f"{PROFILE_VERSION} and {VIDEO_PROFILE_VERSION}"
+    if isinstance(version, int) and not PROFILE_VERSION <= version <= CELL_PROBE_VERSION:
+        readable = f"{PROFILE_VERSION} to {CELL_PROBE_VERSION}"
         raise InputError(f"{origin}: a profile of version {version}; this release reads {readable}")
     try:
         return About.model_validate_json(json.dumps(document))  # strictly, but lists of JSON are tuples

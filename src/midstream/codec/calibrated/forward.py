@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, GroupPart
+from midstream.codec.calibrated.cell_probe import seen_alone
+from midstream.codec.calibrated.parts import PROBE_FEATURES, CellProbe, Floats, GroupPart, Probe
 from midstream.codec.calibrated.transform import Size, blocks, grid_of, stacked
 from midstream.codec.threads import run
 
@@ -26,6 +27,7 @@ class Coefficients:
     Attributes:
         grid: (height, width).
         largest: more than the magnitude of any of them, infinity where one has none.
+        seen: what a CellProbe makes of each cell alone, [M, height, width]; None where the group has none.
     """
 
     def __init__(self, group: GroupPart, maps: Mapping[str, Floats], threads: int) -> None:
@@ -44,18 +46,25 @@ class Coefficients:
         self._made = np.zeros(cells, np.uint8)
         self._values = np.zeros((cells, len(group.scales)), np.float32)
 
+        probe = group.probe if isinstance(group.probe, CellProbe) else None
+        self.seen = None if probe is None else np.empty((len(probe.mix), *self.grid), np.float32)
+
         def begin(block: tuple[slice, slice]) -> float:
             numbers = stacked(group.levels, maps, self.grid, block)
+            if probe is not None and self.seen is not None:
+                place = self.seen[:, *block]
+                place[...] = seen_alone(probe, group.levels, numbers, place.shape[1:]).reshape(place.shape)
             first = block[0].start * self.grid[1] + block[1].start
             part = slice(first, first + len(numbers))  # blocks are whole rows, or lie in one
             return self._stage.round(numbers, self._whole[part], self._units[part])
 
         self.largest = max(run(begin, blocks(group, self.grid), threads))
         # What a coarser group's coefficients are expected to be is not known to be small.
-        seen = self._stage.parts
+        first = self._stage.parts
         if group.prediction is None:
-            seen = 1 if group.probe is None else -(-len(group.probe.mean) // PROBE_FEATURES // _native.PART_WIDTH)
-        self._go_on(np.full(cells, np.inf, np.float32), np.full(cells, seen, np.uint8))
+            count = len(group.probe.mean) // PROBE_FEATURES if isinstance(group.probe, Probe) else 1
+            first = -(-count // _native.PART_WIDTH)
+        self._go_on(np.full(cells, np.inf, np.float32), np.full(cells, first, np.uint8))
 
     @property
     def values(self) -> Floats:
@@ -91,9 +100,9 @@ class Coefficients:
 class KnownCoefficients:
     """As `Coefficients`, of which all are there: what a device has made."""
 
-    def __init__(self, values: Floats) -> None:
-        """Of coefficients [K, height, width]."""
-        self.values = values
+    def __init__(self, values: Floats, seen: Floats | None) -> None:
+        """Of coefficients [K, height, width], and what is seen, as `Coefficients` has it."""
+        self.values, self.seen = values, seen
         self.grid: Size = values.shape[1], values.shape[2]
         self.largest = float(np.maximum(values.max(), -values.min()))
 

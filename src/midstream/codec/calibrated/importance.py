@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.codec.calibrated.cell_probe import scores_of
 from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, ImportanceClasses
-from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, Probe, step_sizes
+from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
+from midstream.codec.calibrated.parts import PROBE_FEATURES, CellProbe, Floats, GroupPart, Probe, step_sizes
 from midstream.codec.calibrated.transform import product
 from midstream.errors import InputError
 
@@ -29,6 +33,23 @@ def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
     padded = np.pad(scores, 1)
     around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
     return np.asarray(np.maximum(scores, SPREAD * np.max(around, axis=0)))
+
+
+def importance_of(
+    group: GroupPart, importance: ImportanceClasses, coefficients: Coefficients | KnownCoefficients
+) -> NDArray[np.uint8]:
+    """Classes [height, width] of the cells of the first group, as its probe sees them."""
+    if group.probe is None:
+        return np.zeros(coefficients.grid, np.uint8)
+    if isinstance(group.probe, CellProbe):
+        assert coefficients.seen is not None
+        return classes_of(importance, scores_of(group.probe, coefficients.seen))
+    return classes_of(importance, probed(group.probe, coefficients.values, group.scales))
+
+
+def importance_in(group: GroupPart, importance: ImportanceClasses, maps: Mapping[str, Floats]) -> NDArray[np.uint8]:
+    """Classes of the cells of the first group, as its probe sees them in levels [C, H, W] by name."""
+    return importance_of(group, importance, Coefficients(group, maps, 1))
 
 
 def probed(probe: Probe, coefficients: Floats, scales: NDArray[np.int16]) -> Floats:

@@ -15,6 +15,8 @@ from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE, 
 Floats = NDArray[np.float32]
 #: That a probe makes of each coefficient (importance.py).
 PROBE_FEATURES = 4
+#: Cells on a side that a score comes from.
+PROBE_WINDOW = 3
 #: Cells of the first group that a coefficient of another is predicted from.
 PREDICTION_WINDOW = 3
 PREDICTION_CELLS = PREDICTION_WINDOW**2
@@ -71,7 +73,7 @@ class LevelPart:
 
 @dataclass(frozen=True, repr=False)
 class Probe:
-    """Predicts, from the coefficients of a cell, how much the network sees there (docs/method.md).
+    """A linear probe, of profiles before version 3: how much the network sees in a cell, from its coefficients.
 
     Attributes:
         mean, scale: [P], of the features (importance.py).
@@ -84,6 +86,39 @@ class Probe:
 
     def __repr__(self) -> str:
         return f"Probe({len(self.mean)} features)"
+
+
+@dataclass(frozen=True, repr=False)
+class LevelSight:
+    """What is made of each element of a level: rows [F, k], of its k coefficients, and a bias [F]."""
+
+    rows: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, repr=False)
+class CellProbe:
+    """Predicts how much the network sees in a cell.
+
+    Attributes:
+        levels: of the first group, in its order.
+        mix, mix_bias: [M, N] and [M], of the N features of a cell: for each level the largest of its elements, then,
+            where a cell has several of them, their means.
+        around, around_bias: [A, 9 * M] and [A], of the M numbers of nine cells, row by row; those of the cell to the
+            north-west come first.
+        out: [A + 1]: log2 of the score, from A numbers and a one.
+    """
+
+    levels: tuple[LevelSight, ...]
+    mix: Floats
+    mix_bias: Floats
+    around: Floats
+    around_bias: Floats
+    out: Floats
+
+    def __repr__(self) -> str:
+        features = sum(len(level.rows) for level in self.levels)
+        return f"CellProbe({features} features, {len(self.mix)} numbers a cell, {len(self.around)} around it)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,7 +184,7 @@ class GroupPart:
     offsets: NDArray[np.int8]
     neighbours: Floats
     state: NDArray[np.uint32]
-    probe: Probe | None = field(default=None)
+    probe: Probe | CellProbe | None = field(default=None)
     prediction: Floats | None = field(default=None)
     frames: FramePart | None = field(default=None)
 

@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.codec.calibrated.document import VIDEO_PROFILE_VERSION, About, GroupAbout, LevelAbout, read_about
+from midstream.codec.calibrated.document import CELL_PROBE_VERSION, About, GroupAbout, LevelAbout, read_about
 from midstream.codec.calibrated.parts import (
     PREDICTION_CELLS,
     PROBE_FEATURES,
+    PROBE_WINDOW,
+    CellProbe,
     Floats,
     FramePart,
     GroupPart,
     LevelPart,
+    LevelSight,
     Probe,
 )
 from midstream.errors import InputError
@@ -40,6 +43,10 @@ _SECOND_STAGE, _NEIGHBOURS = (-2.0, 2.0), (-(2.0**6), 2.0**6)
 _PREDICTIONS = (-65504.0, 65504.0)
 #: Of a probe: features are logarithms, calibration takes deviations of 10^-6 at least.
 _FEATURES, _DEVIATIONS, _SLOPES = (-(2.0**10), 2.0**10), (2.0**-20, 2.0**10), (-(2.0**16), 2.0**16)
+#: Of a cell's probe. Its features are at most 2^60 (cell_probe.py), and what is made of them below 2^80, 2^101, 2^118.
+_FACTORS = (-(2.0**10), 2.0**10)
+#: Features of a level, and numbers that are made of them, at most.
+MOST_PROBE_WIDTH = 64
 #: From the frame before to this one: a leak at most, so that no error lasts.
 _GAINS = (0.0, 1.0)
 #: Indices of the standard deviations of coefficients: calibration takes those below 10^-12 (-191) for that.
@@ -51,7 +58,7 @@ def read_profile(data: bytes, origin: str) -> tuple[About, tuple[GroupPart, ...]
     tensors, document = unpack_tensors(data, origin)
     about = read_about(document, origin)
     try:
-        return about, read_groups(tensors, about.groups, about.version == VIDEO_PROFILE_VERSION)
+        return about, read_groups(tensors, about)
     except (KeyError, ValueError) as error:
         raise InputError(f"{origin}: a damaged profile: {error}") from error
 
@@ -86,17 +93,27 @@ def tensors_of(groups: Sequence[GroupPart], most_seen: int) -> dict[str, NDArray
             own |= {"frames.gains": group.frames.gains.astype(np.float16), "frames.scales": group.frames.scales}
             packed = pack_state(group.frames.state, most_seen, PREDICTED)
             own |= {f"frames.{name}": values for name, values in packed.items()}
-        if group.probe is not None:
-            own |= {f"probe.{name}": getattr(group.probe, name) for name in ("mean", "scale", "out")}
+        own |= {f"probe.{name}": values for name, values in _tensors_of_probe(group).items()}
         out |= {f"{number}/{name}": values for name, values in own.items()}
     return out
 
 
-def read_groups(
-    tensors: Mapping[str, NDArray[Any]], abouts: Sequence[GroupAbout], video: bool = False
-) -> tuple[GroupPart, ...]:
+def _tensors_of_probe(group: GroupPart) -> dict[str, NDArray[Any]]:
+    probe = group.probe
+    if probe is None:
+        return {}
+    if isinstance(probe, Probe):
+        return {name: getattr(probe, name) for name in ("mean", "scale", "out")}
+    names = "mix", "mix_bias", "around", "around_bias", "out"
+    out: dict[str, NDArray[Any]] = {name: getattr(probe, name) for name in names}
+    for level, sight in zip(group.levels, probe.levels, strict=True):
+        out |= {f"{level.about.name}.rows": sight.rows, f"{level.about.name}.bias": sight.bias}
+    return out
+
+
+def read_groups(tensors: Mapping[str, NDArray[Any]], about: About) -> tuple[GroupPart, ...]:
     """The groups from a profile's tensors, with what clips show where it has seen some. Raises KeyError, ValueError."""
-    groups = tuple(_group(_Tensors(tensors, f"{number}/"), about, video) for number, about in enumerate(abouts))
+    groups = tuple(_group(_Tensors(tensors, f"{number}/"), each, about) for number, each in enumerate(about.groups))
     _check_predictions(groups)
     return groups
 
@@ -129,7 +146,7 @@ class _Tensors:
         return value
 
 
-def _group(tensors: _Tensors, about: GroupAbout, video: bool) -> GroupPart:
+def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
     levels = tuple(_level(tensors, level) for level in about.levels)
     width = sum(len(level.basis) * level.about.ratio**2 for level in levels)
     basis = tensors.floats("basis", "float16", None, width, within=_SECOND_STAGE)
@@ -150,9 +167,9 @@ def _group(tensors: _Tensors, about: GroupAbout, video: bool) -> GroupPart:
         np.ascontiguousarray(tensors.take("offsets", "int8", _native.COEFFICIENT_LEVELS, 3)),
         _neighbours(tensors, count),
         _state(tensors, "", ALONE),
-        _probe(tensors, count) if tensors.has("probe.out") else None,
+        _any_probe(tensors, levels, count, whole.version) if tensors.has("probe.out") else None,
         prediction,
-        _frames(tensors, count) if video else None,
+        _frames(tensors, count) if whole.frames is not None else None,
     )
 
 
@@ -187,6 +204,31 @@ def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
         raise ValueError(f"level {about.name}: more coefficients than channels")
     synthesis = of("synthesis", "float16", about.channels, len(basis), within=_FIRST_STAGE)
     return LevelPart(about, mean, weight, low, high, basis, synthesis)
+
+
+def _any_probe(tensors: _Tensors, levels: Sequence[LevelPart], count: int, version: int) -> Probe | CellProbe:
+    return _cell_probe(tensors, levels) if version >= CELL_PROBE_VERSION else _probe(tensors, count)
+
+
+def _cell_probe(tensors: _Tensors, levels: Sequence[LevelPart]) -> CellProbe:
+    def of(name: str, *shape: int | None, within: Range = _FACTORS) -> Floats:
+        values = tensors.floats(f"probe.{name}", "float32", *shape, within=within)
+        if name != "out" and len(values) > MOST_PROBE_WIDTH:
+            raise ValueError(f"a probe with {len(values)} numbers in {name}")
+        return values
+
+    sights = []
+    for level in levels:
+        rows = of(f"{level.about.name}.rows", None, len(level.basis), within=_VALUES)
+        sights.append(LevelSight(rows, of(f"{level.about.name}.bias", len(rows), within=_VALUES)))
+    features = sum(
+        len(sight.rows) * (1 if level.about.ratio == 1 else 2) for level, sight in zip(levels, sights, strict=True)
+    )
+    mix = of("mix", None, features)
+    around = of("around", None, PROBE_WINDOW**2 * len(mix))
+    return CellProbe(
+        tuple(sights), mix, of("mix_bias", len(mix)), around, of("around_bias", len(around)), of("out", len(around) + 1)
+    )
 
 
 def _probe(tensors: _Tensors, count: int) -> Probe:

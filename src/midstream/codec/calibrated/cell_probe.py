@@ -1,0 +1,76 @@
+"""A probe of the first-stage coefficients: what the network sees in a cell, from what lies there and around it.
+
+A small network. Every element of a level gives features of its own, by the same numbers wherever it lies in a cell. A
+cell has the largest and the mean of each; they are mixed, and a window of 3x3 cells gives the score (docs/method.md).
+All products are the native kernel's, so that the same is seen on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from midstream import _native
+from midstream.codec.calibrated.parts import PROBE_WINDOW, CellProbe, Floats, LevelPart
+from midstream.codec.calibrated.transform import Size, product
+
+#: What is left of a number below zero.
+LEAK = np.float32(0.125)
+#: Magnitude that features are limited to: whatever the levels hold, no sum of what follows overflows (profile_file.py).
+_MOST = np.float32(2.0**60)
+
+
+def leaky(values: Floats) -> Floats:
+    """Numbers below zero made small."""
+    return np.asarray(np.maximum(values, LEAK * values))
+
+
+def seen_alone(probe: CellProbe, levels: Sequence[LevelPart], numbers: Floats, size: Size) -> Floats:
+    """What a probe makes of each cell of a block of (rows, columns), [M, cells].
+
+    Args:
+        probe: of the group.
+        levels: of the group.
+        numbers: the first-stage coefficients [cells, D].
+        size: of the block.
+    """
+    features, at = [], 0
+    for level, sight in zip(levels, probe.levels, strict=True):
+        ratio, most = level.about.ratio, np.full(len(sight.bias), _MOST)
+        out = np.empty((len(sight.bias), size[0] * ratio, size[1] * ratio), np.float32)
+        sides = (0, size[0], 0, size[1])
+        _native.last_stage(numbers, at, sight.rows, sight.bias, -most, most, ratio, sides, out)
+        features += pooled(leaky(out), ratio)
+        at += sight.rows.shape[1] * ratio**2
+    stacked = np.concatenate([each.reshape(len(each), -1) for each in features])
+    return leaky(product(probe.mix, stacked, 1) + probe.mix_bias[:, None])
+
+
+def pooled(maps: Floats, ratio: int) -> list[Floats]:
+    """The largest and, of more than one, the mean of ratio x ratio elements of maps [F, H, W]."""
+    if ratio == 1:
+        return [maps]
+    elements = [maps[:, y::ratio, x::ratio] for y in range(ratio) for x in range(ratio)]
+    largest, total = elements[0].copy(), elements[0].copy()
+    for each in elements[1:]:
+        np.maximum(largest, each, out=largest)
+        total += each
+    return [largest, total * np.float32(1 / ratio**2)]
+
+
+def scores_of(probe: CellProbe, seen: Floats) -> Floats:
+    """Scores [height, width] from what `seen_alone` makes of all cells, [M, height, width]."""
+    height, width = seen.shape[1:]
+    numbers = leaky(product(probe.around, windows(seen), 1) + probe.around_bias[:, None])
+    octaves = product(probe.out[None, :-1], numbers, 1) + probe.out[-1]
+    return np.asarray(np.exp2(np.clip(octaves, -20, 0)).reshape(height, width), np.float32)
+
+
+def windows(seen: Floats) -> Floats:
+    """The cells around each, [9 * M, cells] of [M, height, width]; there is nothing beyond the border."""
+    count, height, width = seen.shape
+    padded = np.zeros((count, height + 2, width + 2), np.float32)
+    padded[:, 1:-1, 1:-1] = seen
+    parts = [padded[:, y : y + height, x : x + width] for y in range(PROBE_WINDOW) for x in range(PROBE_WINDOW)]
+    return np.stack(parts).reshape(PROBE_WINDOW**2 * count, height * width)

@@ -1,0 +1,208 @@
+"""The probe of cells: what it computes, on every path, and that calibration finds what there is to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.helpers import profiles
+
+import midstream as ms
+from midstream import _native
+from midstream.calibrate import probe
+from midstream.calibrate.probe import Sight
+from midstream.codec.calibrated.cell_probe import scores_of, seen_alone
+from midstream.codec.calibrated.coding import analyse
+from midstream.codec.calibrated.importance import classes_of, importance_in
+from midstream.codec.calibrated.parts import CellProbe, Floats
+from midstream.codec.calibrated.transform import WHOLE, forward, grid_of, stacked
+from midstream.features import check_pyramid
+
+PROFILE = profiles.profile(cells=True)
+GROUP = PROFILE.groups[0]
+PROBE = GROUP.probe
+assert isinstance(PROBE, CellProbe)
+
+
+@pytest.fixture(autouse=True)
+def _path_of_before() -> Iterator[None]:
+    before = _native.simd_path()
+    yield
+    _native.set_simd_path(before)
+
+
+def by_the_formula(probe: CellProbe, numbers: Floats, grid: tuple[int, int]) -> np.ndarray:
+    """log2 of the scores in float64, cell by cell."""
+
+    def leaky(values: np.ndarray) -> np.ndarray:
+        return np.where(values > 0, values, values / 8)
+
+    cells = {}
+    for at, cell in enumerate(numbers.astype(np.float64)):
+        features, begin = [], 0
+        for level, sight in zip(GROUP.levels, probe.levels, strict=True):
+            count, area = len(level.basis), level.about.ratio**2
+            elements = cell[begin : begin + count * area].reshape(count, area)
+            begin += count * area
+            made = leaky(sight.rows @ elements + sight.bias[:, None])
+            features += [made.max(axis=1)] + ([made.mean(axis=1)] if area > 1 else [])
+        cells[divmod(at, grid[1])] = leaky(probe.mix @ np.concatenate(features) + probe.mix_bias)
+    nothing, out = np.zeros(len(probe.mix)), np.empty(grid)
+    for row, column in cells:
+        window = [cells.get((row + y, column + x), nothing) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+        last = leaky(probe.around @ np.concatenate(window) + probe.around_bias)
+        out[row, column] = probe.out[:-1] @ last + probe.out[-1]
+    return out
+
+
+@given(st.integers(0, 1 << 32), st.integers(1, 5), st.integers(1, 5))
+def test_scores_are_those_of_the_formula_and_the_same_on_every_path(seed: int, rows: int, columns: int) -> None:
+    width = sum(len(level.basis) * level.about.ratio**2 for level in GROUP.levels)
+    numbers = np.random.default_rng(seed).normal(size=(rows * columns, width)).astype(np.float32)
+    found = []
+    for path in _native.simd_paths():
+        _native.set_simd_path(path)
+        seen = seen_alone(PROBE, GROUP.levels, numbers, (rows, columns))
+        found.append(scores_of(PROBE, seen.reshape(-1, rows, columns)))
+        assert found[-1].tobytes() == found[0].tobytes()
+    wanted = np.exp2(np.clip(by_the_formula(PROBE, numbers, (rows, columns)), -20, 0))
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-4)
+
+
+def test_the_encoder_looks_at_the_first_stage_in_blocks_or_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    pyramid = profiles.pyramid(5, 0.7)
+    levels = check_pyramid(pyramid)
+    importance = PROFILE.about.importance
+    grid = grid_of(GROUP.levels, {name: values.shape[1:] for name, values in pyramid.items()})
+    whole = seen_alone(PROBE, GROUP.levels, stacked(GROUP.levels, pyramid, grid, WHOLE), grid).reshape(-1, *grid)
+    classes = classes_of(importance, scores_of(PROBE, whole))
+    assert len(np.unique(classes)) > 1
+    for numbers in (1 << 18, 200):
+        monkeypatch.setattr("midstream.codec.calibrated.transform._BLOCK_NUMBERS", numbers)
+        for threads in (1, 3):
+            np.testing.assert_array_equal(analyse(levels, PROFILE, threads=threads).importance[0], classes)
+    np.testing.assert_array_equal(importance_in(GROUP, importance, pyramid), classes)
+
+
+def test_what_the_probe_sees_decides_the_stream() -> None:
+    pyramid = profiles.pyramid()
+
+    def size(score: float) -> int:
+        sure = replace(PROBE, out=np.append(np.zeros(len(PROBE.around)), np.log2(score)).astype(np.float32))
+        group = replace(GROUP, probe=sure)
+        return len(ms.encode(pyramid, "calibrated", profile=replace(PROFILE, groups=(group, *PROFILE.groups[1:]))))
+
+    assert size(1) > size(0.25) > size(0.05)
+
+
+def test_whatever_the_levels_hold_there_are_scores() -> None:
+    """Numbers that overflow are refused by the encoder, not by a warning of NumPy's."""
+    width = sum(len(level.basis) * level.about.ratio**2 for level in GROUP.levels)
+    numbers = np.random.default_rng(0).normal(size=(6, width)).astype(np.float32)
+    numbers[1], numbers[2, 0], numbers[3], numbers[4, ::2] = 3e38, np.nan, -3e38, np.inf
+    most = replace(
+        PROBE,
+        **{name: np.full_like(getattr(PROBE, name), 1024) for name in ("mix", "mix_bias", "around", "around_bias")},
+        out=np.full_like(PROBE.out, -1024),
+    )
+    for each in (PROBE, most):
+        scores = scores_of(each, seen_alone(each, GROUP.levels, numbers, (2, 3)).reshape(-1, 2, 3))
+        assert np.isfinite(scores).all()
+        assert (scores >= 0).all()
+        assert (scores <= 1).all()
+
+
+def sights(count: int, seed: int, grid: tuple[int, int] = (5, 6), constant: bool = False) -> list[Sight]:
+    """Of two levels: the score is high where one element of a cell has much of a coefficient."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(count):
+        fine, coarse = rng.normal(size=(4, 4, *grid)), rng.normal(size=(3, 1, *grid))
+        score = np.exp2(np.clip(fine[1].max(axis=0) * 2 - 5 + coarse[2, 0], -6, -0.7))
+        if constant:
+            fine[:], score[:] = 0, 0.5
+        out.append(Sight([fine.astype(np.float16), coarse.astype(np.float16)], score.astype(np.float32)))
+    return out
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_gradients_are_those_of_the_error(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against differences."""
+    monkeypatch.setattr(probe, "_DROPPED", 0.0)
+    batches = probe._Batches(sights(3, 1), (5, 6))
+    weights = probe._begin(batches, np.random.default_rng(number))
+    rng = np.random.default_rng(number)
+    found = probe._gradients(weights, 3, batches.grid, probe._passed(weights, batches, [0, 1, 2], rng))
+    assert found.keys() == weights.keys()
+
+    def error(changed: dict[str, Floats]) -> float:
+        return float(np.square(probe._passed(changed, batches, [0, 1, 2], rng).error.astype(np.float64)).mean())
+
+    for name, values in weights.items():
+        way = rng.normal(size=values.shape).astype(np.float32) * (0.003 / np.sqrt(values.size))
+        there, back = (error(weights | {name: values + sign * way}) for sign in (1, -1))
+        expected = float((found[name].astype(np.float64) * way).sum())
+        assert (there - back) / 2 == pytest.approx(expected, rel=0.1, abs=3e-5), name
+
+
+def seen(fitted: CellProbe, sight: Sight) -> np.ndarray:
+    """log2 of what a probe makes of a sight."""
+    grid = sight.scores.shape
+    numbers = np.concatenate(
+        [each.transpose(2, 3, 0, 1).reshape(grid[0] * grid[1], -1) for each in sight.levels], axis=1
+    )
+    abouts = [GROUP.levels[0].about.model_copy(update={"ratio": ratio}) for ratio in (2, 1)]
+    levels = [replace(GROUP.levels[0], about=about) for about in abouts]
+    cells = seen_alone(fitted, levels, numbers.astype(np.float32), (grid[0], grid[1]))
+    return np.log2(scores_of(fitted, cells.reshape(-1, *grid)))
+
+
+def test_a_fit_finds_what_is_to_be_seen() -> None:
+    fitted = probe.fit_probe(sights(40, 1), 1.0, 0)
+    errors = [np.square(seen(fitted, each) - np.log2(each.scores)).mean() for each in sights(10, 2)]
+    deviation = np.mean([np.log2(each.scores).var() for each in sights(10, 2)])
+    assert np.mean(errors) < 0.2 * deviation
+
+
+def test_a_fit_is_the_same_on_every_path_and_another_with_another_seed() -> None:
+    fits = []
+    for path in _native.simd_paths():
+        _native.set_simd_path(path)
+        fits.append(probe.fit_probe(sights(7, 1), 1.0, 0))
+    assert all(fit.mix.tobytes() == fits[0].mix.tobytes() for fit in fits)
+    assert all(fit.levels[0].rows.tobytes() == fits[0].levels[0].rows.tobytes() for fit in fits)
+    assert probe.fit_probe(sights(7, 1), 1.0, 1).mix.tobytes() != fits[0].mix.tobytes()
+
+
+def test_views_of_other_sizes_and_levels_that_hold_nothing() -> None:
+    fitted = probe.fit_probe([*sights(3, 1), *sights(3, 2, (9, 4))], 1.0, 0)
+    assert np.isfinite(seen(fitted, sights(1, 3)[0])).all()
+    constant = sights(4, 1, constant=True)
+    assert np.isfinite(seen(probe.fit_probe(constant, 1.0, 0), constant[0])).all()
+
+
+def test_a_sight_is_a_part_of_a_large_view_in_units() -> None:
+    rng = np.random.default_rng(0)
+    width = sum(len(level.basis) * level.about.ratio**2 for level in GROUP.levels)
+    numbers = rng.normal(size=(40, 5, width)).astype(np.float32)
+    numbers[0, 0] = 1e30
+    scores = rng.uniform(size=(40, 5)).astype(np.float32)
+    found = probe.sight_of(GROUP.levels, numbers.reshape(200, -1), scores, 0.5, rng)
+    assert found.scores.shape == (16, 5)
+    (top,) = [at for at in range(25) if (scores[at : at + 16] == found.scores).all()]
+    assert [each.shape for each in found.levels] == [(6, 4, 16, 5), (5, 1, 16, 5)]
+    part = numbers[top : top + 16, :, 24:] * 2
+    np.testing.assert_allclose(found.levels[1][:, 0], part.transpose(2, 0, 1), rtol=1e-3, atol=1e-3)
+    assert all(np.isfinite(each).all() for each in found.levels)
+
+
+def test_the_first_stage_is_what_the_transform_begins_with() -> None:
+    pyramid = profiles.pyramid()
+    grid = grid_of(GROUP.levels, {name: values.shape[1:] for name, values in pyramid.items()})
+    numbers = stacked(GROUP.levels, pyramid, grid, WHOLE)
+    found = (GROUP.basis @ numbers.T).reshape(-1, *grid)
+    np.testing.assert_allclose(found, forward(GROUP, pyramid, 1), rtol=1e-4, atol=1e-4)
