@@ -125,13 +125,13 @@ void CoefficientModel::levels(const CoefficientSteps& steps, uint8_t* levels) co
 }
 
 std::vector<uint8_t> CoefficientModel::encode(const float* values, const CoefficientGrid& grid,
-                                              const CoefficientSteps& steps, float lambda, uint32_t* state,
+                                              const CoefficientSteps& steps, uint32_t* state,
                                               const CoefficientImage& image) const {
     if (image.chosen) std::fill_n(image.chosen, grid.cells() * grid.coefficients, 0);
     ArithmeticEncoder encoder;
     std::vector<uint8_t> known(grid.coefficients * steps.classes);
     levels(steps, known.data());
-    Chooser chooser(values, grid, steps, lambda);
+    Chooser chooser(*this, values, grid, steps);
     code<Alone>(encoder, {*this, grid, steps, image, std::move(known)}, state, chooser);
     return encoder.finish();
 }
@@ -163,14 +163,14 @@ void FrameModel::levels(const CoefficientSteps& steps, uint8_t* levels) const {
 }
 
 std::vector<uint8_t> FrameModel::encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
-                                        float lambda, uint32_t* state, const CoefficientImage& image,
+                                        uint32_t* state, const CoefficientImage& image,
                                         const FrameReference& reference, uint8_t* modes,
                                         const uint8_t* refreshed) const {
     if (image.chosen) std::fill_n(image.chosen, grid.cells() * grid.coefficients, 0);
     ArithmeticEncoder encoder;
     std::vector<uint8_t> known(grid.coefficients * predictors_.modes * steps.classes);
     levels(steps, known.data());
-    Chooser chooser(values, grid, steps, lambda, refreshed);
+    Chooser chooser(alone_, values, grid, steps, refreshed);
     code<Predicted>(encoder, {alone_, grid, steps, image, std::move(known), &predictors_, &reference, modes}, state,
                     chooser);
     return encoder.finish();

@@ -1,6 +1,7 @@
 // Quantised transform coefficients: over the cells of a grid a map of whole numbers each.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -88,17 +89,22 @@ class CoefficientModel {
     size_t coefficients() const { return statistics_.scales.size(); }
     // The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].
     void levels(const CoefficientSteps& steps, uint8_t* levels) const;
-    // Quantises and codes `values` [cells, coefficients]; each becomes what costs least: squared error, in steps, plus
-    // `lambda` times the bits that the coder takes for it. Writes image.chosen and image.decoded. `state` is what the
+    // Quantises and codes `values` [cells, coefficients] (coefficients_chooser.hpp). Writes image.chosen and image.decoded. `state` is what the
     // coder begins with and becomes what it has learnt.
     std::vector<uint8_t> encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
-                                float lambda, uint32_t* state, const CoefficientImage& image) const;
+                                uint32_t* state, const CoefficientImage& image) const;
     // False when the data is not valid. Writes image.chosen, if it is there, image.decoded, and image.importance unless
     // that is known.
     bool decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid, const CoefficientSteps& steps,
                 uint32_t* state, const CoefficientImage& image) const;
 
     const CoefficientStatistics& statistics() const { return statistics_; }
+    // What a magnitude, 1 or more, stands for, in steps.
+    float reconstruction(uint32_t level, int32_t magnitude) const {
+        const int32_t c = std::min(magnitude, reconstruction_classes) - 1;
+        const int8_t offset = statistics_.offsets[level * reconstruction_classes + static_cast<uint32_t>(c)];
+        return static_cast<float>(magnitude) + static_cast<float>(offset) / 64;
+    }
     const NeighbourPrediction& neighbours() const { return neighbours_; }
 
    private:
@@ -119,7 +125,7 @@ class FrameModel {
     // As CoefficientModel's; `modes` [cells] becomes how each cell is predicted. Cells that `refreshed` [cells] names, if it
     // is there, stand alone.
     std::vector<uint8_t> encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
-                                float lambda, uint32_t* state, const CoefficientImage& image,
+                                uint32_t* state, const CoefficientImage& image,
                                 const FrameReference& reference, uint8_t* modes,
                                 const uint8_t* refreshed = nullptr) const;
     bool decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid, const CoefficientSteps& steps,

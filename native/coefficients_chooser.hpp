@@ -1,4 +1,5 @@
-// What a value of the encoder shall be: the magnitude, the one below it or zero, whichever costs least.
+// What a value of the encoder shall be: zero below a threshold, which is higher where it would cost many bits, else the
+// nearest magnitude.
 #pragma once
 
 #include <algorithm>
@@ -30,50 +31,48 @@ inline const auto rough_bits = [] {
     return out;
 }();
 inline constexpr float rough_bits_octave = 512, rough_least = 0.6f, rough_rounding = 0.45f;
+// Squared error, in steps, that a bit is worth: of values, and of the ways to predict a cell, which differ in bits alone.
+inline constexpr float bit_worth = 0.02f, mode_bit_worth = 0.07f;
 
 class Chooser {
    public:
     static constexpr bool decides = true;
 
-    Chooser(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps, float lambda,
+    Chooser(const CoefficientModel& model, const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
             const uint8_t* refreshed = nullptr)
-        : values_(values), refreshed_(refreshed), coefficients_(grid.coefficients), classes_(steps.classes),
-          lambda_(lambda / 256) {
+        : model_(model), values_(values), refreshed_(refreshed), coefficients_(grid.coefficients), classes_(steps.classes) {
         for (size_t m = 0; m < steps.classes; ++m) per_step_.push_back(1 / steps.sizes[m]);
+        for (uint32_t level = 0; level < coefficient_levels; ++level) {
+            const float one = model.reconstruction(level, 1);
+            const float bits = (rough_bits[level].more - rough_bits[level].zero) / 256;
+            thresholds_[level] = (one + bit_worth * bits / one) / 2;  // where one and zero cost the same
+        }
+        least_ = *std::min_element(thresholds_.begin(), thresholds_.end());
     }
 
-    // Whether any coefficient of a band may become something.
-    MIDSTREAM_INLINE bool may_use(const Place& place, size_t from, size_t to, const float* predicted) {
+    // Whether any coefficient of a band becomes something.
+    MIDSTREAM_INLINE bool uses(const Place& place, const uint8_t* levels, size_t from, size_t to, const float* predicted) {
         const float* values = values_ + place.cell * coefficients_;
         const float per_step = per_step_[place.importance];
         bool may_be = false;
         for (size_t k = from; k < to; ++k) {
             scaled_[k - from] = (values[k] - predicted[k]) * per_step;
-            may_be |= !(std::fabs(scaled_[k - from]) < least);
+            may_be |= !(std::fabs(scaled_[k - from]) < least_);  // a NaN is large
         }
-        return may_be;
-    }
-    // Whether any of a band that may be used becomes something, as things stand before it.
-    template <class Coder, class Contexts>
-    MIDSTREAM_INLINE bool uses(Coder& coder, const Contexts& contexts, const Place& place, const Strength& strength,
-                               size_t from, size_t to) const {
-        for (size_t k = from; k < to; ++k)
-            if (std::fabs(scaled_[k - from]) >= certain) return true;
-        const uint32_t own = coder.own(place, strength, from), brief = coder.brief(place, strength, from);
-        for (size_t k = from; k < to; ++k) {
-            const float size = std::fabs(scaled_[k - from]);
-            if (size < least) continue;
-            typename Coder::Asked value;
-            coder.ask(contexts, place, from, k, own, brief, value);
-            if (choose(coder, value, size)) return true;
-        }
+        if (may_be)
+            for (size_t k = from; k < to; ++k)
+                if (!(std::fabs(scaled_[k - from]) < thresholds_[levels[k]])) return true;
         return false;
     }
-    template <class Coder, class Asked>
-    MIDSTREAM_INLINE int32_t value(Coder& coder, Asked& value, size_t place_in_band) const {
+    MIDSTREAM_INLINE int32_t value(uint32_t level, size_t place_in_band) const {
+        constexpr auto largest = static_cast<float>(largest_coefficient - 1);
         const float x = scaled_[place_in_band], size = std::fabs(x);
-        if (size < least) return 0;
-        const int32_t magnitude = choose(coder, value, size);
+        if (size < thresholds_[level]) return 0;
+        int32_t magnitude = std::max(static_cast<int32_t>((size < largest ? size : largest) + 0.5f), 1);
+        if (magnitude > 1) {  // what the one below stands for may be nearer
+            const float off = model_.reconstruction(level, magnitude) - size;
+            if (off > size - model_.reconstruction(level, magnitude - 1)) --magnitude;
+        }
         return x < 0 ? -magnitude : magnitude;
     }
 
@@ -85,7 +84,7 @@ class Chooser {
         if (refreshed_ && refreshed_[place.cell]) return best;
         for (size_t m = 0; m < modes; ++m) {
             const uint8_t* levels = coder.levels(m * classes_ + place.importance);
-            float cost = lambda_ * static_cast<float>(coder.price_of_mode(place, m));
+            float cost = mode_lambda * static_cast<float>(coder.price_of_mode(place, m));
             for (size_t k = 0; k < coefficients_; ++k) {
                 const float expected_value = m ? coder.from_before(m, place.cell, k) : alone[k];
                 cost += rough_cost(std::fabs(scaled(place, k, expected_value)), levels[k]);
@@ -97,43 +96,23 @@ class Chooser {
 
    private:
     float rough_cost(float size, uint32_t level) const {
-        const float nothing = size * size + lambda_ * rough_bits[level].zero;
+        const float nothing = size * size + mode_lambda * rough_bits[level].zero;
         if (size < rough_least) return nothing;
         const float magnitude = std::floor(size + rough_rounding), off = size - magnitude;
         const auto bits = rough_bits[level].more + rough_bits_octave * std::log2(std::max(magnitude, 1.0f));
-        return std::min(nothing, off * off + lambda_ * bits);
+        return std::min(nothing, off * off + mode_lambda * bits);
     }
     float scaled(const Place& place, size_t k, float predicted) const {
         return (values_[place.cell * coefficients_ + k] - predicted) * per_step_[place.importance];
     }
-    template <class Coder, class Asked>
-    MIDSTREAM_INLINE int32_t choose(Coder& coder, Asked& value, float size) const {
-        constexpr auto largest = static_cast<float>(largest_coefficient - 1);
-        const auto top = static_cast<int32_t>((size < largest ? size : largest) + 0.5f);  // a NaN is large
-        const int32_t high = std::max(top, 1);
-        if (high > unary_limit) return high;
-        float best = size * size + lambda_ * static_cast<float>(coder.price(value, 0, false));
-        int32_t chosen = 0;
-        // Bits up to where the candidates part are the same for all of them; the first is the sign's.
-        uint32_t shared = 256 + coder.price(value, 0, true);
-        for (int32_t m = 1; m <= high; ++m) {
-            if (m + 1 >= high) {
-                const float off = size - coder.reconstruction(value.level, m);
-                const float cost = off * off + lambda_ * static_cast<float>(shared + coder.price(value, m, false));
-                if (cost < best) best = cost, chosen = m;
-            }
-            if (m < high) shared += coder.price(value, m, true);
-        }
-        return chosen;
-    }
-
-    // In steps: below and above them rate and distortion need not be weighed (docs/method.md, "Constants").
-    static constexpr float least = 0.55f, certain = 1.6f;
+    static constexpr float mode_lambda = mode_bit_worth / 256;
+    const CoefficientModel& model_;
     const float* values_;
     const uint8_t* refreshed_;
     size_t coefficients_, classes_;
     std::vector<float> per_step_;
-    float lambda_;
+    std::array<float, coefficient_levels> thresholds_;
+    float least_;
     float scaled_[band];  // what is to be coded of a band, in steps
 };
 

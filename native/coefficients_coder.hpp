@@ -48,8 +48,6 @@ class CoefficientCoder {
     struct Asked {
         uint32_t at[Kind::contexts];
         uint32_t level;
-        int looked = 0;  // decisions that were looked at
-        typename Mix::Look look[decisions];
     };
 
     CoefficientCoder(Coder& coder, const Task& task, Slot* slots)
@@ -90,13 +88,6 @@ class CoefficientCoder {
         return true;
     }
 
-    // Bits, in 1/256, that a decision about a value would take. Decisions are asked for in their order.
-    MIDSTREAM_INLINE uint32_t price(Asked& value, int magnitude, bool larger) {
-        const int decision = decision_of[static_cast<size_t>(magnitude)];
-        for (; value.looked <= decision; ++value.looked) look(value, value.looked, value.look[value.looked]);
-        const int32_t p = value.look[decision].chance;
-        return bits_of(larger ? p : 65536 - p);
-    }
     // Bits, in 1/256, that a mode would take.
     uint32_t price_of_mode(const Place& place, size_t mode) const {
         const Slot* slots = slots_ + mode_slots(place);
@@ -128,7 +119,6 @@ class CoefficientCoder {
         const auto there = [&](uint16_t distance) { return std::min<uint32_t>(*(here - distance), 3); };
         band_of.locate(k - from, own, brief, there(back[0]) * 4 + there(back[1]), out.at);
         out.level = expected_.of(place.column).level[k];
-        out.looked = 0;
     }
 
    private:
@@ -230,14 +220,9 @@ class CoefficientCoder {
             slot += static_cast<size_t>(before);
             if constexpr (Kind::predicted) slot = slot * 9 + band_before(from);
             int used = 0;
-            if constexpr (Quantiser::decides) {
-                used = quantiser.may_use(place, from, to, predicted);
-                if (used) contexts.find(from, column, near, before_);
-                used = used && quantiser.uses(*this, contexts, place, strength, from, to);
-            }
+            if constexpr (Quantiser::decides) used = quantiser.uses(place, column.level, from, to, predicted);
             code_bit(slots_[At::bands + slot], used);
-            if constexpr (!Quantiser::decides)
-                if (used) contexts.find(from, column, near, before_);
+            if (used) contexts.find(from, column, near, before_);
             near.here.bands[b] = static_cast<uint8_t>(used);
             before = used;
             if (used) {
@@ -258,9 +243,9 @@ class CoefficientCoder {
         Asked value;
         ask(contexts, place, from, k, own(place, strength, k), brief(place, strength, k), value);
         int32_t wanted = 0;
-        if constexpr (Quantiser::decides) wanted = quantiser.value(*this, value, k - from);
+        if constexpr (Quantiser::decides) wanted = quantiser.value(value.level, k - from);
         int magnitude = 0;
-        if (!code_magnitude<Quantiser::decides>(value, std::abs(wanted), magnitude)) return false;
+        if (!code_magnitude(value, std::abs(wanted), magnitude)) return false;
         if (magnitude) {
             int negative = wanted < 0;
             code_bit(slots_[sign_slot(k, place)], negative);
@@ -270,37 +255,25 @@ class CoefficientCoder {
         return true;
     }
 
-    // An encoder has looked at some of the decisions already.
-    template <bool may_be_known>
-    MIDSTREAM_INLINE bool code_magnitude(Asked& value, int wanted, int& magnitude) {
+    MIDSTREAM_INLINE bool code_magnitude(const Asked& value, int wanted, int& magnitude) {
         for (; magnitude <= unary_limit; ++magnitude) {
             const int decision = decision_of[static_cast<size_t>(magnitude)];
             int larger = wanted > magnitude;
-            if (may_be_known && decision < value.looked && first_of(decision) == magnitude) {
-                code_decision(value, value.look[decision], decision, larger);
-            } else {
-                typename Mix::Look now;
-                look(value, decision, now);
-                code_decision(value, now, decision, larger);
-            }
+            typename Mix::Look now;
+            mixer_.look(static_cast<size_t>(decision) * 4 + value.level / 8, slots_, value.at,
+                        static_cast<uint32_t>(decision), now);
+            coder_.code(larger, static_cast<uint32_t>(now.chance));
+            mixer_.learn(now, slots_, value.at, static_cast<uint32_t>(decision), larger);
             if (!larger) return true;
         }
         return code_escape(wanted - magnitude, magnitude);
-    }
-    MIDSTREAM_INLINE void code_decision(const Asked& value, const typename Mix::Look& now, int decision, int& bit) {
-        coder_.code(bit, static_cast<uint32_t>(now.chance));
-        mixer_.learn(now, slots_, value.at, static_cast<uint32_t>(decision), bit);
-    }
-    MIDSTREAM_INLINE void look(const Asked& value, int decision, typename Mix::Look& out) const {
-        mixer_.look(static_cast<size_t>(decision) * 4 + value.level / 8, slots_, value.at,
-                    static_cast<uint32_t>(decision), out);
     }
 
     // A value that is not zero. Signs are as hard to foresee as can be: no branch depends on them.
     MIDSTREAM_INLINE void keep(const Place& place, size_t k, int32_t magnitude, int negative, uint32_t level) {
         const size_t at = place.cell * grid_.coefficients + k;
         const int32_t sign = 1 - 2 * negative;
-        image_.decoded[at] += reconstruction(level, magnitude) * steps_.sizes[place.importance] * static_cast<float>(sign);
+        image_.decoded[at] += model_.reconstruction(level, magnitude) * steps_.sizes[place.importance] * static_cast<float>(sign);
         if (image_.chosen) image_.chosen[at] = sign * magnitude;
         if (image_.symbols) image_.symbols[at] = static_cast<int8_t>(sign * std::min(magnitude, 127));
         place.near.here.magnitudes[k] = static_cast<uint8_t>(std::min(magnitude, 255));
@@ -317,14 +290,6 @@ class CoefficientCoder {
         return At::signs + at;
     }
 
-   public:
-    float reconstruction(uint32_t level, int32_t magnitude) const {
-        const int32_t c = std::min(magnitude, reconstruction_classes) - 1;
-        const int8_t offset = model_.statistics().offsets[level * reconstruction_classes + static_cast<uint32_t>(c)];
-        return static_cast<float>(magnitude) + static_cast<float>(offset) / 64;
-    }
-
-   private:
     // Exponential Golomb code: the bit length of `above` + 1 in unary, then its lower bits.
     bool code_escape(int above, int& magnitude) {
         const uint32_t wanted = static_cast<uint32_t>(std::max(above, 0)) + 1;

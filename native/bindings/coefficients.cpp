@@ -64,8 +64,7 @@ void require_importance(const Matrix<uint8_t>& importance, const CoefficientGrid
 
 std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientModel& model, const Matrix<float>& values,
                                                              const Matrix<uint8_t>& importance, bool known,
-                                                             const Vector<int16_t>& steps, const Vector<float>& sizes,
-                                                             float lambda, const Begin& state,
+                                                             const Vector<int16_t>& steps, const Vector<float>& sizes, const Begin& state,
                                                              const std::optional<State>& learnt) {
     const CoefficientGrid grid{model.coefficients(), importance.shape(0), importance.shape(1)};
     const CoefficientSteps classes = steps_of(steps, sizes);
@@ -77,7 +76,7 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
     auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
-        return model.encode(values.data(), grid, classes, lambda, learning.state(),
+        return model.encode(values.data(), grid, classes, learning.state(),
                             {map.data(), known, chosen.get(), decoded.get(), nullptr});
     });
     learning.finish();
@@ -145,7 +144,7 @@ void require_frame_state(const State& state) {
 using EncodedFrame = std::tuple<nb::bytes, Out<uint8_t, 2>, Out<int8_t, 2>, Out<float, 2>>;
 
 EncodedFrame encode_frame(const FrameModel& model, const Matrix<float>& values, const Matrix<uint8_t>& importance,
-                          bool known, const Vector<int16_t>& steps, const Vector<float>& sizes, float lambda,
+                          bool known, const Vector<int16_t>& steps, const Vector<float>& sizes,
                           const State& state, const Matrix<float>& reference, const Matrix<int8_t>& reference_symbols,
                           const Matrix<uint8_t>& reference_importance, const Matrix<uint8_t>& reference_modes,
                           const std::optional<Matrix<uint8_t>>& refreshed) {
@@ -166,7 +165,7 @@ EncodedFrame encode_frame(const FrameModel& model, const Matrix<float>& values, 
     auto modes = buffer<uint8_t>(grid.cells());
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
-        return model.encode(values.data(), grid, classes, lambda, state.data(),
+        return model.encode(values.data(), grid, classes, state.data(),
                             {map.data(), known, chosen.get(), decoded.get(), symbols.get()}, before, modes.get(), alone);
     });
     return {to_bytes(stream), wrap(std::move(modes), {grid.height, grid.width}),
@@ -242,7 +241,7 @@ void bind_coefficients(nb::module_& m) {
         .def("__init__", &make_model, "scales"_a, "references"_a, "offsets"_a, "prediction"_a)
         .def("levels", &levels, "steps"_a,
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
-        .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a, "lambda_"_a,
+        .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,
              "state"_a.noconvert(), "learnt"_a.noconvert() = nb::none(),
              "The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map\n"
              "that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be\n"
@@ -262,7 +261,7 @@ void bind_coefficients(nb::module_& m) {
         "Codes frames that are predicted from the one before: gains and scales [modes, coefficients] of each way to do\n"
         "so, beside a model of frames that stand alone, which is mode 0. Raises ValueError where sizes disagree.")
         .def("__init__", &make_frame_model, "alone"_a, "gains"_a, "scales"_a)
-        .def("encode", &encode_frame, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a, "lambda_"_a,
+        .def("encode", &encode_frame, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,
              "state"_a.noconvert(), "reference"_a, "reference_symbols"_a, "reference_importance"_a, "reference_modes"_a,
              "refreshed"_a = nb::none(),
              "The stream, the modes [height, width] of its cells, its symbols within +-127 and what a decoder makes of\n"

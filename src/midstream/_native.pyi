@@ -250,7 +250,6 @@ class CoefficientModel:
         known: bool,
         steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
         step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-        lambda_: float,
         state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         learnt: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")] | None = None,
     ) -> tuple[
@@ -320,7 +319,6 @@ class FrameModel:
         known: bool,
         steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
         step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-        lambda_: float,
         state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")],
         reference: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
         reference_symbols: Annotated[

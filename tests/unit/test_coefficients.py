@@ -26,7 +26,7 @@ IMPORTANCE = np.arange(20, dtype=np.uint8).reshape(4, 5) % 2
 
 
 def encoded(model: _native.CoefficientModel, steps: NDArray[np.int16] = STEPS) -> bytes:
-    return model.encode(VALUES, IMPORTANCE, False, steps, step_sizes(steps), 0.14, _native.coefficient_state())[0]
+    return model.encode(VALUES, IMPORTANCE, False, steps, step_sizes(steps), _native.coefficient_state())[0]
 
 
 @given(
@@ -53,7 +53,7 @@ def test_what_the_encoder_says_is_decoded_is(
         (rng.normal(size=(3, inputs, outputs)) * 0.1).astype(np.float32),
     )
     sizes, held = (steps, step_sizes(steps)), importance if known else None
-    stream, chosen, decoded = model.encode(values, importance, known, *sizes, 0.14, _native.coefficient_state())
+    stream, chosen, decoded = model.encode(values, importance, known, *sizes, _native.coefficient_state())
     found = model.decode(stream, height, width, *sizes, _native.coefficient_state(), held)
     assert found is not None
     assert np.array_equal(found[0], importance)
@@ -101,11 +101,11 @@ def test_what_does_not_fit_the_model_is_refused() -> None:
         (VALUES[:0], IMPORTANCE[:0], STEPS),
     ):
         with pytest.raises(ValueError, match="coefficients: "):
-            model.encode(values, importance, False, steps, sizes, 0.14, fresh)
+            model.encode(values, importance, False, steps, sizes, fresh)
     with pytest.raises(ValueError, match="a state of another size"):
-        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.14, fresh[1:].copy())
+        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, fresh[1:].copy())
     with pytest.raises(TypeError):  # what the coder learns would be lost in a copy of another type
-        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.14, fresh.astype(np.int64))  # type: ignore[arg-type]
+        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, fresh.astype(np.int64))  # type: ignore[arg-type]
     for known in (IMPORTANCE[1:], IMPORTANCE + np.uint8(1)):
         with pytest.raises(ValueError, match="the importance map"):
             model.decode(b"", 4, 5, STEPS, sizes, fresh, known)
@@ -124,7 +124,7 @@ def test_what_does_not_fit_a_model_of_frames_is_refused() -> None:
     model, state = _native.FrameModel(alone, gains, scales), _native.frame_state(_native.coefficient_state())
     symbols, modes = np.zeros((20, 3), np.int8), np.zeros((4, 5), np.uint8)
     good = (VALUES, symbols, IMPORTANCE, modes)
-    stream = model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.1, state.copy(), *good)[0]
+    stream = model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, state.copy(), *good)[0]
     assert model.decode(stream, STEPS, sizes, state.copy(), *good, None) is not None
     for reference in (
         (VALUES[1:], *good[1:]),
@@ -136,7 +136,7 @@ def test_what_does_not_fit_a_model_of_frames_is_refused() -> None:
         (VALUES, symbols, IMPORTANCE, modes[1:]),
     ):
         with pytest.raises(ValueError, match="coefficients: "):
-            model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.1, state.copy(), *reference)
+            model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, state.copy(), *reference)
         with pytest.raises(ValueError, match="coefficients: "):
             model.decode(stream, STEPS, sizes, state.copy(), *reference, None)
     with pytest.raises(ValueError, match="the importance map"):
@@ -144,7 +144,7 @@ def test_what_does_not_fit_a_model_of_frames_is_refused() -> None:
     with pytest.raises(ValueError, match="a state of another size"):
         model.decode(stream, STEPS, sizes, state[1:].copy(), *good, None)
     with pytest.raises(ValueError, match="a state of another size"):
-        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, 0.1, _native.coefficient_state(), *good)
+        model.encode(VALUES, IMPORTANCE, False, STEPS, sizes, _native.coefficient_state(), *good)
 
 
 def test_a_model_keeps_its_own_arrays() -> None:

@@ -78,7 +78,7 @@ def test_what_is_written_of_the_golden_frames(version: int, simd_path: str) -> N
     profile, units, _ = golden(version)
     written = golden_units(profile)
     assert hashlib.sha256(b"".join(written)).hexdigest() == golden_entry(version)["written"]
-    assert sum(map(len, written)) <= 1.01 * sum(map(len, units))
+    assert sum(map(len, written)) <= 1.1 * sum(map(len, units))  # at the same step, of which more is made now
 
 
 @pytest.mark.parametrize("version", [1, 2])

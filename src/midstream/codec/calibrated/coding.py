@@ -20,9 +20,6 @@ from midstream.codec.threads import thread_count
 from midstream.errors import InputError
 from midstream.features import DeviceLevel, Level
 
-#: Squared error, in steps, that a bit is worth: by what more of a uniform quantiser's bits save at high rate,
-#: 2 ln 2 / 12 = 0.116 (Gish and Pierce 1968), and a little, since zeros make what follows cheaper.
-LAMBDA = 0.14
 #: The largest coefficient, in magnitude, that is coded: with it no sum of a decoder overflows (profile_file.py).
 LARGEST = 2.0**40
 TOO_LARGE = "the pyramid holds values that are too large to code: this is no output of the network"
@@ -172,7 +169,6 @@ def quantised(
         known,
         steps,
         step_sizes(steps),
-        LAMBDA,
         group.state if state is None else state,
         state,
     )

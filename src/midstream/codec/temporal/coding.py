@@ -15,9 +15,6 @@ from midstream.codec.calibrated.transform import Size, by_cell
 from midstream.codec.temporal.reference import GroupFrame, octave_of
 from midstream.errors import CorruptError
 
-#: As coding.LAMBDA, of predicted frames: what is not refined now is wrong in the frames that follow, too
-#: (docs/method.md, "Video").
-LAMBDA_PREDICTED = 0.07
 _MOST_SYMBOL = 127
 
 
@@ -97,7 +94,6 @@ def code_predicted(
         known,
         steps.indices,
         step_sizes(steps.indices),
-        LAMBDA_PREDICTED,
         state,
         before.decoded(steps.octave_before),
         before.symbols,

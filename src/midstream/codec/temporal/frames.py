@@ -21,9 +21,6 @@ from midstream.codec.temporal.reference import FrameMemory
 from midstream.codec.temporal.units import write_key, write_predicted
 from midstream.features import Level
 
-#: Eighths of an octave by which predicted frames are coarser than keys of the same quality; with LAMBDA_PREDICTED they
-#: are as accurate then (docs/method.md, "Video").
-COARSER = 3
 #: A frame whose coefficients go less than so with those of the one before is of another scene (docs/method.md).
 LEAST_LIKENESS = 0.45
 
@@ -85,8 +82,6 @@ class _TemporalFrame(PendingFrame):
         return self._stream.write(self)
 
     def code(self, step: int) -> bytes:
-        if self._before is not None:
-            step = min(step + COARSER, STEP_INDICES - 1)
         analysed, before, number = self.analysed, self._before, self._stream.next_number
         profile = analysed.profile
         steps = FrameSteps.of(profile.about.importance, step, None if before is None else before.octave)
