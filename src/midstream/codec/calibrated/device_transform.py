@@ -135,7 +135,7 @@ def inverse_on(
         flat = torch.from_numpy(np.ascontiguousarray(coefficients)).to(device).reshape(len(coefficients), -1)
         stacked = torch.matmul(own.basis.T, flat)
         for level, on in zip(group.levels, own.levels, strict=True):
-            name, count = level.about.name, len(level.basis) * level.about.ratio**2
+            name, count = level.about.name, level.dimensions
             if name in wanted:
                 values = _last_stage(level, on, stacked[at : at + count], grid, sizes[name])
                 finite.append(torch.isfinite(values).all())

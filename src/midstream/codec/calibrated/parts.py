@@ -50,6 +50,11 @@ class LevelPart:
         """The fields: what is made of them is made again."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
+    @property
+    def dimensions(self) -> int:
+        """Of a cell, after the first stage."""
+        return len(self.basis) * self.about.ratio**2
+
     @cached_property
     def columns(self) -> Floats:
         """[C, k], from the coefficients to the channels."""

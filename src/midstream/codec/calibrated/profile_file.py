@@ -148,7 +148,7 @@ class _Tensors:
 
 def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
     levels = tuple(_level(tensors, level) for level in about.levels)
-    width = sum(len(level.basis) * level.about.ratio**2 for level in levels)
+    width = sum(level.dimensions for level in levels)
     basis = tensors.floats("basis", "float16", None, width, within=_SECOND_STAGE)
     count = len(basis)
     if count > width:

@@ -8,6 +8,7 @@ products are the native kernel's, whose sums come out the same on every machine 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import ml_dtypes
@@ -97,13 +98,12 @@ def stacked(levels: Sequence[LevelPart], maps: Mapping[str, Floats], grid: Size,
         grid: (height, width) of the group.
         block: of it.
     """
-    sizes = [len(level.basis) * level.about.ratio**2 for level in levels]
+    begins = list(accumulate((level.dimensions for level in levels), initial=0))
     rows, columns = (range(side)[part] for side, part in zip(grid, block, strict=True))
     sides = rows.start, rows.stop, columns.start, columns.stop
-    out = _native.empty_floats(len(rows) * len(columns), sum(sizes))
-    for number, level in enumerate(levels):
+    out = _native.empty_floats(len(rows) * len(columns), begins[-1])
+    for level, at in zip(levels, begins, strict=False):
         own = maps[level.about.name]
-        at = sum(sizes[:number])
         if not _native.first_stage(own, level.rows, level.centre, level.about.ratio, sides, out, at):
             out[0] = np.nan
     return out
@@ -143,41 +143,42 @@ def inverse_block(
     Only into those that `out` has, in their own element types. Raises CorruptError, which names `what`, for a
     coefficient or a value that is not finite.
     """
-    ends = np.cumsum([len(level.basis) * level.about.ratio**2 for level in group.levels])
+    begins = list(accumulate((level.dimensions for level in group.levels), initial=0))
     wanted = [number for number, level in enumerate(group.levels) if level.about.name in out]
-    begins = [int(end) - len(level.basis) * level.about.ratio**2 for end, level in zip(ends, group.levels, strict=True)]
-    first = begins[wanted[0]] // _native.PANEL_WIDTH if wanted else 0
-    last = -(-int(ends[wanted[-1]]) // _native.PANEL_WIDTH) if wanted else 0
-    stacked = _native.empty_floats(len(cells), (last - first) * _native.PANEL_WIDTH)
-    if not _native.multiply_sparse(cells, group.panels[first:last], stacked):
+    # Of the panels that hold dimensions of what is wanted, the numbers that they begin and end with.
+    width = _native.PANEL_WIDTH
+    first, last = (begins[wanted[0]] // width, -(-begins[wanted[-1] + 1] // width)) if wanted else (0, 0)
+    begin, end = first * width, min(last * width, begins[-1])
+    numbers = _native.empty_floats(len(cells), end - begin)
+    if not _native.multiply_sparse(cells, group.panels[first:last], numbers):
         raise CorruptError(f"{what}: coefficients out of range")
     for number in wanted:
         level = group.levels[number]
-        _last_stage(level, stacked, begins[number] - first * _native.PANEL_WIDTH, block, out[level.about.name])
+        _last_stage(level, numbers, begins[number] - begin, block, out[level.about.name])
 
 
 def _size(maps: Floats) -> Size:
     return maps.shape[1], maps.shape[2]
 
 
-def _last_stage(level: LevelPart, stacked: Floats, at: int, block: Block, out: NDArray[Any]) -> None:
+def _last_stage(level: LevelPart, numbers: Floats, at: int, block: Block, out: NDArray[Any]) -> None:
     """Put a level's values into a block's part of it, from the cells' first-stage coefficients, which begin at `at`."""
     rows, columns = block
     sides = rows.start, rows.stop, columns.start, columns.stop
     if out.dtype == np.float32:
-        _values(level, stacked, at, sides, level.low, level.high, out)
+        _values(level, numbers, at, sides, level.low, level.high, out)
         return
     largest = np.float32(ml_dtypes.finfo(out.dtype).max)  # type: ignore[no-untyped-call]
     low, high = np.clip(level.low, -largest, largest), np.clip(level.high, -largest, largest)
     place = out[:, *(slice(side.start * level.about.ratio, side.stop * level.about.ratio) for side in block)]
     wide = np.empty(place.shape, np.float32)
-    _values(level, stacked, at, (0, rows.stop - rows.start, 0, columns.stop - columns.start), low, high, wide)
+    _values(level, numbers, at, (0, rows.stop - rows.start, 0, columns.stop - columns.start), low, high, wide)
     place[...] = wide
 
 
 def _values(
-    level: LevelPart, stacked: Floats, at: int, sides: tuple[int, int, int, int], low: Floats, high: Floats, out: Floats
+    level: LevelPart, numbers: Floats, at: int, sides: tuple[int, int, int, int], low: Floats, high: Floats, out: Floats
 ) -> None:
-    finite = _native.last_stage(stacked, at, level.columns, level.mean, low, high, level.about.ratio, sides, out)
+    finite = _native.last_stage(numbers, at, level.columns, level.mean, low, high, level.about.ratio, sides, out)
     if not finite:
         raise CorruptError(f"level '{level.about.name}': values out of range")
