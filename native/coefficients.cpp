@@ -33,8 +33,6 @@ void fresh(uint32_t* state) {
 // What decides nothing: a decoder reads what each value is.
 struct Reader {
     static constexpr bool decides = false;
-    template <class Coder>
-    static size_t mode(const Coder&, const Place&, size_t, const float*) { return 0; }
 };
 
 template <class Kind, class Lanes, class End, class Quantiser>

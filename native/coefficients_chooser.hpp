@@ -30,7 +30,13 @@ inline const auto rough_bits = [] {
     }
     return out;
 }();
-inline constexpr float rough_bits_octave = 512, rough_least = 0.6f, rough_rounding = 0.45f;
+inline constexpr float rough_bits_octave = 512, rough_least = 0.6f, rough_rounding = 0.45f, rough_most = 1 << 22;
+// What octaves of magnitude add.
+inline const auto rough_octaves = [] {
+    std::array<float, 256> out{};
+    for (size_t i = 1; i < out.size(); ++i) out[i] = rough_bits_octave * std::log2(static_cast<float>(i));
+    return out;
+}();
 // Squared error, in steps, that a bit is worth: of values, and of the ways to predict a cell, which differ in bits alone.
 inline constexpr float bit_worth = 0.02f, mode_bit_worth = 0.07f;
 
@@ -78,32 +84,47 @@ class Chooser {
 
     // The mode that costs least, by what a coder without contexts would take.
     template <class Coder>
-    size_t mode(const Coder& coder, const Place& place, size_t modes, const float* alone) const {
+    MIDSTREAM_INLINE size_t mode(const Coder& coder, const Place& place, size_t modes, const float* alone) {
+        if (refreshed_ && refreshed_[place.cell]) return 0;
+        const float* values = values_ + place.cell * coefficients_;
+        const float per_step = per_step_[place.importance];
+        moved_.resize(coefficients_), sizes_.resize(coefficients_), nothing_.resize(coefficients_);
+        float *sizes = sizes_.data(), *nothing = nothing_.data();
         size_t best = 0;
         float least_cost = 0;
-        if (refreshed_ && refreshed_[place.cell]) return best;
         for (size_t m = 0; m < modes; ++m) {
             const uint8_t* levels = coder.levels(m * classes_ + place.importance);
-            float cost = mode_lambda * static_cast<float>(coder.price_of_mode(place, m));
+            const float* zeros = costs_of_zeros(levels, m * classes_ + place.importance, modes * classes_);
+            if (m) coder.from_before(m, place.cell, moved_.data());
+            const float* expected_values = m ? moved_.data() : alone;
             for (size_t k = 0; k < coefficients_; ++k) {
-                const float expected_value = m ? coder.from_before(m, place.cell, k) : alone[k];
-                cost += rough_cost(std::fabs(scaled(place, k, expected_value)), levels[k]);
+                sizes[k] = std::fabs((values[k] - expected_values[k]) * per_step);
+                nothing[k] = sizes[k] * sizes[k] + zeros[k];
             }
+            float cost = mode_lambda * static_cast<float>(coder.price_of_mode(place, m));
+            for (size_t k = 0; k < coefficients_; ++k)
+                cost += sizes[k] < rough_least ? nothing[k] : std::min(nothing[k], rough_cost(sizes[k], levels[k]));
             if (m == 0 || cost < least_cost) least_cost = cost, best = m;
         }
         return best;
     }
 
    private:
-    float rough_cost(float size, uint32_t level) const {
-        const float nothing = size * size + mode_lambda * rough_bits[level].zero;
-        if (size < rough_least) return nothing;
-        const float magnitude = std::floor(size + rough_rounding), off = size - magnitude;
-        const auto bits = rough_bits[level].more + rough_bits_octave * std::log2(std::max(magnitude, 1.0f));
-        return std::min(nothing, off * off + mode_lambda * bits);
+    // What zeros would take in a column of levels.
+    const float* costs_of_zeros(const uint8_t* levels, size_t column, size_t columns) {
+        zeros_.resize(columns);
+        std::vector<float>& out = zeros_[column];
+        if (out.empty())
+            for (size_t k = 0; k < coefficients_; ++k) out.push_back(mode_lambda * rough_bits[levels[k]].zero);
+        return out.data();
     }
-    float scaled(const Place& place, size_t k, float predicted) const {
-        return (values_[place.cell * coefficients_ + k] - predicted) * per_step_[place.importance];
+    // What anything else would take.
+    MIDSTREAM_INLINE float rough_cost(float size, uint32_t level) const {
+        const auto magnitude = static_cast<int32_t>((size < rough_most ? size : rough_most) + rough_rounding);
+        const float whole = static_cast<float>(magnitude), off = size - whole;
+        const auto few = static_cast<size_t>(magnitude);
+        const float octaves = few < rough_octaves.size() ? rough_octaves[few] : rough_bits_octave * std::log2(whole);
+        return off * off + mode_lambda * (rough_bits[level].more + octaves);
     }
     static constexpr float mode_lambda = mode_bit_worth / 256;
     const CoefficientModel& model_;
@@ -114,6 +135,8 @@ class Chooser {
     std::array<float, coefficient_levels> thresholds_;
     float least_;
     float scaled_[band];  // what is to be coded of a band, in steps
+    std::vector<std::vector<float>> zeros_;        // by column
+    std::vector<float> moved_, sizes_, nothing_;  // of a cell in a mode
 };
 
 }  // namespace midstream::coefficients

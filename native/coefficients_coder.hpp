@@ -100,8 +100,10 @@ class CoefficientCoder {
     }
     const uint8_t* levels(size_t column) const { return expected_.of(column).level; }
     // What a cell that is predicted from the frame before is expected to be.
-    float from_before(size_t mode, size_t cell, size_t k) const {
-        return predictors_->gains[(mode - 1) * grid_.coefficients + k] * reference_->values[cell * grid_.coefficients + k];
+    MIDSTREAM_INLINE void from_before(size_t mode, size_t cell, float* out) const {
+        const float* gains = &predictors_->gains[(mode - 1) * grid_.coefficients];
+        const float* values = reference_->values + cell * grid_.coefficients;
+        for (size_t k = 0; k < grid_.coefficients; ++k) out[k] = gains[k] * values[k];
     }
 
     // How strong a cell has been up to a coefficient, beside what was expected.
@@ -155,8 +157,8 @@ class CoefficientCoder {
 
     template <class Quantiser>
     MIDSTREAM_INLINE bool code_mode(Place& place, Quantiser& quantiser) {
-        const size_t count = grid_.coefficients;
-        const size_t wanted = quantiser.mode(*this, place, predictors_->modes, alone_.data());
+        size_t wanted = 0;
+        if constexpr (Quantiser::decides) wanted = quantiser.mode(*this, place, predictors_->modes, alone_.data());
         Slot* slots = slots_ + mode_slots(place);
         size_t mode = 0;
         for (; mode + 1 < predictors_->modes; ++mode) {
@@ -167,8 +169,7 @@ class CoefficientCoder {
         if (coder_.overrun()) return false;
         modes_[place.cell] = static_cast<uint8_t>(mode);
         place.column = mode * steps_.classes + place.importance;
-        if (mode)
-            for (size_t k = 0; k < count; ++k) moved_[k] = from_before(mode, place.cell, k);
+        if (mode) from_before(mode, place.cell, moved_.data());
         look_before(place);
         return true;
     }
