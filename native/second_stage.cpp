@@ -11,6 +11,11 @@ namespace {
 // A part of a cell may become something where a coefficient's deviation, by how much more or less there was in the part
 // before than usual, is at least so many steps: what is left out below it is 0.1 % of the bytes (docs/method.md).
 constexpr float least_deviation = 0.25f;
+// A cell with so many times the energy that is usual beyond what is made of it, and enough for a coefficient that is not
+// zero, is gone on with: nothing that the calibration has not seen is left out unseen.
+constexpr float unusual = 16, least_square = 0.25f;
+// Of the energy, this stage leaves out half of so much at the most (calibrate/transform.py).
+constexpr float left_out = 0.01f;
 // Vectors of these lengths or less have products below 2^31.
 constexpr double most_whole = 32700;
 
@@ -51,6 +56,10 @@ SecondStage::SecondStage(const float* basis, const float* deviations, size_t coe
         longest_ = std::max(longest_, std::sqrt(square));
         if (!(deviations[k] > 0)) throw std::invalid_argument("second stage: deviations");
     }
+    const size_t parts = (coefficients + pair_lanes - 1) / pair_lanes;
+    usual_left_.assign(parts, 0);
+    for (size_t k = coefficients; k-- > 0;)
+        for (size_t part = 0; part <= k / pair_lanes; ++part) usual_left_[part] += deviations[k] * deviations[k];
     const double scale = scale_for(longest_);
     unit_ = static_cast<float>(1 / scale);
     panels_.reserve((coefficients + pair_lanes - 1) / pair_lanes * pair_lanes * whole_size());
@@ -89,17 +98,34 @@ bool SecondStage::needed(size_t part, float step, const float* coefficients) con
     return std::sqrt(there / pair_lanes) * largest_[part] >= least_deviation * step;
 }
 
+// Whether a cell of so much energy has more beyond what is made of it than cells have.
+bool SecondStage::hides(size_t part, float step, float energy, const float* coefficients) const {
+    const float made = sum_of_squares(part * pair_lanes, [&](size_t k) { return coefficients[k]; });
+    return energy - made > std::max(unusual * (usual_left_[part] + left_out * usual_left_[0]), least_square * step * step);
+}
+
 void SecondStage::go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
                         uint8_t* made, float* coefficients) const {
     const size_t count = deviations_.size();
     std::vector<uint8_t> ends(cells);  // cells that need nothing more
     std::vector<size_t> now;
+    std::vector<float> energies(cells, -1);
+    const auto energy_of = [&](size_t cell) {
+        if (energies[cell] < 0) {
+            const int16_t* numbers = whole + cell * whole_size();
+            const float size = units[cell] / unit_;
+            energies[cell] = sum_of_squares(dimensions_, [&](size_t d) { return static_cast<float>(numbers[d]) * size; });
+        }
+        return energies[cell];
+    };
     std::vector<int32_t> sums(pair_rows * pair_lanes);
     for (size_t part = 0; part < largest_.size(); ++part) {
         now.clear();
         for (size_t cell = 0; cell < cells; ++cell) {
             if (ends[cell] || part < made[cell]) continue;
-            if (part < least[cell] || part == 0 || needed(part, steps[cell], coefficients + cell * count))
+            const float* values = coefficients + cell * count;
+            if (part < least[cell] || part == 0 || needed(part, steps[cell], values) ||
+                hides(part, steps[cell], energy_of(cell), values))
                 now.push_back(cell);
             else
                 ends[cell] = 1;

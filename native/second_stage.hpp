@@ -30,18 +30,21 @@ class SecondStage {
     float round(const float* numbers, size_t cells, int16_t* whole, float* units) const;
 
     // Goes on with the coefficients [cells, coefficients] of cells of which parts were `made` already: `least` parts, and
-    // of what follows as much as may become something in a cell that is quantised with a step [cells].
+    // of what follows as much as may become something in a cell that is quantised with a step [cells]. A cell unlike those
+    // of the profile, which hides something where they have next to nothing, is made until nothing is hidden.
     void go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
                uint8_t* made, float* coefficients) const;
 
    private:
     bool needed(size_t part, float step, const float* coefficients) const;
+    bool hides(size_t part, float step, float energy, const float* coefficients) const;
 
     size_t dimensions_;
     float unit_;                      // of the basis
     std::vector<int16_t> panels_;     // see pairs.hpp
     std::vector<float> deviations_;   // [coefficients]
     std::vector<float> largest_;      // [parts]: the largest of them in a part
+    std::vector<float> usual_left_;   // [parts]: energy that a cell has beyond the parts before, on average
     double longest_;                  // of the rows
 };
 

@@ -164,12 +164,29 @@ def test_what_a_step_leaves_out_of_the_second_stage(path, seed, coarse):
             while end < stage.parts:
                 part = slice((end - 1) * _native.PART_WIDTH, end * _native.PART_WIDTH)
                 there = np.sqrt(np.square(full[cell, part] / deviations[part]).mean())
-                if there * deviations[end * _native.PART_WIDTH :][: _native.PART_WIDTH].max() < 0.25 * step:
+                small = there * deviations[end * _native.PART_WIDTH :][: _native.PART_WIDTH].max() < 0.25 * step
+                made_of = np.square(full[cell, : end * _native.PART_WIDTH]).sum()
+                usual = np.square(deviations[end * _native.PART_WIDTH :]).sum() + 0.01 * np.square(deviations).sum()
+                if small and np.square(numbers[cell]).sum() - made_of <= max(16 * usual, 0.25 * step**2):
                     break
                 end += 1
             assert made[cell] == end
             assert same_bits(out[cell, : end * _native.PART_WIDTH], full[cell, : end * _native.PART_WIDTH])
             assert not out[cell, end * _native.PART_WIDTH :].any()
+
+
+def test_what_the_profile_has_not_seen_is_not_left_out(simd_path: str) -> None:
+    width = _native.PART_WIDTH
+    deviations = np.exp2(-np.arange(4 * width) / width).astype(np.float32)
+    stage = _native.SecondStage(np.eye(4 * width, dtype=np.float32), deviations)
+    numbers = np.zeros((3, 4 * width), np.float32)
+    numbers[:, 0] = 1
+    numbers[1, -1], numbers[2, -1] = 50, 1.5  # far beyond its deviation: for the step something, and nothing
+    whole, units, _ = rounded(stage, numbers)
+    made, out = np.zeros(3, np.uint8), np.zeros_like(numbers)
+    stage.go_on(whole, units, np.full(3, 4, np.float32), made.copy(), made, out)
+    assert made.tolist() == [1, 4, 1]
+    assert out[1, -1] == pytest.approx(50, rel=1e-3)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
