@@ -9,8 +9,8 @@ namespace midstream {
 namespace {
 
 // A part of a cell may become something where a coefficient's deviation, by how much more or less there was in the part
-// before than usual, is at least so many steps: what is left out below it is 0.1 % of the bytes (docs/method.md).
-constexpr float least_deviation = 0.25f;
+// before than usual, is at least so many steps: what is left out below it is below 0.1 % of the bytes (docs/method.md).
+constexpr float least_deviation = 0.15f;
 // A cell with so many times the energy that is usual beyond what is made of it, and enough for a coefficient that is not
 // zero, is gone on with: nothing that the calibration has not seen is left out unseen.
 constexpr float unusual = 16, least_square = 0.25f;

@@ -164,7 +164,7 @@ def test_what_a_step_leaves_out_of_the_second_stage(path, seed, coarse):
             while end < stage.parts:
                 part = slice((end - 1) * _native.PART_WIDTH, end * _native.PART_WIDTH)
                 there = np.sqrt(np.square(full[cell, part] / deviations[part]).mean())
-                small = there * deviations[end * _native.PART_WIDTH :][: _native.PART_WIDTH].max() < 0.25 * step
+                small = there * deviations[end * _native.PART_WIDTH :][: _native.PART_WIDTH].max() < 0.15 * step
                 made_of = np.square(full[cell, : end * _native.PART_WIDTH]).sum()
                 usual = np.square(deviations[end * _native.PART_WIDTH :]).sum() + 0.01 * np.square(deviations).sum()
                 if small and np.square(numbers[cell]).sum() - made_of <= max(16 * usual, 0.25 * step**2):
