@@ -56,7 +56,7 @@ void encode_bytes(const CoefficientCase& one, const Bytes& bytes) {
     auto state = fresh_state();
     const CoefficientImage image{said.importance.data(), false, said.chosen.data(), said.values.data(), nullptr};
     const Bytes stream =
-        one.model.encode(values.data(), one.grid, one.classes(), 0.14f, state.data(), image);
+        one.model.encode(values.data(), one.grid, one.classes(), state.data(), image);
     check(on_all_paths(one, stream).bytes() == said.bytes(), "a stream does not decode to what its encoder says");
 }
 

@@ -97,7 +97,7 @@ void encode_bytes(const Case& one, const Bytes& bytes) {
         said.state = before.state, said.importance = one.before.importance;
         std::vector<int32_t> chosen(one.count());
         const Bytes stream =
-            one.predicted.encode(values.data(), one.grid, one.classes(), 0.07f, said.state.data(),
+            one.predicted.encode(values.data(), one.grid, one.classes(), said.state.data(),
                                  said.image(one.known, chosen.data()), before.reference(), said.modes.data());
         check(on_all_paths(one, before, stream).bytes() == said.bytes(),
               "a stream does not decode to what its encoder says");

@@ -277,7 +277,7 @@ void test_frames() {
         std::vector<float> out(values.size());
         std::vector<int8_t> symbols(values.size());
         const CoefficientImage image{importance.data(), known, chosen.data(), out.data(), symbols.data()};
-        stream = frames.model.encode(values.data(), frames.grid, frames.classes(), 0.07f, state.data(), image,
+        stream = frames.model.encode(values.data(), frames.grid, frames.classes(), state.data(), image,
                                      frames.reference(), modes.data(), refresh ? refreshed.data() : nullptr);
         said = bytes_of(importance, modes, out, symbols, state);
         return bytes_of(stream, said);
@@ -303,7 +303,7 @@ void test_coefficients() {
         Bytes importance = frames.importance;
         std::vector<int32_t> chosen(values.size());
         std::vector<float> out(values.size());
-        stream = model.encode(values.data(), frames.grid, frames.classes(), 0.14f, state.data(),
+        stream = model.encode(values.data(), frames.grid, frames.classes(), state.data(),
                               {importance.data(), known, chosen.data(), out.data(), nullptr});
         said = bytes_of(importance, out, state);
         return bytes_of(stream, said, chosen);
