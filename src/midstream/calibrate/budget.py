@@ -34,7 +34,7 @@ from midstream.split.coding import cell_scores
 #: Views of the rehearsal, and as many again as samples.
 _FEW = 6
 #: Points of a curve and of a trial's curve, and transforms that are fitted, usually.
-_POINTS, _TRIAL_POINTS, _TRANSFORMS = 14, 8, 2
+_POINTS, _RELATED_POINTS, _TRIAL_POINTS, _TRANSFORMS = 14, 3, 8, 2
 #: Below the strongest coefficient, in eighths of an octave: a step in the middle of a curve.
 _MIDDLE = 24
 #: Of the budget, what images may take up; the rest is for sensitivity, at most a quarter, and the trial of powers.
@@ -83,6 +83,7 @@ class Costs:
             + self.fit
             + min(views, MOST_SAMPLES) * self.sample
             + (_POINTS + 2) * held_out * self.case
+            + _RELATED_POINTS * images * self.case
         )
 
     def trial(self, images: int) -> float:

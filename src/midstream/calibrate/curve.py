@@ -35,6 +35,8 @@ _USEFUL_LOSS = 0.12
 _FEWEST_USEFUL = 2
 #: Steps finer than the coarsest one whose loss is so near the least are for the eye only.
 _AS_GOOD, _AS_GOOD_BY = 1.2, 5e-4
+#: Disagreements of the steps at which it is measured what they cost, and how many of these there are about.
+_USEFUL, _RELATED = (0.04, 0.3), 3
 #: Qualities so far apart have different steps, which are 9 % long.
 _APART = 5
 #: The estimated relative losses that quality 1 and 100 stand for.
@@ -49,6 +51,11 @@ class StepMeasured:
     bytes: float
     seen: Seen
 
+    @property
+    def usual_loss(self) -> float:
+        """What most networks lose with such a disagreement."""
+        return USUAL.loss(self.seen.disagreement)
+
 
 @dataclass(frozen=True)
 class _Case:
@@ -61,7 +68,7 @@ def _case(views: Views, profile: Profile, view: View) -> _Case:
     return _Case(view, analyse(check_pyramid(views.sent(view)), profile, threads=1))
 
 
-def measured_curve(
+def measured(
     pseudo: PseudoLabels,
     profile: Profile,
     coarsest: int,
@@ -69,37 +76,54 @@ def measured_curve(
     least_loss: float,
     advance: Callable[[str], None],
     most_bytes: float = math.inf,
-    relation: Relation | None = None,
-) -> list[CurvePoint]:
-    """Points from the coarsest useful step to the finest, by increasing step.
+) -> list[StepMeasured]:
+    """What coding makes of the images of `pseudo`, from the coarsest useful step to the finest.
 
     Args:
         pseudo: what is found without coding in the images that are measured.
         profile: as far as it is known.
         coarsest: the step to begin with.
         rung: from a step to the next finer one.
-        least_loss: the curve ends with a loss below it, or where finer steps help no more.
+        least_loss: the curve ends with a usual loss below it, or where finer steps help no more.
         advance: told of each point.
         most_bytes: the curve ends with a point that takes more.
-        relation: of loss to disagreement; without one, that which the points themselves show.
     """
-    cases = [_case(pseudo.views, profile, view) for view in pseudo.views.held_out]
-    measured: list[StepMeasured] = []
-    points: list[CurvePoint] = []
+    cases = [_case(pseudo.views, profile, view) for view in pseudo.images]
+    out: list[StepMeasured] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        measured.append(_measured(pseudo, profile, cases, step))
-        points = _points(measured, relation)
-        advance(f"step {step}: {points[-1].bytes:,.0f} bytes, loss {points[-1].loss:.1%}")
-        if points[-1].bytes > most_bytes or (not pseudo.empty and _finished(points, least_loss)):
+        trips = [_round_trip(pseudo.model, pseudo.views, profile, case, step) for case in cases]
+        out.append(_as_measured(pseudo, step, trips))
+        advance(f"step {step}: {out[-1].bytes:,.0f} bytes, disagreement {out[-1].seen.disagreement:.1%}")
+        if out[-1].bytes > most_bytes or (
+            not pseudo.empty and _finished([each.usual_loss for each in out], least_loss)
+        ):
             break
-        if pseudo.empty and len(points) == _UNLABELLED:
+        if pseudo.empty and len(out) == _UNLABELLED:
             break
-    return _monotone(points)
+    return out
 
 
-def _points(measured: Sequence[StepMeasured], relation: Relation | None) -> list[CurvePoint]:
-    relation = relation or Relation.of([each.seen for each in measured]) or USUAL
-    return [CurvePoint(step=m.step, bytes=m.bytes, loss=relation.loss(m.seen.disagreement)) for m in measured]
+def curve_points(curve: Sequence[StepMeasured], relation: Relation) -> list[CurvePoint]:
+    """By increasing step, with losses that do not fall."""
+    return _monotone([CurvePoint(step=m.step, bytes=m.bytes, loss=relation.loss(m.seen.disagreement)) for m in curve])
+
+
+def relation_shown(
+    pseudo: PseudoLabels, profile: Profile, curve: Sequence[StepMeasured], advance: Callable[[str], None]
+) -> Relation:
+    """The loss that goes with a disagreement, as the images of `pseudo` show it at some steps of a curve.
+
+    These may be images that the profile was fitted to: it is not the disagreement that counts, but what goes with it.
+    """
+    useful = [each.step for each in curve if _USEFUL[0] < each.seen.disagreement < _USEFUL[1]]
+    steps = useful[:: -(-len(useful) // _RELATED)] if useful else []
+    trips: dict[int, list[RoundTrip]] = {step: [] for step in steps}
+    for view in pseudo.images if steps else []:
+        case = _case(pseudo.views, profile, view)
+        for step in steps:
+            trips[step].append(_round_trip(pseudo.model, pseudo.views, profile, case, step))
+        advance("")
+    return Relation.of([_as_measured(pseudo, step, trips[step]).seen for step in steps]) or USUAL
 
 
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
@@ -114,15 +138,11 @@ def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int)
 _UNLABELLED = 8
 
 
-def _finished(points: Sequence[CurvePoint], least_loss: float) -> bool:
+def _finished(losses: Sequence[float], least_loss: float) -> bool:
     """Whether the last point is good enough, or no better than the third before it, which was small already."""
-    if points[-1].loss < least_loss:
+    if losses[-1] < least_loss:
         return True
-    return (
-        len(points) > _PATIENCE
-        and points[-1].loss < _SMALL_LOSS
-        and points[-1].loss > _NO_BETTER * points[-1 - _PATIENCE].loss
-    )
+    return len(losses) > _PATIENCE and losses[-1] < _SMALL_LOSS and losses[-1] > _NO_BETTER * losses[-1 - _PATIENCE]
 
 
 def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:
@@ -139,19 +159,15 @@ def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:
     return out
 
 
-def _measured(pseudo: PseudoLabels, profile: Profile, cases: Sequence[_Case], step: int) -> StepMeasured:
-    sizes, found = [], {}
-    for case in cases:
-        done = _round_trip(pseudo.model, pseudo.views, profile, case, step)
-        sizes.append(len(done.data))
-        found[case.view.file.id] = done.output
-    return StepMeasured(step, float(np.mean(sizes)), pseudo.seen(found))
+def _as_measured(pseudo: PseudoLabels, step: int, trips: Sequence[RoundTrip]) -> StepMeasured:
+    found = {view.file.id: trip.output for view, trip in zip(pseudo.images, trips, strict=True)}
+    return StepMeasured(step, float(np.mean([len(trip.data) for trip in trips])), pseudo.seen(found))
 
 
 def transform_loss(pseudo: PseudoLabels, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
     """The estimated loss on the held-out images of transforming there and back, without quantisation."""
     model, views, found = pseudo.model, pseudo.views, {}
-    for view in views.held_out:
+    for view in pseudo.images:
         maps = views.sent(view)
         sizes = {name: (values.shape[1], values.shape[2]) for name, values in maps.items()}
         received: dict[str, Floats] = {}

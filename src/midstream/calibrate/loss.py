@@ -15,7 +15,6 @@ from typing import Self
 
 import numpy as np
 import pycocotools.mask
-from numpy.typing import NDArray
 
 from midstream.calibrate.views import View, Views
 from midstream.data import Dataset
@@ -32,8 +31,8 @@ _REPEATED = slice(0, 6)
 _LEAST_REPEATED = 0.3
 #: Nobody works at a larger disagreement, and one that is smaller than this is known no better than to this.
 _MOST_USEFUL, _KNOWN_TO = 0.35, 0.02
-#: Points that a relation is fitted to, at least.
-_FEWEST = 3
+#: Points that a relation is fitted to, at least; and factors beyond which it is the noise that was fitted.
+_FEWEST, _FACTORS = 2, (0.05, 4.0)
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Relation:
-    """The relative loss of AP that goes with a disagreement d: linear * d + square * d^2."""
+    """The relative loss of AP that goes with a disagreement d: factor * (0.75 d + 0.5 d^2), see USUAL."""
 
-    linear: float
-    square: float
+    factor: float
 
     @classmethod
     def of(cls, seen: Sequence[Seen]) -> Self | None:
@@ -63,44 +61,34 @@ class Relation:
         useful = [(s.disagreement, s.lost) for s in seen if s.lost is not None and s.disagreement < _MOST_USEFUL]
         if len(useful) < _FEWEST:
             return None
-        d, lost = np.array(useful).T
-        parts, wanted = np.stack([d, d**2]) / (d + _KNOWN_TO), np.maximum(lost, 0) / (d + _KNOWN_TO)
-        found = _positive(parts, wanted)
-        return cls(*found) if any(found) else None
+        usual = np.array([USUAL.loss(disagreement) for disagreement, _ in useful])
+        lost = np.array([lost for _, lost in useful])
+        weights = 1 / np.square(usual + _KNOWN_TO)
+        factor = float((weights * usual * lost).sum() / max((weights * usual * usual).sum(), 1e-12))
+        return cls(min(max(factor, _FACTORS[0]), _FACTORS[1]))
 
     def loss(self, disagreement: float) -> float:
         """0 to 1."""
-        return min(self.linear * disagreement + self.square * disagreement**2, 1.0)
+        return min(self.factor * (_LINEAR * disagreement + _SQUARE * disagreement**2), 1.0)
 
 
-def _positive(parts: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, float]:
-    """Least squares of two parts [2, n], neither taken less than zero times."""
-    (aa, ab), (_, bb) = parts @ parts.T
-    a, b = parts @ wanted
-    determinant = aa * bb - ab * ab
-    both = (a * bb - b * ab, b * aa - a * ab)
-    if determinant > 1e-9 * aa * bb and min(both) >= 0:  # else the points are (nearly) one
-        return float(both[0] / determinant), float(both[1] / determinant)
-    first, second = max(a, 0) / aa, max(b, 0) / bb
-    return (float(first), 0.0) if first * a > second * b else (0.0, float(second))
-
-
-#: Between those of PicoDet-S-416 and YOLOX-Nano, (0.87, 0) and (0.67, 0.99), on 50 photographs each.
-USUAL = Relation(0.75, 0.5)
+#: Between what fits PicoDet-S-416, 0.87 d, and YOLOX-Nano, 0.67 d + 0.99 d^2, on 50 photographs each.
+_LINEAR, _SQUARE = 0.75, 0.5
+USUAL = Relation(1.0)
 
 
 class PseudoLabels:
-    """What the uncompressed network, `model`, finds in the held-out images of `views`, and in their mirror images."""
+    """What the uncompressed network, `model`, finds in `images` of `views`, and in their mirror images."""
 
-    def __init__(self, model: SplitModel, views: Views) -> None:
-        self.model, self.views = model, views
+    def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
+        self.model, self.views, self.images = model, views, images
         found, mirrored = {}, {}
-        for view in views.held_out:
+        for view in images:
             found[view.file.id] = model.back(views.full(view), view.size)
             other = View(view.file, not view.flipped, view.size)
             mirrored[view.file.id] = mirror(model.back(views.full(other), view.size), view.size[1])
-        images = Dataset("calibration", None, tuple(view.file for view in views.held_out), None)
-        self._own, self._mirrored = self._as_truth(images, found), self._as_truth(images, mirrored)
+        dataset = Dataset("calibration", None, tuple(view.file for view in images), None)
+        self._own, self._mirrored = self._as_truth(dataset, found), self._as_truth(dataset, mirrored)
         self._best = 0.0 if self._mirrored is None else self._ap(self._mirrored, found)
 
     @property
@@ -116,9 +104,9 @@ class PseudoLabels:
         lost = 1 - self._ap(self._mirrored, found) / self._best if repeats and self._mirrored is not None else None
         return Seen(1 - self._ap(self._own, found), lost)
 
-    def _as_truth(self, images: Dataset, found: Mapping[int, Detections]) -> Dataset | None:
+    def _as_truth(self, dataset: Dataset, found: Mapping[int, Detections]) -> Dataset | None:
         try:
-            return reference_dataset(images, found, self.model.classes)
+            return reference_dataset(dataset, found, self.model.classes)
         except InputError:
             return None
 

@@ -52,8 +52,8 @@ from midstream.wording import counted
 #: Four classes, three quarters of an octave apart: steps up to 4.8 times coarser where nothing is seen.
 IMPORTANCE_CLASSES = ImportanceClasses(classes=4, spacing=6, knee=0.5)
 _ONE_CLASS = ImportanceClasses(classes=1, spacing=1, knee=0.5)
-#: Below the strongest coefficient, in eighths of an octave, the curve begins.
-_CURVE_BELOW = 4
+#: Above the strongest coefficient, in eighths of an octave, the curve begins.
+_CURVE_ABOVE = 4
 #: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 #: A trial that takes so many times the bytes of another is not carried on.
@@ -96,7 +96,7 @@ def calibrate(
     passes = settings.passes or _within_budget(model, views, settings, progress)
     progress.stage("running the front", len(views.all))
     views.prepare(progress.step)
-    pseudo = PseudoLabels(model, views)
+    pseudo = PseudoLabels(model, views, views.held_out)
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)
     measured = _sensitivity(model, views, moments, passes, settings, progress)
@@ -111,7 +111,12 @@ def calibrate(
         about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
-    points = curve.measured_curve(pseudo, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
+    coded = curve.measured(pseudo, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
+    progress.stage("what disagreement costs", views.count)
+    both = PseudoLabels(model, views, views.plain + views.held_out)
+    relation = curve.relation_shown(both, draft, coded, progress.step)
+    progress.say(f"a disagreement costs {relation.factor:.2f} of what is usual")
+    points = curve.curve_points(coded, relation)
     final = about.model_copy(
         update={
             "curve": tuple(points),
@@ -243,7 +248,7 @@ def _enough(
 
 
 def _coarsest(profile: Profile) -> int:
-    return int(profile.groups[0].scales.max()) - _CURVE_BELOW
+    return int(profile.groups[0].scales.max()) + _CURVE_ABOVE
 
 
 def _power(
@@ -269,9 +274,8 @@ def _power(
         draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
-        curves.append(
-            curve.measured_curve(pseudo, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most, USUAL)
-        )
+        coded = curve.measured(pseudo, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)
+        curves.append(curve.curve_points(coded, USUAL))
     costs = curve.costs_at_equal_loss(curves)
     for power, cost in zip(POWERS, costs, strict=True):
         progress.say(f"sensitivity to the power of {power:g}: {cost:,.0f} bytes an image at the same loss")
