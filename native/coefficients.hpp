@@ -14,6 +14,7 @@ constexpr int most_importance_classes = 8;
 constexpr int most_frame_modes = 4;        // ways to predict a cell from the frame before, standing alone included
 constexpr int coefficient_levels = 32;     // of expected magnitude
 constexpr int reconstruction_classes = 3;  // magnitudes 1, 2 and all that are larger
+constexpr float usual_bit_worth = 0.02f;
 constexpr int32_t largest_coefficient = 1 << 20;
 
 struct CoefficientGrid {
@@ -38,6 +39,7 @@ struct CoefficientSteps {
     const int16_t* indices;  // [classes]: log2 of the step size of each importance class, in eighths
     const float* sizes;      // [classes]: the step sizes themselves
     size_t classes;
+    float bit_worth = usual_bit_worth;  // of an encoder: squared error, in steps, for which it spends a bit
 };
 
 // An image's coefficients: where they are of which importance, and what they are, cell by cell.

@@ -37,8 +37,8 @@ inline const auto rough_octaves = [] {
     for (size_t i = 1; i < out.size(); ++i) out[i] = rough_bits_octave * std::log2(static_cast<float>(i));
     return out;
 }();
-// Squared error, in steps, that a bit is worth: of values, and of the ways to predict a cell, which differ in bits alone.
-inline constexpr float bit_worth = 0.02f, mode_bit_worth = 0.07f;
+// What a bit is worth that says how a cell is predicted: the ways differ in bits alone.
+inline constexpr float mode_bit_worth = 0.07f;
 
 class Chooser {
    public:
@@ -51,7 +51,7 @@ class Chooser {
         for (uint32_t level = 0; level < coefficient_levels; ++level) {
             const float one = model.reconstruction(level, 1);
             const float bits = (rough_bits[level].more - rough_bits[level].zero) / 256;
-            thresholds_[level] = (one + bit_worth * bits / one) / 2;  // where one and zero cost the same
+            thresholds_[level] = (one + steps.bit_worth * bits / one) / 2;  // where one and zero cost the same
         }
         least_ = *std::min_element(thresholds_.begin(), thresholds_.end());
     }

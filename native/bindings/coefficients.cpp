@@ -64,10 +64,12 @@ void require_importance(const Matrix<uint8_t>& importance, const CoefficientGrid
 
 std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientModel& model, const Matrix<float>& values,
                                                              const Matrix<uint8_t>& importance, bool known,
-                                                             const Vector<int16_t>& steps, const Vector<float>& sizes, const Begin& state,
-                                                             const std::optional<State>& learnt) {
+                                                             const Vector<int16_t>& steps, const Vector<float>& sizes,
+                                                             const Begin& state, const std::optional<State>& learnt,
+                                                             float bit_worth) {
     const CoefficientGrid grid{model.coefficients(), importance.shape(0), importance.shape(1)};
-    const CoefficientSteps classes = steps_of(steps, sizes);
+    CoefficientSteps classes = steps_of(steps, sizes);
+    classes.bit_worth = bit_worth;
     require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients,
             "coefficients: shapes");
     require_importance(importance, grid, classes);
@@ -242,14 +244,16 @@ void bind_coefficients(nb::module_& m) {
         .def("levels", &levels, "steps"_a,
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,
-             "state"_a.noconvert(), "learnt"_a.noconvert() = nb::none(),
+             "state"_a.noconvert(), "learnt"_a.noconvert() = nb::none(), "bit_worth"_a = usual_bit_worth,
              "The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map\n"
              "that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be\n"
-             "the same array, becomes what it has learnt.")
+             "the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is\n"
+             "spent.")
         .def("decode", &decode, "data"_a, "height"_a, "width"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(),
              "known"_a = nb::none(), "symbols"_a.noconvert() = nb::none(),
              "The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not\n"
              "valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.");
+    m.attr("BIT_WORTH") = usual_bit_worth;
     m.attr("MOST_FRAME_MODES") = most_frame_modes;
     m.attr("FRAME_SLOTS") = frame_slots();
     m.attr("FRAME_STATE_CARRIED") = frame_state_carried();

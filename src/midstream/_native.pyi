@@ -252,6 +252,7 @@ class CoefficientModel:
         step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         learnt: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")] | None = None,
+        bit_worth: float = 0.019999999552965164,
     ) -> tuple[
         bytes,
         Annotated[NDArray[numpy.int32], dict(shape=(None, None))],
@@ -260,7 +261,8 @@ class CoefficientModel:
         """
         The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map
         that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be
-        the same array, becomes what it has learnt.
+        the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is
+        spent.
         """
 
     def decode(
@@ -285,6 +287,8 @@ class CoefficientModel:
         The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not
         valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.
         """
+
+BIT_WORTH: float = 0.019999999552965164
 
 MOST_FRAME_MODES: int = 4
 

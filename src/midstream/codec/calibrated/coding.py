@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream import _native
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.importance import check_scores, classes_of, importance_of, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
@@ -132,8 +133,8 @@ def _importance(
     return importance_of(profile.groups[0], profile.about.importance, coefficients)
 
 
-def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
-    """The bitstream at a step's index."""
+def code(analysed: Analysed, step: int, bit_worth: float = _native.BIT_WORTH, embed: bool = False) -> bytes:
+    """The bitstream at a step's index; the more a bit is worth, the more becomes zero."""
     profile = analysed.profile
     steps = profile.about.importance.steps(step)
     streams: list[bytes] = []
@@ -141,11 +142,11 @@ def code(analysed: Analysed, step: int, embed: bool = False) -> bytes:
     for number, (group, importance) in enumerate(zip(profile.groups, analysed.importance, strict=True)):
         values = analysed.values(number, steps)
         if first is None:
-            stream, _, first = quantised(group, steps, values, importance)
+            stream, _, first = quantised(group, steps, values, importance, bit_worth=bit_worth)
             check_size(first)
         else:
             ahead = expected(group, first, (values.shape[1], values.shape[2]))
-            stream, _, left = quantised(group, steps, values - ahead, importance, known=True)
+            stream, _, left = quantised(group, steps, values - ahead, importance, known=True, bit_worth=bit_worth)
             check_size(left + ahead)
         streams.append(stream)
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
@@ -158,6 +159,7 @@ def quantised(
     importance: NDArray[np.uint8],
     state: NDArray[np.uint32] | None = None,
     known: bool = False,
+    bit_worth: float = _native.BIT_WORTH,
 ) -> tuple[bytes, NDArray[np.int32], Floats]:
     """A group's stream; what each of its coefficients [K, height, width] became; what a decoder makes of that.
 
@@ -171,5 +173,6 @@ def quantised(
         step_sizes(steps),
         group.state if state is None else state,
         state,
+        bit_worth,
     )
     return stream, chosen.T.reshape(coefficients.shape), decoded.T.reshape(coefficients.shape)

@@ -191,10 +191,10 @@ class Calibrated(Codec):
 
     def _coded(self, analysed: Analysed) -> bytes:
         if self.max_bytes is None:
-            return code(analysed, self._step(), self.embed)
+            return code(analysed, self._step(), embed=self.embed)
         beside = len(self.profile.data) if self.embed else 0
         at = partial(code, analysed, embed=self.embed)
-        return code_within(at, self.max_bytes, self.profile, finest_step(analysed), beside)
+        return code_within(at, self.max_bytes, self.profile, finest_step(analysed), beside, trimmed=at)
 
     def sequence(self) -> SequenceEncoder:
         """See Codec."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream import _native
 from midstream.codec.calibrated.coding import Analysed
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.profile import Profile
@@ -17,13 +18,25 @@ from midstream.errors import OptionError
 _MOST_STEPS = 1 << 20
 #: Passes of the coder beyond the first that a cap on the bytes may take.
 _MORE_PASSES = 2
+#: Percent of a cap that are enough, the share that is aimed at, and passes that may be spent on it.
+_FULL_PERCENT, _AIM, _TRIMS = 95, 0.98, 5
+#: A bit that is worth so many octaves more takes off an octave of bytes, about: 7 times as much, a fifth. Below the
+#: least worth, in octaves beside the usual one, hardly anything comes back; so many steps are an octave of bytes.
+_WORTH_SLOPE, _LEAST_WORTH, _STEPS_OCTAVE = 8.7, -2.0, 9
 #: Octaves of bytes per step, usually, and at least: what a search begins with.
 _USUAL_SLOPE, _LEAST_SLOPE = 1 / 6, 1e-3
 #: By how much of the way to what fits a search goes beyond it, and by how many octaves of bytes at least.
 _MARGIN, _LEAST_MARGIN = 0.25, 0.02
 
 
-def code_within(at: Callable[[int], bytes], most: int, profile: Profile, finest: int, beside: int = 0) -> bytes:
+def code_within(
+    at: Callable[[int], bytes],
+    most: int,
+    profile: Profile,
+    finest: int,
+    beside: int = 0,
+    trimmed: Callable[[int, float], bytes] | None = None,
+) -> bytes:
     """The largest stream that fits of a few passes of the real coder; further ones only while none fits.
 
     Args:
@@ -32,22 +45,52 @@ def code_within(at: Callable[[int], bytes], most: int, profile: Profile, finest:
         profile: knows what a stream takes at a step, about.
         finest: the finest step that may be tried.
         beside: bytes of the stream that do not depend on the step.
+        trimmed: gives the stream at a step where a bit is worth so much: it fills what steps leave of the cap.
 
     Raises:
         InputError: even the coarsest step takes more.
     """
     sizes: dict[int, int] = {}
     best: bytes | None = None
+    best_step = 0
     step = _guess(profile, most - beside, {}, finest)
     while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
         data = at(step)
         sizes[step] = len(data) - beside
         if len(data) <= most and (best is None or len(data) > len(best)):
-            best = data
+            best, best_step = data, step
         step = _guess(profile, most - beside, sizes, finest)
     if best is None:
         least = min(sizes.values()) + beside
         raise OptionError(f"`max_bytes` {most:,}: the least that this pyramid takes is {least:,} bytes")
+    if trimmed is None or _full(best, most) or best_step <= finest:
+        return best
+    return _trimmed(trimmed, best_step - 1, finest, best, most)
+
+
+def _full(data: bytes, most: int) -> bool:
+    return 100 * len(data) >= _FULL_PERCENT * most
+
+
+def _trimmed(at: Callable[[int, float], bytes], step: int, finest: int, best: bytes, most: int) -> bytes:
+    """A finer step, with so many small coefficients left out that it fits; `best`, if nothing that is larger does."""
+    aim = math.log2(_AIM * most)
+    worth = 1.0  # octaves above what a bit is usually worth
+    slope = -1 / _WORTH_SLOPE  # octaves of bytes for an octave of worth
+    before: tuple[float, float] | None = None
+    for _ in range(_TRIMS):
+        data = at(step, _native.BIT_WORTH * 2**worth)
+        if len(best) < len(data) <= most:
+            best = data
+        if _full(best, most):
+            break
+        size = math.log2(len(data))
+        if before is not None and (size - before[1]) * (worth - before[0]) < 0:
+            slope = (size - before[1]) / (worth - before[0])
+        before = worth, size
+        worth += (aim - size) / slope
+        if worth < _LEAST_WORTH and step > finest:  # nothing is left to be put back: the next step
+            step, worth, before = step - 1, worth + _WORTH_SLOPE / _STEPS_OCTAVE, None
     return best
 
 
