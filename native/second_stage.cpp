@@ -11,11 +11,10 @@ namespace {
 // A part of a cell may become something where a coefficient's deviation, by how much more or less there was in the part
 // before than usual, is at least so many steps: what is left out below it is below 0.1 % of the bytes (docs/method.md).
 constexpr float least_deviation = 0.15f;
-// A cell with so many times the energy that is usual beyond what is made of it, and enough for a coefficient that is not
-// zero, is gone on with: nothing that the calibration has not seen is left out unseen.
-constexpr float unusual = 16, least_square = 0.25f;
-// Of the energy, this stage leaves out half of so much at the most (calibrate/transform.py).
-constexpr float left_out = 0.01f;
+// A cell with so many times the energy that is usual beyond what is made of it is gone on with, if that is enough for a
+// coefficient that is not zero; and any that might have one of four steps. So nothing that the calibration has not seen
+// is left out unseen, except in the share of a cell's energy that the basis itself leaves out (calibrate/transform.py).
+constexpr float unusual = 16, least_square = 0.25f, most_square = 16, left_out = 0.01f;
 // Vectors of these lengths or less have products below 2^31.
 constexpr double most_whole = 32700;
 
@@ -101,13 +100,15 @@ bool SecondStage::needed(size_t part, float step, const float* coefficients) con
 // Whether a cell of so much energy has more beyond what is made of it than cells have.
 bool SecondStage::hides(size_t part, float step, float energy, const float* coefficients) const {
     const float made = sum_of_squares(part * pair_lanes, [&](size_t k) { return coefficients[k]; });
-    return energy - made > std::max(unusual * (usual_left_[part] + left_out * usual_left_[0]), least_square * step * step);
+    const float square = step * step;
+    return energy * (1 - left_out) - made >
+           std::max(least_square * square, std::min(unusual * usual_left_[part], most_square * square));
 }
 
 void SecondStage::go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
-                        uint8_t* made, float* coefficients) const {
+                        uint8_t* made, uint8_t* ends, float* coefficients) const {
     const size_t count = deviations_.size();
-    std::vector<uint8_t> ends(cells);  // cells that need nothing more
+    std::fill_n(ends, cells, static_cast<uint8_t>(largest_.size()));
     std::vector<size_t> now;
     std::vector<float> energies(cells, -1);
     const auto energy_of = [&](size_t cell) {
@@ -122,13 +123,14 @@ void SecondStage::go_on(const int16_t* whole, const float* units, const float* s
     for (size_t part = 0; part < largest_.size(); ++part) {
         now.clear();
         for (size_t cell = 0; cell < cells; ++cell) {
-            if (ends[cell] || part < made[cell]) continue;
+            if (ends[cell] < part) continue;  // needs nothing more
             const float* values = coefficients + cell * count;
             if (part < least[cell] || part == 0 || needed(part, steps[cell], values) ||
-                hides(part, steps[cell], energy_of(cell), values))
-                now.push_back(cell);
-            else
-                ends[cell] = 1;
+                hides(part, steps[cell], energy_of(cell), values)) {
+                if (part >= made[cell]) now.push_back(cell);
+            } else {
+                ends[cell] = static_cast<uint8_t>(part);
+            }
         }
         const size_t from = part * pair_lanes, there = std::min(pair_lanes, count - from);
         const int16_t* panel = &panels_[from * whole_size()];

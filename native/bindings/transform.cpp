@@ -29,10 +29,15 @@ bool multiply_sparse_into(const Matrix<float>& a, const Panels& panels, const In
     });
 }
 
+// Whether so many columns are there from `at` on.
+bool fits(size_t columns, size_t at, size_t count) { return at <= columns && count <= columns - at; }
+
 // [top, bottom, left, right]
 CellBlock block_of(const std::array<size_t, 4>& sides) {
     const CellBlock block{sides[0], sides[1], sides[2], sides[3]};
-    require(block.top < block.bottom && block.left < block.right, "stages: an empty block");
+    constexpr size_t most = size_t{1} << 31;  // no product of a side and a ratio of a level wraps around
+    require(block.top < block.bottom && block.left < block.right && block.bottom <= most && block.right <= most,
+            "stages: an empty block");
     return block;
 }
 
@@ -40,9 +45,9 @@ bool first_stage_into(const Cube<float>& level, const Matrix<float>& rows, const
                       const std::array<size_t, 4>& sides, const InOut<float, 2>& out, size_t at) {
     const CellBlock block = block_of(sides);
     const LevelGrid grid{level.shape(0), level.shape(1), level.shape(2), ratio};
-    require(ratio > 0 && level.size() > 0 && rows.shape(1) == grid.channels && centre.size() == rows.shape(0) &&
+    require(ratio > 0 && ratio <= 255 && level.size() > 0 && rows.shape(1) == grid.channels && centre.size() == rows.shape(0) &&
                 out.shape(0) == product({block.rows(), block.columns()}) &&
-                out.shape(1) >= at + product({rows.shape(0), ratio, ratio}),
+                fits(out.shape(1), at, product({rows.shape(0), ratio, ratio})),
             "first_stage: shapes");
     return without_gil([&] {
         return first_stage(level.data(), grid, rows.data(), centre.data(), rows.shape(0), block, out.data() + at,
@@ -56,9 +61,9 @@ bool last_stage_into(const Matrix<float>& cells, size_t at, const Matrix<float>&
     const CellBlock block = block_of(sides);
     const LevelGrid grid{out.shape(0), out.shape(1), out.shape(2), ratio};
     const size_t channels = grid.channels, count = columns.shape(1);
-    require(ratio > 0 && columns.shape(0) == channels && mean.size() == channels && low.size() == channels &&
+    require(ratio > 0 && ratio <= 255 && columns.shape(0) == channels && mean.size() == channels && low.size() == channels &&
                 high.size() == channels && cells.shape(0) == product({block.rows(), block.columns()}) &&
-                cells.shape(1) >= at + product({count, ratio, ratio}) && (block.bottom - 1) * ratio < grid.height &&
+                fits(cells.shape(1), at, product({count, ratio, ratio})) && (block.bottom - 1) * ratio < grid.height &&
                 (block.right - 1) * ratio < grid.width,
             "last_stage: shapes");
     return without_gil([&] {
@@ -83,14 +88,15 @@ float round_into(const SecondStage& stage, const Matrix<float>& numbers, const I
 
 void go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Vector<float>& units,
                 const Vector<float>& steps, const Vector<uint8_t>& least, const InOut<uint8_t, 1>& made,
-                const InOut<float, 2>& coefficients) {
+                const InOut<uint8_t, 1>& ends, const InOut<float, 2>& coefficients) {
     const size_t cells = units.size();
     require(whole.shape(0) == cells && whole.shape(1) == stage.whole_size() && steps.size() == cells &&
-                least.size() == cells && made.size() == cells && coefficients.shape(0) == cells &&
+                least.size() == cells && made.size() == cells && ends.size() == cells && coefficients.shape(0) == cells &&
                 coefficients.shape(1) == stage.coefficients(),
             "second stage: shapes");
     without_gil([&] {
-        stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), coefficients.data());
+        stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), ends.data(),
+                      coefficients.data());
     });
 }
 
@@ -121,9 +127,10 @@ void bind_transform(nb::module_& m) {
              "Numbers [cells, dimensions] as whole numbers int16 [cells, whole_size] of a unit [cells] each. Returns more\n"
              "than the largest magnitude that a coefficient of these cells can have; infinity where one has no end.")
         .def("go_on", &go_on_with, "whole"_a, "units"_a, "steps"_a, "least"_a, "made"_a.noconvert(),
-             "coefficients"_a.noconvert(),
+             "ends"_a.noconvert(), "coefficients"_a.noconvert(),
              "Goes on with coefficients [cells, coefficients] of cells of which uint8 [cells] parts were `made`: `least`\n"
-             "parts, and of what follows as much as may become something in a cell that is quantised with a step.");
+             "parts, and of what follows as much as may become something in a cell that is quantised with a step. `ends`\n"
+             "become the parts that this needs.");
 }
 
 }  // namespace midstream

@@ -420,12 +420,12 @@ void test_second_stage() {
         std::vector<float> units(cells), out(cells * coefficients);
         const std::vector largest{stage.round(numbers.data(), cells, whole.data(), units.data())};
         if (!std::isfinite(largest[0])) return bytes_of(largest);
-        Bytes made(cells);
+        Bytes made(cells), ends(cells);
         for (int i = 0; i < 2; ++i) {
-            stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), out.data());
+            stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), ends.data(), out.data());
             std::fill(steps.begin(), steps.end(), 0.0f);
         }
-        return bytes_of(whole, units, largest, made, out);
+        return bytes_of(whole, units, largest, made, ends, out);
     });
 }
 

@@ -488,11 +488,13 @@ class SecondStage:
         steps: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         least: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
         made: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu")],
+        ends: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu")],
         coefficients: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
     ) -> None:
         """
         Goes on with coefficients [cells, coefficients] of cells of which uint8 [cells] parts were `made`: `least`
-        parts, and of what follows as much as may become something in a cell that is quantised with a step.
+        parts, and of what follows as much as may become something in a cell that is quantised with a step. `ends`
+        become the parts that this needs.
         """
 
 def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before: int = 0) -> int:

@@ -395,3 +395,10 @@ def test_nothing_is_printed_when_python_ends_before_a_profile_does() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_bytes_do_not_depend_on_the_steps_that_were_tried_before() -> None:
+    levels = check_pyramid(profiles.pyramid(3))
+    tried = analyse(levels, PROFILE)
+    code(tried, 40)
+    assert code(tried, 120) == code(analyse(levels, PROFILE), 120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 import midstream as ms
 from midstream.codec.base import NO_HINTS, Codec, Decoder, Hints
+from midstream.errors import InputError
 from midstream.features import DeviceLevel, Level, check_pyramid
 
 Pyramid = dict[str, NDArray[np.float32]]
@@ -201,3 +203,17 @@ def test_decoders_have_begun_when_they_are_called() -> None:
             return {"x": data}
 
     assert Eager().begin(None, memoryview(b"1"), None)() == {"x": b"1"}  # type: ignore[arg-type]
+
+
+def test_a_batch_may_come_from_one_buffer_that_is_written_again_and_again() -> None:
+    images = [{"p": np.random.default_rng(seed).normal(size=(4, 16, 16)).astype(np.float32)} for seed in range(8)]
+
+    def reused() -> Iterator[dict[str, np.ndarray]]:
+        buffer = np.empty((4, 16, 16), np.float32)
+        for image in images:
+            buffer[...] = image["p"]
+            yield {"p": buffer}
+
+    assert ms.encode_batch(reused(), threads=2) == [ms.encode(image) for image in images]
+    with pytest.raises(InputError, match="a batch is pyramids"):
+        ms.encode_batch(None)  # type: ignore[arg-type]

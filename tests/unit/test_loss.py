@@ -43,7 +43,7 @@ def found(reference: PseudoLabels, scale: float) -> dict[int, Detections]:
 def test_nothing_is_lost_of_what_stays_and_more_where_boxes_move_farther(reference: PseudoLabels) -> None:
     assert not reference.empty
     same = reference.seen(found(reference, 0))
-    assert same == Seen(0.0, 0.0)
+    assert same == Seen(0.5 / reference.objects, 0.0)
     moved = [reference.seen(found(reference, scale)) for scale in (0.1, 0.2, 0.4)]
     assert 0 < moved[0].disagreement < moved[1].disagreement < moved[2].disagreement <= 1
     assert all(each.lost is not None for each in moved)

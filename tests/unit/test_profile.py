@@ -94,7 +94,7 @@ def test_one_number_out_of_range(name: str, value: float) -> None:
     refused(f"{name}.*out of range", **{name: changed})
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if "probe." in name])
+@pytest.mark.parametrize("name", [name for name in sorted(CELLS) if "probe." in name])
 def test_one_number_of_a_probe_of_cells_out_of_range(name: str) -> None:
     for value in (np.nan, np.inf, -(2.0**31)):
         changed = CELLS[name].copy()

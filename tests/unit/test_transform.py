@@ -139,7 +139,7 @@ def test_the_second_stage(path, seed):
     stage, basis, _, numbers = second_stage(np.random.default_rng(seed))
     whole, units, largest = rounded(stage, numbers)
     made, out = np.zeros(len(numbers), np.uint8), np.zeros((len(numbers), len(basis)), np.float32)
-    stage.go_on(whole, units, np.zeros(len(numbers), np.float32), made.copy(), made, out)
+    stage.go_on(whole, units, np.zeros(len(numbers), np.float32), made.copy(), made, made.copy(), out)
     exact = numbers.astype(np.float64) @ basis.T.astype(np.float64)
     assert (np.abs(out - exact) <= 2.0**-12 * lengths(numbers)).all()
     assert (np.abs(out) <= largest).all()
@@ -153,24 +153,27 @@ def test_what_a_step_leaves_out_of_the_second_stage(path, seed, coarse):
     stage, basis, deviations, numbers = second_stage(rng)
     whole, units, _ = rounded(stage, numbers)
     full, all_made = np.zeros((len(numbers), len(basis)), np.float32), np.zeros(len(numbers), np.uint8)
-    stage.go_on(whole, units, np.zeros(len(numbers), np.float32), all_made.copy(), all_made, full)
+    stage.go_on(whole, units, np.zeros(len(numbers), np.float32), all_made.copy(), all_made, all_made.copy(), full)
     out, made = np.zeros_like(full), np.zeros_like(all_made)
     least = rng.integers(0, stage.parts + 1, len(numbers)).astype(np.uint8)
     for steps in rng.uniform(0, 8 * coarse, (3, len(numbers))).astype(np.float32):
-        before = made.copy()
-        stage.go_on(whole, units, steps, least, made, out)
+        before, ends = made.copy(), made.copy()
+        stage.go_on(whole, units, steps, least, made, ends, out)
         for cell, step in enumerate(steps):
-            end = max(int(before[cell]), int(least[cell]), 1)
+            end = max(int(least[cell]), 1)
             while end < stage.parts:
                 part = slice((end - 1) * _native.PART_WIDTH, end * _native.PART_WIDTH)
                 there = np.sqrt(np.square(full[cell, part] / deviations[part]).mean())
                 small = there * deviations[end * _native.PART_WIDTH :][: _native.PART_WIDTH].max() < 0.15 * step
                 made_of = np.square(full[cell, : end * _native.PART_WIDTH]).sum()
-                usual = np.square(deviations[end * _native.PART_WIDTH :]).sum() + 0.01 * np.square(deviations).sum()
-                if small and np.square(numbers[cell]).sum() - made_of <= max(16 * usual, 0.25 * step**2):
+                usual = np.square(deviations[end * _native.PART_WIDTH :]).sum()
+                hidden = 0.99 * np.square(numbers[cell]).sum() - made_of
+                if small and hidden <= max(0.25 * step**2, min(16 * usual, 16 * step**2)):
                     break
                 end += 1
-            assert made[cell] == end
+            assert ends[cell] == end
+            assert made[cell] == max(before[cell], end)
+            end = int(made[cell])
             assert same_bits(out[cell, : end * _native.PART_WIDTH], full[cell, : end * _native.PART_WIDTH])
             assert not out[cell, end * _native.PART_WIDTH :].any()
 
@@ -184,7 +187,7 @@ def test_what_the_profile_has_not_seen_is_not_left_out(simd_path: str) -> None:
     numbers[1, -1], numbers[2, -1] = 50, 1.5  # far beyond its deviation: for the step something, and nothing
     whole, units, _ = rounded(stage, numbers)
     made, out = np.zeros(3, np.uint8), np.zeros_like(numbers)
-    stage.go_on(whole, units, np.full(3, 4, np.float32), made.copy(), made, out)
+    stage.go_on(whole, units, np.full(3, 4, np.float32), made.copy(), made, made.copy(), out)
     assert made.tolist() == [1, 4, 1]
     assert out[1, -1] == pytest.approx(50, rel=1e-3)
 

@@ -40,7 +40,7 @@ class Seen:
     """What a network sees after coding.
 
     Attributes:
-        disagreement: with what it saw before, 0 to 1.
+        disagreement: with what it saw before, 0 to 1, never less than can be seen with so many objects.
         lost: of its AP beside what it sees in mirror images, relative, negative for a gain; None where the network does
             not repeat itself.
     """
@@ -78,7 +78,10 @@ USUAL = Relation(1.0)
 
 
 class PseudoLabels:
-    """What the uncompressed network, `model`, finds in `images` of `views`, and in their mirror images."""
+    """What the uncompressed network, `model`, finds in `images` of `views`, and in their mirror images.
+
+    `objects` is how many it finds in the images themselves.
+    """
 
     def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
         self.model, self.views, self.images = model, views, images
@@ -90,6 +93,7 @@ class PseudoLabels:
         dataset = Dataset("calibration", None, tuple(view.file for view in images), None)
         self._own, self._mirrored = self._as_truth(dataset, found), self._as_truth(dataset, mirrored)
         self._best = 0.0 if self._mirrored is None else self._ap(self._mirrored, found)
+        self.objects = 0 if self._own is None else len((self._own.ground_truth or {})["annotations"])
 
     @property
     def empty(self) -> bool:
@@ -98,11 +102,12 @@ class PseudoLabels:
 
     def seen(self, found: Mapping[int, Detections]) -> Seen:
         """What becomes of the network's detections where these are found instead, by image id."""
-        if self._own is None:
-            return Seen(0.0, None)
+        if self._own is None:  # nobody can say what is lost: a cap on the loss is to be refused
+            return Seen(1.0, None)
         repeats = self._mirrored is not None and self._best > _LEAST_REPEATED
         lost = 1 - self._ap(self._mirrored, found) / self._best if repeats and self._mirrored is not None else None
-        return Seen(1 - self._ap(self._own, found), lost)
+        # Half an object of those that there are: a smaller disagreement cannot be seen.
+        return Seen(min(1 - self._ap(self._own, found) + 0.5 / self.objects, 1.0), lost)
 
     def _as_truth(self, dataset: Dataset, found: Mapping[int, Detections]) -> Dataset | None:
         try:

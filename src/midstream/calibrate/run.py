@@ -58,6 +58,8 @@ _CURVE_ABOVE = 4
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 #: A trial that takes so many times the bytes of another is not carried on.
 _HOPELESS = 1.5
+#: Objects in the held-out images below which nothing much can be said of losses of some percent.
+_FEW_OBJECTS = 200
 #: The estimated loss that the transform alone may have.
 _TRANSFORM_LOSS = 0.01
 Metrics = dict[str, NDArray[np.float64]]
@@ -112,10 +114,13 @@ def calibrate(
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
     coded = curve.measured(pseudo, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
+    if pseudo.objects < _FEW_OBJECTS:
+        found = f"{counted(pseudo.objects, 'object')} in {counted(len(views.held_out), 'image')}"
+        progress.warn(f"losses are estimated from {found}, and may be far off: use other images, or 200 of them")
     progress.stage("what disagreement costs", views.count)
     both = PseudoLabels(model, views, views.plain + views.held_out)
     relation = curve.relation_shown(both, draft, coded, progress.step)
-    progress.say(f"a disagreement costs {relation.factor:.2f} of what is usual")
+    progress.say(f"where detections change, this network loses {relation.factor:.2f} times the usual accuracy")
     points = curve.curve_points(coded, relation)
     final = about.model_copy(
         update={

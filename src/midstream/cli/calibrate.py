@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from midstream import data as datasets
@@ -221,7 +223,12 @@ def _print(done: Calibration) -> None:
     shown = []
     for quality in _SHOWN:
         step = done.profile.step_of(quality)
-        near = min(points, key=lambda point: abs(point.step - step))
-        shown.append([f"{quality}", f"{step}", f"{near.bytes:,.0f}", f"{near.loss:.1%}"])
-    print_table("on the held-out quarter: nearest measured bytes an image, estimated relative loss of accuracy",
+        if points[0].step <= step <= points[-1].step:
+            steps = [point.step for point in points]
+            size = np.exp(np.interp(step, steps, [math.log(point.bytes) for point in points]))
+            loss = np.interp(step, steps, [point.loss for point in points])
+            shown.append([f"{quality}", f"{step}", f"{size:,.0f}", f"{loss:.1%}"])
+        else:
+            shown.append([f"{quality}", f"{step}", "not measured", ""])
+    print_table("on the held-out quarter: bytes an image, estimated relative loss of accuracy, between measured steps",
                 ["quality", "step", "bytes", "loss"], shown)  # fmt: skip

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+
 from midstream.codec.api import DEFAULT_CODEC, begin_decoding, guarded
 from midstream.codec.registry import make_codec
 from midstream.codec.threads import core_count, thread_count
@@ -61,7 +63,7 @@ def encode_batch(
         with _about(number), guarded(type(chosen)):
             return rest()
 
-    images = _apart(pyramids) if isinstance(pyramids, Mapping) else pyramids
+    images = _apart(pyramids) if isinstance(pyramids, Mapping) else _kept(pyramids)
     return list(_in_turn((begun(number, pyramid) for number, pyramid in enumerate(images)), workers))
 
 
@@ -111,6 +113,20 @@ def _shares(threads: int | None, images: object) -> tuple[int, int]:
     first = next(iter(images.values()), ()) if isinstance(images, Mapping) else images
     count = len(first) if hasattr(first, "__len__") else most
     return most, max(most // max(count, 1), 1)
+
+
+def _kept(pyramids: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """The same; of an iterator, which may write into one buffer again and again, copies. Raises InputError."""
+    if not isinstance(pyramids, Iterable):
+        raise InputError(f"a batch is pyramids, or one mapping of levels [N, C, H, W], not {type(pyramids).__name__}")
+    if not isinstance(pyramids, Iterator):
+        return pyramids
+    return (
+        {name: values.clone() if hasattr(values, "clone") else np.array(values) for name, values in each.items()}
+        if isinstance(each, Mapping)
+        else each
+        for each in pyramids
+    )
 
 
 def _apart(levels: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

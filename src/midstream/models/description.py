@@ -246,8 +246,8 @@ class Description(_Strict):
 
     @model_validator(mode="after")
     def _strides_in_order(self) -> Description:
-        """The one output of a yolox head has as many rows in any order of its levels; those of a gfl head tell."""
-        if not isinstance(self.head, YoloxHead):
+        """The one output of these heads has as many rows in any order of its levels; those of a gfl head tell."""
+        if not isinstance(self.head, YoloxHead | YoloV5Head):
             return self
         given, own = list(self.head.strides), list(dict.fromkeys(level.stride for level in self.pyramid))
         same = sorted(given) == sorted(own)

@@ -72,7 +72,7 @@ class Coefficients:
         return self._values.reshape(*self.grid, -1).transpose(2, 0, 1)
 
     def for_steps(self, steps: Floats, there: NDArray[np.bool_] | None = None) -> Floats:
-        """[K, height, width]: all that may become something in cells [height, width] with such steps.
+        """[K, height, width]: all that may become something in cells [height, width] with such steps, and no more.
 
         With `there` [cells, K], each that is true, too.
         """
@@ -80,21 +80,36 @@ class Coefficients:
         if there is not None:
             ends = there.shape[1] - np.argmax(there[:, ::-1], axis=1)
             least = np.where(there.any(axis=1), -(-ends // _native.PART_WIDTH), 0).astype(np.uint8)
-        self._go_on(np.ascontiguousarray(steps.reshape(-1)), least)
-        return self.values
+        ends = self._go_on(np.ascontiguousarray(steps.reshape(-1)), least)
+        more = np.flatnonzero(self._made > ends)  # finer steps were asked for before: these need not be known here
+        if not len(more):
+            return self.values
+        values = self._values.copy()
+        beyond = np.arange(values.shape[1]) // _native.PART_WIDTH >= ends[more, None]
+        values[more] = np.where(beyond, np.float32(0), values[more])
+        return values.reshape(*self.grid, -1).transpose(2, 0, 1)
 
-    def _go_on(self, steps: Floats, least: NDArray[np.uint8]) -> None:
+    def _go_on(self, steps: Floats, least: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The parts that these steps need of each cell."""
+        ends = np.empty_like(self._made)
         count = max(_LEAST_CELLS, -(-len(steps) // (2 * self._threads)))
 
         def go_on(first: int) -> None:
             part = slice(first, first + count)
             self._stage.go_on(
-                self._whole[part], self._units[part], steps[part], least[part], self._made[part], self._values[part]
+                self._whole[part],
+                self._units[part],
+                steps[part],
+                least[part],
+                self._made[part],
+                ends[part],
+                self._values[part],
             )
 
         if self._threads == 1:
             count = len(steps)
         run(go_on, range(0, len(steps), count), self._threads)
+        return ends
 
 
 class KnownCoefficients:

@@ -16,8 +16,8 @@ from midstream.errors import OptionError
 
 #: The largest whole number that a coefficient becomes: native/coefficients.hpp.
 _MOST_STEPS = 1 << 20
-#: Passes of the coder beyond the first that a cap on the bytes may take.
-_MORE_PASSES = 2
+#: Passes of the coder beyond the first that a cap may take; and those while what fits is below these percent of it.
+_MORE_PASSES, _MOST_PASSES, _NEAR_PERCENT = 2, 9, 80
 #: Percent of a cap that are enough, the share that is aimed at, and passes that may be spent on it.
 _FULL_PERCENT, _AIM, _TRIMS = 95, 0.98, 5
 #: A bit that is worth so many octaves more takes off an octave of bytes, about: 7 times as much, a fifth. Below the
@@ -37,7 +37,7 @@ def code_within(
     beside: int = 0,
     trimmed: Callable[[int, float], bytes] | None = None,
 ) -> bytes:
-    """The largest stream that fits of a few passes of the real coder; further ones only while none fits.
+    """The largest stream that fits of a few passes of the real coder; of more, while none fits or only a far smaller.
 
     Args:
         at: gives the stream at a step.
@@ -54,7 +54,7 @@ def code_within(
     best: bytes | None = None
     best_step = 0
     step = _guess(profile, most - beside, {}, finest)
-    while step not in sizes and (best is None or len(sizes) <= _MORE_PASSES):
+    while step not in sizes and (best is None or len(sizes) <= (_MORE_PASSES if _near(best, most) else _MOST_PASSES)):
         data = at(step)
         sizes[step] = len(data) - beside
         if len(data) <= most and (best is None or len(data) > len(best)):
@@ -66,6 +66,10 @@ def code_within(
     if trimmed is None or _full(best, most) or best_step <= finest:
         return best
     return _trimmed(trimmed, best_step - 1, finest, best, most)
+
+
+def _near(data: bytes, most: int) -> bool:
+    return 100 * len(data) >= _NEAR_PERCENT * most
 
 
 def _full(data: bytes, most: int) -> bool:
@@ -113,7 +117,7 @@ def _guess(profile: Profile, most: int, sizes: Mapping[int, int], finest: int) -
     fitting = min((step for step, size in sizes.items() if size <= most), default=None)
     beyond = max((step for step, size in sizes.items() if size > most), default=None)
     near = sorted(logs, key=lambda step: abs(logs[step] - wanted))[:2]
-    if len(sizes) >= _MORE_PASSES:  # farther than it looks, so that the last pass fits
+    if len(sizes) == _MORE_PASSES:  # farther than it looks, so that the last pass fits
         wanted -= max(_MARGIN * abs(logs[near[0]] - wanted), _LEAST_MARGIN)
     if len(near) < 2:
         steps, curve = _curve(profile)
@@ -126,7 +130,10 @@ def _guess(profile: Profile, most: int, sizes: Mapping[int, int], finest: int) -
     low = finest if beyond is None else beyond + 1
     if fitting is None:  # whatever it takes: beyond the passes that were meant to do, twice as far each time
         low += (1 << max(len(sizes) - _MORE_PASSES, 0)) - 1
-    return min(max(guess, low), STEP_INDICES - 1 if fitting is None else max(fitting - 1, low))
+    high = STEP_INDICES - 1 if fitting is None else max(fitting - 1, low)
+    if len(sizes) > _MORE_PASSES and fitting is not None:  # no line leads there: halfway
+        guess = (low + high) // 2
+    return min(max(guess, low), high)
 
 
 def _curve(profile: Profile) -> tuple[list[int], NDArray[np.float64]]:

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+#: Pixels. A damaged feature may ask for any size; the image's edge clips it.
+LONGEST_SIDE = np.float32(1e6)
+
 
 @dataclass(frozen=True)
 class Boxes:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.description import YoloV5Head, YoloV8Head
-from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
+from midstream.models.heads.nms import LONGEST_SIDE, Candidates, cell_count, cell_grid, sigmoid
 
 
 def anchor_free(head: YoloV8Head, outputs: Mapping[str, NDArray[Any]], classes: int) -> Candidates:
@@ -55,5 +55,5 @@ def _of_anchors(
 
 
 def _corners(centres: NDArray[np.float32], sides: NDArray[np.float32]) -> NDArray[np.float32]:
-    halves = sides / 2
+    halves = np.minimum(sides, LONGEST_SIDE) / 2
     return np.concatenate([centres - halves, centres + halves], axis=1)

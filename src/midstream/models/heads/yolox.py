@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.description import YoloxHead
-from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
-
-#: Pixels. A damaged feature may ask for any size; the image's edge clips it.
-_LONGEST_SIDE = np.float32(1e6)
+from midstream.models.heads.nms import LONGEST_SIDE, Candidates, cell_count, cell_grid, sigmoid
 
 
 def candidates(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
@@ -25,7 +22,7 @@ def candidates(head: YoloxHead, outputs: Mapping[str, NDArray[Any]], size: tuple
         raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects {[1, *shape]}")
     rows = np.asarray(value, np.float32).reshape(shape)
     centres, sides = (rows[:, :2], rows[:, 2:4]) if head.decoded else _decoded(head, rows, size, counts)
-    halves = np.minimum(sides, _LONGEST_SIDE) / 2
+    halves = np.minimum(sides, LONGEST_SIDE) / 2
     chances = sigmoid(rows[:, 4:]) if head.sigmoid else rows[:, 4:]
     scores = chances[:, :1] * chances[:, 1:]
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
