@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
 import tracemalloc
 import warnings
 import zipfile
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import ml_dtypes
@@ -187,11 +189,21 @@ def test_offsets_that_overlap_or_leave_the_file(offsets: list[list[int]]) -> Non
         unpack_pyramid(tensors(json.dumps(levels), bytes(49)), "x")
 
 
+class torch_device(str):  # noqa: N801 (named as what it stands for)
+    """Stands for torch.device."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        return str(self)
+
+
 class Tensor:
     """Stands for a torch tensor that has no values, as on the device `meta`."""
 
     __module__ = "torch"
-    dtype, device = "torch.float32", "meta"
+    dtype, device = "torch.float32", torch_device("meta")
 
     def detach(self) -> Tensor:
         return self
@@ -200,7 +212,10 @@ class Tensor:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!\nand more lines")
 
 
-def test_a_tensor_without_values_is_named() -> None:
+def test_a_tensor_without_values_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = ModuleType("torch")
+    torch.Tensor = Tensor  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
     with pytest.raises(InputError) as error:
         ms.encode({"p3": Tensor()})  # type: ignore[dict-item]
     assert str(error.value) == (

@@ -337,8 +337,8 @@ def test_a_profile_with_clips_that_does_not_fit_itself_is_refused() -> None:
     refused("frames.scales is", **{"0/frames.scales": scales[1:]})
     refused("frames.state.chances is", **{"0/frames.state.chances": chances[1:]})
     refused("frames.state.chances is", **{"0/frames.state.chances": TENSORS["0/state.chances"]})
-    refused("belong to version 2", {"version": 1})
-    refused("belong to version 2", {"frames": None})
+    refused("belong together, to version 2", {"version": 1})
+    refused("belong together, to version 2", {"frames": None})
     refused("frame_hash", {"frame_hash": "x" * 5000})
     refused("frames", {"frames": -1})
     without = {name: values for name, values in TENSORS.items() if "frames" not in name}

@@ -35,7 +35,7 @@ _PAPER = (
     "paper:symbols=4,z=1.5,coder=dense",
 )
 _VVC = "vvc:preset=faster,qp=22,32,42"
-_QUALITIES = (50, 10, 1)
+_QUALITIES = (80, 60, 50)
 _CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITIES))}"
 
 

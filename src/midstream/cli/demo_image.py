@@ -26,7 +26,7 @@ from midstream.split.levels import completed
 MODEL = "streets-r16"
 #: The profile of that network, from scenes that are neither trained on nor measured by the demo.
 PROFILE = SHIPPED / f"{MODEL}.profile"
-_QUALITY = 10
+_QUALITY = 60
 #: Height of a caption, and the white on either side of an image, in pixels.
 _ROW, _MARGIN = 24, 2
 
