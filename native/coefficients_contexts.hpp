@@ -21,7 +21,7 @@ constexpr int unary_limit = 20;     // magnitudes above it are escaped
 constexpr int longest_escape = 21;  // bits
 constexpr size_t numbered = 1024;   // coefficients from here on share their contexts
 constexpr size_t band = 16;         // coefficients that are zero together cost one decision
-constexpr size_t window = 8;  // coefficients before and behind that a neighbour's strength is summed over
+constexpr size_t window = 8;        // coefficients before and behind that a neighbour's strength is summed over
 constexpr int slow_fade = 4, quick_fade = 2;  // log2 of how many coefficients strengths remember
 constexpr size_t sets = decisions * 4;
 constexpr size_t escape_slots = 32;
@@ -97,9 +97,6 @@ constexpr int32_t ratio(int32_t strength, int32_t wanted) {
 // The one that asks whether a magnitude is larger than this.
 inline constexpr std::array<uint8_t, unary_limit + 1> decision_of = {0, 1, 2, 3, 3, 4, 4, 4, 4, 5, 5,
                                                                      5, 5, 5, 5, 5, 5, 5, 5, 5, 5};
-constexpr int first_of(int decision) {  // the magnitude that it asks about first
-    return decision < 4 ? decision : decision == 4 ? 5 : 9;
-}
 
 // What a probability costs, in 1/256 bits, by its upper 12 bits. Only an encoder asks.
 inline const auto bits_of_chances = [] {
