@@ -18,9 +18,8 @@ NeighbourPrediction::NeighbourPrediction(const std::vector<float>& weights, size
 NeighbourPrediction::Around NeighbourPrediction::around(const float* decoded, size_t coefficients, size_t width, size_t y,
                                                         size_t x) const {
     const float* here = decoded + (y * width + x) * coefficients;
-    const float* north = here - width * coefficients;
-    return {{x ? here - coefficients : nothing_.data(), y ? north : nothing_.data(),
-             y && x + 1 < width ? north + coefficients : nothing_.data()}};
+    return {{x ? here - coefficients : nothing_.data(), y ? here - width * coefficients : nothing_.data(),
+             y && x + 1 < width ? here - (width - 1) * coefficients : nothing_.data()}};
 }
 
 void NeighbourPrediction::predict(const float* decoded, size_t coefficients, size_t width, size_t y, size_t x,
@@ -62,10 +61,10 @@ void NeighbourPrediction::add(float* decoded, size_t coefficients, size_t height
 
 void NeighbourPrediction::sum_reference(const Around& around, float* out) const {
     for (size_t o = 0; o < panels_ * panel; ++o) {
-        const float* weights = packed_.data() + o / panel * 3 * inputs_ * panel + o % panel;
+        size_t weight = o / panel * 3 * inputs_ * panel + o % panel;
         float sum = 0;
         for (const float* cell : around.cell)
-            for (size_t i = 0; i < inputs_; ++i, weights += panel) sum += cell[i] * *weights;
+            for (size_t i = 0; i < inputs_; ++i, weight += panel) sum += cell[i] * packed_[weight];
         out[o] = sum;
     }
 }
