@@ -22,12 +22,15 @@ class Detections:
         labels: int64 [n], indices into the model's `classes`.
         masks: COCO run-length encodings ({"size": [h, w], "counts": bytes}) at the original image's size, one a
             detection; None for a network without masks.
+        keypoints: float32 [n, K, 3], x and y in pixels of the original image and a score from 0 to 1; None for a
+            network without keypoints.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     masks: list[dict[str, Any]] | None = field(default=None)
+    keypoints: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """How many there are."""
@@ -35,16 +38,21 @@ class Detections:
 
     @property
     def finite(self) -> bool:
-        """Whether all boxes and scores are finite numbers."""
-        return bool(np.isfinite(self.boxes).all() and np.isfinite(self.scores).all())
+        """Whether all boxes, scores and keypoints are finite numbers."""
+        numbers = [self.boxes, self.scores, *([] if self.keypoints is None else [self.keypoints])]
+        return all(bool(np.isfinite(each).all()) for each in numbers)
 
     def fault(self, classes: int) -> str:
         """What makes these impossible for a network of so many classes; empty if nothing does."""
         count, shapes = len(self), (self.boxes.shape, self.scores.shape, self.labels.shape)
         if shapes != ((count, 4), (count,), (count,)):
             return f"boxes, scores and labels have the shapes {shapes}"
+        if self.masks is not None and len(self.masks) != count:
+            return f"there are {len(self.masks)} masks of {count} objects"
+        if self.keypoints is not None and (self.keypoints.ndim, *self.keypoints.shape[::2]) != (3, count, 3):
+            return f"keypoints of {count} objects have the shape {self.keypoints.shape}"
         if not self.finite:
-            return "a box or a score is not a finite number"
+            return "a box, a score or a keypoint is not a finite number"
         if count and not (self.labels.min() >= 0 and self.labels.max() < classes):
             return f"a label is not one of the {classes} classes"
         return ""
