@@ -66,6 +66,20 @@ def test_an_input_that_skips_the_cut_is_a_dead_end_and_says_so() -> None:
         cut_graph(model, ["a"])
 
 
+def test_advice_never_is_to_send_the_input_in_another_form_unsaid() -> None:
+    weight = numpy_helper.from_array(np.ones((3, 3, 1, 1), np.float32), "w")
+    nodes = [
+        node("Neg", ["x"], "scaled"), node("Conv", ["scaled", "w"], "a"), node("Relu", ["a"], "b"),
+        node("Exp", ["a"], "c"), node("Add", ["b", "scaled"], "d"), node("Add", ["c", "d"], "y"),
+    ]  # fmt: skip
+    model = graph_of(nodes, ["x"], ["y"], [weight])
+    with pytest.raises(InputError, match="through 'd'; .* further on: 'scaled', the input in another form, goes past"):
+        cut_graph(model, ["b", "c"])
+    with pytest.raises(InputError, match="through 'a'; cut there too, and at or behind 'd', where 'scaled', the input"):
+        cut_graph(model, ["b"])
+    check(model, "d", "c")
+
+
 def test_an_output_beside_the_cut_is_named() -> None:
     nodes = [node("Relu", ["x"], "a"), node("Abs", ["a"], "y"), node("Neg", ["x"], "z")]
     with pytest.raises(InputError, match="output 'z' does not come through the cut"):

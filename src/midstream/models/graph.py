@@ -21,6 +21,12 @@ from midstream.models.external import load_external_data
 
 CPU, CUDA = "cpu", "cuda"
 _PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
+#: Operators with weights, after which a tensor no longer is the image in another form.
+MIXING = frozenset({
+    "Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "MatMulInteger",
+    "QLinearMatMul", "QGemm", "Einsum", "Gather", "LSTM", "GRU", "RNN", "Attention", "FusedConv", "FusedMatMul",
+    "FusedGemm", "MatMulNBits", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "NhwcConv", "STFT", "DFT",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
     crossing = [*names, *(shape.output[0] for shape in shapes)]
     front = _ancestors(sources, crossing, stop=[])
     back = _ancestors(sources, outputs, stop=crossing)
-    _check_complete(sources, crossing, inputs, outputs, front, back)
+    _check_complete(graph, sources, crossing, front, back)
     values = _value_infos(model, crossing)
     known = [shape for node in shapes if (shape := _known_shape(node, values)) is not None]
     crossing = [name for name in crossing if name not in {shape.name for shape in known}]
@@ -220,13 +226,9 @@ def _ancestors(sources: Mapping[str, Sequence[str]], names: Iterable[str], stop:
 
 
 def _check_complete(
-    sources: Mapping[str, Sequence[str]],
-    names: Sequence[str],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    front: set[str],
-    back: set[str],
+    graph: Any, sources: Mapping[str, Sequence[str]], names: Sequence[str], front: set[str], back: set[str]
 ) -> None:
+    inputs, outputs = [value.name for value in graph.input], [value.name for value in graph.output]
     for name in names:
         if name not in back:
             raise InputError(f"no output needs tensor '{name}': leave it out of the cut")
@@ -238,15 +240,35 @@ def _check_complete(
     beyond = [name for name in back if name in sources and name not in front]
     crossing = {used for name in beyond for used in sources[name] if used in front and used not in names}
     carrying = sorted(name for name in crossing if set(leaking) & _ancestors(sources, [name], stop=names))
-    missing = [name for name in carrying if name not in inputs]
+    images = {name for name in carrying if name in inputs}
+    if not _images(graph, sources, names):  # a cut before all weights sends such a form itself
+        images |= set(_images(graph, sources, carrying))
+    missing = [name for name in carrying if name not in images]
     past = [output for output in outputs if not set(names) & _ancestors(sources, [output], stop=names)]
     if past and not missing:
         raise InputError(f"output '{past[0]}' does not come through the cut: cut at a tensor that leads to it, too")
-    way = missing or sorted(name for name in beyond if set(carrying) & set(sources[name]))
+    joined = sorted(name for name in beyond if images & set(sources[name]))
     raise InputError(
         f"the cut does not separate the graph: input '{leaking[0]}' still reaches an output through "
-        f"{', '.join(repr(name) for name in way[:5])}; cut there too{'' if missing else ', or further on'}"
+        f"{', '.join(repr(name) for name in (missing or joined)[:5])}; {_advice(leaking, missing, images, joined)}"
     )
+
+
+def _images(graph: Any, sources: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[str]:
+    """Those of the tensors that are an input, or one in other units or of another size: no features."""
+    mixed = {output for node in graph.node if node.op_type in MIXING for output in node.output}
+    return [name for name in names if not mixed & _ancestors(sources, [name], stop=[])]
+
+
+def _advice(leaking: Sequence[str], missing: Sequence[str], images: set[str], joined: Sequence[str]) -> str:
+    if not images:
+        return "cut there too"
+    form = sorted(images - set(leaking))
+    what = f"{', '.join(repr(name) for name in form[:3])}, the input in another form," if form else "the input itself"
+    if not missing:
+        return f"cut there too, or further on: {what} goes past the cut, which no cut should send"
+    places = ", ".join(repr(name) for name in joined[:3])
+    return f"cut there too, and at or behind {places}, where {what} goes past the cut"
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
