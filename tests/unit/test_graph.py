@@ -73,7 +73,7 @@ def test_advice_never_is_to_send_the_input_in_another_form_unsaid() -> None:
         node("Exp", ["a"], "c"), node("Add", ["b", "scaled"], "d"), node("Add", ["c", "d"], "y"),
     ]  # fmt: skip
     model = graph_of(nodes, ["x"], ["y"], [weight])
-    with pytest.raises(InputError, match="through 'd'; .* further on: 'scaled', the input in another form, goes past"):
+    with pytest.raises(InputError, match=r"through 'd'; .* further on: 'scaled', the input in another form, goes past"):
         cut_graph(model, ["b", "c"])
     with pytest.raises(InputError, match="through 'a'; cut there too, and at or behind 'd', where 'scaled', the input"):
         cut_graph(model, ["b"])
