@@ -16,7 +16,8 @@ from tests.helpers import toy
 from midstream import models
 from midstream.data import cityscapes
 from midstream.errors import InputError, MissingExtraError
-from midstream.models.description import GflHead, Input, YoloV5Head, YoloV8Head, YoloxHead, parse_description
+from midstream.models.description import Input, parse_description
+from midstream.models.detector_heads import GflHead, YoloV5Head, YoloV8Head, YoloxHead
 from midstream.models.graph import load_graph
 from midstream.models.heads import candidates, decode_head
 from midstream.models.heads.nms import suppress

@@ -14,7 +14,8 @@ from tests.helpers import toy
 
 from midstream import models
 from midstream.errors import InputError
-from midstream.models.description import GflHead, PyramidLevel, RcnnHead, YoloxHead, parse_description
+from midstream.models.description import PyramidLevel, parse_description
+from midstream.models.detector_heads import GflHead, RcnnHead, YoloxHead
 from midstream.models.plausible import check_levels, check_outputs, natural_image, try_out
 
 SIZE = (64, 96)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.masks import decode_mask
-from midstream.models.description import RcnnHead
+from midstream.models.detector_heads import RcnnHead
 from midstream.models.heads import candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted
 

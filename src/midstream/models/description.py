@@ -7,45 +7,25 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from midstream.errors import InputError
+from midstream.models.detector_heads import DetectorHead, YoloV5Head, YoloxHead
+from midstream.models.fields import LEVELS, Deviation, Name, Side, Strict, Stride, TensorName, Value
 
 #: Input pixels: 8192 x 4096, 400 MB as a tensor. This bound and the next ones are beyond all networks known to us; they
 #: are there so that no number in a file is an allocation or a loop.
 _PIXELS = 1 << 25
-_LEVELS = 64
 #: 1 / 255 is the least in use.
 _SMALLEST_SCALE = 1e-6
-#: Of a name. No control characters: they would drive a terminal.
-_NAME_CHARACTERS = 200
 #: Of a file: ImageNet's 21,843 class names have 700 kB.
 _FILE_BYTES = 1 << 20
 #: In a line: for a key of n parts, a.a.a, tomllib takes time and memory in proportion to n squared.
 _DOTS = 100
 
-Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
-#: A tensor's name can be the whole path through a program.
-#: Of an image.
-MOST_DETECTIONS = 10_000
-TensorName = Annotated[str, Field(min_length=1, max_length=10_000)]
-#: A side of an anchor, in pixels.
-Anchor = Annotated[float, Field(gt=0, le=1 << 14, strict=True)]
-Side = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
-Stride = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
-Value = Annotated[float, Field(ge=-1e6, le=1e6, strict=True)]
 Triple = tuple[Value, Value, Value]
-Deviation = Annotated[float, Field(ge=1e-6, le=1e6, strict=True)]
-#: Of a cell's reference point, in cells.
-Offset = Annotated[float, Field(ge=0, le=1, strict=True)]
-Threshold = Annotated[float, Field(ge=0, le=1, strict=True)]
 CategoryId = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
-OutputNames = Annotated[tuple[TensorName, ...], Field(max_length=_LEVELS)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _without_folder(file: str) -> str:
@@ -54,14 +34,14 @@ def _without_folder(file: str) -> str:
     return file
 
 
-class Weights(_Strict):
+class Weights(Strict):
     """The ONNX file: its name, and in words or as an address where it comes from."""
 
     file: Annotated[Name, AfterValidator(_without_folder)]
     source: str = Field(default="", max_length=1000)
 
 
-class Input(_Strict):
+class Input(Strict):
     """From an image to the network's input: resize, order the colours, ((x * scale) - mean) / std, [1, 3, H, W].
 
     `name` may be left out for a graph with one input.
@@ -88,7 +68,7 @@ class Input(_Strict):
         return self
 
 
-class PyramidLevel(_Strict):
+class PyramidLevel(Strict):
     """One level: a tensor of the graph, or one that is derived from another level and therefore not sent."""
 
     name: Name
@@ -97,117 +77,14 @@ class PyramidLevel(_Strict):
     derived_from: Name | None = None
 
 
-class _Suppressed(_Strict):
-    """What heads share whose boxes are suppressed here, class by class."""
-
-    score_threshold: Threshold
-    nms_iou: Threshold
-    max_detections: int = Field(default=100, gt=0, le=MOST_DETECTIONS, strict=True)
-
-
-class _OfCells(_Suppressed):
-    """`strides` are those of the head's own levels."""
-
-    strides: tuple[Stride, ...] = Field(min_length=1, max_length=_LEVELS)
-
-
-class GflHead(_OfCells):
-    """Generalised focal loss (PicoDet, NanoDet): per level class scores [n, classes] and distances [n, 4 * bins].
-
-    `scores` and `boxes` name the outputs, a level each; without them the graph's outputs are taken in order, the
-    scores of all levels first. `sigmoid` says that scores are logits.
-    """
-
-    kind: Literal["gfl"]
-    bins: int = Field(gt=1, le=1000, strict=True)
-    sigmoid: bool = False
-    cell_offset: Offset = 0.5
-    scores: OutputNames = ()
-    boxes: OutputNames = ()
-
-    @model_validator(mode="after")
-    def _named_in_full(self) -> GflHead:
-        if {len(self.scores), len(self.boxes)} not in ({0}, {len(self.strides)}):
-            raise ValueError("scores and boxes name one output for each stride, or none")
-        return self
-
-
-class YoloxHead(_OfCells):
-    """YOLOX: one output [n, 5 + classes], cells of all levels in a row: x, y, log w, log h, objectness, classes.
-
-    With `decoded` x, y, w, h are the box's centre and sides in pixels of the input already.
-    """
-
-    kind: Literal["yolox"]
-    decoded: bool = False
-    cell_offset: Offset = 0.0
-    sigmoid: bool = False
-    output: TensorName | None = None
-
-
-class YoloV8Head(_Suppressed):
-    """YOLOv8, 9, 11 and 12: one output [4 + classes, n], boxes as centre and sides in pixels of the input."""
-
-    kind: Literal["yolov8"]
-    output: TensorName | None = None
-
-
-#: Of YOLOv5's networks for COCO, width and height in pixels (its models/yolov5n.yaml to yolov5x.yaml).
-_ANCHORS = (
-    ((10.0, 13.0), (16.0, 30.0), (33.0, 23.0)),
-    ((30.0, 61.0), (62.0, 45.0), (59.0, 119.0)),
-    ((116.0, 90.0), (156.0, 198.0), (373.0, 326.0)),
-)
-
-
-class YoloV5Head(_OfCells):
-    """YOLOv5: one output [n, 5 + classes], a level's rows anchor by anchor: x, y, w, h, objectness, classes.
-
-    With `decoded` x, y, w, h are the box's centre and sides in pixels of the input already; without it they are chances
-    beside a cell and one of its level's `anchors`. `sigmoid` says that all numbers are logits.
-    """
-
-    kind: Literal["yolov5"]
-    decoded: bool = True
-    sigmoid: bool = False
-    anchors: tuple[Annotated[tuple[tuple[Anchor, Anchor], ...], Field(min_length=1, max_length=_LEVELS)], ...] = (
-        _ANCHORS
-    )
-    output: TensorName | None = None
-
-    @model_validator(mode="after")
-    def _anchors_for_each(self) -> YoloV5Head:
-        if len(self.anchors) != len(self.strides):
-            raise ValueError(f"anchors are lists of [width, height], one for each of the {len(self.strides)} strides")
-        if self.sigmoid and self.decoded:
-            raise ValueError("decoded boxes are no logits: leave `sigmoid` out, or say `decoded = false`")
-        return self
-
-
-class RcnnHead(_Strict):
-    """A graph that suppresses by itself, with masks (Mask R-CNN): names of its outputs for n detections, best first.
-
-    `boxes` [n, 4] in pixels of the input, `scores` [n], `labels` [n] counted from 1, `masks` [n, 1, m, m], chances
-    within each box. `proposals` [p, 4] and `objectness` [p], 0 to 1, are those of all anchors before suppression.
-    """
-
-    kind: Literal["rcnn"]
-    boxes: TensorName = "boxes"
-    scores: TensorName = "scores"
-    labels: TensorName = "labels"
-    masks: TensorName = "masks"
-    proposals: TensorName = "proposals"
-    objectness: TensorName = "objectness"
-
-
 Classes = Annotated[
     Annotated[Literal["coco"], Tag("word")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("list")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "list"),
 ]
-Head = Annotated[GflHead | YoloxHead | YoloV5Head | YoloV8Head | RcnnHead, Field(discriminator="kind")]
+Head = Annotated[DetectorHead, Field(discriminator="kind")]
 
 
-class Description(_Strict):
+class Description(Strict):
     """A network with a known kind of head.
 
     `classes` are the names in the order of the class indices, `category_ids` their ids in the data set that the network
@@ -217,7 +94,7 @@ class Description(_Strict):
     name: Name
     weights: Weights
     input: Input
-    pyramid: tuple[PyramidLevel, ...] = Field(min_length=1, max_length=_LEVELS)
+    pyramid: tuple[PyramidLevel, ...] = Field(min_length=1, max_length=LEVELS)
     head: Head
     classes: Classes
     category_ids: tuple[CategoryId, ...] | None = None

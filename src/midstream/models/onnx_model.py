@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, FloatPyramid, Image
-from midstream.models.description import Description, RcnnHead
+from midstream.models.description import Description
 from midstream.models.detections import Detections
+from midstream.models.detector_heads import RcnnHead
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted

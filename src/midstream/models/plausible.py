@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.base import FloatPyramid, Image, SplitModel
-from midstream.models.description import GflHead, Head, PyramidLevel, RcnnHead, YoloV5Head, YoloxHead
+from midstream.models.description import PyramidLevel
+from midstream.models.detector_heads import DetectorHead, GflHead, RcnnHead, YoloV5Head, YoloxHead
 from midstream.models.heads import Candidates, candidates, decode_head
 
 #: A box with a side longer than so many of the image's is none. The networks in tests/real stay below 1.1.
@@ -90,7 +91,7 @@ def _fits(sides: Sequence[int], size: tuple[int, int], stride: int) -> bool:
     return all(low <= side <= most for low, side, most in zip(least, sides, cells, strict=True))
 
 
-def check_outputs(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> bool:
+def check_outputs(head: DetectorHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> bool:
     """Look at the outputs for one image; arguments as `decode_head` has them.
 
     Returns:
@@ -111,7 +112,7 @@ def check_outputs(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[i
 
 
 def _best(
-    head: Head, found: Candidates, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
+    head: DetectorHead, found: Candidates, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
 ) -> NDArray[np.float32]:
     """The boxes that the head would report; before suppression, which leaves one of many that are all too large."""
     if isinstance(head, RcnnHead):
@@ -121,7 +122,7 @@ def _best(
     return np.asarray(found.boxes[order[scores[order] > head.score_threshold]])
 
 
-def _check_numbers(head: Head, found: Candidates) -> None:
+def _check_numbers(head: DetectorHead, found: Candidates) -> None:
     if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
         raise InputError("the network gives boxes or scores that are not finite")
     if not found.scores.size:
@@ -170,7 +171,7 @@ def _plausible(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
     return np.asarray((meets & (sides > 0) & (sides <= _LONGEST * extent)).all(axis=1))
 
 
-def _hint(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> str:
+def _hint(head: DetectorHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> str:
     """What the description should say, if the other reading of the same numbers is a plausible one."""
     if not isinstance(head, YoloxHead | YoloV5Head):
         return ""

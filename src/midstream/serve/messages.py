@@ -8,7 +8,7 @@ from midstream.codec.container import VERSION
 from midstream.errors import InputError
 from midstream.masks import check_mask, run_bytes
 from midstream.models import Detections, SplitModel
-from midstream.models.description import MOST_DETECTIONS
+from midstream.models.detector_heads import MOST_DETECTIONS
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.work import Done
 from midstream.version import __version__

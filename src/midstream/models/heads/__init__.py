@@ -7,12 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.models.description import GflHead, Head, RcnnHead, YoloV5Head, YoloV8Head
+from midstream.models.detector_heads import DetectorHead, GflHead, RcnnHead, YoloV5Head, YoloV8Head
 from midstream.models.heads import gfl, rcnn, yolo, yolox
 from midstream.models.heads.nms import Boxes, Candidates, suppress
 
 
-def decode_head(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
+def decode_head(head: DetectorHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Boxes:
     """Detections in pixels of the network's input, best first.
 
     Args:
@@ -30,7 +30,9 @@ def decode_head(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int
     return suppress(found.boxes, found.scores, head.score_threshold, head.nms_iou, head.max_detections)
 
 
-def candidates(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
+def candidates(
+    head: DetectorHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
+) -> Candidates:
     """What the head proposes before suppression; arguments and errors as `decode_head` has them."""
     if isinstance(head, RcnnHead):
         return rcnn.candidates(head, outputs)
@@ -43,7 +45,7 @@ def candidates(head: Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int,
     return yolox.candidates(head, outputs, size, classes)
 
 
-def output_names(head: Head) -> Sequence[str]:
+def output_names(head: DetectorHead) -> Sequence[str]:
     """The outputs that the description names, so that a wrong name is found before anything runs."""
     if isinstance(head, RcnnHead):
         return list(head.model_dump(exclude={"kind"}).values())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.description import GflHead
+from midstream.models.detector_heads import GflHead
 from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
 
 

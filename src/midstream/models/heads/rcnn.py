@@ -11,7 +11,7 @@ import pycocotools.mask
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.description import RcnnHead
+from midstream.models.detector_heads import RcnnHead
 from midstream.models.heads.nms import Boxes, Candidates
 
 _THRESHOLD = 0.5

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.description import YoloV5Head, YoloV8Head
+from midstream.models.detector_heads import YoloV5Head, YoloV8Head
 from midstream.models.heads.nms import LONGEST_SIDE, Candidates, cell_count, cell_grid, sigmoid
 
 

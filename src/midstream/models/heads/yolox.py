@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.description import YoloxHead
+from midstream.models.detector_heads import YoloxHead
 from midstream.models.heads.nms import LONGEST_SIDE, Candidates, cell_count, cell_grid, sigmoid
 
 
