@@ -75,7 +75,7 @@ def test_a_level_can_be_derived(description: Path) -> None:
         ('tensor = "fine"', 'tensor = "fime"', "unknown tensor 'fime'; the nearest of .* are: fine"),
         ('tensor = "fine"', 'tensor = "image"', "'image' is an input of the graph"),
         ('tensor = "coarse"', 'tensor = "stem"', "no output needs tensor 'stem'"),
-        ('name = "image"', 'name = "images"', "the graph's inputs are .*image.*, the description says 'images'"),
+        ('name = "image"', 'name = "images"', "unknown input 'images'; valid: image"),
         ("bins = 4", "bins = 8", r"output 'boxes_fine' has shape \[1, 16, 16\], the head expects \[1, 16, 32\]"),
         ("strides = [8, 16]", "strides = [8]", "a gfl head of 1 levels has 2 outputs, the network has 4"),
         ('kind = "gfl"', 'kind = "ssd"', "head: .*'gfl', 'yolox'"),
@@ -84,7 +84,7 @@ def test_a_level_can_be_derived(description: Path) -> None:
         ('name = "toy"', "name = toy", "not TOML"),
         ("std = [64.0, ", "std = [0.0, ", "input.std.0: Input should be greater than or equal to"),
         ("std = [64.0, ", "std = [1e-300, ", "input.std.0: Input should be greater than or equal to"),
-        ("size = [32, 32]", "size = [2147483648, 1]", "input.size.0: Input should be less than or equal to 16384"),
+        ("size = [32, 32]", "size = [2147483648, 1]", "input.size.list.0: Input should be less than or equal to 16384"),
         ("size = [32, 32]", "size = [16384, 16384]", "input: .*size 16384 x 16384 is more than 33,554,432 pixels"),
         ("size = [32, 32]", "size = [32, 32]\nscale = 1e-30", "scale 1e-30 leaves nothing of an image"),
         ("nms_iou = 0.6", "nms_iou = 0.6\ncell_offset = nan", "cell_offset: Input should be a finite number"),
@@ -297,7 +297,7 @@ def test_letterbox_keeps_the_ratio_and_pads() -> None:
         assert (at.height, at.width, at.top, at.left) == (32, 16, *corner)
         inner = fitted(to, np.full((64, 32, 3), 200, np.uint8))
         assert inner.shape == (32, 16, 3)
-        pixels = to_tensor(to, inner, at)[0].transpose(1, 2, 0)
+        pixels = to_tensor(to, inner, (64, 32))[0].transpose(1, 2, 0)
         inside = (pixels == 200).all(2)
         assert inside.sum() == 32 * 16
         assert (pixels[~inside] == 7).all()
@@ -308,7 +308,7 @@ def test_letterbox_keeps_the_ratio_and_pads() -> None:
 def test_normalisation_and_colour_order() -> None:
     to = Input(name="x", size=(1, 1), color="BGR", scale=0.5, mean=(1, 2, 3), std=(2, 4, 8))
     pixel = np.array([[[10, 20, 30]]], np.uint8)  # red, green, blue
-    assert to_tensor(to, pixel, place(to, (1, 1))).reshape(-1).tolist() == [(15 - 1) / 2, (10 - 2) / 4, (5 - 3) / 8]
+    assert to_tensor(to, pixel, (1, 1)).reshape(-1).tolist() == [(15 - 1) / 2, (10 - 2) / 4, (5 - 3) / 8]
 
 
 def test_gfl_boxes_are_distances_from_cell_centres() -> None:

@@ -12,19 +12,14 @@ from pydantic_core import ErrorDetails
 
 from midstream.errors import InputError
 from midstream.models.detector_heads import DetectorHead, YoloV5Head, YoloxHead
-from midstream.models.fields import LEVELS, Deviation, Name, Side, Strict, Stride, TensorName, Value
+from midstream.models.fields import LEVELS, Name, Strict, Stride, TensorName
+from midstream.models.input_description import Constants, Input, check_constants
 
-#: Input pixels: 8192 x 4096, 400 MB as a tensor. This bound and the next ones are beyond all networks known to us; they
-#: are there so that no number in a file is an allocation or a loop.
-_PIXELS = 1 << 25
-#: 1 / 255 is the least in use.
-_SMALLEST_SCALE = 1e-6
 #: Of a file: ImageNet's 21,843 class names have 700 kB.
 _FILE_BYTES = 1 << 20
 #: In a line: for a key of n parts, a.a.a, tomllib takes time and memory in proportion to n squared.
 _DOTS = 100
 
-Triple = tuple[Value, Value, Value]
 CategoryId = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
 
 
@@ -41,39 +36,15 @@ class Weights(Strict):
     source: str = Field(default="", max_length=1000)
 
 
-class Input(Strict):
-    """From an image to the network's input: resize, order the colours, ((x * scale) - mean) / std, [1, 3, H, W].
-
-    `name` may be left out for a graph with one input.
-    """
-
-    name: TensorName | None = None
-    size: tuple[Side, Side]
-    resize: Literal["stretch", "letterbox"] = "stretch"
-    anchor: Literal["top-left", "center"] = "top-left"
-    pad_value: int = Field(default=114, ge=0, le=255, strict=True)
-    interpolation: Literal["nearest", "linear", "cubic", "area"] = "linear"
-    color: Literal["RGB", "BGR"] = "RGB"
-    scale: Value = 1.0
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: tuple[Deviation, Deviation, Deviation] = (1.0, 1.0, 1.0)
-
-    @model_validator(mode="after")
-    def _has_a_size(self) -> Input:
-        height, width = self.size
-        if height * width > _PIXELS:
-            raise ValueError(f"size {height} x {width} is more than {_PIXELS:,} pixels")
-        if abs(self.scale) < _SMALLEST_SCALE:
-            raise ValueError(f"scale {self.scale:g} leaves nothing of an image")
-        return self
-
-
 class PyramidLevel(Strict):
-    """One level: a tensor of the graph, or one that is derived from another level and therefore not sent."""
+    """One level: a tensor of the graph, or one that is derived from another level and therefore not sent.
+
+    `stride` is left out for a tensor that is no map of an image, such as tokens.
+    """
 
     name: Name
     tensor: TensorName
-    stride: Stride
+    stride: Stride | None = None
     derived_from: Name | None = None
 
 
@@ -88,7 +59,8 @@ class Description(Strict):
     """A network with a known kind of head.
 
     `classes` are the names in the order of the class indices, `category_ids` their ids in the data set that the network
-    was trained for, which results carry; both are known for the word "coco".
+    was trained for, which results carry; both are known for the word "coco". `constants` are what inputs other than the
+    image's are given, by their names (see input_description).
     """
 
     name: Name
@@ -98,6 +70,14 @@ class Description(Strict):
     head: Head
     classes: Classes
     category_ids: tuple[CategoryId, ...] | None = None
+    constants: Constants = Field(default={})
+
+    @model_validator(mode="after")
+    def _constants_are_numbers(self) -> Description:
+        check_constants(self.constants)
+        if self.input.name in self.constants:
+            raise ValueError(f"'{self.input.name}' is the input that takes the image, and no constant")
+        return self
 
     @model_validator(mode="after")
     def _ids_fit(self) -> Description:
@@ -117,7 +97,12 @@ class Description(Strict):
         for level in self.pyramid:
             if level.derived_from is not None and level.derived_from not in sent:
                 raise ValueError(f"level '{level.name}' is derived from '{level.derived_from}', which is not sent")
-            if level.derived_from is not None and level.stride % sent[level.derived_from].stride:
+            if level.derived_from is None:
+                continue
+            stride, of = level.stride, sent[level.derived_from].stride
+            if stride is None or of is None:
+                raise ValueError(f"level '{level.name}' is derived from '{level.derived_from}': both need a stride")
+            if stride % of:
                 raise ValueError(f"the stride of '{level.name}' is not a multiple of that of '{level.derived_from}'")
         return self
 
@@ -126,7 +111,7 @@ class Description(Strict):
         """The one output of these heads has as many rows in any order of its levels; those of a gfl head tell."""
         if not isinstance(self.head, YoloxHead | YoloV5Head):
             return self
-        given, own = list(self.head.strides), list(dict.fromkeys(level.stride for level in self.pyramid))
+        given, own = list(self.head.strides), list(dict.fromkeys(level.stride or 0 for level in self.pyramid))
         same = sorted(given) == sorted(own)
         wanted = own if same else sorted(given)
         if given != wanted:
@@ -138,7 +123,7 @@ class Description(Strict):
     @property
     def levels(self) -> str:
         """The pyramid in words: p3/8 p4/16 ..., the numbers being strides."""
-        return " ".join(f"{level.name}/{level.stride}" for level in self.pyramid)
+        return " ".join(f"{level.name}/{level.stride or '-'}" for level in self.pyramid)
 
     @property
     def class_names(self) -> tuple[str, ...]:

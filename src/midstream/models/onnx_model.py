@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, FloatPyramid, Image
+from midstream.models.constants import check_names, constants_of
 from midstream.models.description import Description
 from midstream.models.detections import Detections
 from midstream.models.detector_heads import RcnnHead
@@ -21,7 +22,8 @@ from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, sessi
 from midstream.models.heads import Candidates, candidates, decode_head, output_names
 from midstream.models.heads.rcnn import pasted
 from midstream.models.plausible import check_levels, check_outputs
-from midstream.models.preprocess import as_type, channels_last, fitted, place, to_image, to_tensor
+from midstream.models.preprocess import as_type, fitted, layout_of, place, to_image, to_tensor
+from midstream.models.quantised import check_floats
 
 #: With so many images the outputs are looked at, or until the network has been sure of something.
 _IMAGES = 4
@@ -55,28 +57,45 @@ class OnnxModel:
                 if name not in outputs:
                     raise unknown("output", name, outputs)
             cut = cut_graph(graph, tensors)
-        inputs = [value.name for value in cut.front.graph.input]
-        self._input = description.input.name or (inputs[0] if len(inputs) == 1 else "")
-        self._one_shape = bool(cut.shapes)
-        if self._one_shape and inputs == [self._input]:  # the back asks for shapes, which the description's size fixes
-            cut = cut_graph(with_input_shape(graph, self._input, self._shape(cut.front.graph.input[0])), tensors)
-        if inputs != [self._input] or len(cut.back.graph.input) > len(description.pyramid):
-            names = [value.name for value in graph.graph.input]
-            raise InputError(f"{weights}: the graph's inputs are {names}, the description says '{self._input}'")
+            inputs = [value.name for value in (*cut.front.graph.input, *cut.back.graph.input)]
+            asked = [name for name in inputs if name not in {*tensors, *cut.shapes}]
+            self._input = check_names(description.constants, description.input.name, list(dict.fromkeys(asked)))
+            shape = [dim.dim_value for dim in self._image(cut.front).type.tensor_type.shape.dim]
+            self._layout = description.input.layout or layout_of(shape, description.input.channels)
+            self._one_shape = bool(cut.shapes)
+            if self._one_shape:  # the back asks for shapes, which the description's size fixes
+                cut = cut_graph(with_input_shape(graph, self._input, self._shape()), tensors)
+            if cut.shapes:
+                raise InputError(
+                    f"the back asks for a shape of the front, {', '.join(cut.shapes)}, which is not known before an "
+                    "image is: give a size, or cut further on"
+                )
         self._front_hash = graph_hash(cut.front)
         self._front = session(cut.front, threads, device)
+        with _naming(weights):
+            check_floats(graph, self._front.get_outputs())
         self._back_hash = graph_hash(cut.back)
         self._back = session(cut.back, threads, device)
         self._unproven = _IMAGES
 
-    def _shape(self, value: Any) -> list[int]:
+    def _image(self, front: Any) -> Any:
+        """The input that takes the image. Raises InputError where the front has none."""
+        found = [value for value in front.graph.input if value.name == self._input]
+        if not found:
+            raise InputError(f"the tensors of the pyramid do not come from the input '{self._input}'")
+        return found[0]
+
+    def _shape(self) -> list[int]:
         """Of the input: [1, 3, height, width], or [1, height, width, 3] where the graph has it so."""
-        sides, size = [dim.dim_value for dim in value.type.tensor_type.shape.dim], self.description.input.size
-        return [1, *size, 3] if channels_last(sides) else [1, 3, *size]
+        about = self.description.input
+        if about.shape is not None:
+            return list(about.shape)
+        if not isinstance(about.size, tuple):
+            raise InputError('the back asks for the shape of the image: size = "any" is not for this cut')
+        return [1, *about.size, about.channels] if self._layout == "NHWC" else [1, about.channels, *about.size]
 
     def __repr__(self) -> str:
-        height, width = self.description.input.size
-        return f"OnnxModel('{self.name}', input {width}x{height}, levels {self.description.levels})"
+        return f"OnnxModel('{self.name}', input {self.description.input.text}, levels {self.description.levels})"
 
     @property
     def name(self) -> str:
@@ -101,19 +120,18 @@ class OnnxModel:
     @property
     def derived(self) -> Mapping[str, DerivedLevel]:
         """Levels that the description derives from others."""
+        strides = {level.name: level.stride or 1 for level in self.description.pyramid}
         return {
-            level.name: DerivedLevel(level.derived_from, level.stride // self._stride(level.derived_from))
+            level.name: DerivedLevel(level.derived_from, strides[level.name] // strides[level.derived_from])
             for level in self.description.pyramid
             if level.derived_from is not None
         }
 
-    def _stride(self, name: str) -> int:
-        return next(level.stride for level in self.description.pyramid if level.name == name)
-
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the front's graph and weights and all of the description that it depends on."""
-        described = self.description.model_dump_json(include={"input", "pyramid"})
+        parts = {"input", "pyramid", *(["constants"] if self.description.constants else [])}
+        described = self.description.model_dump_json(include=parts)
         return hashlib.sha256((self._front_hash + described).encode()).hexdigest()
 
     @cached_property
@@ -123,9 +141,13 @@ class OnnxModel:
         return hashlib.sha256((self._front_hash + self._back_hash + described).encode()).hexdigest()
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The fixed (height, width) of the network's input."""
-        del size
-        return self.description.input.size
+        """(height, width) of the network's input for an image of `size`; of other tensors, see Input.sides."""
+        return self.description.input.sides(size)
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...] | None:
+        """The shape of the arrays that the network takes instead of images; None for one of images."""
+        return self.description.input.shape
 
     def resized(self, image: Image) -> Image:
         """The image within the network's input, uint8 RGB [h, w, 3]."""
@@ -144,22 +166,26 @@ class OnnxModel:
         """
         pyramid = self._pyramid(image, size)
         if self._unproven:
-            self._unproven = 0 if self._proven(pyramid) else self._unproven - 1
+            self._unproven = 0 if self._proven(pyramid, size) else self._unproven - 1
         return pyramid
 
-    def _proven(self, pyramid: FloatPyramid) -> bool:
+    def _proven(self, pyramid: FloatPyramid, of: tuple[int, int]) -> bool:
         """Whether an image's levels and outputs bear the description out; InputError if they contradict it."""
-        outputs, size = self._outputs([pyramid]), self.description.input.size
+        outputs, size = self._outputs([pyramid], [of]), self.input_size(of)
         with _naming(self.weights):
             check_levels(self.description.pyramid, pyramid, size)
             return check_outputs(self.description.head, outputs, size, len(self.classes))
 
     def _pyramid(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
-        tensor = to_tensor(self.description.input, image, place(self.description.input, size))
+        tensor = to_tensor(self.description.input, image, size, self._layout)
         tensors = [level.tensor for level in self.description.pyramid]
-        if channels_last(self._front.get_inputs()[0].shape):
-            tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
-        values = self._run(self._front, tensors, {self._input: tensor})
+        values = self._run(self._front, tensors, {self._input: tensor}, [size])
+        for level, value in zip(self.description.pyramid, values, strict=True):
+            if value.ndim < 2 or len(value) != 1:
+                raise InputError(
+                    f"{self.weights}: level '{level.name}' has shape {list(value.shape)}, without a first axis of one "
+                    "for the batch: cut where there is one"
+                )
         pyramid = {
             level.name: np.ascontiguousarray(np.asarray(value, np.float32)[0])
             for level, value in zip(self.description.pyramid, values, strict=True)
@@ -173,34 +199,43 @@ class OnnxModel:
 
     def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
         """Detections in an image of (height, width) from its pyramid."""
-        return self._detections(self._outputs([pyramid]), size)
+        return self._detections(self._outputs([pyramid], [size]), size)
 
     @property
     def batches(self) -> bool:
         """Whether the first axis of all that enters and leaves the back is free."""
         if self._one_shape:
             return False
-        values = [*self._back.get_inputs(), *self._back.get_outputs()]
+        inputs = [value for value in self._back.get_inputs() if value.name not in self.description.constants]
+        values = [*inputs, *self._back.get_outputs()]
         return all(value.shape and not isinstance(value.shape[0], int) for value in values)
 
     def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
         """Detections in several images at once, where the graph `batches`."""
-        outputs = self._outputs(pyramids)
+        outputs = self._outputs(pyramids, sizes)
         ones = ({name: values[i : i + 1] for name, values in outputs.items()} for i in range(len(pyramids)))
         return [self._detections(one, size) for one, size in zip(ones, sizes, strict=True)]
 
     def _detections(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Detections:
-        found = decode_head(self.description.head, outputs, self.description.input.size, len(self.classes))
+        found = decode_head(self.description.head, outputs, self.input_size(size), len(self.classes))
         boxes = to_image(found.boxes, place(self.description.input, size), size)
         masks = None if found.masks is None else [pasted(m, b, size) for m, b in zip(found.masks, boxes, strict=True)]
         return Detections(boxes, found.scores, found.labels, masks)
 
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
         """What the head proposes before suppression, boxes in pixels of the network's input."""
-        outputs = self._outputs([pyramid])
-        return candidates(self.description.head, outputs, self.description.input.size, len(self.classes))
+        size = self._size_of(pyramid)
+        return candidates(self.description.head, self._outputs([pyramid], [size]), size, len(self.classes))
 
-    def _outputs(self, pyramids: Sequence[FloatPyramid]) -> dict[str, NDArray[Any]]:
+    def _size_of(self, pyramid: FloatPyramid) -> tuple[int, int]:
+        """(height, width) of the input that a pyramid is of."""
+        for level in self.description.pyramid:
+            if self.description.input.size == "any" and level.stride is not None:
+                rows, columns = pyramid[level.name].shape[-2:]
+                return rows * level.stride, columns * level.stride
+        return self.input_size((1, 1))
+
+    def _outputs(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> dict[str, NDArray[Any]]:
         feeds = {}
         for level in self.description.pyramid:
             for pyramid in pyramids:
@@ -208,11 +243,13 @@ class OnnxModel:
                     raise InputError(f"the pyramid has no level '{level.name}'; it has {', '.join(pyramid)}")
             feeds[level.tensor] = np.stack([np.asarray(pyramid[level.name], np.float32) for pyramid in pyramids])
         names = [output.name for output in self._back.get_outputs()]
-        values = dict(zip(names, self._run(self._back, names, feeds), strict=True))
+        values = dict(zip(names, self._run(self._back, names, feeds, sizes), strict=True))
         # Some releases of ONNX Runtime return an input that is also an output without copying it.
         return {name: value.copy() if name in feeds else value for name, value in values.items()}
 
-    def _run(self, part: Any, names: list[str], feeds: dict[str, NDArray[np.float32]]) -> list[NDArray[Any]]:
+    def _run(
+        self, part: Any, names: list[str], feeds: Mapping[str, NDArray[np.float32]], sizes: Sequence[tuple[int, int]]
+    ) -> list[NDArray[Any]]:
         expected = {value.name: value.shape for value in part.get_inputs()}
         for name, value in feeds.items():
             wanted = expected[name]
@@ -223,6 +260,7 @@ class OnnxModel:
                 raise InputError(f"tensor '{name}' has shape {list(value.shape)}, the network expects {wanted}")
         types = {value.name: value.type for value in part.get_inputs()}
         typed = {name: as_type(value, types[name], name) for name, value in feeds.items()}
+        typed |= constants_of(part, self.description.constants, sizes)
         try:
             values: list[NDArray[Any]] = part.run(names, typed)
         except Exception as error:  # ONNX Runtime's exceptions have no common public base

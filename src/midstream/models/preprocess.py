@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.base import Image
-from midstream.models.description import Input
+from midstream.models.input_description import Input, Layout
 
 _INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -23,6 +22,7 @@ _INTERPOLATIONS = {
 #: ONNX Runtime's word -> NumPy's type.
 _TYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
 }  # fmt: skip
 #: The largest value of a float16.
 _HALF = np.float32(65504)
@@ -43,7 +43,7 @@ class Placement:
 def place(description: Input, size: tuple[int, int]) -> Placement:
     """Placement of an image of (height, width)."""
     height, width = size
-    to_height, to_width = description.size
+    to_height, to_width = description.sides(size)
     if description.resize == "stretch":
         return Placement(to_width / width, to_height / height, 0, 0, to_width, to_height)
     ratio = min(to_height / height, to_width / width)
@@ -54,28 +54,63 @@ def place(description: Input, size: tuple[int, int]) -> Placement:
     return Placement(ratio, ratio, left, top, inner_width, inner_height)
 
 
-def fitted(description: Input, image: Image) -> Image:
-    """The image at the size that it has within the network's input, without padding: uint8 RGB [h, w, 3]."""
+def fitted(description: Input, image: NDArray[Any]) -> NDArray[Any]:
+    """The image at the size that it has within the network's input, without padding: uint8 RGB [h, w, 3].
+
+    An array for a network that takes no images is what it was.
+    """
+    if description.shape is not None:
+        return image
     at = place(description, (image.shape[0], image.shape[1]))
     return np.asarray(
         cv2.resize(image, (at.width, at.height), interpolation=_INTERPOLATIONS[description.interpolation])
     )
 
 
-def to_tensor(description: Input, inner: Image, at: Placement) -> NDArray[np.float32]:
-    """float32 [1, 3, H, W], padded and normalised as the network wants it, from what `fitted` returned."""
-    pixels = np.full((*description.size, 3), description.pad_value, np.uint8)
+def to_tensor(
+    description: Input, inner: NDArray[Any], size: tuple[int, int], layout: Layout = "NCHW"
+) -> NDArray[np.float32]:
+    """float32 [1, C, H, W] or [1, H, W, C], padded and normalised as the network wants it.
+
+    Args:
+        description: of the input.
+        inner: what `fitted` returned, of an image of `size` (height, width).
+        size: see `inner`.
+        layout: the order of the axes.
+
+    Raises:
+        InputError: an array of another shape than the network's.
+    """
+    if description.shape is not None:
+        return _of_shape(description.shape, inner)
+    if inner.ndim != 3 or inner.shape[2] != 3:
+        raise InputError(f"the network takes images, [height, width, 3], not an array of shape {list(inner.shape)}")
+    at = place(description, size)
+    pixels = np.full((*description.sides(size), 3), description.pad_value, np.uint8)
     pixels[at.top : at.top + at.height, at.left : at.left + at.width] = inner
     if description.color == "BGR":
         pixels = pixels[:, :, ::-1]
-    mean, std = (np.asarray(v, np.float32) for v in (description.mean, description.std))
+    elif description.color == "gray":
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None]  # type: ignore[assignment]
+    channels = description.channels
+    mean, std = (np.asarray(v[:channels], np.float32) for v in (description.mean, description.std))
     values = (pixels.astype(np.float32) * np.float32(description.scale) - mean) / std
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+    return np.ascontiguousarray(values[None] if layout == "NHWC" else values.transpose(2, 0, 1)[None])
 
 
-def channels_last(shape: Sequence[int | str | None]) -> bool:
-    """Whether a network takes its image as [1, height, width, 3] and not as [1, 3, height, width]."""
-    return len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+def _of_shape(shape: tuple[int, ...], values: NDArray[Any]) -> NDArray[np.float32]:
+    """An array as the network takes it, which may lack axes of one element, as a batch is."""
+    if [side for side in values.shape if side != 1] != [side for side in shape if side != 1]:
+        raise InputError(f"the network takes arrays of shape {list(shape)}, not {list(values.shape)}")
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"the network takes arrays of numbers, not of {values.dtype}")
+    return np.ascontiguousarray(values.reshape(shape), np.float32)
+
+
+def layout_of(shape: Sequence[int | str | None], channels: int = 3) -> Layout:
+    """Whether a network takes its image as [1, height, width, channels] or, where both may be, the other order."""
+    last = len(shape) == 4 and shape[3] == channels and shape[1] != channels
+    return "NHWC" if last else "NCHW"
 
 
 def as_type(values: NDArray[np.float32], kind: str, name: str) -> NDArray[Any]:
@@ -86,11 +121,17 @@ def as_type(values: NDArray[np.float32], kind: str, name: str) -> NDArray[Any]:
     """
     if kind not in _TYPES:
         raise InputError(f"input '{name}' is a {kind}; networks of images take {', '.join(_TYPES)}")
-    dtype = np.dtype(_TYPES[kind])
+    dtype: np.dtype[Any] = np.dtype(_TYPES[kind])
     if dtype == np.float16:
         return np.clip(values, -_HALF, _HALF).astype(dtype)
-    if dtype == np.uint8 and not ((values == np.rint(values)) & (values >= 0) & (values <= 255)).all():
-        raise InputError(f"input '{name}' takes the pixels as they are, 0 to 255: leave scale, mean and std out")
+    if dtype.kind in "iu":
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if not ((values == np.rint(values)) & (values >= low) & (values <= high)).all():
+            if dtype == np.uint8:
+                how = "the pixels as they are, 0 to 255: leave scale, mean and std out"
+            else:
+                how = f"whole numbers from {low} to {high}: pixels less 128 have mean = [128.0, 128.0, 128.0]"
+            raise InputError(f"input '{name}' takes {how}")
     return values.astype(dtype, copy=False)
 
 

@@ -51,10 +51,9 @@ def known_models() -> list[ModelInfo]:
     infos = []
     for name, description in descriptions().items():
         path = next((p for p in _places(description) if p.is_file()), None)
-        height, width = description.input.size
         infos.append(
             ModelInfo(
-                name, description.head.kind, f"{width}x{height}", description.levels, str(path) if path else None,
+                name, description.head.kind, description.input.text, description.levels, str(path) if path else None,
                 f"{description.weights.file}: {description.weights.source}",
             )
         )  # fmt: skip
