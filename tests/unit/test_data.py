@@ -247,8 +247,8 @@ def test_bad_specifications(tmp_path: Path) -> None:
         load(f"folder:{tmp_path / 'absent'}")
     with pytest.raises(InputError, match=r"no folder .*absent.*coco:IMAGES_DIR"):
         load(str(tmp_path / "absent"))
-    with pytest.raises(InputError, match="unknown kind of data set 'voc'; valid: coco, cityscapes, folder"):
-        load("voc:somewhere")
+    with pytest.raises(InputError, match="unknown kind of data set 'kitti'; valid: coco, cityscapes, imagenet"):
+        load("kitti:somewhere")
 
 
 def test_coco(tmp_path: Path) -> None:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from midstream.batch.schema import JobKind
     from midstream.batch.sources import Chunk
 
-_DATASETS = ("coco:", "cityscapes:", "folder:")
 _SHOWN_ROWS, _SHOWN_ITEMS = 20, 3
 #: Columns that are for programs.
 _HASHES = ("key", "sha256")
@@ -195,8 +194,8 @@ def eval_command(
 ) -> None:
     """Measure rate and accuracy as 'midstream eval' does, on a large collection.
 
-    --input is a labelled data set, coco:IMAGES_DIR,ANNOTATIONS.json or cityscapes:ROOT, or anything that 'batch encode'
-    takes; in that case accuracy is the agreement with the uncompressed network.
+    --input is a data set as 'midstream eval --data' names it, such as coco:IMAGES_DIR,ANNOTATIONS.json, or anything
+    that 'batch encode' takes; in that case accuracy is the agreement with the uncompressed network.
 
     Example: midstream batch eval -i coco:val2017,instances_val2017.json -o figures -m picodet-s-416 --symbols 4 --z 1.5
     """
@@ -219,7 +218,7 @@ def eval_command(
 def _images(inputs: Sequence[str]) -> tuple[Dataset | None, list[Chunk]]:
     from midstream.batch import sources
 
-    if not any(each.startswith(_DATASETS) for each in inputs):
+    if not any(datasets.has_kind(each) and not datasets.has_clips(each) for each in inputs):
         return None, sources.find(inputs, "eval")
     if len(inputs) > 1:
         raise InputError("one data set at a time: give --input once")

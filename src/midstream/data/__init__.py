@@ -1,11 +1,12 @@
-"""Data sets to measure on: COCO, Cityscapes, scenes made by the project, folders of images, clips of video."""
+"""Data sets to measure on: in the formats that people have, scenes made by the project, folders, clips of video."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 
-from midstream.errors import InputError, unknown
+from midstream.errors import InputError
 from midstream.files import expanded
 from midstream.lazy import loader, needing
 
@@ -17,14 +18,21 @@ with needing(__name__, "networks"):
     from midstream.data.coco import load_coco
     from midstream.data.film import load_video
     from midstream.data.folder import load_folder
+    from midstream.data.imagenet import load_imagenet
     from midstream.data.images import read_image
     from midstream.data.mot import load_mot
+    from midstream.data.segmentation import load_masks
+    from midstream.data.voc import load_voc, load_voc_segmentation
 
-__all__ = ["Clip", "Dataset", "ImageFile", "has_clips", "load", "read_image"]
+__all__ = ["Clip", "Dataset", "ImageFile", "has_clips", "has_kind", "load", "read_image"]
 
 _IMAGES: dict[str, Callable[[str, str], Dataset]] = {
     "coco": load_coco,
     "cityscapes": load_cityscapes,
+    "imagenet": load_imagenet,
+    "masks": load_masks,
+    "voc": load_voc,
+    "voc-segmentation": load_voc_segmentation,
     "folder": load_folder,
     "scenes": lambda spec, numbers: scenes.load_scenes(spec, numbers),  # which loads what draws
 }
@@ -32,6 +40,20 @@ _CLIPS: dict[str, Callable[[str, str, int | None], Dataset]] = {
     "clips": lambda spec, rest, _: load_clips(spec, rest),
     "mot": lambda spec, rest, _: load_mot(spec, rest),
     "video": load_video,
+}
+#: How each kind is asked for, for messages.
+_FORMS = {
+    "coco": "coco:IMAGES_DIR,ANNOTATIONS.json",
+    "cityscapes": "cityscapes:ROOT",
+    "imagenet": "imagenet:DIR",
+    "masks": "masks:IMAGES_DIR,MASKS_DIR",
+    "voc": "voc:ROOT",
+    "voc-segmentation": "voc-segmentation:ROOT",
+    "scenes": "scenes:COUNT,SEED",
+    "folder": "a folder of images",
+    "video": "video:FILE",
+    "clips": "clips:DIR",
+    "mot": "mot:ROOT",
 }
 
 
@@ -44,34 +66,43 @@ def __dir__() -> list[str]:
 
 def has_clips(spec: str) -> bool:
     """Whether a data set of this spec is of clips, whose frames follow each other."""
+    return _kind(spec) in _CLIPS
+
+
+def has_kind(spec: str) -> bool:
+    """Whether a spec says of which kind its data set is: `coco:...`, but not the path of a folder."""
+    return _kind(spec) in {*_IMAGES, *_CLIPS}
+
+
+def _kind(spec: str) -> str:
     kind, colon, _ = spec.partition(":")
-    return bool(colon) and kind in _CLIPS
+    return kind if colon else ""
 
 
 def load(spec: str, limit: int | None = None) -> Dataset:
     """The data set that `spec` names.
 
     Args:
-        spec: `coco:IMAGES_DIR,ANNOTATIONS.json`; `cityscapes:ROOT` or `cityscapes:ROOT,SPLIT` (default `val`);
-            `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels. Of clips:
+        spec: Of objects: `coco:IMAGES_DIR,ANNOTATIONS.json`, with boxes, masks or keypoints; `voc:ROOT[,SPLIT]`;
+            `cityscapes:ROOT[,SPLIT]` (the split is `val` unless given). Of classes: `imagenet:DIR`, a folder for each.
+            Of maps of classes: `masks:IMAGES_DIR,MASKS_DIR[,CLASSES.txt]`; `voc-segmentation:ROOT[,SPLIT]`. Of clips:
             `video:FILE`; `clips:DIR`, a folder of frames or of such folders; `mot:ROOT`, of MOTChallenge's layout.
+            `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels.
         limit: the first so many images, or frames of each clip; all of them for None.
 
     Raises:
         InputError: the kind is unknown, or what it names is missing or unusable; the message says what.
     """
-    kind, colon, rest = spec.partition(":")
-    if colon and kind in _CLIPS:
+    kind, rest = _kind(spec), spec.partition(":")[2]
+    if kind in _CLIPS:
         return _CLIPS[kind](spec, rest, limit).head(limit)
-    if colon and kind in _IMAGES:
+    if kind in _IMAGES:
         return _IMAGES[kind](spec, rest).head(limit)
     if expanded(spec).is_dir():
         return load_folder(spec, spec).head(limit)
     # One letter before the colon is a drive on Windows, not a kind.
-    if colon and re.fullmatch(r"\w{2,}", kind):
-        raise unknown("kind of data set", kind, [*_IMAGES, *_CLIPS])
-    forms = (
-        "coco:IMAGES_DIR,ANNOTATIONS.json, cityscapes:ROOT, scenes:COUNT,SEED, a folder of images, or of clips "
-        "video:FILE, clips:DIR, mot:ROOT"
-    )
-    raise InputError(f"there is no folder '{spec}'; a data set is {forms}")
+    if re.fullmatch(r"[\w-]{2,}", kind):
+        near = difflib.get_close_matches(kind, _FORMS, n=1)
+        hint = f"did you mean {_FORMS[near[0]]}? " if near else ""
+        raise InputError(f"unknown kind of data set '{kind}'; {hint}valid: {', '.join([*_IMAGES, *_CLIPS])}")
+    raise InputError(f"there is no folder '{spec}'; a data set is {', '.join(_FORMS.values())}")

@@ -10,9 +10,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-#: What a ground truth is: labels in COCO's format; those of Cityscapes, with the files of its benchmark; or what an
-#: uncompressed network found, with which the same network is to agree.
-Labels = Literal["coco", "cityscapes", "network"]
+#: What a ground truth is: labels in COCO's format (boxes, and masks and keypoints where annotations have them); those
+#: of Cityscapes, with the files of its benchmark; for each image a class, a map of classes or a map of depths; or what
+#: an uncompressed network found, with which the same network is to agree.
+Labels = Literal["coco", "cityscapes", "classes", "segmentation", "depth", "network"]
+#: In a map of classes, a pixel that nobody labelled.
+UNLABELLED = 255
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ class Dataset:
         labels: what its ground truth is, which decides the metrics that it has; None without.
         images: in a fixed order (by id).
         ground_truth: a COCO dictionary (`images`, `annotations`, `categories`) of exactly these images, crowds marked
-            `iscrowd`, masks as polygons or RLE; None without labels.
+            `iscrowd`, masks as polygons or RLE; None without labels. Of `classes`, an annotation is {id, image_id,
+            category_id}, one an image, and the category ids are the class indices. Of `segmentation` it is {id,
+            image_id, file_name} with the path of a map that `label_maps.label_map` reads; a category's id is its value
+            in the maps.
         notes: what is to be said beside its figures, a line each.
         marks: by image id, objects of clips that are marked one by one instead of all; none of the ground truth.
     """

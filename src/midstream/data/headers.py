@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from midstream.limits import MOST_PIXELS, PIXELS_VARIABLE
 
@@ -22,9 +22,12 @@ _PNG_SIDE, _JPEG_SIDE = 1_000_000, 65_500
 _INFLATION = 1032
 #: Width, height, bits of a sample, colour type, three methods; samples of a pixel by colour type.
 _PNG_HEADER = struct.Struct(">IIBBBBB")
+_PNG_GREY, _PNG_PALETTE = 0, 3
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 #: Chunks that OpenCV uses beside the critical ones: transparency, orientation, animation.
 _PNG_USED = {b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
+#: What a JPEG segment with EXIF data begins with.
+_EXIF_START = b"Exif\0\0"
 #: Start-of-frame markers of JPEG, which the size stands behind.
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 #: A marker after any number of fill bytes (ITU-T T.81, B.1.1.2); libjpeg also passes over what is none.
@@ -51,9 +54,46 @@ def without_extras(data: bytes) -> bytes:
     if not data.startswith(_PNG_START):
         return data
     kept = [chunk for chunk in _png_chunks(data) if not _is_extra(chunk[0]) or chunk[0] in _PNG_USED]
+    return _png_of(kept)
+
+
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of a PNG or JPEG file as it is stored, before EXIF turns it; None where only a decoder knows."""
+    if data.startswith(_PNG_START):
+        kind, content = next(_png_chunks(data), (b"", memoryview(b"")))
+        return _PNG_HEADER.unpack(content)[:2] if kind == b"IHDR" and len(content) == _PNG_HEADER.size else None
+    return _jpeg_size(data) if data.startswith(_JPEG_START) else None
+
+
+def exif_turns(data: bytes) -> bytes | None:
+    """The segment or chunk of a JPEG or PNG file that says how it is turned; None where there is none."""
+    if data.startswith(_PNG_START):
+        return next((bytes(content) for kind, content in _png_chunks(data) if kind == b"eXIf"), None)
+    place = data.find(_EXIF_START) - 4
+    if not data.startswith(_JPEG_START) or place < 2 or data[place : place + 2] != b"\xff\xe1":
+        return None
+    return data[place : place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")]
+
+
+def as_grey(data: bytes) -> tuple[bytes, int]:
+    """A PNG file that has no `fault`, whose samples are its indices into a palette or its grey values, and their bits.
+
+    OpenCV has no way to read indices; a palette's are stored as grey samples are.
+    """
+    if not data.startswith(_PNG_START):
+        return data, 8
+    chunks = [(kind, bytes(content)) for kind, content in _png_chunks(data) if kind in (b"IHDR", b"IDAT", b"IEND")]
+    width, height, depth, colour, *methods = _PNG_HEADER.unpack(chunks[0][1])
+    if colour not in (_PNG_GREY, _PNG_PALETTE):
+        return data, depth
+    chunks[0] = (b"IHDR", _PNG_HEADER.pack(width, height, depth, _PNG_GREY, *methods))
+    return _png_of(chunks), depth
+
+
+def _png_of(chunks: Iterable[tuple[bytes, bytes | memoryview]]) -> bytes:
     return _PNG_START + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
-        for kind, content in kept
+        for kind, content in chunks
     )
 
 
