@@ -25,6 +25,7 @@ from midstream.evaluate.codecs import paper_options
 from midstream.evaluate.run import EvalResult, run
 from midstream.masks import check_mask
 from midstream.metrics.accuracy import evaluate
+from midstream.metrics.categories import category_ids
 from midstream.models import Detections
 
 HEIGHT, WIDTH = 12, 20
@@ -167,14 +168,25 @@ def test_labels_of_no_object_are_refused_before_the_work(tmp_path: Path) -> None
 
 
 def test_classes_that_one_side_lacks_are_named_and_counted(tmp_path: Path) -> None:
-    names = ["traffic-light", "cat", "aeroplane", "of no object"]
+    names = ["trafficlight", "cat", "plane", "of no object"]
     categories = [{"id": i, "name": name} for i, name in enumerate(names, start=1)]
     dataset = load(_coco(tmp_path, [{"category_id": i} for i in (1, 1, 2, 3)], categories))
     lines = about_labels(dataset, ("cat", "traffic light", "airplane"), False)
     assert lines[0].startswith("2 of the 3 classes in the data set are none of the network's and count as 0")
-    assert "3 objects: traffic-light, aeroplane" in lines[0]
+    assert "3 objects: trafficlight, plane" in lines[0]
     assert lines[1].startswith("2 of the network's 3 classes are none of the data set's")
     assert lines[1].endswith(": traffic light, airplane")
+
+
+def test_spellings_of_a_class_are_one_class(tmp_path: Path) -> None:
+    """Pascal VOC's names count as COCO's where only one of the two is on either side."""
+    categories = [{"id": i, "name": name} for i, name in enumerate(["Traffic-Light", "tvmonitor", "sofa"], start=1)]
+    dataset = load(_coco(tmp_path, [{"category_id": i} for i in (1, 2, 3)], categories))
+    assert category_ids(("traffic light", "tv", "couch"), dataset.ground_truth) == [1, 2, 3]
+    assert about_labels(dataset, ("traffic light", "tv", "sofa"), False) == [
+        "classes that COCO and Pascal VOC call differently are the same: tv is 'tvmonitor'"
+    ]
+    assert category_ids(("couch", "sofa"), dataset.ground_truth) == [None, 3]
 
 
 @pytest.mark.parametrize(

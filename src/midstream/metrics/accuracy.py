@@ -43,7 +43,7 @@ def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Se
         dataset: with ground truth; for a folder of images see `reference_dataset`.
         detections: by image id. An image that is missing here has no detections; others are ignored.
         classes: the names that `Detections.labels` indexes. They are matched to the data set's categories by name
-            (case and `_` for a space do not matter); detections of a class that the data set lacks are dropped.
+            (see `categories.category_ids`); detections of a class that the data set lacks are dropped.
 
     Raises:
         InputError: there is no ground truth to count, no class name in common, or a detection is malformed.

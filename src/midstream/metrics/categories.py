@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from midstream.errors import InputError
 
 #: Names that a note lists.
 _SHOWN = 5
+#: Pascal VOC's names of classes that COCO has under another one.
+_VOC = {
+    "aeroplane": "airplane",
+    "diningtable": "dining table",
+    "motorbike": "motorcycle",
+    "pottedplant": "potted plant",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+_OTHER_NAME = {**_VOC, **{theirs: name for name, theirs in _VOC.items()}}
 
 
 def category_ids(classes: Sequence[str], truth: Mapping[str, Any]) -> list[int | None]:
     """For each class of the network the id of the data set's category of that name, None where it has none.
 
-    Case, and `_` for a space, do not matter. Of several categories of one name the one with annotations counts (some
-    tools list the group of all classes under the name of its only one), and the first where none has any.
+    Case, and `_` or `-` for a space, do not matter. Where only one side has a class under Pascal VOC's name and the
+    other under COCO's ("motorbike", "motorcycle"), they are the same. Of several categories of one name the one with
+    annotations counts (some tools list the group of all classes under the name of its only one), and the first where
+    none has any.
 
     Raises:
         InputError: no name is common to both, or two categories of one name have annotations.
@@ -32,7 +44,8 @@ def category_ids(classes: Sequence[str], truth: Mapping[str, Any]) -> list[int |
             )
         if name not in ids or used[identity]:
             ids[name] = identity
-    matched = [ids.get(_plain(name)) for name in classes]
+    known = {_plain(name) for name in classes}
+    matched = [ids.get(_found(_plain(name), ids, known)) for name in classes]
     if all(identity is None for identity in matched):
         theirs = ", ".join(str(category["name"]) for category in categories[:_SHOWN])
         raise InputError(
@@ -43,16 +56,21 @@ def category_ids(classes: Sequence[str], truth: Mapping[str, Any]) -> list[int |
 
 
 def unmatched(classes: Sequence[str], truth: Mapping[str, Any]) -> list[str]:
-    """A line for the categories with annotations that are none of the network's classes, one for the opposite.
+    """Lines: classes that go by two names, categories with annotations that the network lacks, and the opposite.
 
     Raises:
         InputError: as `category_ids`.
     """
     ids, used = category_ids(classes, truth), _annotated(truth)
-    known = {_plain(name) for name in classes}
-    foreign = [c for c in truth["categories"] if used[int(c["id"])] and _plain(c["name"]) not in known]
+    foreign = [c for c in truth["categories"] if used[int(c["id"])] and int(c["id"]) not in ids]
     lacking = [name for name, identity in zip(classes, ids, strict=True) if identity is None]
-    lines = []
+    names = {int(c["id"]): str(c["name"]) for c in truth["categories"]}
+    other = [
+        f"{name} is '{names[identity]}'"
+        for name, identity in zip(classes, ids, strict=True)
+        if identity is not None and _plain(name) != _plain(names[identity])
+    ]
+    lines = [f"classes that COCO and Pascal VOC call differently are the same: {', '.join(other)}"] if other else []
     if foreign:
         objects = sum(used[int(category["id"])] for category in foreign)
         lines.append(
@@ -72,8 +90,14 @@ def _annotated(truth: Mapping[str, Any]) -> Counter[int]:
     return Counter(int(annotation["category_id"]) for annotation in truth["annotations"])
 
 
+def _found(name: str, ids: Mapping[str, int], known: Collection[str]) -> str:
+    """The name under which the data set has a class of the network; another only if both sides leave no doubt."""
+    other = _OTHER_NAME.get(name, name)
+    return other if name not in ids and other not in known else name
+
+
 def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _few(names: Sequence[str]) -> str:
