@@ -21,8 +21,10 @@ with needing(__name__, "networks"):
     from midstream.data.imagenet import load_imagenet
     from midstream.data.images import read_image
     from midstream.data.mot import load_mot
+    from midstream.data.openimages import load_openimages
     from midstream.data.segmentation import load_masks
     from midstream.data.voc import load_voc, load_voc_segmentation
+    from midstream.data.yolo import load_yolo
 
 __all__ = ["Clip", "Dataset", "ImageFile", "has_clips", "has_kind", "load", "read_image"]
 
@@ -33,6 +35,8 @@ _IMAGES: dict[str, Callable[[str, str], Dataset]] = {
     "masks": load_masks,
     "voc": load_voc,
     "voc-segmentation": load_voc_segmentation,
+    "yolo": load_yolo,
+    "openimages": load_openimages,
     "folder": load_folder,
     "scenes": lambda spec, numbers: scenes.load_scenes(spec, numbers),  # which loads what draws
 }
@@ -49,6 +53,8 @@ _FORMS = {
     "masks": "masks:IMAGES_DIR,MASKS_DIR",
     "voc": "voc:ROOT",
     "voc-segmentation": "voc-segmentation:ROOT",
+    "yolo": "yolo:data.yaml",
+    "openimages": "openimages:IMAGES_DIR,BOXES.csv",
     "scenes": "scenes:COUNT,SEED",
     "folder": "a folder of images",
     "video": "video:FILE",
@@ -84,7 +90,8 @@ def load(spec: str, limit: int | None = None) -> Dataset:
 
     Args:
         spec: Of objects: `coco:IMAGES_DIR,ANNOTATIONS.json`, with boxes, masks or keypoints; `voc:ROOT[,SPLIT]`;
-            `cityscapes:ROOT[,SPLIT]` (the split is `val` unless given). Of classes: `imagenet:DIR`, a folder for each.
+            `yolo:data.yaml[,SPLIT]`; `openimages:IMAGES_DIR,BOXES.csv[,CLASSES.csv]`; `cityscapes:ROOT[,SPLIT]` (a
+            split is `val` unless given). Of classes: `imagenet:DIR`, a folder for each.
             Of maps of classes: `masks:IMAGES_DIR,MASKS_DIR[,CLASSES.txt]`; `voc-segmentation:ROOT[,SPLIT]`. Of clips:
             `video:FILE`; `clips:DIR`, a folder of frames or of such folders; `mot:ROOT`, of MOTChallenge's layout.
             `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels.
@@ -92,6 +99,7 @@ def load(spec: str, limit: int | None = None) -> Dataset:
 
     Raises:
         InputError: the kind is unknown, or what it names is missing or unusable; the message says what.
+        MissingExtraError: `yolo:` without PyYAML.
     """
     kind, rest = _kind(spec), spec.partition(":")[2]
     if kind in _CLIPS:
