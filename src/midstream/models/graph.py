@@ -68,14 +68,14 @@ def cut_graph(model: onnx.ModelProto, tensors: Sequence[str]) -> Cut:
         InputError: a name that the graph does not have (with the nearest), an input, the only output, a tensor that
             the outputs do not need, or a cut that leaves another way from input to output (with the missing tensors).
     """
-    model = _without_initialisers_as_inputs(model)
+    model = without_initialisers_as_inputs(model)
     graph = model.graph
     inputs, outputs = [i.name for i in graph.input], [o.name for o in graph.output]
     names = list(dict.fromkeys(tensors))
     if not names:
         raise InputError("name at least one tensor to cut at")
     _check_names(graph, names, inputs, outputs)
-    sources = {output: _uses(node) for node in graph.node for output in node.output if output}
+    sources = {output: uses(node) for node in graph.node for output in node.output if output}
     shapes = _shapes_from_the_front(graph, sources, names, inputs, outputs)
     crossing = [*names, *(shape.output[0] for shape in shapes)]
     front = _ancestors(sources, crossing, stop=[])
@@ -134,7 +134,7 @@ def with_input_shape(model: onnx.ModelProto, name: str, shape: Sequence[int]) ->
     return fixed
 
 
-def _without_initialisers_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_initialisers_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     """Old exporters list weights among the inputs, which makes ONNX Runtime warn about each and optimise none."""
     weights = {initialiser.name for initialiser in model.graph.initializer}
     kept = [value for value in model.graph.input if value.name not in weights]
@@ -199,7 +199,7 @@ def _check_names(graph: Any, names: Sequence[str], inputs: Sequence[str], output
             raise unknown("tensor", name, produced)
 
 
-def _uses(node: Any) -> list[str]:
+def uses(node: Any) -> list[str]:
     """What a node reads, its bodies' tensors from outside included."""
     used = [name for name in node.input if name]
     for attribute in node.attribute:
@@ -207,7 +207,7 @@ def _uses(node: Any) -> list[str]:
             own = {value.name for value in (*body.input, *body.initializer)}
             own |= {weight.values.name for weight in body.sparse_initializer}
             own |= {output for inner in body.node for output in inner.output}
-            read = [name for inner in body.node for name in _uses(inner)] + [value.name for value in body.output]
+            read = [name for inner in body.node for name in uses(inner)] + [value.name for value in body.output]
             used += [name for name in read if name not in own]
     return used
 
@@ -318,7 +318,7 @@ def session(model: onnx.ModelProto, threads: int | None = None, device: str = CP
 
 def recomposition_error(model: onnx.ModelProto, cut: Cut, inputs: Mapping[str, NDArray[Any]]) -> float:
     """Largest absolute difference between the whole network's outputs and those of front then back."""
-    whole = _run(_without_initialisers_as_inputs(model), inputs)
+    whole = _run(without_initialisers_as_inputs(model), inputs)
     crossing = {**inputs, **_run(cut.front, inputs)}  # has to live as long as an output that is one of them
     parts = _run(cut.back, crossing)
     differences = [_difference(value, parts[name]) for name, value in whole.items()]

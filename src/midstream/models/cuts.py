@@ -1,0 +1,212 @@
+"""Where a graph can be cut: every place at which up to six tensors carry all content of the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from midstream.models.flow import Edge, Flow
+from midstream.models.graph import uses
+from midstream.models.survey import Survey, live_inputs
+
+#: Tensors of a cut. Feature pyramids have three to five levels.
+MOST_TENSORS = 6
+
+
+@dataclass(frozen=True)
+class CutTensor:
+    """One tensor of a cut: name and shape, as the graph has it, batch included."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """(rows, columns) of a map [1, C, H, W] with more than one cell; None for anything else."""
+        return (self.shape[2], self.shape[3]) if len(self.shape) == 4 and math.prod(self.shape[2:]) > 1 else None
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """A complete cut.
+
+    Attributes:
+        tensors: the largest maps first, as a pyramid has them.
+        share: of the network's multiplications, what is before the cut, 0 to 1.
+        nodes: of the graph, how many are before the cut and depend on the image.
+        readers: operations that read the tensors, all counted.
+        bytes: an estimate, see proposals.estimate; None where none was made.
+    """
+
+    tensors: tuple[CutTensor, ...]
+    share: float
+    nodes: int = field(default=0, compare=False)
+    readers: int = field(default=0, compare=False)
+    bytes: int | None = field(default=None, compare=False)
+
+    @property
+    def elements(self) -> int:
+        """Of all tensors together."""
+        return sum(tensor.elements for tensor in self.tensors)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the tensors."""
+        return tuple(tensor.name for tensor in self.tensors)
+
+    @property
+    def is_pyramid(self) -> bool:
+        """Whether it is several maps, each of another size."""
+        sides = {tensor.sides for tensor in self.tensors}
+        return None not in sides and len(sides) == len(self.tensors) > 1
+
+
+def find_cuts(seen: Survey, most: int = MOST_TENSORS) -> list[CutPoint]:
+    """Every complete cut whose tensors are floats, from the image on; of those with the same work before them the one
+    with the fewest elements.
+
+    For each tensor the smallest cuts that go through it are found (flow.Flow), once with as little and once with as
+    much as possible in front. Shapes do not count as content, as in `graph.cut_graph`.
+
+    Args:
+        seen: the graph as it ran.
+        most: tensors of a cut.
+    """
+    graph = _Content(seen)
+    fronts: set[frozenset[int]] = set()
+    for tensor in graph.anchors:
+        fronts.update(graph.flow.through(tensor, most))
+    found = [cut for front in fronts if (cut := graph.cut(front)) is not None and len(cut.tensors) <= most]
+    best: dict[float, CutPoint] = {}
+    for cut in sorted(found, key=lambda cut: (cut.elements, len(cut.tensors), -cut.nodes, cut.names)):
+        best.setdefault(cut.share, cut)
+    return sorted(best.values(), key=lambda cut: (cut.share, cut.nodes))
+
+
+class _Content:
+    """The part of a graph that carries content from the image to the outputs, as operations and tensors."""
+
+    def __init__(self, seen: Survey) -> None:
+        self._seen = seen
+        self._cast = {
+            node.output[0] for node in seen.nodes if node.op_type == "Cast" and not self._is_float(node.input[0])
+        }
+        live, passed = self._without_conversions(live_inputs(seen))
+        outputs = [name for output in seen.outputs for name in passed.get(output, [output])]
+        needed, wanted = set(), set(outputs)
+        for number in reversed(range(len(live))):
+            if live[number] and wanted & set(seen.nodes[number].output):
+                needed.add(number)
+                wanted.update(live[number])
+        #: Operation 0 is where the image enters; node number n is operation by[n]; the last one is where all ends.
+        by = {number: place for place, number in enumerate(sorted(needed), start=1)}
+        end = len(by) + 1
+        readers: dict[str, list[int]] = {}
+        for number in by:
+            for name in live[number]:
+                readers.setdefault(name, []).append(by[number])
+        for name in dict.fromkeys(outputs):
+            readers.setdefault(name, []).append(end)
+        makers = {name: by[number] for number in by for name in seen.nodes[number].output if name}
+        self._names = [name for name in (seen.image, *makers) if name in readers]
+        self._edges = [
+            Edge(makers.get(name, 0), tuple(readers[name]), self._cuttable(name)) for name in self._names
+        ]  # fmt: skip
+        self._before = _Ancestry(seen)
+        self._total = max(self._before.macs(needed), 1)
+        self._nodes = {place: number for number, place in by.items()}
+        self.flow = Flow(end + 1, self._edges, [end])
+
+    def _without_conversions(self, live: list[list[str]]) -> tuple[list[list[str]], dict[str, list[str]]]:
+        """Whoever reads what a node without weights makes of integers and scales reads what that is made of.
+
+        Quantising the same tensor for the front and once more for the back costs nothing.
+
+        Returns:
+            For each node what it reads, nothing for one that is passed over, and for the tensors that such a node gives
+            what stands for them.
+        """
+        passed: dict[str, list[str]] = {}
+        for number, node in enumerate(self._seen.nodes):
+            reads = list(dict.fromkeys(of for name in live[number] for of in passed.get(name, [name])))
+            live[number] = reads
+            if reads and not self._seen.macs[number] and not any(self._cuttable(name) for name in node.output):
+                passed |= dict.fromkeys(node.output, reads)
+                live[number] = []
+        return live, passed
+
+    def _cuttable(self, name: str) -> bool:
+        """Floats with a batch of one; no integers in the form of floats, which their scale has yet to meet."""
+        seen = self._seen.tensors.get(name)
+        if seen is None or name == self._seen.image or name in self._cast:
+            return False
+        return self._is_float(name) and len(seen.shape) > 1 and seen.shape[0] == 1 and seen.elements > 1
+
+    def _is_float(self, name: str) -> bool:
+        return name in self._seen.tensors and self._seen.tensors[name].dtype.kind == "f"
+
+    @property
+    def anchors(self) -> list[int]:
+        """Tensors that a cut may go through."""
+        return [number for number, edge in enumerate(self._edges) if edge.cuttable]
+
+    def cut(self, front: frozenset[int]) -> CutPoint | None:
+        """The cut behind some operations; None where no weight has been at the image, or nothing is left to do."""
+        numbers = [
+            number
+            for number, edge in enumerate(self._edges)
+            if edge.producer in front and not front.issuperset(edge.consumers)
+        ]
+        crossing = [self._names[number] for number in numbers]
+        readers = sum(len(self._edges[number].consumers) for number in numbers)
+        macs = self._before.macs(self._nodes[place] for place in front if place in self._nodes)
+        if not macs or len(front) >= len(self._nodes) + 1 or set(crossing) >= set(self._seen.outputs):
+            return None
+        tensors = [CutTensor(name, self._seen.tensors[name].shape) for name in crossing]
+        tensors.sort(key=lambda tensor: -math.prod(tensor.sides or (0, 0)))
+        return CutPoint(tuple(tensors), macs / self._total, len(front), readers)
+
+
+class _Ancestry:
+    """Work before a cut: of the nodes that depend on the image, and of those that they need besides."""
+
+    def __init__(self, seen: Survey) -> None:
+        self._macs = np.array(seen.macs, np.int64)
+        makers = {name: number for number, node in enumerate(seen.nodes) for name in node.output}
+        self._others: dict[int, set[int]] = {}
+        live = live_inputs(seen)
+        for number, node in enumerate(seen.nodes):
+            self._others[number] = set()
+            for name in uses(node):
+                maker = makers.get(name)
+                if maker is not None and not live[maker]:
+                    self._others[number] |= {maker, *self._others[maker]}
+
+    def macs(self, nodes: Iterable[int]) -> int:
+        """Of these nodes and of what they need."""
+        needed: set[int] = set()
+        for number in nodes:
+            needed.add(number)
+            needed |= self._others[number]
+        return int(self._macs[sorted(needed)].sum())
+
+
+def as_rows(cuts: Sequence[CutPoint]) -> list[list[str]]:
+    """For a table: share, elements, bytes, tensors with shapes."""
+    return [
+        [
+            f"{100 * cut.share:.1f} %",
+            f"{cut.elements:,}",
+            "-" if cut.bytes is None else f"{cut.bytes:,}",
+            "\n".join(f"{tensor.name} {list(tensor.shape)}" for tensor in cut.tensors),
+        ]
+        for cut in cuts
+    ]
