@@ -20,7 +20,7 @@ from midstream.models.description import Input, parse_description
 from midstream.models.detector_heads import GflHead, YoloV5Head, YoloV8Head, YoloxHead
 from midstream.models.graph import load_graph
 from midstream.models.heads import candidates, decode_head
-from midstream.models.heads.nms import suppress
+from midstream.models.heads.nms import Candidates, suppress
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.preprocess import fitted, place, to_image, to_tensor
 from midstream.models.registry import descriptions
@@ -365,7 +365,7 @@ def test_suppression_is_exact_however_few_are_kept(seed: int, count: int, most: 
     corners = rng.uniform(0, 20, (count, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(5, 15, (count, 2))], axis=1).astype(np.float32)
     scores = rng.permutation(count * 3).reshape(count, 3).astype(np.float32) / max(count * 3, 1)
-    found = suppress(boxes, scores, 0.1, 0.45, most)
+    found = suppress(Candidates(boxes, scores), 0.1, 0.45, most)
     expected = slow_suppression(boxes.astype(np.float64), scores, 0.1, 0.45, most)
     assert found.labels.tolist() == [c for _, c in expected]
     np.testing.assert_array_equal(found.boxes, boxes[[i for i, _ in expected]].reshape(-1, 4))

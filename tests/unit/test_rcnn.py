@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from midstream.errors import InputError
 from midstream.masks import decode_mask
 from midstream.models.detector_heads import RcnnHead
-from midstream.models.heads import candidates, decode_head, output_names
+from midstream.models.heads import candidates, decode_head, output_names, proposes
+from midstream.models.heads.nms import PastedMasks
 from midstream.models.heads.rcnn import pasted
 
 HEAD = RcnnHead(kind="rcnn")
@@ -39,11 +40,32 @@ def test_detections_come_as_the_graph_has_them_with_labels_from_0() -> None:
     np.testing.assert_array_equal(found.boxes, given_outputs["boxes"])
     np.testing.assert_array_equal(found.scores, given_outputs["scores"])
     np.testing.assert_array_equal(found.labels, given_outputs["labels"] - 1)
-    assert found.masks is not None
-    np.testing.assert_array_equal(found.masks, given_outputs["masks"][:, 0])
+    assert isinstance(found.masks, PastedMasks)
+    np.testing.assert_array_equal(found.masks.values, given_outputs["masks"][:, 0])
     asked = candidates(HEAD, given_outputs, SIZE, 8)
     assert (asked.boxes.shape, asked.scores.shape) == ((50, 4), (50, 1))
-    assert set(output_names(HEAD)) == set(given_outputs)
+    assert set(output_names(HEAD)) == set(given_outputs) - {"proposals", "objectness"}
+    assert proposes(HEAD, given_outputs)
+
+
+def test_a_graph_without_a_first_stage_is_not_asked_before_suppression() -> None:
+    given_outputs = {name: values for name, values in outputs().items() if name not in ("proposals", "objectness")}
+    assert len(decode_head(HEAD, given_outputs, SIZE, 8).boxes) == 3
+    assert not proposes(HEAD, given_outputs)
+    with pytest.raises(InputError, match="cannot be asked before suppression"):
+        candidates(HEAD, given_outputs, SIZE, 8)
+    with pytest.raises(ValueError, match="proposals and objectness belong together"):
+        RcnnHead(kind="rcnn", proposals="p")
+
+
+def test_labels_may_be_the_data_sets_ids_and_others_are_left_out() -> None:
+    head = RcnnHead(kind="rcnn", category_labels=True)
+    given_outputs = outputs() | {"labels": np.array([7, 12, 90])}
+    found = decode_head(head, given_outputs, SIZE, 2, ids=[90, 7])
+    assert found.labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(found.boxes, given_outputs["boxes"][[0, 2]])
+    with pytest.raises(InputError, match="`category_labels` needs the description's `category_ids`"):
+        decode_head(head, given_outputs, SIZE, 2)
 
 
 def test_a_image_without_anything() -> None:
@@ -57,8 +79,8 @@ def test_a_image_without_anything() -> None:
         ("boxes", np.zeros((3, 5), np.float32), r"output 'boxes' has shape \[3, 5\]"),
         ("scores", np.zeros(2, np.float32), r"output 'scores' has shape \[2\], the head expects \[3\]"),
         ("masks", np.zeros((3, 2, 28, 28), np.float32), "output 'masks'"),
-        ("labels", np.array([0, 1, 2]), "output 'labels' is not a label from 1 to 8"),
-        ("labels", np.array([1, 2, 9]), "output 'labels' is not a label from 1 to 8"),
+        ("labels", np.array([0, 1, 2]), "output 'labels' has labels from 0 to 2, the 8 classes are 1 to 8"),
+        ("labels", np.array([1, 2, 9]), "output 'labels' has labels from 1 to 9, the 8 classes are 1 to 8"),
     ],
 )
 def test_outputs_that_do_not_fit(name: str, value: NDArray[Any], message: str) -> None:

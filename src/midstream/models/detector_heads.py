@@ -10,11 +10,14 @@ from midstream.models.fields import LEVELS, Strict, Stride, TensorName
 
 #: Of an image.
 MOST_DETECTIONS = 10_000
+#: Of an object. 133 are the most in use, a whole body.
+MOST_KEYPOINTS = 1000
 #: A side of an anchor, in pixels.
 Anchor = Annotated[float, Field(gt=0, le=1 << 14, strict=True)]
 #: Of a cell's reference point, in cells.
 Offset = Annotated[float, Field(ge=0, le=1, strict=True)]
 Threshold = Annotated[float, Field(ge=0, le=1, strict=True)]
+FirstLabel = Annotated[int, Field(ge=0, le=1000, strict=True)]
 OutputNames = Annotated[tuple[TensorName, ...], Field(max_length=LEVELS)]
 
 
@@ -66,7 +69,23 @@ class YoloxHead(_OfCells):
     output: TensorName | None = None
 
 
-class YoloV8Head(_Suppressed):
+class _WithMore(Strict):
+    """Heads of Ultralytics' networks whose rows go on after the classes: keypoints, or coefficients of masks.
+
+    `keypoints` is their number, `prototypes` the output [1, c, h, w] whose weighted sums are masks.
+    """
+
+    keypoints: int = Field(default=0, ge=0, le=MOST_KEYPOINTS, strict=True)
+    prototypes: TensorName | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> _WithMore:
+        if self.keypoints and self.prototypes:
+            raise ValueError("a head has keypoints or masks: leave `keypoints` or `prototypes` out")
+        return self
+
+
+class YoloV8Head(_Suppressed, _WithMore):
     """YOLOv8, 9, 11 and 12: one output [4 + classes, n], boxes as centre and sides in pixels of the input."""
 
     kind: Literal["yolov8"]
@@ -85,7 +104,8 @@ class YoloV5Head(_OfCells):
     """YOLOv5: one output [n, 5 + classes], a level's rows anchor by anchor: x, y, w, h, objectness, classes.
 
     With `decoded` x, y, w, h are the box's centre and sides in pixels of the input already; without it they are chances
-    beside a cell and one of its level's `anchors`. `sigmoid` says that all numbers are logits.
+    beside a cell and one of its level's `anchors`. `sigmoid` says that all numbers are logits. Raw `maps`, an output a
+    level, are [anchors * (5 + classes), h, w] or [anchors, h, w, 5 + classes].
     """
 
     kind: Literal["yolov5"]
@@ -93,6 +113,7 @@ class YoloV5Head(_OfCells):
     sigmoid: bool = False
     anchors: tuple[Annotated[tuple[tuple[Anchor, Anchor], ...], Field(min_length=1, max_length=LEVELS)], ...] = _ANCHORS
     output: TensorName | None = None
+    maps: OutputNames = ()
 
     @model_validator(mode="after")
     def _anchors_for_each(self) -> YoloV5Head:
@@ -100,14 +121,17 @@ class YoloV5Head(_OfCells):
             raise ValueError(f"anchors are lists of [width, height], one for each of the {len(self.strides)} strides")
         if self.sigmoid and self.decoded:
             raise ValueError("decoded boxes are no logits: leave `sigmoid` out, or say `decoded = false`")
+        if self.maps and (self.decoded or self.output or len(self.maps) != len(self.strides)):
+            raise ValueError("maps name one output for each stride, without `output` and with `decoded = false`")
         return self
 
 
 class RcnnHead(Strict):
     """A graph that suppresses by itself, with masks (Mask R-CNN): names of its outputs for n detections, best first.
 
-    `boxes` [n, 4] in pixels of the input, `scores` [n], `labels` [n] counted from 1, `masks` [n, 1, m, m], chances
-    within each box. `proposals` [p, 4] and `objectness` [p], 0 to 1, are those of all anchors before suppression.
+    `boxes` [n, 4] in pixels of the input, `scores` [n], `labels` [n] counted from 1 (with `category_labels` the data
+    set's ids), `masks` [n, 1, m, m], chances within each box. `proposals` [p, 4] and `objectness` [p], 0 to 1, are
+    those of all anchors before suppression; a graph may lack them.
     """
 
     kind: Literal["rcnn"]
@@ -115,8 +139,146 @@ class RcnnHead(Strict):
     scores: TensorName = "scores"
     labels: TensorName = "labels"
     masks: TensorName = "masks"
-    proposals: TensorName = "proposals"
-    objectness: TensorName = "objectness"
+    category_labels: bool = False
+    proposals: TensorName | None = None
+    objectness: TensorName | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> RcnnHead:
+        if (self.proposals is None) != (self.objectness is None):
+            raise ValueError("proposals and objectness belong together: name both, or none")
+        return self
 
 
-DetectorHead: TypeAlias = GflHead | YoloxHead | YoloV5Head | YoloV8Head | RcnnHead
+class _Selected(Strict):
+    """What heads share whose graph has selected its boxes."""
+
+    score_threshold: Threshold = 0.0
+    max_detections: int = Field(default=300, gt=0, le=MOST_DETECTIONS, strict=True)
+
+
+Column = Literal["batch", "x1", "y1", "x2", "y2", "score", "class"]
+_SIX: tuple[Column, ...] = ("x1", "y1", "x2", "y2", "score", "class")
+
+
+class End2EndHead(_Selected, _WithMore):
+    """A graph with a row for each box, [n, 6 or 7] (YOLOv10, YOLO26, graphs with suppression inside).
+
+    `order` says what the columns are; without it six are x1, y1, x2, y2, score, class, and seven have the image's index
+    `batch` before x1, y1, x2, y2, class, score. Corners are in pixels of the input, with `normalised` in shares of its
+    sides. Labels count from `first_label`; with `category_labels` they are the data set's ids.
+    """
+
+    kind: Literal["end2end"]
+    output: TensorName | None = None
+    order: tuple[Column, ...] | None = Field(default=None, max_length=len(_SIX) + 1)
+    normalised: bool = False
+    first_label: FirstLabel = 0
+    category_labels: bool = False
+
+    @model_validator(mode="after")
+    def _every_column_once(self) -> End2EndHead:
+        if self.order is not None and sorted(set(self.order) - {"batch"}) != sorted(_SIX):
+            raise ValueError(f"order lists {', '.join(_SIX)} in the order of the columns, and batch if there is one")
+        if self.order is not None and len(set(self.order)) != len(self.order):
+            raise ValueError("order lists a column twice")
+        return self
+
+
+class BoxesHead(_Selected):
+    """Outputs for boxes, scores and labels (SSD, torchvision, RT-DETR, D-FINE, DEIM, TensorFlow's detection API).
+
+    `boxes` [n, 4] in the `format` given, in pixels of the input or `normalised` to its sides; `scores` [n] with
+    `labels` [n], or without them scores of all classes [n, classes], with `background` [n, 1 + classes]. Without
+    `scores` they are the columns of `boxes` after the fourth. `count` is the number of rows that are meant. Boxes are
+    suppressed class by class if `nms_iou` is given. Labels as End2EndHead has them.
+    """
+
+    kind: Literal["boxes"]
+    boxes: TensorName = "boxes"
+    scores: TensorName | None = None
+    labels: TensorName | None = None
+    count: TensorName | None = None
+    format: Literal["xyxy", "yxyx", "xywh", "cxcywh"] = "xyxy"
+    normalised: bool = False
+    background: bool = False
+    sigmoid: bool = False
+    first_label: FirstLabel = 0
+    category_labels: bool = False
+    nms_iou: Threshold | None = None
+
+    @model_validator(mode="after")
+    def _labels_or_columns(self) -> BoxesHead:
+        if self.labels is not None and self.background:
+            raise ValueError("background is a column of the scores of all classes: leave it out, or `labels`")
+        if self.labels is None and self.first_label and not self.category_labels:
+            raise ValueError("first_label is for `labels`; scores of all classes begin with `background = true`")
+        return self
+
+
+class DetrHead(_Selected):
+    """DETR and its like: `logits` [n, classes] and `boxes` [n, 4], centre and sides in shares of the input's sides.
+
+    The softmax has a last column for "no object", and a query has its best class; with the sigmoid it counts for each.
+    With `category_labels` the columns are the data set's ids.
+    """
+
+    kind: Literal["detr"]
+    logits: TensorName = "logits"
+    boxes: TensorName = "pred_boxes"
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    category_labels: bool = False
+
+
+class _Faces(_OfCells):
+    """Face detectors with outputs by stride, which without names come kind by kind."""
+
+    strides: tuple[Stride, ...] = Field(default=(8, 16, 32), min_length=1, max_length=LEVELS)
+    scores: OutputNames = ()
+    boxes: OutputNames = ()
+    keypoints: OutputNames = ()
+
+
+class ScrfdHead(_Faces):
+    """SCRFD: for each stride scores [n, 1], distances [n, 4] and, if it has some, landmarks [n, 2 * points].
+
+    All are in strides from the cell's corner. A cell has so many rows as `anchors`.
+    """
+
+    kind: Literal["scrfd"]
+    anchors: int = Field(default=2, gt=0, le=LEVELS, strict=True)
+
+    @model_validator(mode="after")
+    def _named_in_full(self) -> ScrfdHead:
+        named = {len(self.scores), len(self.boxes)}
+        if named not in ({0}, {len(self.strides)}) or len(self.keypoints) not in (0, *named):
+            raise ValueError("scores, boxes and keypoints name one output for each stride, or none")
+        return self
+
+
+class YunetHead(_Faces):
+    """YuNet (OpenCV's FaceDetectorYN): for each stride scores, `objectness` [n, 1], boxes [n, 4], landmarks."""
+
+    kind: Literal["yunet"]
+    objectness: OutputNames = ()
+
+    @model_validator(mode="after")
+    def _named_in_full(self) -> YunetHead:
+        named = {len(names) for names in (self.scores, self.objectness, self.boxes, self.keypoints)}
+        if named not in ({0}, {len(self.strides)}):
+            raise ValueError("scores, objectness, boxes and keypoints name one output for each stride, or none")
+        return self
+
+
+DetectorHead: TypeAlias = (
+    GflHead
+    | YoloxHead
+    | YoloV5Head
+    | YoloV8Head
+    | End2EndHead
+    | BoxesHead
+    | DetrHead
+    | ScrfdHead
+    | YunetHead
+    | RcnnHead
+)

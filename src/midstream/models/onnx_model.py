@@ -17,12 +17,12 @@ from midstream.models.base import DerivedLevel, FloatPyramid, Image
 from midstream.models.constants import check_names, constants_of
 from midstream.models.description import Description
 from midstream.models.detections import Detections
-from midstream.models.detector_heads import RcnnHead
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
-from midstream.models.heads import Candidates, candidates, decode_head, output_names
-from midstream.models.heads.rcnn import pasted
+from midstream.models.heads import Candidates, batched, candidates, decode_head, has_masks, output_names, proposes
+from midstream.models.heads.located import located
+from midstream.models.heads.metadata import refuse_oriented
 from midstream.models.plausible import check_levels, check_outputs
-from midstream.models.preprocess import as_type, fitted, layout_of, place, to_image, to_tensor
+from midstream.models.preprocess import as_type, fitted, layout_of, place, to_tensor
 from midstream.models.quantised import check_floats
 
 #: With so many images the outputs are looked at, or until the network has been sure of something.
@@ -53,6 +53,7 @@ class OnnxModel:
         outputs = [output.name for output in graph.graph.output]
         tensors = [level.tensor for level in description.pyramid]
         with _naming(weights):
+            refuse_oriented(graph)
             for name in output_names(description.head):
                 if name not in outputs:
                     raise unknown("output", name, outputs)
@@ -115,7 +116,7 @@ class OnnxModel:
     @property
     def has_masks(self) -> bool:
         """Whether the head is one with masks."""
-        return isinstance(self.description.head, RcnnHead)
+        return has_masks(self.description.head)
 
     @property
     def derived(self) -> Mapping[str, DerivedLevel]:
@@ -174,7 +175,7 @@ class OnnxModel:
         outputs, size = self._outputs([pyramid], [of]), self.input_size(of)
         with _naming(self.weights):
             check_levels(self.description.pyramid, pyramid, size)
-            return check_outputs(self.description.head, outputs, size, len(self.classes))
+            return check_outputs(self.description.head, outputs, size, len(self.classes), self.category_ids)
 
     def _pyramid(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
         tensor = to_tensor(self.description.input, image, size, self._layout)
@@ -208,7 +209,10 @@ class OnnxModel:
             return False
         inputs = [value for value in self._back.get_inputs() if value.name not in self.description.constants]
         values = [*inputs, *self._back.get_outputs()]
-        return all(value.shape and not isinstance(value.shape[0], int) for value in values)
+        shapes = {value.name: value.shape for value in self._back.get_outputs()}
+        return batched(self.description.head, shapes) and all(
+            value.shape and not isinstance(value.shape[0], int) for value in values
+        )
 
     def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
         """Detections in several images at once, where the graph `batches`."""
@@ -217,15 +221,20 @@ class OnnxModel:
         return [self._detections(one, size) for one, size in zip(ones, sizes, strict=True)]
 
     def _detections(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Detections:
-        found = decode_head(self.description.head, outputs, self.input_size(size), len(self.classes))
-        boxes = to_image(found.boxes, place(self.description.input, size), size)
-        masks = None if found.masks is None else [pasted(m, b, size) for m, b in zip(found.masks, boxes, strict=True)]
-        return Detections(boxes, found.scores, found.labels, masks)
+        at, input_size = place(self.description.input, size), self.input_size(size)
+        found = decode_head(self.description.head, outputs, input_size, len(self.classes), self.category_ids)
+        return located(found, at, input_size, size)
+
+    @property
+    def proposes(self) -> bool:
+        """Whether `candidates` can be asked: the graph does not select its boxes by itself."""
+        return proposes(self.description.head, [value.name for value in self._back.get_outputs()])
 
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
-        """What the head proposes before suppression, boxes in pixels of the network's input."""
+        """What a head that `proposes` has before suppression, boxes in pixels of the network's input."""
         size = self._size_of(pyramid)
-        return candidates(self.description.head, self._outputs([pyramid], [size]), size, len(self.classes))
+        outputs = self._outputs([pyramid], [size])
+        return candidates(self.description.head, outputs, size, len(self.classes), self.category_ids)
 
     def _size_of(self, pyramid: FloatPyramid) -> tuple[int, int]:
         """(height, width) of the input that a pyramid is of."""

@@ -6,7 +6,8 @@ detections, all of them wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -16,8 +17,16 @@ from numpy.typing import NDArray
 from midstream.errors import InputError
 from midstream.models.base import FloatPyramid, Image, SplitModel
 from midstream.models.description import PyramidLevel
-from midstream.models.detector_heads import DetectorHead, GflHead, RcnnHead, YoloV5Head, YoloxHead
-from midstream.models.heads import Candidates, candidates, decode_head
+from midstream.models.detector_heads import (
+    BoxesHead,
+    DetectorHead,
+    End2EndHead,
+    GflHead,
+    RcnnHead,
+    YoloV5Head,
+    YoloxHead,
+)
+from midstream.models.heads import Candidates, candidates, decode_head, proposes
 
 #: A box with a side longer than so many of the image's is none. The networks in tests/real stay below 1.1.
 _LONGEST = 4.0
@@ -26,6 +35,8 @@ _FEWEST, _SHARE = 3, 0.5
 #: The proposals of a dense head cover the image (about 0.9 of each side, from the 5th to the 95th percentile of their
 #: centres); offsets that are taken for pixels lie within a few pixels of the corner. With fewer nothing is said.
 _COVERED, _FEWEST_PROPOSALS = 0.25, 16
+#: Corners in shares of an image's sides that are taken for pixels lie within so many pixels of its own.
+_SHARES = 1.5
 #: (height, width) of a first image for a network without a size of its own. Those that bring the shorter side to 800,
 #: but the longer to no more than 1333, leave it nearly as it is: a fifth of the work of 800 x 1333.
 _TRIAL = (160, 1280)
@@ -103,7 +114,13 @@ def _fits(sides: Sequence[int], size: tuple[int, int], stride: int) -> bool:
     return all(low <= side <= most for low, side, most in zip(least, sides, cells, strict=True))
 
 
-def check_outputs(head: DetectorHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> bool:
+def check_outputs(
+    head: DetectorHead,
+    outputs: Mapping[str, NDArray[Any]],
+    size: tuple[int, int],
+    classes: int,
+    ids: Sequence[int] | None = None,
+) -> bool:
     """Look at the outputs for one image; arguments as `decode_head` has them.
 
     Returns:
@@ -113,25 +130,42 @@ def check_outputs(head: DetectorHead, outputs: Mapping[str, NDArray[Any]], size:
     Raises:
         InputError: outputs that cannot be what the description says; where it is plain, with what it should say.
     """
-    found = candidates(head, outputs, size, classes)
-    _check_numbers(head, found)
-    boxes = _best(head, found, outputs, size, classes)
-    if problem := _covering_problem(found, size) or _box_problem(boxes, size):
-        raise InputError(
-            f"the outputs do not fit the head '{head.kind}': {problem}{_hint(head, outputs, size, classes)}"
-        )
-    return len(boxes) >= _FEWEST
+    view = _View(outputs, size, classes, ids)
+    if proposes(head, outputs):
+        _check_numbers(head, candidates(head, outputs, size, classes, ids))
+    problem, count = view.problem(head)
+    if problem:
+        raise InputError(f"the outputs do not fit the head '{head.kind}': {problem}{_hint(head, view)}")
+    return count >= _FEWEST
 
 
-def _best(
-    head: DetectorHead, found: Candidates, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
-) -> NDArray[np.float32]:
-    """The boxes that the head would report; before suppression, which leaves one of many that are all too large."""
-    if isinstance(head, RcnnHead):
-        return decode_head(head, outputs, size, classes).boxes
-    scores = found.scores.max(axis=1)
-    order = np.argsort(-scores, kind="stable")[: head.max_detections]
-    return np.asarray(found.boxes[order[scores[order] > head.score_threshold]])
+@dataclass(frozen=True)
+class _View:
+    """What a network gave for one image, to be read in several ways; arguments as `decode_head` has them."""
+
+    outputs: Mapping[str, NDArray[Any]]
+    size: tuple[int, int]
+    classes: int
+    ids: Sequence[int] | None
+
+    def problem(self, head: DetectorHead) -> tuple[str, int]:
+        """What is wrong with the boxes that the head reads, in words, or nothing; and how many it would report."""
+        dense = None
+        if proposes(head, self.outputs):
+            dense = candidates(head, self.outputs, self.size, self.classes, self.ids)
+        boxes = self._best(head, dense)
+        problem = "" if dense is None else _covering_problem(dense, self.size)
+        if dense is None and len(boxes) >= _FEWEST and np.abs(boxes).max() <= _SHARES:
+            problem = f"no corner of the {len(boxes)} boxes is further than {_SHARES:g} pixels from the image's"
+        return problem or _box_problem(boxes, self.size), len(boxes)
+
+    def _best(self, head: DetectorHead, dense: Candidates | None) -> NDArray[np.float32]:
+        """The boxes that the head would report; before suppression, which leaves one of many that are all too large."""
+        if dense is None or isinstance(head, RcnnHead):
+            return decode_head(head, self.outputs, self.size, self.classes, self.ids).boxes
+        scores = dense.scores.max(axis=1, initial=0)
+        order = np.argsort(-scores, kind="stable")[: head.max_detections]
+        return np.asarray(dense.boxes[order[scores[order] > head.score_threshold]])
 
 
 def _check_numbers(head: DetectorHead, found: Candidates) -> None:
@@ -183,18 +217,33 @@ def _plausible(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
     return np.asarray((meets & (sides > 0) & (sides <= _LONGEST * extent)).all(axis=1))
 
 
-def _hint(head: DetectorHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> str:
-    """What the description should say, if the other reading of the same numbers is a plausible one."""
-    if not isinstance(head, YoloxHead | YoloV5Head):
-        return ""
-    other = head.model_copy(update={"decoded": not head.decoded})
-    try:
-        found = candidates(other, outputs, size, classes)
-    except InputError:  # of another number of rows
-        return ""
-    if _covering_problem(found, size) or _box_problem(_best(other, found, outputs, size, classes), size):
-        return ""
-    if isinstance(head, YoloV5Head):
-        return f"; `decoded = {str(other.decoded).lower()}` is missing"
-    now = "they are decoded already: `decoded = true` is missing" if other.decoded else "take `decoded = true` out"
-    return f"; {now}"
+def _hint(head: DetectorHead, view: _View) -> str:
+    """What the description should say, if another reading of the same numbers is a plausible one."""
+    for change, advice in _other_readings(head):
+        try:
+            problem, _ = view.problem(head.model_copy(update=change))
+        except InputError:  # of another number of rows
+            continue
+        if not problem:
+            return f"; {advice}"
+    return ""
+
+
+def _other_readings(head: DetectorHead) -> Iterator[tuple[dict[str, Any], str]]:
+    """Changes of a head whose outputs have the same shape, and how to say them."""
+    if isinstance(head, YoloxHead | YoloV5Head):
+        other = not head.decoded
+        missing = f"`decoded = {str(other).lower()}` is missing"
+        if isinstance(head, YoloxHead):
+            missing = f"they are decoded already: {missing}" if other else "take `decoded = true` out"
+        yield {"decoded": other}, missing
+    if isinstance(head, BoxesHead | End2EndHead):
+        shares = "take `normalised = true` out" if head.normalised else "`normalised = true` is missing"
+        yield {"normalised": not head.normalised}, shares
+    if isinstance(head, BoxesHead):
+        for form in ("xyxy", "cxcywh", "xywh"):
+            for normalised in (head.normalised, not head.normalised):
+                yield (
+                    {"format": form, "normalised": normalised},
+                    f'they could be `format = "{form}"` with `normalised = {str(normalised).lower()}`',
+                )

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.errors import InputError
 from midstream.models.detector_heads import GflHead
 from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
+from midstream.models.heads.reading import MisfitError, rows
 
 
 def candidates(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
@@ -18,24 +18,18 @@ def candidates(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[i
     levels = len(head.strides)
     names = [*head.scores, *head.boxes] or list(outputs)
     if len(names) != 2 * levels:
-        raise InputError(f"a gfl head of {levels} levels has {2 * levels} outputs, the network has {len(names)}")
+        raise MisfitError(f"a gfl head of {levels} levels has {2 * levels} outputs, the network has {len(names)}")
     boxes, scores = [], []
     for i, stride in enumerate(head.strides):
         cells = cell_count(size, stride)
-        scores.append(_matrix(names[i], outputs[names[i]], cells, classes))
-        sides = _matrix(names[levels + i], outputs[names[levels + i]], cells, 4 * head.bins)
+        scores.append(rows(outputs, names[i], columns=classes, count=cells))
+        sides = rows(outputs, names[levels + i], columns=4 * head.bins, count=cells)
         points = cell_grid(size, stride, head.cell_offset)
         boxes.append(_boxes(points, sides.reshape(cells, 4, head.bins), stride))
     all_scores = np.concatenate(scores)
     if head.sigmoid:
         all_scores = sigmoid(all_scores)
     return Candidates(np.concatenate(boxes), all_scores)
-
-
-def _matrix(name: str, value: NDArray[Any], rows: int, columns: int) -> NDArray[np.float32]:
-    if value.size != rows * columns or value.shape[-1] != columns:
-        raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects [1, {rows}, {columns}]")
-    return np.asarray(value, np.float32).reshape(rows, columns)
 
 
 def _boxes(points: NDArray[np.float32], sides: NDArray[np.float32], stride: int) -> NDArray[np.float32]:

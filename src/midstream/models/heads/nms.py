@@ -13,47 +13,97 @@ LONGEST_SIDE = np.float32(1e6)
 
 
 @dataclass(frozen=True)
-class Boxes:
-    """boxes float32 [n, 4] (left, top, right, bottom), scores float32 [n], labels int64 [n].
+class PastedMasks:
+    """Masks as chances within each box, float32 [n, m, m]."""
 
-    `masks` float32 [n, m, m] are chances within each box, None for a head without.
+    values: NDArray[np.float32]
+
+    def taken(self, rows: NDArray[np.int64]) -> PastedMasks:
+        """Some of them, by their indices."""
+        return PastedMasks(self.values[rows])
+
+
+@dataclass(frozen=True)
+class PrototypeMasks:
+    """Masks as sums of prototypes, logits over the whole input: weights [n, c], prototypes [c, h, w], float32."""
+
+    weights: NDArray[np.float32]
+    prototypes: NDArray[np.float32]
+
+    def taken(self, rows: NDArray[np.int64]) -> PrototypeMasks:
+        """Some of them, by their indices."""
+        return PrototypeMasks(self.weights[rows], self.prototypes)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """boxes float32 [n, 4] (left, top, right, bottom), scores float32 [n], labels int64 [n], best first.
+
+    `masks` and `keypoints`, float32 [n, K, 3] (x, y, score), are None for a head without. All in pixels of the input.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
-    masks: NDArray[np.float32] | None = None
+    masks: PastedMasks | PrototypeMasks | None = None
+    keypoints: NDArray[np.float32] | None = None
+
+    def taken(self, rows: NDArray[np.int64]) -> Boxes:
+        """Some of them, by their indices."""
+        masks = None if self.masks is None else self.masks.taken(rows)
+        points = None if self.keypoints is None else self.keypoints[rows]
+        return Boxes(self.boxes[rows], self.scores[rows], self.labels[rows], masks, points)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a head proposes before suppression: boxes float32 [n, 4] in pixels of the input, scores [n, classes]."""
+    """What a head proposes before suppression: boxes float32 [n, 4] in pixels of the input, scores [n, classes].
+
+    `masks` and `keypoints` are as Boxes has them.
+    """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    masks: PrototypeMasks | None = None
+    keypoints: NDArray[np.float32] | None = None
+
+    def chosen(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> Boxes:
+        """The detections of some classes in some rows, int64 [n] each."""
+        masks = None if self.masks is None else self.masks.taken(rows)
+        points = None if self.keypoints is None else self.keypoints[rows]
+        scores = self.scores[rows, labels].astype(np.float32)
+        return Boxes(self.boxes[rows], scores, labels.astype(np.int64), masks, points)
 
 
-def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float, iou: float, most: int) -> Boxes:
+def suppress(found: Candidates, threshold: float, iou: float | None, most: int) -> Boxes:
     """Greedy non-maximum suppression, every class on its own (OpenCV's NMSBoxes).
 
     Args:
-        boxes: [n, 4], left, top, right, bottom.
-        scores: [n, classes]; a box counts for every class whose score is above the threshold.
+        found: a box counts for every class whose score is above the threshold.
         threshold: scores above it count.
-        iou: a box that overlaps a better one of its class by more than this is dropped.
+        iou: a box that overlaps a better one of its class by more than this is dropped; None drops none.
         most: how many are kept, best first.
     """
-    cells, labels = np.nonzero(scores > threshold)
-    values = scores[cells, labels]
+    cells, labels = np.nonzero(found.scores > threshold)
+    values = found.scores[cells, labels]
     order = np.argsort(-values, kind="stable")
-    considered = 10 * most
+    considered = most if iou is None else 10 * most
     while True:  # a candidate is only ever dropped for a better one, so the best of the first few are the best of all
         first = order[:considered]
-        kept = first[_kept(boxes[cells[first]], values[first], labels[first], iou)][:most]
+        kept = first
+        if iou is not None:
+            kept = first[_kept(found.boxes[cells[first]], values[first], labels[first], iou)][:most]
         if len(kept) == most or considered >= len(order):
-            break
+            return found.chosen(cells[kept], labels[kept])
         considered *= 4
-    return Boxes(boxes[cells[kept]], values[kept].astype(np.float32), labels[kept].astype(np.int64))
+
+
+def ranked(found: Boxes, iou: float | None, most: int) -> Boxes:
+    """Detections of one class each, in any order, as `suppress` returns them."""
+    order = np.argsort(-found.scores, kind="stable")
+    if iou is not None:
+        order = order[_kept(found.boxes[order], found.scores[order], found.labels[order], iou)]
+    return found.taken(order[:most])
 
 
 def _kept(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -12,35 +12,46 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.detector_heads import RcnnHead
-from midstream.models.heads.nms import Boxes, Candidates
+from midstream.models.heads.nms import Boxes, Candidates, PastedMasks
+from midstream.models.heads.reading import bounded, indices, misfit, output
 
 _THRESHOLD = 0.5
 
 
-def decode(head: RcnnHead, outputs: Mapping[str, NDArray[Any]], classes: int) -> Boxes:
+def decode(head: RcnnHead, outputs: Mapping[str, NDArray[Any]], classes: int, ids: Sequence[int] | None) -> Boxes:
     """See heads.decode_head."""
-    boxes = _shaped(head.boxes, outputs, (-1, 4))
-    scores, labels = _shaped(head.scores, outputs, (len(boxes),)), outputs[head.labels].astype(np.int64) - 1
-    side = outputs[head.masks].shape[-1]
+    boxes = bounded(_shaped(head.boxes, outputs, (-1, 4)))
+    scores, given = (_shaped(name, outputs, (len(boxes),)) for name in (head.scores, head.labels))
+    labels = indices(head.labels, given, classes, 1, ids)
+    side = output(outputs, head.masks)[1].shape[-1]
     masks = _shaped(head.masks, outputs, (len(boxes), 1, side, side))[:, 0]
-    if labels.shape != scores.shape or not ((labels >= 0) & (labels < classes)).all():
-        raise InputError(f"output '{head.labels}' is not a label from 1 to {classes} for each of {len(boxes)} boxes")
-    return Boxes(boxes, scores, labels, masks)
+    known = np.flatnonzero(labels >= 0)
+    return Boxes(boxes, scores, labels, PastedMasks(masks)).taken(known)
 
 
 def candidates(head: RcnnHead, outputs: Mapping[str, NDArray[Any]]) -> Candidates:
     """See heads.candidates: what the network's first stage proposes, of one class, which is "something"."""
-    boxes = _shaped(head.proposals, outputs, (-1, 4))
-    return Candidates(boxes, _shaped(head.objectness, outputs, (len(boxes),))[:, None])
+    names = proposals(head, outputs)
+    if names is None:
+        raise InputError("the graph has no outputs `proposals` and `objectness`: it cannot be asked before suppression")
+    boxes = bounded(_shaped(names[0], outputs, (-1, 4)))
+    return Candidates(boxes, _shaped(names[1], outputs, (len(boxes),))[:, None])
+
+
+def proposals(head: RcnnHead, outputs: Collection[str]) -> tuple[str, str] | None:
+    """The outputs of the first stage, as named or by their usual names; None for a graph without."""
+    if head.proposals is not None and head.objectness is not None:
+        return head.proposals, head.objectness
+    return ("proposals", "objectness") if {"proposals", "objectness"} <= set(outputs) else None
 
 
 def _shaped(name: str, outputs: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    value = outputs[name]
+    name, value = output(outputs, name)
     if value.ndim != len(shape) or any(
         wanted not in (-1, given) for wanted, given in zip(shape, value.shape, strict=True)
     ):
-        raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects {list(shape)}")
-    return np.asarray(value, np.float32)
+        raise misfit(name, value.shape, str(list(shape)))
+    return value
 
 
 def pasted(mask: NDArray[np.float32], box: NDArray[np.float32], size: tuple[int, int]) -> dict[str, Any]:

@@ -8,39 +8,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.errors import InputError
 from midstream.models.detector_heads import YoloV5Head, YoloV8Head
-from midstream.models.heads.nms import LONGEST_SIDE, Candidates, cell_count, cell_grid, sigmoid
+from midstream.models.heads import more
+from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
+from midstream.models.heads.reading import corners, misfit, output, rows
 
 
 def anchor_free(head: YoloV8Head, outputs: Mapping[str, NDArray[Any]], classes: int) -> Candidates:
-    """YOLOv8's, of [1, 4 + classes, n]; see heads.candidates."""
-    name = head.output or next(iter(outputs))
-    value = outputs[name]
-    if value.ndim < 2 or value.shape[-2] != 4 + classes or value.size != value.shape[-2] * value.shape[-1]:
-        raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects [1, {4 + classes}, boxes]")
-    rows = np.asarray(value, np.float32).reshape(value.shape[-2:])
-    return Candidates(_corners(rows[:2].T, rows[2:4].T), np.ascontiguousarray(rows[4:].T))
+    """YOLOv8's, of [1, 4 + classes + more, n]; see heads.candidates."""
+    name, values = output(outputs, head.output)
+    own, counts = 4 + classes, more.counts(head, outputs)
+    if values.ndim < 2 or values.shape[-2] - own not in counts or any(side != 1 for side in values.shape[:-2]):
+        wanted = " or ".join(f"[1, {own + count}, boxes]" for count in counts)
+        if counts == [0] and values.ndim > 1 and values.shape[-2] == own + 1:
+            wanted += "; a row more is another class or the angle of oriented boxes, which are not supported"
+        raise misfit(name, values.shape, wanted)
+    columns = values.reshape(values.shape[-2:])
+    masks, points = more.parts(head, outputs, np.ascontiguousarray(columns[own:].T))
+    boxes = corners(columns[:2].T, columns[2:4].T)
+    return Candidates(boxes, np.ascontiguousarray(columns[4:own].T), masks, points)
 
 
 def anchored(head: YoloV5Head, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
-    """YOLOv5's, of [1, n, 5 + classes]; see heads.candidates."""
-    name = head.output or next(iter(outputs))
-    counts = [cell_count(size, stride) for stride in head.strides]
-    shapes = [len(each) for each in head.anchors]
-    value = outputs[name]
-    shape = (sum(cells * each for cells, each in zip(counts, shapes, strict=True)), 5 + classes)
-    if value.size != shape[0] * shape[1] or value.shape[-1] != shape[1]:
-        raise InputError(f"output '{name}' has shape {list(value.shape)}, the head expects {[1, *shape]}")
-    rows = np.asarray(value, np.float32).reshape(shape)
+    """YOLOv5's, of [1, n, 5 + classes] or of maps; see heads.candidates."""
+    width = 5 + classes
+    if maps := _maps(head, outputs):
+        table = np.concatenate([_of_map(head, outputs, i, name, size, width) for i, name in enumerate(maps)])
+    else:
+        counts = [cell_count(size, stride) * len(each) for stride, each in zip(head.strides, head.anchors, strict=True)]
+        table = rows(outputs, head.output, columns=width, count=sum(counts))
     if head.sigmoid:
-        rows = sigmoid(rows)
-    centres, sides = (rows[:, :2], rows[:, 2:4]) if head.decoded else _of_anchors(head, rows, size)
-    return Candidates(_corners(centres, sides), rows[:, 4:5] * rows[:, 5:])
+        table = sigmoid(table)
+    centres, sides = (table[:, :2], table[:, 2:4]) if head.decoded else _of_anchors(head, table, size)
+    return Candidates(corners(centres, sides), table[:, 4:5] * table[:, 5:])
+
+
+def _maps(head: YoloV5Head, outputs: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The outputs, one a level, of a graph that ends before its rows are put together."""
+    if head.maps or head.output or head.decoded or len(outputs) != len(head.strides):
+        return list(head.maps)
+    return list(outputs) if all(values.ndim >= 4 for values in outputs.values()) else []
+
+
+def _of_map(
+    head: YoloV5Head, outputs: Mapping[str, NDArray[Any]], level: int, name: str, size: tuple[int, int], width: int
+) -> NDArray[np.float32]:
+    """The rows of one level, anchor by anchor, float32 [anchors * cells, width]."""
+    name, values = output(outputs, name)
+    anchors = len(head.anchors[level])
+    h, w = (-(-side // head.strides[level]) for side in size)
+    if values.shape == (1, anchors, h, w, width):
+        return values.reshape(-1, width)
+    if values.shape == (1, anchors * width, h, w):
+        return values.reshape(anchors, width, h * w).transpose(0, 2, 1).reshape(-1, width)
+    raise misfit(name, values.shape, f"[1, {anchors * width}, {h}, {w}] or [1, {anchors}, {h}, {w}, {width}]")
 
 
 def _of_anchors(
-    head: YoloV5Head, rows: NDArray[np.float32], size: tuple[int, int]
+    head: YoloV5Head, table: NDArray[np.float32], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Centres and sides in pixels, [n, 2] each: (2 v - 0.5 + cell) * stride and (2 v)^2 anchors (YOLOv5's `Detect`)."""
     points, strides, anchors = [], [], []
@@ -50,10 +75,5 @@ def _of_anchors(
             points.append(cells)
             strides.append(np.full((len(cells), 1), stride, np.float32))
             anchors.append(np.tile(np.asarray(shape, np.float32), (len(cells), 1)))
-    centres = 2 * rows[:, :2] * np.concatenate(strides) + np.concatenate(points)
-    return centres, (2 * rows[:, 2:4]) ** 2 * np.concatenate(anchors)
-
-
-def _corners(centres: NDArray[np.float32], sides: NDArray[np.float32]) -> NDArray[np.float32]:
-    halves = np.minimum(sides, LONGEST_SIDE) / 2
-    return np.concatenate([centres - halves, centres + halves], axis=1)
+    centres = 2 * table[:, :2] * np.concatenate(strides) + np.concatenate(points)
+    return centres, (2 * table[:, 2:4]) ** 2 * np.concatenate(anchors)

@@ -1,0 +1,74 @@
+"""Face detectors by stride: SCRFD (Guo et al. 2021, arXiv:2105.04714) and YuNet (Wu et al. 2023, OpenCV's)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.errors import InputError
+from midstream.models.detector_heads import ScrfdHead, YunetHead
+from midstream.models.heads.nms import Candidates, cell_count, cell_grid
+from midstream.models.heads.reading import MisfitError, bounded, class_columns, corners, rows
+
+
+def scrfd(head: ScrfdHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
+    """SCRFD's; see heads.candidates. Sides and landmarks are distances from the cell's corner, in strides."""
+    levels = len(head.strides)
+    names = [head.scores, head.boxes, head.keypoints] if head.scores else _in_order(outputs, levels, (2, 3))
+    scores, boxes, points = [], [], []
+    for i, stride in enumerate(head.strides):
+        cells = np.repeat(cell_grid(size, stride, 0.0), head.anchors, axis=0)
+        scores.append(class_columns(names[0][i], rows(outputs, names[0][i], count=len(cells)), classes, None))
+        sides = rows(outputs, names[1][i], columns=4, count=len(cells)) * np.float32(stride)
+        boxes.append(np.concatenate([cells - sides[:, :2], cells + sides[:, 2:]], axis=1))
+        if len(names) == 3 and names[2]:
+            offsets = _pairs(outputs, names[2][i], len(cells)) * np.float32(stride)
+            points.append(cells[:, None] + offsets)
+    return Candidates(bounded(np.concatenate(boxes)), np.concatenate(scores), keypoints=_scored(points))
+
+
+def yunet(head: YunetHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
+    """YuNet's; see heads.candidates. Centres and landmarks are offsets from the cell's corner, sides logarithms."""
+    given = [head.scores, head.objectness, head.boxes, head.keypoints]
+    names = given if head.scores else _in_order(outputs, len(head.strides), (4,))
+    scores, boxes, points = [], [], []
+    for i, stride in enumerate(head.strides):
+        count, cells = cell_count(size, stride), cell_grid(size, stride, 0.0)
+        chances = class_columns(names[0][i], rows(outputs, names[0][i], count=count), classes, None)
+        objects = rows(outputs, names[1][i], columns=1, count=count)
+        scores.append(np.sqrt(np.clip(chances, 0, 1) * np.clip(objects, 0, 1)))
+        table = rows(outputs, names[2][i], columns=4, count=count)
+        with np.errstate(over="ignore"):
+            boxes.append(corners(table[:, :2] * stride + cells, np.exp(table[:, 2:]) * stride))
+        points.append(cells[:, None] + _pairs(outputs, names[3][i], count) * np.float32(stride))
+    return Candidates(np.concatenate(boxes), np.concatenate(scores), keypoints=_scored(points))
+
+
+def _in_order(outputs: Mapping[str, NDArray[Any]], levels: int, kinds: Sequence[int]) -> list[list[str]]:
+    """The outputs' names kind by kind, of graphs that do not name them otherwise."""
+    names = list(outputs)
+    if len(names) not in [kind * levels for kind in kinds]:
+        expected = " or ".join(str(kind * levels) for kind in kinds)
+        raise MisfitError(f"a head of {levels} strides has {expected} outputs, the network has {len(names)}")
+    return [names[start : start + levels] for start in range(0, len(names), levels)]
+
+
+def _pairs(outputs: Mapping[str, NDArray[Any]], name: str, count: int) -> NDArray[np.float32]:
+    """Landmarks of all rows, [n, points, 2]."""
+    values = rows(outputs, name, count=count)
+    if values.shape[1] % 2:
+        raise InputError(f"output '{name}' has {values.shape[1]} columns, the head expects x and y of each landmark")
+    return values.reshape(count, -1, 2)
+
+
+def _scored(points: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """Landmarks with a score of 1: these networks give none. [n, points, 3]."""
+    if not points:
+        return None
+    if len({each.shape[1] for each in points}) != 1:
+        raise InputError("the strides have different numbers of landmarks")
+    places = bounded(np.concatenate(points))
+    return np.concatenate([places, np.ones((*places.shape[:2], 1), np.float32)], axis=2)

@@ -1,0 +1,194 @@
+"""Which kinds of head the shapes of a graph's outputs would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from midstream.errors import InputError
+from midstream.models.heads.reading import MisfitError
+
+#: Sides of an output; a word or None for one that is open.
+Shape = Sequence[int | str | None]
+#: Strides of most networks, finest first.
+_STRIDES = (8, 16, 32, 64, 128)
+#: Anchors of a cell in YOLOv5's networks.
+_ANCHORS = 3
+#: Weights of mask prototypes in Ultralytics' networks.
+_WEIGHTS = 32
+#: Numbers of a row with corners, score and class, without and with the image's index.
+_ROWS = (6, 7)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A kind of head that outputs would fit: fields of the description's [head], and how many classes it has then.
+
+    `classes` is 0 where the shapes do not tell. `table` lacks the thresholds.
+    """
+
+    kind: str
+    classes: int
+    table: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """In words: yolov8 (80 classes)."""
+        return f"{self.kind} ({self.classes} class{'' if self.classes == 1 else 'es'})" if self.classes else self.kind
+
+
+@contextmanager
+def described(outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Iterator[None]:
+    """Have errors of heads say which shapes there are, and what they would fit with so many classes or with others."""
+    try:
+        yield
+    except MisfitError as error:
+        shapes = {name: values.shape for name, values in outputs.items()}
+        raise InputError(f"{error} (outputs: {in_words(shapes)}; {advice(shapes, size, classes)})") from error
+
+
+def in_words(shapes: Mapping[str, Shape], most: int = 12) -> str:
+    """Names and shapes of outputs, the first of many."""
+    listed = [f"{name} {[side or '?' for side in shape]}".replace("'", "") for name, shape in shapes.items()]
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def advice(shapes: Mapping[str, Shape], size: tuple[int, int] | None, classes: int) -> str:
+    """Which kinds of head would fit, those of this number of classes alone if there are any."""
+    found = fitting(shapes, size)
+    same = [fit for fit in found if fit.classes in (0, classes)]
+    names = dict.fromkeys(str(fit) for fit in same or found)
+    return (
+        f"by their shapes they would fit: {', '.join(names)}" if names else "they fit no kind of head by their shapes"
+    )
+
+
+def fitting(shapes: Mapping[str, Shape], size: tuple[int, int] | None = None) -> list[Fit]:
+    """The kinds of detector's head that outputs of these shapes would fit, the likeliest first.
+
+    Args:
+        shapes: of all outputs by name, in the graph's order.
+        size: (height, width) of the network's input, where it is known: tells rows of cells from others.
+    """
+    sides = {name: tuple(s if isinstance(s, int) and s >= 0 else None for s in shape) for name, shape in shapes.items()}
+    return [*_by_stride(sides, size), *_one_table(sides, size), *_separate(sides)]
+
+
+_Sides = Mapping[str, tuple[int | None, ...]]
+
+
+def _cells(size: tuple[int, int], strides: Sequence[int]) -> int:
+    return sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in strides)
+
+
+def _table(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] | None:
+    """Rows and columns of an output [..., rows, columns] whose axes in front are one or a batch's; None for another."""
+    if len(shape) < 2 or any(side not in (None, 1) for side in shape[:-2]):
+        return None
+    return shape[-2], shape[-1]
+
+
+def _one_table(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
+    """Heads with one output for everything, and perhaps a second for the prototypes of masks."""
+    tables = {name: table for name, shape in sides.items() if (table := _table(shape)) and len(shape) <= 3}
+    maps = {name: shape for name, shape in sides.items() if len(shape) == 4 and shape[1] == _WEIGHTS}
+    if len(tables) != 1 or len(maps) != len(sides) - 1 or len(maps) > 1:
+        return []
+    prototypes = {"prototypes": next(iter(maps))} if maps else {}
+    more = _WEIGHTS if maps else 0
+    name, (rows, columns) = next(iter(tables.items()))
+    output = {"output": name, **prototypes}
+    if columns in [each + more for each in _ROWS]:
+        return [Fit("end2end", 0, output)]
+    found = []
+    if rows is not None and rows > 4 + more and (columns is None or columns > rows):
+        found.append(Fit("yolov8", rows - 4 - more, output))
+    if columns is not None and columns > 4 and not maps and (rows is None or rows > columns):
+        found += _rows_of_cells(output, rows, columns, size)
+        found.append(Fit("boxes", columns - 4, {"boxes": name, "format": "cxcywh"}))
+    return found
+
+
+def _rows_of_cells(
+    output: Mapping[str, Any], rows: int | None, columns: int, size: tuple[int, int] | None
+) -> list[Fit]:
+    """YOLOX and YOLOv5: tables with a row a cell, or three."""
+    if columns < 6:
+        return []
+    fits = []
+    for kind, each in (("yolov5", _ANCHORS), ("yolox", 1)):
+        for last in range(3, len(_STRIDES)):
+            strides = _STRIDES[:last]
+            if rows is None or size is None or each * _cells(size, strides) == rows:
+                fits.append(Fit(kind, columns - 5, {**output, "strides": list(strides)}))
+                break
+    return fits
+
+
+def _by_stride(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
+    """Heads with outputs for each stride, kind by kind."""
+    names, shapes = list(sides), list(sides.values())
+    found = []
+    if 2 <= len(names) <= len(_STRIDES) and all(len(shape) in (4, 5) for shape in shapes):
+        widths = {shape[-1] if len(shape) == 5 else (shape[1] or 0) // _ANCHORS for shape in shapes}
+        width = widths.pop() if len(widths) == 1 else None
+        if width is not None and width > 5 and all(len(s) == 5 or s[1] == width * _ANCHORS for s in shapes):
+            levels = {"strides": list(_STRIDES[: len(names)]), "maps": names}
+            found.append(Fit("yolov5", width - 5, {**levels, "decoded": False}))
+    tables = [_table(shape) for shape in shapes]
+    if any(table is None for table in tables) or len(names) < 4:
+        return found
+    widths_of = [table[1] for table in tables if table is not None]
+    for kind, columns in (("yunet", (1, 1, 4, 10)), ("scrfd", (1, 4, 10)), ("scrfd", (1, 4))):
+        levels_there = len(names) // len(columns)
+        if widths_of == [width for width in columns for _ in range(levels_there)] and levels_there > 1:
+            found.append(Fit(kind, 1, {"strides": list(_STRIDES[:levels_there])}))
+            return found
+    half = len(names) // 2
+    first, second = set(widths_of[:half]), set(widths_of[half:])
+    if len(names) == 2 * half and len(first) == len(second) == 1 and half > 2:
+        classes, bins = first.pop(), second.pop()
+        if classes and bins and bins % 4 == 0 and bins > 4:
+            strides = _of_counts([table[0] for table in tables[:half] if table is not None], size)
+            found.append(Fit("gfl", classes, {"strides": strides or list(_STRIDES[:half]), "bins": bins // 4}))
+    return found
+
+
+def _of_counts(counts: Sequence[int | None], size: tuple[int, int] | None) -> list[int]:
+    """The strides of levels with so many cells each; empty where they are not known."""
+    if size is None:
+        return []
+    known = {_cells(size, [stride]): stride for stride in _STRIDES}
+    return [known[count] for count in counts if count in known] if all(count in known for count in counts) else []
+
+
+def _separate(sides: _Sides) -> list[Fit]:
+    """Heads with outputs of their own for boxes, scores and labels."""
+    boxes = [name for name, shape in sides.items() if len(shape) >= 2 and shape[-1] == 4]
+    if len(boxes) != 1 or len(sides) < 2:
+        return []
+    others = {name: shape for name, shape in sides.items() if name != boxes[0]}
+    flat = {name: shape for name, shape in others.items() if len(shape) <= len(sides[boxes[0]]) - 1}
+    labels = [name for name in flat if any(word in name.lower() for word in ("label", "class", "cls"))]
+    scores = [name for name in flat if any(word in name.lower() for word in ("score", "conf")) and name not in labels]
+    counts = [name for name in flat if "num" in name.lower()]
+    masks = [name for name, shape in others.items() if len(shape) == 4 and "mask" in name.lower()]
+    if len(labels) == len(scores) == 1:
+        named = {"boxes": boxes[0], "scores": scores[0], "labels": labels[0]}
+        if masks and not counts:
+            return [Fit("rcnn", 0, {**named, "masks": masks[0]})]
+        return [Fit("boxes", 0, {**named, **({"count": counts[0]} if len(counts) == 1 else {})})]
+    if len(others) != 1 or flat:
+        return []
+    name, shape = next(iter(others.items()))
+    columns = shape[-1] or 0
+    if not columns:
+        return []
+    if "logit" in name.lower():
+        return [Fit("detr", columns - 1, {"logits": name, "boxes": boxes[0]})]
+    dense = Fit("boxes", columns, {"boxes": boxes[0], "scores": name})
+    background = Fit("boxes", columns - 1, {**dense.table, "background": True})
+    return [background, dense] if columns == 2 else [dense, *([background] if columns > 1 else [])]
