@@ -126,9 +126,7 @@ def calibrate_command(
     if figure is not None:
         check_png(figure)
     settings = CalibrationSettings(max_images, _seconds(budget), passes, seed, _tools(without))
-    dataset = datasets.load(
-        images if images.startswith("scenes:") or datasets.has_clips(images) else f"folder:{images}"
-    )
+    dataset = datasets.load(images if datasets.has_kind(images) else f"folder:{images}")
     clips = clip_sources(video or [])
     network = models.load(model, weights)
     folder = work or Path(f"{output}.work")

@@ -41,8 +41,9 @@ Data = Annotated[
         "--data",
         "-d",
         help="With labels: coco:IMAGES,FILE.json, voc:ROOT, yolo:data.yaml, openimages:IMAGES,BOXES.csv, "
-        "cityscapes:ROOT, imagenet:DIR, masks:IMAGES,MASKS, voc-segmentation:ROOT, scenes:COUNT,SEED (made by the "
-        "project). A folder of images: agreement. Of clips: video:FILE, clips:DIR, mot:ROOT. docs/data.md says more.",
+        "parquet:FILE, cityscapes:ROOT, imagenet:DIR, masks:IMAGES,MASKS, voc-segmentation:ROOT, scenes:COUNT,SEED "
+        "(made by the project). A folder of images: agreement. Of clips: video:FILE, clips:DIR, mot:ROOT. More: "
+        "docs/data.md.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Use only the first images, or frames of each clip, this many.", min=1)]

@@ -22,29 +22,36 @@ with needing(__name__, "networks"):
     from midstream.data.images import read_image
     from midstream.data.mot import load_mot
     from midstream.data.openimages import load_openimages
+    from midstream.data.parquet import load_parquet
     from midstream.data.segmentation import load_masks
     from midstream.data.voc import load_voc, load_voc_segmentation
     from midstream.data.yolo import load_yolo
 
 __all__ = ["Clip", "Dataset", "ImageFile", "has_clips", "has_kind", "load", "read_image"]
 
-_IMAGES: dict[str, Callable[[str, str], Dataset]] = {
-    "coco": load_coco,
-    "cityscapes": load_cityscapes,
-    "imagenet": load_imagenet,
-    "masks": load_masks,
-    "voc": load_voc,
-    "voc-segmentation": load_voc_segmentation,
-    "yolo": load_yolo,
-    "openimages": load_openimages,
-    "folder": load_folder,
-    "scenes": lambda spec, numbers: scenes.load_scenes(spec, numbers),  # which loads what draws
+#: Of a spec, what follows its colon, and how many images are wanted.
+_Loader = Callable[[str, str, int | None], Dataset]
+
+
+def _whole(load_all: Callable[[str, str], Dataset]) -> _Loader:
+    """For a kind whose labels are read as a whole, however many images are wanted."""
+    return lambda spec, rest, _: load_all(spec, rest)
+
+
+_IMAGES: dict[str, _Loader] = {
+    "coco": _whole(load_coco),
+    "cityscapes": _whole(load_cityscapes),
+    "imagenet": _whole(load_imagenet),
+    "masks": _whole(load_masks),
+    "voc": _whole(load_voc),
+    "voc-segmentation": _whole(load_voc_segmentation),
+    "yolo": _whole(load_yolo),
+    "openimages": _whole(load_openimages),
+    "parquet": load_parquet,
+    "folder": _whole(load_folder),
+    "scenes": lambda spec, numbers, _: scenes.load_scenes(spec, numbers),  # which loads what draws
 }
-_CLIPS: dict[str, Callable[[str, str, int | None], Dataset]] = {
-    "clips": lambda spec, rest, _: load_clips(spec, rest),
-    "mot": lambda spec, rest, _: load_mot(spec, rest),
-    "video": load_video,
-}
+_CLIPS: dict[str, _Loader] = {"clips": _whole(load_clips), "mot": _whole(load_mot), "video": load_video}
 #: How each kind is asked for, for messages.
 _FORMS = {
     "coco": "coco:IMAGES_DIR,ANNOTATIONS.json",
@@ -55,6 +62,7 @@ _FORMS = {
     "voc-segmentation": "voc-segmentation:ROOT",
     "yolo": "yolo:data.yaml",
     "openimages": "openimages:IMAGES_DIR,BOXES.csv",
+    "parquet": "parquet:FILE",
     "scenes": "scenes:COUNT,SEED",
     "folder": "a folder of images",
     "video": "video:FILE",
@@ -77,7 +85,7 @@ def has_clips(spec: str) -> bool:
 
 def has_kind(spec: str) -> bool:
     """Whether a spec says of which kind its data set is: `coco:...`, but not the path of a folder."""
-    return _kind(spec) in {*_IMAGES, *_CLIPS}
+    return _kind(spec) in _IMAGES | _CLIPS
 
 
 def _kind(spec: str) -> str:
@@ -92,20 +100,19 @@ def load(spec: str, limit: int | None = None) -> Dataset:
         spec: Of objects: `coco:IMAGES_DIR,ANNOTATIONS.json`, with boxes, masks or keypoints; `voc:ROOT[,SPLIT]`;
             `yolo:data.yaml[,SPLIT]`; `openimages:IMAGES_DIR,BOXES.csv[,CLASSES.csv]`; `cityscapes:ROOT[,SPLIT]` (a
             split is `val` unless given). Of classes: `imagenet:DIR`, a folder for each.
-            Of maps of classes: `masks:IMAGES_DIR,MASKS_DIR[,CLASSES.txt]`; `voc-segmentation:ROOT[,SPLIT]`. Of clips:
+            Of maps of classes: `masks:IMAGES_DIR,MASKS_DIR[,CLASSES.txt]`; `voc-segmentation:ROOT[,SPLIT]`. Of what is
+            in it: `parquet:FILE` or `parquet:DIR[,SPLIT]`. Of clips:
             `video:FILE`; `clips:DIR`, a folder of frames or of such folders; `mot:ROOT`, of MOTChallenge's layout.
             `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels.
         limit: the first so many images, or frames of each clip; all of them for None.
 
     Raises:
         InputError: the kind is unknown, or what it names is missing or unusable; the message says what.
-        MissingExtraError: `yolo:` without PyYAML.
+        MissingExtraError: `yolo:` without PyYAML, `parquet:` without PyArrow, `video:` without PyAV.
     """
     kind, rest = _kind(spec), spec.partition(":")[2]
-    if kind in _CLIPS:
-        return _CLIPS[kind](spec, rest, limit).head(limit)
-    if kind in _IMAGES:
-        return _IMAGES[kind](spec, rest).head(limit)
+    if has_kind(spec):
+        return (_IMAGES | _CLIPS)[kind](spec, rest, limit).head(limit)
     if expanded(spec).is_dir():
         return load_folder(spec, spec).head(limit)
     # One letter before the colon is a drive on Windows, not a kind.
