@@ -149,5 +149,5 @@ def test_many_tensors_in_one_large_file_are_not_all_read(folder: Path) -> None:
     with (folder / "large").open("wb") as file:
         file.truncate(1 << 30)
     onnx.save(model_of([ADD], [external("large")] * 3), str(folder / "m.onnx"))
-    with pytest.raises(InputError, match="more than 2 GiB of external data"):
+    with pytest.raises(InputError, match="more external data than there is in large"):
         load_graph(folder / "m.onnx")

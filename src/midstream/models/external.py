@@ -15,8 +15,8 @@ from onnx.external_data_helper import load_external_data_for_tensor
 
 from midstream.errors import InputError
 
-#: What a protobuf message, and so a graph in one piece, can hold.
-_MOST_BYTES = (1 << 31) - 1
+#: Bytes that several tensors may read of the same place.
+_SHARED = 1 << 30
 
 
 def load_external_data(model: onnx.ModelProto, path: Path) -> None:
@@ -24,11 +24,13 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> None:
 
     Raises:
         InputError: a tensor that lies outside the model's folder, behind a symbolic link, or in no regular file; data
-            that are not there or are too much for one graph.
+            that are not there.
     """
     tensors = [tensor for tensor in _tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    if sum(_checked_size(tensor, path) for tensor in tensors) > _MOST_BYTES:
-        raise InputError(f"{path}: more than 2 GiB of external data, which one graph cannot hold")
+    files: dict[str, int] = {}
+    total = sum(_checked_size(tensor, path, files) for tensor in tensors)
+    if total > max(_SHARED, sum(files.values())):
+        raise InputError(f"{path}: its tensors have more external data than there is in {', '.join(sorted(files)[:5])}")
     for tensor in tensors:
         try:
             load_external_data_for_tensor(tensor, str(path.parent))
@@ -49,8 +51,8 @@ def _tensors(message: Any) -> Iterator[Any]:
                 yield from _tensors(part)
 
 
-def _checked_size(tensor: Any, path: Path) -> int:
-    """Bytes of a tensor's data, which are where they may be."""
+def _checked_size(tensor: Any, path: Path, files: dict[str, int]) -> int:
+    """Bytes of a tensor's data, which are where they may be; its file and its size are added to `files`."""
     place = {entry.key: entry.value for entry in tensor.external_data}
     location = place.get("location", "")
     parts = PurePosixPath(location.replace("\\", "/")).parts
@@ -66,6 +68,7 @@ def _checked_size(tensor: Any, path: Path) -> int:
         raise InputError(f"{where}, at an offset or of a length that is no number")
     if int(offset) + int(length or 0) > whole:
         raise InputError(f"{where}, which is too short for it")
+    files[location] = whole
     return int(length or whole - int(offset))
 
 

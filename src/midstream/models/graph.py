@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 from midstream.errors import InputError, unknown
 from midstream.files import write_bytes
 from midstream.models.external import load_external_data
+from midstream.models.formats import other_format
+from midstream.models.storage import digest, is_large, without_weights, write_apart, written
 
 CPU, CUDA = "cpu", "cuda"
 _PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
@@ -42,7 +43,13 @@ class Cut:
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, with external data from its own folder. Raises InputError for what is not one."""
+    """Read an ONNX file, with external data from its own folder.
+
+    Raises:
+        InputError: what is not one; for a file of another format, with the way from it to ONNX.
+    """
+    if (other := other_format(path)) is not None:
+        raise other
     try:
         model = onnx.load(str(path), load_external_data=False)
     except FileNotFoundError as error:
@@ -180,7 +187,7 @@ def _extract(
 def _value_infos(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, Any]:
     """Types and shapes of all tensors that have some; the named ones are floats of any shape where they have none."""
     try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
+        graph = onnx.shape_inference.infer_shapes(without_weights(model) if is_large(model) else model).graph
     except Exception:  # an operator of another domain, say: ONNX Runtime has the last word
         graph = model.graph
     whole = {output for node in graph.node if node.op_type in ("Shape", "Size") for output in node.output}
@@ -271,19 +278,28 @@ def _advice(leaking: Sequence[str], missing: Sequence[str], images: set[str], jo
     return f"cut there too, and at or behind {places}, where {what} goes past the cut"
 
 
-def save_graph(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph as one ONNX file. Raises InputError, also for one of more than the 2 GiB that such a file holds."""
+def save_graph(model: onnx.ModelProto, path: Path) -> list[Path]:
+    """Write a graph as an ONNX file; of one that is more than it holds, the weights into another one beside it.
+
+    Returns:
+        The files. Raises InputError where that cannot be done.
+    """
     try:
+        if is_large(model):
+            return [path, write_apart(model, path)]
         data = model.SerializeToString()
-    except Exception as error:
+    except OSError:
+        raise
+    except Exception as error:  # of protobuf
         raise InputError(f"{path}: cannot be written: {error}") from error
     write_bytes(str(path), data)
+    return [path]
 
 
 def graph_hash(model: onnx.ModelProto) -> str:
-    """SHA-256 of a graph with its weights, wherever the file keeps them. Raises InputError beyond 2 GiB."""
+    """SHA-256 of a graph with its weights, wherever the file keeps them."""
     try:
-        return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+        return digest(model)
     except Exception as error:
         raise InputError(f"the graph cannot be written in one piece: {error}") from error
 
@@ -308,7 +324,8 @@ def session(model: onnx.ModelProto, threads: int | None = None, device: str = CP
         options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors become exceptions, and need no second voice
     try:
-        made = ort.InferenceSession(model.SerializeToString(), options, providers=[_PROVIDERS[device]])
+        with written(model) as source:
+            made = ort.InferenceSession(source, options, providers=[_PROVIDERS[device]])
     except Exception as error:  # ONNX Runtime's exceptions have no common public base
         raise InputError(f"ONNX Runtime cannot run this model: {str(error).splitlines()[0]}") from error
     if _PROVIDERS[device] not in made.get_providers():  # it falls back to the CPU with no more than a line of its log
