@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ import symbol_units
 
 import midstream as ms
 from midstream import _native
+from midstream.codec.base import StreamInfo
 from midstream.codec.calibrated.decoder import CalibratedInfo
 from midstream.codec.paper import groups
 from midstream.codec.paper.decoder import open_levels
@@ -114,6 +116,9 @@ def check_paper(data: bytes) -> None:
     info = unless_refused(lambda: ms.inspect(data, symbols=True, limits=LIMITS))
     decoded = unless_refused(lambda: ms.decode(data, limits=LIMITS))
     cut = unless_refused(lambda: ms.decode(data[: len(data) * 3 // 4], limits=LIMITS, partial=True))
+    if info is not None and info.layouts:
+        check_arrays(data, info, decoded)
+        return
     assert (info is None) == (decoded is None), "only one of inspect and decode refuses it"
     if info is None or decoded is None:
         return
@@ -130,6 +135,17 @@ def check_paper(data: bytes) -> None:
     for level in open_levels(data, LIMITS).values():
         costs = level.channel_costs(0)
         assert costs is None or (np.isfinite(costs[1]).all() and (costs[1] >= 0).all()), "an impossible number of bits"
+
+
+def check_arrays(data: bytes, info: StreamInfo, decoded: dict[str, Any] | None) -> None:
+    """What has to hold of a bitstream with layouts; only decoding tells that an array is of two element types."""
+    if decoded is None:
+        return
+    assert info.shapes is not None
+    assert sum(values.size for values in decoded.values()) == sum(map(math.prod, info.shapes.values())), "lost elements"
+    for layout in info.layouts:
+        assert decoded[layout.name].ndim == len(layout.axes), "other axes than declared"
+    check_alone_on_the_reference(data, decoded, None)
 
 
 def check_alone_on_the_reference(data: bytes, decoded: dict[str, Any], profile: ms.Profile | None) -> None:

@@ -37,6 +37,7 @@ from midstream.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from midstream.layout import Tensor
 from midstream.limits import MOST_PIXELS, PIXELS_VARIABLE, Limits
 from midstream.version import __version__ as __version__
 
@@ -65,6 +66,7 @@ __all__ = [
     "Profile",
     "StreamDecoder",
     "StreamEncoder",
+    "Tensor",
     "TruncatedError",
     "UnsupportedError",
     "decode",

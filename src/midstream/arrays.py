@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, OptionError
-from midstream.features import DTYPES
+from midstream.features import ELEMENT_TYPES
 from midstream.limits import Limits
 
 #: Of the one level of a .npy file that comes through a pipe and has no name.
@@ -27,7 +27,7 @@ _UNNAMED = "features"
 _ORDER = "midstream.levels"
 #: Key of the metadata that holds a JSON document about arrays that are not a pyramid.
 _DOCUMENT = "midstream"
-_SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
 #: The second is of an archive without a member.
 _ZIP_MAGIC, _NPY_MAGIC = (b"PK\3\4", b"PK\5\6"), b"\x93NUMPY"
 _MEMBER_SUFFIX = ".npy"
@@ -57,8 +57,8 @@ class _Found:
         if name in self._names:
             raise InputError(f"level '{name[:_SHOWN]}' is there twice")
         self._names.add(name)
-        if dtype not in DTYPES:
-            raise InputError(f"level '{name[:_SHOWN]}' has element type {dtype}; valid: {', '.join(DTYPES)}")
+        if dtype not in ELEMENT_TYPES:
+            raise InputError(f"level '{name[:_SHOWN]}' has element type {dtype}; valid: {', '.join(ELEMENT_TYPES)}")
         if min(shape, default=0) < 0:
             raise InputError(f"level '{name[:_SHOWN]}' has a negative size")
         self._elements += math.prod(shape)
@@ -182,7 +182,7 @@ def _from_safetensors(data: bytes, found: _Found) -> dict[str, NDArray[Any]]:
     for name, tensor in tensors:
         dtype = _SAFETENSORS_TYPES.get(tensor["dtype"], tensor["dtype"])
         found.expect(name, tensor["shape"], dtype)
-        found.levels[name] = np.frombuffer(tensor["data"], DTYPES[dtype]).reshape(tensor["shape"])
+        found.levels[name] = np.frombuffer(tensor["data"], ELEMENT_TYPES[dtype]).reshape(tensor["shape"])
     order = json.loads(metadata.get(_ORDER, "null"))
     if order and sorted(order) == sorted(found.levels):
         return {name: found.levels[name] for name in order}

@@ -17,13 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, MissingExtraError
+from midstream.layout import Layout, Tensor, check_is_map
 
-#: The element types of a pyramid, in the order of their codes in the bitstream.
+#: The float types of a pyramid, in the order of their codes in the bitstream.
 DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
+#: Those of quantised networks, which are coded without loss; their codes follow.
+INTEGERS: dict[str, np.dtype[Any]] = {"int8": np.dtype(np.int8), "uint8": np.dtype(np.uint8)}
+ELEMENT_TYPES = DTYPES | INTEGERS
 #: Longest level name in UTF-8: the bitstream has one byte for its length.
 MAX_NAME_BYTES = 255
 #: Kinds of torch's devices on which codecs work; what is on another one comes to the host first. They have float64, in
@@ -38,13 +42,15 @@ class Level:
     Attributes:
         values: float32 [C, H * W], C-contiguous, all finite.
         shape: (C, H, W).
-        dtype: a key of DTYPES, the element type it came in and goes out as.
+        dtype: a key of ELEMENT_TYPES, the element type it came in and goes out as.
+        layout: of the array that begins with it, where that is no map [C, H, W].
     """
 
     name: str
     values: NDArray[np.float32] = field(repr=False)
     shape: tuple[int, int, int]
     dtype: str
+    layout: Layout | None = None
 
     @property
     def elements(self) -> int:
@@ -65,8 +71,9 @@ class DeviceLevel(Level):
 
     tensor: Any
 
-    def __init__(self, name: str, tensor: Any, shape: tuple[int, int, int], dtype: str) -> None:
-        for key, value in {"name": name, "tensor": tensor, "shape": shape, "dtype": dtype}.items():
+    def __init__(self, name: str, tensor: Any, shape: tuple[int, int, int], dtype: str, layout: Layout | None) -> None:
+        given = {"name": name, "tensor": tensor, "shape": shape, "dtype": dtype, "layout": layout}
+        for key, value in given.items():
             object.__setattr__(self, key, value)
 
     @cached_property
@@ -106,14 +113,18 @@ def _unusable(name: str, tensor: Any, why: str) -> InputError:
     return InputError(f"{what} cannot be used: {why}")
 
 
-def _device_level(name: str, tensor: Any) -> DeviceLevel:
+def _device_level(name: str, tensor: Any, layout: Layout | None) -> DeviceLevel:
     if str(tensor.layout) != "torch.strided":
         raise _unusable(name, tensor, f"its layout is {tensor.layout}, not torch.strided")
-    dtype = str(tensor.dtype).removeprefix("torch.")
+    dtype = _torch_type(tensor)
     if dtype not in DTYPES:
         raise _wrong_type(name, dtype)
     shape = _checked_shape(name, tensor.shape)
-    return DeviceLevel(name, tensor.detach().float().contiguous().reshape(shape[0], -1), shape, dtype)
+    return DeviceLevel(name, tensor.detach().float().contiguous().reshape(shape[0], -1), shape, dtype, layout)
+
+
+def _torch_type(tensor: Any) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def torch_device(device: object) -> Any:
@@ -147,13 +158,14 @@ def to_torch(array: NDArray[Any]) -> Any:
     return torch.from_numpy(array)
 
 
-def check_level(name: object, value: Any) -> Level:
+def check_level(name: object, value: Any, layout: Layout | None = None) -> Level:
     """Check one level and bring it into the codec's form.
 
     Args:
         name: the level's name.
-        value: numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16; need not be contiguous. Of a
-            tensor on one of WORKING_DEVICES a DeviceLevel is made.
+        value: numpy array or torch tensor [C, H, W] of one of ELEMENT_TYPES; need not be contiguous. Of a tensor of
+            floats on one of WORKING_DEVICES a DeviceLevel is made.
+        layout: of the array that begins with it.
 
     Raises:
         InputError: not a level; the message names it, and the channel for a NaN or an infinity.
@@ -166,41 +178,70 @@ def check_level(name: object, value: Any) -> Level:
         raise InputError(f"level name {name!r} is not valid Unicode text") from error
     if size > MAX_NAME_BYTES:
         raise InputError(f"level name '{name[:20]}...' is longer than {MAX_NAME_BYTES} bytes")
-    if is_torch(value) and works_on(value.device):
-        return _device_level(name, value)
+    if is_torch(value) and works_on(value.device) and _torch_type(value) not in INTEGERS:
+        return _device_level(name, value, layout)
     array = _from_torch(name, value) if is_torch(value) else np.asarray(value)
     native = array.dtype.newbyteorder("=")
-    dtype = next((key for key, known in DTYPES.items() if native == known), None)
+    dtype = next((key for key, known in ELEMENT_TYPES.items() if native == known), None)
     if dtype is None:
         raise _wrong_type(name, array.dtype)
     shape = _checked_shape(name, array.shape)
     values = np.require(array, np.float32, ["C", "ALIGNED"]).reshape(shape[0], -1)
-    return Level(name, values, shape, dtype)
+    return Level(name, values, shape, dtype, layout)
 
 
 def _wrong_type(name: str, dtype: object) -> InputError:
-    return InputError(f"level '{name}' has element type {dtype}; valid: {', '.join(DTYPES)}")
+    return InputError(f"level '{name}' has element type {dtype}; valid: {', '.join(ELEMENT_TYPES)}")
 
 
 def _checked_shape(name: str, shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) != 3:
         hint = "; pass one image at a time, without the batch dimension, or all of them to encode_batch"
+        other = "; for tokens, sequences and vectors say what the axes are: midstream.Tensor(x, axes='NC')"
         what = f"level '{name}' has shape {list(shape)}, expected [channels, height, width]"
-        raise InputError(what + hint if len(shape) == 4 else what)
+        raise InputError(what + (hint if len(shape) == 4 else other))
     channels, height, width = (int(size) for size in shape)
     if 0 in shape:
         raise InputError(f"level '{name}' is empty: shape {[channels, height, width]}")
     return channels, height, width
 
 
-def check_pyramid(pyramid: Mapping[str, Any]) -> list[Level]:
-    """Check every level of a pyramid (see check_level), in order. Raises InputError."""
+def check_pyramid(pyramid: Mapping[str, Any], *, maps: bool = False) -> list[Level]:
+    """Check every level of a pyramid (see check_level), in order; of a Tensor, make its levels.
+
+    Args:
+        pyramid: level name -> array, tensor or Tensor.
+        maps: all arrays are known to be [C, H, W], those of one channel, too.
+
+    Raises:
+        InputError: also for a plain array that may be tokens with a batch dimension.
+    """
     if not isinstance(pyramid, Mapping):
         raise InputError(f"a pyramid is a mapping of level name to array [C, H, W], not {type(pyramid).__name__}")
     if not pyramid:
         raise InputError("the pyramid has no levels")
-    places = {name: f"a torch tensor on {value.device}" if is_torch(value) else "" for name, value in pyramid.items()}
+    plain = {name: value.values if isinstance(value, Tensor) else value for name, value in pyramid.items()}
+    places = {name: f"a torch tensor on {value.device}" if is_torch(value) else "" for name, value in plain.items()}
     if len(set(places.values())) > 1:
         shown = ", ".join(f"'{name}' {place or 'a numpy array'}" for name, place in places.items())
         raise InputError(f"all levels have to be in one place: {shown}")
-    return [check_level(name, value) for name, value in pyramid.items()]
+    levels = []
+    for name, value in pyramid.items():
+        if isinstance(value, Tensor):
+            levels += _levels_of(name, value)
+            continue
+        if not maps:
+            check_is_map(str(name), getattr(value, "shape", ()))
+        levels.append(check_level(name, value))
+    twice = [level.name for at, level in enumerate(levels) if level.name in {other.name for other in levels[:at]}]
+    if twice:
+        raise InputError(f"two levels are called '{twice[0]}': the extra tokens of an array take that name")
+    return levels
+
+
+def _levels_of(name: object, value: Tensor) -> list[Level]:
+    layout = value.named(str(name))
+    if layout is None:
+        return [check_level(name, *value.levels())]
+    first, *extra = value.levels()
+    return [check_level(name, first, layout), *map(check_level, layout.level_names[1:], extra)]

@@ -35,6 +35,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 STREAMS = [("small", name, options) for name, options in OPTIONS.items()] + [
     ("wide", "wide-fast", {"symbols": 4, "z": 1.5}),
     ("wide", "wide-dense", {"symbols": 3, "z": 1.0, "coder": "dense"}),
+    ("laid out", "laid-out-4", {"symbols": 4, "z": 1.5}),
+    ("laid out", "laid-out-dense", {"symbols": 256, "coder": "dense"}),
+    ("whole", "whole-fast", {}),
+    ("whole", "whole-raw", {"coder": "raw"}),
+    ("mixed", "whole-mixed-prefix", {"coder": "prefix"}),
 ]
 
 

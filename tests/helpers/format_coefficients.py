@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load
-from tests.helpers.format_decoder import DTYPES, LIMIT, Array, Dense, Reader, check_crc, need, within
+from tests.helpers.format_decoder import FLOATS, LIMIT, Array, Dense, Reader, check_crc, need, within
 from tests.helpers.format_values import Place, components, restored
 
 TABLES = [2048, 4096, 2048, 2048, 4096, 4096, 4096]  # contexts, of six decisions each
@@ -81,8 +81,8 @@ def side(reader: Reader) -> int:
 
 def element_type(reader: Reader) -> np.dtype[Any]:
     number = reader.bits(8)
-    need(number < len(DTYPES), f"element type {number}", "unsupported")
-    return DTYPES[number]
+    need(number < len(FLOATS), f"element type {number}", "unsupported")
+    return FLOATS[number]
 
 
 def read_header(data: bytes, given: bytes | None) -> Header:
@@ -111,7 +111,7 @@ def read_header(data: bytes, given: bytes | None) -> Header:
     need(len(order) <= 1 << 10, "levels", "limit")
     if not flags & 2:
         sizes = [tuple(profile.level(name)["size"]) for name in order]
-    dtypes = dtypes or [DTYPES[0]] * len(order)
+    dtypes = dtypes or [FLOATS[0]] * len(order)
     return Header(profile, step, dict(zip(order, sizes, strict=True)), dict(zip(order, dtypes, strict=True)), streams)
 
 

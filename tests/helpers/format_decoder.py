@@ -21,9 +21,11 @@ Parameters = tuple[int, int, int]  # number of symbols, coder, rule: values depe
 Maps = list[list[int]]  # the symbols of each channel, row by row
 
 LIMIT = 1 << 24  # this reader's own, of elements and of reconstruction values: a few bytes may declare any number
-F32, F16, BF16 = DTYPES = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
+F32, F16, BF16 = FLOATS = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
+WHOLE = [np.dtype(np.int8), np.dtype(np.uint8)]
+DTYPES = FLOATS + WHOLE
 LARGEST = {F32: (2 - 2.0**-23) * 2.0**127, F16: 65504.0, BF16: (2 - 2.0**-7) * 2.0**127}
-Z, EXPLICIT, UNIFORM, LLOYD_MAX, RANGE = range(5)
+Z, EXPLICIT, UNIFORM, LLOYD_MAX, RANGE, OF_WHOLE = range(6)
 CRCS = list(range(256))
 for _ in range(8):
     CRCS = [crc >> 1 ^ 0x82F63B78 * (crc & 1) for crc in CRCS]
@@ -97,14 +99,14 @@ def open_header(data: bytes, codec: int) -> tuple[Reader, int]:
     return reader, size
 
 
-def read_levels(reader: Reader) -> dict[str, Level]:
+def read_levels(reader: Reader, types: int = len(DTYPES)) -> dict[str, Level]:
     levels: dict[str, Level] = {}
     for _ in range(within(reader.varint(), 1, 1 << 10, "number of levels")):
         raw = reader.take(within(reader.bits(8), 1, 255, "size of a name"))
         name = raw.decode(errors="replace")
         need(name.encode() == raw and name not in levels, "a name is not UTF-8 or comes twice")
         element = reader.bits(8)
-        need(element < len(DTYPES), f"element type {element}", "unsupported")
+        need(element < types, f"element type {element}", "unsupported")
         shape = (reader.varint(), reader.varint(), reader.varint())
         need(0 not in shape, "a level is empty")
         levels[name] = DTYPES[element], shape, reader.varint(), reader.varint()
@@ -113,10 +115,11 @@ def read_levels(reader: Reader) -> dict[str, Level]:
 
 def read_parameters(reader: Reader) -> Parameters:
     n, coder, rule = reader.bits(8) + 1, reader.bits(8), reader.bits(8)
-    sizes = {Z: 1, EXPLICIT: n - 1, UNIFORM: 1, LLOYD_MAX: n - 1, RANGE: 0}
+    sizes = {Z: 1, EXPLICIT: n - 1, UNIFORM: 1, LLOYD_MAX: n - 1, RANGE: 0, OF_WHOLE: 0}
     need(coder < len(CODERS), f"coder {coder}", "unsupported")
     need(rule in sizes, f"threshold rule {rule}", "unsupported")
-    need((rule != Z or n in (3, 4)) and (rule != RANGE or n > 1), f"{n} symbols of rule {rule}")
+    fits = {Z: n in (3, 4), RANGE: n > 1, OF_WHOLE: n == 256}
+    need(fits.get(rule, True), f"{n} symbols of rule {rule}")
     floats = reader.floats(F32, sizes[rule])
     need(rule not in (Z, UNIFORM) or floats[0] > 0, "the parameter is not positive")
     need(all(low < high for low, high in pairwise(floats)), "thresholds do not increase")
@@ -371,7 +374,9 @@ CODERS: list[Callable[[bytes, Shape, int], Maps]] = [decode_fast, decode_dense, 
 
 def decode_level(reader: Reader, packed: Reader, dtype: np.dtype[Any], shape: Shape, parameters: Parameters) -> Array:
     (n, coder, rule), (channels, height, width) = parameters, shape
-    constants = read_constants(reader, dtype, channels)
+    whole = dtype in WHOLE
+    n = 256 if whole else n
+    constants = {} if whole else read_constants(reader, dtype, channels)
     out = np.empty((channels, height * width), dtype)
     for c, constant in constants.items():
         out[c] = constant
@@ -379,13 +384,16 @@ def decode_level(reader: Reader, packed: Reader, dtype: np.dtype[Any], shape: Sh
     varying = [c for c in range(channels) if c not in constants]
     streams = [list(group) for _, group in groupby(varying, key=lambda c: c // size)]
     if varying:
-        exact = (range_values if rule == RANGE else scaled_values)(reader, dtype, len(varying), n)
-        # Rounded to f32 first, then to the element type.
-        values = iter(np.clip(np.array(exact), -LARGEST[dtype], LARGEST[dtype]).astype(F32).astype(dtype))
+        if whole:
+            values = iter([np.arange(256).astype(np.uint8) ^ np.uint8(128 * (dtype.kind == "i"))] * channels)
+        else:
+            exact = (range_values if rule == RANGE else scaled_values)(reader, dtype, len(varying), n)
+            # Rounded to f32 first, then to the element type.
+            values = iter(np.clip(np.array(exact), -LARGEST[dtype], LARGEST[dtype]).astype(F32).astype(dtype))
         sizes = [reader.varint() for _ in streams[1:]]
         for stream, part in zip(streams, [*map(packed.take, sizes), packed.rest()], strict=True):
             for c, symbols in zip(stream, CODERS[coder](part, (len(stream), height, width), n), strict=True):
-                out[c] = next(values)[symbols]
+                out[c] = next(values)[symbols].view(dtype)
     need(not reader.rest() and not packed.rest(), "bytes are left in a chunk")
     return out.reshape(shape)
 
@@ -398,6 +406,7 @@ def decode(data: bytes) -> dict[str, Array]:
     need(len(data) >= total, "chunks", "truncated")
     need(len(data) == total, "bytes are left behind the last chunk")
     parameters = read_parameters(reader)
+    need(all(each[0] in WHOLE for each in levels.values()) == (parameters[2] == OF_WHOLE), "rule of the element types")
     need(sum(c * max(h * w, parameters[0]) for _, (c, h, w), *_ in levels.values()) <= LIMIT, "elements", "limit")
     chunks, decoded = Reader(data[at:]), {}
     later_first = list(levels.items())[::-1]

@@ -63,7 +63,7 @@ class Decoder:
         before = None
         levels: dict[str, Level] = {}
         if flags:
-            levels = one.read_levels(reader)
+            levels = one.read_levels(reader, len(one.FLOATS))
             sizes = [each[2:] for each in levels.values()]
         else:
             distance = reader.varint()
@@ -81,7 +81,7 @@ class Decoder:
             need(len(sizes) == len(before.levels), "levels")
             levels = {n: (*lv[:2], *size) for (n, lv), size in zip(before.levels.items(), sizes, strict=True)}
         parameters = one.read_parameters(reader) if before is None else rest_of(reader, before.parameters)
-        need(parameters[1] == DENSE, "coder", "unsupported")
+        need(parameters[1] == DENSE and parameters[2] != one.OF_WHOLE, "coder or rule", "unsupported")
         need(sum(c * max(h * w, parameters[0]) for _, (c, h, w), *_ in levels.values()) <= one.LIMIT, "limit", "limit")
         one.check_crc(data[at:-4], data[-4:], "the chunk")
         chunk, out = Reader(data[at:-4]), {}

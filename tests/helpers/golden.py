@@ -93,7 +93,40 @@ def golden_symbol_units(options: dict[str, Any]) -> list[bytes]:
     return units
 
 
-PYRAMIDS = {"small": golden_pyramid, "wide": wide_pyramid}
+def _counted(shape: tuple[int, ...]) -> Any:
+    i = np.arange(int(np.prod(shape)), dtype=np.uint64)
+    return (
+        (i * np.uint64(2654435761) % np.uint64(1 << 20)).astype(np.int64) % 251 - 110 - (i // 7).astype(np.int64) % 9
+    ).reshape(shape)
+
+
+def laid_out_pyramid() -> dict[str, Any]:
+    """An array of each kind of axes, and a map beside them."""
+    tokens = (_counted((1, 14, 40)) / 64).astype(np.float16)
+    return {
+        "tokens": ms.Tensor(tokens, "1NC", grid=(3, 4), extra=2),
+        "map": (_counted((3, 6, 5)) / 32).astype(np.float32),
+        "cache": ms.Tensor((_counted((2, 9, 8)) / 16).astype(np.float32), "GNC"),
+        "last": ms.Tensor((_counted((5, 6, 3)) / 16).astype(ml_dtypes.bfloat16), "HWC"),
+        "audio": ms.Tensor((_counted((20, 4)) / 16).astype(np.float32), "TC"),
+        "vector": ms.Tensor((_counted((1, 12)) / 16).astype(np.float32), "1C"),
+    }
+
+
+def whole_pyramid(mixed: bool = False) -> dict[str, Any]:
+    """Levels of whole numbers; `mixed` with one of floats."""
+    out = {"a": _counted((5, 7, 6)).astype(np.int8), "b": (_counted((40, 3, 5)) + 120).astype(np.uint8)}
+    out["a"][2], out["b"][:33] = -128, 255
+    return {**out, "floats": (_counted((4, 5, 5)) / 8).astype(np.float32)} if mixed else out
+
+
+PYRAMIDS = {
+    "small": golden_pyramid,
+    "wide": wide_pyramid,
+    "laid out": laid_out_pyramid,
+    "whole": whole_pyramid,
+    "mixed": lambda: whole_pyramid(mixed=True),
+}
 
 
 def fingerprint(values: Any) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.helpers.damage import resealed
 from tests.helpers.golden import PYRAMIDS, fingerprint
 
 import midstream as ms
@@ -69,15 +70,6 @@ def test_every_truncation_is_a_truncated_error(name: str) -> None:
             assert list(ms.decode(data[:length], partial=True)) == ["coarse"]
     with pytest.raises(ms.CorruptError, match="data follows the end"):
         ms.decode(data + b"\0")
-
-
-def resealed(data: bytes, change: dict[int, int]) -> bytes:
-    """Bytes changed and the header's checksum made right again, as an attacker would."""
-    size = struct.unpack_from("<H", data, 6)[0]
-    header = bytearray(data[: size - 4])
-    for at, value in change.items():
-        header[at] = value
-    return bytes(header) + struct.pack("<I", _native.crc32c(bytes(header))) + data[size:]
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -322,7 +322,7 @@ def test_the_public_api_is_small_and_light() -> None:
         "BitstreamError", "Calibrated", "ClipHeader", "ClipReader", "ClipWriter", "Codec", "CorruptError",
             "InputError", "LimitError", "Limits", "MidstreamError",
         "MissingReferenceError",
-        "Paper", "Profile", "StreamDecoder", "StreamEncoder", "TruncatedError", "UnsupportedError", "decode",
+        "Paper", "Profile", "StreamDecoder", "StreamEncoder", "Tensor", "TruncatedError", "UnsupportedError", "decode",
         "decode_batch", "encode", "encode_batch", "inspect",
     }  # fmt: skip
     code = "import sys, midstream; assert not {'onnx', 'onnxruntime', 'cv2', 'torch', 'typer'} & set(sys.modules)"

@@ -11,7 +11,8 @@ import midstream as ms
 from midstream import _native
 from midstream.codec.wire import rice, varint
 
-Z, EXPLICIT, UNIFORM, LLOYD_MAX, RANGE = range(5)
+Z, EXPLICIT, UNIFORM, LLOYD_MAX, RANGE, WHOLE = range(6)
+OF_WHOLE = bytes([255, 2, WHOLE])
 
 
 def sealed(data: bytes) -> bytes:
@@ -36,6 +37,23 @@ def stream(levels: list[bytes], chunks: list[bytes], params: bytes, size: int | 
 
 def one(side: bytes, payload: bytes = b"", params: bytes = parameters(), shape: tuple[int, ...] = (1, 2, 2)) -> bytes:
     return stream([level(shape=shape, side=len(side), payload=len(payload))], [side + payload], params)
+
+
+def whole(side: bytes = b"", payload: bytes = bytes(4), params: bytes = OF_WHOLE, dtype: int = 3) -> bytes:
+    return stream([level(dtype=dtype, side=len(side), payload=len(payload))], [side + payload], params)
+
+
+def layout(name: bytes = b"x", axes: bytes = b"NC", rest: bytes = b"\0") -> bytes:
+    return bytes([len(name)]) + name + bytes([len(axes)]) + axes + rest
+
+
+def laid_out(
+    layouts: bytes, levels: tuple[bytes, ...] = (level(shape=(4, 2, 2), dtype=4, payload=16),), codec: int = 0
+) -> bytes:
+    """Whole numbers in levels [4, 2, 2], or others of as many elements, behind layouts."""
+    body = b"\4" + layouts + bytes([codec]) + varint(len(levels)) + b"".join(levels) + OF_WHOLE
+    chunks = b"".join(sealed(bytes(16)) for _ in levels)
+    return sealed(b"MIDS\1\0" + struct.pack("<H", 12 + len(body)) + body) + chunks
 
 
 def halves(*values: float) -> bytes:
@@ -69,6 +87,7 @@ def dense_payload() -> bytes:
     return _native.dense_encode(symbols, 4, np.array([0, 1], np.uint8), np.zeros(1, np.uint8))
 
 
+FOUR = level(shape=(4, 2, 2), dtype=4, payload=16)
 FIVE = struct.pack("<ffff", 1, 2, 3, 4)
 
 
@@ -208,6 +227,39 @@ CORRUPT: dict[str, bytes] = {
     "streams of more bytes than there are": groups(side_sizes=varint(99)),
     "a size of a stream that is missing": groups(side_sizes=b""),
     "a size of a stream too many": groups(side_sizes=varint(2) + varint(2)),
+    "whole numbers by another rule": whole(params=parameters()),
+    "floats by the rule of whole numbers": one(side(), RAW, OF_WHOLE),
+    "whole numbers of 255 symbols": whole(params=bytes([254, 2, WHOLE])),
+    "whole numbers with constants": whole(side=b"\0"),
+    "whole numbers that end early": whole(payload=bytes(3)),
+    "no layouts": laid_out(varint(0)),
+    "layouts that end early": laid_out(varint(2) + layout()),
+    "layouts of layouts": laid_out(varint(1) + layout(), codec=4),
+    "a layout without a name": laid_out(varint(1) + layout(name=b"")),
+    "a layout whose name is not UTF-8": laid_out(varint(1) + layout(name=b"\xff")),
+    "a layout without axes": laid_out(varint(1) + layout(axes=b"", rest=b"")),
+    "a layout without channels": laid_out(varint(1) + layout(axes=b"N")),
+    "a layout of other axes": laid_out(varint(1) + layout(axes=b"XC", rest=b"")),
+    "a layout of rows alone": laid_out(varint(1) + layout(axes=b"HC", rest=b"")),
+    "a layout of one axis twice": laid_out(varint(1) + layout(axes=b"NCC")),
+    "a layout of nine axes": laid_out(varint(1) + layout(axes=b"1111111NC")),
+    "a layout of a map": laid_out(varint(1) + layout(axes=b"CHW", rest=b"")),
+    "no heads": laid_out(varint(1) + layout(axes=b"GNC", rest=b"\0\0")),
+    "heads that channels do not divide into": laid_out(varint(1) + layout(axes=b"GNC", rest=b"\3\0")),
+    "a layout of another level": laid_out(varint(1) + layout(name=b"y")),
+    "two layouts of one level": laid_out(varint(2) + layout() + layout()),
+    "a sequence of two rows": laid_out(varint(1) + layout(axes=b"TC", rest=b"")),
+    "a vector of positions": laid_out(varint(1) + layout(axes=b"C", rest=b"")),
+    "extra tokens without a level": laid_out(varint(1) + layout(rest=b"\1")),
+    "extra tokens of another number": laid_out(
+        varint(1) + layout(rest=b"\3"), (FOUR, level(b"x+extra", 4, (4, 1, 4), payload=16))
+    ),
+    "extra tokens of another type": laid_out(
+        varint(1) + layout(rest=b"\4"), (FOUR, level(b"x+extra", 3, (4, 1, 4), payload=16))
+    ),
+    "extra tokens with a name that is too long": laid_out(
+        varint(1) + layout(name=b"x" * 250, rest=b"\1"), (level(b"x" * 250, 4, (4, 2, 2), payload=16),)
+    ),
     "dense: more symbols than there are": one(side(), b"\4\0\1\2\3\4" + bytes(4), DENSE),
     "dense: a symbol twice": one(side(), b"\1\2\2" + bytes(4), DENSE),
     "dense: a symbol outside the alphabet": one(side(), b"\1\0\4" + bytes(4), DENSE),
@@ -228,9 +280,10 @@ def test_what_is_invalid_is_corrupt(name: str) -> None:
 
 
 UNSUPPORTED = {
-    "element type 3": stream([level(dtype=3)], [b""], parameters()),
+    "element type 5": stream([level(dtype=5)], [b""], parameters()),
     "coder 4": one(side(), RAW, parameters(coder=4)),
-    "rule 5": one(side(), RAW, parameters(rule=5)),
+    "rule 6": one(side(), RAW, parameters(rule=6)),
+    "layouts of an unknown codec": laid_out(varint(1) + layout(), codec=99),
 }
 
 
@@ -238,6 +291,14 @@ UNSUPPORTED = {
 def test_what_is_unknown_is_unsupported(name: str) -> None:
     with pytest.raises(ms.UnsupportedError):
         ms.decode(UNSUPPORTED[name])
+
+
+def test_what_is_valid_beside_that() -> None:
+    assert ms.decode(whole())["x"].tolist() == [[[-128, -128], [-128, -128]]]
+    extra = level(b"x+extra", 4, (4, 1, 4), payload=16)
+    assert ms.decode(laid_out(varint(1) + layout()))["x"].shape == (4, 4)
+    assert ms.decode(laid_out(varint(1) + layout(rest=b"\4"), (FOUR, extra)))["x"].shape == (8, 4)
+    assert ms.decode(laid_out(varint(1) + layout(axes=b"1CNG", rest=b"\2\0")))["x"].shape == (1, 2, 4, 2)
 
 
 def test_of_two_levels_of_one_size_the_later_comes_first() -> None:

@@ -62,3 +62,12 @@ def test_no_block_is_left_out() -> None:
 def test_getting_started(capsys: pytest.CaptureFixture[str]) -> None:
     exec(blocks("docs/getting-started.md")[0], {})
     assert re.fullmatch(r"\d+,\d+ bytes, \d+ objects\n", capsys.readouterr().out)
+
+
+def test_the_tutorial_on_tokens() -> None:
+    names: dict[str, Any] = {}
+    found = blocks("docs/tutorials/tokens.md")
+    assert len(found) == 2
+    for block in found:
+        exec(block, names)
+    assert names["back"].shape == (1, 197, 384)

@@ -65,7 +65,7 @@ class _Case:
 
 def _case(views: Views, profile: Profile, view: View) -> _Case:
     """With the probe's importance map, as a device has it."""
-    return _Case(view, analyse(check_pyramid(views.sent(view)), profile, threads=1))
+    return _Case(view, analyse(check_pyramid(views.sent(view), maps=True), profile, threads=1))
 
 
 def measured(

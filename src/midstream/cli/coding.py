@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from midstream.cli import options
+from midstream.cli.axes import with_axes
 from midstream.cli.clip_tables import inspect_clip, is_clip
 from midstream.cli.codec_options import check_file, takes_codec
 from midstream.cli.console import note, print_json, print_table
@@ -24,7 +25,9 @@ from midstream.models import Image
 
 PyramidFile = Annotated[
     str,
-    typer.Argument(help="Pyramid, .npz or .safetensors: level name -> [C, H, W]; a .npy is one level; - for stdin."),
+    typer.Argument(
+        help="Pyramid, .npz or .safetensors: level name -> [C, H, W] (or see --axes); a .npy is one level; - for stdin."
+    ),
 ]
 BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard input.")]
 AnyFile = Annotated[str, typer.Argument(help="Bitstream, or file of a clip; - for standard input.")]
@@ -39,6 +42,23 @@ def encode_command(
     source: PyramidFile,
     output: options.Output,
     codec: Codec,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the axes are of arrays that are not [C, H, W]: 1NC (tokens behind a batch's axis), HWC, CT, TC, "
+            "C, GNC (heads, tokens, numbers); of one of several with its name, tokens:1NC. Can be repeated.",
+            metavar="[LEVEL:]AXES",
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option(help="Rows and columns of the tokens.", metavar="[LEVEL:]ROWSxCOLUMNS")
+    ] = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="So many tokens at the begin are not of the grid, such as a class token.", metavar="[LEVEL:]N"
+        ),
+    ] = None,
     max_elements: options.MaxElements = options.MOST_ELEMENTS,
     threads: options.Threads = None,
 ) -> None:
@@ -47,9 +67,12 @@ def encode_command(
     Example: midstream encode pyramid.npz -o pyramid.mids --symbols 4 --z 1.5 --coder dense
 
     Example: midstream encode pyramid.npz -o pyramid.mids --codec calibrated --profile M.profile --max-bytes 8000
+
+    Example: midstream encode tokens.npy -o tokens.mids --axes 1NC --grid 14x14 --extra 1
     """
     check_writable(output)
-    data = encode(read_pyramid(source, replace(Limits(), elements=max_elements)), codec, threads=threads)
+    pyramid = read_pyramid(source, replace(Limits(), elements=max_elements))
+    data = encode(with_axes(pyramid, axes or [], grid or [], extra or []), codec, threads=threads)
     write_bytes(output, data)
     if output != STANDARD:
         info = inspect(data, profile=codec.decoding_profile)
@@ -146,7 +169,7 @@ def inspect_command(
         print_json(info.to_dict())
     else:
         table = info.table()
-        print_table(table.title, table.columns, table.rows, left=table.left)
+        print_table("\n".join([table.title, *map(str, info.layouts)]), table.columns, table.rows, left=table.left)
 
 
 def _drawn_map(data: bytes, place: str) -> Image:

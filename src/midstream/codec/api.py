@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,11 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.codec.base import Codec, Declaration, Decoder, DecodeRequest, Hints, StreamInfo
-from midstream.codec.container import Opened, as_bytes, open_stream
+from midstream.codec.container import Opened, as_bytes
+from midstream.codec.laid_out import (
+    arrays_of,
+    check_layouts,
+    layout_bytes,
+    layouts_of,
+    levels_named,
+    open_bitstream,
+    with_layouts,
+    without_layouts,
+)
 from midstream.codec.registry import FIRST_FOREIGN, codec_numbered, make_codec
 from midstream.codec.sequence import SequenceDecoder
 from midstream.errors import CodecError, InputError, MidstreamError, MissingReferenceError, OptionError, unknown
-from midstream.features import Level, check_pyramid, is_torch, to_torch, torch_device, works_on
+from midstream.features import INTEGERS, Level, check_pyramid, is_torch, to_torch, torch_device, works_on
+from midstream.layout import Layout
 from midstream.limits import Limits
 
 if TYPE_CHECKING:
@@ -36,7 +48,8 @@ def encode(
     """Code a feature pyramid into a bitstream (docs/format.md).
 
     Args:
-        pyramid: level name -> numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16, finest first.
+        pyramid: level name -> numpy array or torch tensor [C, H, W] of float32, float16, bfloat16 or, of `paper` and
+            without loss, int8 or uint8, finest first; an array of other axes, such as tokens, as `midstream.Tensor`.
         codec: a name with its `options`, or a `Codec` with its own: `paper`, the representation of the founding paper
             (docs/method.md), self-contained, with the options of `midstream.Paper`; `calibrated`, fitted to one network
             and far smaller, with those of `midstream.Calibrated`.
@@ -65,11 +78,24 @@ def check_scores_are_used(codec: Codec, scores: object) -> None:
 
 def encode_levels(codec: Codec, levels: Sequence[Level], hints: Hints, threads: int | None) -> bytes:
     """`encode` of what is checked already. Raises as it does; CodecError for a codec of another package that fails."""
+    hints, layouts = prepared(codec, levels, hints)
     with guarded(type(codec)):
         data = codec.encode(levels, hints, threads)
         if not isinstance(data, bytes):
             raise TypeError(f"it encodes to {type(data).__name__}, not bytes")
-        return data
+        return with_layouts(data, layouts)
+
+
+def prepared(codec: Codec, levels: Sequence[Level], hints: Hints) -> tuple[Hints, tuple[Layout, ...]]:
+    """What a codec is told, and the layouts that its bitstream is given. Raises InputError: integers are not for it."""
+    whole = [level for level in levels if level.dtype in INTEGERS]
+    if whole and not codec.capabilities.integers:
+        raise InputError(
+            f"level '{whole[0].name}' is {whole[0].dtype}, which the codec {codec.name} does not code: take paper, "
+            "which codes it without loss, or convert it to float32"
+        )
+    layouts = layouts_of(levels)
+    return replace(hints, beside=len(layout_bytes(layouts))) if layouts else hints, layouts
 
 
 @contextmanager
@@ -100,7 +126,7 @@ def decode(
 
     Args:
         data: the whole bitstream.
-        levels: names of the levels to decode; of `paper` only their chunks are read. All by default.
+        levels: names of the levels, or arrays, to decode; of `paper` only their chunks are read. All by default.
         like: `numpy` arrays or `torch` tensors.
         device: of the tensors, a `torch.device` or the name of one; the CPU by default. On a CUDA device they are made
             there, and only symbols or coefficients cross the bus (docs/devices.md).
@@ -112,7 +138,7 @@ def decode(
 
     Returns:
         Level name -> array [C, H, W] with the names, shapes and element types that went in, in the same order
-        (`calibrated`: in the profile's).
+        (`calibrated`: in the profile's). What went in as a `midstream.Tensor` has its own shape again.
 
     Raises:
         TruncatedError, CorruptError, UnsupportedError, LimitError: a bitstream that is unusable by itself.
@@ -172,12 +198,14 @@ def begin_unit(
     codec, opened, view = _opened(data)
     with guarded(codec):
         there = place if place is not None and works_on(place) else None
-        request = DecodeRequest(limits or Limits(), names, partial, profile, threads, there)
+        own = levels_named(opened.layouts, names)
+        request = DecodeRequest(limits or Limits(), own, partial, profile, threads, there)
         chosen = decoder(opened.codec)
         if isinstance(chosen, Decoder):
             begun = chosen.begin(opened, view, request)
         else:
-            arrays = chosen.decode(opened, view, request)
+            plain = without_layouts(view, opened.layouts)
+            arrays = chosen.decode(open_bitstream(plain) if opened.layouts else opened, plain, request)
 
             def begun() -> dict[str, Any]:
                 return arrays
@@ -187,6 +215,7 @@ def begin_unit(
             out = begun()
             if not all(_is_level(each) for each in dict(out).values()):
                 raise TypeError("it decodes to something else than arrays [C, H, W] by name")
+        out = arrays_of(opened.layouts, out, names is None, partial)
         return {name: _as_torch(each, place) for name, each in out.items()} if like == "torch" else out
 
     return finish
@@ -221,9 +250,11 @@ def inspect(
     """
     codec, opened, view = _opened(data)
     with guarded(codec):
-        return codec.decoder_numbered(opened.codec).inspect(
+        info = codec.decoder_numbered(opened.codec).inspect(
             opened, view, DecodeRequest(limits or Limits(), profile=profile), symbols
         )
+    check_layouts(opened.layouts if info.shapes is not None else (), info.shapes or {})
+    return replace(info, layouts=opened.layouts) if opened.layouts else info
 
 
 def declaration(
@@ -251,5 +282,5 @@ def declaration(
 
 def _opened(data: object) -> tuple[type[Codec], Opened, memoryview]:
     view = as_bytes(data)
-    opened = open_stream(view)
+    opened = open_bitstream(view)
     return codec_numbered(opened.codec), opened, view

@@ -25,6 +25,7 @@ from midstream.codec.container import Opened
 from midstream.codec.sequence import IndependentFrames, IndependentUnits, SequenceDecoder, SequenceEncoder
 from midstream.errors import InputError, OptionError
 from midstream.features import Level
+from midstream.layout import Layout
 from midstream.limits import Limits
 
 Shape = tuple[int, int, int]
@@ -39,12 +40,14 @@ class Capabilities:
         profile: encoding and decoding need the network's profile.
         state: a bitstream may depend on earlier ones.
         devices: kinds of device that it runs on.
+        integers: levels of int8 and uint8 are coded, without loss.
     """
 
     partial: bool = False
     profile: bool = False
     state: bool = False
     devices: tuple[str, ...] = ("cpu",)
+    integers: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,11 @@ class Hints:
     Attributes:
         scores: [height, width] over the network's input, 0 to 1: the highest score that the network gives to anything
             in each cell. None where nobody has asked it.
+        beside: bytes that the bitstream will have beside what the encoder writes; a cap holds for all of it.
     """
 
     scores: NDArray[np.floating[Any]] | None = None
+    beside: int = 0
 
 
 NO_HINTS = Hints()
@@ -135,6 +140,7 @@ class StreamInfo(ABC):
         version: of the bitstream.
         codec: its name.
         shapes: [C, H, W] of the levels by name; None where only a profile knows them and none is at hand.
+        layouts: of the arrays that are no maps: how they lie in these levels.
         header_bytes, payload_bytes, checksum_bytes, total_bytes: where the bytes go.
         bits_per_element: of the whole bitstream; None without shapes.
     """
@@ -147,6 +153,7 @@ class StreamInfo(ABC):
     checksum_bytes: int
     total_bytes: int
     bits_per_element: float | None
+    layouts: tuple[Layout, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dictionaries and lists, for JSON."""

@@ -9,7 +9,7 @@ from typing import Any
 from midstream.codec.api import inspect
 from midstream.codec.clip_layout import ClipUnit
 from midstream.codec.clip_reader import ClipReader
-from midstream.codec.container import open_stream
+from midstream.codec.laid_out import open_bitstream
 from midstream.codec.registry import codec_numbered
 from midstream.errors import BitstreamError, MidstreamError
 
@@ -149,6 +149,6 @@ def unit_parts(unit: ClipUnit, codec: str) -> UnitParts:
 
 def _codec_of(data: bytes) -> str:
     try:
-        return codec_numbered(open_stream(memoryview(data)).codec).name
+        return codec_numbered(open_bitstream(memoryview(data)).codec).name
     except BitstreamError:
         return "unknown"

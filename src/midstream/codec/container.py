@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from midstream import _native
 from midstream.codec.wire import Buffer, Reader
 from midstream.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
+from midstream.layout import Layout
 from midstream.limits import Limits
 
 MAGIC = b"MIDS"
 VERSION = 1
+#: Stands where a codec's number does, before layouts of arrays and the codec's own number.
+LAID_OUT = 4
 #: Magic, version, reserved byte, size of the whole header.
 _PRELUDE = struct.Struct("<4sBBH")
 _CRC = struct.Struct("<I")
@@ -43,6 +46,13 @@ def unsealed(data: memoryview, what: str) -> memoryview:
     return content
 
 
+def change_body(data: bytes | memoryview, put: bytes, take: int = 0) -> bytes:
+    """A bitstream with other bytes before the codec's number than the first `take`. Raises InputError: too large."""
+    size = header_size(data)
+    body = put + bytes(data[_PRELUDE.size + take : size - CRC_BYTES])
+    return write_header(body[0], body[1:]) + bytes(data[size:])
+
+
 @dataclass(frozen=True)
 class Opened:
     """A bitstream of which the fields that all codecs share are read and checked.
@@ -51,11 +61,13 @@ class Opened:
         codec: its number.
         reader: over the codec's own fields of the header.
         size: of the whole header.
+        layouts: of the arrays that are no maps.
     """
 
     codec: int
     reader: Reader
     size: int
+    layouts: tuple[Layout, ...] = ()
 
 
 def open_stream(data: memoryview) -> Opened:

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from midstream.codec.api import DEFAULT_CODEC, begin_decoding, guarded
+from midstream.codec.api import DEFAULT_CODEC, begin_decoding, guarded, prepared
+from midstream.codec.base import NO_HINTS
+from midstream.codec.laid_out import with_layouts
 from midstream.codec.registry import make_codec
 from midstream.codec.threads import core_count, thread_count
 from midstream.errors import InputError, MidstreamError
 from midstream.features import check_pyramid
+from midstream.layout import Layout
 
 if TYPE_CHECKING:
     from midstream.codec.base import Codec
@@ -56,12 +59,14 @@ def encode_batch(
 
     def begun(number: int, pyramid: Mapping[str, Any]) -> Callable[[], bytes]:
         with _about(number), guarded(type(chosen)):
-            rest = chosen.begin(check_pyramid(pyramid), threads=own)
-        return partial(finished, number, rest)
+            levels = check_pyramid(pyramid)
+            hints, layouts = prepared(chosen, levels, NO_HINTS)
+            rest = chosen.begin(levels, hints, threads=own)
+        return partial(finished, number, rest, layouts)
 
-    def finished(number: int, rest: Callable[[], bytes]) -> bytes:
+    def finished(number: int, rest: Callable[[], bytes], layouts: Sequence[Layout]) -> bytes:
         with _about(number), guarded(type(chosen)):
-            return rest()
+            return with_layouts(rest(), layouts)
 
     images = _apart(pyramids) if isinstance(pyramids, Mapping) else _kept(pyramids)
     return list(_in_turn((begun(number, pyramid) for number, pyramid in enumerate(images)), workers))

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.api import begin_unit, check_scores_are_used, guarded
+from midstream.codec.api import begin_unit, check_scores_are_used, guarded, prepared
 from midstream.codec.base import NO_HINTS, Hints, in_words
+from midstream.codec.laid_out import LaidOutFrame
 from midstream.codec.rate_control import rate_control
 from midstream.codec.registry import codec_numbered, make_codec
 from midstream.codec.sequence import SequenceDecoder
@@ -131,7 +132,7 @@ class StreamEncoder:
         """The unit of the next frame.
 
         Args:
-            pyramid: level name -> numpy array or torch tensor [C, H, W] of float32, float16 or bfloat16, finest first.
+            pyramid: as `midstream.encode` takes it.
             scores: as `midstream.encode` takes them.
             time_s: when the frame is, in seconds since the first, where frames do not come at `fps`; for `bitrate`.
 
@@ -145,6 +146,7 @@ class StreamEncoder:
 
     def encode_levels(self, levels: Sequence[Level], hints: Hints = NO_HINTS, time_s: float | None = None) -> bytes:
         """`encode` of what is checked already. Raises as it does; CodecError for another package's codec that fails."""
+        hints, layouts = prepared(self.codec, levels, hints)
         layout = [(level.name, level.shape, level.dtype) for level in levels]
         due = self._interval is not None and self._since_key >= self._interval
         asked = self._key_asked or due or layout != self._layout
@@ -152,6 +154,7 @@ class StreamEncoder:
             self._control.wait(time_s)
         with guarded(type(self.codec)):
             frame = self._sequence.frame(levels, hints, asked, self._threads)
+            frame = LaidOutFrame(frame, layouts) if layouts else frame
             since = 0 if frame.key else self._since_key
             until = None if self._interval is None else self._interval - since
             fitted = self._control.unit(frame, until)

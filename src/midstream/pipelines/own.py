@@ -56,7 +56,7 @@ class OwnCodec:
 
     def encode(self, pyramid: FloatPyramid) -> bytes:
         """A bitstream without hints: there is no network to ask."""
-        return encode_levels(self.codec, check_pyramid(pyramid), Hints(), threads=1)
+        return encode_levels(self.codec, check_pyramid(pyramid, maps=True), Hints(), threads=1)
 
     def encode_for(self, model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bytes:
         """A bitstream (docs/format.md)."""

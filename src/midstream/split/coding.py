@@ -32,7 +32,7 @@ def prepared(
     levels = sent(model, pyramid)
     sizes = {name: (values.shape[1], values.shape[2]) for name, values in levels.items()}
     grid = codec.importance_grid(sizes)
-    return check_pyramid(levels), Hints(None if grid is None else cell_scores(model, pyramid, size, grid))
+    return check_pyramid(levels, maps=True), Hints(None if grid is None else cell_scores(model, pyramid, size, grid))
 
 
 def decode_features(data: bytes, codec: Codec, threads: int | None = None) -> FloatPyramid:

@@ -179,22 +179,23 @@ class Calibrated(Codec):
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; without scores as a hint, the probe tells where the network looks."""
-        return self._coded(self._analysed(levels, hints, threads))
+        return self._coded(hints.beside, self._analysed(levels, hints, threads))
 
     def begin(
         self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None
     ) -> Callable[[], bytes]:
         """See Codec; the transform is done on the levels' device."""
         if isinstance(levels[0], DeviceLevel):
-            return partial(self._coded, self._analysed(levels, hints, threads))
+            return partial(self._coded, hints.beside, self._analysed(levels, hints, threads))
         return partial(self.encode, levels, hints, threads)
 
-    def _coded(self, analysed: Analysed) -> bytes:
+    def _coded(self, more: int, analysed: Analysed) -> bytes:
+        """The bitstream; a cap holds for it and `more` bytes."""
         if self.max_bytes is None:
             return code(analysed, self._step(), embed=self.embed)
         beside = len(self.profile.data) if self.embed else 0
         at = partial(code, analysed, embed=self.embed)
-        return code_within(at, self.max_bytes, self.profile, finest_step(analysed), beside, trimmed=at)
+        return code_within(at, self.max_bytes - more, self.profile, finest_step(analysed), beside, trimmed=at)
 
     def sequence(self) -> SequenceEncoder:
         """See Codec."""

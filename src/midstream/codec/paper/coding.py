@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.paper import header, quantize
 from midstream.codec.paper.groups import channel_groups, in_tasks
+from midstream.codec.paper.integers import encode_whole, is_whole
 from midstream.codec.paper.normalize import ChannelStatistics
 from midstream.codec.paper.parameters import Parameters, Rule
 from midstream.codec.paper.side import Side
@@ -80,19 +81,29 @@ def begin_levels(levels: Sequence[Level], parameters: Parameters, threads: int |
     Raises:
         InputError: a NaN or an infinity, or an unusable number of threads; so does what is returned.
     """
-    return partial(_encode, levels, parameters, threads, _on_device(levels, parameters))
+    ready = _on_device([level for level in levels if not is_whole(level)], parameters)
+    return partial(_encode, levels, parameters, threads, ready)
 
 
 def _encode(levels: Sequence[Level], parameters: Parameters, threads: int | None, ready: _Ready | None) -> bytes:
     def coded(part: _Part) -> tuple[_Part, list[Buffer]]:
         return replace(part, maps=[]), encode_maps(parameters.coder, part.maps, parameters.symbols)
 
-    tasks, thresholds, results = _quantised(levels, parameters, threads, ready, coded)
+    floats = [level for level in levels if not is_whole(level)]
+    tasks, thresholds, results = _quantised(floats, parameters, threads, ready, coded)
+    others = [level for level in levels if is_whole(level)]
+    count = thread_count(threads, sum(level.elements for level in others))
+    made_whole = run(lambda level: encode_whole(level, parameters.coder), others, count)
+    whole = {level.name: streams for level, streams in zip(others, made_whole, strict=True)}
     headers, chunks = [], {}
     for level in levels:
         parts = [result for task, result in zip(tasks, results, strict=True) if task.level is level]
-        streams = [stream for _, made in parts for stream in made]
-        side = _side(level, [part for part, _ in parts], parameters).write() + stream_sizes(streams)
+        if is_whole(level):
+            streams, side = whole[level.name], b""
+        else:
+            streams = [stream for _, made in parts for stream in made]
+            side = _side(level, [part for part, _ in parts], parameters).write()
+        side += stream_sizes(streams)
         payload = sum(len(stream) for stream in streams)
         headers.append(header.LevelHeader(level.name, level.dtype, level.shape, len(side), payload))
         chunks[level.name] = [side, *streams]

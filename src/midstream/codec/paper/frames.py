@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from midstream.codec.base import Hints
+from midstream.codec.base import Codec, Hints
 from midstream.codec.chain import ReferringFrames, digest_of
 from midstream.codec.paper.coding import QuantisedLevel, quantise_levels, stream_sizes
 from midstream.codec.paper.dense import DenseTable, encode_dense, encode_dense_after
 from midstream.codec.paper.header import LevelHeader
+from midstream.codec.paper.integers import is_whole
 from midstream.codec.paper.memory import LevelMemory, PaperFrame
 from midstream.codec.paper.parameters import Parameters, Rule
 from midstream.codec.paper.reading import groups_with_symbols
 from midstream.codec.paper.symbols import count_symbols
 from midstream.codec.paper.units import write_paper_unit
-from midstream.codec.sequence import PendingFrame
+from midstream.codec.sequence import IndependentFrames, PendingFrame
 from midstream.codec.threads import run, thread_count
 from midstream.codec.wire import Buffer
 from midstream.features import Level
@@ -29,14 +30,16 @@ LEAST_AGREEMENT = 0.2
 class PaperFrames(ReferringFrames[PaperFrame]):
     """See SequenceEncoder."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, codec: Codec, parameters: Parameters) -> None:
         super().__init__()
         self._parameters = parameters
+        self._alone = IndependentFrames(codec)
 
     def frame(self, levels: Sequence[Level], hints: Hints, key: bool, threads: int | None) -> PendingFrame:
-        """See SequenceEncoder; takes no hints."""
-        del hints
+        """See SequenceEncoder; takes no hints. A frame that has whole numbers is coded alone."""
         self.check_next()
+        if any(map(is_whole, levels)):
+            return self._alone.frame(levels, hints, key, threads)
         found, thresholds = quantise_levels(levels, self._parameters, threads)
         parameters = self._parameters
         if parameters.rule is Rule.lloyd_max:

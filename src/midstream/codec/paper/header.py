@@ -9,12 +9,12 @@ from functools import cached_property
 from midstream.codec.container import CRC_BYTES, Opened, sealed, unsealed, write_header
 from midstream.codec.wire import Buffer, Reader, varint
 from midstream.errors import CorruptError, LimitError, TruncatedError, UnsupportedError, unknown
-from midstream.features import DTYPES
+from midstream.features import DTYPES, ELEMENT_TYPES
 from midstream.limits import Limits
 
 #: Of the codec, in the bitstream.
 NUMBER = 0
-_DTYPE_NAMES = tuple(DTYPES)
+_DTYPE_NAMES = tuple(ELEMENT_TYPES)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def read_header(opened: Opened, data: memoryview, limits: Limits, *, partial: bo
     Raises:
         TruncatedError, CorruptError, UnsupportedError, LimitError.
     """
-    levels = read_levels(opened.reader, limits)
+    levels = read_levels(opened.reader, limits, len(ELEMENT_TYPES))
     header = Header(levels, opened.reader.take(opened.reader.left), opened.size)
     if len(data) < header.total and not partial:
         raise TruncatedError(f"the bitstream ends after {len(data)} of {header.total} bytes")
@@ -107,28 +107,30 @@ def read_header(opened: Opened, data: memoryview, limits: Limits, *, partial: bo
     return header
 
 
-def read_levels(reader: Reader, limits: Limits) -> tuple[LevelHeader, ...]:
-    """What `write_levels` wrote. Raises CorruptError, UnsupportedError, LimitError."""
+def read_levels(reader: Reader, limits: Limits, types: int = len(DTYPES)) -> tuple[LevelHeader, ...]:
+    """What `write_levels` wrote, of the first element types. Raises CorruptError, UnsupportedError, LimitError."""
     count = reader.varint()
     if count < 1:
         raise reader.corrupt("no levels")
     if count > limits.levels:
         raise LimitError(f"{count} levels; the limit is {limits.levels}")
-    levels = tuple(_read_level(reader, limits) for _ in range(count))
-    if len({level.name for level in levels}) != count:
-        raise reader.corrupt("two levels have the same name")
-    return levels
+    names: set[str] = set()
+    return tuple(_read_level(reader, limits, types, names) for _ in range(count))
 
 
-def _read_level(reader: Reader, limits: Limits) -> LevelHeader:
+def _read_level(reader: Reader, limits: Limits, types: int, names: set[str]) -> LevelHeader:
+    """A level of a name that is not among `names`, which takes it."""
     try:
         name = reader.take(reader.u8()).decode()
     except UnicodeDecodeError as error:
         raise reader.corrupt("a level name is not UTF-8") from error
     if not name:
         raise reader.corrupt("a level without a name")
+    if name in names:
+        raise reader.corrupt("two levels have the same name")
+    names.add(name)
     dtype = reader.u8()
-    if dtype >= len(_DTYPE_NAMES):
+    if dtype >= types:
         raise UnsupportedError(f"level '{name}': element type number {dtype}")
     shape = (reader.varint(), reader.varint(), reader.varint())
     if 0 in shape:

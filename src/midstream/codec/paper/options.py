@@ -17,6 +17,7 @@ from midstream.codec.paper.coding import begin_levels
 from midstream.codec.paper.decoder import PaperDecoder
 from midstream.codec.paper.frames import PaperFrames
 from midstream.codec.paper.header import NUMBER
+from midstream.codec.paper.integers import check_options, is_whole, whole_parameters
 from midstream.codec.paper.parameters import BEST_Z, NAMED_THRESHOLDS, Parameters, Rule
 from midstream.codec.paper.quantize import MAX_SYMBOLS
 from midstream.codec.paper.symbols import CODERS
@@ -100,7 +101,9 @@ class Paper(Codec):
     name: ClassVar[str] = "paper"
     number: ClassVar[int] = NUMBER
     stream_number: ClassVar[int | None] = STREAM_NUMBER
-    capabilities: ClassVar[Capabilities] = Capabilities(partial=True, state=True, devices=("cpu", "cuda"))
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        partial=True, state=True, devices=("cpu", "cuda"), integers=True
+    )
     decoder: ClassVar[Decoder] = PaperDecoder()
 
     symbols: Annotated[
@@ -196,11 +199,18 @@ class Paper(Codec):
     ) -> Callable[[], bytes]:
         """See Codec; normalises and quantises on the levels' device."""
         del hints
-        return begin_levels(levels, self.parameters, threads)
+        return begin_levels(levels, self._parameters_for(levels), threads)
+
+    def _parameters_for(self, levels: Sequence[Level]) -> Parameters:
+        """With which levels are coded. Raises OptionError: a quantiser's, for levels that are not quantised."""
+        if not all(map(is_whole, levels)):
+            return self.parameters
+        check_options(list(self.given()), self.symbols)
+        return whole_parameters(self.coder)
 
     def sequence(self) -> SequenceEncoder:
         """See Codec: with the coder `dense`, frames look at those before them."""
-        return PaperFrames(self.parameters) if self.coder == CODER else super().sequence()
+        return PaperFrames(self, self.parameters) if self.coder == CODER else super().sequence()
 
     @classmethod
     def decoder_numbered(cls, number: int) -> Decoder:

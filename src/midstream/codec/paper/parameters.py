@@ -29,6 +29,7 @@ class Rule(IntEnum):
     uniform = 2
     lloyd_max = 3
     range = 4
+    whole = 5
 
     @property
     def label(self) -> str:
@@ -60,6 +61,8 @@ class Parameters:
 
     def describe(self) -> dict[str, Any]:
         """The options that these follow from, for results and reports."""
+        if self.rule is Rule.whole:
+            return {"coder": self.coder}
         chosen: dict[str, Any] = {"thresholds": self.rule.label}
         if self.rule is Rule.z:
             chosen = {"z": self.parameter}
@@ -87,8 +90,8 @@ class Parameters:
         return head + write_elements(np.asarray(thresholds, np.float32), DTYPES["float32"])
 
 
-def read_parameters(data: bytes) -> Parameters:
-    """The codec's parameters from the header; of Rule.lloyd_max the thresholds, too.
+def read_parameters(data: bytes, *, whole: bool = False) -> Parameters:
+    """The codec's parameters from the header; of Rule.lloyd_max the thresholds, too; Rule.whole where `whole` can be.
 
     Raises:
         CorruptError, UnsupportedError.
@@ -97,12 +100,12 @@ def read_parameters(data: bytes) -> Parameters:
     symbols, coder, rule = reader.u8() + 1, reader.u8(), reader.u8()
     if coder >= len(CODERS):
         raise UnsupportedError(f"coder number {coder}; this release knows {', '.join(CODERS)}")
-    if rule not in set(Rule):
+    if rule not in set(Rule) or (rule == Rule.whole and not whole):
         raise UnsupportedError(f"threshold rule number {rule}")
     options = Parameters(symbols, Rule(rule), CODERS[coder])
     if options.rule in (Rule.z, Rule.uniform):
         options = replace(options, parameter=reader.f32())
-    elif options.rule is not Rule.range:
+    elif options.rule not in (Rule.range, Rule.whole):
         options = replace(options, thresholds=tuple(float(t) for t in reader.elements(DTYPES["float32"], symbols - 1)))
     reader.end()
     _check_parameters(options, reader)
@@ -114,6 +117,8 @@ def _check_parameters(options: Parameters, reader: Reader) -> None:
         raise reader.corrupt(f"thresholds by z for {options.symbols} symbols")
     if options.rule is Rule.range and options.symbols < 2:
         raise reader.corrupt("a range for one symbol")
+    if options.rule is Rule.whole and options.symbols != quantize.MAX_SYMBOLS:
+        raise reader.corrupt(f"whole numbers of {options.symbols} symbols")
     if options.parameter is not None and options.parameter <= 0:
         raise reader.corrupt("a threshold parameter that is not positive")
     if any(b <= a for a, b in pairwise(options.thresholds)):

@@ -88,7 +88,14 @@ class LevelReader:
         place = int(np.flatnonzero(self.channels([number]) == channel)[0])
         return symbols[place], costs[place]
 
-    def fill(self, numbers: Sequence[int], out: NDArray[np.float32]) -> None:
+    def empty(self) -> NDArray[Any]:
+        """[C, H * W], of which the constant channels are filled."""
+        channels, height, width = self.header.shape
+        values: NDArray[Any] = _native.empty_floats(channels, height * width)
+        values[~self.active] = self.held[:, None]
+        return values
+
+    def fill(self, numbers: Sequence[int], out: NDArray[Any]) -> None:
         """Decode these streams into their channels of `out` [C, H * W]. Raises CorruptError."""
         channels = self.channels(numbers)
         before = int(self.active[: channels[0]].sum())
@@ -96,20 +103,15 @@ class LevelReader:
         _native.reconstruct(self.symbols(numbers).reshape(len(channels), -1), table, out, channels)
 
 
-def decode_levels(readers: Sequence[LevelReader], threads: int | None) -> list[NDArray[np.float32]]:
-    """Each level as float32 [C, H, W], not beyond the finite range of the level's own element type.
+def decode_levels(readers: Sequence[LevelReader], threads: int | None) -> list[NDArray[Any]]:
+    """Each level [C, H, W]: float32, not beyond the finite range of the level's own element type, or whole numbers.
 
     Raises:
         CorruptError: a chunk contradicts docs/format.md.
         InputError: an unusable number of threads.
     """
     count = thread_count(threads, sum(reader.header.elements for reader in readers))
-    out = []
-    for reader in readers:
-        channels, height, width = reader.header.shape
-        values = _native.empty_floats(channels, height * width)
-        values[~reader.active] = reader.held[:, None]
-        out.append(values)
+    out = [reader.empty() for reader in readers]
     tasks = [(reader, numbers, o) for reader, o in zip(readers, out, strict=True) for numbers in reader.tasks()]
     run(lambda task: task[0].fill(task[1], task[2]), tasks, count)
     return [values.reshape(reader.header.shape) for reader, values in zip(readers, out, strict=True)]

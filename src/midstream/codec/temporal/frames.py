@@ -45,7 +45,7 @@ class TemporalFrames(ReferringFrames[FrameMemory]):
         before = None if key else self._reference(analysed)
         if before is not None and likeness(analysed, before) < LEAST_LIKENESS:
             before = None
-        return _TemporalFrame(self, analysed, before)
+        return _TemporalFrame(self, analysed, before, hints.beside)
 
     def _reference(self, analysed: Analysed) -> FrameMemory | None:
         """The newest frame that this one may refer to, if it is of the same sizes and types."""
@@ -64,13 +64,13 @@ class TemporalFrames(ReferringFrames[FrameMemory]):
         """A frame as the codec's options have it."""
         if self._most is None:
             return frame.code(max(self._step, frame.steps.start))
-        return code_within(frame.code, self._most, frame.analysed.profile, frame.steps.start)
+        return code_within(frame.code, self._most - frame.beside, frame.analysed.profile, frame.steps.start)
 
 
 class _TemporalFrame(PendingFrame):
-    def __init__(self, stream: TemporalFrames, analysed: Analysed, before: FrameMemory | None) -> None:
+    def __init__(self, stream: TemporalFrames, analysed: Analysed, before: FrameMemory | None, beside: int) -> None:
         self.key = before is None
-        self.analysed = analysed
+        self.analysed, self.beside = analysed, beside
         finest = finest_step(analysed)
         if before is not None:
             finest += STEPS_PER_OCTAVE  # what is left of a prediction may be twice as large as what is predicted
