@@ -26,6 +26,21 @@ def test_the_dtype_comes_back_as_it_went_in(dtype):
     assert torch.equal(back["p3"].float(), torch.from_numpy(plain["p3"].astype(np.float32)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.uint8])
+@pytest.mark.parametrize(("axes", "shape"), [("1NC", (1, 13, 6)), ("HWC", (3, 4, 6)), ("GNC", (2, 13, 6)), ("C", (6,))])
+def test_arrays_of_other_axes_come_back_as_tensors(dtype, axes, shape):
+    x = (torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 20).to(dtype)
+    more = {"grid": (3, 4), "extra": 1} if "N" in axes else {}
+    pyramid = {"x": ms.Tensor(x, axes, **more)}
+    data = ms.encode(pyramid) if dtype in (torch.int8, torch.uint8) else ms.encode(pyramid, symbols=256)
+    back = ms.decode(data, like="torch")["x"]
+    assert (back.shape, back.dtype) == (x.shape, dtype)
+    assert back.is_contiguous()
+    assert (back.float() - x.float()).abs().max() <= (0 if dtype in (torch.int8, torch.uint8) else 0.5)
+    arrays = ms.decode(data)["x"]
+    assert torch.equal(back.float(), torch.from_numpy(arrays.astype(np.float32)))
+
+
 def test_tensors_and_arrays_give_the_same_bytes():
     x = torch.randn(3, 8, 8, requires_grad=True)
     assert ms.encode({"x": x}) == ms.encode({"x": x.detach().numpy()})
