@@ -47,7 +47,7 @@ def calibrate_command(
         str,
         typer.Option(
             metavar="DIR",
-            help="Folder of unlabelled images like those to come, scenes:COUNT,SEED, clips:DIR or video:FILE.",
+            help="Folder of images like those to come, or a data set as 'eval --data' names it; labels do not matter.",
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The profile to write.")],
