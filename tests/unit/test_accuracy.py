@@ -152,7 +152,7 @@ def test_nothing_to_evaluate_against() -> None:
         (_found([A], [0.5], [3]), "not one of the 3 classes"),
         (_found([A], [0.5], [-1]), "not one of the 3 classes"),
         (_found([A], [0.5, 0.4], [0, 0]), "shapes"),
-        (Detections(np.array([A], np.float32), np.array([0.5]), np.array([0]), []), "1 boxes but 0 masks"),
+        (Detections(np.array([A], np.float32), np.array([0.5]), np.array([0]), []), "there are 0 masks of 1 objects"),
         (
             Detections(
                 np.array([A], np.float32),
