@@ -97,6 +97,7 @@ ifneq ($(filter x86_64%,$(shell $(CXX) -dumpmachine)),)
 build/native/%_avx2.o: PATHS_FLAGS += -mavx2 -mpopcnt
 build/native/%_avx512.o: PATHS_FLAGS += -mavx2 -mpopcnt -mavx512f -mavx512bw -mavx512vl -mavx512dq \
 	-Wno-uninitialized -Wno-maybe-uninitialized
+build/native/%_avx512vnni.o: PATHS_FLAGS += -mavx512f -mavx512bw -mavx512vnni -Wno-uninitialized -Wno-maybe-uninitialized
 endif
 
 build/native/%.o: native/%.cpp $(wildcard native/*.hpp)

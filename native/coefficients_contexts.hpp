@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned.hpp"
 #include "coefficients.hpp"
 #include "mixing.hpp"
 
@@ -288,7 +289,7 @@ class Band {
     // half_log; below 0 for 0.
     MIDSTREAM_INLINE static Whole halves(const Whole& x) { return (Lanes::bits(x) >> 22) - Lanes::all(253); }
 
-    uint32_t at_[Kind::contexts][band];
+    alignas(cache_line) uint32_t at_[Kind::contexts][band];
 };
 
 }  // namespace midstream::coefficients

@@ -6,13 +6,14 @@
 #include <memory>
 #include <vector>
 
+#include "aligned.hpp"
 #include "panels.hpp"
 
 namespace midstream {
 
 template <class T>
 void multiply(const T* a, const T* b, T* out, size_t rows, size_t inner, size_t columns) {
-    std::vector<T> packed(inner * panel_width), sums(panel_rows * panel_width);
+    AlignedVector<T> packed(inner * panel_width), sums(panel_rows * panel_width);
     for (size_t p = 0; p < columns; p += panel_width) {
         const size_t there = std::min(panel_width, columns - p);
         for (size_t d = 0; d < inner; ++d) std::copy_n(b + d * columns + p, there, &packed[d * panel_width]);
@@ -100,7 +101,7 @@ class Terms {
 bool multiply_sparse(const float* a, const float* panels, float* out, size_t rows, size_t inner, size_t columns) {
     const Terms terms(a, rows, inner);
     if (!terms.finite()) return false;
-    std::vector<float> sums(panel_rows * panel_width);
+    AlignedVector<float> sums(panel_rows * panel_width);
     for (size_t p = 0; p < columns; p += panel_width, panels += inner * panel_width) {
         const size_t there = std::min(panel_width, columns - p);
         for (size_t n = 0, list = 0; n < rows; n += panel_rows) {

@@ -31,7 +31,7 @@ void NeighbourPrediction::predict(const float* decoded, size_t coefficients, siz
 
 void NeighbourPrediction::add(float* decoded, size_t coefficients, size_t height, size_t width,
                               const uint8_t* apart) const {
-    std::vector<float> sums(most_sums * panels_ * panel);
+    AlignedVector<float> sums(most_sums * panels_ * panel);
     float* at[most_sums];
     for (size_t i = 0; i < most_sums; ++i) at[i] = sums.data() + i * panels_ * panel;
     Around from[most_sums];

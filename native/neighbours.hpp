@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned.hpp"
+
 namespace midstream {
 
 class NeighbourPrediction {
@@ -41,7 +43,7 @@ class NeighbourPrediction {
     void sum_reference(const Around& around, float* out) const;
 
     size_t inputs_, outputs_, panels_;
-    std::vector<float> packed_;  // [panels, 3, inputs, outputs of a panel]
+    AlignedVector<float> packed_;  // [panels, 3, inputs, outputs of a panel]
     std::vector<float> nothing_;
 };
 

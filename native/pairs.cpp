@@ -34,6 +34,8 @@ struct Sse2 {
     static Vector add_products(Vector sum, Vector a, Vector b) { return _mm_add_epi32(sum, _mm_madd_epi16(a, b)); }
 };
 constexpr Sums portable_sums = sums_of<Sse2>;
+// Not a path of its own: no other kernel differs.
+Sums best_avx512_sums() { return __builtin_cpu_supports("avx512vnni") ? avx512vnni_sums : avx512_sums; }
 #else
 constexpr Sums portable_sums = reference_sums;
 #endif
@@ -46,7 +48,10 @@ void pair_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t
         case Path::reference: return pairs::reference_sums(a, pairs, panel, sums);
 #ifdef MIDSTREAM_X86
         case Path::avx2: return pairs::avx2_sums(a, pairs, panel, sums);
-        case Path::avx512: return pairs::avx512_sums(a, pairs, panel, sums);
+        case Path::avx512: {
+            static const pairs::Sums best = pairs::best_avx512_sums();
+            return best(a, pairs, panel, sums);
+        }
 #endif
 #ifdef MIDSTREAM_NEON
         case Path::neon: return pairs::neon_sums(a, pairs, panel, sums);

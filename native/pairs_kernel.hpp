@@ -9,7 +9,7 @@
 namespace midstream::pairs {
 
 using Sums = void (*)(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums);
-extern const Sums avx2_sums, avx512_sums, neon_sums;  // each where the machine has it
+extern const Sums avx2_sums, avx512_sums, avx512vnni_sums, neon_sums;  // each where the machine has it
 
 template <class Set>
 void sums_of(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums) {

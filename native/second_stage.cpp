@@ -119,7 +119,7 @@ void SecondStage::go_on(const int16_t* whole, const float* units, const float* s
         }
         return energies[cell];
     };
-    std::vector<int32_t> sums(pair_rows * pair_lanes);
+    AlignedVector<int32_t> sums(pair_rows * pair_lanes);
     for (size_t part = 0; part < largest_.size(); ++part) {
         now.clear();
         for (size_t cell = 0; cell < cells; ++cell) {

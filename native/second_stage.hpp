@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned.hpp"
 #include "pairs.hpp"
 
 namespace midstream {
@@ -42,7 +43,7 @@ class SecondStage {
 
     size_t dimensions_;
     float unit_;                      // of the basis
-    std::vector<int16_t> panels_;     // see pairs.hpp
+    AlignedVector<int16_t> panels_;    // see pairs.hpp
     std::vector<float> deviations_;   // [coefficients]
     std::vector<float> largest_;      // [parts]: the largest of them in a part
     std::vector<float> usual_left_;   // [parts]: energy that a cell has beyond the parts before, on average

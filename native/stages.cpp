@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "aligned.hpp"
 #include "dispatch.hpp"
 #include "panels.hpp"
 
@@ -103,7 +104,7 @@ class Packed {
     // `take` has the number of each of `count` rows [count, inner], and its sums in each of the panels.
     template <class Take>
     void multiply(const float* rows, size_t count, size_t panels, const Take& take) {
-        float sums[Sheets::most_panels][panel_rows * panel_width];
+        alignas(cache_line) float sums[Sheets::most_panels][panel_rows * panel_width];
         for (size_t n = 0; n < count; n += panel_rows) {
             const float* lines[panel_rows];
             for (size_t i = 0; i < panel_rows; ++i) lines[i] = rows + std::min(n + i, count - 1) * inner_;
@@ -118,7 +119,7 @@ class Packed {
 
    private:
     size_t inner_;
-    std::vector<float> values_;
+    AlignedVector<float> values_;
 };
 
 }  // namespace
