@@ -50,9 +50,11 @@ def decode_head(
     """
     with described(outputs, size, classes):
         found = _decoded(head, outputs, size, classes, _ids(head, ids))
-    if (best := float(found.scores.max(initial=0))) > 1 + _SLACK:
+    low, high = float(found.scores.min(initial=0)), float(found.scores.max(initial=0))
+    if low < -_SLACK or high > 1 + _SLACK:
         missing = "; are they logits, and is `sigmoid = true` missing?" if hasattr(head, "sigmoid") else ""
-        raise InputError(f"a score is {best:.3g}, which is no chance from 0 to 1{missing}")
+        wrong = high if high > 1 + _SLACK else low
+        raise InputError(f"a score is {wrong:.3g}, which is no chance from 0 to 1{missing}")
     return found
 
 

@@ -1,4 +1,8 @@
-"""Face detectors by stride: SCRFD (Guo et al. 2021, arXiv:2105.04714) and YuNet (Wu et al. 2023, OpenCV's)."""
+"""Face detectors by stride: SCRFD (Guo et al. 2021, arXiv:2105.04714) and YuNet (Wu et al. 2023, OpenCV's).
+
+Their own programs suppress with overlaps of whole pixels (SCRFD's counts one more a side, OpenCV cuts boxes to such);
+here overlaps are those of the boxes.
+"""
 
 from __future__ import annotations
 

@@ -104,7 +104,8 @@ def _one_table(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
     if columns in [each + more for each in _ROWS]:
         return [Fit("end2end", 0, output)]
     found = []
-    if rows is not None and rows > 4 + more and (columns is None or columns > rows):
+    cells = columns is not None and size is not None and columns == _cells(size, _STRIDES[:3])
+    if rows is not None and rows > 4 + more and (cells or columns is None or columns > rows):
         found.append(Fit("yolov8", rows - 4 - more, output))
     if columns is not None and columns > 4 and not maps and (rows is None or rows > columns):
         found += _rows_of_cells(output, rows, columns, size)
@@ -168,6 +169,7 @@ def _of_counts(counts: Sequence[int | None], size: tuple[int, int] | None) -> li
 def _separate(sides: _Sides) -> list[Fit]:
     """Heads with outputs of their own for boxes, scores and labels."""
     boxes = [name for name, shape in sides.items() if len(shape) >= 2 and shape[-1] == 4]
+    boxes = boxes if len(boxes) == 1 else [name for name in boxes if "box" in name.lower()]
     if len(boxes) != 1 or len(sides) < 2:
         return []
     others = {name: shape for name, shape in sides.items() if name != boxes[0]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,9 +83,9 @@ def _names(given: Mapping[str, str]) -> tuple[str, ...]:
     if value is None:
         return ()
     names = list(value.values()) if isinstance(value, dict) else value
-    keys = list(value) if isinstance(value, dict) else list(range(len(names)))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) > _CLASSES:
         raise InputError(f"the file's metadata: 'names' are no list of at most {_CLASSES:,} names of classes")
+    keys = list(value) if isinstance(value, dict) else list(range(len(names)))
     numbers = [int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() else key for key in keys]
     if not all(isinstance(number, int) for number in numbers) or sorted(numbers) != list(range(len(names))):
         raise InputError("the file's metadata: 'names' are not numbered from 0")
@@ -120,7 +121,9 @@ def _literal(given: Mapping[str, str], key: str) -> Any:
     if _depth(text) > _NESTED or _operators(text):
         raise InputError(f"the file's metadata: '{key}' is not a plain literal")
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the parser, about a backslash in a name
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise InputError(f"the file's metadata: '{key}' is not a Python literal") from error
 

@@ -17,7 +17,7 @@ class MisfitError(InputError):
 
 
 def output(outputs: Mapping[str, NDArray[Any]], name: str | None) -> tuple[str, NDArray[np.float32]]:
-    """An output by its name, the first without one, and that name.
+    """An output by its name, the first without one, and that name; numbers beyond all bounds are brought to them.
 
     Raises:
         InputError: a name that the graph does not have; numbers that are not finite.
@@ -27,9 +27,10 @@ def output(outputs: Mapping[str, NDArray[Any]], name: str | None) -> tuple[str, 
     name = name or next(iter(outputs))
     with np.errstate(over="ignore"):
         values = np.asarray(outputs[name], np.float32)
-    if np.isnan(values).any():
+    low, high = values.min(initial=0), values.max(initial=0)
+    if np.isnan(low) or np.isnan(high):
         raise InputError(f"output '{name}' has values that are not finite (NaN)")
-    return name, values
+    return name, bounded(values) if low < -LONGEST_SIDE or high > LONGEST_SIDE else values
 
 
 def rows(
