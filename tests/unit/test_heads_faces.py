@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from midstream.errors import InputError
 from midstream.models.detector_heads import ScrfdHead, YunetHead
-from midstream.models.heads import candidates, decode_head
+from midstream.models.heads import candidates, decode_head, has_keypoints
 
 SIZE = (64, 96)
 STRIDES = (8, 16, 32)
@@ -58,6 +58,9 @@ def test_scrfd_without_landmarks_without_a_batch_and_with_names() -> None:
     values = made({"score": 1, "bbox": 4}, 2)
     expected = candidates(SCRFD, values, SIZE, 1)
     assert expected.keypoints is None
+    assert not has_keypoints(SCRFD, values)
+    assert has_keypoints(SCRFD, made({"score": 1, "bbox": 4, "kps": 10}, 2))
+    assert has_keypoints(YUNET, values)
     flat = {name: value[0] for name, value in values.items()}
     np.testing.assert_array_equal(candidates(SCRFD, flat, SIZE, 1).boxes, expected.boxes)
     names = {kind: [f"{short}_{s}" for s in STRIDES] for kind, short in (("scores", "score"), ("boxes", "bbox"))}

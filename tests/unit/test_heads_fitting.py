@@ -87,3 +87,11 @@ def test_advice_is_of_as_many_classes_if_there_is_some() -> None:
 def test_many_outputs_are_not_all_listed() -> None:
     assert in_words({"a": ["n", None, 4]}) == "a [n, ?, 4]"
     assert in_words({f"o{i}": [1] for i in range(20)}).endswith("o11 [1] and 8 more")
+
+
+def test_keypoints_are_known_from_elsewhere() -> None:
+    found = fitting({"o": [1, 56, 8400]}, (640, 640), keypoints=17)
+    assert [(fit.kind, fit.classes, dict(fit.table)) for fit in found] == [
+        ("yolov8", 1, {"output": "o", "keypoints": 17})
+    ]
+    assert fitting({"o": [1, 300, 57]}, (640, 640), keypoints=17)[0].kind == "end2end"

@@ -167,9 +167,11 @@ def has_masks(head: DetectorHead) -> bool:
     return isinstance(head, RcnnHead) or getattr(head, "prototypes", None) is not None
 
 
-def has_keypoints(head: DetectorHead) -> bool:
-    """Whether detections have keypoints, or (SCRFD) may have."""
-    return isinstance(head, ScrfdHead | YunetHead) or bool(getattr(head, "keypoints", 0))
+def has_keypoints(head: DetectorHead, outputs: Collection[str]) -> bool:
+    """Whether detections have keypoints, with a graph of outputs of these names."""
+    if isinstance(head, ScrfdHead):
+        return bool(head.keypoints) or (not head.scores and len(outputs) == 3 * len(head.strides))
+    return isinstance(head, YunetHead) or bool(getattr(head, "keypoints", 0))
 
 
 __all__ = [

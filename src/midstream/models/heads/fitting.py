@@ -66,15 +66,16 @@ def advice(shapes: Mapping[str, Shape], size: tuple[int, int] | None, classes: i
     )
 
 
-def fitting(shapes: Mapping[str, Shape], size: tuple[int, int] | None = None) -> list[Fit]:
+def fitting(shapes: Mapping[str, Shape], size: tuple[int, int] | None = None, keypoints: int = 0) -> list[Fit]:
     """The kinds of detector's head that outputs of these shapes would fit, the likeliest first.
 
     Args:
         shapes: of all outputs by name, in the graph's order.
         size: (height, width) of the network's input, where it is known: tells rows of cells from others.
+        keypoints: how many an object has, with x, y and score each, in a table of Ultralytics' networks.
     """
     sides = {name: tuple(s if isinstance(s, int) and s >= 0 else None for s in shape) for name, shape in shapes.items()}
-    return [*_by_stride(sides, size), *_one_table(sides, size), *_separate(sides)]
+    return [*_by_stride(sides, size), *_one_table(sides, size, keypoints), *_separate(sides)]
 
 
 _Sides = Mapping[str, tuple[int | None, ...]]
@@ -91,23 +92,23 @@ def _table(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] | Non
     return shape[-2], shape[-1]
 
 
-def _one_table(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
+def _one_table(sides: _Sides, size: tuple[int, int] | None, keypoints: int) -> list[Fit]:
     """Heads with one output for everything, and perhaps a second for the prototypes of masks."""
     tables = {name: table for name, shape in sides.items() if (table := _table(shape)) and len(shape) <= 3}
     maps = {name: shape for name, shape in sides.items() if len(shape) == 4 and shape[1] == _WEIGHTS}
     if len(tables) != 1 or len(maps) != len(sides) - 1 or len(maps) > 1:
         return []
     prototypes = {"prototypes": next(iter(maps))} if maps else {}
-    more = _WEIGHTS if maps else 0
+    more = 3 * keypoints or (_WEIGHTS if maps else 0)
     name, (rows, columns) = next(iter(tables.items()))
-    output = {"output": name, **prototypes}
+    output: dict[str, Any] = {"output": name, **prototypes, **({"keypoints": keypoints} if keypoints else {})}
     if columns in [each + more for each in _ROWS]:
         return [Fit("end2end", 0, output)]
     found = []
     cells = columns is not None and size is not None and columns == _cells(size, _STRIDES[:3])
     if rows is not None and rows > 4 + more and (cells or columns is None or columns > rows):
         found.append(Fit("yolov8", rows - 4 - more, output))
-    if columns is not None and columns > 4 and not maps and (rows is None or rows > columns):
+    if columns is not None and columns > 4 and not more and (rows is None or rows > columns):
         found += _rows_of_cells(output, rows, columns, size)
         found.append(Fit("boxes", columns - 4, {"boxes": name, "format": "cxcywh"}))
     return found

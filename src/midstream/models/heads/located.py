@@ -54,8 +54,8 @@ def _drawn(
     height, width = masks.prototypes.shape[1:]
     finer, inside = _content(at, input_size, (height, width))
     for weights, box in zip(masks.weights, boxes, strict=True):
-        # No product of matrices: a BLAS rounds by the machine and by its threads.
-        logits = (weights[:, None, None] * masks.prototypes).sum(axis=0)
+        # Without a product of matrices: a BLAS rounds by the machine and by its threads, and is called by `optimize`.
+        logits = np.einsum("c,chw->hw", weights, masks.prototypes, optimize=False)
         if finer > 1:
             logits = cv2.resize(logits, (finer * width, finer * height), interpolation=cv2.INTER_LINEAR)
         whole = cv2.resize(logits[inside], size[::-1], interpolation=cv2.INTER_LINEAR)
