@@ -27,7 +27,7 @@ def yaml_of(file: Path) -> dict[str, Any]:
     try:
         for event in yaml.parse(text, yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            where = f"{file}, line {event.start_mark.line + 1}"
+            where = f"{file}, line {event.start_mark.line + 1}" if event.start_mark is not None else str(file)
             if depth > _MOST_DEPTH:
                 raise InputError(f"{where}: lists and mappings are more than {_MOST_DEPTH} deep")
             if isinstance(event, yaml.AliasEvent):
