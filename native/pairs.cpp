@@ -11,15 +11,16 @@ namespace pairs {
 namespace {
 
 // What the others must equal.
-void reference_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums) {
+void reference_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums,
+                    const uint32_t* at) {
     for (size_t n = 0; n < pair_rows; ++n)
         for (size_t lane = 0; lane < pair_lanes; ++lane) {
-            int32_t sum = 0;
+            uint32_t sum = 0;
             for (size_t i = 0; i < pairs; ++i) {
-                const int16_t* b = panel + 2 * (i * pair_lanes + lane);
-                sum += a[n][2 * i] * b[0] + a[n][2 * i + 1] * b[1];
+                const int16_t* b = panel + 2 * ((at ? at[i] : i) * pair_lanes + lane);
+                sum += static_cast<uint32_t>(a[n][2 * i] * b[0]) + static_cast<uint32_t>(a[n][2 * i + 1] * b[1]);
             }
-            sums[n * pair_lanes + lane] = sum;
+            sums[n * pair_lanes + lane] = static_cast<int32_t>(sum);
         }
 }
 
@@ -43,20 +44,21 @@ constexpr Sums portable_sums = reference_sums;
 }  // namespace
 }  // namespace pairs
 
-void pair_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums) {
+void pair_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums,
+               const uint32_t* at) {
     switch (current_path()) {
-        case Path::reference: return pairs::reference_sums(a, pairs, panel, sums);
+        case Path::reference: return pairs::reference_sums(a, pairs, panel, sums, at);
 #ifdef MIDSTREAM_X86
-        case Path::avx2: return pairs::avx2_sums(a, pairs, panel, sums);
+        case Path::avx2: return pairs::avx2_sums(a, pairs, panel, sums, at);
         case Path::avx512: {
             static const pairs::Sums best = pairs::best_avx512_sums();
-            return best(a, pairs, panel, sums);
+            return best(a, pairs, panel, sums, at);
         }
 #endif
 #ifdef MIDSTREAM_NEON
-        case Path::neon: return pairs::neon_sums(a, pairs, panel, sums);
+        case Path::neon: return pairs::neon_sums(a, pairs, panel, sums, at);
 #endif
-        default: return pairs::portable_sums(a, pairs, panel, sums);
+        default: return pairs::portable_sums(a, pairs, panel, sums, at);
     }
 }
 

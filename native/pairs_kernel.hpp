@@ -8,19 +8,21 @@
 
 namespace midstream::pairs {
 
-using Sums = void (*)(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums);
+using Sums = void (*)(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums,
+                      const uint32_t* at);
 extern const Sums avx2_sums, avx512_sums, avx512vnni_sums, neon_sums;  // each where the machine has it
 
 template <class Set>
-void sums_of(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums) {
+void sums_of(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums, const uint32_t* at) {
     constexpr size_t width = sizeof(typename Set::Vector) / sizeof(int32_t);
     for (size_t lane = 0; lane < pair_lanes; lane += width * Set::wide) {
         typename Set::Vector sum[pair_rows][Set::wide];
         for (auto& row : sum)
             for (auto& each : row) each = Set::zero();
         for (size_t i = 0; i < pairs; ++i) {
+            const int16_t* row = panel + 2 * ((at ? at[i] : i) * pair_lanes + lane);
             typename Set::Vector b[Set::wide];
-            for (size_t v = 0; v < Set::wide; ++v) b[v] = Set::load(panel + 2 * (i * pair_lanes + lane + v * width));
+            for (size_t v = 0; v < Set::wide; ++v) b[v] = Set::load(row + 2 * v * width);
             for (size_t n = 0; n < pair_rows; ++n) {
                 int32_t pair;
                 std::memcpy(&pair, a[n] + 2 * i, sizeof pair);

@@ -7,6 +7,7 @@
 #include "multiply.hpp"
 #include "panels.hpp"
 #include "second_stage.hpp"
+#include "second_stage_back.hpp"
 #include "stages.hpp"
 
 namespace midstream {
@@ -100,6 +101,21 @@ void go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Ve
     });
 }
 
+void make_second_stage_back(SecondStageBack* self, const Matrix<float>& basis) {
+    require(basis.size() > 0, "second stage: shapes");
+    new (self) SecondStageBack(basis.data(), basis.shape(0), basis.shape(1));
+}
+
+bool multiply_back(const SecondStageBack& stage, const Matrix<float>& coefficients, size_t first,
+                   const InOut<float, 2>& out) {
+    require(coefficients.shape(1) == stage.coefficients() && out.shape(0) == coefficients.shape(0) &&
+                first % pair_lanes == 0 && fits(stage.dimensions(), first, out.shape(1)),
+            "second stage: shapes");
+    return without_gil([&] {
+        return stage.multiply(coefficients.data(), coefficients.shape(0), first, out.shape(1), out.data());
+    });
+}
+
 }  // namespace
 
 void bind_transform(nb::module_& m) {
@@ -131,6 +147,14 @@ void bind_transform(nb::module_& m) {
              "Goes on with coefficients [cells, coefficients] of cells of which uint8 [cells] parts were `made`: `least`\n"
              "parts, and of what follows as much as may become something in a cell that is quantised with a step. `ends`\n"
              "become the parts that this needs.");
+    nb::class_<SecondStageBack>(
+        m, "SecondStageBack",
+        "A basis [coefficients, dimensions] for the way back, in whole numbers. Never changes: any number of threads may\n"
+        "use it at once. Raises ValueError for numbers that are too large for a basis.")
+        .def("__init__", &make_second_stage_back, "basis"_a)
+        .def("multiply", &multiply_back, "coefficients"_a, "first"_a, "out"_a.noconvert(),
+             "From coefficients [cells, coefficients] numbers [cells, count] of the dimensions from `first` on, a multiple\n"
+             "of PART_WIDTH. False where a coefficient is not finite.");
 }
 
 }  // namespace midstream

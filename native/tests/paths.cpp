@@ -21,6 +21,7 @@
 #include "panels.hpp"
 #include "quantize.hpp"
 #include "second_stage.hpp"
+#include "second_stage_back.hpp"
 #include "stages.hpp"
 #include "statistics.hpp"
 
@@ -374,6 +375,25 @@ void test_products() {
     });
 }
 
+void test_second_stage_back() {
+    const size_t cells = random_size(1, 11), inner = random_size(1, 130), columns = random_size(1, 200);
+    auto a = random_matrix(cells * inner, random_real(0, 1));
+    auto basis = random_matrix(inner * columns, 0.1);
+    for (float& x : basis) x = std::clamp(x, -2.0f, 2.0f) / (chance(0.5) ? 1.0f : 16.0f);
+    const SecondStageBack stage(basis.data(), inner, columns);
+    const size_t first = columns > pair_lanes && chance(0.5) ? pair_lanes : 0, count = random_size(1, columns - first);
+    current = std::to_string(cells) + " x " + std::to_string(inner) + " x " + std::to_string(columns);
+    std::vector<float> out(cells * count);
+    expect_as_reference("second_stage_back", [&] {
+        std::fill(out.begin(), out.end(), -1.0f);
+        return stage.multiply(a.data(), cells, first, count, out.data()) ? bytes_of(out) : Bytes{};
+    });
+    one_of(a) = one_of(std::vector{std::nanf(""), HUGE_VALF, -HUGE_VALF});
+    expect("second_stage_back of what is not finite", {}, [&] {
+        return stage.multiply(a.data(), cells, first, count, out.data()) ? bytes_of(out) : Bytes{};
+    });
+}
+
 void test_stages() {
     const LevelGrid level{random_size(1, 9), random_size(1, 20), random_size(1, 20), random_size(1, 5)};
     const size_t count = random_size(1, 9), cell = count * level.ratio * level.ratio, stride = cell + random_size(0, 3);
@@ -434,7 +454,8 @@ void test_second_stage() {
 int main() {
     constexpr unsigned rounds = 300;
     const auto tests = {test_coder, test_statistics, test_quantize, test_reconstruct, test_crc32c, test_frames,
-                        test_coefficients, test_dense, test_products, test_stages, test_second_stage};
+                        test_coefficients, test_dense, test_products, test_stages, test_second_stage,
+                        test_second_stage_back};
     for (engine.seed(1); const auto test : tests)
         for (unsigned i = 0; i < rounds; ++i) test();
     std::printf("%zu cases on", rounds * tests.size());

@@ -497,6 +497,29 @@ class SecondStage:
         become the parts that this needs.
         """
 
+class SecondStageBack:
+    """
+    A basis [coefficients, dimensions] for the way back, in whole numbers. Never changes: any number of threads may
+    use it at once. Raises ValueError for numbers that are too large for a basis.
+    """
+
+    def __init__(
+        self,
+        basis: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    ) -> None: ...
+    def multiply(
+        self,
+        coefficients: Annotated[
+            NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        first: int,
+        out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+    ) -> bool:
+        """
+        From coefficients [cells, coefficients] numbers [cells, count] of the dimensions from `first` on, a multiple
+        of PART_WIDTH. False where a coefficient is not finite.
+        """
+
 def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before: int = 0) -> int:
     """CRC-32C of data behind data whose own is `before`."""
 

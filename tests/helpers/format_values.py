@@ -5,6 +5,7 @@ Everything is binary32: numpy rounds each operation on such arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,14 +64,38 @@ def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array
     return out
 
 
-def features(
-    level: dict[str, Any], size: Place, columns: Array, coefficients: Array, tensors: dict[str, Array]
-) -> Array:
-    """A level [C, H, W]; `columns` are its own of the second basis, [K, k * ratio^2]."""
+def first_stage(coefficients: Array, basis: Array) -> Array:
+    """First-stage components [rows, columns, D] of the cells of a group."""
+    stage = np.zeros((*coefficients.shape[:2], basis.shape[1]), np.float32)
+    for k in range(len(basis)):
+        stage += coefficients[..., k, None] * basis[k].astype(np.float32)
+    return stage
+
+
+def whole(values: Array, exponent: int) -> Array:
+    return np.clip(np.rint(values.astype(np.float64) * 2.0**exponent), -32767, 32767).astype(np.int64)
+
+
+def first_stage_in_whole_numbers(coefficients: Array, basis: Array) -> Array:
+    """The same with a profile of version 3."""
+    b = 15
+    while np.abs(basis.astype(np.float64)).max() * 2.0**b > 32767:
+        b -= 1
+    stage = np.zeros((*coefficients.shape[:2], basis.shape[1]), np.float32)
+    for place in np.ndindex(coefficients.shape[:2]):
+        largest = float(np.abs(coefficients[place]).max())
+        x = min(14 - (math.frexp(largest)[1] - 1), 100) if largest else 0
+        square = int((whole(coefficients[place], x) ** 2).sum())
+        while square > 2**30:
+            x, square = x - 1, square // 4
+        sums = (whole(coefficients[place], x) @ whole(basis, b)).astype(np.int32)  # modulo 2^32
+        stage[place] = sums.astype(np.float32) * np.float32(2.0 ** (-x - b))
+    return stage
+
+
+def features(level: dict[str, Any], size: Place, stage: Array, tensors: dict[str, Array]) -> Array:
+    """A level [C, H, W]; `stage` are its own first-stage components, [rows, columns, k * ratio^2]."""
     name, n = level["name"], level["ratio"]
-    stage = np.zeros((*coefficients.shape[:2], columns.shape[1]), np.float32)
-    for k in range(len(columns)):
-        stage += coefficients[..., k, None] * columns[k].astype(np.float32)
     rows, width, _ = stage.shape
     stage = stage.reshape(rows, width, -1, n, n).transpose(2, 0, 3, 1, 4).reshape(-1, rows * n, width * n)
     stage = stage[:, : size[0], : size[1]]
@@ -99,11 +124,11 @@ def restored(
             shape = coefficients.shape[:2]
             coefficients = coefficients + predicted_from_first(groups[0], shape, tensors["prediction"])
         need(bool(np.isfinite(coefficients).all()), "a coefficient that is not finite")
-        at = 0
+        made = first_stage_in_whole_numbers if profile.about["version"] >= 3 else first_stage
+        stage, at = made(coefficients, tensors["basis"]), 0
         for level in profile.about["groups"][number]["levels"]:
             size = len(tensors[f"{level['name']}.basis"]) * level["ratio"] ** 2
-            columns = tensors["basis"][:, at : at + size]
-            values = features(level, sizes[level["name"]], columns, coefficients, tensors)
+            values = features(level, sizes[level["name"]], stage[..., at : at + size], tensors)
             out[level["name"]] = values.astype(dtypes[level["name"]])
             at += size
     return {name: out[name] for name in profile.about["order"]}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.helpers.format_values import first_stage_in_whole_numbers
 
 from midstream import _native
 
@@ -190,6 +191,34 @@ def test_what_the_profile_has_not_seen_is_not_left_out(simd_path: str) -> None:
     stage.go_on(whole, units, np.full(3, 4, np.float32), made.copy(), made, made.copy(), out)
     assert made.tolist() == [1, 4, 1]
     assert out[1, -1] == pytest.approx(50, rel=1e-3)
+
+
+@given(PATHS, SEEDS, st.integers(1, 11), st.integers(1, 150), st.integers(1, 200), st.floats(0, 1))
+def test_the_second_stage_back(path, seed, cells, count, dimensions, share):
+    _native.set_simd_path(path)
+    rng = np.random.default_rng(seed)
+    sizes = np.exp2(rng.integers(-20, 20, (cells, 1)))
+    values = np.where(rng.random((cells, count)) < share, rng.normal(size=(cells, count)) * sizes, 0).astype(np.float32)
+    basis = np.linalg.qr(rng.normal(size=(max(count, dimensions),) * 2))[0][:count, :dimensions].astype(np.float32)
+    stage, out = _native.SecondStageBack(np.ascontiguousarray(basis)), np.empty((cells, dimensions), np.float32)
+    assert stage.multiply(values, 0, out)
+    assert same_bits(out, first_stage_in_whole_numbers(values[None], basis)[0])
+    lengths = np.linalg.norm(values.astype(np.float64), axis=1)
+    assert (np.linalg.norm(out - values.astype(np.float64) @ basis, axis=1) <= lengths * 2**-10).all()
+    part = np.empty((cells, max(dimensions - _native.PART_WIDTH, 0)), np.float32)
+    assert stage.multiply(values, _native.PART_WIDTH if part.size else 0, part)
+    assert same_bits(part, np.ascontiguousarray(out[:, _native.PART_WIDTH :]))
+    values[rng.integers(cells), rng.integers(count)] = rng.choice([np.nan, np.inf, -np.inf])
+    assert not stage.multiply(values, 0, out)
+
+
+def test_a_second_stage_back_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        _native.SecondStageBack(np.full((1, 1), 2.0**15, np.float32))
+    stage = _native.SecondStageBack(np.ones((2, 70), np.float32))
+    for values, first, count in (((3, 1), 0, 70), ((3, 2), 0, 71), ((3, 2), 1, 1), ((3, 2), 64, 7), ((3, 2), 128, 0)):
+        with pytest.raises(ValueError, match="second stage"):
+            stage.multiply(np.ones(values, np.float32), first, np.empty((3, count), np.float32))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])

@@ -101,6 +101,7 @@ def _group(parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: 
         np.zeros((_native.COEFFICIENT_LEVELS, 3), np.int8),
         np.zeros((3, 0, 0), np.float32),
         _native.coefficient_state(),
+        whole=True,
     )
 
 

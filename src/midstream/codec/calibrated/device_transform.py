@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import leaky_relu, pad
 
 from midstream.codec.calibrated.cell_probe import LEAK
@@ -42,7 +43,10 @@ class _LevelOn:
 
 @dataclass(frozen=True)
 class _GroupOn:
+    """The basis as coefficients are made with it, and as they are undone."""
+
     basis: Any
+    back: Any
     levels: list[_LevelOn]
 
 
@@ -50,9 +54,38 @@ def _on(device: Any, group: GroupPart) -> _GroupOn:
     """The group's matrices, which stay on the device as long as the profile is there."""
     if device not in group.on_devices:
         levels = [_LevelOn.of(level, device) for level in group.levels]
-        group.on_devices[device] = _GroupOn(torch.from_numpy(np.array(group.basis)).to(device), levels)
+        basis = torch.from_numpy(np.array(group.basis)).to(device)
+        back = torch.from_numpy(_whole_basis(group.basis)).to(device) if group.whole else basis
+        group.on_devices[device] = _GroupOn(basis, back, levels)
     found: _GroupOn = group.on_devices[device]
     return found
+
+
+#: Of whole numbers of 16 bits; the square of the length of a cell of them (docs/format.md, "In whole numbers").
+_MOST, _MOST_SQUARE = 32767, 2.0**30
+
+
+def _whole_basis(basis: Floats) -> Floats:
+    """What whole numbers make of a basis [K, D]."""
+    largest = float(np.abs(basis).max())
+    exponent = next(b for b in range(15, -16, -1) if largest * 2.0**b <= _MOST)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(basis, exponent)), -exponent), np.float32)
+
+
+def _whole_cells(coefficients: Floats) -> Floats:
+    """What whole numbers make of the coefficients [K, cells], which are finite."""
+    values = coefficients.astype(np.float64)
+    largest = np.abs(values).max(axis=0)
+    exponents = np.where(largest > 0, np.minimum(15 - np.frexp(largest)[1], 100), 0)
+
+    def rounded() -> NDArray[np.float64]:
+        return np.asarray(np.clip(np.rint(np.ldexp(values, exponents)), -_MOST, _MOST), np.float64)
+
+    squares = np.square(rounded()).sum(axis=0)
+    while (over := squares > _MOST_SQUARE).any():
+        exponents = exponents - over
+        squares = np.where(over, np.floor(squares / 4), squares)
+    return np.ldexp(rounded(), -exponents).astype(np.float32)
 
 
 def checked_map(level: DeviceLevel) -> Any:
@@ -132,8 +165,9 @@ def inverse_on(
     grid = coefficients.shape[1], coefficients.shape[2]
     out, finite, at = {}, [], 0
     with torch.autocast(device.type, enabled=False):
-        flat = torch.from_numpy(np.ascontiguousarray(coefficients)).to(device).reshape(len(coefficients), -1)
-        stacked = torch.matmul(own.basis.T, flat)
+        flat = np.ascontiguousarray(coefficients).reshape(len(coefficients), -1)
+        cells = torch.from_numpy(_whole_cells(flat) if group.whole else flat).to(device)
+        stacked = torch.matmul(own.back.T, cells)
         for level, on in zip(group.levels, own.levels, strict=True):
             name, count = level.about.name, level.dimensions
             if name in wanted:

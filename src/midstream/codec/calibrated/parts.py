@@ -180,6 +180,7 @@ class GroupPart:
         prediction: [K, P * 9 + 1], of the other groups: their coefficients from the first P of the first group around a
             place and a one (prediction.py); None where nothing is predicted.
         frames: from clips; None where there were none.
+        whole: whether the second stage is undone in whole numbers, as in profiles of version 3 (docs/format.md).
     """
 
     levels: tuple[LevelPart, ...]
@@ -192,6 +193,7 @@ class GroupPart:
     probe: Probe | CellProbe | None = field(default=None)
     prediction: Floats | None = field(default=None)
     frames: FramePart | None = field(default=None)
+    whole: bool = field(default=False)
 
     def __repr__(self) -> str:
         names = " ".join(level.about.name for level in self.levels)
@@ -226,6 +228,11 @@ class GroupPart:
     def panels(self) -> Floats:
         """The basis as a decoder multiplies with it, in panels of its columns."""
         return _native.pack_panels(self.basis)
+
+    @cached_property
+    def second_stage_back(self) -> _native.SecondStageBack:
+        """The basis as a decoder multiplies with it in whole numbers."""
+        return _native.SecondStageBack(self.basis)
 
     @cached_property
     def prediction_panels(self) -> Floats:

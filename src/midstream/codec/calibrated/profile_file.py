@@ -170,6 +170,7 @@ def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
         _any_probe(tensors, levels, count, whole.version) if tensors.has("probe.out") else None,
         prediction,
         _frames(tensors, count) if whole.frames is not None else None,
+        whole.version >= CELL_PROBE_VERSION,
     )
 
 

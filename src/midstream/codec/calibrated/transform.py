@@ -150,7 +150,11 @@ def inverse_block(
     first, last = (begins[wanted[0]] // width, -(-begins[wanted[-1] + 1] // width)) if wanted else (0, 0)
     begin, end = first * width, min(last * width, begins[-1])
     numbers = _native.empty_floats(len(cells), end - begin)
-    if not _native.multiply_sparse(cells, group.panels[first:last], numbers):
+    if not (
+        group.second_stage_back.multiply(cells, begin, numbers)
+        if group.whole
+        else _native.multiply_sparse(cells, group.panels[first:last], numbers)
+    ):
         raise CorruptError(f"{what}: coefficients out of range")
     for number in wanted:
         level = group.levels[number]
