@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from midstream.errors import InputError
-from midstream.models.detector_heads import ScrfdHead, YunetHead
-from midstream.models.heads import candidates, decode_head, has_keypoints
+from midstream.models.detector_heads import RetinaFaceHead, ScrfdHead, YunetHead
+from midstream.models.heads import candidates, decode_head, has_keypoints, output_names
 
 SIZE = (64, 96)
 STRIDES = (8, 16, 32)
@@ -107,6 +107,43 @@ def test_yunet_reads_what_opencv_s_own_detector_reads(seed: int, tmp_path: Path)
     np.testing.assert_allclose(found.scores, expected[order, 14], rtol=1e-5)
     assert found.keypoints is not None
     np.testing.assert_allclose(found.keypoints[:, :, :2], expected[order, 4:14].reshape(-1, 5, 2), rtol=1e-4, atol=1e-3)
+
+
+def test_retinaface_s_boxes_and_landmarks_are_offsets_against_anchors() -> None:
+    head = RetinaFaceHead(
+        kind="retinaface", boxes="loc", scores="conf", keypoints="landms", score_threshold=0.6, nms_iou=0.4
+    )
+    rng, count = np.random.default_rng(0), 2 * sum(rows * across for rows, across in CELLS.values())
+    values = {name: rng.normal(size=(1, count, width)).astype(np.float32) for name, width in
+              {"loc": 4, "conf": 2, "landms": 10}.items()}  # fmt: skip
+    values["conf"] = rng.dirichlet([1, 1], count)[None].astype(np.float32)
+    found = candidates(head, values, SIZE, 1)
+    assert found.keypoints is not None
+    number = 0
+    for stride, lengths in zip(STRIDES, ((16, 32), (64, 128), (256, 512)), strict=True):
+        rows, across = CELLS[stride]
+        for y in range(rows):
+            for x in range(across):
+                for length in lengths:
+                    dx, dy, dw, dh = values["loc"][0, number].astype(np.float64)
+                    cx, cy = (x + 0.5) * stride, (y + 0.5) * stride
+                    w, h = length * np.exp(0.2 * dw), length * np.exp(0.2 * dh)
+                    left, top = cx + 0.1 * dx * length - w / 2, cy + 0.1 * dy * length - h / 2
+                    np.testing.assert_allclose(
+                        found.boxes[number], [left, top, left + w, top + h], rtol=1e-4, atol=0.01
+                    )
+                    marks = values["landms"][0, number].reshape(5, 2) * 0.1 * length + np.array([cx, cy])
+                    np.testing.assert_allclose(found.keypoints[number, :, :2], marks, rtol=1e-4, atol=0.01)
+                    number += 1
+    assert number == count
+    np.testing.assert_array_equal(found.scores[:, 0], values["conf"][0, :, 1])
+    logits = head.model_copy(update={"softmax": True})
+    again = candidates(logits, values | {"conf": np.log(values["conf"])}, SIZE, 1)
+    np.testing.assert_allclose(again.scores, found.scores, atol=1e-5)
+    assert set(output_names(head)) == {"loc", "conf", "landms"}
+    assert has_keypoints(head, values)
+    with pytest.raises(ValueError, match="one for each of the 1 strides"):
+        RetinaFaceHead.model_validate({**head.model_dump(), "strides": [8]})
 
 
 @pytest.mark.parametrize(

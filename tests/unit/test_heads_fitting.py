@@ -52,6 +52,10 @@ CASES: list[tuple[dict[str, list[Any]], tuple[int, int], str, int, dict[str, Any
     ),
     ({"scores": [1, 4420, 2], "boxes": [1, 4420, 4]}, (240, 320), "boxes", 1, {"background": True}),
     ({"confs": [1, 10647, 80], "boxes": [1, 10647, 4]}, (416, 416), "boxes", 80, {"scores": "confs"}),
+    (
+        {"loc": [1, 16800, 4], "conf": [1, 16800, 2], "landms": [1, 16800, 10]},
+        (640, 640), "retinaface", 1, {"boxes": "loc", "scores": "conf", "keypoints": "landms"},
+    ),
     ({"logits": [1, 100, 92], "pred_boxes": [1, 100, 4]}, (800, 800), "detr", 91, {"logits": "logits"}),
 ]  # fmt: skip
 
@@ -81,7 +85,10 @@ def test_outputs_of_no_detector(shapes: dict[str, list[Any]]) -> None:
 def test_advice_is_of_as_many_classes_if_there_is_some() -> None:
     shapes = {"scores": [1, 4420, 2], "boxes": [1, 4420, 4]}
     assert advice(shapes, None, 2) == "by their shapes they would fit: boxes (2 classes)"
-    assert advice(shapes, None, 7) == "by their shapes they would fit: boxes (1 class), boxes (2 classes)"
+    assert (
+        advice(shapes, None, 7)
+        == "by their shapes they would fit: boxes (1 class, `background = true`), boxes (2 classes)"
+    )
 
 
 def test_many_outputs_are_not_all_listed() -> None:

@@ -57,6 +57,9 @@ def kinds(classes: int, count: int, seed: int = 0) -> dict[str, tuple[dict[str, 
     }  # fmt: skip
     if classes == 1:
         everything |= {kind: (THRESHOLDS, values) for kind, values in by_stride.items()}
+        anchors = {name: chances(1, 2 * sum(dense), width) for name, width in {"b": 4, "s": 2, "k": 10}.items()}
+        names = {"boxes": "b", "scores": "s", "keypoints": "k"}
+        everything["retinaface"] = ({**THRESHOLDS, **names}, anchors)
     return everything
 
 
@@ -65,14 +68,14 @@ def head_of(kind: str, fields: dict[str, Any]) -> DetectorHead:
     return head
 
 
-KINDS = ["yolov8", "yolov5", "yolox", "gfl", "end2end", "boxes", "detr", "rcnn", "scrfd", "yunet"]
+KINDS = ["yolov8", "yolov5", "yolox", "gfl", "end2end", "boxes", "detr", "rcnn", "scrfd", "yunet", "retinaface"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("classes", [1, 10_000])
 @pytest.mark.parametrize("count", [0, 1, 12])
 def test_few_boxes_and_few_and_many_classes(kind: str, classes: int, count: int) -> None:
-    if kind in ("scrfd", "yunet") and classes > 1:
+    if kind in ("scrfd", "yunet", "retinaface") and classes > 1:
         pytest.skip("a face detector has one class")
     fields, outputs = kinds(classes, count)[kind]
     head = head_of(kind, fields)

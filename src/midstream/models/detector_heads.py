@@ -270,6 +270,34 @@ class YunetHead(_Faces):
         return self
 
 
+class RetinaFaceHead(_OfCells):
+    """RetinaFace and other detectors of faces by anchors: one output each for boxes, scores and, perhaps, landmarks.
+
+    `boxes` [n, 4] are offsets of centre and logarithms of sides against anchors, squares whose `sizes` in pixels are
+    listed for each stride, a cell's one after the other; offsets count in `variances` times the anchor's size.
+    `scores` [n, 2] begin with the background, and are logits with `softmax`. `keypoints` are [n, 2 * points].
+    """
+
+    kind: Literal["retinaface"]
+    strides: tuple[Stride, ...] = Field(default=(8, 16, 32), min_length=1, max_length=LEVELS)
+    sizes: tuple[Annotated[tuple[Anchor, ...], Field(min_length=1, max_length=LEVELS)], ...] = (
+        (16.0, 32.0),
+        (64.0, 128.0),
+        (256.0, 512.0),
+    )
+    variances: tuple[Anchor, Anchor] = (0.1, 0.2)
+    softmax: bool = False
+    boxes: TensorName
+    scores: TensorName
+    keypoints: TensorName | None = None
+
+    @model_validator(mode="after")
+    def _sizes_for_each(self) -> RetinaFaceHead:
+        if len(self.sizes) != len(self.strides):
+            raise ValueError(f"sizes are lists of sides in pixels, one for each of the {len(self.strides)} strides")
+        return self
+
+
 DetectorHead: TypeAlias = (
     GflHead
     | YoloxHead
@@ -280,5 +308,6 @@ DetectorHead: TypeAlias = (
     | DetrHead
     | ScrfdHead
     | YunetHead
+    | RetinaFaceHead
     | RcnnHead
 )

@@ -15,6 +15,7 @@ from midstream.models.detector_heads import (
     End2EndHead,
     GflHead,
     RcnnHead,
+    RetinaFaceHead,
     ScrfdHead,
     YoloV5Head,
     YoloV8Head,
@@ -108,10 +109,8 @@ def _candidates(
         return yolo.anchor_free(head, outputs, classes)
     if isinstance(head, YoloV5Head):
         return yolo.anchored(head, outputs, size, classes)
-    if isinstance(head, ScrfdHead):
-        return faces.scrfd(head, outputs, size, classes)
-    if isinstance(head, YunetHead):
-        return faces.yunet(head, outputs, size, classes)
+    if isinstance(head, ScrfdHead | YunetHead | RetinaFaceHead):
+        return faces.candidates(head, outputs, size, classes)
     if isinstance(head, End2EndHead):
         raise InputError("a head of the kind 'end2end' cannot be asked before its graph's selection")
     return yolox.candidates(head, outputs, size, classes)
@@ -158,7 +157,7 @@ def output_names(head: DetectorHead) -> Sequence[str]:
     fields = ("output", "prototypes", "maps", "logits", "scores", "boxes", "labels", "count", "masks", "objectness")
     given = [getattr(head, field, None) for field in (*fields, "proposals")]
     points = getattr(head, "keypoints", ())
-    names = [*given, *(points if isinstance(points, tuple) else ())]
+    names = [*given, *([] if isinstance(points, int) else [points])]
     return [each for name in names if name for each in ((name,) if isinstance(name, str) else name)]
 
 

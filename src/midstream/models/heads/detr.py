@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.models.detector_heads import DetrHead
-from midstream.models.heads.nms import Boxes, Candidates, ranked, sigmoid, suppress
-from midstream.models.heads.reading import bounded, class_columns, corners, rows
+from midstream.models.heads.nms import Boxes, Candidates, ranked, sigmoid, softmax, suppress
+from midstream.models.heads.reading import class_columns, corners, rows
 
 
 def decode(
@@ -39,11 +39,6 @@ def candidates(
     """See heads.candidates."""
     logits = rows(outputs, head.logits)
     table = rows(outputs, head.boxes, columns=4, count=len(logits))
-    chances = sigmoid(logits) if head.activation == "sigmoid" else _softmax(logits)[:, :-1]
+    chances = sigmoid(logits) if head.activation == "sigmoid" else softmax(logits)[:, :-1]
     boxes = corners(table[:, :2], table[:, 2:]) * np.array(size[::-1] * 2, np.float32)
     return Candidates(boxes, class_columns(head.logits, chances, classes, ids))
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    weights = np.exp(bounded(logits) - bounded(logits).max(axis=1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)

@@ -1,4 +1,4 @@
-"""Face detectors by stride: SCRFD (Guo et al. 2021, arXiv:2105.04714) and YuNet (Wu et al. 2023, OpenCV's).
+"""Face detectors: SCRFD (Guo et al. 2021, arXiv:2105.04714), YuNet (Wu et al. 2023, OpenCV's), RetinaFace.
 
 Their own programs suppress with overlaps of whole pixels (SCRFD's counts one more a side, OpenCV cuts boxes to such);
 here overlaps are those of the boxes.
@@ -13,13 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.detector_heads import ScrfdHead, YunetHead
-from midstream.models.heads.nms import Candidates, cell_count, cell_grid
+from midstream.models.detector_heads import RetinaFaceHead, ScrfdHead, YunetHead
+from midstream.models.heads.nms import Candidates, cell_count, cell_grid, softmax
 from midstream.models.heads.reading import MisfitError, bounded, class_columns, corners, rows
 
 
-def scrfd(head: ScrfdHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
-    """SCRFD's; see heads.candidates. Sides and landmarks are distances from the cell's corner, in strides."""
+def candidates(
+    head: ScrfdHead | YunetHead | RetinaFaceHead,
+    outputs: Mapping[str, NDArray[Any]],
+    size: tuple[int, int],
+    classes: int,
+) -> Candidates:
+    """See heads.candidates."""
+    if isinstance(head, ScrfdHead):
+        return _scrfd(head, outputs, size, classes)
+    if isinstance(head, YunetHead):
+        return _yunet(head, outputs, size, classes)
+    return _retinaface(head, outputs, size, classes)
+
+
+def _scrfd(head: ScrfdHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
+    """Sides and landmarks are distances from the cell's corner, in strides."""
     levels = len(head.strides)
     names = [head.scores, head.boxes, head.keypoints] if head.scores else _in_order(outputs, levels, (2, 3))
     scores, boxes, points = [], [], []
@@ -34,8 +48,8 @@ def scrfd(head: ScrfdHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int,
     return Candidates(bounded(np.concatenate(boxes)), np.concatenate(scores), keypoints=_scored(points))
 
 
-def yunet(head: YunetHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
-    """YuNet's; see heads.candidates. Centres and landmarks are offsets from the cell's corner, sides logarithms."""
+def _yunet(head: YunetHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int) -> Candidates:
+    """Centres and landmarks are offsets from the cell's corner, sides logarithms."""
     given = [head.scores, head.objectness, head.boxes, head.keypoints]
     names = given if head.scores else _in_order(outputs, len(head.strides), (4,))
     scores, boxes, points = [], [], []
@@ -49,6 +63,34 @@ def yunet(head: YunetHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int,
             boxes.append(corners(table[:, :2] * stride + cells, np.exp(table[:, 2:]) * stride))
         points.append(cells[:, None] + _pairs(outputs, names[3][i], count) * np.float32(stride))
     return Candidates(np.concatenate(boxes), np.concatenate(scores), keypoints=_scored(points))
+
+
+def _retinaface(
+    head: RetinaFaceHead, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], classes: int
+) -> Candidates:
+    """RetinaFace's (Deng et al. 2019, arXiv:1905.00641). Offsets are against anchors."""
+    anchors = _anchors(head, size)
+    centres, sides = anchors[:, :2], anchors[:, 2:]
+    step, scale = (np.float32(each) for each in head.variances)
+    table = rows(outputs, head.boxes, columns=4, count=len(anchors))
+    with np.errstate(over="ignore"):
+        boxes = corners(centres + table[:, :2] * step * sides, sides * np.exp(table[:, 2:] * scale))
+    given = rows(outputs, head.scores, count=len(anchors))
+    chances = class_columns(head.scores, (softmax(given) if head.softmax else given)[:, 1:], classes, None)
+    points = None
+    if head.keypoints is not None:
+        points = _scored([centres[:, None] + _pairs(outputs, head.keypoints, len(anchors)) * step * sides[:, None]])
+    return Candidates(boxes, chances, keypoints=points)
+
+
+def _anchors(head: RetinaFaceHead, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Centre and sides of all anchors in pixels, float32 [n, 4]."""
+    levels = []
+    for stride, lengths in zip(head.strides, head.sizes, strict=True):
+        cells = np.repeat(cell_grid(size, stride, 0.5), len(lengths), axis=0)
+        sides = np.tile(np.asarray(lengths, np.float32), cell_count(size, stride))
+        levels.append(np.concatenate([cells, np.stack([sides, sides], axis=1)], axis=1))
+    return np.concatenate(levels)
 
 
 def _in_order(outputs: Mapping[str, NDArray[Any]], levels: int, kinds: Sequence[int]) -> list[list[str]]:

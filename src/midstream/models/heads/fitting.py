@@ -37,7 +37,10 @@ class Fit:
 
     def __str__(self) -> str:
         """In words: yolov8 (80 classes)."""
-        return f"{self.kind} ({self.classes} class{'' if self.classes == 1 else 'es'})" if self.classes else self.kind
+        if not self.classes:
+            return self.kind
+        flag = ", `background = true`" if self.table.get("background") else ""
+        return f"{self.kind} ({self.classes} class{'' if self.classes == 1 else 'es'}{flag})"
 
 
 @contextmanager
@@ -174,6 +177,8 @@ def _separate(sides: _Sides) -> list[Fit]:
     if len(boxes) != 1 or len(sides) < 2:
         return []
     others = {name: shape for name, shape in sides.items() if name != boxes[0]}
+    if found := _faces_of_anchors(sides, boxes[0]):
+        return found
     flat = {name: shape for name, shape in others.items() if len(shape) <= len(sides[boxes[0]]) - 1}
     labels = [name for name in flat if any(word in name.lower() for word in ("label", "class", "cls"))]
     scores = [name for name in flat if any(word in name.lower() for word in ("score", "conf")) and name not in labels]
@@ -195,3 +200,11 @@ def _separate(sides: _Sides) -> list[Fit]:
     dense = Fit("boxes", columns, {"boxes": boxes[0], "scores": name})
     background = Fit("boxes", columns - 1, {**dense.table, "background": True})
     return [background, dense] if columns == 2 else [dense, *([background] if columns > 1 else [])]
+
+
+def _faces_of_anchors(sides: _Sides, boxes: str) -> list[Fit]:
+    """RetinaFace: boxes, scores of a background and of faces, landmarks, for the same anchors."""
+    by_width = {shape[-1]: name for name, shape in sides.items() if len(shape) > 1}
+    if len(sides) != 3 or set(by_width) != {2, 4, 10} or len({shape[:-1] for shape in sides.values()}) != 1:
+        return []
+    return [Fit("retinaface", 1, {"boxes": boxes, "scores": by_width[2], "keypoints": by_width[10]})]
