@@ -131,7 +131,8 @@ def test_labels_of_other_programs(
     detections = {identity: each for identity, (each, _) in found.items()}
     dataset, notes = as_read(dataset, {identity: size for identity, (_, size) in found.items()})
     result = evaluate(dataset, detections, network.classes)
-    notes += about_labels(dataset, network.classes, network.has_masks) + about_nothing(result.ap, detections.values())
+    notes += about_labels(dataset, network.task, network.classes)
+    notes += about_nothing({"ap": result.ap}, detections.values())
     assert len(notes) == len(lines)
     for note, line in zip(notes, lines, strict=True):
         assert line in note

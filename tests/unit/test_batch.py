@@ -29,6 +29,7 @@ from midstream.data import read_image
 from midstream.errors import InputError, MidstreamError
 from midstream.models import Detections, SplitModel
 from midstream.models.reference import Reference
+from midstream.models.tasks.detection import Detection, InstanceSegmentation
 
 OPTIONS = Paper(symbols=4)
 
@@ -179,7 +180,7 @@ def test_inputs_that_are_none(labelled: Path) -> None:
 def test_encoding_makes_the_bitstreams_of_encode(labelled: Path, network: SplitModel) -> None:
     table = inputs_of(labelled / "images")
     found = outcome(network, a_job(network, "encode"), table)
-    assert found.schema == schema.outcome("encode")
+    assert found.schema == schema.outcome("encode", Detection())
     for i, row in enumerate(found.to_pylist()):
         pyramid = network.front(read_image(labelled / "images" / f"{i}.png"))
         assert row["bitstream"] == ms.encode(pyramid, symbols=4)
@@ -278,7 +279,9 @@ def test_detections_with_masks_come_back() -> None:
         for n in (2, 0, 3)
     ]
     rows = [{"detections": schema.detection_rows(each, ("cat", "dog", "cow"), (4, 5, 9))} for each in found]
-    table = pa.Table.from_pylist(rows, pa.schema([schema.results("decode").field("detections")]))
+    table = pa.Table.from_pylist(
+        rows, pa.schema([schema.results("decode", InstanceSegmentation()).field("detections")])
+    )
     assert [d["name"] for d in table["detections"][0].as_py()] == [("cat", "dog", "cow")[i] for i in found[0].labels]
     ids = [d["category_id"] for d in table["detections"][0].as_py()]
     assert ids == [(4, 5, 9)[i] for i in found[0].labels], "the data set's, not the network's"
@@ -315,7 +318,7 @@ def test_scores_are_those_of_eval(labelled: Path, network: SplitModel, tmp_path:
 def test_parts_split_results_from_failures(labelled: Path, network: SplitModel, folder: Folder) -> None:
     (labelled / "images" / "1.png").write_bytes(b"")
     commit(folder, "a.parquet", outcome(network, a_job(network, "encode"), inputs_of(labelled / "images")))
-    assert pq.read_schema(folder.results / "a.parquet").equals(schema.results("encode"))
+    assert pq.read_schema(folder.results / "a.parquet").equals(schema.results("encode", Detection()))
     assert [Path(row["id"]).name for row in folder.rows(folder.results)] == ["0.png", "2.png", "3.png"]
     (failure,) = folder.rows(folder.failures)
     assert failure["id"] == str(labelled / "images" / "1.png")

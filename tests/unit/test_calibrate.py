@@ -178,7 +178,17 @@ class WithoutCandidates:
     """A network of which only its detections can be had."""
 
     def __init__(self, network: Any) -> None:
-        for name in ("name", "classes", "has_masks", "derived", "fingerprint", "identity", "input_size", "front"):
+        for name in (
+            "name",
+            "task",
+            "classes",
+            "has_masks",
+            "derived",
+            "fingerprint",
+            "identity",
+            "input_size",
+            "front",
+        ):
             setattr(self, name, getattr(network, name))
         self.back = network.back
 

@@ -113,7 +113,7 @@ def test_what_is_lossless_is_what_the_network_finds(model: SplitModel, frames: C
         for file, there in zip(frames.files, found, strict=True):
             image = datasets.read_image(file.path)
             wanted = model.back(model.front(image), (image.shape[0], image.shape[1]))
-            assert (there.detections.boxes == wanted.boxes).all()
+            assert (there.output.boxes == wanted.boxes).all()
 
 
 def test_options_beside_the_codecs(model: SplitModel) -> None:
@@ -236,7 +236,7 @@ def test_fcm_with_a_basis_names_it_and_restores_statistics(model: SplitModel, tm
 
 def test_clips_are_what_is_drawn(tmp_path: Path) -> None:
     dataset = datasets.load(f"clips:{clips.write_clips(tmp_path / 'set', (3, 2, 4))}")
-    scoring = Scoring("", None, (), (), Path(), 50)
+    scoring = Scoring("", None, (), "detection", (), Path(), 50)
     drawn = weights(scoring, dataset)
     assert drawn.shape == (51, 9)
     assert (drawn[0] == 1).all()

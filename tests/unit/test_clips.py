@@ -363,7 +363,7 @@ def test_features_that_make_no_numbers_cost_their_own_frame(
     monkeypatch.setattr(OnnxModel, "back", back)
     lines = decoded(tmp_path, network, clip, code=1)
     assert ["detections" in line for line in lines] == [True, False, True]
-    assert "not finite numbers" in lines[1]["error"]["message"]
+    assert "numbers that are not finite" in lines[1]["error"]["message"]
 
 
 @pytest.mark.usefixtures("_deltas")

@@ -71,7 +71,7 @@ def test_results_are_what_the_pipelines_do(folder: Path, done: tuple[Results, Pa
     assert point.bytes == record.sizes.mean()
     assert point.bits_per_pixel == pytest.approx(8 * point.bytes / toy.SIDE**2)
     assert point.bits_per_element == pytest.approx(8 * point.bytes / 100)
-    detections = {p.id: found for p, found in zip(dataset.images, record.detections, strict=True)}
+    detections = {p.id: found for p, found in zip(dataset.images, record.outputs, strict=True)}
     wanted = evaluate(dataset, detections, model.classes)
     assert point.accuracy["ap"].value == pytest.approx(wanted.ap, abs=1e-9)
     assert point.accuracy["ap50"].value == pytest.approx(wanted.ap50, abs=1e-9)
@@ -230,7 +230,7 @@ def test_points_survive_the_disk(tmp_path: Path, masks: bool) -> None:
 
     record = PointRecord(
         description={"codec": "x"}, sizes=np.array([3, 4, 5]), seconds=np.ones((3, 4)), pixels=7, elements=None,
-        detections=[found(2), found(0), found(3)], memory=Memory(1, None),
+        task="detection", outputs=[found(2), found(0), found(3)], memory=Memory(1, None),
     )  # fmt: skip
     path = tmp_path / "point.safetensors"
     write_point(path, record)
@@ -238,7 +238,7 @@ def test_points_survive_the_disk(tmp_path: Path, masks: bool) -> None:
     assert again is not None
     assert (again.description, again.pixels, again.elements, again.memory) == ({"codec": "x"}, 7, None, Memory(1, None))
     assert (again.sizes == record.sizes).all()
-    for one, other in zip(again.detections, record.detections, strict=True):
+    for one, other in zip(again.outputs, record.outputs, strict=True):
         assert (one.boxes == other.boxes).all()
         assert (one.scores == other.scores).all()
         assert one.masks == other.masks

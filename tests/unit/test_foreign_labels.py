@@ -27,6 +27,7 @@ from midstream.masks import check_mask
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.categories import category_ids
 from midstream.models import Detections
+from midstream.models.tasks.detection import Detection, InstanceSegmentation
 
 HEIGHT, WIDTH = 12, 20
 PIXELS = HEIGHT * WIDTH
@@ -87,13 +88,13 @@ UNUSABLE = {
 def test_an_unusable_mask_is_named_and_never_reaches_the_evaluation(tmp_path: Path, what: str) -> None:
     dataset = load(_coco(tmp_path, [{"segmentation": [SQUARE]}, {"segmentation": UNUSABLE[what]}]))
     for step in (
-        lambda: require(dataset, ("cat",), True),
+        lambda: require(dataset, InstanceSegmentation(), ("cat",)),
         lambda: evaluate(dataset, _found([SQUARE]), ("cat",)),
     ):
         with pytest.raises(InputError, match=r"annotations\[1\] \(of a\.png\) in .* unusable mask: ") as error:
             step()
         assert "\n" not in str(error.value)
-    require(dataset, ("cat",), False)  # a network without masks never looks at them
+    require(dataset, Detection(), ("cat",))  # a network without masks never looks at them
 
 
 @pytest.mark.parametrize(
@@ -145,10 +146,10 @@ def test_masks_of_all_three_forms_and_none(tmp_path: Path) -> None:
     result = evaluate(without, _found([SQUARE, other]), ("cat",))
     assert (result.ap, result.segm_ap) == pytest.approx((100, 100))
     assert evaluate(without, _found([SQUARE]), ("cat",)).ap < 60
-    assert about_labels(without, ("cat", "dog"), True) == [
+    assert about_labels(without, InstanceSegmentation(), ("cat", "dog")) == [
         "1 of 2 annotations have no mask: mask AP is that of the other 1"
     ]
-    assert about_labels(without, ("cat", "dog"), False) == []
+    assert about_labels(without, Detection(), ("cat", "dog")) == []
 
 
 def test_of_categories_with_one_name_the_annotated_one_counts(tmp_path: Path) -> None:
@@ -156,22 +157,22 @@ def test_of_categories_with_one_name_the_annotated_one_counts(tmp_path: Path) ->
     for categories in (group, group[::-1]):
         dataset = load(_coco(tmp_path, [{}], categories))
         assert evaluate(dataset, _found([SQUARE]), ("cat",)).ap == pytest.approx(100)
-        assert about_labels(dataset, ("cat",), False) == []
+        assert about_labels(dataset, Detection(), ("cat",)) == []
     both = load(_coco(tmp_path, [{}, {"category_id": 0}], group))
     with pytest.raises(InputError, match=r"two categories of the name 'cat' \(ids 0 and 7\) with annotations"):
-        require(both, ("cat",), False)
+        require(both, Detection(), ("cat",))
 
 
 def test_labels_of_no_object_are_refused_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no labelled object in its 1 image"):
-        require(load(_coco(tmp_path, [{"iscrowd": 1}])), ("cat",), False)
+        require(load(_coco(tmp_path, [{"iscrowd": 1}])), Detection(), ("cat",))
 
 
 def test_classes_that_one_side_lacks_are_named_and_counted(tmp_path: Path) -> None:
     names = ["trafficlight", "cat", "plane", "of no object"]
     categories = [{"id": i, "name": name} for i, name in enumerate(names, start=1)]
     dataset = load(_coco(tmp_path, [{"category_id": i} for i in (1, 1, 2, 3)], categories))
-    lines = about_labels(dataset, ("cat", "traffic light", "airplane"), False)
+    lines = about_labels(dataset, Detection(), ("cat", "traffic light", "airplane"))
     assert lines[0].startswith("2 of the 3 classes in the data set are none of the network's and count as 0")
     assert "3 objects: trafficlight, plane" in lines[0]
     assert lines[1].startswith("2 of the network's 3 classes are none of the data set's")
@@ -183,7 +184,7 @@ def test_spellings_of_a_class_are_one_class(tmp_path: Path) -> None:
     categories = [{"id": i, "name": name} for i, name in enumerate(["Traffic-Light", "tvmonitor", "sofa"], start=1)]
     dataset = load(_coco(tmp_path, [{"category_id": i} for i in (1, 2, 3)], categories))
     assert category_ids(("traffic light", "tv", "couch"), dataset.ground_truth) == [1, 2, 3]
-    assert about_labels(dataset, ("traffic light", "tv", "sofa"), False) == [
+    assert about_labels(dataset, Detection(), ("traffic light", "tv", "sofa")) == [
         "classes that COCO and Pascal VOC call differently are the same: tv is 'tvmonitor'"
     ]
     assert category_ids(("couch", "sofa"), dataset.ground_truth) == [None, 3]
@@ -195,22 +196,22 @@ def test_spellings_of_a_class_are_one_class(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_boxes_outside_of_their_images_are_counted(tmp_path: Path, box: list[float], reached: str) -> None:
     """Corners for sides, or the pixels of a larger image; two pixels beyond the edge are annotators' rounding."""
-    lines = about_labels(load(_coco(tmp_path, [{}, {"bbox": box}, {"bbox": box}])), ("cat", "dog"), False)
+    lines = about_labels(load(_coco(tmp_path, [{}, {"bbox": box}, {"bbox": box}])), Detection(), ("cat", "dog"))
     expected = "2 of 3 boxes reach outside of their images, so they may not be [x, y, width, height] in pixels (first: "
     assert lines == ([f"{expected}annotations[1], {reached} in a.png of 20x12)"] if reached else [])
 
 
 def test_single_boxes_outside_are_slips(tmp_path: Path) -> None:
     many = [{}] * 99 + [{"bbox": [8, 2, 16, 8]}]
-    assert about_labels(load(_coco(tmp_path, many)), ("cat", "dog"), False) == []
-    assert len(about_labels(load(_coco(tmp_path, [*many, many[-1]])), ("cat", "dog"), False)) == 1
+    assert about_labels(load(_coco(tmp_path, many)), Detection(), ("cat", "dog")) == []
+    assert len(about_labels(load(_coco(tmp_path, [*many, many[-1]])), Detection(), ("cat", "dog"))) == 1
 
 
 @pytest.mark.parametrize("sides", [[0, 6], [6, 0], [-4, 6], [6, -4], [-4, -4]])
 def test_boxes_without_extent_are_counted_and_match_nothing(tmp_path: Path, sides: list[int]) -> None:
     dataset = load(_coco(tmp_path, [{}, {"bbox": [10, 8, *sides], "area": 24}]))
     box = ", ".join(map(str, [10, 8, *sides]))
-    assert about_labels(dataset, ("cat", "dog"), False) == [
+    assert about_labels(dataset, Detection(), ("cat", "dog")) == [
         "1 of 2 boxes have no positive width or height, so nothing can match them "
         f"(first: annotations[1], [{box}] in a.png of 20x12)"
     ]
@@ -227,10 +228,15 @@ def test_annotations_of_unlisted_images_are_counted(tmp_path: Path) -> None:
 
 def test_an_accuracy_of_nothing_is_said(tmp_path: Path) -> None:
     found = _found([SQUARE]).values()
-    assert about_nothing(0.0, found)[0].startswith("the uncompressed network's AP is 0 although it found 1 objects")
-    assert about_nothing(0.1, found) == []
+    assert about_nothing({"ap": 0.0}, found)[0].startswith(
+        "the uncompressed network's AP is 0 although it found 1 objects"
+    )
+    assert about_nothing({"ap": 0.1}, found) == []
     assert (
-        about_nothing(0.0, [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int))]) == []
+        about_nothing(
+            {"ap": 0.0}, [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int))]
+        )
+        == []
     )
 
 
@@ -286,7 +292,7 @@ def test_run_lengths_of_the_listed_size_turned(tmp_path: Path) -> None:
     turned = {"size": [WIDTH, HEIGHT], "counts": [0, PIXELS]}
     listed = {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS]}
     dataset = load(_coco(tmp_path, [{"segmentation": turned}, {"segmentation": listed}]))
-    require(dataset, ("cat",), True)
+    require(dataset, InstanceSegmentation(), ("cat",))
     for size, kept in (((WIDTH, HEIGHT), [turned, None]), ((HEIGHT, WIDTH), [None, listed]), ((7, 9), [None, None])):
         read, notes = as_read(dataset, {1: size})
         assert [each.get("segmentation") for each in read.ground_truth["annotations"]] == kept

@@ -210,9 +210,9 @@ def test_pipelines_measure(at: str, tmp_path: Path) -> None:
     assert plain.elements == 5 * (16 + 4)
     assert plain.size == 4 * plain.elements + 1 + 2 * len("_p3") + 2 * 3 + len(b"\xc0\x02") + len(b"\x50")  # 320, 80
     wanted = model.back(model.front(pixels), (50, 70))
-    assert (plain.detections.scores == wanted.scores).all()
+    assert (plain.output.scores == wanted.scores).all()
     given_pyramid = parse_curve("uncompressed").points[0].measure(model, pixels, model.front(pixels))
-    assert (given_pyramid.detections.boxes == wanted.boxes).all()
+    assert (given_pyramid.output.boxes == wanted.boxes).all()
 
 
 def test_resized_is_what_the_front_sees(tmp_path: Path) -> None:

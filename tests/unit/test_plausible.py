@@ -149,7 +149,7 @@ def test_a_network_without_a_description_is_tried_out_too(tmp_path: Path) -> Non
         """The toy with labels beyond its classes."""
 
         def __init__(self, network: Any) -> None:
-            for name in ("name", "input_size", "front", "back"):
+            for name in ("name", "task", "input_size", "front", "back"):
                 setattr(self, name, getattr(network, name))
             self.classes = network.classes[:1]
 

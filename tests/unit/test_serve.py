@@ -31,6 +31,7 @@ from midstream.data.frames import Frame, open_source
 from midstream.json_lines import Lines
 from midstream.models import Detections, FloatPyramid
 from midstream.models.annotate import annotate
+from midstream.models.tasks.detection import InstanceSegmentation
 from midstream.quantities import bits_per_second, seconds
 from midstream.serve import messages, security
 from midstream.serve.engine import BusyError, Engine, ExpiredError, key_of
@@ -76,8 +77,8 @@ def test_work_is_what_a_local_run_gives(served: Served) -> None:
     for data, outcome in zip(coded, infer(served, [Work(data, SIZE) for data in coded]), strict=True):
         assert isinstance(outcome, Done)
         expected = model.back(ms.decode(data), SIZE)
-        np.testing.assert_array_equal(outcome.detections.boxes, expected.boxes)
-        np.testing.assert_array_equal(outcome.detections.scores, expected.scores)
+        np.testing.assert_array_equal(outcome.output.boxes, expected.boxes)
+        np.testing.assert_array_equal(outcome.output.scores, expected.scores)
 
 
 def test_a_back_with_a_free_first_axis_takes_several_frames(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_back_with_a_free_first_axis_takes_several_frames(tmp_path: Path) -> N
     for work, outcome in zip(works, outcomes, strict=True):
         assert isinstance(outcome, Done)
         expected = model.back(ms.decode(work.bitstream), work.size)
-        np.testing.assert_allclose(outcome.detections.boxes, expected.boxes, rtol=1e-5)
+        np.testing.assert_allclose(outcome.output.boxes, expected.boxes, rtol=1e-5)
 
 
 def test_a_graph_that_declares_a_free_axis_and_fixes_it_inside_is_not_batched(tmp_path: Path) -> None:
@@ -522,7 +523,9 @@ def test_a_line_has_cocos_boxes_and_masks() -> None:
     mask = {"size": [60, 50], "counts": b"PPYo1"}
     found = Detections(np.array([[1, 2, 4, 8]], np.float32), np.array([0.5], np.float32), np.array([1]), [mask])
     frame = Frame(3, "a.png", np.zeros((60, 50, 3), np.uint8), time_s=0.12)
-    line = answered(frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, ("cat", "dog"), None)
+    line = answered(
+        frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, InstanceSegmentation(), ("cat", "dog"), None
+    )
     assert json.loads(json.dumps(line)) == {
         "frame": 3, "source": "a.png", "time_s": 0.12, "height": 60, "width": 50,
         "detections": [{"category": "dog", "label": 1, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0],
@@ -536,7 +539,14 @@ def test_lines_are_results_that_coco_s_own_program_reads(capfd: pytest.CaptureFi
     mask = pycocotools.mask.encode(np.asfortranarray(np.ones((60, 50), np.uint8)))
     found = Detections(np.array([[0, 0, 50, 60]], np.float32), np.array([0.5], np.float32), np.array([1]), [mask])
     frame = Frame(0, "000000000139.png", np.zeros((60, 50, 3), np.uint8))
-    line = answered(frame, Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003), 0.02, ("couch", "tv"), (63, 72))
+    line = answered(
+        frame,
+        Answer(9, found, None, 77, 0.01, 0.001, 0.002, 0.003),
+        0.02,
+        InstanceSegmentation(),
+        ("couch", "tv"),
+        (63, 72),
+    )
     truth = COCO()
     truth.dataset = {
         "images": [{"id": 139, "height": 60, "width": 50}],

@@ -21,6 +21,7 @@ from midstream.data.images import image_from
 from midstream.errors import InputError, MidstreamError
 from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.models.reference import Reference
+from midstream.models.tasks import task_named
 from midstream.split.coding import decode_features, encode_features
 from midstream.split.levels import completed
 from midstream.split.round_trip import round_trip
@@ -59,7 +60,7 @@ class Job:
     @property
     def outcome(self) -> pa.Schema:
         """Of what `work` yields."""
-        return schema.outcome(self.kind, self.pyramids)
+        return schema.outcome(self.kind, task_named(self.network.task), self.pyramids)
 
 
 #: Around the work on the input with a key.
@@ -142,9 +143,9 @@ def _decode(network: SplitModel, job: Job, row: Row) -> Row:
     received, decode_ms = _timed(decode, data, profile=job.profile, threads=1)
     found, back_ms = _timed(network.back, _whole(network, received), size)
     kept = {"pyramid": pack_safetensors(received)} if job.pyramids else {}
-    detections = schema.detection_rows(found, network.classes, network.category_ids)
+    rows, _ = schema.columns_for(network.task)
     about = _about(size, received, data)
-    return {**about, **kept, "detections": detections, "decode_ms": decode_ms, "back_ms": back_ms}
+    return {**about, **kept, rows: schema.output_rows(network, found), "decode_ms": decode_ms, "back_ms": back_ms}
 
 
 def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
@@ -160,13 +161,14 @@ def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
         lambda data: decode_features(data, codec, threads=1),
     )
     height, width = network.input_size(size)
+    coded, uncompressed = schema.columns_for(network.task)
     return {
         **_about(size, pyramid, done.data),
         "input_bytes": height * width * image.shape[2],
         "bitstream": done.data,
         "payload_bytes": inspect(done.data).payload_bytes,
-        "detections": schema.detection_rows(done.output, network.classes, network.category_ids),
-        "uncompressed": schema.detection_rows(network.back(pyramid, size), network.classes, network.category_ids),
+        coded: schema.output_rows(network, done.output),
+        uncompressed: schema.output_rows(network, network.back(pyramid, size)),
         "front_ms": front_ms,
         "encode_ms": 1e3 * done.encode_s,
         "decode_ms": 1e3 * done.decode_s,

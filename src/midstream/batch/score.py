@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from midstream.batch.folder import Folder
-from midstream.batch.schema import read_detections
+from midstream.batch.schema import columns_for, read_outputs
 from midstream.codec.base import Codec
 from midstream.data import Dataset, ImageFile
 from midstream.errors import InputError
@@ -13,7 +13,7 @@ from midstream.evaluate.run import EvalResult, Images, Tally, result_of, settled
 from midstream.models import SplitModel
 
 _COLUMNS = [
-    "id", "height", "width", "bytes", "payload_bytes", "elements", "input_bytes", "detections", "uncompressed",
+    "id", "height", "width", "bytes", "payload_bytes", "elements", "input_bytes",
     "front_ms", "encode_ms", "decode_ms", "back_ms",
 ]  # fmt: skip
 
@@ -22,7 +22,7 @@ def score(folder: Folder, network: SplitModel, codec: Codec, dataset: Dataset | 
     """Rate and accuracy over the images of a folder that did not fail.
 
     Args:
-        folder: of a job `eval`; detections of all its images are held in memory.
+        folder: of a job `eval`; outputs of all its images are held in memory.
         network: of the job.
         codec: of the job.
         dataset: with the ground truth; its images are found by their ids. Without one, and for one without labels,
@@ -41,8 +41,8 @@ def score(folder: Folder, network: SplitModel, codec: Codec, dataset: Dataset | 
     images, tally = Images(), Tally()
     _add(folder, numbers, network, images, tally)
     # Where scores are equal, the order of the images decides: that of the data set, as in `midstream eval`.
-    images.detections, tally.detections = (
-        {image.id: found[image.id] for image in dataset.images} for found in (images.detections, tally.detections)
+    images.outputs, tally.outputs = (
+        {image.id: found[image.id] for image in dataset.images} for found in (images.outputs, tally.outputs)
     )
     dataset, uncompressed = settled(network, dataset, images)
     return result_of(network, dataset, codec, images, tally, uncompressed)
@@ -60,14 +60,14 @@ def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:
 
 
 def _add(folder: Folder, numbers: dict[str, int], network: SplitModel, images: Images, tally: Tally) -> None:
-    for batch in folder.batches(folder.results, _COLUMNS):
-        found = read_detections(batch["detections"], network.has_masks)
-        uncompressed = read_detections(batch["uncompressed"], network.has_masks)
-        for i, row in enumerate(batch.drop_columns(["detections", "uncompressed"]).to_pylist()):
+    columns = columns_for(network.task)
+    for batch in folder.batches(folder.results, [*_COLUMNS, *columns]):
+        found, uncompressed = (read_outputs(network, batch[name]) for name in columns)
+        for i, row in enumerate(batch.drop_columns(list(columns)).to_pylist()):
             number = numbers.get(row["id"])
             if number is None:  # of an earlier run on more images
                 continue
-            tally.detections[number], images.detections[number] = found[i], uncompressed[i]
+            tally.outputs[number], images.outputs[number] = found[i], uncompressed[i]
             images.sizes[number] = (row["height"], row["width"])
             tally.total_bytes += row["bytes"]
             tally.payload_bytes += row["payload_bytes"]

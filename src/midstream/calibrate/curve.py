@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from midstream.calibrate.loss import USUAL, PseudoLabels, Relation, Seen
+from midstream.calibrate.loss import CalibrationReference, Relation, Seen
 from midstream.calibrate.views import View, Views
 from midstream.codec.calibrated.coding import Analysed, analyse, code
 from midstream.codec.calibrated.document import QUALITIES, STEP_INDICES, CurvePoint
@@ -45,16 +45,18 @@ _WORST_QUALITY, _BEST_QUALITY = 0.3, 0.002
 
 @dataclass(frozen=True)
 class StepMeasured:
-    """What coding at a step makes of the held-out images: mean bytes of one, and what the network sees in them."""
+    """What coding at a step makes of the held-out images.
+
+    Attributes:
+        bytes: mean of an image.
+        seen: what the network sees in them.
+        usual_loss: what most networks of the task lose with such a disagreement.
+    """
 
     step: int
     bytes: float
     seen: Seen
-
-    @property
-    def usual_loss(self) -> float:
-        """What most networks lose with such a disagreement."""
-        return USUAL.loss(self.seen.disagreement)
+    usual_loss: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _case(views: Views, profile: Profile, view: View) -> _Case:
 
 
 def measured(
-    pseudo: PseudoLabels,
+    reference: CalibrationReference,
     profile: Profile,
     coarsest: int,
     rung: int,
@@ -77,10 +79,10 @@ def measured(
     advance: Callable[[str], None],
     most_bytes: float = math.inf,
 ) -> list[StepMeasured]:
-    """What coding makes of the images of `pseudo`, from the coarsest useful step to the finest.
+    """What coding makes of the images of `reference`, from the coarsest useful step to the finest.
 
     Args:
-        pseudo: what is found without coding in the images that are measured.
+        reference: what is found without coding in the images that are measured.
         profile: as far as it is known.
         coarsest: the step to begin with.
         rung: from a step to the next finer one.
@@ -88,17 +90,17 @@ def measured(
         advance: told of each point.
         most_bytes: the curve ends with a point that takes more.
     """
-    cases = [_case(pseudo.views, profile, view) for view in pseudo.images]
+    cases = [_case(reference.views, profile, view) for view in reference.images]
     out: list[StepMeasured] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        trips = [_round_trip(pseudo.model, pseudo.views, profile, case, step) for case in cases]
-        out.append(_as_measured(pseudo, step, trips))
+        trips = [_round_trip(reference.model, reference.views, profile, case, step) for case in cases]
+        out.append(_as_measured(reference, step, trips))
         advance(f"step {step}: {out[-1].bytes:,.0f} bytes, disagreement {out[-1].seen.disagreement:.1%}")
         if out[-1].bytes > most_bytes or (
-            not pseudo.empty and _finished([each.usual_loss for each in out], least_loss)
+            not reference.empty and _finished([each.usual_loss for each in out], least_loss)
         ):
             break
-        if pseudo.empty and len(out) == _UNLABELLED:
+        if reference.empty and len(out) == _UNLABELLED:
             break
     return out
 
@@ -109,21 +111,21 @@ def curve_points(curve: Sequence[StepMeasured], relation: Relation) -> list[Curv
 
 
 def relation_shown(
-    pseudo: PseudoLabels, profile: Profile, curve: Sequence[StepMeasured], advance: Callable[[str], None]
+    reference: CalibrationReference, profile: Profile, curve: Sequence[StepMeasured], advance: Callable[[str], None]
 ) -> Relation:
-    """The loss that goes with a disagreement, as the images of `pseudo` show it at some steps of a curve.
+    """The loss that goes with a disagreement, as the images of `reference` show it at some steps of a curve.
 
     These may be images that the profile was fitted to: it is not the disagreement that counts, but what goes with it.
     """
     useful = [each.step for each in curve if _USEFUL[0] < each.seen.disagreement < _USEFUL[1]]
     steps = useful[:: -(-len(useful) // _RELATED)] if useful else []
     trips: dict[int, list[RoundTrip]] = {step: [] for step in steps}
-    for view in pseudo.images if steps else []:
-        case = _case(pseudo.views, profile, view)
+    for view in reference.images if steps else []:
+        case = _case(reference.views, profile, view)
         for step in steps:
-            trips[step].append(_round_trip(pseudo.model, pseudo.views, profile, case, step))
+            trips[step].append(_round_trip(reference.model, reference.views, profile, case, step))
         advance("")
-    return Relation.of([_as_measured(pseudo, step, trips[step]).seen for step in steps]) or USUAL
+    return Relation.of([_as_measured(reference, step, trips[step]).seen for step in steps]) or reference.usual
 
 
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
@@ -159,34 +161,37 @@ def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:
     return out
 
 
-def _as_measured(pseudo: PseudoLabels, step: int, trips: Sequence[RoundTrip]) -> StepMeasured:
-    found = {view.file.id: trip.output for view, trip in zip(pseudo.images, trips, strict=True)}
-    return StepMeasured(step, float(np.mean([len(trip.data) for trip in trips])), pseudo.seen(found))
+def _as_measured(reference: CalibrationReference, step: int, trips: Sequence[RoundTrip]) -> StepMeasured:
+    found = {view.file.id: trip.output for view, trip in zip(reference.images, trips, strict=True)}
+    seen = reference.seen(found)
+    mean = float(np.mean([len(trip.data) for trip in trips]))
+    return StepMeasured(step, mean, seen, reference.usual.loss(seen.disagreement))
 
 
-def transform_loss(pseudo: PseudoLabels, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
+def transform_loss(reference: CalibrationReference, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
     """The estimated loss on the held-out images of transforming there and back, without quantisation."""
-    model, views, found = pseudo.model, pseudo.views, {}
-    for view in pseudo.images:
+    model, views, found = reference.model, reference.views, {}
+    for view in reference.images:
         maps = views.sent(view)
         sizes = {name: (values.shape[1], values.shape[2]) for name, values in maps.items()}
         received: dict[str, Floats] = {}
         for group in groups:
             received |= inverse(group, forward(group, maps, 1), sizes, 1)
         whole = completed(model, {name: received[name] for name in maps}, list(views.full(view)))
-        found[view.file.id] = model.back(whole, view.size)
+        found[view.file.id] = model.task.kept(model.back(whole, view.size))
         advance()
-    return USUAL.loss(pseudo.seen(found).disagreement)
+    return reference.usual.loss(reference.seen(found).disagreement)
 
 
 def _round_trip(model: SplitModel, views: Views, profile: Profile, case: _Case, step: int) -> RoundTrip:
-    return round_trip(
+    done = round_trip(
         model,
         views.full(case.view),
         case.view.size,
         lambda: code(case.analysed, step),
         lambda data: decode_features(data, Calibrated(profile=profile), 1),
     )
+    return replace(done, output=model.task.kept(done.output))
 
 
 def _monotone(points: Sequence[CurvePoint]) -> list[CurvePoint]:

@@ -1,8 +1,8 @@
 """How far the network's outputs move: what sensitivity is measured with.
 
 For a network whose head can be asked before suppression the outputs are its scores, and its boxes as far as they are
-believed: each side over the box's size, times the square root of the best score. For any other network they are its
-detections, matched with those of the undisturbed pyramid.
+believed: each side over the box's size, times the square root of the best score. For any other network the task says
+how its outputs differ.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.models import Detections, FloatPyramid, ProposingModel, SplitModel
+from midstream.models import FloatPyramid, ProposingModel, SplitModel
 from midstream.models.heads import Candidates
 
 Vector = NDArray[np.float32]
@@ -26,12 +26,12 @@ def responder(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -
 
     Its squared length is the distance. `size` is the image's (height, width).
     """
-    if isinstance(model, ProposingModel):
+    if isinstance(model, ProposingModel) and model.proposes:
         reference = model.candidates(pyramid)
         weights = _box_weights(reference)
         return lambda disturbed: _moved(reference, model.candidates(disturbed), weights)
-    found = model.back(pyramid, size)
-    return lambda disturbed: _unmatched(found, model.back(disturbed, size))
+    task, found = model.task, model.back(pyramid, size)
+    return lambda disturbed: task.moved(found, model.back(disturbed, size))
 
 
 def _box_weights(reference: Candidates) -> NDArray[np.float32]:
@@ -44,22 +44,3 @@ def _moved(reference: Candidates, now: Candidates, weights: NDArray[np.float32])
     scores = (now.scores - reference.scores).ravel()
     boxes = ((now.boxes - reference.boxes) * weights).ravel()
     return np.concatenate([scores, np.clip(boxes, -1, 1)])
-
-
-def _unmatched(reference: Detections, now: Detections) -> Vector:
-    """For each detection of the reference what is lost of its score by the best match; for others their score."""
-    same = reference.labels[:, None] == now.labels[None, :]
-    overlap = _overlaps(reference.boxes, now.boxes) * same
-    agreed = np.minimum(overlap * 2, 1) * np.minimum(reference.scores[:, None], now.scores[None, :])
-    lost = reference.scores - agreed.max(axis=1, initial=0)
-    extra = now.scores - agreed.max(axis=0, initial=0)
-    # Numbers of detections differ; what is compared is the length of the vector only.
-    return np.array([np.sqrt((lost**2).sum() + (extra**2).sum())], np.float32)
-
-
-def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union, [len(a), len(b)]."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (a, b)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None, :] - shared, 1e-6), np.float32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import pycocotools.mask
@@ -23,7 +23,8 @@ from midstream.masks import decode_mask
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.case import Case
 from midstream.metrics.coco import CocoState
-from midstream.models import Detections, SplitModel
+from midstream.models import Detections, Output, SplitModel
+from midstream.models.tasks.detection import Detection, detections_of
 
 #: Overlaps 0.50 to 0.75, of COCO's: where networks repeat themselves, and where most of their AP is.
 _REPEATED = slice(0, 6)
@@ -33,6 +34,10 @@ _LEAST_REPEATED = 0.3
 _MOST_USEFUL, _KNOWN_TO = 0.35, 0.02
 #: Points that a relation is fitted to, at least; and factors beyond which it is the noise that was fitted.
 _FEWEST, _FACTORS = 2, (0.05, 4.0)
+
+
+#: Who asks for detections.
+WHO = "measuring by pseudo labels"
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Relation:
-    """The relative loss of AP that goes with a disagreement d: factor * (0.75 d + 0.5 d^2), see USUAL."""
+    """The relative loss that goes with a disagreement d: factor * (linear * d + square * d^2).
+
+    By default that of detectors, see USUAL.
+    """
 
     factor: float
+    linear: float = 0.75
+    square: float = 0.5
 
     @classmethod
     def of(cls, seen: Sequence[Seen]) -> Self | None:
@@ -69,27 +79,77 @@ class Relation:
 
     def loss(self, disagreement: float) -> float:
         """0 to 1."""
-        return min(self.factor * (_LINEAR * disagreement + _SQUARE * disagreement**2), 1.0)
+        return min(self.factor * (self.linear * disagreement + self.square * disagreement**2), 1.0)
 
 
 #: Between what fits PicoDet-S-416, 0.87 d, and YOLOX-Nano, 0.67 d + 0.99 d^2, on 50 photographs each.
-_LINEAR, _SQUARE = 0.75, 0.5
 USUAL = Relation(1.0)
+#: Of tasks whose disagreement is what is lost.
+ITSELF = Relation(1.0, 1.0, 0.0)
+
+
+class CalibrationReference(Protocol):
+    """What a network gives without coding, beside which a calibration measures.
+
+    Attributes:
+        model, views, images: the network, and the images of `views` that are measured.
+        usual: the loss that goes with a disagreement as far as nothing more is known of the network.
+        empty: whether nothing is found anywhere: noise, or a network that was never trained.
+        objects: how many things there are to be lost; None where that is no question.
+    """
+
+    model: SplitModel
+    views: Views
+    images: Sequence[View]
+    usual: Relation
+
+    @property
+    def empty(self) -> bool: ...  # noqa: D102
+    @property
+    def objects(self) -> int | None: ...  # noqa: D102
+
+    def seen(self, found: Mapping[int, Output]) -> Seen:
+        """What becomes of the network's outputs where these are there instead, by image id."""
+        ...
+
+
+def reference_for(model: SplitModel, views: Views, images: Sequence[View]) -> CalibrationReference:
+    """Of a detector its detections as labels, of any other network its outputs."""
+    is_detector = isinstance(model.task, Detection)
+    return PseudoLabels(model, views, images) if is_detector else OutputReference(model, views, images)
+
+
+class OutputReference:
+    """The outputs of a network that is no detector: what is lost is what the task calls disagreement."""
+
+    usual, empty, objects = ITSELF, False, None
+
+    def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
+        self.model, self.views, self.images = model, views, images
+        self._own = {view.file.id: model.task.kept(model.back(views.full(view), view.size)) for view in images}
+
+    def seen(self, found: Mapping[int, Output]) -> Seen:
+        """See CalibrationReference."""
+        now = [found[identity] for identity in self._own]
+        return Seen(self.model.task.disagreement(list(self._own.values()), now), None)
 
 
 class PseudoLabels:
-    """What the uncompressed network, `model`, finds in `images` of `views`, and in their mirror images.
+    """What the uncompressed detector, `model`, finds in `images` of `views`, and in their mirror images.
 
     `objects` is how many it finds in the images themselves.
     """
+
+    usual = USUAL
 
     def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
         self.model, self.views, self.images = model, views, images
         found, mirrored = {}, {}
         for view in images:
-            found[view.file.id] = model.back(views.full(view), view.size)
+            found[view.file.id] = detections_of(model.back(views.full(view), view.size), WHO)
             other = View(view.file, not view.flipped, view.size)
-            mirrored[view.file.id] = mirror(model.back(views.full(other), view.size), view.size[1])
+            seen = detections_of(model.back(views.full(other), view.size), WHO)
+            mirrored[view.file.id] = mirror(seen, view.size[1])
         dataset = Dataset("calibration", None, tuple(view.file for view in images), None)
         self._own, self._mirrored = self._as_truth(dataset, found), self._as_truth(dataset, mirrored)
         self._best = 0.0 if self._mirrored is None else self._ap(self._mirrored, found)
@@ -100,14 +160,15 @@ class PseudoLabels:
         """Whether nothing is found anywhere: noise, or a network that was never trained."""
         return self._own is None
 
-    def seen(self, found: Mapping[int, Detections]) -> Seen:
+    def seen(self, found: Mapping[int, Output]) -> Seen:
         """What becomes of the network's detections where these are found instead, by image id."""
+        now = {identity: detections_of(each, WHO) for identity, each in found.items()}
         if self._own is None:  # nobody can say what is lost: a cap on the loss is to be refused
             return Seen(1.0, None)
         repeats = self._mirrored is not None and self._best > _LEAST_REPEATED
-        lost = 1 - self._ap(self._mirrored, found) / self._best if repeats and self._mirrored is not None else None
+        lost = 1 - self._ap(self._mirrored, now) / self._best if repeats and self._mirrored is not None else None
         # Half an object of those that there are: a smaller disagreement cannot be seen.
-        return Seen(min(1 - self._ap(self._own, found) + 0.5 / self.objects, 1.0), lost)
+        return Seen(min(1 - self._ap(self._own, now) + 0.5 / self.objects, 1.0), lost)
 
     def _as_truth(self, dataset: Dataset, found: Mapping[int, Detections]) -> Dataset | None:
         try:

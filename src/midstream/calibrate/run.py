@@ -20,7 +20,7 @@ from midstream.calibrate.clips import ClipSource, FrameHash, made_clips
 from midstream.calibrate.coder import COUNT_LIMIT
 from midstream.calibrate.fitting import Fit, Material, fitted, transforms
 from midstream.calibrate.layout import groups_of
-from midstream.calibrate.loss import USUAL, PseudoLabels
+from midstream.calibrate.loss import CalibrationReference, reference_for
 from midstream.calibrate.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
 from midstream.calibrate.sensitivity import Sensitivity
 from midstream.calibrate.settings import (
@@ -95,32 +95,35 @@ def calibrate(
 
     Raises InputError for a network that none fits, and for a clip that cannot be read.
     """
+    settings = settings.used_for(model)
     passes = settings.passes or _within_budget(model, views, settings, progress)
     progress.stage("running the front", len(views.all))
     views.prepare(progress.step)
-    pseudo = PseudoLabels(model, views, views.held_out)
+    reference = reference_for(model, views, views.held_out)
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)
     measured = _sensitivity(model, views, moments, passes, settings, progress)
     about = _about(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    power = _power(pseudo, about, moments, metrics_of, passes, settings, progress)
+    power = _power(reference, about, moments, metrics_of, passes, settings, progress)
     sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
     shown = [*views.fit, *views.parts][:MOST_SHOWN]
     material = Material(model, views, views.fit, sampled, shown, settings, progress)
-    fits = fitted(material, _enough(material, pseudo, about, moments, metrics_of(power)), about.importance)
+    fits = fitted(material, _enough(material, reference, about, moments, metrics_of(power)), about.importance)
     if clips:
         about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
-    coded = curve.measured(pseudo, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
-    if pseudo.objects < _FEW_OBJECTS:
-        found = f"{counted(pseudo.objects, 'object')} in {counted(len(views.held_out), 'image')}"
+    coded = curve.measured(reference, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
+    if reference.objects is not None and reference.objects < _FEW_OBJECTS:
+        found = f"{counted(reference.objects, 'object')} in {counted(len(views.held_out), 'image')}"
         progress.warn(f"losses are estimated from {found}, and may be far off: use other images, or 200 of them")
-    progress.stage("what disagreement costs", views.count)
-    both = PseudoLabels(model, views, views.plain + views.held_out)
-    relation = curve.relation_shown(both, draft, coded, progress.step)
-    progress.say(f"where detections change, this network loses {relation.factor:.2f} times the usual accuracy")
+    relation = reference.usual
+    if reference.objects is not None:
+        progress.stage("what disagreement costs", views.count)
+        both = reference_for(model, views, views.plain + views.held_out)
+        relation = curve.relation_shown(both, draft, coded, progress.step)
+        progress.say(f"where detections change, this network loses {relation.factor:.2f} times the usual accuracy")
     points = curve.curve_points(coded, relation)
     final = about.model_copy(
         update={
@@ -234,7 +237,7 @@ def _sensitivity(
 
 def _enough(
     material: Material,
-    pseudo: PseudoLabels,
+    reference: CalibrationReference,
     about: About,
     moments: Mapping[str, transform.ChannelMoments],
     metrics: Metrics,
@@ -245,7 +248,7 @@ def _enough(
         progress = material.progress
         progress.stage("what the transform leaves out", len(material.views.held_out))
         groups = [fit.group for fit in fits]
-        loss = curve.transform_loss(pseudo, groups, progress.step)
+        loss = curve.transform_loss(reference, groups, progress.step)
         progress.say(f"a transform without {share:.2%} of the energy alone: loss {loss:.1%}")
         if loss <= _TRANSFORM_LOSS:
             return fits
@@ -257,7 +260,7 @@ def _coarsest(profile: Profile) -> int:
 
 
 def _power(
-    pseudo: PseudoLabels,
+    reference: CalibrationReference,
     about: About,
     moments: Mapping[str, transform.ChannelMoments],
     metrics_of: Callable[[float], Metrics],
@@ -266,12 +269,12 @@ def _power(
     progress: Progress,
 ) -> float:
     """The power of the sensitivity with which the held-out images take the fewest bytes at the same loss."""
-    views = pseudo.views
+    views = reference.views
     passes = TRIAL_PASSES * len(views.held_out)
     if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
         return POWERS[0]
     chosen = views.plain[:TRIAL_SAMPLES]
-    material = Material(pseudo.model, views, chosen, chosen, chosen, settings, progress)
+    material = Material(reference.model, views, chosen, chosen, chosen, settings, progress)
     curves: list[list[CurvePoint]] = []
     for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
@@ -279,8 +282,8 @@ def _power(
         draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
-        coded = curve.measured(pseudo, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)
-        curves.append(curve.curve_points(coded, USUAL))
+        coded = curve.measured(reference, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)
+        curves.append(curve.curve_points(coded, reference.usual))
     costs = curve.costs_at_equal_loss(curves)
     for power, cost in zip(POWERS, costs, strict=True):
         progress.say(f"sensitivity to the power of {power:g}: {cost:,.0f} bytes an image at the same loss")

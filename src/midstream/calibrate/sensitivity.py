@@ -129,7 +129,8 @@ def _image(
     """
     pyramid, sent = views.full(view), views.sent(view)
     respond, rng = responder(model, pyramid, view.size), np.random.default_rng(seed)
-    comparable = together == 1 and isinstance(model, ProposingModel)
+    proposing = isinstance(model, ProposingModel) and model.proposes
+    comparable = together == 1 and (proposing or model.task.directed)
     out = {}
     for name, deviation in deviations.items():
         signs = rng.integers(0, 2, pyramid[name].shape[1:]).astype(np.float32) * 2 - 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from midstream.models import SplitModel
 
 #: Fewer readable images than this fit nothing.
 LEAST_IMAGES = 20
@@ -75,6 +79,12 @@ class CalibrationSettings:
     passes: int | None = None
     seed: int = 0
     tools: Tools = Tools()
+
+    def used_for(self, model: SplitModel) -> CalibrationSettings:
+        """Without what this network's task does not have: one that looks nowhere has no importance map."""
+        if model.task.looks or not self.tools.importance:
+            return self
+        return replace(self, tools=replace(self.tools, importance=False))
 
 
 #: The same, by the name that it had first.

@@ -77,7 +77,7 @@ class Views:
         self.started = time.monotonic()
         self._model = model
         self._folder = folder
-        self._tools, self._seed = settings.tools, settings.seed
+        self._tools, self._seed = settings.used_for(model).tools, settings.seed
         rng = np.random.default_rng(settings.seed)
         self.skipped: list[Skipped] = []
         readable: list[View] = []

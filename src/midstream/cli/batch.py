@@ -202,11 +202,13 @@ def eval_command(
     from midstream.batch import schema  # noqa: F401
     from midstream.batch.folder import Folder
     from midstream.batch.score import score
+    from midstream.metrics.scores import labelled
 
     dataset, chunks = _images(inputs)
     network, job = _job("eval", model, weights, device, codec)
     if dataset is not None:
-        require(dataset, network.classes, network.has_masks)
+        dataset = labelled(network.task, dataset)
+        require(dataset, network.task, network.classes)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
     result = score(Folder(output), network, codec, dataset)
     if not json:

@@ -26,7 +26,6 @@ from midstream.data.frames import Source, open_source
 from midstream.errors import BitstreamError, InputError
 from midstream.files import STANDARD, check_other_file, check_writable, locked
 from midstream.json_lines import Lines
-from midstream.models.detections import listed_objects
 from midstream.quantities import seconds
 from midstream.split.clip import ClipBack, ClipEdge, ClipFound, ClipTally, about_clip, decode_clip, encode_clip
 from midstream.split.clip_film import ClipFilm
@@ -255,7 +254,7 @@ def _line(one: ClipFound, source: str, model: models.SplitModel) -> dict[str, An
     if one.error is not None:
         line["error"] = {"code": type(one.error).__name__, "message": str(one.error)}
     if one.found is not None:
-        line["detections"] = listed_objects(one.found, model.classes, model.category_ids)
+        line |= model.task.listed(one.found, model.classes, model.category_ids)
     return line | {"bytes": len(unit.data), "key": unit.key}
 
 

@@ -63,7 +63,7 @@ COMMANDS = {
     ),
     "eval": Entry(
         "evaluation:eval_command",
-        "Measure rate and accuracy: run the front, encode, decode the bytes, run the back, score the detections.",
+        "Measure rate and accuracy: run the front, encode, decode the bytes, run the back, score its outputs.",
     ),
     "compare": Entry(
         "compare:compare_command",

@@ -39,7 +39,9 @@ def compare_command(
     anchor_size: Annotated[
         str, typer.Option(help="The size at which images are coded: input (the network's) or original.")
     ] = "input",
-    metric: Annotated[str, typer.Option(help="The accuracy for curves and BD-rates: ap, ap50, segm_ap, ...")] = "ap",
+    metric: Annotated[
+        str | None, typer.Option(help="The accuracy for curves and BD-rates: ap, ap50, segm_ap, top1, miou, ...")
+    ] = None,
     interpolation: Annotated[
         str, typer.Option(help="Interpolation between points, for BD-rates: pchip or akima.")
     ] = "pchip",

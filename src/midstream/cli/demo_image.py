@@ -78,11 +78,11 @@ def _tiles(network: SplitModel, pixels: Image, ways: Sequence[tuple[str, Codec]]
     pyramid = network.front(pixels)
     found = network.back(pyramid, size)
     elements = sum(level.size for level in pyramid.values())
-    tiles = [_tile(drawn(pixels, found, found, network.classes), f"uncompressed: {4 * elements:,} bytes")]
+    tiles = [_tile(drawn(pixels, network.task, found, found, network.classes), f"uncompressed: {4 * elements:,} bytes")]
     for name, codec in ways:
         data = encode_features(network, pyramid, size, codec)
         after = network.back(completed(network, decode_features(data, codec), list(pyramid)), size)
-        tiles.append(_tile(drawn(pixels, after, found, network.classes), f"{name}: {len(data):,} bytes"))
+        tiles.append(_tile(drawn(pixels, network.task, after, found, network.classes), f"{name}: {len(data):,} bytes"))
     return tiles
 
 

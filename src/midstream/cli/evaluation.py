@@ -16,7 +16,10 @@ from midstream.cli.progress import progress
 from midstream.codec.base import Codec
 from midstream.evaluate.run import EvalResult, run
 from midstream.files import STANDARD, check_writable, write_bytes
+from midstream.metrics import known_metrics
 from midstream.wording import counted
+
+_TITLES = {"ap": "AP", "ap50": "AP50"}
 
 
 @takes_codec()
@@ -32,7 +35,7 @@ def eval_command(
     quiet: options.Quiet = False,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
 ) -> None:
-    """Measure rate and accuracy: run the front, encode, decode the bytes, run the back, score the detections.
+    """Measure rate and accuracy: run the front, encode, decode the bytes, run the back, score its outputs.
 
     The exit code is 0, or 1 if some images could not be read; then all figures are of the others.
 
@@ -67,12 +70,11 @@ def leave_with_remarks(result: EvalResult) -> None:
 def print_result(result: EvalResult) -> None:
     """A table of the figures on standard output."""
     chosen = ", ".join(f"{key} {value}" for key, value in result.codec.items())
+    titles = _TITLES | {name: metric.title for name, metric in known_metrics().items() if name not in _TITLES}
     rows = [
-        ["AP", f"{result.ap:.2f}", f"uncompressed {result.ap_uncompressed:.2f}"],
-        ["AP50", f"{result.ap50:.2f}", f"uncompressed {result.ap50_uncompressed:.2f}"],
+        [titles[name], f"{value:.2f}", f"uncompressed {result.scores_uncompressed[name]:.2f}"]
+        for name, value in result.scores.items()
     ]
-    if result.segm_ap is not None and result.segm_ap_uncompressed is not None:
-        rows.append(["mask AP", f"{result.segm_ap:.2f}", f"uncompressed {result.segm_ap_uncompressed:.2f}"])
     front = "cached" if result.front_ms is None else f"{result.front_ms:.1f}"
     rows += [
         [

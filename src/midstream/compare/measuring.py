@@ -128,7 +128,7 @@ def measure(
                 on_image(current.point.pipeline.label())
             if any(other is current for other, _ in waiting.values()) or _unfinished(current, parts):
                 continue
-            record = None if current.failure else _record(current)
+            record = None if current.failure else _record(current, store.task)
             if record is not None and current.point.key is not None:
                 write_point(store.point_path(current.point.key), record)
                 on_point(current.point, record)
@@ -179,7 +179,7 @@ def _unfinished(current: _Open, parts: _Parts) -> bool:
     return not current.failure and len(current.results) < len(parts)
 
 
-def _record(current: _Open) -> PointRecord:
+def _record(current: _Open, task: str) -> PointRecord:
     results = [each for number in sorted(current.results) for each in current.results[number]]
     elements = [each.elements for each in results]
     return PointRecord(
@@ -188,7 +188,8 @@ def _record(current: _Open) -> PointRecord:
         seconds=np.array([[r.front_s, r.encode_s, r.decode_s, r.back_s] for r in results]),
         pixels=sum(each.pixels for each in results),
         elements=None if None in elements else sum(e for e in elements if e is not None),
-        detections=[each.detections for each in results],
+        task=task,
+        outputs=[each.output for each in results],
         memory=current.memory,
         wait_s=sum(each.wait_s for each in results) / len(results),
     )

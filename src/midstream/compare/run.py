@@ -32,6 +32,7 @@ from midstream.errors import InputError, MidstreamError, unknown
 from midstream.evaluate.checks import about_labels, about_nothing, require
 from midstream.files import own_folder, write_bytes
 from midstream.metrics import known_metrics
+from midstream.metrics.scores import labelled, main_metric
 from midstream.models import SplitModel
 from midstream.pipelines.clips import AnyPipeline
 from midstream.pipelines.image import AnchorSize
@@ -43,7 +44,6 @@ from midstream.wording import counted
 UNCOMPRESSED = "uncompressed"
 #: Mbit/s.
 DEFAULT_LINKS = (1.0, 10.0, 100.0)
-DEFAULT_METRIC = "ap"
 RESULTS, TABLE = "results.json", "results.csv"
 
 
@@ -56,7 +56,7 @@ class Request:
         data, limit: see data.load; the first so many images, or frames of each clip.
         anchors, tests: specs of curves, see pipelines.registry.parse_curve.
         anchor_size: at which images are coded.
-        metric: the main one, see metrics: what curves are drawn of.
+        metric: the main one, see metrics: what curves are drawn of; by default the task's.
         interpolation: between the points of a curve, for BD-rates.
         resamples: of the bootstrap; 0 for no intervals.
         links: Mbit/s.
@@ -73,7 +73,7 @@ class Request:
     weights: Path | None = None
     limit: int | None = None
     anchor_size: AnchorSize = "input"
-    metric: str = DEFAULT_METRIC
+    metric: str | None = None
     interpolation: Interpolation = "pchip"
     resamples: int = DEFAULT_RESAMPLES
     links: Sequence[float] = DEFAULT_LINKS
@@ -98,7 +98,8 @@ def compare(request: Request, folder: Path, progress: Progress = SILENT) -> Resu
     progress.stage("reading images and network")
     dataset = datasets.load(request.data, request.limit)
     model = models.load(request.model, request.weights)
-    require(dataset, model.classes, model.has_masks)
+    dataset = labelled(model.task, dataset)
+    require(dataset, model.task, model.classes)
     with own_folder(folder):
         results = _compared(request, folder, model, dataset, curves, progress)
         write_bytes(str(folder / RESULTS), (results.model_dump_json(indent=2) + "\n").encode())
@@ -114,7 +115,7 @@ def _compared(
     curves: Sequence[tuple[Role, Curve]],
     progress: Progress,
 ) -> Results:
-    jobs = request.jobs or core_count()
+    jobs, metric = request.jobs or core_count(), request.metric or main_metric(model.task)
     with workers(Network(request.model, request.weights, request.cache), jobs) as pool:
         reading = read_all(pool, dataset, request.strict, progress)
         dataset, notes = as_read(dataset, dict(reading.sizes))
@@ -123,18 +124,19 @@ def _compared(
         failed = _measure(pool, jobs, store, dataset, points, progress)
         lost = {point.pipeline for point in failed}
         there = {p.key: p.pipeline for p in points if p.key is not None and p.pipeline not in lost}
-        findings = _score(request, pool, store, model, dataset, reading, there, _reference(points, failed), progress)
-        notes += about_labels(dataset, model.classes, model.has_masks) + _about_nothing(findings)
+        reference = _reference(points, failed)
+        findings = _score(request, pool, store, model, dataset, reading, there, reference, metric, progress)
+        notes += about_labels(dataset, model.task, model.classes) + _about_nothing(findings)
         for line in notes:
             progress.warn(line)
         drawn = [Drawn(curve.label, role, _keys(curve, there, findings.sizes)) for role, curve in curves]
         if dataset.images[0].clip is not None:
-            drawn = with_best(drawn, findings, request.metric)
+            drawn = with_best(drawn, findings, metric)
         progress.say(f"comparing {len(drawn) - 1} curves")
         progress.stage("comparing")
-        assembly = Assembly(pool, jobs, findings, drawn, request.metric, request.interpolation)
+        assembly = Assembly(pool, jobs, findings, drawn, metric, request.interpolation)
         return Results(
-            run=_run(request, store, dataset, jobs, reading.skipped, notes),
+            run=_run(request, metric, store, dataset, jobs, reading.skipped, notes),
             network=_network(request, model, dataset, findings.records[findings.reference]),
             reference=findings.reference,
             curves=assembly.curves(),
@@ -144,18 +146,21 @@ def _compared(
         )
 
 
+def _check_metric(name: str) -> None:
+    if name not in known_metrics():
+        raise unknown("metric", name, known_metrics(), limit=len(known_metrics()))
+    if known_metrics()[name].falls:
+        raise InputError(f"no curve can be of the metric '{name}', of which less is better; it is in every table")
+
+
 def curves_of(request: Request) -> list[tuple[Role, Curve]]:
     """The curves that are asked for, each once, the uncompressed network first; no two labels are the same.
 
     Raises:
         InputError: a spec, metric or link that cannot be used.
     """
-    if request.metric not in known_metrics():
-        raise unknown("metric", request.metric, known_metrics(), limit=len(known_metrics()))
-    if known_metrics()[request.metric].falls:
-        raise InputError(
-            f"no curve can be of the metric '{request.metric}', of which less is better; it is in every table"
-        )
+    if request.metric is not None:
+        _check_metric(request.metric)
     if not all(0 < link < math.inf for link in request.links):
         raise InputError("a link has a finite number of Mbit/s, more than 0")
     asked: list[tuple[Role, str]] = [("reference", UNCOMPRESSED)]
@@ -210,17 +215,24 @@ def _score(
     reading: Reading,
     there: Mapping[str, AnyPipeline],
     reference: str,
+    metric: str,
     progress: Progress,
 ) -> Findings:
     scoring = Scoring(
-        request.data, request.limit, reading.sizes, model.classes, store.point_path(reference), request.resamples
+        request.data,
+        request.limit,
+        reading.sizes,
+        model.task.name,
+        model.classes,
+        store.point_path(reference),
+        request.resamples,
     )
     progress.say(f"scoring {counted(len(there), 'point')}")
     progress.stage("scoring", len(there))
     scores = score_all(pool, store, scoring, list(there), progress.step)
-    if request.metric not in scores[reference]:
+    if metric not in scores[reference]:
         raise InputError(
-            f"this network and data set have no metric '{request.metric}'; they have {', '.join(scores[reference])}: "
+            f"this network and data set have no metric '{metric}'; they have {', '.join(scores[reference])}: "
             "choose with --metric"
         )
     records = {key: _read(store, key) for key in there}
@@ -257,12 +269,18 @@ def _failures(curves: Sequence[tuple[Role, Curve]], failed: Sequence[PlannedPoin
 
 
 def _about_nothing(findings: Findings) -> list[str]:
-    ap = float(findings.scores[findings.reference][DEFAULT_METRIC].values[0])
-    return about_nothing(ap, findings.records[findings.reference].detections)
+    scores = {name: float(each.values[0]) for name, each in findings.scores[findings.reference].items()}
+    return about_nothing(scores, findings.records[findings.reference].outputs)
 
 
 def _run(
-    request: Request, store: Store, dataset: Dataset, jobs: int, skipped: Sequence[Skipped], notes: list[str]
+    request: Request,
+    metric: str,
+    store: Store,
+    dataset: Dataset,
+    jobs: int,
+    skipped: Sequence[Skipped],
+    notes: list[str],
 ) -> Run:
     return Run(
         midstream=__version__,
@@ -275,8 +293,8 @@ def _run(
         skipped=list(skipped),
         notes=notes,
         anchor_size=request.anchor_size,
-        metric=request.metric,
-        metric_title=known_metrics()[request.metric].title,
+        metric=metric,
+        metric_title=known_metrics()[metric].title,
         agreement=dataset.ground_truth is None,
         interpolation=request.interpolation,
         resamples=0 if is_one_clip(dataset) else request.resamples,

@@ -17,20 +17,20 @@ from midstream.data import Dataset
 from midstream.data.reading import as_read
 from midstream.errors import InputError, MidstreamError
 from midstream.files import read_tensors, write_tensors
-from midstream.metrics import known_metrics
-from midstream.metrics.agreement import reference_dataset
+from midstream.metrics import applying
 from midstream.metrics.base import Evidence, Score
 from midstream.metrics.bootstrap import resamples
-from midstream.metrics.case import Case, check_objects
+from midstream.metrics.scores import case_of, labelled
 from midstream.metrics.tracks import tracker_version
-from midstream.models import Detections
+from midstream.models import Output
+from midstream.models.tasks import task_named
 
 #: Resamples of the images.
 DEFAULT_RESAMPLES = 1000
 #: Of the generator that draws them: the same images for every point, so that differences are paired.
 _SEED = 0
 #: Counted up when a metric changes, so that kept scores are not taken for those of today.
-_VERSION = 3
+_VERSION = 4
 Scores = dict[str, Score]
 
 
@@ -41,7 +41,7 @@ class Scoring:
     Attributes:
         data, limit: the data set, as a process loads it.
         sizes: of its images that were read, see `reading.Reading`.
-        classes: of the network.
+        task, classes: of the network.
         reference: file of the uncompressed network's point, for a data set without labels.
         resamples: how many.
     """
@@ -49,6 +49,7 @@ class Scoring:
     data: str
     limit: int | None
     sizes: tuple[tuple[int, tuple[int, int]], ...]
+    task: str
     classes: tuple[str, ...]
     reference: Path
     resamples: int
@@ -71,15 +72,11 @@ def is_one_clip(dataset: Dataset) -> bool:
 
 def score(scoring: Scoring, point: Path, target: Path) -> None:
     """Score a point and write the file. Raises InputError."""
-    dataset = _dataset(scoring.data, scoring.limit, scoring.sizes)
-    reference = _detections(dataset, scoring.reference)
-    if dataset.ground_truth is None:
-        dataset = reference_dataset(dataset, reference, scoring.classes)
-    check_objects(dataset)
-    case = Case.of(dataset, _detections(dataset, point), scoring.classes, reference)
+    task = task_named(scoring.task)
+    dataset = labelled(task, _dataset(scoring.data, scoring.limit, scoring.sizes))
+    case = case_of(task, dataset, scoring.classes, _outputs(dataset, point), _outputs(dataset, scoring.reference))
     evidence = Evidence(case, weights(scoring, dataset))
-    metrics = [each() for each in known_metrics().values()]
-    scores = {metric.name: metric.score(evidence) for metric in metrics if metric.applies(case)}
+    scores = {metric.name: metric.score(evidence) for metric in applying(case)}
     values = {name: each.values for name, each in scores.items()}
     write_tensors(target, values, {name: [each.by_class, each.by_size] for name, each in scores.items()})
 
@@ -89,11 +86,11 @@ def _dataset(spec: str, limit: int | None, sizes: tuple[tuple[int, tuple[int, in
     return as_read(datasets.load(spec, limit), dict(sizes))[0]
 
 
-def _detections(dataset: Dataset, path: Path) -> dict[int, Detections]:
+def _outputs(dataset: Dataset, path: Path) -> dict[int, Output]:
     record = read_point(path)
     if record is None:
         raise InputError(f"{path}: not a readable file of a point")
-    return {image.id: each for image, each in zip(dataset.images, record.detections, strict=True)}
+    return {image.id: each for image, each in zip(dataset.images, record.outputs, strict=True)}
 
 
 def read_scores(path: Path) -> Scores | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,13 @@ from pydantic import BaseModel, ValidationError
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.files import make_folder, read_bytes, read_tensors, write_bytes, write_tensors
-from midstream.masks import run_bytes
-from midstream.models import Detections, SplitModel
+from midstream.models import Output, SplitModel
+from midstream.models.tasks import task_named
 
 MANIFEST = "run.json"
 _POINTS, _SCORES = "points", "scores"
+#: Before the names of what outputs are made of: numbers of all images in a row, and the shapes by image.
+_VALUES, _SHAPES = "output ", "shape "
 #: Of a point's key in its file's name, in hexadecimal digits.
 _KEY_DIGITS = 32
 #: Seconds of an image, in this order.
@@ -55,7 +56,8 @@ class PointRecord:
         seconds: float64 [images, 4], by STAGES.
         pixels: of the network's input, summed over the images.
         elements: of the pyramid, summed over the images; None where the image is coded.
-        detections: by image, in the data set's order.
+        task: of the network, by name.
+        outputs: by image, in the data set's order; as much of them as scores need.
         description: of the pipeline.
         wait_s: mean of a frame's, see `pipelines.base.Measured`.
     """
@@ -65,7 +67,8 @@ class PointRecord:
     seconds: NDArray[np.float64]
     pixels: int
     elements: int | None
-    detections: list[Detections]
+    task: str
+    outputs: list[Output]
     memory: Memory = field(default=Memory(None, None))
     wait_s: float = 0.0
 
@@ -96,6 +99,7 @@ class Store:
             images_hash=images_hash(dataset),
         )
         self.folder = folder
+        self.task = model.task.name
         for name in (_POINTS, _SCORES):
             make_folder(folder / name)
         path = folder / MANIFEST
@@ -142,23 +146,16 @@ def point_path(folder: Path, key: str) -> Path:
 
 def write_point(path: Path, record: PointRecord) -> None:
     """A record as a safetensors file, whole or not at all."""
-    found = record.detections
-    tensors: dict[str, NDArray[Any]] = {
-        "sizes": record.sizes,
-        "seconds": record.seconds,
-        "counts": np.array([len(each) for each in found], np.int64),
-        "boxes": np.concatenate([each.boxes.reshape(-1, 4) for each in found]).astype(np.float32),
-        "scores": np.concatenate([each.scores for each in found]).astype(np.float32),
-        "labels": np.concatenate([each.labels for each in found]).astype(np.int64),
-    }
-    if any(each.masks is not None for each in found):
-        masks = [mask for each in found for mask in each.masks or []]
-        runs = [run_bytes(mask) for mask in masks]
-        tensors["mask_sizes"] = np.array([mask["size"] for mask in masks], np.int64).reshape(-1, 2)
-        tensors["mask_lengths"] = np.array([len(run) for run in runs], np.int64)
-        tensors["mask_runs"] = np.frombuffer(b"".join(runs), np.uint8)
+    task = task_named(record.task)
+    tensors: dict[str, NDArray[Any]] = {"sizes": record.sizes, "seconds": record.seconds}
+    packed = [task.pack(output) for output in record.outputs]
+    for name in packed[0] if packed else ():
+        each = [arrays[name] for arrays in packed]
+        tensors[f"{_VALUES}{name}"] = np.concatenate([values.reshape(-1) for values in each])
+        tensors[f"{_SHAPES}{name}"] = np.array([values.shape for values in each], np.int64).reshape(len(each), -1)
     metadata = {
         "description": record.description,
+        "task": record.task,
         "pixels": record.pixels,
         "elements": record.elements,
         "memory": [record.memory.encode, record.memory.decode],
@@ -171,17 +168,14 @@ def read_point(path: Path) -> PointRecord | None:
     """The record; None when the file is not there or is damaged, so that the point is measured again."""
     try:
         tensors, metadata = read_tensors(path)
-        ends = np.cumsum(tensors["counts"])[:-1]
-        boxes, scores, labels = (np.split(tensors[name], ends) for name in ("boxes", "scores", "labels"))
-        masks = _masks(tensors, ends) if "mask_runs" in tensors else [None] * len(boxes)
-        found = [Detections(*each) for each in zip(boxes, scores, labels, masks, strict=True)]
         return PointRecord(
             description=metadata["description"],
             sizes=tensors["sizes"],
             seconds=tensors["seconds"],
             pixels=metadata["pixels"],
             elements=metadata["elements"],
-            detections=found,
+            task=metadata["task"],
+            outputs=_outputs(tensors, metadata["task"], len(tensors["sizes"])),
             memory=Memory(*metadata["memory"]),
             wait_s=metadata.get("wait_s", 0.0),
         )
@@ -189,10 +183,14 @@ def read_point(path: Path) -> PointRecord | None:
         return None
 
 
-def _masks(tensors: Mapping[str, NDArray[Any]], ends: NDArray[np.int64]) -> Sequence[list[dict[str, Any]] | None]:
-    runs = np.split(tensors["mask_runs"], np.cumsum(tensors["mask_lengths"])[:-1])
-    masks = [
-        {"size": size.tolist(), "counts": run.tobytes()} for size, run in zip(tensors["mask_sizes"], runs, strict=False)
-    ]
-    edges = [0, *ends.tolist(), len(masks)]
-    return [masks[start:end] for start, end in pairwise(edges)]
+def _outputs(tensors: Mapping[str, NDArray[Any]], task: str, count: int) -> list[Output]:
+    arrays: list[dict[str, NDArray[Any]]] = [{} for _ in range(count)]
+    for name in (key.removeprefix(_SHAPES) for key in tensors if key.startswith(_SHAPES)):
+        shapes, values = tensors[f"{_SHAPES}{name}"], tensors[f"{_VALUES}{name}"]
+        ends = np.cumsum(shapes.prod(axis=1))
+        if len(shapes) != count or (ends[-1] if count else 0) != values.size:
+            raise InputError("the file of a point contradicts itself")
+        parts = np.split(values, ends[:-1])
+        for own, part, shape in zip(arrays, parts, shapes.tolist(), strict=True):
+            own[name] = part.reshape(shape)
+    return [task_named(task).unpack(own) for own in arrays]

@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
 from typing import cast
@@ -74,8 +74,10 @@ def size(image: ImageFile) -> tuple[tuple[int, int] | None, str]:
 def measure(pipeline: AnyPipeline, part: tuple[ImageFile, ...]) -> list[Measured]:
     """One image, or the frames of one clip, through one pipeline. Raises CodecError, InputError."""
     if part[0].clip is not None:
-        return cast("ClipPipeline", pipeline).measure_clip(_Held.model, ClipFrames(part, _Held.cache))
-    return [_measure_image(cast("Pipeline", pipeline), part[0])]
+        done = cast("ClipPipeline", pipeline).measure_clip(_Held.model, ClipFrames(part, _Held.cache))
+    else:
+        done = [_measure_image(cast("Pipeline", pipeline), part[0])]
+    return [replace(each, output=_Held.model.task.kept(each.output)) for each in done]
 
 
 def _measure_image(pipeline: Pipeline, image: ImageFile) -> Measured:

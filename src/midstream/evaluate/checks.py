@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from midstream.data import Dataset
@@ -10,7 +10,8 @@ from midstream.data.masks import check_masks, has_mask
 from midstream.metrics.case import check_objects
 from midstream.metrics.categories import category_ids, unmatched
 from midstream.metrics.cityscapes import has_instance_files, require_program
-from midstream.models.detections import Detections
+from midstream.models import Output, Task
+from midstream.models.tasks.detection import Detection, InstanceSegmentation
 
 #: An average precision in percent that two decimals show as none.
 _SHOWN_AS_NONE = 0.005
@@ -19,15 +20,20 @@ _SHOWN_AS_NONE = 0.005
 _SLACK, _SLIPS = 2, 0.01
 
 
-def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
-    """Refuse what no evaluation of a network with these classes, with or without masks, can come of.
+def require(dataset: Dataset, task: Task[Any], classes: Sequence[str]) -> None:
+    """Refuse what no evaluation of a network of this task and with these classes can come of.
 
     Raises:
         InputError: no labelled object, no class in common, two categories of one name, masks that do not fit their
             images.
         MissingExtraError: masks on Cityscapes without the benchmark's program.
     """
+    masks = isinstance(task, InstanceSegmentation)
     if dataset.ground_truth is None:
+        return
+    if not isinstance(task, Detection):
+        if classes:
+            category_ids(classes, dataset.ground_truth)
         return
     check_objects(dataset)
     category_ids(classes, dataset.ground_truth)
@@ -37,15 +43,17 @@ def require(dataset: Dataset, classes: Sequence[str], masks: bool) -> None:
         require_program()
 
 
-def about_labels(dataset: Dataset, classes: Sequence[str], masks: bool) -> list[str]:
+def about_labels(dataset: Dataset, task: Task[Any], classes: Sequence[str]) -> list[str]:
     """Lines about labels that cannot count, or not as they should.
 
     Of classes that one side lacks, boxes that are not of their images or of no extent, annotations without a mask
     among such with one.
     """
-    truth = dataset.ground_truth
+    truth, masks = dataset.ground_truth, isinstance(task, InstanceSegmentation)
     if truth is None or dataset.agreement:
         return []
+    if not isinstance(task, Detection):
+        return unmatched(classes, truth) if classes else []
     lines = unmatched(classes, truth) + _about_boxes(truth)
     bare = sum(not has_mask(annotation) for annotation in truth["annotations"])
     there = len(truth["annotations"]) - bare
@@ -86,10 +94,10 @@ def _example(annotation: dict[str, Any], images: dict[int, dict[str, Any]]) -> s
     return f"{place}, [{box}] in {image['file_name']} of {image['width']}x{image['height']}"
 
 
-def about_nothing(ap: float, found: Collection[Detections]) -> list[str]:
-    """A line where nothing that the uncompressed network found is right, which is rarely the network's fault."""
+def about_nothing(scores: Mapping[str, float], found: Collection[Output]) -> list[str]:
+    """A line where nothing that the uncompressed detector found is right, which is rarely the network's fault."""
     count = sum(len(each) for each in found)
-    if ap >= _SHOWN_AS_NONE or not count:
+    if scores.get("ap", 100.0) >= _SHOWN_AS_NONE or not count:
         return []
     return [
         f"the uncompressed network's AP is 0 although it found {count:,} objects: do its classes and the boxes of the "

@@ -15,9 +15,8 @@ from midstream.data import Dataset, ImageFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
 from midstream.errors import InputError, OptionError
 from midstream.evaluate.checks import about_labels, about_nothing, require
-from midstream.metrics.accuracy import Accuracy, evaluate
-from midstream.metrics.agreement import reference_dataset
-from midstream.models import Detections, FloatPyramid, Image, SplitModel
+from midstream.metrics.scores import Scores, labelled, score
+from midstream.models import FloatPyramid, Image, Output, SplitModel
 from midstream.split.cache import FrontCache
 from midstream.split.coding import decode_features, encode_features
 from midstream.split.round_trip import round_trip, timed_front
@@ -29,8 +28,11 @@ class EvalResult(BaseModel):
     """Result of one codec on one network and data set.
 
     Attributes:
-        ap, ap50: of boxes, in percent, of the decoded pyramids; `ap_uncompressed`, `ap50_uncompressed` of the pyramids
-            as they left the front. segm_*: of masks, None for a network without.
+        task: of the network.
+        scores: in percent, by metric, of the decoded pyramids; `scores_uncompressed` of the pyramids as they left the
+            front. The first metric is the task's main one.
+        ap, ap50: of boxes, in percent, and `ap_uncompressed`, `ap50_uncompressed`; segm_*: of masks. The same figures
+            as in `scores`, None where the task has no such thing.
         metric: what computed them.
         bytes_per_image: mean length of the bitstream as written.
         side_bytes_per_image: the part that is not payload: header, side information, checksums.
@@ -48,14 +50,17 @@ class EvalResult(BaseModel):
     images: int
     codec: dict[str, Any]
     metric: str
-    ap: float
-    ap50: float
-    ap_uncompressed: float
-    ap50_uncompressed: float
-    segm_ap: float | None
-    segm_ap50: float | None
-    segm_ap_uncompressed: float | None
-    segm_ap50_uncompressed: float | None
+    task: str = "detection"
+    scores: dict[str, float] = {}
+    scores_uncompressed: dict[str, float] = {}
+    ap: float | None = None
+    ap50: float | None = None
+    ap_uncompressed: float | None = None
+    ap50_uncompressed: float | None = None
+    segm_ap: float | None = None
+    segm_ap50: float | None = None
+    segm_ap_uncompressed: float | None = None
+    segm_ap50_uncompressed: float | None = None
     bytes_per_image: float
     side_bytes_per_image: float
     bits_per_element: float
@@ -74,7 +79,7 @@ class EvalResult(BaseModel):
 class Tally:
     """What one codec has cost and found so far."""
 
-    detections: dict[int, Detections] = field(default_factory=dict)
+    outputs: dict[int, Output] = field(default_factory=dict)
     total_bytes: int = 0
     payload_bytes: int = 0
     encode_s: float = 0.0
@@ -91,7 +96,7 @@ class Images:
     input_bytes: int = 0
     fronts: int = 0
     front_s: float = 0.0
-    detections: dict[int, Detections] = field(default_factory=dict)
+    outputs: dict[int, Output] = field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -112,7 +117,8 @@ def run(
 
     Args:
         model: the network.
-        dataset: the images. Without labels, accuracy is agreement with the uncompressed network's own detections.
+        dataset: the images. Without labels, or with labels of another task, accuracy is agreement with the uncompressed
+            network's own outputs.
         codecs: with their options; one result each.
         cache: folder for pyramids, see evaluate.cache.
         also_coders: coders whose bytes for the same symbols are counted as well; only for the codec `paper`.
@@ -124,7 +130,8 @@ def run(
             coders of a codec that has none; and as `checks.require`, before the work and not after it.
         MissingExtraError: masks on Cityscapes without the benchmark's program; before the work, too.
     """
-    require(dataset, model.classes, model.has_masks)
+    dataset = labelled(model.task, dataset)
+    require(dataset, model.task, model.classes)
     for codec in codecs:
         codec.check_network(model.name, model.fingerprint)
     variants = [_with_coders(codec, also_coders) for codec in codecs]
@@ -168,7 +175,7 @@ def _front(
     height, width = model.input_size(size)
     images.input_bytes += height * width * _BYTES_PER_PIXEL
     images.elements += sum(values.size for values in pyramid.values())
-    images.detections[image.id] = model.back(pyramid, size)
+    images.outputs[image.id] = model.task.kept(model.back(pyramid, size))
     images.sizes[image.id] = size
     return size, pyramid
 
@@ -188,7 +195,7 @@ def _code(
         lambda: encode_features(model, pyramid, size, codec),
         lambda data: decode_features(data, codec),
     )
-    tally.detections[image_id] = done.output
+    tally.outputs[image_id] = model.task.kept(done.output)
     tally.encode_s += done.encode_s
     tally.decode_s += done.decode_s
     tally.back_s += done.back_s
@@ -196,19 +203,17 @@ def _code(
     tally.payload_bytes += inspect(done.data).payload_bytes
 
 
-def settled(model: SplitModel, dataset: Dataset, images: Images) -> tuple[Dataset, Accuracy]:
-    """The data set as it was read, labelled by the network where it has no labels, and the uncompressed accuracy.
+def settled(model: SplitModel, dataset: Dataset, images: Images) -> tuple[Dataset, Scores]:
+    """The data set as it was read, and the uncompressed network's scores.
 
-    What there is to say of them is left in `images.notes`. Raises as `evaluate`, and where no image was read.
+    What there is to say of them is left in `images.notes`. Raises as `score`, and where no image was read.
     """
     if not images.sizes:
         raise InputError(f"none of the {len(dataset.images)} images can be read: {images.skipped[0][1]}")
     dataset, images.notes = as_read(dataset, images.sizes)
-    if dataset.ground_truth is None:
-        dataset = reference_dataset(dataset, images.detections, model.classes)
-    images.notes += about_labels(dataset, model.classes, model.has_masks)
-    uncompressed = evaluate(dataset, images.detections, model.classes)
-    images.notes += about_nothing(uncompressed.ap, images.detections.values())
+    images.notes += about_labels(dataset, model.task, model.classes)
+    uncompressed = score(model.task, dataset, model.classes, images.outputs, images.outputs)
+    images.notes += about_nothing(uncompressed.values, images.outputs.values())
     return dataset, uncompressed
 
 
@@ -218,25 +223,29 @@ def result_of(
     codec: Codec,
     images: Images,
     tally: Tally,
-    uncompressed: Accuracy,
+    uncompressed: Scores,
 ) -> EvalResult:
-    """What a codec's tally amounts to. Raises as `evaluate`."""
-    accuracy = evaluate(dataset, tally.detections, model.classes)
+    """What a codec's tally amounts to. Raises as `score`."""
+    scores = score(model.task, dataset, model.classes, tally.outputs, images.outputs)
+    before, after = uncompressed.values, scores.values
     count, total = len(dataset.images), tally.total_bytes
     return EvalResult(
         model=model.name,
         data=dataset.spec,
         images=count,
         codec=codec.describe(),
-        metric=accuracy.metric,
-        ap=accuracy.ap,
-        ap50=accuracy.ap50,
-        ap_uncompressed=uncompressed.ap,
-        ap50_uncompressed=uncompressed.ap50,
-        segm_ap=accuracy.segm_ap,
-        segm_ap50=accuracy.segm_ap50,
-        segm_ap_uncompressed=uncompressed.segm_ap,
-        segm_ap50_uncompressed=uncompressed.segm_ap50,
+        metric=scores.metric,
+        task=model.task.name,
+        scores=after,
+        scores_uncompressed=before,
+        ap=after.get("ap"),
+        ap50=after.get("ap50"),
+        ap_uncompressed=before.get("ap"),
+        ap50_uncompressed=before.get("ap50"),
+        segm_ap=after.get("segm_ap"),
+        segm_ap50=after.get("segm_ap50"),
+        segm_ap_uncompressed=before.get("segm_ap"),
+        segm_ap50_uncompressed=before.get("segm_ap50"),
         bytes_per_image=total / count,
         side_bytes_per_image=(total - tally.payload_bytes) / count,
         bits_per_element=8 * total / images.elements,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from midstream.data import Dataset
 from midstream.data.masks import check_masks, has_mask
 from midstream.errors import InputError
+from midstream.metrics.base import AnyCase, Metric
 from midstream.metrics.categories import category_ids
 from midstream.models.detections import Detections, coco_entries
 from midstream.wording import counted
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(AnyCase):
     """Detections beside the ground truth that they are held against, checked.
 
     Attributes:
@@ -68,6 +69,12 @@ class Case:
         """Whether both the network and the ground truth have masks."""
         found = any(there.masks is not None for there in self.found.values())
         return found and any(has_mask(a) and not a["iscrowd"] for a in self.truth["annotations"])
+
+
+class DetectionMetric(Metric[Case]):
+    """A metric of detections."""
+
+    of: ClassVar[type[AnyCase]] = Case
 
 
 def check_objects(dataset: Dataset) -> None:

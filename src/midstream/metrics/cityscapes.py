@@ -28,8 +28,8 @@ from midstream.data.base import Dataset
 from midstream.data.cityscapes import CLASSES, FIRST_INSTANCE, INSTANCE_IDS, read_instance_ids
 from midstream.errors import InputError, MissingExtraError
 from midstream.masks import decode_mask
-from midstream.metrics.base import Evidence, Metric, Score
-from midstream.metrics.case import Case
+from midstream.metrics.base import Evidence, Score
+from midstream.metrics.case import Case, DetectionMetric
 from midstream.models.detections import Detections
 
 _NAMES = {label: name for name, label in CLASSES.items()}
@@ -194,7 +194,7 @@ def _arguments(program: Any, names: list[str], overlaps: NDArray[np.float64]) ->
     return SimpleNamespace(**{**vars(program.args), "instLabels": names, "overlaps": overlaps})
 
 
-class InstanceAp(Metric):
+class InstanceAp(DetectionMetric):
     """Masks, over the overlaps 0.50 to 0.95."""
 
     name: ClassVar[str] = "instance_ap"
@@ -205,7 +205,7 @@ class InstanceAp(Metric):
         """Masks on Cityscapes."""
         return has_instance_files(case.dataset) and case.has_masks
 
-    def score(self, evidence: Evidence) -> Score:
+    def score(self, evidence: Evidence[Case]) -> Score:
         """The program's average."""
         case = evidence.case
 

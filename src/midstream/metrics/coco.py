@@ -19,8 +19,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval, Params
 
 from midstream.data.masks import has_mask
-from midstream.metrics.base import Evidence, Metric, Score
-from midstream.metrics.case import Case
+from midstream.metrics.base import Evidence, Score
+from midstream.metrics.case import Case, DetectionMetric
 from midstream.metrics.matches import ClassMatches, ImageMatches, mean_over_classes
 
 #: Detections of one class in one image that COCO's evaluation looks at, best first.
@@ -168,7 +168,7 @@ class _Coco(COCO):  # type: ignore[misc]
         return mask if isinstance(mask, dict) and not isinstance(mask["counts"], list) else super().annToRLE(ann)
 
 
-def precision(evidence: Evidence, kind: Kind, size: str = "all") -> dict[int, NDArray[np.float64]]:
+def precision(evidence: Evidence[Case], kind: Kind, size: str = "all") -> dict[int, NDArray[np.float64]]:
     """AP by category id, [1 + resamples, overlaps], 0 to 1; a size's of the whole set alone."""
 
     def compute() -> dict[int, NDArray[np.float64]]:
@@ -179,7 +179,7 @@ def precision(evidence: Evidence, kind: Kind, size: str = "all") -> dict[int, ND
     return evidence.once((kind, size), compute)
 
 
-class _AveragePrecision(Metric):
+class _AveragePrecision(DetectionMetric):
     kind: ClassVar[Kind]
     overlaps: ClassVar[slice] = slice(None)
 
@@ -187,7 +187,7 @@ class _AveragePrecision(Metric):
         """Boxes always; masks where network and truth have them."""
         return self.kind == "bbox" or case.has_masks
 
-    def score(self, evidence: Evidence) -> Score:
+    def score(self, evidence: Evidence[Case]) -> Score:
         """Mean over classes and overlaps."""
         names = {entry["id"]: str(entry["name"]) for entry in evidence.case.truth["categories"]}
         found = precision(evidence, self.kind)

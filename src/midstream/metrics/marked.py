@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from midstream.data.base import Mark
 from midstream.metrics.agreement import REFERENCE_THRESHOLD
-from midstream.metrics.base import Evidence, Metric, Score
-from midstream.metrics.case import Case
+from midstream.metrics.base import Evidence, Score
+from midstream.metrics.case import Case, DetectionMetric
 from midstream.metrics.tracks import overlap
 from midstream.models.detections import Detections
 
@@ -59,7 +59,7 @@ def _best(found: Detections | None, label: int, mark: Mark) -> _Box | None:
     return boxes[best] if best >= 0 and overlaps[best] >= _SAME_OVERLAP else None
 
 
-class Found(Metric):
+class Found(DetectionMetric):
     """Share of the marks with a detection of their class that overlaps them by a half."""
 
     name: ClassVar[str] = "found"
@@ -69,7 +69,7 @@ class Found(Metric):
         """Marks of a class that the network has."""
         return any(_sightings(case, {}).values())
 
-    def score(self, evidence: Evidence) -> Score:
+    def score(self, evidence: Evidence[Case]) -> Score:
         """On each resample, over all marks."""
         images = evidence.case.dataset.images
         sightings = _sightings(evidence.case, evidence.case.found)
@@ -82,7 +82,7 @@ class Found(Metric):
         return Score(values.astype(np.float64), {name: 100 * float(np.mean(there)) for name, there in by_class.items()})
 
 
-class Jitter(Metric):
+class Jitter(DetectionMetric):
     """How the box of the one marked object moves otherwise than the uncompressed network's (docs/compare.md)."""
 
     name: ClassVar[str] = "jitter"
@@ -93,7 +93,7 @@ class Jitter(Metric):
         """One mark in a frame, and found by the uncompressed network in frames that follow each other."""
         return bool(_steps(case, case.reference).any())
 
-    def score(self, evidence: Evidence) -> Score:
+    def score(self, evidence: Evidence[Case]) -> Score:
         """On each resample, over all steps that both networks see."""
         case = evidence.case
         both = _steps(case, case.reference) & _steps(case, case.found)

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.metrics.base import Evidence, Metric, Score
-from midstream.metrics.case import Case
+from midstream.metrics.base import Evidence, Score
+from midstream.metrics.case import Case, DetectionMetric
 from midstream.metrics.tracks import SequenceTracks, has_tracks, sequences, tracker_version
 
 #: Overlaps over which HOTA is a mean.
@@ -163,7 +163,7 @@ def _identity(tracks: SequenceTracks) -> Counts:
     return np.array([hits, true.sum() - hits, found.sum() - hits], np.float64)
 
 
-def _of_resamples(evidence: Evidence) -> TrackCounts:
+def _of_resamples(evidence: Evidence[Case]) -> TrackCounts:
     """[resamples] of the counts of all clips."""
 
     def compute() -> TrackCounts:
@@ -174,7 +174,7 @@ def _of_resamples(evidence: Evidence) -> TrackCounts:
     return evidence.once("tracks", compute)
 
 
-class _TrackMetric(Metric):
+class _TrackMetric(DetectionMetric):
     def applies(self, case: Case) -> bool:
         """Clips with true tracks, and where the tracker is installed."""
         return has_tracks(case) and tracker_version() is not None
@@ -186,7 +186,7 @@ class Hota(_TrackMetric):
     name: ClassVar[str] = "hota"
     title: ClassVar[str] = "HOTA"
 
-    def score(self, evidence: Evidence) -> Score:
+    def score(self, evidence: Evidence[Case]) -> Score:
         """Mean over overlaps from 0.05 to 0.95."""
         return Score(100 * _of_resamples(evidence).hota())
 
@@ -197,7 +197,7 @@ class Idf1(_TrackMetric):
     name: ClassVar[str] = "idf1"
     title: ClassVar[str] = "IDF1"
 
-    def score(self, evidence: Evidence) -> Score:
+    def score(self, evidence: Evidence[Case]) -> Score:
         """At the overlap 0.5."""
         return Score(100 * _of_resamples(evidence).idf1())
 
@@ -208,6 +208,6 @@ class Mota(_TrackMetric):
     name: ClassVar[str] = "mota"
     title: ClassVar[str] = "MOTA"
 
-    def score(self, evidence: Evidence) -> Score:
+    def score(self, evidence: Evidence[Case]) -> Score:
         """At the overlap 0.5."""
         return Score(100 * _of_resamples(evidence).mota())

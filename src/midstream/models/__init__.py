@@ -14,6 +14,7 @@ from midstream.models.base import (
     SplitModel,
 )
 from midstream.models.detections import Detections
+from midstream.models.tasks import Output, Task, Tensors
 
 if TYPE_CHECKING:
     from midstream.models.registry import known_models, load
@@ -25,8 +26,11 @@ __all__ = [
     "Detections",
     "FloatPyramid",
     "Image",
+    "Output",
     "ProposingModel",
     "SplitModel",
+    "Task",
+    "Tensors",
     "TorchSplit",
     "known_models",
     "load",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.models.detections import Detections
+from midstream.models.tasks.base import Image as Image
+from midstream.models.tasks.base import Output, Task
 
 if TYPE_CHECKING:
     from midstream.models.heads.nms import Candidates
 
-#: 8-bit RGB, [height, width, 3].
-Image = NDArray[np.uint8]
 #: Level name -> float32 [channels, height, width], finest first.
 FloatPyramid = dict[str, NDArray[np.float32]]
 
@@ -41,16 +40,19 @@ class SplitModel(Protocol):
 
     Attributes:
         name: as listed by `midstream models`, or the description's file.
-        classes: the class names that `Detections.labels` indexes.
+        task: what the outputs of `back` mean.
+        classes: the class names that labels and scores index; empty where there are none.
         category_ids: the ids of these classes in the data set that the network was trained for; None where unknown.
         has_masks: whether `back` returns masks.
         derived: the levels that are recomputed from others instead of sent.
         fingerprint: a hash of all that determines the front's output (weights, cut, preprocessing); keys caches.
-        identity: a hash of all that determines the detections, back and head included; keys results.
+        identity: a hash of all that determines the outputs, back and head included; keys results.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102
+    @property
+    def task(self) -> Task[Any]: ...  # noqa: D102
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
@@ -80,14 +82,19 @@ class SplitModel(Protocol):
         """All levels of the pyramid of one image, finest first, derived levels included."""
         ...
 
-    def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
-        """Detections from a pyramid (derived levels included) of an image whose original size was (height, width)."""
+    def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Output:
+        """The task's output from a pyramid (derived levels included) of an image of originally (height, width)."""
         ...
 
 
 @runtime_checkable
 class ProposingModel(SplitModel, Protocol):
-    """A network whose head can be asked before suppression."""
+    """A network whose head may be asked before suppression."""
+
+    @property
+    def proposes(self) -> bool:
+        """Whether it can: a detector whose graph does not suppress by itself."""
+        ...
 
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
         """What the head proposes, boxes in pixels of the network's input."""
@@ -103,6 +110,6 @@ class BatchingModel(SplitModel, Protocol):
         """Whether the cut graph's first axis is free."""
         ...
 
-    def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+    def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Output]:
         """What `back` returns, of pyramids of equal shapes; the last bits may differ from those of single runs."""
         ...

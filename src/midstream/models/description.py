@@ -14,6 +14,7 @@ from midstream.errors import InputError
 from midstream.models.detector_heads import DetectorHead, YoloV5Head, YoloxHead
 from midstream.models.fields import LEVELS, Name, Strict, Stride, TensorName
 from midstream.models.input_description import Constants, Input, check_constants
+from midstream.models.task_heads import TaskHead, TensorsHead
 
 #: Of a file: ImageNet's 21,843 class names have 700 kB.
 _FILE_BYTES = 1 << 20
@@ -49,26 +50,26 @@ class PyramidLevel(Strict):
 
 
 Classes = Annotated[
-    Annotated[Literal["coco"], Tag("word")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("list")],
+    Annotated[Literal["coco"], Tag("word")] | Annotated[tuple[Name, ...], Tag("list")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "list"),
 ]
-Head = Annotated[DetectorHead, Field(discriminator="kind")]
+Head = Annotated[DetectorHead | TaskHead, Field(discriminator="kind")]
 
 
 class Description(Strict):
-    """A network with a known kind of head.
+    """A network: its input, where it is cut, and what its outputs are; without a `head`, tensors of any meaning.
 
     `classes` are the names in the order of the class indices, `category_ids` their ids in the data set that the network
     was trained for, which results carry; both are known for the word "coco". `constants` are what inputs other than the
-    image's are given, by their names (see input_description).
+    image's are given, by their names (see input_description). Only detectors need classes.
     """
 
     name: Name
     weights: Weights
     input: Input
     pyramid: tuple[PyramidLevel, ...] = Field(min_length=1, max_length=LEVELS)
-    head: Head
-    classes: Classes
+    head: Head = TensorsHead(kind="tensors")
+    classes: Classes = ()
     category_ids: tuple[CategoryId, ...] | None = None
     constants: Constants = Field(default={})
 
@@ -87,6 +88,12 @@ class Description(Strict):
             raise ValueError("category_ids of the classes 'coco' are known: leave them out")
         if not len(set(self.category_ids)) == len(self.category_ids) == len(self.classes):
             raise ValueError(f"category_ids are one for each of the {len(self.classes)} classes, all different")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Description:
+        if isinstance(self.head, DetectorHead) and not self.classes:
+            raise ValueError(f"a head of the kind '{self.head.kind}' needs `classes`: \"coco\" or a list of names")
         return self
 
     @model_validator(mode="after")

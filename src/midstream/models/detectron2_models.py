@@ -16,6 +16,7 @@ import numpy as np
 from midstream.errors import InputError, MissingExtraError, unknown
 from midstream.models.base import DerivedLevel, FloatPyramid, Image
 from midstream.models.detections import Detections
+from midstream.models.tasks.detection import Detection, InstanceSegmentation
 from midstream.models.torch_common import (
     RANDOM,
     SEED,
@@ -50,6 +51,7 @@ class Detectron2Model:
         self.classes = classes
         self.category_ids = category_ids
         self.has_masks = bool(cfg.MODEL.MASK_ON)
+        self.task: Detection = InstanceSegmentation() if self.has_masks else Detection()
         top = getattr(model.backbone, "top_block", None)
         self.derived: Mapping[str, DerivedLevel] = {"p6": DerivedLevel("p5")} if type(top) is LastLevelMaxPool else {}
         self._cfg = cfg

@@ -16,14 +16,27 @@ from midstream.errors import InputError, unknown
 from midstream.models.base import DerivedLevel, FloatPyramid, Image
 from midstream.models.constants import check_names, constants_of
 from midstream.models.description import Description
-from midstream.models.detections import Detections
+from midstream.models.detector_heads import DetectorHead
 from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
-from midstream.models.heads import Candidates, batched, candidates, decode_head, has_masks, output_names, proposes
+from midstream.models.heads import (
+    Candidates,
+    batched,
+    candidates,
+    decode_head,
+    has_keypoints,
+    has_masks,
+    output_names,
+    proposes,
+)
 from midstream.models.heads.located import located
+from midstream.models.heads.maps import TASKS, decode_outputs
 from midstream.models.heads.metadata import refuse_oriented
 from midstream.models.plausible import check_levels, check_outputs
 from midstream.models.preprocess import as_type, fitted, layout_of, place, to_tensor
 from midstream.models.quantised import check_floats
+from midstream.models.task_heads import TensorsHead
+from midstream.models.tasks.base import Output, Task
+from midstream.models.tasks.detection import Detection, InstanceSegmentation, Keypoints
 
 #: With so many images the outputs are looked at, or until the network has been sure of something.
 _IMAGES = 4
@@ -104,6 +117,15 @@ class OnnxModel:
         return self.description.name
 
     @property
+    def task(self) -> Task[Any]:
+        """What the outputs mean, by the description's head."""
+        if not isinstance(self.description.head, DetectorHead):
+            return TASKS[type(self.description.head)]
+        if self.has_masks:
+            return InstanceSegmentation()
+        return Keypoints() if has_keypoints(self.description.head) else Detection()
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names."""
         return self.description.class_names
@@ -116,7 +138,8 @@ class OnnxModel:
     @property
     def has_masks(self) -> bool:
         """Whether the head is one with masks."""
-        return has_masks(self.description.head)
+        head = self.description.head
+        return isinstance(head, DetectorHead) and has_masks(head)
 
     @property
     def derived(self) -> Mapping[str, DerivedLevel]:
@@ -175,7 +198,9 @@ class OnnxModel:
         outputs, size = self._outputs([pyramid], [of]), self.input_size(of)
         with _naming(self.weights):
             check_levels(self.description.pyramid, pyramid, size)
-            return check_outputs(self.description.head, outputs, size, len(self.classes), self.category_ids)
+            if isinstance(self.description.head, DetectorHead):
+                return check_outputs(self.description.head, outputs, size, len(self.classes), self.category_ids)
+        return True
 
     def _pyramid(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
         tensor = to_tensor(self.description.input, image, size, self._layout)
@@ -198,9 +223,9 @@ class OnnxModel:
                 )
         return pyramid
 
-    def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
-        """Detections in an image of (height, width) from its pyramid."""
-        return self._detections(self._outputs([pyramid], [size]), size)
+    def back(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Output:
+        """The task's output for an image of (height, width) from its pyramid."""
+        return self._output(self._outputs([pyramid], [size]), size)
 
     @property
     def batches(self) -> bool:
@@ -210,30 +235,36 @@ class OnnxModel:
         inputs = [value for value in self._back.get_inputs() if value.name not in self.description.constants]
         values = [*inputs, *self._back.get_outputs()]
         shapes = {value.name: value.shape for value in self._back.get_outputs()}
-        return batched(self.description.head, shapes) and all(
-            value.shape and not isinstance(value.shape[0], int) for value in values
-        )
+        head = self.description.head
+        one_each = batched(head, shapes) if isinstance(head, DetectorHead) else not isinstance(head, TensorsHead)
+        return one_each and all(value.shape and not isinstance(value.shape[0], int) for value in values)
 
-    def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
-        """Detections in several images at once, where the graph `batches`."""
+    def back_batch(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Output]:
+        """Outputs for several images at once, where the graph `batches`."""
         outputs = self._outputs(pyramids, sizes)
         ones = ({name: values[i : i + 1] for name, values in outputs.items()} for i in range(len(pyramids)))
-        return [self._detections(one, size) for one, size in zip(ones, sizes, strict=True)]
+        return [self._output(one, size) for one, size in zip(ones, sizes, strict=True)]
 
-    def _detections(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Detections:
-        at, input_size = place(self.description.input, size), self.input_size(size)
-        found = decode_head(self.description.head, outputs, input_size, len(self.classes), self.category_ids)
-        return located(found, at, input_size, size)
+    def _output(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Output:
+        head, input_size = self.description.head, self.input_size(size)
+        if not isinstance(head, DetectorHead):
+            at = None if self.tensor_shape is not None else place(self.description.input, size)
+            with _naming(self.weights):
+                return decode_outputs(head, outputs, input_size, at)
+        found = decode_head(head, outputs, input_size, len(self.classes), self.category_ids)
+        return located(found, place(self.description.input, size), input_size, size)
 
     @property
     def proposes(self) -> bool:
-        """Whether `candidates` can be asked: the graph does not select its boxes by itself."""
-        return proposes(self.description.head, [value.name for value in self._back.get_outputs()])
+        """Whether `candidates` can be asked: a detector whose graph does not select its boxes by itself."""
+        names = [value.name for value in self._back.get_outputs()]
+        return isinstance(self.description.head, DetectorHead) and proposes(self.description.head, names)
 
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
         """What a head that `proposes` has before suppression, boxes in pixels of the network's input."""
         size = self._size_of(pyramid)
         outputs = self._outputs([pyramid], [size])
+        assert isinstance(self.description.head, DetectorHead)
         return candidates(self.description.head, outputs, size, len(self.classes), self.category_ids)
 
     def _size_of(self, pyramid: FloatPyramid) -> tuple[int, int]:

@@ -77,7 +77,7 @@ def try_out(network: SplitModel) -> None:
     """
     size = network.input_size(_TRIAL)
     found = network.back(network.front(trial(network)), size)
-    if fault := found.fault(len(network.classes)):
+    if fault := network.task.fault(found, len(network.classes)):
         raise InputError(f"{network.name}: {fault}")
 
 

@@ -20,20 +20,28 @@ class Reference:
         model, weights: as `load` takes them, paths absolute.
         identity: of the network.
         cut: the network's fingerprint.
+        task: of the network, by name.
     """
 
     model: str
     weights: Path | None
     identity: str
     cut: str
+    task: str = "detection"
 
     @classmethod
     def of(cls, network: SplitModel, model: str, weights: Path | None) -> Reference:
         """Of a network that was loaded by these arguments; where its weights were found on the way is kept."""
         if isinstance(network, OnnxModel):
             weights = network.weights
-        name = str(Path(model).absolute()) if model.endswith(".toml") else model
-        return cls(name, None if weights is None else weights.absolute(), network.identity, network.fingerprint)
+        name = str(Path(model).absolute()) if model.endswith((".toml", ".onnx")) else model
+        return cls(
+            name,
+            None if weights is None else weights.absolute(),
+            network.identity,
+            network.fingerprint,
+            network.task.name,
+        )
 
     def load(self, threads: int | None = None, device: str = CPU) -> SplitModel:
         """The network. Raises InputError when there is another one here, and as `load`."""

@@ -13,6 +13,7 @@ import numpy as np
 from midstream.errors import InputError, MissingExtraError, unknown
 from midstream.models.base import DerivedLevel, FloatPyramid, Image
 from midstream.models.detections import Detections
+from midstream.models.tasks.detection import Detection, InstanceSegmentation
 from midstream.models.torch_common import (
     RANDOM,
     SEED,
@@ -53,6 +54,7 @@ class TorchvisionModel:
         self.classes = classes
         self.category_ids = category_ids
         self.has_masks = isinstance(model, detection.MaskRCNN)
+        self.task: Detection = InstanceSegmentation() if self.has_masks else Detection()
         self.derived: Mapping[str, DerivedLevel] = {"pool": DerivedLevel("3")}
         self._model = model.eval()
         channels = (int(model.backbone.out_channels),) * len(LEVELS)

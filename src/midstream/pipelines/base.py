@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from midstream.models import Detections, FloatPyramid, Image, SplitModel
+from midstream.models import FloatPyramid, Image, Output, SplitModel
 from midstream.split.levels import sent
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Measured:
         wait_s: seconds that a frame of a clip waits for later ones before it can be coded.
     """
 
-    detections: Detections
+    output: Output
     size: int
     pixels: int
     elements: int | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,8 @@ from midstream.data import Dataset, ImageFile, read_image
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.masks import decode_mask
 from midstream.metrics.agreement import REFERENCE_THRESHOLD
-from midstream.models import Detections, FloatPyramid, Image, SplitModel
+from midstream.models import Detections, FloatPyramid, Image, Output, SplitModel, Task
+from midstream.models.tasks import task_named
 from midstream.pipelines.clips import AnyPipeline, EachFrame, StreamPipeline
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import ImagePipeline
@@ -56,7 +58,7 @@ def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Ca
 
     The images are those on which the first point finds most; of clips, two frames of each of those clips.
     """
-    found = points[0].record.detections
+    found, task = points[0].record.outputs, task_named(points[0].record.task)
     rows = []
     for number in _chosen(dataset, found):
         image = dataset.images[number]
@@ -64,23 +66,27 @@ def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Ca
         where = "" if image.clip is None else f"{image.clip.name}, {image.time_s:.2f} s, "
         row = []
         for point in points:
-            shown = drawn(pixels, point.record.detections[number], found[number], classes)
+            shown = drawn(pixels, task, point.record.outputs[number], found[number], classes)
             caption = f"{where}{point.label}: {point.record.sizes[number]:,} bytes"
             row.append(Exhibit(caption, _url(shown)))
         rows.append(row)
     return rows
 
 
-def _chosen(dataset: Dataset, found: Sequence[Detections]) -> list[int]:
+def _chosen(dataset: Dataset, found: Sequence[Output]) -> list[int]:
     """Places of the images that are shown."""
     parts, first = [], 0
     for part in dataset.parts:
         parts.append(range(first, first + len(part)))
         first += len(part)
-    confident = [sum(int((found[place].scores >= REFERENCE_THRESHOLD).sum()) for place in part) for part in parts]
+    confident = [sum(_confident(found[place]) for place in part) for part in parts]
     foremost = sorted(range(len(parts)), key=lambda i: (-confident[i] / len(parts[i]), i))[:_IMAGES]
     shown = (parts[i] for i in sorted(foremost))
     return [place for part in shown for place in dict.fromkeys((part[len(part) // 3], part[2 * len(part) // 3]))]
+
+
+def _confident(found: Output) -> int:
+    return int((found.scores >= REFERENCE_THRESHOLD).sum()) if isinstance(found, Detections) else 0
 
 
 def feature_rows(model: SplitModel, image: ImageFile, points: Sequence[Candidate]) -> list[Exhibit]:
@@ -137,7 +143,14 @@ def _busiest(model: SplitModel, pyramid: FloatPyramid) -> tuple[str, int, NDArra
     return level, int(np.argmax(pyramid[level].var(axis=(1, 2)))), pyramid[level]
 
 
-def drawn(pixels: Image, found: Detections, reference: Detections, classes: Sequence[str]) -> Image:
+def drawn(pixels: Image, task: Task[Any], found: Output, reference: Output, classes: Sequence[str]) -> Image:
+    """The image with an output drawn into it; of detections, those that the reference has in another colour."""
+    if isinstance(found, Detections) and isinstance(reference, Detections):
+        return _detections_drawn(pixels, found, reference, classes)
+    return _small(task.annotate(pixels, found, classes))
+
+
+def _detections_drawn(pixels: Image, found: Detections, reference: Detections, classes: Sequence[str]) -> Image:
     """An image, made smaller if it is large, with what was found in it: boxes, classes, scores, and masks as a tint.
 
     What the reference found, too, is in one colour, the rest in another.

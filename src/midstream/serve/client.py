@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.errors import ServiceError
-from midstream.models import Detections, Image, SplitModel
+from midstream.models import Image, Output, SplitModel
 from midstream.serve import messages
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
@@ -54,8 +54,8 @@ class AsyncClient:
     async def __aexit__(self, *error: object) -> None:
         await self.session.__aexit__(*error)
 
-    async def infer(self, image: Image, timeout_s: float | None = None) -> Detections:
-        """Detections in one image; arguments and errors as `Client.infer` has them."""
+    async def infer(self, image: Image, timeout_s: float | None = None) -> Output:
+        """The network's output for one image; arguments and errors as `Client.infer` has them."""
         bitstream = await asyncio.to_thread(self.edge.encode, image)
         return (await self.send(bitstream, _size(image), timeout_s)).found()
 
@@ -97,7 +97,7 @@ class Client:
     Lost connections are made anew and what is unanswered is sent again. May be shared by threads.
 
     Attributes:
-        classes: the class names that `Detections.labels` indexes; once entered.
+        classes: the class names that labels and scores index; once entered.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class Client:
         self._run(self._async.__aexit__(*error))
         self._open = False
 
-    def infer(self, image: Image, timeout_s: float | None = None) -> Detections:
-        """Detections in one image.
+    def infer(self, image: Image, timeout_s: float | None = None) -> Output:
+        """The network's output for one image: of a detector its detections, of others the named arrays of its task.
 
         Args:
             image: uint8 RGB [H, W, 3].

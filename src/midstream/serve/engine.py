@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from midstream.models import Tensors
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.turns import PRESENT_S, FullError, Turn, Turns
 from midstream.serve.work import Done, Outcome, Refused, Work
@@ -255,5 +256,7 @@ class _Memory:
 
 
 def _weight(done: Done) -> int:
-    found = done.detections
+    found = done.output
+    if isinstance(found, Tensors):
+        return sum(values.nbytes for values in found.values.values())
     return _DETECTION_BYTES * (1 + len(found)) + sum(len(mask["counts"]) for mask in found.masks or [])

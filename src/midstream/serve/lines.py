@@ -7,7 +7,7 @@ from typing import Any
 
 from midstream.data.frames import Frame
 from midstream.errors import ServiceError
-from midstream.models.detections import listed_objects
+from midstream.models import Task
 from midstream.serve.session import Answer
 
 _MILLISECONDS = 1e3
@@ -15,21 +15,22 @@ _DIGITS = 3
 
 
 def answered(
-    frame: Frame, answer: Answer, latency_s: float, classes: Sequence[str], category_ids: Sequence[int] | None
+    frame: Frame,
+    answer: Answer,
+    latency_s: float,
+    task: Task[Any],
+    classes: Sequence[str],
+    category_ids: Sequence[int] | None,
 ) -> dict[str, Any]:
     """The line of a frame that the server has answered, be it with an error.
 
-    `classes` and `category_ids` are the network's, see `models.SplitModel`.
+    `task`, `classes` and `category_ids` are the network's, see `models.SplitModel`.
     """
     times = {"queue": answer.queue_s, "decode": answer.decode_s, "back": answer.back_s}
     return {
         **_head(frame),
         **({"error": _error(answer.error)} if answer.error is not None else {}),
-        **(
-            {"detections": listed_objects(answer.detections, classes, category_ids)}
-            if answer.detections is not None
-            else {}
-        ),
+        **({} if answer.output is None else task.listed(answer.output, classes, category_ids)),
         "bytes": answer.size,
         "latency_ms": _ms(latency_s),
         "server_ms": {name: _ms(value) for name, value in times.items()},

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from midstream.codec.container import VERSION
 from midstream.errors import InputError
 from midstream.masks import check_mask, run_bytes
-from midstream.models import Detections, SplitModel
+from midstream.models import Detections, Output, SplitModel, Task
 from midstream.models.detector_heads import MOST_DETECTIONS
+from midstream.models.tasks import task_named
+from midstream.models.tasks.detection import Detection
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.work import Done
 from midstream.version import __version__
@@ -26,6 +32,12 @@ _MICROSECONDS = 1e6
 _SHORT = 16
 #: What rounding may add to a score.
 _SCORE_SLACK = 1e-3
+#: Element types of tensors in answers.
+_DTYPES = (
+    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
+#: Of a tensor; ONNX Runtime's own operators stop at eight or so.
+_MOST_AXES = 16
 #: Pixels from the image's corner, farther than any image that is decoded is wide.
 _FAR = 1e6
 
@@ -71,7 +83,11 @@ def to_message(found: Detections) -> pb.Detections:
     """Detections for the network; float32 stays float32."""
     masks = [pb.Mask(height=m["size"][0], width=m["size"][1], counts=run_bytes(m)) for m in found.masks or []]
     return pb.Detections(
-        boxes=found.boxes.ravel().tolist(), scores=found.scores.tolist(), labels=found.labels.tolist(), masks=masks
+        boxes=found.boxes.ravel().tolist(),
+        scores=found.scores.tolist(),
+        labels=found.labels.tolist(),
+        masks=masks,
+        keypoints=[] if found.keypoints is None else found.keypoints.ravel().tolist(),
     )
 
 
@@ -89,7 +105,73 @@ def from_message(message: pb.Detections, has_masks: bool) -> Detections:
         np.array(message.scores, np.float32),
         np.array(message.labels, np.int64),
         masks if has_masks else None,
+        _keypoints(message, count),
     )
+
+
+def _keypoints(message: pb.Detections, count: int) -> NDArray[np.float32] | None:
+    if not message.keypoints:
+        return None
+    if not count or len(message.keypoints) % (3 * count):
+        raise InputError("the server's answer has keypoints that are not as many for each box")
+    return np.array(message.keypoints, np.float32).reshape(count, -1, 3)
+
+
+def set_output(reply: pb.InferReply, task: Task[Any], output: Output) -> None:
+    """Put an output into an answer."""
+    if isinstance(output, Detections):
+        reply.detections.CopyFrom(to_message(output))
+        return
+    arrays = {name: np.ascontiguousarray(values) for name, values in task.pack(output).items()}
+    tensors = [
+        pb.Tensor(name=name, dtype=values.dtype.name, shape=values.shape, values=_little(values).tobytes())
+        for name, values in arrays.items()
+    ]
+    reply.tensors.CopyFrom(pb.Tensors(tensors=tensors))
+
+
+def output_of(reply: pb.InferReply, offer: pb.DescribeReply, size: tuple[int, int]) -> Output:
+    """The output in an answer about an image of (height, width), held against the server's greeting.
+
+    Raises:
+        InputError: an answer that contradicts itself or the greeting.
+    """
+    task = offered_task(offer)
+    if isinstance(task, Detection):
+        if not reply.HasField("detections"):
+            raise InputError("the server's answer has neither detections nor an error")
+        found = from_message(reply.detections, offer.has_masks)
+        check_answer(found, len(offer.classes), size)
+        return found
+    if not reply.HasField("tensors"):
+        raise InputError("the server's answer has neither outputs nor an error")
+    arrays = {each.name: _array(each) for each in reply.tensors.tensors}
+    if len(arrays) != len(reply.tensors.tensors):
+        raise InputError("the server's answer has two tensors of one name")
+    output: Output = task.unpack(arrays)
+    if fault := task.fault(output, len(offer.classes)):
+        raise InputError(f"the server's answer is no output of its network: {fault}")
+    return output
+
+
+def offered_task(offer: pb.DescribeReply) -> Task[Any]:
+    """What a server's answers are; servers of earlier releases have only detectors. Raises InputError."""
+    return task_named(offer.task or Detection.name)
+
+
+def _little(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(values.dtype.newbyteorder("<"), copy=False)
+
+
+def _array(message: pb.Tensor) -> NDArray[Any]:
+    if message.dtype not in _DTYPES:
+        raise InputError(f"the server's answer has a tensor of type '{readable(message.dtype)}'")
+    dtype = np.dtype(message.dtype).newbyteorder("<")
+    if math.prod(message.shape) * dtype.itemsize != len(message.values):
+        raise InputError("the server's answer has a tensor that is not as long as its shape says")
+    if len(message.shape) > _MOST_AXES:
+        raise InputError(f"the server's answer has a tensor of {len(message.shape)} axes")
+    return np.frombuffer(message.values, dtype).astype(np.dtype(message.dtype)).reshape(tuple(message.shape))
 
 
 def check_answer(found: Detections, classes: int, size: tuple[int, int]) -> None:

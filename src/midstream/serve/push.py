@@ -15,11 +15,12 @@ from midstream.data.film_writer import FilmWriter
 from midstream.data.frames import Frame, Source
 from midstream.errors import InputError
 from midstream.json_lines import Lines
-from midstream.models.annotate import annotate
+from midstream.models import Task
 from midstream.serve.client import side_of
 from midstream.serve.intake import Intake
 from midstream.serve.lines import answered, unreadable
 from midstream.serve.link import Link
+from midstream.serve.messages import offered_task
 from midstream.serve.session import Answer, RateLimiter, Session
 from midstream.split.edge import Edge
 
@@ -209,11 +210,11 @@ async def _write(
     film: FilmWriter | None,
     watching: Watching,
 ) -> None:
-    classes = tuple(session.offer.classes)
+    task, classes = offered_task(session.offer), tuple(session.offer.classes)
     while (item := await pending.get()) is not None:
         frame, future, waited_s = item
         answer = None if future is None else await future
-        await asyncio.to_thread(_record, frame, answer, waited_s, classes, category_ids, run, lines, film)
+        await asyncio.to_thread(_record, frame, answer, waited_s, task, classes, category_ids, run, lines, film)
         if answer is None:
             watching.event(f"unreadable: {frame.problem}")
         elif answer.error is not None:
@@ -224,6 +225,7 @@ def _record(
     frame: Frame,
     answer: Answer | None,
     waited_s: float,
+    task: Task[Any],
     classes: tuple[str, ...],
     category_ids: Sequence[int] | None,
     run: _Run,
@@ -237,7 +239,7 @@ def _record(
         summary.unreadable += 1
     else:
         latency_s = waited_s + answer.latency_s
-        lines.write(answered(frame, answer, latency_s, classes, category_ids))
+        lines.write(answered(frame, answer, latency_s, task, classes, category_ids))
         size = answer.size
         summary.bitstream_bytes += size
         summary.repeated += answer.repeated
@@ -246,8 +248,8 @@ def _record(
         run.latencies.append(latency_s)
     run.recent.append((time.monotonic(), 1, size))
     if film is not None and frame.image is not None:
-        found = answer.detections if answer is not None else None
-        film.add(frame.image if found is None else annotate(frame.image, found, classes))
+        found = answer.output if answer is not None else None
+        film.add(frame.image if found is None else task.annotate(frame.image, found, classes))
 
 
 def _count(run: _Run, session: Session, intake: Intake, start: float) -> None:

@@ -75,6 +75,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
             max_elements=self._served.limits.elements,
             max_pixels=self._served.max_pixels,
             max_in_flight=self._offer.in_flight,
+            task=self._served.model.task.name,
         )
 
     async def Infer(self, request: pb.InferRequest, context: Any) -> pb.InferReply:  # noqa: N802
@@ -207,7 +208,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         return reply
 
     def _done(self, reply: pb.InferReply, answer: Computed, done: Done) -> None:
-        reply.detections.CopyFrom(messages.to_message(done.detections))
+        messages.set_output(reply, self._served.model.task, done.output)
         reply.timings.CopyFrom(messages.timings(answer.queue_s, done))
         reply.repeated = answer.repeated
         if answer.repeated:

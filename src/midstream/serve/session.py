@@ -16,7 +16,7 @@ import grpc.aio
 from opentelemetry import propagate
 
 from midstream.errors import InputError, ServiceError
-from midstream.models import Detections
+from midstream.models import Detections, Output
 from midstream.serve import messages
 from midstream.serve.link import PASSING, Connection, Link, connect, failure
 from midstream.serve.proto import serve_pb2 as pb
@@ -47,7 +47,7 @@ class Answer:
 
     Attributes:
         frame: its number within the session, from 0.
-        detections: what the network found; None where there is an error.
+        output: what the network made of it, by its task; None where there is an error.
         error: why there is no answer; its `code` is gRPC's name: INVALID_ARGUMENT for a bitstream that cannot be used,
             DEADLINE_EXCEEDED, INTERNAL.
         size: bytes of the bitstream.
@@ -57,7 +57,7 @@ class Answer:
     """
 
     frame: int
-    detections: Detections | None
+    output: Output | None
     error: ServiceError | None
     size: int
     latency_s: float
@@ -66,12 +66,17 @@ class Answer:
     back_s: float = 0.0
     repeated: bool = False
 
-    def found(self) -> Detections:
-        """The detections. Raises ServiceError where there are none."""
-        if self.detections is None:
+    @property
+    def detections(self) -> Detections | None:
+        """The output of a detector."""
+        return self.output if isinstance(self.output, Detections) else None
+
+    def found(self) -> Output:
+        """The output. Raises ServiceError where there is none."""
+        if self.output is None:
             assert self.error is not None
             raise self.error
-        return self.detections
+        return self.output
 
 
 @dataclass
@@ -318,7 +323,8 @@ class Session:
             self._refuse(frame, code, messages.readable(reply.error.message))
             return
         try:
-            found = self._found(frame, reply)
+            size = (frame.request.height, frame.request.width)
+            found = messages.output_of(reply, self.offer, size)
         except InputError as error:
             self._refuse(frame, _Code.INTERNAL, str(error))
             return
@@ -330,14 +336,6 @@ class Session:
                 times.queue_us / 1e6, times.decode_us / 1e6, times.back_us / 1e6, reply.repeated,
             ),
         )  # fmt: skip
-
-    def _found(self, frame: _Frame, reply: pb.InferReply) -> Detections:
-        """The detections of an answer, held against the frame and the greeting. Raises InputError."""
-        if not reply.HasField("detections"):
-            raise InputError("the server's answer has neither detections nor an error")
-        found = messages.from_message(reply.detections, self.offer.has_masks)
-        messages.check_answer(found, len(self.offer.classes), (frame.request.height, frame.request.width))
-        return found
 
     def _refuse(self, frame: _Frame, code: grpc.StatusCode, reason: str) -> None:
         error = ServiceError(code.name, reason)

@@ -14,7 +14,7 @@ from midstream.codec.base import Declaration
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.limits import Limits
-from midstream.models import BatchingModel, Detections, FloatPyramid, SplitModel
+from midstream.models import BatchingModel, FloatPyramid, Output, SplitModel
 from midstream.split.levels import completed, sent
 
 #: Height over width of images among which one makes a network with inputs of any size work hardest.
@@ -67,9 +67,9 @@ class Work:
 
 @dataclass(frozen=True)
 class Done:
-    """Detections in pixels of the original image, and the seconds that decoding and the back took."""
+    """The task's output for the original image, and the seconds that decoding and the back took."""
 
-    detections: Detections
+    output: Output
     decode_s: float
     back_s: float
 
@@ -182,14 +182,14 @@ def _finished(served: Served, works: Sequence[Work], group: Sequence[tuple[int, 
         return [outcome for one in group for outcome in _finished(served, works, [one])]  # which of them was it?
     share = (time.perf_counter() - start) / len(group)
     return [
-        Done(detections, decode_s, share)
-        if detections.finite
-        else Refused("from these features the network makes boxes or scores that are not finite numbers", "not finite")
-        for detections, (_, _, decode_s) in zip(found, group, strict=True)
+        Done(output, decode_s, share)
+        if output.finite
+        else Refused("from these features the network makes numbers that are not finite", "not finite")
+        for output, (_, _, decode_s) in zip(found, group, strict=True)
     ]
 
 
-def _back(model: SplitModel, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+def _back(model: SplitModel, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> list[Output]:
     if len(pyramids) == 1:
         return [model.back(pyramids[0], sizes[0])]
     assert isinstance(model, BatchingModel)

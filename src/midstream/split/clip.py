@@ -13,7 +13,7 @@ from midstream.codec.clip_writer import ClipWriter
 from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.data.frames import Source
 from midstream.errors import BitstreamError, InputError, MidstreamError
-from midstream.models import Detections, FloatPyramid, Image, SplitModel
+from midstream.models import FloatPyramid, Image, Output, SplitModel
 from midstream.split.coding import prepared
 from midstream.split.levels import completed
 
@@ -56,7 +56,7 @@ class ClipBack:
         self.model, self.decoder = model, decoder
         self._shapes: dict[tuple[int, int], dict[str, tuple[int, ...]]] = {}
 
-    def decode(self, unit: bytes, size: tuple[int, int]) -> Detections:
+    def decode(self, unit: bytes, size: tuple[int, int]) -> Output:
         """What the network finds in a unit's image of (height, width).
 
         Raises:
@@ -65,12 +65,12 @@ class ClipBack:
         """
         return self.found(self.decode_features(unit, size), size)
 
-    def found(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
+    def found(self, pyramid: FloatPyramid, size: tuple[int, int]) -> Output:
         """What the back makes of all its levels. Raises InputError where that is no number."""
         with np.errstate(all="ignore"):  # features may be as large as float32 goes; what comes of it is looked at
             found = self.model.back(pyramid, size)
         if not found.finite:
-            raise InputError("from these features the network makes boxes or scores that are not finite numbers")
+            raise InputError("from these features the network makes numbers that are not finite")
         return found
 
     def decode_features(self, unit: bytes, size: tuple[int, int]) -> FloatPyramid:
@@ -170,7 +170,7 @@ class ClipFound:
     """A frame of a clip, and what the network finds in it; or why there is nothing."""
 
     unit: ClipUnit
-    found: Detections | None
+    found: Output | None
     error: MidstreamError | None = None
 
 

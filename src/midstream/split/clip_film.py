@@ -8,7 +8,6 @@ from midstream.data.film_writer import FilmWriter
 from midstream.data.frames import Source
 from midstream.errors import InputError
 from midstream.models import Image, SplitModel
-from midstream.models.annotate import annotate
 from midstream.split.clip import ClipFound
 
 #: Frames a second of the film as it says itself; each frame has its own time.
@@ -32,7 +31,7 @@ class ClipFilm:
     def add(self, one: ClipFound) -> None:
         """Draw a frame. Raises InputError where the clip to draw over has no such frame."""
         image = self._grey(one) if self._frames is None else self._image(one.unit.number)
-        drawn = image if one.found is None else annotate(image, one.found, self._model.classes)
+        drawn = image if one.found is None else self._model.task.annotate(image, one.found, self._model.classes)
         self._film.add(drawn, one.unit.time_s)
 
     def close(self, whole: bool) -> None:

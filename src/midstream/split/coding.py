@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from midstream.codec.api import decode, encode_levels
 from midstream.codec.base import Codec, Hints
+from midstream.errors import InputError
 from midstream.features import Level, check_pyramid
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
+from midstream.models.tasks.detection import scores_in_cells
 from midstream.split.levels import sent
 
 
@@ -43,18 +45,16 @@ def decode_features(data: bytes, codec: Codec, threads: int | None = None) -> Fl
 def cell_scores(
     model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int], grid: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """The best score of what the network sees in each cell of a grid over its input, [rows, columns]."""
-    out = np.zeros(grid, np.float32)
-    if isinstance(model, ProposingModel):
+    """The best score of what the network sees in each cell of a grid over its input, [rows, columns].
+
+    Raises InputError for a task that looks nowhere.
+    """
+    if isinstance(model, ProposingModel) and model.proposes:
         found = model.candidates(pyramid)
-        height, width = model.input_size(size)
-        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-        scores = np.clip(found.scores.max(axis=1), 0, 1)
-    else:
-        seen = model.back(pyramid, size)
-        (height, width), scores = size, np.clip(seen.scores, 0, 1)
-        centres = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2
-    rows = np.clip(np.nan_to_num(centres[:, 1]) / height * grid[0], 0, grid[0] - 1).astype(np.intp)
-    columns = np.clip(np.nan_to_num(centres[:, 0]) / width * grid[1], 0, grid[1] - 1).astype(np.intp)
-    np.maximum.at(out, (rows, columns), scores)
-    return out
+        return scores_in_cells(found.boxes, found.scores.max(axis=1), model.input_size(size), grid)
+    scores = model.task.importance(model.back(pyramid, size), size, grid)
+    if scores is None:
+        raise InputError(
+            f"the task of {model.name}, {model.task.name}, does not say where it looks: leave --importance network out"
+        )
+    return scores

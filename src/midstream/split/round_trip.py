@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midstream.models import Detections, FloatPyramid, Image, SplitModel
+from midstream.models import FloatPyramid, Image, Output, SplitModel
 from midstream.split.levels import completed
 
 if TYPE_CHECKING:  # the cache knows what decides the last bit, with packages that the core lacks
@@ -26,7 +26,7 @@ class RoundTrip:
     """
 
     data: bytes
-    output: Detections
+    output: Output
     encode_s: float
     decode_s: float
     back_s: float

@@ -24,6 +24,7 @@ from midstream.models.detector_heads import (
 from midstream.models.heads import boxes, detr, end2end, faces, gfl, rcnn, yolo, yolox
 from midstream.models.heads.fitting import described
 from midstream.models.heads.nms import Boxes, Candidates, suppress
+from midstream.models.task_heads import TaskHead, TensorsHead
 
 #: What a score may be above 1: rounding, and the last step of 8-bit numbers.
 _SLACK = 0.01
@@ -152,8 +153,10 @@ def batched(head: DetectorHead, shapes: Mapping[str, Sequence[int | str | None]]
     return all(len(shape) > 2 for shape in shapes.values())
 
 
-def output_names(head: DetectorHead) -> Sequence[str]:
+def output_names(head: DetectorHead | TaskHead) -> Sequence[str]:
     """The outputs that the description names, so that a wrong name is found before anything runs."""
+    if isinstance(head, TensorsHead):
+        return head.outputs
     fields = ("output", "prototypes", "maps", "logits", "scores", "boxes", "labels", "count", "masks", "objectness")
     given = [getattr(head, field, None) for field in (*fields, "proposals")]
     points = getattr(head, "keypoints", ())

@@ -27,7 +27,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, client: _Optional[_Union[Side, _Mapping]] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("server", "classes", "has_masks", "max_message_bytes", "max_elements", "max_pixels", "max_in_flight")
+    __slots__ = ("server", "classes", "has_masks", "max_message_bytes", "max_elements", "max_pixels", "max_in_flight", "task")
     SERVER_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     HAS_MASKS_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class DescribeReply(_message.Message):
     MAX_ELEMENTS_FIELD_NUMBER: _ClassVar[int]
     MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
     server: Side
     classes: _containers.RepeatedScalarFieldContainer[str]
     has_masks: bool
@@ -42,7 +43,8 @@ class DescribeReply(_message.Message):
     max_elements: int
     max_pixels: int
     max_in_flight: int
-    def __init__(self, server: _Optional[_Union[Side, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., has_masks: bool = ..., max_message_bytes: _Optional[int] = ..., max_elements: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_in_flight: _Optional[int] = ...) -> None: ...
+    task: str
+    def __init__(self, server: _Optional[_Union[Side, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., has_masks: bool = ..., max_message_bytes: _Optional[int] = ..., max_elements: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., task: _Optional[str] = ...) -> None: ...
 
 class InferRequest(_message.Message):
     __slots__ = ("session", "frame", "bitstream", "height", "width", "timeout_ms")
@@ -61,32 +63,54 @@ class InferRequest(_message.Message):
     def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., bitstream: _Optional[bytes] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
 
 class InferReply(_message.Message):
-    __slots__ = ("session", "frame", "detections", "error", "timings", "repeated")
+    __slots__ = ("session", "frame", "detections", "error", "tensors", "timings", "repeated")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     DETECTIONS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     REPEATED_FIELD_NUMBER: _ClassVar[int]
     session: str
     frame: int
     detections: Detections
     error: Error
+    tensors: Tensors
     timings: Timings
     repeated: bool
-    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., detections: _Optional[_Union[Detections, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., repeated: bool = ...) -> None: ...
+    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., detections: _Optional[_Union[Detections, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., tensors: _Optional[_Union[Tensors, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., repeated: bool = ...) -> None: ...
 
 class Detections(_message.Message):
-    __slots__ = ("boxes", "scores", "labels", "masks")
+    __slots__ = ("boxes", "scores", "labels", "masks", "keypoints")
     BOXES_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     MASKS_FIELD_NUMBER: _ClassVar[int]
+    KEYPOINTS_FIELD_NUMBER: _ClassVar[int]
     boxes: _containers.RepeatedScalarFieldContainer[float]
     scores: _containers.RepeatedScalarFieldContainer[float]
     labels: _containers.RepeatedScalarFieldContainer[int]
     masks: _containers.RepeatedCompositeFieldContainer[Mask]
-    def __init__(self, boxes: _Optional[_Iterable[float]] = ..., scores: _Optional[_Iterable[float]] = ..., labels: _Optional[_Iterable[int]] = ..., masks: _Optional[_Iterable[_Union[Mask, _Mapping]]] = ...) -> None: ...
+    keypoints: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, boxes: _Optional[_Iterable[float]] = ..., scores: _Optional[_Iterable[float]] = ..., labels: _Optional[_Iterable[int]] = ..., masks: _Optional[_Iterable[_Union[Mask, _Mapping]]] = ..., keypoints: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Tensors(_message.Message):
+    __slots__ = ("tensors",)
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    tensors: _containers.RepeatedCompositeFieldContainer[Tensor]
+    def __init__(self, tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ...) -> None: ...
+
+class Tensor(_message.Message):
+    __slots__ = ("name", "dtype", "shape", "values")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dtype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    values: bytes
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., values: _Optional[bytes] = ...) -> None: ...
 
 class Mask(_message.Message):
     __slots__ = ("height", "width", "counts")
