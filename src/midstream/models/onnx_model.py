@@ -119,11 +119,13 @@ class OnnxModel:
     @property
     def task(self) -> Task[Any]:
         """What the outputs mean, by the description's head."""
-        if not isinstance(self.description.head, DetectorHead):
-            return TASKS[type(self.description.head)]
+        head = self.description.head
+        if not isinstance(head, DetectorHead):
+            return TASKS[type(head)]
         if self.has_masks:
             return InstanceSegmentation()
-        return Keypoints() if has_keypoints(self.description.head) else Detection()
+        names = [value.name for value in self._back.get_outputs()]
+        return Keypoints() if has_keypoints(head, names) else Detection()
 
     @property
     def classes(self) -> tuple[str, ...]:
