@@ -18,6 +18,7 @@ from midstream.cli.commands import COMMANDS
 LACKING = {
     "demo": [],
     "inspect": ["coded.mids", "--map", "p3:0", "-o", "map.png"],
+    "init": ["network.onnx"],
     "split": ["network.onnx", "--at", "p3", "-o", "parts"],
     "extract": ["photo.jpg", "-m", "picodet-s-416", "-o", "pyramids"],
     "models": [],

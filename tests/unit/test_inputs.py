@@ -29,10 +29,12 @@ def network(
     layout: str = "NCHW",
     scaled: str = "",
     quantised: bool = False,
+    chance: float = 1.0,
 ) -> Path:
     """Input `x`; `feature` [1, 5, h / 8, w / 8]; output [1, 5, n], a box a cell, times an input `scaled`."""
     channels = shape[3] if layout == "NHWC" else shape[1]
     weight = np.full((BOX, channels, 8, 8), 1 / (64 * channels), np.float32)
+    weight[-1] *= chance
     weights = [
         numpy_helper.from_array(weight, "w"), numpy_helper.from_array(np.array([1, BOX, -1], np.int64), "rows"),
         numpy_helper.from_array(np.float32(0.5), "step"), numpy_helper.from_array(np.int8(0), "zero"),
@@ -113,7 +115,7 @@ def test_any_size_is_a_multiple_and_has_a_longest_side() -> None:
 
 
 def test_a_network_of_any_size_takes_each_image_at_its_own(tmp_path: Path) -> None:
-    path = network(tmp_path / "t.onnx", [1, 3, "h", "w"])
+    path = network(tmp_path / "t.onnx", [1, 3, "h", "w"], chance=0.01)
     model = load(path, 'size = "any"\nmultiple_of = 8\nlongest = 64\nresize = "stretch"')
     tall, large = (40, 24, (5, 3), [15, 15, 24, 40]), (128, 64, (8, 4), [30, 30, 64, 90])
     for height, width, cells, box in (tall, large):

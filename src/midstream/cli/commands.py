@@ -46,9 +46,13 @@ COMMANDS = {
     "inspect": Entry(
         "coding:inspect_command", "Show what a bitstream, or the file of a clip, holds and where its bytes go."
     ),
+    "init": Entry(
+        "init:init_command",
+        "Look at an ONNX file and write a description of it: its input, its task and head, where to cut it.",
+    ),
     "split": Entry(
         "networks:split_command",
-        "Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check the two halves together.",
+        "Cut an ONNX graph at named tensors into front.onnx and back.onnx and check them, or list where it can be cut.",
     ),
     "extract": Entry(
         "networks:extract_command", "Write the feature pyramids of images, one file each, named after the image."

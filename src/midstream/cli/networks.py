@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto
 
 from midstream import models
 from midstream.cli import options
@@ -15,7 +19,8 @@ from midstream.cli.progress import progress
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import own_folder, write_pyramid
-from midstream.models.graph import cut_graph, load_graph, recomposition_error, save_graph
+from midstream.models.graph import Cut, cut_graph, load_graph, recomposition_error, save_graph
+from midstream.models.quantised import float_beside
 from midstream.models.random_inputs import random_inputs
 from midstream.split import levels
 
@@ -30,54 +35,115 @@ def models_command(json: options.Json = False) -> None:
     print_table("", ["name", "head", "input", "pyramid (level/stride)", "weights", "source"], rows, left=6)
 
 
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The shape of an input that has none of its own, such as image=1,3,416,416 or ids=1,7.",
+        metavar="NAME=D1,D2,...",
+    ),
+]
+
+
 def split_command(
     model: Annotated[Path, typer.Argument(help="The ONNX file.", metavar="MODEL.onnx")],
     at: Annotated[
-        list[str],
-        typer.Option(
-            help="Tensors to cut at, separated by commas; a name with a comma in it needs a --at of its own.",
-            metavar="T1,T2,...",
-        ),
-    ],
-    output: options.Folder,
-    shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="For the check, the shape of an input that has none of its own, such as image=1,3,416,416 or ids=1,7.",
-            metavar="NAME=D1,D2,...",
+            help="Tensors to cut at, separated by commas; a name with a comma in it needs a --at of its own. Without "
+            "it the places where the graph can be cut are listed.",
+            metavar="T1,T2,...",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write to; it is made if it does not exist."),
+    ] = None,
+    shape: Shape = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            help="Arrays for the check by the names of inputs, an .npz file; inputs that are not in it are drawn.",
+            metavar="FILE.npz",
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Cut an ONNX graph at named tensors into front.onnx and back.onnx, and check the two halves together.
+    """Cut an ONNX graph at named tensors into front.onnx and back.onnx and check them, or list where it can be cut.
 
-    The check runs the whole network and then the two halves on a random input, and prints the largest difference
-    between their outputs.
+    The check runs the whole network and then the two halves on a random input, or that of --input, and prints the
+    largest difference between their outputs. The list has the complete cuts of up to six float tensors with the share
+    of the work before them, their elements and an estimate of their bytes: it is what 'midstream init' chooses from.
+
+        midstream split best.onnx
+
+        midstream split best.onnx --at p3,p4,p5 -o parts
     """
+    shapes = dict(shape_of(text) for text in shape or [])
+    if not at:
+        if output is not None:
+            raise InputError("say with --at where to cut; without -o the places are listed")
+        from midstream.cli.init import listing  # which imports this module
+        from midstream.models.recognition import draft
+
+        listing(draft(model, task="tensors", shapes=shapes), json)
+        return
+    if output is None:
+        raise InputError("say with -o DIR where the two halves go")
     graph = load_graph(model)
-    produced = {output for node in graph.graph.node for output in node.output}
-    cut = cut_graph(graph, [name for text in at for name in ([text] if text in produced else text.split(",")) if name])
-    error = recomposition_error(graph, cut, random_inputs(graph, dict(_shape(text) for text in shape or [])))
-    paths = {"front": output / "front.onnx", "back": output / "back.onnx"}
+    cut = cut_graph(graph, names_of(graph, at))
+    error = recomposition_error(graph, cut, random_inputs(graph, shapes, given=_arrays(inputs)))
     with own_folder(output):
-        save_graph(cut.front, paths["front"])
-        save_graph(cut.back, paths["back"])
+        files = {part: save_graph(half, output / f"{part}.onnx") for part, half in _halves(cut)}
     if json:
         print_json(
             {
                 "largest_difference": error,
                 "shapes": list(cut.shapes),
-                **{part: str(path) for part, path in paths.items()},
+                **{part: str(paths[0]) for part, paths in files.items()},
             }
         )
         return
-    print(f"wrote {paths['front']} and {paths['back']}")
+    print(f"wrote {' and '.join(str(path) for paths in files.values() for path in paths)}")
     if cut.shapes:
         print(f"what crosses besides, as a few integers each: {', '.join(cut.shapes)}")
+    for name, beside in integer_tensors(cut):
+        instead = f"; '{beside}' beside it is float" if beside is not None else ""
+        print(f"'{name}' is of integers, which the codec paper keeps without loss{instead}")
     print(f"largest difference of the recomposed network on a random input: {error:.3g}")
 
 
-def _shape(text: str) -> tuple[str, list[int]]:
+def _halves(cut: Cut) -> list[tuple[str, Any]]:
+    return [("front", cut.front), ("back", cut.back)]
+
+
+def integer_tensors(cut: Cut) -> list[tuple[str, str | None]]:
+    """Tensors of a cut that are no floats, each with the float tensor beside it in the front."""
+    kinds = [TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16, TensorProto.INT32]
+    named = [value.name for value in cut.front.graph.output if value.type.tensor_type.elem_type in kinds]
+    return [(name, float_beside(cut.front, name)) for name in named if name not in cut.shapes]
+
+
+def _arrays(path: Path | None) -> dict[str, NDArray[Any]]:
+    if path is None:
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except Exception as error:  # of zip, of NumPy's format
+        raise InputError(f"{path}: not an .npz file of arrays: {str(error).splitlines()[0]}") from error
+
+
+def names_of(graph: ModelProto, texts: Sequence[str]) -> list[str]:
+    """The tensors that --at names: by commas, unless all of it is one."""
+    produced = {output for node in graph.graph.node for output in node.output}
+    return [name for text in texts for name in ([text] if text in produced else text.split(",")) if name]
+
+
+def shape_of(text: str) -> tuple[str, list[int]]:
+    """Input and shape of a --shape. Raises InputError."""
     name, _, dims = text.rpartition("=")
     try:
         values = [int(dim) for dim in dims.split(",")]

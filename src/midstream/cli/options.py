@@ -30,7 +30,13 @@ Threads = Annotated[
 MOST_ELEMENTS = Limits().elements
 MaxElements = Annotated[int, typer.Option(help="Refuse a pyramid of more elements than this.", min=1)]
 ModelName = Annotated[
-    str, typer.Option("--model", "-m", help="The network: a name from 'midstream models', or a description FILE.toml.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="The network: a name from 'midstream models', a description FILE.toml (made by 'midstream init'), or a "
+        "FILE.onnx, described as 'init' does it.",
+    ),
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="The network's ONNX file or torch state dict, if it is not where it is looked for.")

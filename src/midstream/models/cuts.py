@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from midstream.models.flow import Edge, Flow
+from midstream.models.flow import Flow, Wire
 from midstream.models.graph import uses
 from midstream.models.survey import Survey, live_inputs
 
@@ -118,7 +118,7 @@ class _Content:
         makers = {name: by[number] for number in by for name in seen.nodes[number].output if name}
         self._names = [name for name in (seen.image, *makers) if name in readers]
         self._edges = [
-            Edge(makers.get(name, 0), tuple(readers[name]), self._cuttable(name)) for name in self._names
+            Wire(makers.get(name, 0), tuple(readers[name]), self._cuttable(name)) for name in self._names
         ]  # fmt: skip
         self._before = _Ancestry(seen)
         self._total = max(self._before.macs(needed), 1)

@@ -7,12 +7,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from midstream.errors import InputError
+from midstream.layout import MOST_AXES, positions_of
 from midstream.models.detector_heads import DetectorHead, YoloV5Head, YoloxHead
-from midstream.models.fields import LEVELS, Name, Strict, Stride, TensorName
+from midstream.models.fields import LEVELS, Name, Side, Strict, Stride, TensorName
 from midstream.models.input_description import Constants, Input, check_constants
 from midstream.models.task_heads import TaskHead, TensorsHead
 
@@ -40,13 +50,37 @@ class Weights(Strict):
 class PyramidLevel(Strict):
     """One level: a tensor of the graph, or one that is derived from another level and therefore not sent.
 
-    `stride` is left out for a tensor that is no map of an image, such as tokens.
+    `stride` is left out for a tensor that is no map of an image. `axes` says what the axes of such a tensor are, "1NC"
+    say, with the `grid` of tokens that are cells of an image, and how many `extra` ones come before these; see
+    `midstream.Tensor`.
     """
 
     name: Name
     tensor: TensorName
     stride: Stride | None = None
     derived_from: Name | None = None
+    axes: Annotated[str, Field(pattern="^[1CHWNT]+$", max_length=MOST_AXES)] | None = None
+    grid: tuple[Side, Side] | None = None
+    extra: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
+
+    @model_validator(mode="after")
+    def _axes_can_be(self) -> PyramidLevel:
+        if self.axes is None:
+            if self.grid is not None or self.extra:
+                raise ValueError('grid and extra are of tokens: say axes, such as axes = "1NC"')
+            return self
+        if not self.axes.startswith("1") or positions_of(self.axes) is None:
+            raise ValueError(f'axes {self.axes!r}: 1 for the batch first, one C, with N, T or H and W, such as "1NC"')
+        if self.derived_from is not None:
+            raise ValueError(f"level '{self.name}' is derived from another one, so it has no axes of its own")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Profiles know a cut by a hash of this."""
+        values: dict[str, Any] = handler(self)
+        later = {"axes": None, "grid": None, "extra": 0}
+        return {name: value for name, value in values.items() if name not in later or value != later[name]}
 
 
 Classes = Annotated[
@@ -135,12 +169,17 @@ class Description(Strict):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names behind the class indices."""
-        return tuple(_coco().values()) if self.classes == "coco" else self.classes
+        return coco_names() if self.classes == "coco" else self.classes
 
     @property
     def class_ids(self) -> tuple[int, ...] | None:
         """The data set's category ids behind the class indices; None where the description does not say."""
         return tuple(_coco()) if self.classes == "coco" else self.category_ids
+
+
+def coco_names() -> tuple[str, ...]:
+    """The names that the word "coco" stands for."""
+    return tuple(_coco().values())
 
 
 def _coco() -> dict[int, str]:

@@ -14,7 +14,7 @@ _ENDLESS = 1 << 30
 
 
 @dataclass(frozen=True)
-class Edge:
+class Wire:
     """A tensor: the operation that makes it, those that read it, whether a cut may go through it."""
 
     producer: int
@@ -25,7 +25,7 @@ class Edge:
 class Flow:
     """Cuts of one graph; operations are numbered from 0, the first is where the image enters."""
 
-    def __init__(self, operations: int, edges: Sequence[Edge], ends: Iterable[int]) -> None:
+    def __init__(self, operations: int, edges: Sequence[Wire], ends: Iterable[int]) -> None:
         """Build it.
 
         Args:

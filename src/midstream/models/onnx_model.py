@@ -31,6 +31,7 @@ from midstream.models.heads import (
 from midstream.models.heads.located import located
 from midstream.models.heads.maps import TASKS, decode_outputs
 from midstream.models.heads.metadata import refuse_oriented
+from midstream.models.levels import to_levels, to_value
 from midstream.models.plausible import check_levels, check_outputs
 from midstream.models.preprocess import as_type, fitted, layout_of, place, to_tensor
 from midstream.models.quantised import check_floats
@@ -208,16 +209,10 @@ class OnnxModel:
         tensor = to_tensor(self.description.input, image, size, self._layout)
         tensors = [level.tensor for level in self.description.pyramid]
         values = self._run(self._front, tensors, {self._input: tensor}, [size])
-        for level, value in zip(self.description.pyramid, values, strict=True):
-            if value.ndim < 2 or len(value) != 1:
-                raise InputError(
-                    f"{self.weights}: level '{level.name}' has shape {list(value.shape)}, without a first axis of one "
-                    "for the batch: cut where there is one"
-                )
-        pyramid = {
-            level.name: np.ascontiguousarray(np.asarray(value, np.float32)[0])
-            for level, value in zip(self.description.pyramid, values, strict=True)
-        }
+        pyramid: FloatPyramid = {}
+        with _naming(self.weights):
+            for level, value in zip(self.description.pyramid, values, strict=True):
+                pyramid |= to_levels(level, value)
         for name, derived in self.derived.items():
             if not np.array_equal(derived.compute(pyramid), pyramid[name]):
                 raise InputError(
@@ -280,10 +275,7 @@ class OnnxModel:
     def _outputs(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> dict[str, NDArray[Any]]:
         feeds = {}
         for level in self.description.pyramid:
-            for pyramid in pyramids:
-                if level.name not in pyramid:
-                    raise InputError(f"the pyramid has no level '{level.name}'; it has {', '.join(pyramid)}")
-            feeds[level.tensor] = np.stack([np.asarray(pyramid[level.name], np.float32) for pyramid in pyramids])
+            feeds[level.tensor] = np.concatenate([to_value(level, pyramid) for pyramid in pyramids])
         names = [output.name for output in self._back.get_outputs()]
         values = dict(zip(names, self._run(self._back, names, feeds, sizes), strict=True))
         # Some releases of ONNX Runtime return an input that is also an output without copying it.

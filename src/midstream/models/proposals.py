@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from midstream.codec.api import encode
 from midstream.codec.paper.options import Paper
+from midstream.layout import Tensor
 from midstream.models.cuts import CutPoint
 from midstream.models.survey import Survey, live_inputs, values_of
 
 #: Shares of the work: below the first a cut is early, up to the second in the middle, up to the third before the end.
-_EARLY, _MIDDLE, _LATE = 0.3, 0.75, 0.98
+_EARLY, _MIDDLE, _LATE = 0.3, 0.6, 0.98
 #: So much more of the work a neck may take than its first complete cut: the rest of its last block.
 _LAST_BLOCK = 0.06
 #: Tensors whose values are in memory at once.
@@ -135,7 +136,7 @@ def _sizes(seen: Survey, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]
     for first in range(0, len(names), _AT_ONCE):
         values = values_of(seen.model, feeds, names[first : first + _AT_ONCE])
         for name, value in values.items():
-            yield name, len(encode({"x": _as_maps(value)}, Paper(symbols=4)))
+            yield name, len(encode({"x": Tensor(_as_maps(value), "CHW")}, Paper(symbols=4)))
 
 
 def _as_maps(value: NDArray[Any]) -> NDArray[np.float32]:

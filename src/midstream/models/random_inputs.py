@@ -13,7 +13,10 @@ from midstream.errors import InputError, unknown
 
 
 def random_inputs(
-    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], seed: int = 0
+    model: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    seed: int = 0,
+    given: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """A random value for every input: standard normal for floats, 0 to 255 for uint8, numbers of the rows of a table
     that is looked up (tokens), 0 or 1 otherwise.
@@ -22,6 +25,7 @@ def random_inputs(
         model: the graph.
         shapes: input name -> shape, for inputs that leave more than the batch open.
         seed: of the generator.
+        given: arrays for some of the inputs, which are taken as they are.
 
     Raises:
         InputError: an open dimension without a given shape; a shape for no input, or other than the graph fixes it.
@@ -29,11 +33,12 @@ def random_inputs(
     rng = np.random.default_rng(seed)
     weights = {initialiser.name for initialiser in model.graph.initializer}
     inputs = {value.name: value for value in model.graph.input if value.name not in weights}
-    for name in shapes:
+    given = given or {}
+    for name in (*shapes, *given):
         if name not in inputs:
             raise unknown("input", name, inputs)
-    values = {}
-    for value in inputs.values():
+    values = dict(given)
+    for value in (value for name, value in inputs.items() if name not in given):
         shape = _input_shape(value, shapes.get(value.name))
         try:
             dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)

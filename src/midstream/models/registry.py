@@ -65,7 +65,8 @@ def known_models() -> list[ModelInfo]:
 
 
 def load(name: str, weights: str | Path | None = None, threads: int | None = None, device: str = CPU) -> SplitModel:
-    """A network by name, or by the path of a description file ending in .toml; it is tried out once.
+    """A network by name, by the path of a description file ending in .toml, or by that of an ONNX file whose input,
+    head and cut are recognised as `midstream init` does it; it is tried out once.
 
     Args:
         name: see `midstream models`.
@@ -96,12 +97,20 @@ def _load(name: str, weights: Path | None, threads: int | None, device: str) -> 
 
         _use_torch_threads(threads)
         return load_detectron2(name.removeprefix(DETECTRON2_PREFIX), weights)
+    if name.lower().endswith(".onnx"):
+        if weights is not None:
+            raise InputError(f"{name} has its weights in it: leave --weights out")
+        from midstream.models.recognition import draft  # analyses graphs, which nothing else here does
+
+        return draft(Path(name), estimate=False).model(threads, device)
     if name.endswith(".toml"):
         description, beside = read_description(Path(name)), Path(name).parent
         return OnnxModel(description, find_weights(description, weights, beside), threads, device)
     shipped = descriptions()
     if name not in shipped:
-        raise unknown("model", name, [*shipped, *TORCHVISION, f"{DETECTRON2_PREFIX}CONFIG", "FILE.toml"], limit=12)
+        raise unknown(
+            "model", name, [*shipped, *TORCHVISION, f"{DETECTRON2_PREFIX}CONFIG", "FILE.toml", "FILE.onnx"], limit=12
+        )
     return OnnxModel(shipped[name], find_weights(shipped[name], weights), threads, device)
 
 

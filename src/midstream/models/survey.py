@@ -32,7 +32,7 @@ _ONE_KERNEL = _KERNELS | {kind: places[1] for kind, places in _FACTORS.items()} 
 
 
 @dataclass(frozen=True)
-class Seen:
+class TensorInfo:
     """A tensor as it came out of a run: its shape and element type."""
 
     shape: tuple[int, ...]
@@ -58,7 +58,7 @@ class Survey:
 
     model: onnx.ModelProto
     image: str
-    tensors: Mapping[str, Seen]
+    tensors: Mapping[str, TensorInfo]
     macs: Sequence[int]
 
     @property
@@ -79,19 +79,19 @@ def survey(model: onnx.ModelProto, image: str, feeds: Mapping[str, NDArray[Any]]
         InputError: the graph does not run with these inputs.
     """
     model = without_initialisers_as_inputs(model)
-    tensors = {name: Seen(value.shape, value.dtype) for name, value in feeds.items()}
+    tensors = {name: TensorInfo(value.shape, value.dtype) for name, value in feeds.items()}
     tensors |= {weight.name: _weight(weight) for weight in model.graph.initializer}
     for names, values in _runs(model, feeds):
         tensors |= {
-            name: Seen(value.shape, value.dtype)
+            name: TensorInfo(value.shape, value.dtype)
             for name, value in zip(names, values, strict=True)
             if isinstance(value, np.ndarray)
         }
     return Survey(model, image, tensors, [_work(node, tensors) for node in model.graph.node])
 
 
-def _weight(weight: Any) -> Seen:
-    return Seen(tuple(weight.dims), onnx.helper.tensor_dtype_to_np_dtype(weight.data_type))
+def _weight(weight: Any) -> TensorInfo:
+    return TensorInfo(tuple(weight.dims), onnx.helper.tensor_dtype_to_np_dtype(weight.data_type))
 
 
 def _runs(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> Iterator[tuple[list[str], list[Any]]]:
@@ -122,7 +122,7 @@ def values_of(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]], names: 
     return dict(zip(names, runner.run(list(names), dict(feeds)), strict=True))
 
 
-def _work(node: Any, tensors: Mapping[str, Seen]) -> int:
+def _work(node: Any, tensors: Mapping[str, TensorInfo]) -> int:
     """Multiplications with additions of a node; 0 for one that has none, or is not known."""
     shapes = [tensors[name].shape if name in tensors else () for name in node.input]
     outputs = [tensors[name].elements for name in node.output if name in tensors]
@@ -142,7 +142,7 @@ def _work(node: Any, tensors: Mapping[str, Seen]) -> int:
     return max((_body(body, tensors) for body in bodies), default=0)
 
 
-def _body(graph: Any, tensors: Mapping[str, Seen]) -> int:
+def _body(graph: Any, tensors: Mapping[str, TensorInfo]) -> int:
     """Of a branch of If or a body of Loop: its weights, counted once."""
     sizes = {name: seen.elements for name, seen in tensors.items()}
     sizes |= {weight.name: math.prod(weight.dims) for weight in graph.initializer}

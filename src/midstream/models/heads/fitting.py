@@ -25,7 +25,7 @@ _ROWS = (6, 7)
 
 
 @dataclass(frozen=True)
-class Fit:
+class HeadFit:
     """A kind of head that outputs would fit: fields of the description's [head], and how many classes it has then.
 
     `classes` is 0 where the shapes do not tell. `table` lacks the thresholds.
@@ -69,7 +69,7 @@ def advice(shapes: Mapping[str, Shape], size: tuple[int, int] | None, classes: i
     )
 
 
-def fitting(shapes: Mapping[str, Shape], size: tuple[int, int] | None = None, keypoints: int = 0) -> list[Fit]:
+def fitting(shapes: Mapping[str, Shape], size: tuple[int, int] | None = None, keypoints: int = 0) -> list[HeadFit]:
     """The kinds of detector's head that outputs of these shapes would fit, the likeliest first.
 
     Args:
@@ -95,7 +95,7 @@ def _table(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] | Non
     return shape[-2], shape[-1]
 
 
-def _one_table(sides: _Sides, size: tuple[int, int] | None, keypoints: int) -> list[Fit]:
+def _one_table(sides: _Sides, size: tuple[int, int] | None, keypoints: int) -> list[HeadFit]:
     """Heads with one output for everything, and perhaps a second for the prototypes of masks."""
     tables = {name: table for name, shape in sides.items() if (table := _table(shape)) and len(shape) <= 3}
     maps = {name: shape for name, shape in sides.items() if len(shape) == 4 and shape[1] == _WEIGHTS}
@@ -106,20 +106,20 @@ def _one_table(sides: _Sides, size: tuple[int, int] | None, keypoints: int) -> l
     name, (rows, columns) = next(iter(tables.items()))
     output: dict[str, Any] = {"output": name, **prototypes, **({"keypoints": keypoints} if keypoints else {})}
     if columns in [each + more for each in _ROWS]:
-        return [Fit("end2end", 0, output)]
+        return [HeadFit("end2end", 0, output)]
     found = []
     cells = columns is not None and size is not None and columns == _cells(size, _STRIDES[:3])
     if rows is not None and rows > 4 + more and (cells or columns is None or columns > rows):
-        found.append(Fit("yolov8", rows - 4 - more, output))
+        found.append(HeadFit("yolov8", rows - 4 - more, output))
     if columns is not None and columns > 4 and not more and (rows is None or rows > columns):
         found += _rows_of_cells(output, rows, columns, size)
-        found.append(Fit("boxes", columns - 4, {"boxes": name, "format": "cxcywh"}))
+        found.append(HeadFit("boxes", columns - 4, {"boxes": name, "format": "cxcywh"}))
     return found
 
 
 def _rows_of_cells(
     output: Mapping[str, Any], rows: int | None, columns: int, size: tuple[int, int] | None
-) -> list[Fit]:
+) -> list[HeadFit]:
     """YOLOX and YOLOv5: tables with a row a cell, or three."""
     if columns < 6:
         return []
@@ -128,12 +128,12 @@ def _rows_of_cells(
         for last in range(3, len(_STRIDES)):
             strides = _STRIDES[:last]
             if rows is None or size is None or each * _cells(size, strides) == rows:
-                fits.append(Fit(kind, columns - 5, {**output, "strides": list(strides)}))
+                fits.append(HeadFit(kind, columns - 5, {**output, "strides": list(strides)}))
                 break
     return fits
 
 
-def _by_stride(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
+def _by_stride(sides: _Sides, size: tuple[int, int] | None) -> list[HeadFit]:
     """Heads with outputs for each stride, kind by kind."""
     names, shapes = list(sides), list(sides.values())
     found = []
@@ -142,7 +142,7 @@ def _by_stride(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
         width = widths.pop() if len(widths) == 1 else None
         if width is not None and width > 5 and all(len(s) == 5 or s[1] == width * _ANCHORS for s in shapes):
             levels = {"strides": list(_STRIDES[: len(names)]), "maps": names}
-            found.append(Fit("yolov5", width - 5, {**levels, "decoded": False}))
+            found.append(HeadFit("yolov5", width - 5, {**levels, "decoded": False}))
     tables = [_table(shape) for shape in shapes]
     if any(table is None for table in tables) or len(names) < 4:
         return found
@@ -150,7 +150,7 @@ def _by_stride(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
     for kind, columns in (("yunet", (1, 1, 4, 10)), ("scrfd", (1, 4, 10)), ("scrfd", (1, 4))):
         levels_there = len(names) // len(columns)
         if widths_of == [width for width in columns for _ in range(levels_there)] and levels_there > 1:
-            found.append(Fit(kind, 1, {"strides": list(_STRIDES[:levels_there])}))
+            found.append(HeadFit(kind, 1, {"strides": list(_STRIDES[:levels_there])}))
             return found
     half = len(names) // 2
     first, second = set(widths_of[:half]), set(widths_of[half:])
@@ -158,7 +158,7 @@ def _by_stride(sides: _Sides, size: tuple[int, int] | None) -> list[Fit]:
         classes, bins = first.pop(), second.pop()
         if classes and bins and bins % 4 == 0 and bins > 4:
             strides = _of_counts([table[0] for table in tables[:half] if table is not None], size)
-            found.append(Fit("gfl", classes, {"strides": strides or list(_STRIDES[:half]), "bins": bins // 4}))
+            found.append(HeadFit("gfl", classes, {"strides": strides or list(_STRIDES[:half]), "bins": bins // 4}))
     return found
 
 
@@ -170,7 +170,7 @@ def _of_counts(counts: Sequence[int | None], size: tuple[int, int] | None) -> li
     return [known[count] for count in counts if count in known] if all(count in known for count in counts) else []
 
 
-def _separate(sides: _Sides) -> list[Fit]:
+def _separate(sides: _Sides) -> list[HeadFit]:
     """Heads with outputs of their own for boxes, scores and labels."""
     boxes = [name for name, shape in sides.items() if len(shape) >= 2 and shape[-1] == 4]
     boxes = boxes if len(boxes) == 1 else [name for name in boxes if "box" in name.lower()]
@@ -187,8 +187,8 @@ def _separate(sides: _Sides) -> list[Fit]:
     if len(labels) == len(scores) == 1:
         named = {"boxes": boxes[0], "scores": scores[0], "labels": labels[0]}
         if masks and not counts:
-            return [Fit("rcnn", 0, {**named, "masks": masks[0]})]
-        return [Fit("boxes", 0, {**named, **({"count": counts[0]} if len(counts) == 1 else {})})]
+            return [HeadFit("rcnn", 0, {**named, "masks": masks[0]})]
+        return [HeadFit("boxes", 0, {**named, **({"count": counts[0]} if len(counts) == 1 else {})})]
     if len(others) != 1 or flat:
         return []
     name, shape = next(iter(others.items()))
@@ -196,15 +196,15 @@ def _separate(sides: _Sides) -> list[Fit]:
     if not columns:
         return []
     if "logit" in name.lower():
-        return [Fit("detr", columns - 1, {"logits": name, "boxes": boxes[0]})]
-    dense = Fit("boxes", columns, {"boxes": boxes[0], "scores": name})
-    background = Fit("boxes", columns - 1, {**dense.table, "background": True})
+        return [HeadFit("detr", columns - 1, {"logits": name, "boxes": boxes[0]})]
+    dense = HeadFit("boxes", columns, {"boxes": boxes[0], "scores": name})
+    background = HeadFit("boxes", columns - 1, {**dense.table, "background": True})
     return [background, dense] if columns == 2 else [dense, *([background] if columns > 1 else [])]
 
 
-def _faces_of_anchors(sides: _Sides, boxes: str) -> list[Fit]:
+def _faces_of_anchors(sides: _Sides, boxes: str) -> list[HeadFit]:
     """RetinaFace: boxes, scores of a background and of faces, landmarks, for the same anchors."""
     by_width = {shape[-1]: name for name, shape in sides.items() if len(shape) > 1}
     if len(sides) != 3 or set(by_width) != {2, 4, 10} or len({shape[:-1] for shape in sides.values()}) != 1:
         return []
-    return [Fit("retinaface", 1, {"boxes": boxes, "scores": by_width[2], "keypoints": by_width[10]})]
+    return [HeadFit("retinaface", 1, {"boxes": boxes, "scores": by_width[2], "keypoints": by_width[10]})]

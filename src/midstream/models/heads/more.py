@@ -31,7 +31,7 @@ def parts(
         return PrototypeMasks(numbers, _prototypes(head.prototypes, outputs)), None
     if not head.keypoints:
         return None, None
-    given = numbers.reshape(len(numbers), head.keypoints, numbers.shape[1] // head.keypoints)
+    given = numbers.reshape(len(numbers), head.keypoints, -1)
     points = np.ones((len(numbers), head.keypoints, 3), np.float32)
     points[:, :, : given.shape[2]] = given
     points[:, :, :2] = bounded(points[:, :, :2])

@@ -1,0 +1,153 @@
+"""init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from midstream.cli import options
+from midstream.cli.console import note, print_json, print_table
+from midstream.cli.networks import Shape, names_of, shape_of
+from midstream.data import load as load_data
+from midstream.data import read_image
+from midstream.errors import InputError
+from midstream.files import write_bytes
+from midstream.models.cuts import CutPoint, as_rows
+from midstream.models.graph import load_graph
+from midstream.models.proposals import worth_listing
+from midstream.models.recognition import Draft, draft
+from midstream.models.recognition.outputs import TASKS
+from midstream.models.recognition.trial import on_images
+
+COLUMNS = ["work before it", "elements", "bytes", "tensors"]
+#: Images that a detector is tried on.
+_IMAGES = 8
+
+
+def init_command(
+    model: Annotated[Path, typer.Argument(help="The ONNX file.", metavar="MODEL.onnx")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The description to write; without it nothing is written.", metavar="FILE"),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Tensors to cut at instead of the first proposal, separated by commas; a name with a comma in it "
+            "needs a --at of its own.",
+            metavar="T1,T2,...",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help=f"What the outputs are, if it is not recognised: {', '.join(TASKS)}.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Size of the input, for a graph that leaves it open.", metavar="WxH")
+    ] = None,
+    shape: Shape = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder of images, or a data set: the first few show whether the preprocessing can be right."
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Look at an ONNX file and write a description of it: its input, its task and head, where to cut it.
+
+    The network is run on a made image. What the file itself tells is said to be recognised, what is usual for such a
+    network is said to be a guess, with how to check it. Three cuts are proposed, and the first is taken. Outputs of no
+    known head are of the task 'tensors', which can be calibrated, measured and served, too.
+
+    The three commands from a file to a server:
+
+        midstream init best.onnx -o best.toml
+
+        midstream calibrate -m best.toml --images photos -o best.profile
+
+        midstream serve -m best.toml --profile best.profile
+
+    Others: init best.onnx (only looks), init best.onnx --at p3,p4,p5 -o best.toml, init any.onnx --size 640x480
+    --images photos, init vad.onnx --shape input=1,512 --task tensors. The description is meant to be read and edited;
+    docs/models.md explains it.
+    """
+    wide = options.width_height("--size", size) if size is not None else None
+    tensors = names_of(load_graph(model), at) if at else []
+    found = draft(model, tensors, task, wide[::-1] if wide else None, dict(shape_of(text) for text in shape or []))
+    if images is not None:
+        first = load_data(images).images[:_IMAGES]
+        found.notes.warnings += on_images(found, [read_image(image.path) for image in first])
+    if output is not None:
+        if output.suffix.lower() != ".toml":
+            raise InputError(f"{output}: a description ends in .toml")
+        write_bytes(str(output), found.text.encode())
+        if output.absolute().parent != model.absolute().parent:
+            where = f"{model.name} is in another folder than the description"
+            found.notes.warnings.append(f"{where}: put them together, or give --weights {model} with it")
+    if json:
+        print_json(_as_json(found, output))
+        return
+    _print(found, output)
+
+
+def _print(found: Draft, output: Path | None) -> None:
+    print(f"{found.path.name}: {found.task}")
+    for title, lines in (("recognised", found.notes.recognised), ("guessed", found.notes.guessed)):
+        for line in lines:
+            print(f"  {title}: {line}")
+    print(f"  cut: {', '.join(level.tensor for level in found.description.pyramid)}")
+    if found.proposals:
+        rows = [
+            [row[0], row[1], row[2], row[3], proposal.why]
+            for row, proposal in zip(as_rows([p.cut for p in found.proposals]), found.proposals, strict=True)
+        ]
+        print_table("Three cuts of many; 'midstream split MODEL.onnx' lists more.", [*COLUMNS, "why"], rows, left=0)
+    for line in found.notes.warnings:
+        note(f"warning: {line}")
+    print(f"wrote {output}" if output is not None else "nothing is written; -o FILE.toml writes the description")
+
+
+def _as_json(found: Draft, output: Path | None) -> dict[str, Any]:
+    return {
+        "task": found.task,
+        "description": found.description.model_dump(mode="json", exclude_defaults=True),
+        "recognised": found.notes.recognised,
+        "guessed": found.notes.guessed,
+        "warnings": found.notes.warnings,
+        "proposals": [{**cut_json(each.cut), "why": each.why} for each in found.proposals],
+        "cuts": [cut_json(cut) for cut in found.cuts],
+        "written": None if output is None else str(output),
+    }
+
+
+def cut_json(cut: CutPoint) -> dict[str, Any]:
+    """A cut for JSON."""
+    return {
+        "tensors": {tensor.name: list(tensor.shape) for tensor in cut.tensors},
+        "work_before": round(cut.share, 6),
+        "elements": cut.elements,
+        "bytes": cut.bytes,
+    }
+
+
+def listing(found: Draft, json: bool) -> None:
+    """What `split` without tensors prints."""
+    if json:
+        print_json({"proposals": [{**cut_json(p.cut), "why": p.why} for p in found.proposals],
+                    "cuts": [cut_json(cut) for cut in found.cuts]})  # fmt: skip
+        return
+    listed = worth_listing(found.cuts, found.proposals)
+    whys = {proposal.cut: proposal.why for proposal in found.proposals}
+    rows = [[*row, whys.get(cut, "")] for row, cut in zip(as_rows(listed), listed, strict=True)]
+    print_table(
+        f"{found.path.name}: complete cuts. Bytes are an estimate: codec 'paper', four symbols, a made image.",
+        [*COLUMNS, "proposed as"],
+        rows,
+        left=0,
+    )
+    if len(listed) < len(found.cuts):
+        print(f"{len(found.cuts) - len(listed)} more have more elements for more work; --json has them all")
+    if found.proposals:
+        print(f"to cut: midstream split {found.path} --at {','.join(found.proposals[0].cut.names)} -o DIR")
