@@ -21,6 +21,7 @@ class Accuracy:
         ap50: of boxes, at the overlap 0.50.
         segm_ap: of masks, over the same overlaps; None when the network or the ground truth has no masks.
         segm_ap50: of masks, at the overlap 0.50; None as `segm_ap`.
+        kp_ap, kp_ap50: of keypoints, over similarities instead of overlaps; None where one of both has no keypoints.
         metric: what was computed, by which program.
     """
 
@@ -29,6 +30,8 @@ class Accuracy:
     segm_ap: float | None
     segm_ap50: float | None
     metric: str
+    kp_ap: float | None = None
+    kp_ap50: float | None = None
 
 
 def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Accuracy:
@@ -53,6 +56,9 @@ def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Se
     case = Case.of(dataset, detections, classes)
     ap, ap50 = CocoState.of(case, "bbox").average_precision()
     prefix = "agreement with the uncompressed network: " if dataset.agreement else ""
+    if case.has_keypoints:
+        points = CocoState.of(case, "keypoints").average_precision()
+        return Accuracy(ap, ap50, None, None, f"{prefix}COCO box and keypoint AP (pycocotools)", *points)
     if not case.has_masks:
         return Accuracy(ap, ap50, None, None, f"{prefix}COCO box AP (pycocotools)")
     if has_instance_files(dataset):

@@ -65,6 +65,13 @@ class Case(AnyCase):
         return Case(dataset, dataset.ground_truth, found, self.categories, results, self.reference)
 
     @property
+    def has_keypoints(self) -> bool:
+        """Whether both the network and the ground truth have keypoints, as many for each object."""
+        points = {each.keypoints.shape[1] for each in self.found.values() if each.keypoints is not None and len(each)}
+        true = {len(a["keypoints"]) // 3 for a in self.truth["annotations"] if a.get("num_keypoints")}
+        return len(points) == 1 and points == true
+
+    @property
     def has_masks(self) -> bool:
         """Whether both the network and the ground truth have masks."""
         found = any(there.masks is not None for there in self.found.values())

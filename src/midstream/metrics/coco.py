@@ -25,14 +25,20 @@ from midstream.metrics.matches import ClassMatches, ImageMatches, mean_over_clas
 
 #: Detections of one class in one image that COCO's evaluation looks at, best first.
 MAX_DETECTIONS = 100
-Kind = Literal["bbox", "segm"]
+Kind = Literal["bbox", "segm", "keypoints"]
+#: Of keypoints, COCO looks at so many.
+_MOST_POSES = 20
+#: Points of a person in COCO, each of which has a deviation of its own.
+_COCO_POINTS = 17
 #: 0.50, 0.55, ..., 0.95.
 _OVERLAPS = len(Params().iouThrs)
 _SIZES = ("small", "medium", "large")
 
 
 def has_extent(entry: Mapping[str, Any], kind: Kind) -> bool:
-    """Whether the box or the mask of COCO's entry has an area."""
+    """Whether the box or the mask of COCO's entry has an area, or a keypoint is seen."""
+    if kind == "keypoints":
+        return int(entry.get("num_keypoints", 0)) > 0 and has_extent(entry, "bbox")
     if kind == "bbox":
         return bool(entry["bbox"][2] > 0 and entry["bbox"][3] > 0)
     return int(pycocotools.mask.area(entry["segmentation"])) > 0
@@ -45,7 +51,7 @@ class CocoState:
     States of different images add up to that of all of them.
 
     Attributes:
-        kind: boxes or masks.
+        kind: boxes, masks or keypoints.
         agreement: whether the objects are an uncompressed network's own detections.
         categories: ids, ascending.
         images: ids, ascending.
@@ -86,10 +92,11 @@ class CocoState:
 
         A limit below the reference's own number would make the reference miss itself.
         """
+        usual = _MOST_POSES if self.kind == "keypoints" else MAX_DETECTIONS
         if not self.agreement:
-            return MAX_DETECTIONS
+            return usual
         objects = (each.objects for key in self.categories for each in self.found[key, "all"].values())
-        return max([MAX_DETECTIONS, *objects])
+        return max([usual, *objects])
 
     def _records(self, category: int, size: str = "all") -> list[ImageMatches | None]:
         there, most = self.found[category, size], self._most
@@ -137,6 +144,9 @@ def _evaluated(case: Case, kind: Kind, by_size: bool) -> Any:
     annotations, results, most = case.truth["annotations"], case.results, MAX_DETECTIONS
     if kind == "segm":
         annotations = [entry for entry in annotations if has_mask(entry)]
+    if kind == "keypoints":
+        annotations = [entry for entry in annotations if "keypoints" in entry]
+        most = _MOST_POSES
     if case.dataset.agreement:
         # A box or mask without area overlaps nothing, not even itself, which says nothing about agreement.
         annotations = [entry for entry in annotations if has_extent(entry, kind)]
@@ -145,10 +155,19 @@ def _evaluated(case: Case, kind: Kind, by_size: bool) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_index(case.truth, annotations), _index(case.truth, results), kind)
         evaluation.params.maxDets = [most]
+        if kind == "keypoints":
+            evaluation.params.kpt_oks_sigmas = _deviations(annotations)
         if not by_size:
             evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
         evaluation.evaluate()
     return evaluation
+
+
+def _deviations(annotations: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Of each point, beside the root of the object's area: COCO's own of a person, else one for all (Ultralytics')."""
+    points = len(annotations[0]["keypoints"]) // 3 if annotations else _COCO_POINTS
+    own: NDArray[np.float64] = Params(iouType="keypoints").kpt_oks_sigmas
+    return own if points == _COCO_POINTS else np.full(points, 1 / points)
 
 
 def _index(truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> Any:
@@ -172,7 +191,7 @@ def precision(evidence: Evidence[Case], kind: Kind, size: str = "all") -> dict[i
     """AP by category id, [1 + resamples, overlaps], 0 to 1; a size's of the whole set alone."""
 
     def compute() -> dict[int, NDArray[np.float64]]:
-        state = evidence.once(kind, lambda: CocoState.of(evidence.case, kind, by_size=True))
+        state = evidence.once(kind, lambda: CocoState.of(evidence.case, kind, by_size=kind != "keypoints"))
         weights = evidence.weights if size == "all" else evidence.weights[:1]
         return {key: each.average_precision(weights) for key, each in state.by_class(size).items()}
 
@@ -184,8 +203,8 @@ class _AveragePrecision(DetectionMetric):
     overlaps: ClassVar[slice] = slice(None)
 
     def applies(self, case: Case) -> bool:
-        """Boxes always; masks where network and truth have them."""
-        return self.kind == "bbox" or case.has_masks
+        """Boxes always; masks and keypoints where network and truth have them."""
+        return {"bbox": True, "segm": case.has_masks, "keypoints": case.has_keypoints}[self.kind]
 
     def score(self, evidence: Evidence[Case]) -> Score:
         """Mean over classes and overlaps."""
@@ -193,7 +212,7 @@ class _AveragePrecision(DetectionMetric):
         found = precision(evidence, self.kind)
         by_class = {names[key]: 100 * float(each[0, self.overlaps].mean()) for key, each in found.items()}
         by_size = {}
-        for size in _SIZES:
+        for size in _SIZES if self.kind != "keypoints" else ():
             sized = precision(evidence, self.kind, size)
             if not all(np.isnan(each).any() for each in sized.values()):
                 by_size[size] = 100 * float(mean_over_classes(sized)[0, self.overlaps].mean())
@@ -230,4 +249,20 @@ class MaskAp50(MaskAp):
 
     name: ClassVar[str] = "segm_ap50"
     title: ClassVar[str] = "mask AP50"
+    overlaps: ClassVar[slice] = slice(0, 1)
+
+
+class KeypointAp(_AveragePrecision):
+    """Keypoints, over the object keypoint similarities 0.50 to 0.95."""
+
+    name: ClassVar[str] = "kp_ap"
+    title: ClassVar[str] = "keypoint AP"
+    kind: ClassVar[Kind] = "keypoints"
+
+
+class KeypointAp50(KeypointAp):
+    """Keypoints, at the similarity 0.50."""
+
+    name: ClassVar[str] = "kp_ap50"
+    title: ClassVar[str] = "keypoint AP50"
     overlaps: ClassVar[slice] = slice(0, 1)

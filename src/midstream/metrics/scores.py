@@ -88,7 +88,7 @@ def case_of(
 def main_metric(task: Task[Any]) -> str:
     """The name of the metric that curves of a task are drawn of."""
     if isinstance(task, Detection):
-        return "ap"
+        return "ap"  # masks and keypoints are not in every data set
     own = [each for each in known_metrics().values() if issubclass(each, AdditiveMetric) and each.task == task.name]
     return min(own, key=lambda metric: metric.rank).name
 
@@ -106,4 +106,6 @@ def _of_detections(
     values = {"ap": accuracy.ap, "ap50": accuracy.ap50}
     if accuracy.segm_ap is not None and accuracy.segm_ap50 is not None:
         values |= {"segm_ap": accuracy.segm_ap, "segm_ap50": accuracy.segm_ap50}
+    if accuracy.kp_ap is not None and accuracy.kp_ap50 is not None:
+        values = {"kp_ap": accuracy.kp_ap, "kp_ap50": accuracy.kp_ap50, **values}
     return Scores(values, accuracy.metric)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from midstream.masks import run_bytes
 
+#: Score from which a keypoint counts as one that is seen.
+SEEN = 0.3
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -72,6 +75,11 @@ def coco_entries(image_id: int, found: Detections) -> Iterator[dict[str, Any]]:
         }
         if found.masks is not None:
             entry["segmentation"] = found.masks[index]
+        if found.keypoints is not None:
+            seen = found.keypoints[index, :, 2] >= SEEN
+            points = np.column_stack([found.keypoints[index, :, :2], 2 * seen])
+            entry["keypoints"] = points.astype(np.float64).ravel().tolist()
+            entry["num_keypoints"] = int(seen.sum())
         yield entry
 
 

@@ -48,8 +48,7 @@ class Classification(TensorTask):
         low, total = (float(scores.min()), float(scores.sum())) if len(scores) else (0.0, 1.0)
         if low < -_SLACK or abs(total - 1) > _SLACK:
             return (
-                f"scores from {low:.3g} on that add up to {total:.3g} are no chances: "
-                'say `activation = "softmax"` for logits'
+                f"scores from {low:.3g} on that add up to {total:.3g} are no chances: say `softmax = true` for logits"
             )
         return ""
 
