@@ -23,7 +23,7 @@ from midstream import models
 from midstream.data.frames import open_source
 from midstream.errors import InputError
 from midstream.features import Level, check_pyramid
-from midstream.split.levels import sent
+from midstream.halves.levels import sent
 
 Frames = list[Sequence[Level]]
 WINDOW_S = 10

@@ -23,7 +23,7 @@ import midstream as ms
 from midstream import data as datasets
 from midstream import models
 from midstream.data import read_image
-from midstream.split.levels import sent
+from midstream.halves.levels import sent
 
 
 @dataclass

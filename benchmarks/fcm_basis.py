@@ -13,9 +13,9 @@ from pathlib import Path
 
 from midstream import data as datasets
 from midstream import models
+from midstream.halves.levels import sent
 from midstream.models import FloatPyramid, SplitModel
 from midstream.pipelines.basis import fit_basis
-from midstream.split.levels import sent
 
 
 def pyramids(model: SplitModel, specs: list[str], every: int) -> Iterator[FloatPyramid]:

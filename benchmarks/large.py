@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 import midstream as ms
-from midstream.calibrate.run import calibrate
-from midstream.calibrate.settings import CalibrationSettings, Tools
-from midstream.calibrate.views import Views
+from midstream.calibration.run import calibrate
+from midstream.calibration.settings import CalibrationSettings, Tools
+from midstream.calibration.views import Views
 from midstream.data import ImageFile
 from midstream.models import Detections
 

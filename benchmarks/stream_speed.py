@@ -19,7 +19,7 @@ import midstream as ms
 from midstream import models
 from midstream.data.frames import open_source
 from midstream.features import check_pyramid
-from midstream.split.levels import sent
+from midstream.halves.levels import sent
 
 KINDS = {"alone": 1, "predicted": None}
 

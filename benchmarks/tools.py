@@ -18,20 +18,20 @@ import numpy as np
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate.run import calibrate
-from midstream.calibrate.settings import CalibrationSettings, Tools
-from midstream.calibrate.views import Views
+from midstream.calibration.run import calibrate
+from midstream.calibration.settings import CalibrationSettings, Tools
+from midstream.calibration.views import Views
 from midstream.cli.console import Stages
 from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.options import Calibrated
 from midstream.codec.calibrated.profile import Profile
 from midstream.compare.curves import Refusal, difference
 from midstream.data import Dataset, read_image
+from midstream.halves.coding import decode_features, prepared
+from midstream.halves.levels import completed
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import SplitModel
-from midstream.split.coding import decode_features, prepared
-from midstream.split.levels import completed
 
 #: Bytes an image that the curves are measured near.
 SIZES = (1300, 2500, 4800, 9000)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import midstream as ms
-from midstream.calibrate import CalibrationSettings, Progress, Views, calibrate
+from midstream.calibration import CalibrationSettings, Progress, Views, calibrate
 
 
 class Printed(Progress):
@@ -55,7 +55,7 @@ def main() -> None:
         ms.Calibrated(profile=profile, quality=20),
     ]
     print("codec                    bytes an image      AP   uncompressed")
-    for result in ms.evaluate.run(network, ms.data.load(arguments.data), codecs):
+    for result in ms.evaluation.run(network, ms.data.load(arguments.data), codecs):
         name = f"{result.codec['codec']} {result.codec.get('quality', '')}"
         print(f"{name:24} {result.bytes_per_image:>14,.0f} {result.ap:>7.2f} {result.ap_uncompressed:>14.2f}")
 

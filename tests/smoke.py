@@ -34,10 +34,10 @@ LACKING = {
 }
 #: Public packages that need an extra, a name in each, and the extra.
 ROOMS = {
-    "calibrate": ("calibrate", "networks"),
+    "calibration": ("calibrate", "networks"),
     "compare": ("compare", "compare"),
     "data": ("load", "networks"),
-    "evaluate": ("run", "networks"),
+    "evaluation": ("run", "networks"),
     "models": ("load", "networks"),
     "serve": ("Client", "client"),
 }

@@ -6,14 +6,15 @@
 >>> small = ms.encode({"p3": p3, "p4": p4}, codec="calibrated", profile="M.profile", quality=60)
 >>> back = ms.decode(small, profile="M.profile")
 
-Packages, loaded when they are used: `models` (networks in two halves), `data` (images with their truth), `evaluate`
-(rate and accuracy), `calibrate` (profiles), `compare` (codecs side by side), `serve` (split inference).
+Packages, loaded when they are used: `models` (networks in two halves), `data` (images with their truth), `evaluation`
+(rate and accuracy), `calibration` (profiles), `compare` (codecs side by side), `serve` (split inference).
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,10 @@ from midstream.limits import MOST_PIXELS, PIXELS_VARIABLE, Limits
 from midstream.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from midstream import calibrate as calibrate
+    from midstream import calibration as calibration
     from midstream import compare as compare
     from midstream import data as data
-    from midstream import evaluate as evaluate
+    from midstream import evaluation as evaluation
     from midstream import models as models
     from midstream import serve as serve
 
@@ -79,12 +80,19 @@ __all__ = [
 os.environ.setdefault(PIXELS_VARIABLE, str(MOST_PIXELS))
 
 #: A codec user should not wait for ONNX Runtime, OpenCV and gRPC to load.
-_PACKAGES = ("calibrate", "compare", "data", "evaluate", "models", "serve")
+_PACKAGES = ("calibration", "compare", "data", "evaluation", "models", "serve")
+#: By the name of an earlier release.
+_EARLIER = {"calibrate": "calibration", "evaluate": "evaluation"}
 
 
 def __getattr__(name: str) -> ModuleType:
     if name in _PACKAGES:
         return importlib.import_module(f"midstream.{name}")
+    if name in _EARLIER:
+        now = f"midstream.{_EARLIER[name]}"
+        message = f"midstream.{name} is now {now}; the next release no longer knows the earlier name"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return importlib.import_module(now)
     raise AttributeError(f"module 'midstream' has no attribute '{name}'")
 
 

@@ -6,8 +6,8 @@ import torch
 
 import midstream as ms
 from midstream.data import Dataset, ImageFile
-from midstream.evaluate.codecs import paper_options
-from midstream.evaluate.run import run
+from midstream.evaluation.codecs import paper_options
+from midstream.evaluation.run import run
 from midstream.models.torch_common import RANDOM
 from midstream.models.torchvision_models import load_torchvision
 

@@ -11,10 +11,10 @@ from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate.clips import ClipSource
-from midstream.calibrate.run import Calibration, calibrate
-from midstream.calibrate.settings import CalibrationSettings, Tools
-from midstream.calibrate.views import Views
+from midstream.calibration.clips import ClipSource
+from midstream.calibration.run import Calibration, calibrate
+from midstream.calibration.settings import CalibrationSettings, Tools
+from midstream.calibration.views import Views
 
 FAST = CalibrationSettings(images=24, tools=replace(Tools(), power=False))
 

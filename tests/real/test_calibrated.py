@@ -11,11 +11,11 @@ from tests.helpers.progress import Quiet
 
 import midstream as ms
 from midstream import data, models
-from midstream.calibrate.run import Calibration, calibrate
-from midstream.calibrate.settings import CalibrationSettings, Tools
-from midstream.calibrate.views import Views
-from midstream.evaluate.codecs import calibrated_options, paper_options
-from midstream.evaluate.run import run
+from midstream.calibration.run import Calibration, calibrate
+from midstream.calibration.settings import CalibrationSettings, Tools
+from midstream.calibration.views import Views
+from midstream.evaluation.codecs import calibrated_options, paper_options
+from midstream.evaluation.run import run
 
 #: Few images and few passes: worse than a calibration with defaults, but done in a minute. Eight images are held
 #: out, which say little of what a quality costs: rates are caps here.

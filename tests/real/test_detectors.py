@@ -12,8 +12,8 @@ from tests.helpers.detectors import NETWORKS, load
 
 from midstream import data, models
 from midstream.errors import InputError
-from midstream.evaluate.codecs import paper_options
-from midstream.evaluate.run import run
+from midstream.evaluation.codecs import paper_options
+from midstream.evaluation.run import run
 from midstream.models.graph import cut_graph, load_graph, recomposition_error
 from midstream.models.random_inputs import random_inputs
 

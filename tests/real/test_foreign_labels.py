@@ -13,7 +13,7 @@ from tests.helpers.detectors import load
 
 from midstream import data
 from midstream.data.reading import as_read
-from midstream.evaluate.checks import about_labels, about_nothing
+from midstream.evaluation.checks import about_labels, about_nothing
 from midstream.metrics.accuracy import evaluate
 from midstream.models import Detections, SplitModel
 

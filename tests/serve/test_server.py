@@ -29,7 +29,7 @@ from tests.helpers.serving import SIZE, Server
 
 import midstream as ms
 from midstream import models
-from midstream.calibrate.settings import CalibrationSettings, Tools
+from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.serve import AsyncClient, Client, Link, link
 from midstream.serve import server as server_module
 from midstream.serve.proto import serve_pb2 as pb

@@ -297,7 +297,7 @@ def test_detections_with_masks_come_back() -> None:
 def test_scores_are_those_of_eval(labelled: Path, network: SplitModel, tmp_path: Path, labels: bool) -> None:
     spec = f"coco:{labelled}/images,{labelled}/truth.json" if labels else str(labelled / "images")
     dataset = datasets.load(spec)
-    expected = ms.evaluate.run(network, dataset, [OPTIONS])[0].model_dump()
+    expected = ms.evaluation.run(network, dataset, [OPTIONS])[0].model_dump()
     job = a_job(network, "eval")
     if labels:
         (chunk,) = sources.in_chunks([(str(image.id), str(image.path)) for image in dataset.images])

@@ -11,11 +11,11 @@ from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate import budget
-from midstream.calibrate.budget import Costs, allowance
-from midstream.calibrate.run import calibrate
-from midstream.calibrate.settings import LEAST_IMAGES, TRIAL_PASSES, CalibrationSettings
-from midstream.calibrate.views import HELD_OUT, Views
+from midstream.calibration import budget
+from midstream.calibration.budget import Costs, allowance
+from midstream.calibration.run import calibrate
+from midstream.calibration.settings import LEAST_IMAGES, TRIAL_PASSES, CalibrationSettings
+from midstream.calibration.views import HELD_OUT, Views
 
 #: A network whose front takes 20 ms and whose back takes 10.
 COSTS = Costs(

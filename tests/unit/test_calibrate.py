@@ -19,24 +19,24 @@ from tests.helpers.progress import Quiet
 import midstream as ms
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate import curve, sensitivity
-from midstream.calibrate.distance import responder
-from midstream.calibrate.layout import groups_of
-from midstream.calibrate.run import Calibration
-from midstream.calibrate.settings import EARLIER_NAMES, Tools
-from midstream.calibrate.transform import ChannelMoments, level_parts
-from midstream.calibrate.views import Views
+from midstream.calibration import curve, sensitivity
+from midstream.calibration.distance import responder
+from midstream.calibration.layout import groups_of
+from midstream.calibration.run import Calibration
+from midstream.calibration.settings import EARLIER_NAMES, Tools
+from midstream.calibration.transform import ChannelMoments, level_parts
+from midstream.calibration.views import Views
 from midstream.cli.console import SOME_FAILED
 from midstream.codec.calibrated.coding import analyse, code
 from midstream.codec.calibrated.document import CurvePoint, GroupAbout, LevelAbout
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
-from midstream.evaluate.codecs import calibrated_options, paper_options
-from midstream.evaluate.run import run
+from midstream.evaluation.codecs import calibrated_options, paper_options
+from midstream.evaluation.run import run
 from midstream.features import check_pyramid
+from midstream.halves.coding import cell_scores, encode_features
 from midstream.pipelines.registry import parse_curve
 from midstream.report.page import write_report
-from midstream.split.coding import cell_scores, encode_features
 
 
 @pytest.fixture(scope="module")

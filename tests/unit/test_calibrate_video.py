@@ -13,7 +13,7 @@ from tests.helpers.commands import call
 import midstream as ms
 from midstream import models
 from midstream.arrays import unpack_tensors
-from midstream.calibrate.clips import ClipSource, clip_sources
+from midstream.calibration.clips import ClipSource, clip_sources
 
 
 @pytest.fixture(scope="module")

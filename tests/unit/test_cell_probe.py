@@ -13,8 +13,8 @@ from tests.helpers import profiles
 
 import midstream as ms
 from midstream import _native
-from midstream.calibrate import probe
-from midstream.calibrate.probe import Sight
+from midstream.calibration import probe
+from midstream.calibration.probe import Sight
 from midstream.codec.calibrated.cell_probe import scores_of, seen_alone
 from midstream.codec.calibrated.coding import analyse
 from midstream.codec.calibrated.importance import classes_of, importance_in

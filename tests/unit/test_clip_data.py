@@ -19,7 +19,7 @@ from midstream import models
 from midstream.codec.registry import make_codec
 from midstream.data.base import Mark
 from midstream.errors import InputError
-from midstream.evaluate.run import run
+from midstream.evaluation.run import run
 
 
 def write_video(path: Path, count: int, size: tuple[int, int] = (48, 64)) -> Path:

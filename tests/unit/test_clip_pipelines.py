@@ -17,6 +17,8 @@ from midstream.compare.run import Request, compare
 from midstream.compare.scoring import Scoring, weights
 from midstream.compare.store import read_point
 from midstream.errors import CodecError, InputError
+from midstream.halves.cache import FrontCache
+from midstream.halves.levels import sent
 from midstream.models import SplitModel
 from midstream.pipelines.basis import Cells, basis_of_one, fit_basis, read_basis
 from midstream.pipelines.clips import ClipFrames, FeatureVideoPipeline, StreamPipeline, VideoPipeline
@@ -25,8 +27,6 @@ from midstream.pipelines.video import PlaneCodec, VideoImage, VideoOptions, imag
 from midstream.progress import SILENT
 from midstream.report.lead import sentences
 from midstream.report.page import chosen_points, write_report
-from midstream.split.cache import FrontCache
-from midstream.split.levels import sent
 
 FAST = {
     "vvc": "preset=faster,qp=22",

@@ -20,9 +20,9 @@ import midstream as ms
 from midstream.codec.clip_info import clip_info
 from midstream.data import read_image
 from midstream.data.frames import open_source
+from midstream.halves.clip import ClipBack, ClipEdge, ClipTally, decode_clip, encode_clip
 from midstream.models.detections import Detections, listed_objects
 from midstream.models.onnx_model import OnnxModel
-from midstream.split.clip import ClipBack, ClipEdge, ClipTally, decode_clip, encode_clip
 
 av = pytest.importorskip("av")
 

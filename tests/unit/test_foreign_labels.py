@@ -20,9 +20,9 @@ from midstream.data import load, read_image
 from midstream.data.masks import check_masks
 from midstream.data.reading import as_read
 from midstream.errors import InputError
-from midstream.evaluate.checks import about_labels, about_nothing, require
-from midstream.evaluate.codecs import paper_options
-from midstream.evaluate.run import EvalResult, run
+from midstream.evaluation.checks import about_labels, about_nothing, require
+from midstream.evaluation.codecs import paper_options
+from midstream.evaluation.run import EvalResult, run
 from midstream.masks import check_mask
 from midstream.metrics.accuracy import evaluate
 from midstream.metrics.categories import category_ids

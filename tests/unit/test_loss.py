@@ -14,8 +14,8 @@ from tests.helpers.calibration import FAST
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate.loss import USUAL, PseudoLabels, Relation, Seen, mirror
-from midstream.calibrate.views import Views
+from midstream.calibration.loss import USUAL, PseudoLabels, Relation, Seen, mirror
+from midstream.calibration.views import Views
 from midstream.masks import decode_mask
 from midstream.models import Detections
 

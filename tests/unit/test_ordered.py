@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tests.helpers import toy
 
 from midstream import _native
-from midstream.calibrate import ordered
+from midstream.calibration import ordered
 from midstream.errors import InputError
 
 #: Of what `results` makes: no machine may give another.

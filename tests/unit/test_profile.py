@@ -15,7 +15,7 @@ from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated.coding import analyse
 from midstream.codec.paper.decoder import open_levels
 from midstream.errors import InputError
-from midstream.evaluate.codecs import calibrated_options
+from midstream.evaluation.codecs import calibrated_options
 from midstream.features import check_pyramid
 
 PROFILE = profiles.profile()

@@ -14,7 +14,7 @@ from tests.helpers import toy
 
 import midstream as ms
 
-PACKAGES = ["calibrate", "compare", "data", "evaluate", "models", "serve"]
+PACKAGES = ["calibration", "compare", "data", "evaluation", "models", "serve"]
 
 
 def test_the_top_shows_functions_errors_and_packages_and_nothing_else() -> None:
@@ -51,20 +51,20 @@ def test_evaluate_does_what_its_docstring_shows(tmp_path: Path) -> None:
     folder = toy.write_labelled(tmp_path)
     model = ms.models.load(str(folder / "toy.toml"))
     dataset = ms.data.load(f"coco:{folder / 'images'},{folder / 'truth.json'}")
-    fine, coarse = ms.evaluate.run(model, dataset, [ms.evaluate.paper_options(4), ms.evaluate.paper_options(3)])
+    fine, coarse = ms.evaluation.run(model, dataset, [ms.evaluation.paper_options(4), ms.evaluation.paper_options(3)])
     assert fine.bytes_per_image > coarse.bytes_per_image > 0
     found = {}
     for image in dataset.images:
         pixels = ms.data.read_image(image.path)
         found[image.id] = model.back(model.front(pixels), (pixels.shape[0], pixels.shape[1]))
-    assert ms.evaluate.evaluate(dataset, found, model.classes).ap == fine.ap_uncompressed
+    assert ms.evaluation.evaluate(dataset, found, model.classes).ap == fine.ap_uncompressed
 
 
 def test_packages_are_loaded_when_they_are_used() -> None:
     code = (
         "import sys, midstream as ms; dir(ms); loaded = {m.split('.')[1] for m in sys.modules if "
         f"m.startswith('midstream.')}}; assert not loaded & set({PACKAGES}), loaded; "
-        "ms.compare; ms.calibrate; assert 'scipy' not in sys.modules; assert 'grpc' not in sys.modules"
+        "ms.compare; ms.calibration; assert 'scipy' not in sys.modules; assert 'grpc' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -18,8 +18,8 @@ from midstream.cli.demo_image import MODEL, PROFILE
 from midstream.cli.main import app
 from midstream.data.cityscapes import CLASSES
 from midstream.data.scenes import generate
-from midstream.evaluate.codecs import calibrated_options, paper_options
-from midstream.evaluate.run import run
+from midstream.evaluation.codecs import calibrated_options, paper_options
+from midstream.evaluation.run import run
 from midstream.models.registry import SHIPPED
 from midstream.pipelines.ffmpeg import FFMPEG_VARIABLE, find_ffmpeg
 

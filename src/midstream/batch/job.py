@@ -19,12 +19,12 @@ from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
 from midstream.data.images import image_from
 from midstream.errors import InputError, MidstreamError
+from midstream.halves.coding import decode_features, encode_features
+from midstream.halves.levels import completed
+from midstream.halves.round_trip import round_trip
 from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.models.reference import Reference
 from midstream.models.tasks import task_named
-from midstream.split.coding import decode_features, encode_features
-from midstream.split.levels import completed
-from midstream.split.round_trip import round_trip
 
 Row = dict[str, Any]
 #: A GPU where there is one.

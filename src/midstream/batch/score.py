@@ -9,7 +9,7 @@ from midstream.batch.schema import columns_for, read_outputs
 from midstream.codec.base import Codec
 from midstream.data import Dataset, ImageFile
 from midstream.errors import InputError
-from midstream.evaluate.run import EvalResult, Images, Tally, result_of, settled
+from midstream.evaluation.run import EvalResult, Images, Tally, result_of, settled
 from midstream.models import SplitModel
 
 _COLUMNS = [

@@ -24,7 +24,7 @@ from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
 from midstream.data import Dataset
 from midstream.errors import InputError
-from midstream.evaluate.checks import require
+from midstream.evaluation.checks import require
 from midstream.files import own_folder, write_bytes
 from midstream.models import SplitModel
 from midstream.models.graph import CPU, has_device

@@ -14,7 +14,7 @@ import typer
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibrate.settings import (
+from midstream.calibration.settings import (
     DEFAULT_BUDGET_S,
     DEFAULT_IMAGES,
     EARLIER_NAMES,
@@ -31,7 +31,7 @@ from midstream.files import STANDARD, check_writable, own_folder, write_bytes
 from midstream.wording import counted
 
 if TYPE_CHECKING:
-    from midstream.calibrate.run import Calibration
+    from midstream.calibration.run import Calibration
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TOOLS = tuple(field.name for field in fields(Tools))
@@ -116,9 +116,9 @@ def calibrate_command(
 
     Example: midstream calibrate --model picodet-s-416 --images photos --video clips -o picodet.profile
     """
-    from midstream.calibrate.clips import clip_sources
-    from midstream.calibrate.run import calibrate
-    from midstream.calibrate.views import Views
+    from midstream.calibration.clips import clip_sources
+    from midstream.calibration.run import calibrate
+    from midstream.calibration.views import Views
 
     if output == STANDARD:
         raise InputError("a profile is written to a file: -o NAME.profile")
@@ -141,7 +141,7 @@ def calibrate_command(
             if work is None and not keep:
                 shutil.rmtree(folder, ignore_errors=True)
     if figure is not None:
-        from midstream.calibrate.figure import sensitivity_figure
+        from midstream.calibration.figure import sensitivity_figure
 
         write_bytes(figure, png(sensitivity_figure(done.sensitivity)))
     if json:

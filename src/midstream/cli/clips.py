@@ -25,10 +25,10 @@ from midstream.codec.stream import DEFAULT_KEY_INTERVAL, DEFAULT_STREAM_CODEC, S
 from midstream.data.frames import Source, open_source
 from midstream.errors import BitstreamError, InputError
 from midstream.files import STANDARD, check_other_file, check_writable, locked
+from midstream.halves.clip import ClipBack, ClipEdge, ClipFound, ClipTally, about_clip, decode_clip, encode_clip
+from midstream.halves.clip_film import ClipFilm
 from midstream.json_lines import Lines
 from midstream.quantities import seconds
-from midstream.split.clip import ClipBack, ClipEdge, ClipFound, ClipTally, about_clip, decode_clip, encode_clip
-from midstream.split.clip_film import ClipFilm
 from midstream.wording import counted
 
 app = typer.Typer(

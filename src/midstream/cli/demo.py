@@ -14,7 +14,7 @@ from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table
 from midstream.cli.demo_image import MODEL, PROFILE, show_image
 from midstream.cli.progress import Stages
-from midstream.evaluate.paper_tables import PAPER_Z
+from midstream.evaluation.paper_tables import PAPER_Z
 from midstream.files import own_folder, write_bytes
 from midstream.report.lead import anchors, ordered_tests, sentences
 from midstream.report.paper_table import curve_rows, paper_metric, paper_rows

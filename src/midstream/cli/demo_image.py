@@ -17,10 +17,10 @@ from midstream.codec.paper.options import Paper
 from midstream.data import read_image, scenes
 from midstream.errors import InputError
 from midstream.files import make_folder, write_bytes
+from midstream.halves.coding import decode_features, encode_features
+from midstream.halves.levels import completed
 from midstream.models import Image, SplitModel
 from midstream.models.registry import SHIPPED, known_models
-from midstream.split.coding import decode_features, encode_features
-from midstream.split.levels import completed
 
 #: The project's own network, which knows the project's own scenes and nothing else.
 MODEL = "streets-r16"

@@ -14,7 +14,7 @@ from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import leave_with_skipped, note, print_json, print_table
 from midstream.cli.progress import progress
 from midstream.codec.base import Codec
-from midstream.evaluate.run import EvalResult, run
+from midstream.evaluation.run import EvalResult, run
 from midstream.files import STANDARD, check_writable, write_bytes
 from midstream.metrics import known_metrics
 from midstream.wording import counted

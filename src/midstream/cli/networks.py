@@ -19,10 +19,10 @@ from midstream.cli.progress import progress
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import own_folder, write_pyramid
+from midstream.halves import levels
 from midstream.models.graph import Cut, cut_graph, load_graph, recomposition_error, save_graph
 from midstream.models.quantised import float_beside
 from midstream.models.random_inputs import random_inputs
-from midstream.split import levels
 
 
 def models_command(json: options.Json = False) -> None:

@@ -18,7 +18,7 @@ from midstream.cli.progress import progress
 from midstream.codec.speed import r50_fpn_shapes
 from midstream.data import read_image
 from midstream.errors import InputError, unknown
-from midstream.evaluate.paper_tables import (
+from midstream.evaluation.paper_tables import (
     TABLE_CODERS,
     AccuracyRow,
     SizeRow,

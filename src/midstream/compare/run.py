@@ -29,7 +29,7 @@ from midstream.compare.worker import Network
 from midstream.data import Dataset
 from midstream.data.reading import Skipped, as_read
 from midstream.errors import InputError, MidstreamError, unknown
-from midstream.evaluate.checks import about_labels, about_nothing, require
+from midstream.evaluation.checks import about_labels, about_nothing, require
 from midstream.files import own_folder, write_bytes
 from midstream.metrics import known_metrics
 from midstream.metrics.scores import labelled, main_metric
@@ -61,7 +61,7 @@ class Request:
         resamples: of the bootstrap; 0 for no intervals.
         links: Mbit/s.
         jobs: worker processes, each on one core; all cores by default.
-        cache: folder for pyramids, see evaluate.cache.
+        cache: folder for pyramids, see halves.cache.
         strict: end at the first image that cannot be read, instead of leaving it out.
         command: as it was called, for the report.
     """

@@ -21,13 +21,13 @@ from midstream.compare.store import Memory
 from midstream.data import ImageFile, read_image
 from midstream.errors import InputError
 from midstream.files import write_pyramid
+from midstream.halves.cache import FrontCache
+from midstream.halves.levels import sent
+from midstream.halves.round_trip import timed_front
 from midstream.models import SplitModel
 from midstream.pipelines.base import Measured, Pipeline
 from midstream.pipelines.clips import AnyPipeline, ClipFrames, ClipPipeline
 from midstream.pipelines.image import ImagePipeline
-from midstream.split.cache import FrontCache
-from midstream.split.levels import sent
-from midstream.split.round_trip import timed_front
 
 
 @dataclass(frozen=True)

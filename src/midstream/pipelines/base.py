@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from midstream.halves.levels import sent
 from midstream.models import FloatPyramid, Image, Output, SplitModel
-from midstream.split.levels import sent
 
 if TYPE_CHECKING:
     from midstream.pipelines.own import OwnCodec

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from midstream.codec.stream import DEFAULT_KEY_INTERVAL, StreamDecoder, StreamEncoder
 from midstream.codec.wire import Reader
 from midstream.errors import CodecError
+from midstream.halves.coding import prepared
+from midstream.halves.levels import completed, sent
+from midstream.halves.round_trip import round_trip, timed_front
 from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.pipelines.base import Described, Measured, Pipeline, spelled
 from midstream.pipelines.image import AnchorSize
@@ -27,14 +30,11 @@ from midstream.pipelines.video import (
     image_of,
     padded,
 )
-from midstream.split.coding import prepared
-from midstream.split.levels import completed, sent
-from midstream.split.round_trip import round_trip, timed_front
 from midstream.wording import counted
 
 if TYPE_CHECKING:  # the list of codecs is there without what runs networks
     from midstream.data import ImageFile
-    from midstream.split.cache import FrontCache
+    from midstream.halves.cache import FrontCache
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from midstream.halves.round_trip import round_trip, timed_front
 from midstream.models import FloatPyramid, Image, SplitModel
 from midstream.pipelines.base import Measured, PyramidCodec
 from midstream.pipelines.own import OwnCodec
-from midstream.split.round_trip import round_trip, timed_front
 
 
 @dataclass(frozen=True)

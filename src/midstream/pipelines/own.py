@@ -12,9 +12,9 @@ from midstream.codec.api import encode_levels
 from midstream.codec.base import Codec, Hints
 from midstream.codec.container import VERSION
 from midstream.features import check_pyramid
+from midstream.halves.coding import decode_features, encode_features
 from midstream.models import FloatPyramid, SplitModel
 from midstream.pipelines.base import spelled
-from midstream.split.coding import decode_features, encode_features
 
 
 @dataclass(frozen=True)

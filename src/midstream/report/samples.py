@@ -15,6 +15,7 @@ from midstream.codec.paper.decoder import open_levels
 from midstream.compare.store import PointRecord
 from midstream.data import Dataset, ImageFile, read_image
 from midstream.errors import BitstreamError, InputError, MidstreamError
+from midstream.halves.levels import completed, sent
 from midstream.masks import decode_mask
 from midstream.metrics.agreement import REFERENCE_THRESHOLD
 from midstream.models import Detections, FloatPyramid, Image, Output, SplitModel, Task
@@ -23,7 +24,6 @@ from midstream.pipelines.clips import AnyPipeline, EachFrame, StreamPipeline
 from midstream.pipelines.features import FeaturePipeline
 from midstream.pipelines.image import ImagePipeline
 from midstream.report.feature_maps import figure_3, grey_figure, symbol_figure
-from midstream.split.levels import completed, sent
 
 #: Images that are shown.
 _IMAGES = 3

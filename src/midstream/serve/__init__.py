@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from midstream.lazy import loader
 
 if TYPE_CHECKING:
+    from midstream.halves.edge import Edge
     from midstream.serve.client import AsyncClient, Client
     from midstream.serve.link import Link
     from midstream.serve.server import ServerSettings, Settings, run
     from midstream.serve.session import Answer
     from midstream.serve.work import Served, prepare
-    from midstream.split.edge import Edge
 
 __all__ = ["Answer", "AsyncClient", "Client", "Edge", "Link", "Served", "ServerSettings", "Settings", "prepare", "run"]
 

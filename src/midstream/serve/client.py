@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.errors import ServiceError
+from midstream.halves.edge import Edge
 from midstream.models import Image, Output, SplitModel
 from midstream.serve import messages
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.session import Answer, Session
-from midstream.split.edge import Edge
 
 _T = TypeVar("_T")
 

@@ -14,6 +14,7 @@ import numpy as np
 from midstream.data.film_writer import FilmWriter
 from midstream.data.frames import Frame, Source
 from midstream.errors import InputError
+from midstream.halves.edge import Edge
 from midstream.json_lines import Lines
 from midstream.models import Task
 from midstream.serve.client import side_of
@@ -22,7 +23,6 @@ from midstream.serve.lines import answered, unreadable
 from midstream.serve.link import Link
 from midstream.serve.messages import offered_task
 from midstream.serve.session import Answer, RateLimiter, Session
-from midstream.split.edge import Edge
 
 #: Of the live line: what the last so many seconds were like.
 _WINDOW_S = 5.0

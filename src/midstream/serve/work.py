@@ -13,9 +13,9 @@ from midstream.codec.api import declaration, decode, inspect
 from midstream.codec.base import Declaration
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import BitstreamError, InputError, MidstreamError
+from midstream.halves.levels import completed, sent
 from midstream.limits import Limits
 from midstream.models import BatchingModel, FloatPyramid, Output, SplitModel
-from midstream.split.levels import completed, sent
 
 #: Height over width of images among which one makes a network with inputs of any size work hardest.
 _RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)

@@ -2,17 +2,17 @@
 
 >>> model = ms.models.load("picodet-s-416")
 >>> dataset = ms.data.load("coco:IMAGES,ANNOTATIONS.json")     # or a folder of images: agreement
->>> results = ms.evaluate.run(model, dataset, [ms.Paper(symbols=4), ms.Paper(symbols=3)])
+>>> results = ms.evaluation.run(model, dataset, [ms.Paper(symbols=4), ms.Paper(symbols=3)])
 >>> [(each.ap, each.bytes_per_image) for each in results]      # one result for each codec
 """
 
 from __future__ import annotations
 
-from midstream.evaluate.codecs import calibrated_options, paper_options
+from midstream.evaluation.codecs import calibrated_options, paper_options
 from midstream.lazy import needing
 
 with needing(__name__, "networks"):
-    from midstream.evaluate.run import EvalResult, run
+    from midstream.evaluation.run import EvalResult, run
     from midstream.metrics.accuracy import Accuracy, evaluate
     from midstream.metrics.agreement import reference_dataset
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate.settings import LEAST_IMAGES, CalibrationSettings
+from midstream.calibration.settings import LEAST_IMAGES, CalibrationSettings
 from midstream.data import ImageFile, read_image
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import read_tensors, write_tensors
+from midstream.halves.cache import FrontCache
+from midstream.halves.levels import sent
 from midstream.models import FloatPyramid, Image, SplitModel
-from midstream.split.cache import FrontCache
-from midstream.split.levels import sent
 from midstream.version import __version__
 from midstream.wording import counted
 

@@ -14,7 +14,7 @@ from midstream.codec.api import encode
 from midstream.codec.paper.options import Paper
 from midstream.data import Dataset
 from midstream.errors import InputError
-from midstream.evaluate.run import EvalResult, run
+from midstream.evaluation.run import EvalResult, run
 from midstream.models import SplitModel
 
 _KB = 1024

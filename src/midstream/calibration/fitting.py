@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.calibrate import coder, predict, probe, transform
-from midstream.calibrate.neighbours import with_neighbours
-from midstream.calibrate.settings import CalibrationSettings, Tools
-from midstream.calibrate.views import View, Views
+from midstream.calibration import coder, predict, probe, transform
+from midstream.calibration.neighbours import with_neighbours
+from midstream.calibration.settings import CalibrationSettings, Tools
+from midstream.calibration.views import View, Views
 from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.document import GroupAbout, ImportanceClasses
 from midstream.codec.calibrated.importance import importance_in, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, step_sizes
 from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.transform import WHOLE, forward, grid_of, stacked
+from midstream.halves.coding import cell_scores
 from midstream.models import SplitModel
 from midstream.progress import Progress
-from midstream.split.coding import cell_scores
 
 #: Steps that the contexts are pre-trained at, below the strongest coefficient, in eighths of an octave.
 _PRETRAINED_BELOW = (12, 20, 28, 36)

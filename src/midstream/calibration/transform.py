@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate import ordered
-from midstream.calibrate.views import View, Views
+from midstream.calibration import ordered
+from midstream.calibration.views import View, Views
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout
 from midstream.codec.calibrated.parts import Floats, LevelPart
 from midstream.codec.calibrated.transform import WHOLE, grid_of, stacked

@@ -7,8 +7,8 @@ import numpy as np
 from midstream.data.film_writer import FilmWriter
 from midstream.data.frames import Source
 from midstream.errors import InputError
+from midstream.halves.clip import ClipFound
 from midstream.models import Image, SplitModel
-from midstream.split.clip import ClipFound
 
 #: Frames a second of the film as it says itself; each frame has its own time.
 _RATE = 25.0

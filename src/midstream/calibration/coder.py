@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.calibrate import ordered
+from midstream.calibration import ordered
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes

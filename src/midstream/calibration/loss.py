@@ -16,7 +16,7 @@ from typing import Protocol, Self
 import numpy as np
 import pycocotools.mask
 
-from midstream.calibrate.views import View, Views
+from midstream.calibration.views import View, Views
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.masks import decode_mask

@@ -15,15 +15,15 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.calibrate import budget, curve, sensitivity, transform
-from midstream.calibrate.clips import ClipSource, FrameHash, made_clips
-from midstream.calibrate.coder import COUNT_LIMIT
-from midstream.calibrate.fitting import Fit, Material, fitted, transforms
-from midstream.calibrate.layout import groups_of
-from midstream.calibrate.loss import CalibrationReference, reference_for
-from midstream.calibrate.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
-from midstream.calibrate.sensitivity import Sensitivity
-from midstream.calibrate.settings import (
+from midstream.calibration import budget, curve, sensitivity, transform
+from midstream.calibration.clips import ClipSource, FrameHash, made_clips
+from midstream.calibration.coder import COUNT_LIMIT
+from midstream.calibration.fitting import Fit, Material, fitted, transforms
+from midstream.calibration.layout import groups_of
+from midstream.calibration.loss import CalibrationReference, reference_for
+from midstream.calibration.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
+from midstream.calibration.sensitivity import Sensitivity
+from midstream.calibration.settings import (
     MOST_SAMPLES,
     MOST_SHOWN,
     POWERS,
@@ -31,7 +31,7 @@ from midstream.calibrate.settings import (
     TRIAL_SAMPLES,
     CalibrationSettings,
 )
-from midstream.calibrate.views import Views
+from midstream.calibration.views import Views
 from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
     QUALITIES,
@@ -43,9 +43,9 @@ from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.data.reading import Skipped
 from midstream.errors import InputError
+from midstream.halves.levels import sent
 from midstream.models import SplitModel
 from midstream.progress import SILENT, Progress
-from midstream.split.levels import sent
 from midstream.version import __version__
 from midstream.wording import counted
 

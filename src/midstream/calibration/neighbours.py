@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate import ordered
-from midstream.calibrate.coder import Sample, scales_of
+from midstream.calibration import ordered
+from midstream.calibration.coder import Sample, scales_of
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.parts import Floats, GroupPart
 

@@ -13,9 +13,9 @@ from midstream.codec.clip_writer import ClipWriter
 from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.data.frames import Source
 from midstream.errors import BitstreamError, InputError, MidstreamError
+from midstream.halves.coding import prepared
+from midstream.halves.levels import completed
 from midstream.models import FloatPyramid, Image, Output, SplitModel
-from midstream.split.coding import prepared
-from midstream.split.levels import completed
 
 #: Grey levels of an image from which a network tells the shapes of its levels.
 _GREY = 114

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from midstream.calibrate import ordered
-from midstream.calibrate.coder import scales_of
+from midstream.calibration import ordered
+from midstream.calibration.coder import scales_of
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart
 from midstream.codec.calibrated.prediction import expected, surroundings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate.coder import COUNT_LIMIT, Sample, scales_of
+from midstream.calibration.coder import COUNT_LIMIT, Sample, scales_of
 from midstream.codec.calibrated.document import ImportanceClasses
 from midstream.codec.calibrated.importance import importance_in
 from midstream.codec.calibrated.parts import Floats, FramePart, GroupPart, usual_frames

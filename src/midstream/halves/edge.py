@@ -12,8 +12,8 @@ from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.codec.registry import make_codec
 from midstream.errors import InputError
+from midstream.halves.coding import encode_features
 from midstream.models import Image, SplitModel
-from midstream.split.coding import encode_features
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from midstream.codec.base import Codec
 from midstream.data import Dataset, ImageFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
 from midstream.errors import InputError, OptionError
-from midstream.evaluate.checks import about_labels, about_nothing, require
+from midstream.evaluation.checks import about_labels, about_nothing, require
+from midstream.halves.cache import FrontCache
+from midstream.halves.coding import decode_features, encode_features
+from midstream.halves.round_trip import round_trip, timed_front
 from midstream.metrics.scores import Scores, labelled, score
 from midstream.models import FloatPyramid, Image, Output, SplitModel
-from midstream.split.cache import FrontCache
-from midstream.split.coding import decode_features, encode_features
-from midstream.split.round_trip import round_trip, timed_front
 
 _BYTES_PER_PIXEL = 3  # the input image as 8-bit RGB
 
@@ -120,7 +120,7 @@ def run(
         dataset: the images. Without labels, or with labels of another task, accuracy is agreement with the uncompressed
             network's own outputs.
         codecs: with their options; one result each.
-        cache: folder for pyramids, see evaluate.cache.
+        cache: folder for pyramids, see halves.cache.
         also_coders: coders whose bytes for the same symbols are counted as well; only for the codec `paper`.
         on_image: called after every image.
         strict: end at the first image that cannot be read.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midstream.halves.levels import completed
 from midstream.models import FloatPyramid, Image, Output, SplitModel
-from midstream.split.levels import completed
 
 if TYPE_CHECKING:  # the cache knows what decides the last bit, with packages that the core lacks
-    from midstream.split.cache import FrontCache
+    from midstream.halves.cache import FrontCache
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate import curve, sensitivity, transform
-from midstream.calibrate.coder import COUNT_LIMIT
-from midstream.calibrate.fitting import Fit, Material, transforms, with_coder, with_probe
-from midstream.calibrate.probe import BATCH, steps_for
-from midstream.calibrate.settings import (
+from midstream.calibration import curve, sensitivity, transform
+from midstream.calibration.coder import COUNT_LIMIT
+from midstream.calibration.fitting import Fit, Material, transforms, with_coder, with_probe
+from midstream.calibration.probe import BATCH, steps_for
+from midstream.calibration.settings import (
     LEAST_IMAGES,
     MOST_SAMPLES,
     MOST_SHOWN,
@@ -23,13 +23,13 @@ from midstream.calibrate.settings import (
     TRIAL_SAMPLES,
     CalibrationSettings,
 )
-from midstream.calibrate.views import HELD_OUT, View, Views
+from midstream.calibration.views import HELD_OUT, View, Views
 from midstream.codec.calibrated.document import About
 from midstream.codec.calibrated.profile import pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
+from midstream.halves.coding import cell_scores
 from midstream.models import SplitModel
 from midstream.progress import Progress
-from midstream.split.coding import cell_scores
 
 #: Views of the rehearsal, and as many again as samples.
 _FEW = 6

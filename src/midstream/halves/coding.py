@@ -9,9 +9,9 @@ from midstream.codec.api import decode, encode_levels
 from midstream.codec.base import Codec, Hints
 from midstream.errors import InputError
 from midstream.features import Level, check_pyramid
+from midstream.halves.levels import sent
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
 from midstream.models.tasks.detection import scores_in_cells
-from midstream.split.levels import sent
 
 
 def encode_features(

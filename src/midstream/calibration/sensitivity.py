@@ -10,11 +10,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibrate import ordered
-from midstream.calibrate.distance import Vector, responder
-from midstream.calibrate.views import View, Views
+from midstream.calibration import ordered
+from midstream.calibration.distance import Vector, responder
+from midstream.calibration.views import View, Views
+from midstream.halves.levels import completed
 from midstream.models import ProposingModel, SplitModel
-from midstream.split.levels import completed
 
 #: Noise beside a channel's own deviation: about what coding does to it at a useful rate.
 NOISE = 0.3

@@ -8,9 +8,9 @@ from midstream.lazy import loader
 from midstream.progress import Progress
 
 if TYPE_CHECKING:
-    from midstream.calibrate.run import Calibration, calibrate
-    from midstream.calibrate.settings import CalibrationSettings, Settings, Tools
-    from midstream.calibrate.views import Views
+    from midstream.calibration.run import Calibration, calibrate
+    from midstream.calibration.settings import CalibrationSettings, Settings, Tools
+    from midstream.calibration.views import Views
 
 __all__ = ["Calibration", "CalibrationSettings", "Progress", "Settings", "Tools", "Views", "calibrate"]
 

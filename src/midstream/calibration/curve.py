@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from midstream.calibrate.loss import CalibrationReference, Relation, Seen
-from midstream.calibrate.views import View, Views
+from midstream.calibration.loss import CalibrationReference, Relation, Seen
+from midstream.calibration.views import View, Views
 from midstream.codec.calibrated.coding import Analysed, analyse, code
 from midstream.codec.calibrated.document import QUALITIES, STEP_INDICES, CurvePoint
 from midstream.codec.calibrated.options import Calibrated
@@ -18,10 +18,10 @@ from midstream.codec.calibrated.parts import Floats, GroupPart
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.transform import forward, inverse
 from midstream.features import check_pyramid
+from midstream.halves.coding import decode_features
+from midstream.halves.levels import completed
+from midstream.halves.round_trip import RoundTrip, round_trip
 from midstream.models import SplitModel
-from midstream.split.coding import decode_features
-from midstream.split.levels import completed
-from midstream.split.round_trip import RoundTrip, round_trip
 
 #: Between measured steps, in eighths of an octave.
 RUNG = 4
