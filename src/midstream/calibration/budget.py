@@ -125,7 +125,9 @@ def rehearsed(
     tools = settings.tools
     material = Material(model, views, few, few, few, settings, progress)
     once, fits = _timed(lambda: transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[0]))
-    cells, _ = _timed(lambda: [transform.cell_covariance(f.group.levels, views, few, lambda: None) for f in fits])
+    cells, _ = _timed(
+        lambda: [transform.cell_covariance(f.group.levels, moments, views, few, lambda: None) for f in fits]
+    )
 
     seen, learnt = 0.0, 0.0
     if tools.importance:

@@ -86,7 +86,7 @@ def _fit_group(
 ) -> Fit:
     parts = transform.level_parts(about, moments, metrics, left_out)
     material.progress.stage("statistics of cells", len(material.fit))
-    covariance = transform.cell_covariance(parts, material.views, material.fit, material.progress.step)
+    covariance = transform.cell_covariance(parts, moments, material.views, material.fit, material.progress.step)
     variances, rows = transform.coefficients_of(covariance, parts, material.tools.fused, left_out)
     basis = rows.astype(np.float16)
     return Fit(_group(parts, basis, variances), variances)

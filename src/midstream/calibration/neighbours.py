@@ -30,6 +30,8 @@ def with_neighbours(group: GroupPart, samples: Sequence[Sample], steps: Sequence
         samples: coefficients and importance map of views.
         steps: each view is decoded at one of these, in turn.
     """
+    if all(coefficients[0].size == 1 for coefficients, _ in samples):
+        return group  # one cell an image, as of class tokens: it has no neighbours
     for _ in range(_ROUNDS):
         decoded = [
             quantised(group, steps[number % len(steps)], coefficients, importance)[2]

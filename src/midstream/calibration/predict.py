@@ -20,7 +20,7 @@ _RIDGE = 0.02
 
 
 def with_prediction(group: GroupPart, values: Sequence[Floats], decoded: Sequence[Floats]) -> GroupPart:
-    """The group with a prediction, and the scales of what it leaves.
+    """The group with a prediction, and the scales of what it leaves; as it is where there is too little to fit one to.
 
     Args:
         group: as fitted so far.
@@ -36,6 +36,8 @@ def with_prediction(group: GroupPart, values: Sequence[Floats], decoded: Sequenc
         gram += ordered.gram(around)
         cross += ordered.product(own.reshape(len(own), -1).astype(np.float64), around.T)
         count += around.shape[1]
+    if count < len(gram):  # as of class tokens: what is fitted to so few holds for no other image
+        return group
     ridge = _RIDGE * np.trace(gram) / len(gram)
     fitted = ordered.solve(gram + ridge * np.eye(len(gram)), cross.T).T.astype(np.float16).astype(np.float32)
     group = replace(group, prediction=fitted)

@@ -23,6 +23,8 @@ MOST_NUMBERS = 3_100_000
 LEFT_OUT = (0.005, 0.001, 0.0003)
 #: Cells that the second stage is fitted to, per dimension, at most.
 _CELLS_PER_DIMENSION = 64
+#: Of fewer vectors than so many for each of their dimensions, a covariance is drawn towards its diagonal.
+_FEW_PER_DIMENSION = 4
 #: Channels that show that a level has a floor.
 _SHARED_FLOOR = 4
 Doubles = NDArray[np.float64]
@@ -63,8 +65,23 @@ def channel_moments(views: Views, fit: Sequence[View], advance: Callable[[], Non
     out = {}
     for name, (total, squares) in sums.items():
         mean = total / counts[name]
-        out[name] = ChannelMoments(mean, squares / counts[name] - np.outer(mean, mean), *_limits(*ranges[name]))
+        covariance = squares / counts[name] - np.outer(mean, mean)
+        steady = _steadied(covariance, counts[name], np.diag(covariance))
+        out[name] = ChannelMoments(mean, steady, *_limits(*ranges[name]))
     return out
+
+
+def _steadied(covariance: Doubles, count: int, variances: Doubles) -> Doubles:
+    """A covariance [D, D] of so few vectors that it has directions nobody has seen, and what is expected of those.
+
+    A level of one position, such as a class token, gives one vector an image: fifty of them span fifty directions, and
+    the next image has others. It becomes a mean of what was seen and of a diagonal (Ledoit and Wolf 2004), which
+    weighs as much as a vector for each dimension.
+    """
+    dimensions = len(covariance)
+    if count >= _FEW_PER_DIMENSION * dimensions:
+        return covariance
+    return np.asarray((count * covariance + dimensions * np.diag(variances)) / (count + dimensions))
 
 
 def _limits(low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -146,7 +163,11 @@ def _signed(rows: Doubles) -> Doubles:
 
 
 def cell_covariance(
-    parts: Sequence[LevelPart], views: Views, fit: Iterable[View], advance: Callable[[], None]
+    parts: Sequence[LevelPart],
+    moments: Mapping[str, ChannelMoments],
+    views: Views,
+    fit: Iterable[View],
+    advance: Callable[[], None],
 ) -> Doubles:
     """Second moments [D, D] of the first-stage coefficients in cells. They are centred already."""
     total: Doubles | None = None
@@ -164,7 +185,15 @@ def cell_covariance(
         count += cells.shape[1]
         advance()
     assert total is not None
-    return total / count
+    return _steadied(total / count, count, np.concatenate([_variances(part, moments) for part in parts]))
+
+
+def _variances(part: LevelPart, moments: Mapping[str, ChannelMoments]) -> Doubles:
+    """Of a level's first-stage coefficients, at each position of a cell."""
+    rows = part.basis.astype(np.float64) * part.weight
+    covariance = moments[part.about.name].covariance
+    own = (ordered.product(rows, covariance) * rows).sum(axis=1)
+    return np.asarray(np.repeat(own, part.about.ratio**2))
 
 
 def coefficients_of(
