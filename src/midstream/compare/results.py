@@ -185,6 +185,7 @@ class Run(BaseModel):
     midstream: str
     command: str
     model: str
+    task: str = "detection"
     data: str
     images: int
     clips: int | None = None

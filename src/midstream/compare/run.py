@@ -286,6 +286,7 @@ def _run(
         midstream=__version__,
         command=request.command,
         model=store.manifest.model,
+        task=store.task,
         data=store.manifest.data,
         images=store.manifest.images,
         clips=len(dataset.parts) if datasets.has_clips(request.data) else None,

@@ -18,6 +18,7 @@ from midstream.data import Dataset
 from midstream.errors import MissingExtraError
 from midstream.files import write_bytes
 from midstream.metrics import known_metrics
+from midstream.models.tasks.detection import Detection
 from midstream.pipelines.registry import parse_curve
 from midstream.progress import Progress
 from midstream.report.lead import anchors, busy, lead_curves, ordered_tests, sentences, typical
@@ -58,6 +59,7 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
     page = environment.get_template(REPORT).render(
         results=results,
         run=results.run,
+        detector=isinstance(network.task, Detection),
         reference=reference,
         sentences=sentences(results),
         lead_plot=accuracy_plot(results, leading, "leading") if leading else None,

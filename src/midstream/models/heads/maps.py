@@ -102,7 +102,7 @@ def _vector(name: str, value: NDArray[Any], kind: str) -> NDArray[np.float32]:
 
 def _map(name: str, value: NDArray[Any], kind: str) -> NDArray[Any]:
     sides = [side for side in value.shape[:-2] if side != 1]
-    if value.ndim < 2 or sides or not value.size:
+    if value.ndim < 3 or sides or not value.size:
         raise InputError(f"output '{name}' has shape {list(value.shape)}, the head '{kind}' expects [1, 1, h, w]")
     values = value.reshape(value.shape[-2:])
     return values if values.dtype.kind in "iub" else np.asarray(values, np.float32)
