@@ -115,7 +115,6 @@ class Subject:
         profile = fitted_profile(
             [{"x": self.tensor(each)} for each in self.fit],
             None if moved is None else lambda _, levels: moved(levels),
-            ["x"] if self.tensor(self.test[0]).grid else [],
         )
         strongest = int(profile.groups[0].scales.max())
 

@@ -6,7 +6,7 @@ prediction, contexts. There is no importance map and no curve: the benchmark mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +48,8 @@ class Arrays:
         return {each.name: each.values.reshape(each.shape) for each in check_pyramid(self.pyramids[view])}
 
 
-def fitted_profile(pyramids: Sequence[Mapping[str, Any]], moved: Moved | None, tokens: Collection[str]) -> Profile:
-    """Fitted to these; without `moved` all channels count alike. `tokens` names levels that lie on a grid."""
+def fitted_profile(pyramids: Sequence[Mapping[str, Any]], moved: Moved | None) -> Profile:
+    """Fitted to these; without `moved` all channels count alike."""
     views, fit = Arrays(pyramids), list(range(len(pyramids)))
     moments = transform.channel_moments(views, fit, lambda: None)
     measured = {name: Sensitivity(np.ones(len(m.mean)), np.eye(len(m.mean))) for name, m in moments.items()}
@@ -59,7 +59,7 @@ def fitted_profile(pyramids: Sequence[Mapping[str, Any]], moved: Moved | None, t
     shapes = {name: values.shape for name, values in views.sent(0).items()}
     about = About(
         version=3, made_by="benchmarks/tokens.py", network="", cut="", pictures=len(fit), picture_hash="", seed=0,
-        tools=TOOLS.to_dict(), groups=groups_of(shapes, tokens), order=tuple(shapes), places=ONE_CLASS,
+        tools=TOOLS.to_dict(), groups=groups_of(shapes), order=tuple(shapes), places=ONE_CLASS,
         qualities=(0,) * 100, curve=(CurvePoint(step=0, bytes=1.0, loss=0.0),),
     )  # fmt: skip
     material = Material(None, views, fit, fit, [], CalibrationSettings(tools=TOOLS), SILENT)

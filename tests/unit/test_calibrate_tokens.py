@@ -51,7 +51,7 @@ class Arrays:
         return {each.name: each.values.reshape(each.shape) for each in check_pyramid(self.pyramids[view])}
 
 
-def fits_of(pyramids: Sequence[Mapping[str, Any]], on_grid: Sequence[str] = ()) -> tuple[About, list[Fit]]:
+def fits_of(pyramids: Sequence[Mapping[str, Any]]) -> tuple[About, list[Fit]]:
     views: Any = Arrays(pyramids)
     fit: Any = list(range(len(pyramids)))
     shapes = {name: values.shape for name, values in views.sent(0).items()}
@@ -60,7 +60,7 @@ def fits_of(pyramids: Sequence[Mapping[str, Any]], on_grid: Sequence[str] = ()) 
     tools = Tools(importance=False, flips=False)
     about = About(
         version=3, made_by="a test", network="", cut="", pictures=len(fit), picture_hash="", seed=0,
-        tools=tools.to_dict(), groups=groups_of(shapes, on_grid), order=tuple(shapes), places=ONE_CLASS,
+        tools=tools.to_dict(), groups=groups_of(shapes), order=tuple(shapes), places=ONE_CLASS,
         qualities=(0,) * 100, curve=(CurvePoint(step=0, bytes=1.0, loss=0.0),),
     )  # fmt: skip
     nobody: Any = None
@@ -68,8 +68,8 @@ def fits_of(pyramids: Sequence[Mapping[str, Any]], on_grid: Sequence[str] = ()) 
     return about, fitted(material, transforms(material, about.groups, moments, metrics, 0.001), ONE_CLASS)
 
 
-def profile_of(pyramids: Sequence[Mapping[str, Any]], on_grid: Sequence[str] = ()) -> ms.Profile:
-    about, fits = fits_of(pyramids, on_grid)
+def profile_of(pyramids: Sequence[Mapping[str, Any]]) -> ms.Profile:
+    about, fits = fits_of(pyramids)
     return pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
 
 
@@ -79,7 +79,7 @@ def coded(profile: ms.Profile, pyramid: Mapping[str, Any], step: int) -> bytes:
 
 
 def test_class_tokens_of_another_image_come_back() -> None:
-    profile = profile_of([{"t": tokens(seed)} for seed in range(IMAGES)], ["t"])
+    profile = profile_of([{"t": tokens(seed)} for seed in range(IMAGES)])
     assert [[level.name for level in group.levels] for group in profile.about.groups] == [["t"], ["t+extra"]]
     errors, sizes = [], []
     for step in (130, 110, 90, 70):
@@ -121,7 +121,7 @@ def test_sequences_of_any_length(length: int) -> None:
 
 
 def test_a_cap_holds_with_the_layout() -> None:
-    profile = profile_of([{"t": tokens(seed)} for seed in range(IMAGES)], ["t"])
+    profile = profile_of([{"t": tokens(seed)} for seed in range(IMAGES)])
     for cap in (200, 300, 500):
         data = ms.encode({"t": tokens(99)}, "calibrated", profile=profile, max_bytes=cap)
         assert 0.8 * cap < len(data) <= cap
@@ -132,12 +132,12 @@ def test_a_cap_holds_with_the_layout() -> None:
 
 
 def test_groups_of_levels_of_other_shapes() -> None:
-    def ratios(shapes: dict[str, tuple[int, int, int]], on_grid: Sequence[str] = ()) -> list[dict[str, int]]:
-        return [{level.name: level.ratio for level in group.levels} for group in groups_of(shapes, on_grid)]
+    def ratios(shapes: dict[str, tuple[int, int, int]]) -> list[dict[str, int]]:
+        return [{level.name: level.ratio for level in group.levels} for group in groups_of(shapes)]
 
-    vit = {"t": (384, 14, 14), "t+extra": (384, 1, 1)}
-    assert ratios(vit) == [{"t": 1}, {"t+extra": 1}]
-    assert ratios(vit, ["t"]) == [{"t": 2}, {"t+extra": 1}]
-    assert ratios({"t": (384, 12, 12)}, ["t"]) == [{"t": 1}]
+    extra = {"t+extra": (384, 1, 1)}
+    assert ratios({"t": (384, 14, 14), **extra}) == [{"t": 2}, {"t+extra": 1}]
+    assert ratios({"t": (384, 12, 12), **extra}) == [{"t": 1}, {"t+extra": 1}]
+    assert ratios({"p5": (384, 14, 14)}) == [{"p5": 1}]
     assert ratios({"t": (384, 1, 128)}) == [{"t": 1}]
     assert ratios({"p3": (64, 52, 52), "p4": (64, 26, 26)}) == [{"p3": 4, "p4": 2}]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout
+from midstream.layout import EXTRA
 
 #: A cell has at most so many positions of its finest level on a side.
 _WIDEST = 4
@@ -12,15 +13,11 @@ _WIDEST = 4
 _LEAST_CELLS, _LEAST_CELLS_OF_TOKENS = 10, 7
 
 
-def groups_of(shapes: Mapping[str, tuple[int, int, int]], tokens: Collection[str] = ()) -> tuple[GroupAbout, ...]:
+def groups_of(shapes: Mapping[str, tuple[int, int, int]]) -> tuple[GroupAbout, ...]:
     """Groups for levels [C, H, W] by name: from the finest on, all that lie over cells of at most 4x4 of its positions.
 
-    Levels that fit no cell, or are too coarse, begin another group: so do extra tokens beside a grid. A cell of a
-    sequence is one of its positions.
-
-    Args:
-        shapes: of the levels.
-        tokens: which of them are tokens on a grid.
+    Levels that fit no cell, or are too coarse, begin another group: so do extra tokens beside a grid, by which
+    tokens are known. A cell of a sequence is one of its positions.
     """
     waiting = sorted(shapes, key=lambda name: -shapes[name][1] * shapes[name][2])
     groups = []
@@ -28,7 +25,7 @@ def groups_of(shapes: Mapping[str, tuple[int, int, int]], tokens: Collection[str
         finest = shapes[waiting[0]][1:]
         ratios = {name: r for name in waiting if (r := _ratio(finest, shapes[name][1:])) is not None}
         cell = max(ratios.values())
-        least = _LEAST_CELLS_OF_TOKENS if waiting[0] in tokens else _LEAST_CELLS
+        least = _LEAST_CELLS_OF_TOKENS if waiting[0] + EXTRA in shapes else _LEAST_CELLS
         while cell < _WIDEST and min(finest) >= 2 * cell * least:
             cell *= 2
         levels = [
