@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ from midstream.codec.calibrated.document import (
     CurvePoint,
     ImportanceClasses,
 )
-from midstream.codec.calibrated.profile import Profile, pack_profile
+from midstream.codec.calibrated.profile import MOST_PROFILE_BYTES, Profile, pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.data.reading import Skipped
 from midstream.errors import InputError
@@ -62,6 +63,8 @@ _HOPELESS = 1.5
 _FEW_OBJECTS = 200
 #: The estimated loss that the transform alone may have.
 _TRANSFORM_LOSS = 0.01
+#: Of a transform, which leaves a fifth of a profile to all else.
+_MOST_BYTES = 0.8 * MOST_PROFILE_BYTES
 Metrics = dict[str, NDArray[np.float64]]
 
 
@@ -242,17 +245,23 @@ def _enough(
     moments: Mapping[str, transform.ChannelMoments],
     metrics: Metrics,
 ) -> list[Fit]:
-    """Transforms that leave out no more than detections can do without, if there is room."""
-    for share in transform.LEFT_OUT[:-1]:
-        fits = transforms(material, about.groups, moments, metrics, share)
-        progress = material.progress
+    """Transforms that leave out no more than the task can do without, if there is room."""
+    progress, best = material.progress, transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[0])
+    if reference.objects == 0:  # nothing is found, so nothing says what can be done without
+        return best
+    # Of few objects, a share that nobody can see is counted as lost.
+    unseen = 0.0 if reference.objects is None else reference.usual.loss(0.5 / reference.objects)
+    for share, finer in pairwise(transform.LEFT_OUT):
         progress.stage("what the transform leaves out", len(material.views.held_out))
-        groups = [fit.group for fit in fits]
-        loss = curve.transform_loss(reference, groups, progress.step)
+        loss = curve.transform_loss(reference, [fit.group for fit in best], progress.step)
         progress.say(f"a transform without {share:.2%} of the energy alone: loss {loss:.1%}")
-        if loss <= _TRANSFORM_LOSS:
-            return fits
-    return transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[-1])
+        if loss <= _TRANSFORM_LOSS + unseen:
+            return best
+        fits = transforms(material, about.groups, moments, metrics, finer)
+        if sum(each.nbytes for each in tensors_of([fit.group for fit in fits], COUNT_LIMIT).values()) > _MOST_BYTES:
+            return best
+        best = fits
+    return best
 
 
 def _coarsest(profile: Profile) -> int:
