@@ -38,6 +38,7 @@ STREAMS = [("small", name, options) for name, options in OPTIONS.items()] + [
     ("laid out", "laid-out-4", {"symbols": 4, "z": 1.5}),
     ("laid out", "laid-out-dense", {"symbols": 256, "coder": "dense"}),
     ("whole", "whole-fast", {}),
+    ("whole", "whole-dense", {"coder": "dense"}),
     ("whole", "whole-raw", {"coder": "raw"}),
     ("mixed", "whole-mixed-prefix", {"coder": "prefix"}),
 ]

@@ -372,6 +372,14 @@ def decode_dense(data: bytes, shape: Shape, n: int) -> Maps:
 CODERS: list[Callable[[bytes, Shape, int], Maps]] = [decode_fast, decode_dense, decode_raw, decode_prefix]
 
 
+def decode_maps(coder: int, part: bytes, shape: Shape, n: int, whole: bool) -> Maps:
+    if not (whole and CODERS[coder] is decode_dense):
+        return CODERS[coder](part, shape, n)
+    halves = decode_dense(part, (2 * shape[0], *shape[1:]), 16)
+    pairs = zip(halves[0::2], halves[1::2], strict=True)
+    return [[upper << 4 | lower for upper, lower in zip(*pair, strict=True)] for pair in pairs]
+
+
 def decode_level(reader: Reader, packed: Reader, dtype: np.dtype[Any], shape: Shape, parameters: Parameters) -> Array:
     (n, coder, rule), (channels, height, width) = parameters, shape
     whole = dtype in WHOLE
@@ -392,7 +400,8 @@ def decode_level(reader: Reader, packed: Reader, dtype: np.dtype[Any], shape: Sh
             values = iter(np.clip(np.array(exact), -LARGEST[dtype], LARGEST[dtype]).astype(F32).astype(dtype))
         sizes = [reader.varint() for _ in streams[1:]]
         for stream, part in zip(streams, [*map(packed.take, sizes), packed.rest()], strict=True):
-            for c, symbols in zip(stream, CODERS[coder](part, (len(stream), height, width), n), strict=True):
+            maps = decode_maps(coder, part, (len(stream), height, width), n, whole)
+            for c, symbols in zip(stream, maps, strict=True):
                 out[c] = next(values)[symbols].view(dtype)
     need(not reader.rest() and not packed.rest(), "bytes are left in a chunk")
     return out.reshape(shape)

@@ -84,9 +84,13 @@ class LevelReader:
             return None
         number = next(i for i, group in enumerate(self.groups) if group.start <= channel < group.stop)
         symbols = self.symbols([number])
-        costs = symbol_costs(self.coder, self.table.shape[1], self.streams[number], symbols, _what(self.header))
+        costs = self.costs(number, symbols)
         place = int(np.flatnonzero(self.channels([number]) == channel)[0])
         return symbols[place], costs[place]
+
+    def costs(self, number: int, symbols: Symbols) -> NDArray[np.float32]:
+        """Bits that each of the symbols [C'', H, W] of a stream takes in it. Raises CorruptError."""
+        return symbol_costs(self.coder, self.table.shape[1], self.streams[number], symbols, _what(self.header))
 
     def empty(self) -> NDArray[Any]:
         """[C, H * W], of which the constant channels are filled."""
