@@ -23,6 +23,7 @@ namespace {
 constexpr size_t panel = 16;      // coordinates of all eigenvectors that a cache holds together
 constexpr size_t block = 4;       // rows
 constexpr int most_sweeps = 60;   // for an eigenvalue; two are usual
+constexpr double smallest_tail = 1e-150;  // of a row, its squared length
 
 struct Tridiagonal {
     std::vector<double> diagonal, beside;  // beside[k] between k and k + 1
@@ -62,7 +63,9 @@ double reflection(const double* row, size_t n, size_t k, double* v, double& besi
     for (size_t j = k + 2; j < n; ++j) tail += row[j] * row[j];
     std::fill_n(v, n, 0.0);
     beside = row[k + 1];
-    if (tail == 0) return 0;
+    // What is left of a matrix of low rank is rounding, then rounding of that, and so on. The square of the factor, about
+    // that of 1 / tail, has to stay finite.
+    if (tail < smallest_tail) return 0;
     const double length = std::sqrt(beside * beside + tail), first = beside > 0 ? beside + length : beside - length;
     beside = beside > 0 ? -length : length;
     std::copy(row + k + 2, row + n, v + k + 2);

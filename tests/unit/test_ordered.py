@@ -54,6 +54,27 @@ def test_eigenvectors(count: int, simd_path: str) -> None:
     np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-12 * count)
 
 
+def test_a_covariance_of_low_rank_with_channels_that_are_always_zero(simd_path: str) -> None:
+    """Of 29 of 64 channels: the rest of the reduction is rounding, then rounding of that, down to 1e-80."""
+    rng = np.random.default_rng(3)
+    for dead in (20, 35, 50):
+        values = np.maximum(rng.normal(size=(40, 64)), 0) * (np.arange(64) >= dead)
+        matrix = np.cov(values[:12].T)
+        found, vectors = ordered.eigh(matrix)
+        np.testing.assert_allclose(found, np.linalg.eigvalsh(matrix), atol=1e-12)
+        np.testing.assert_allclose((vectors * found) @ vectors.T, matrix, atol=1e-12)
+
+
+def test_reflections_of_the_least_rows_stay_finite(simd_path: str) -> None:
+    """A row of 1e-80 beside its diagonal has a factor of 1e160, whose square no double holds."""
+    for least in (1e-70, 1e-77, 1e-80, 1e-100, 1e-160):
+        matrix = np.diag([1.0, 2.0, 3.0, 4.0])
+        matrix[1, 2:] = matrix[2:, 1] = least
+        values, vectors = ordered.eigh(matrix)
+        np.testing.assert_allclose(values, [1, 2, 3, 4], atol=1e-15)
+        np.testing.assert_allclose(np.abs(vectors), np.eye(4), atol=1e-15)
+
+
 @pytest.mark.parametrize(
     "matrix",
     [

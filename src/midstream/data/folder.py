@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from midstream.data.base import Dataset, ImageFile
+from midstream.data.images import ARRAY_SUFFIX
 from midstream.errors import InputError
 from midstream.files import expanded
 
@@ -31,13 +32,15 @@ def in_order(path: Path) -> list[tuple[int, int, str]]:
 def load_folder(spec: str, path: str) -> Dataset:
     """The images directly in the folder `path`, sorted by file name and numbered from 1; hidden files are none.
 
+    Where there is none, arrays (.npy) are taken, for networks of something else than images.
+
     Raises:
         InputError: there is no such folder, or no image in it.
     """
     folder = expanded(path)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    files = visible_files(folder, IMAGE_SUFFIXES)
+    files = visible_files(folder, IMAGE_SUFFIXES) or visible_files(folder, [ARRAY_SUFFIX])
     if not files:
         kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
         raise InputError(f"no image ({kinds}; hidden files do not count) in the folder {folder}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,8 @@ _LOG = getattr(cv2.utils, "logging", cv2)
 _LOG_NOTHING = 0
 #: In the message of OpenCV's error about a size.
 _SIZE_LIMIT = "CV_IO_MAX_IMAGE"
+#: Of a file of NumPy's.
+ARRAY_SUFFIX = ".npy"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
@@ -63,13 +67,28 @@ def decode(data: bytes, path: str | Path, flags: int) -> NDArray[np.generic]:
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """The image in a file, as `image_from` gives it.
+    """The image in a file, as `image_from` gives it; of a file of NumPy's, .npy, the array, for networks of arrays.
 
     Raises:
-        InputError: the file is absent or not a whole image; the message names it.
+        InputError: the file is absent or not a whole image, or array of numbers; the message names it.
     """
     path = Path(path)
+    if path.suffix.lower() == ARRAY_SUFFIX:
+        return _array_from(read_bytes(path), path)
     return image_from(read_bytes(path), path)
+
+
+def _array_from(data: bytes, path: Path) -> NDArray[Any]:
+    """An array of two axes or more; one of one axis gets another one before it."""
+    try:
+        values = np.load(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # of NumPy's format: of several classes
+        raise InputError(f"cannot read the array {path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.size:
+        raise InputError(f"cannot read the array {path}: it holds no numbers")
+    if not np.isfinite(values).all():
+        raise InputError(f"cannot read the array {path}: it holds a NaN or an infinity")
+    return np.atleast_2d(values)
 
 
 def image_from(data: bytes, path: str | Path) -> NDArray[np.uint8]:
