@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from midstream.data import Dataset, ImageFile
 from midstream.errors import InputError
+from midstream.evaluation.checks import about_labels, require
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.scores import labelled, main_metric, score
 from midstream.models import Detections, Tensors
@@ -221,3 +222,26 @@ def test_keypoints_are_scored_by_similarity() -> None:
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_task_has_a_main_metric(name: str) -> None:
     assert main_metric(task_named(name))
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        (("tench", "goldfish"), ""),
+        (("tench, Tinca tinca", "goldfish, Carassius auratus"), "the first of their names"),
+        (("n01440764", "n01443537"), "WordNet's ids"),
+        (("class 0", "class 1"), "in the data set's order"),
+    ],
+)
+def test_classes_are_matched_as_data_sets_name_them(classes: tuple[str, ...], says: str) -> None:
+    categories = [
+        {"id": 0, "name": "tench", "synset": "n01440764"}, {"id": 1, "name": "goldfish", "synset": "n01443537"},
+    ]  # fmt: skip
+    truth = {"images": [], "categories": categories, "annotations": [{"image_id": 0, "category_id": 1}]}
+    dataset = images(1, "classes", truth)
+    found = chances([0.2, 0.8])
+    assert score(Classification(), dataset, classes, found, found).values["top1"] == 100
+    notes = about_labels(dataset, Classification(), classes)
+    assert says in "".join(notes)
+    with pytest.raises(InputError, match="no class name in common"):
+        require(dataset, Classification(), ("a", "b", "c"))

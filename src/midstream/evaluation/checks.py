@@ -8,7 +8,7 @@ from typing import Any
 from midstream.data import Dataset
 from midstream.data.masks import check_masks, has_mask
 from midstream.metrics.case import check_objects
-from midstream.metrics.categories import category_ids, unmatched
+from midstream.metrics.categories import category_ids, ordered_ids, unmatched
 from midstream.metrics.cityscapes import has_instance_files, require_program
 from midstream.models import Output, Task
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
@@ -33,7 +33,7 @@ def require(dataset: Dataset, task: Task[Any], classes: Sequence[str]) -> None:
         return
     if not isinstance(task, Detection):
         if classes:
-            category_ids(classes, dataset.ground_truth)
+            ordered_ids(classes, dataset.ground_truth)
         return
     check_objects(dataset)
     category_ids(classes, dataset.ground_truth)
@@ -53,7 +53,8 @@ def about_labels(dataset: Dataset, task: Task[Any], classes: Sequence[str]) -> l
     if truth is None or dataset.agreement:
         return []
     if not isinstance(task, Detection):
-        return unmatched(classes, truth) if classes else []
+        how = ordered_ids(classes, truth)[1] if classes else ""
+        return [how] if how else unmatched(classes, truth) if classes else []
     lines = unmatched(classes, truth) + _about_boxes(truth)
     bare = sum(not has_mask(annotation) for annotation in truth["annotations"])
     there = len(truth["annotations"]) - bare

@@ -55,6 +55,38 @@ def category_ids(classes: Sequence[str], truth: Mapping[str, Any]) -> list[int |
     return matched
 
 
+def ordered_ids(classes: Sequence[str], truth: Mapping[str, Any]) -> tuple[list[int | None], str]:
+    """As `category_ids`, for whole images' or pixels' classes, which data sets name in more than one way.
+
+    Tried are names, the first of several names ("tench, Tinca tinca"), WordNet's ids, and then, of as many classes on
+    both sides, their order.
+
+    Returns:
+        The ids, and what there is to say about how they were found; empty where the names are the same.
+
+    Raises:
+        InputError: as `category_ids`, where nothing fits.
+    """
+    categories = truth["categories"]
+    names = [category["name"] for category in categories]
+    first = [name.partition(",")[0] for name in names]
+    ways = (
+        ("", classes, names),
+        ("the first of their names", [name.partition(",")[0] for name in classes], first),
+        ("WordNet's ids", classes, [category.get("synset", "") for category in categories]),
+    )
+    for how, own, theirs in ways:
+        called = [{**category, "name": name} for category, name in zip(categories, theirs, strict=True)]
+        try:
+            return category_ids(own, {**truth, "categories": called}), how and f"classes are matched by {how}"
+        except InputError as error:
+            refused = error
+    if len(categories) != len(classes):
+        raise refused
+    ids: list[int | None] = [int(category["id"]) for category in categories]
+    return ids, f"no class name is common: the network's {len(classes)} classes are taken in the data set's order"
+
+
 def unmatched(classes: Sequence[str], truth: Mapping[str, Any]) -> list[str]:
     """Lines: classes that go by two names, categories with annotations that the network lacks, and the opposite.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.metrics.base import AnyCase, Evidence, Metric, Score
-from midstream.metrics.categories import category_ids
+from midstream.metrics.categories import ordered_ids
 from midstream.models.tasks import Output, Task, Tensors
 
 #: Kinds of labels by which a task's outputs can be scored.
@@ -81,7 +81,7 @@ class OutputCase(AnyCase):
         """The index of its class by image, for a network that gives so many scores; -1 for one that it lacks."""
         truth = self.dataset.ground_truth or {}
         if self.classes:
-            matched = category_ids(self.classes, truth)
+            matched, _ = ordered_ids(self.classes, truth)
         elif len(truth["categories"]) == scores:  # in the same order, as exporters of class folders have them
             matched = [int(category["id"]) for category in truth["categories"]]
         else:

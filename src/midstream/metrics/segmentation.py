@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.data.label_maps import label_map
-from midstream.metrics.categories import category_ids
+from midstream.metrics.categories import ordered_ids
 from midstream.metrics.outputs import AdditiveMetric, OutputCase
 from midstream.models.tasks.segmentation import labels_of, overlap_counts
 
@@ -40,7 +40,7 @@ def _truth(case: OutputCase, identity: int) -> NDArray[np.int64]:
         return labels
     table = np.full(1 << 16, _LACKING, np.int64)
     table[UNLABELLED] = UNLABELLED
-    for index, category in enumerate(category_ids(case.classes, truth)):
+    for index, category in enumerate(ordered_ids(case.classes, truth)[0]):
         if category is not None:
             table[category] = index
     return np.asarray(np.where(table[labels] == _LACKING, UNLABELLED, table[labels]))
