@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 import midstream as ms
-from midstream.calibration.run import calibrate
+from midstream.calibration.run import fit
 from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import Views
 from midstream.data import ImageFile
@@ -69,7 +69,7 @@ def main() -> None:
         settings = CalibrationSettings(arguments.images, tools=replace(Tools(), sensitivity=False, flips=False))
         views = Views(model, files, Path(folder) / "work", settings)  # type: ignore[arg-type]
         start = time.perf_counter()
-        profile = calibrate(model, views, settings).profile  # type: ignore[arg-type]
+        profile = fit(model, views, settings).profile  # type: ignore[arg-type]
         print(f"calibrated in {time.perf_counter() - start:.0f} s, profile of {len(profile.data):,} bytes")
     pyramid = model.front(np.full((2, 2, 3), 7, np.uint8))
     size = sum(values.nbytes for values in pyramid.values()) / 1e6

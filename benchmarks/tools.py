@@ -18,7 +18,7 @@ import numpy as np
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibration.run import calibrate
+from midstream.calibration.run import fit
 from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import Views
 from midstream.cli.console import Stages
@@ -40,7 +40,7 @@ SIZES = (1300, 2500, 4800, 9000)
 def profile_of(model: SplitModel, files: tuple, work: Path, settings: CalibrationSettings) -> tuple[Profile, set[int]]:
     views = Views(model, files, work, settings)
     with Stages() as stages:
-        done = calibrate(model, views, settings, stages)
+        done = fit(model, views, settings, stages)
     return done.profile, {view.file.id for view in (*views.plain, *views.held_out)}
 
 

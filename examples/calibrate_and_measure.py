@@ -9,26 +9,10 @@ Calibration needs no labels. Measuring does, or it reports the agreement with th
 from __future__ import annotations
 
 import argparse
-import tempfile
+import logging
 from pathlib import Path
 
 import midstream as ms
-from midstream.calibration import CalibrationSettings, Progress, Views, calibrate
-
-
-class Printed(Progress):
-    """Prints what the calibration is doing."""
-
-    def stage(self, what: str, total: int | None = None) -> None:
-        print("  " + what)
-
-    def step(self, detail: str = "") -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        print("  " + text)
-
-    warn = say
 
 
 def main() -> None:
@@ -40,12 +24,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("network.profile"))
     arguments = parser.parse_args()
 
-    network = ms.models.load(arguments.model)
-    images = ms.data.load(arguments.images).images
-    settings = CalibrationSettings(images=100, passes=arguments.passes, seed=0)  # the same seed, the same profile
-    with tempfile.TemporaryDirectory() as work:
-        views = Views(network, images, Path(work), settings)
-        profile = calibrate(network, views, settings, Printed()).profile
+    logging.basicConfig(level=logging.INFO, format="  %(message)s")  # what the calibration is doing
+    network = ms.load_model(arguments.model)
+    print(network)
+    # The same seed and passes give the same profile.
+    profile = ms.calibrate(network, arguments.images, max_images=100, passes=arguments.passes, seed=0)
     profile.write(arguments.output)
     print(f"{arguments.output}: {profile}")
 

@@ -87,12 +87,14 @@ def missing(folder: Path) -> None:
     for package, (name, extra) in ROOMS.items():
         said = lack(package, name)
         assert said.startswith(f"midstream.{package} needs the extra '{extra}': pip install"), said
+    for name in ("calibrate", "evaluate", "load_model", "split"):
+        assert "needs the extra 'networks': pip install" in lack("", name), name
 
 
 def lack(package: str, name: str) -> str:
-    """What is said to whoever asks for this name of the package."""
+    """What is said to whoever asks for this name of the package, or of midstream itself."""
     try:
-        getattr(getattr(ms, package), name)
+        getattr(getattr(ms, package) if package else ms, name)
     except ImportError as error:
         return str(error)
     raise AssertionError(f"midstream.{package}.{name} needs no extra")

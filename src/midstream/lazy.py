@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import update_wrapper
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +41,31 @@ def loader(
         return getattr(module, name)
 
     return load
+
+
+class OnceAPackage:
+    """A function by the name that a package had in an earlier release; it still gives that package's names, and warns.
+
+    It goes with the next release.
+    """
+
+    def __init__(self, function: Callable[..., Any], earlier: Mapping[str, str]) -> None:
+        """`earlier`: a name of the earlier package -> the present one, with its package."""
+        update_wrapper(self, function)
+        self._function, self._earlier = function, earlier
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """What the function does."""
+        return self._function(*args, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._earlier:
+            raise AttributeError(f"the function '{self.__name__}' has no attribute '{name}'")
+        now = self._earlier[name]
+        message = f"midstream.{self.__name__}.{name} is now {now}; the next release no longer knows the earlier name"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        package, _, own = now.rpartition(".")
+        return getattr(importlib.import_module(package), own)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 
@@ -36,3 +37,25 @@ class _Silent:
 
 #: Of work that nobody watches.
 SILENT: Progress = _Silent()
+
+
+class _Logged:
+    """Stages and lines are information, warnings are warnings; steps are not told."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+
+    def stage(self, what: str, total: int | None = None) -> None:
+        self._log.info("%s", what if total is None else f"{what}: {total}")
+
+    def step(self, detail: str = "") -> None: ...
+    def say(self, text: str) -> None:
+        self._log.info("%s", text)
+
+    def warn(self, text: str) -> None:
+        self._log.warning("%s", text)
+
+
+def logged(log: logging.Logger) -> Progress:
+    """Of work that is called from Python, where nobody else listens: into a log of the standard library's."""
+    return _Logged(log)

@@ -123,7 +123,8 @@ class TestDetectron2:
         assert model.name == f"detectron2:{CITYSCAPES}"
         assert model.classes == ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
         assert model.category_ids is None
-        assert repr(model) == f"Detectron2Model('detectron2:{CITYSCAPES}', levels p2 p3 p4 p5 p6)"
+        what = f"{model.task.name}, 8 classes (person, rider, ...)"
+        assert repr(model) == f"<network {model.name}: {what}, input by config, cut at p2 p3 p4 p5 p6>"
         assert model.has_masks
         assert model.input_size(SIZE) == (156, 256)
 

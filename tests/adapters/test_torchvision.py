@@ -173,7 +173,9 @@ def test_what_a_network_says_of_itself(models):
         assert "N/A" in model.classes
         assert model.category_ids is not None
         assert model.category_ids[model.classes.index("tv")] == 72
-        assert repr(model) == f"TorchvisionModel('{name}', levels 0 1 2 3 pool)"
+        what = f"{model.task.name}, 91 classes (__background__, person, ...)"
+        sides = f"{SMALL['min_size']}..{SMALL['max_size']}"
+        assert repr(model) == f"<network {name}: {what}, input {sides}, cut at 0 1 2 3 pool>"
 
 
 @pytest.fixture(scope="module")

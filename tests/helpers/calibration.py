@@ -12,7 +12,7 @@ from tests.helpers.progress import Quiet
 from midstream import data as datasets
 from midstream import models
 from midstream.calibration.clips import ClipSource
-from midstream.calibration.run import Calibration, calibrate
+from midstream.calibration.run import Calibration, fit
 from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import Views
 
@@ -24,4 +24,4 @@ def calibrated(
 ) -> Calibration:
     network = model or models.load(str(folder / "toy.toml"), threads=1)
     views = Views(network, datasets.load(str(folder / "calib")).images, work, settings)
-    return calibrate(network, views, settings, Quiet(), clips)
+    return fit(network, views, settings, Quiet(), clips)

@@ -11,7 +11,7 @@ from tests.helpers.progress import Quiet
 
 import midstream as ms
 from midstream import data, models
-from midstream.calibration.run import Calibration, calibrate
+from midstream.calibration.run import Calibration, fit
 from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import Views
 from midstream.evaluation.codecs import calibrated_options, paper_options
@@ -30,7 +30,7 @@ def network(assets: Path) -> models.SplitModel:
 @pytest.fixture(scope="module")
 def done(network: models.SplitModel, assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     images = data.load(str(assets / "coco" / "calib")).images
-    return calibrate(network, Views(network, images, tmp_path_factory.mktemp("work"), SETTINGS), SETTINGS, Quiet())
+    return fit(network, Views(network, images, tmp_path_factory.mktemp("work"), SETTINGS), SETTINGS, Quiet())
 
 
 def test_a_third_of_the_papers_bytes_at_its_accuracy(

@@ -10,7 +10,7 @@ import pycocotools.mask
 import pytest
 
 from midstream.data import Dataset, load, read_image
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections
 
@@ -60,7 +60,7 @@ def test_what_is_in_it(dataset: Dataset) -> None:
 def test_the_ground_truth_scores_100(dataset: Dataset) -> None:
     """Crowds are neither found nor missed, so all that is to be found has been."""
     found, names = _truth_as_detections(dataset)
-    result = evaluate(dataset, found, names)
+    result = accuracy_of(dataset, found, names)
     assert (result.ap, result.ap50, result.segm_ap, result.segm_ap50) == pytest.approx((100,) * 4, abs=1e-6)
 
 
@@ -68,7 +68,7 @@ def test_agreement_with_itself(dataset: Dataset) -> None:
     found, names = _truth_as_detections(dataset)
     reference = reference_dataset(dataset, found, names)
     assert sum(len(there) for there in found.values()) == len(reference.ground_truth["annotations"]) == 2363 - 24
-    result = evaluate(reference, found, names)
+    result = accuracy_of(reference, found, names)
     assert (result.ap, result.segm_ap) == pytest.approx((100, 100), abs=1e-6)
 
 

@@ -14,7 +14,7 @@ from tests.helpers.detectors import load
 from midstream import data
 from midstream.data.reading import as_read
 from midstream.evaluation.checks import about_labels, about_nothing
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.models import Detections, SplitModel
 
 #: Of YOLOX-Nano, whole network, on the first ten images: with their own labels, and of people alone.
@@ -130,7 +130,7 @@ def test_labels_of_other_programs(
     dataset = data.load(f"coco:{assets / 'coco' / 'eval'},{tmp_path / 'labels.json'}")
     detections = {identity: each for identity, (each, _) in found.items()}
     dataset, notes = as_read(dataset, {identity: size for identity, (_, size) in found.items()})
-    result = evaluate(dataset, detections, network.classes)
+    result = accuracy_of(dataset, detections, network.classes)
     notes += about_labels(dataset, network.task, network.classes)
     notes += about_nothing({"ap": result.ap}, detections.values())
     assert len(notes) == len(lines)

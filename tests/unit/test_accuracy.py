@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from midstream.data import Dataset, ImageFile
 from midstream.errors import InputError
-from midstream.metrics.accuracy import Accuracy, evaluate
+from midstream.metrics.accuracy import Accuracy, accuracy_of
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import Detections
 
@@ -75,7 +75,7 @@ A, B, C = (0.0, 0.0, 20.0, 20.0), (30.0, 30.0, 60.0, 60.0), (5.0, 40.0, 25.0, 60
 def test_perfect_by_name(capfd: pytest.CaptureFixture[str]) -> None:
     dataset = _labelled([(1, 11, A, 0), (1, 12, B, 0), (2, 13, C, 0)], masks=True)
     found = {1: _found([A, B], [0.9, 0.8], [0, 1], True), 2: _found([C], [0.3], [2], True), 9: _found([A], [1], [0])}
-    result = evaluate(dataset, found, CLASSES)
+    result = accuracy_of(dataset, found, CLASSES)
     assert (result.ap, result.ap50, result.segm_ap, result.segm_ap50) == pytest.approx((100,) * 4)
     assert result.metric == "COCO box and mask AP (pycocotools)"
     assert capfd.readouterr() == ("", "")
@@ -84,64 +84,64 @@ def test_perfect_by_name(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_ground_truth_is_not_changed_by_an_evaluation() -> None:
     dataset = _labelled([(1, 11, A, 0)], masks=True)
     keys = set(dataset.ground_truth["annotations"][0])
-    first = evaluate(dataset, {1: _found([A], [0.9], [0], True)}, CLASSES)
+    first = accuracy_of(dataset, {1: _found([A], [0.9], [0], True)}, CLASSES)
     assert set(dataset.ground_truth["annotations"][0]) == keys
-    assert evaluate(dataset, {1: _found([A], [0.9], [0], True)}, CLASSES) == first
+    assert accuracy_of(dataset, {1: _found([A], [0.9], [0], True)}, CLASSES) == first
 
 
 def test_half_of_the_classes_found() -> None:
     dataset = _labelled([(1, 11, A, 0), (1, 12, B, 0)])
-    result = evaluate(dataset, {1: _found([A], [0.9], [0])}, CLASSES)
+    result = accuracy_of(dataset, {1: _found([A], [0.9], [0])}, CLASSES)
     assert result == Accuracy(pytest.approx(50), pytest.approx(50), None, None, "COCO box AP (pycocotools)")
 
 
 def test_a_class_that_the_network_lacks_counts_with_zero() -> None:
     dataset = _labelled([(1, 11, A, 0), (1, 14, B, 0)])
-    assert evaluate(dataset, {1: _found([A], [0.9], [0])}, CLASSES).ap == pytest.approx(50)
+    assert accuracy_of(dataset, {1: _found([A], [0.9], [0])}, CLASSES).ap == pytest.approx(50)
 
 
 def test_a_class_that_the_data_set_lacks_is_dropped() -> None:
     dataset = _labelled([(1, 11, A, 0)])
     found = {1: _found([A, A], [0.9, 0.95], [0, 1])}
-    assert evaluate(dataset, found, ("cat", "zebra")).ap == pytest.approx(100)
+    assert accuracy_of(dataset, found, ("cat", "zebra")).ap == pytest.approx(100)
     with pytest.raises(InputError, match=r"no class name in common.*zebra.*dog"):
-        evaluate(dataset, found, ("lion", "zebra"))
+        accuracy_of(dataset, found, ("lion", "zebra"))
 
 
 def test_crowds_are_ignored() -> None:
     dataset = _labelled([(1, 11, A, 0), (1, 11, B, 1)])
-    assert evaluate(dataset, {1: _found([B, A], [0.9, 0.8], [0, 0])}, CLASSES).ap == pytest.approx(100)
-    assert evaluate(dataset, {1: _found([C, A], [0.9, 0.8], [0, 0])}, CLASSES).ap == pytest.approx(50)
+    assert accuracy_of(dataset, {1: _found([B, A], [0.9, 0.8], [0, 0])}, CLASSES).ap == pytest.approx(100)
+    assert accuracy_of(dataset, {1: _found([C, A], [0.9, 0.8], [0, 0])}, CLASSES).ap == pytest.approx(50)
 
 
 def test_ap50_of_a_loose_box() -> None:
     dataset = _labelled([(1, 11, (0, 0, 10, 10), 0)])
-    result = evaluate(dataset, {1: _found([(0, 0, 10, 6.2)], [0.9], [0])}, CLASSES)
+    result = accuracy_of(dataset, {1: _found([(0, 0, 10, 6.2)], [0.9], [0])}, CLASSES)
     assert result.ap50 == pytest.approx(100)
     assert result.ap == pytest.approx(30)
 
 
 def test_nothing_found() -> None:
     dataset = _labelled([(1, 11, A, 0)], masks=True)
-    assert evaluate(dataset, {}, CLASSES).ap == 0
+    assert accuracy_of(dataset, {}, CLASSES).ap == 0
     empty = {i: _found([], [], [], True) for i in (1, 2, 3)}
-    result = evaluate(dataset, empty, CLASSES)
+    result = accuracy_of(dataset, empty, CLASSES)
     assert (result.ap, result.ap50, result.segm_ap, result.segm_ap50) == (0, 0, 0, 0)
 
 
 def test_a_missed_image_counts() -> None:
     dataset = _labelled([(1, 11, A, 0), (2, 11, A, 0)])
     found = {1: _found([A], [0.9], [0]), 2: _found([A], [0.9], [0])}
-    assert evaluate(dataset, found, CLASSES).ap == pytest.approx(100)
-    assert evaluate(dataset, {1: found[1]}, CLASSES).ap == pytest.approx(50, abs=1)
-    assert evaluate(dataset.head(1), found, CLASSES).ap == pytest.approx(100)
+    assert accuracy_of(dataset, found, CLASSES).ap == pytest.approx(100)
+    assert accuracy_of(dataset, {1: found[1]}, CLASSES).ap == pytest.approx(50, abs=1)
+    assert accuracy_of(dataset.head(1), found, CLASSES).ap == pytest.approx(100)
 
 
 def test_nothing_to_evaluate_against() -> None:
     with pytest.raises(InputError, match="no labels"):
-        evaluate(_images(2), {}, CLASSES)
+        accuracy_of(_images(2), {}, CLASSES)
     with pytest.raises(InputError, match="no labelled object in its 3 images"):
-        evaluate(_labelled([(1, 11, A, 1)]), {}, CLASSES)
+        accuracy_of(_labelled([(1, 11, A, 1)]), {}, CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_nothing_to_evaluate_against() -> None:
 )
 def test_malformed_detections(found: Detections, message: str) -> None:
     with pytest.raises(InputError, match=f"image 1: .*{message}"):
-        evaluate(_labelled([(1, 11, A, 0)]), {1: found}, CLASSES)
+        accuracy_of(_labelled([(1, 11, A, 0)]), {1: found}, CLASSES)
 
 
 def test_polygons_and_uncompressed_run_lengths() -> None:
@@ -175,22 +175,22 @@ def test_polygons_and_uncompressed_run_lengths() -> None:
     first["segmentation"] = [[0, 0, 20, 0, 20, 20, 0, 20]]
     second["segmentation"] = {"size": [64, 64], "counts": [30 * 64 + 30] + [30, 34] * 29 + [30, 64 * 4 + 4]}
     found = {1: _found([A, B], [0.9, 0.8], [0, 1], True)}
-    assert evaluate(dataset, found, CLASSES).segm_ap == pytest.approx(100)
+    assert accuracy_of(dataset, found, CLASSES).segm_ap == pytest.approx(100)
     second["segmentation"] = []
-    assert evaluate(dataset, found, CLASSES).segm_ap == pytest.approx(100), "of the masks that there are"
+    assert accuracy_of(dataset, found, CLASSES).segm_ap == pytest.approx(100), "of the masks that there are"
     first["segmentation"] = None
-    assert evaluate(dataset, found, CLASSES).segm_ap is None
+    assert accuracy_of(dataset, found, CLASSES).segm_ap is None
 
 
 def test_reference() -> None:
     found = {1: _found([A, B], [0.9, 0.2], [0, 1]), 2: _found([C], [0.5], [1])}
     dataset = reference_dataset(_images(3), found, CLASSES)
     assert len(dataset.ground_truth["annotations"]) == 2
-    result = evaluate(dataset, found, CLASSES)
+    result = accuracy_of(dataset, found, CLASSES)
     assert result.ap == pytest.approx(100)
     assert result.metric == "agreement with the uncompressed network: COCO box AP (pycocotools)"
     assert (_images(3).labels, dataset.labels, dataset.agreement) == (None, "network", True)
-    assert evaluate(dataset, {1: found[1]}, CLASSES).ap == pytest.approx(50)
+    assert accuracy_of(dataset, {1: found[1]}, CLASSES).ap == pytest.approx(50)
     assert len(dataset.head(1).ground_truth["annotations"]) == 1
     assert dataset.ground_truth["annotations"][0].keys() >= {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}
 
@@ -222,7 +222,7 @@ def test_the_reference_agrees_with_itself(images: list[list[Any]], masks: bool) 
     except InputError:
         assert not any(s >= 0.3 and b[0] < b[2] and b[1] < b[3] for there in images for b, s, _ in there)
         return
-    result = evaluate(dataset, found, ("cat", "dog", "cat"))
+    result = accuracy_of(dataset, found, ("cat", "dog", "cat"))
     assert result.ap == pytest.approx(100)
     assert result.ap50 == pytest.approx(100)
     if masks:
@@ -232,4 +232,4 @@ def test_the_reference_agrees_with_itself(images: list[list[Any]], masks: bool) 
 def test_a_reference_of_more_than_a_hundred() -> None:
     boxes = [(float(x), float(y), x + 3.0, y + 3.0) for x in range(0, 60, 4) for y in range(0, 60, 4)]
     found = {1: _found(boxes, [0.9 - 0.001 * i for i in range(len(boxes))], [0] * len(boxes))}
-    assert evaluate(reference_dataset(_images(1), found, CLASSES), found, CLASSES).ap == pytest.approx(100)
+    assert accuracy_of(reference_dataset(_images(1), found, CLASSES), found, CLASSES).ap == pytest.approx(100)

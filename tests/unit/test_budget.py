@@ -13,7 +13,7 @@ from midstream import data as datasets
 from midstream import models
 from midstream.calibration import budget
 from midstream.calibration.budget import Costs, allowance
-from midstream.calibration.run import calibrate
+from midstream.calibration.run import fit
 from midstream.calibration.settings import LEAST_IMAGES, TRIAL_PASSES, CalibrationSettings
 from midstream.calibration.views import HELD_OUT, Views
 
@@ -57,7 +57,7 @@ def test_it_is_told_before_the_work_and_done(
     monkeypatch.setattr(budget, "rehearsed", lambda *_: replace(COSTS, front=front, step=0.001))
     network, quiet = models.load(str(toml), threads=1), Quiet()
     views = Views(network, datasets.load(str(tmp_path / "calib")).images, tmp_path / "work", settings)
-    done = calibrate(network, views, settings, quiet)
+    done = fit(network, views, settings, quiet)
     assert told in quiet.said[0]
     assert "the least that this network takes is about" in quiet.said[0]
     assert done.profile.about.images == (24 if front < 1 else LEAST_IMAGES)

@@ -18,7 +18,7 @@ from midstream.data import Dataset, load
 from midstream.data.cityscapes import CLASSES, INSTANCE_IDS, read_instance_ids
 from midstream.errors import InputError, MissingExtraError
 from midstream.masks import decode_mask
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.metrics.case import Case
 from midstream.metrics.cityscapes import InstanceState, require_program
 from midstream.models import Detections
@@ -158,14 +158,14 @@ def test_bad_layouts(root: Path, tmp_path: Path) -> None:
 
 def test_perfect_and_shifted(dataset: Dataset, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cityscapesscripts")
-    result = evaluate(dataset, _perfect(dataset), NAMES)
+    result = accuracy_of(dataset, _perfect(dataset), NAMES)
     assert (result.ap, result.ap50, result.segm_ap, result.segm_ap50) == pytest.approx((100, 100, 100, 100))
     assert "cityscapesscripts" in result.metric
     shifted = _perfect(dataset, lambda mask: np.roll(mask, 6, axis=1))
-    worse = evaluate(dataset, shifted, NAMES)
+    worse = accuracy_of(dataset, shifted, NAMES)
     assert worse.segm_ap50 > worse.segm_ap
     assert 20 < worse.segm_ap < 90
-    as_coco = evaluate(replace(dataset, labels="coco"), shifted, NAMES)
+    as_coco = accuracy_of(replace(dataset, labels="coco"), shifted, NAMES)
     assert "cityscapesscripts" not in as_coco.metric
     # The two metrics agree on the classes that both count alike; the person of 64 pixels is COCO's alone.
     assert abs(as_coco.segm_ap - worse.segm_ap) < 20
@@ -188,20 +188,20 @@ def test_what_the_benchmark_ignores(dataset: Dataset) -> None:
     pytest.importorskip("cityscapesscripts")
     perfect = _perfect(dataset)
     on_group = _with(perfect, 1, _area(45, 75, 210, 290), "car", 0.99)
-    assert evaluate(dataset, on_group, NAMES).segm_ap == pytest.approx(100)
+    assert accuracy_of(dataset, on_group, NAMES).segm_ap == pytest.approx(100)
     on_void = _with(perfect, 1, _area(0, 28, 100, 190), "car", 0.99)
-    assert evaluate(dataset, on_void, NAMES).segm_ap == pytest.approx(100)
-    assert evaluate(replace(dataset, labels="coco"), on_void, NAMES).segm_ap < 99
+    assert accuracy_of(dataset, on_void, NAMES).segm_ap == pytest.approx(100)
+    assert accuracy_of(replace(dataset, labels="coco"), on_void, NAMES).segm_ap < 99
     on_road = _with(perfect, 1, _area(130, 155, 100, 190), "car", 0.99)
-    assert evaluate(dataset, on_road, NAMES).segm_ap < 95
+    assert accuracy_of(dataset, on_road, NAMES).segm_ap < 95
     empty = _with(perfect, 1, _area(0, 0, 0, 0), "car", 0.99)
-    assert evaluate(dataset, empty, NAMES).segm_ap == pytest.approx(100)
+    assert accuracy_of(dataset, empty, NAMES).segm_ap == pytest.approx(100)
 
     small = [len(d.scores) for d in perfect.values()]
     without = {k: _keep(d, np.array([pycocotools.mask.area(m) >= 100 for m in d.masks])) for k, d in perfect.items()}
     assert sum(len(d.scores) for d in without.values()) == sum(small) - 1
-    assert evaluate(dataset, without, NAMES).segm_ap == pytest.approx(100)
-    assert evaluate(replace(dataset, labels="coco"), without, NAMES).segm_ap < 100
+    assert accuracy_of(dataset, without, NAMES).segm_ap == pytest.approx(100)
+    assert accuracy_of(replace(dataset, labels="coco"), without, NAMES).segm_ap < 100
 
 
 def _keep(found: Detections, which: NDArray[np.bool_]) -> Detections:
@@ -213,15 +213,15 @@ def _keep(found: Detections, which: NDArray[np.bool_]) -> Detections:
 def test_nothing_matched_and_all_ignored(dataset: Dataset) -> None:
     pytest.importorskip("cityscapesscripts")
     found = {1: _detections([_area(45, 75, 210, 290)], [NAMES.index("car")], [0.9])}
-    assert evaluate(dataset, found, NAMES).segm_ap == 0
+    assert accuracy_of(dataset, found, NAMES).segm_ap == 0
 
 
 def test_only_the_images_asked_for(dataset: Dataset) -> None:
     pytest.importorskip("cityscapesscripts")
     found = _perfect(dataset)
     first = {1: found[1]}
-    assert evaluate(dataset, first, NAMES).segm_ap == pytest.approx(100 * 2 / 5)
-    assert evaluate(dataset.head(1), found, NAMES).segm_ap == pytest.approx(100)
+    assert accuracy_of(dataset, first, NAMES).segm_ap == pytest.approx(100 * 2 / 5)
+    assert accuracy_of(dataset.head(1), found, NAMES).segm_ap == pytest.approx(100)
 
 
 def test_no_instance_large_enough(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_no_instance_large_enough(tmp_path: Path) -> None:
     _add(tmp_path, "ulm", 1, _ids({24000: (0, 5, 0, 5)}))
     dataset = load(f"cityscapes:{tmp_path}")
     with pytest.raises(InputError, match="large enough"):
-        evaluate(dataset, _perfect(dataset), NAMES)
+        accuracy_of(dataset, _perfect(dataset), NAMES)
 
 
 def test_classes_by_name(dataset: Dataset) -> None:
@@ -239,15 +239,15 @@ def test_classes_by_name(dataset: Dataset) -> None:
         k: replace(d, labels=np.array([classes.index(NAMES[i]) for i in d.labels], np.int64))
         for k, d in _perfect(dataset).items()
     }
-    assert evaluate(dataset, found, classes).segm_ap == pytest.approx(100)
+    assert accuracy_of(dataset, found, classes).segm_ap == pytest.approx(100)
     stray = {k: replace(d, labels=np.zeros_like(d.labels)) for k, d in found.items()}
-    assert evaluate(dataset, stray, classes).segm_ap == 0
+    assert accuracy_of(dataset, stray, classes).segm_ap == 0
 
 
 def test_absent_package(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cityscapesscripts.evaluation", None)
     with pytest.raises(MissingExtraError, match="needs the extra 'cityscapes'"):
-        evaluate(dataset, _perfect(dataset), NAMES)
+        accuracy_of(dataset, _perfect(dataset), NAMES)
     with pytest.raises(MissingExtraError):
         require_program()
 
@@ -270,7 +270,7 @@ def test_same_as_the_program_run_on_files(
         mask = _area(top, top + int(rng.integers(5, 60)), left, left + int(rng.integers(5, 60)))
         found = _with(found, int(rng.integers(1, 4)), mask, NAMES[rng.integers(8)], round(float(rng.random()), 1))
     before = dict(vars(program.args))
-    ours = evaluate(dataset, found, NAMES)
+    ours = accuracy_of(dataset, found, NAMES)
     assert vars(program.args) == before
 
     folder = tmp_path / "predictions"

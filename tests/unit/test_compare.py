@@ -25,7 +25,7 @@ from midstream.compare.statistics import transmission_ms
 from midstream.compare.store import Memory, PointRecord, Store, read_point, write_point
 from midstream.compare.text import averaged_over
 from midstream.errors import InputError, MidstreamError
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.models import Detections
 from midstream.pipelines.registry import known_codecs
 from midstream.report.page import chosen_points, write_report
@@ -72,7 +72,7 @@ def test_results_are_what_the_pipelines_do(folder: Path, done: tuple[Results, Pa
     assert point.bits_per_pixel == pytest.approx(8 * point.bytes / toy.SIDE**2)
     assert point.bits_per_element == pytest.approx(8 * point.bytes / 100)
     detections = {p.id: found for p, found in zip(dataset.images, record.outputs, strict=True)}
-    wanted = evaluate(dataset, detections, model.classes)
+    wanted = accuracy_of(dataset, detections, model.classes)
     assert point.accuracy["ap"].value == pytest.approx(wanted.ap, abs=1e-9)
     assert point.accuracy["ap50"].value == pytest.approx(wanted.ap50, abs=1e-9)
     reference = results.point(results.reference)

@@ -24,7 +24,7 @@ from midstream.evaluation.checks import about_labels, about_nothing, require
 from midstream.evaluation.codecs import paper_options
 from midstream.evaluation.run import EvalResult, run
 from midstream.masks import check_mask
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.metrics.categories import category_ids
 from midstream.models import Detections
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
@@ -89,7 +89,7 @@ def test_an_unusable_mask_is_named_and_never_reaches_the_evaluation(tmp_path: Pa
     dataset = load(_coco(tmp_path, [{"segmentation": [SQUARE]}, {"segmentation": UNUSABLE[what]}]))
     for step in (
         lambda: require(dataset, InstanceSegmentation(), ("cat",)),
-        lambda: evaluate(dataset, _found([SQUARE]), ("cat",)),
+        lambda: accuracy_of(dataset, _found([SQUARE]), ("cat",)),
     ):
         with pytest.raises(InputError, match=r"annotations\[1\] \(of a\.png\) in .* unusable mask: ") as error:
             step()
@@ -140,12 +140,12 @@ def test_masks_of_all_three_forms_and_none(tmp_path: Path) -> None:
     whole = pycocotools.mask.frPyObjects([other], HEIGHT, WIDTH)[0]
     text = {"size": [HEIGHT, WIDTH], "counts": whole["counts"].decode()}
     spec = _coco(tmp_path, [{"segmentation": [SQUARE]}, {"segmentation": text, "bbox": [10, 2, 6, 6]}])
-    complete = evaluate(load(spec), _found([SQUARE, other]), ("cat",))
+    complete = accuracy_of(load(spec), _found([SQUARE, other]), ("cat",))
     assert (complete.ap, complete.segm_ap) == pytest.approx((100, 100))
     without = load(_coco(tmp_path, [{"segmentation": [SQUARE]}, {"bbox": [10, 2, 6, 6]}]))
-    result = evaluate(without, _found([SQUARE, other]), ("cat",))
+    result = accuracy_of(without, _found([SQUARE, other]), ("cat",))
     assert (result.ap, result.segm_ap) == pytest.approx((100, 100))
-    assert evaluate(without, _found([SQUARE]), ("cat",)).ap < 60
+    assert accuracy_of(without, _found([SQUARE]), ("cat",)).ap < 60
     assert about_labels(without, InstanceSegmentation(), ("cat", "dog")) == [
         "1 of 2 annotations have no mask: mask AP is that of the other 1"
     ]
@@ -156,7 +156,7 @@ def test_of_categories_with_one_name_the_annotated_one_counts(tmp_path: Path) ->
     group = [{"id": 0, "name": "Cat", "supercategory": "none"}, {"id": 7, "name": "cat"}]
     for categories in (group, group[::-1]):
         dataset = load(_coco(tmp_path, [{}], categories))
-        assert evaluate(dataset, _found([SQUARE]), ("cat",)).ap == pytest.approx(100)
+        assert accuracy_of(dataset, _found([SQUARE]), ("cat",)).ap == pytest.approx(100)
         assert about_labels(dataset, Detection(), ("cat",)) == []
     both = load(_coco(tmp_path, [{}, {"category_id": 0}], group))
     with pytest.raises(InputError, match=r"two categories of the name 'cat' \(ids 0 and 7\) with annotations"):
@@ -215,7 +215,7 @@ def test_boxes_without_extent_are_counted_and_match_nothing(tmp_path: Path, side
         "1 of 2 boxes have no positive width or height, so nothing can match them "
         f"(first: annotations[1], [{box}] in a.png of 20x12)"
     ]
-    assert 50 <= evaluate(dataset, _found([SQUARE]), ("cat",)).ap < 60
+    assert 50 <= accuracy_of(dataset, _found([SQUARE]), ("cat",)).ap < 60
 
 
 def test_annotations_of_unlisted_images_are_counted(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_run_lengths_of_the_listed_size_turned(tmp_path: Path) -> None:
         assert notes[-1] == f"{lost} masks are run lengths of another size than their images', and left out"
         check_masks(read)
     with pytest.raises(InputError, match=r"of the size \[20, 12\], the listed size is \[12, 20\]"):
-        evaluate(dataset, _found([SQUARE]), ("cat",))
+        accuracy_of(dataset, _found([SQUARE]), ("cat",))
 
 
 def test_boxes_of_larger_images_are_named_in_three_lines(labelled: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from midstream.data import Dataset, ImageFile
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.bootstrap import resamples
 from midstream.metrics.case import Case
@@ -88,7 +88,7 @@ def _ap(dataset: Dataset, found: dict[int, Detections], weights: np.ndarray) -> 
 @given(st.integers(0, 10**6), st.integers(1, 9))
 def test_the_whole_set_as_pycocotools_has_it(seed: int, images: int) -> None:
     dataset, found = _scene(seed, images)
-    result = evaluate(dataset, found, CLASSES)
+    result = accuracy_of(dataset, found, CLASSES)
     ap, ap50 = _ap(dataset, found, resamples(3, images))
     assert ap[0] == pytest.approx(result.ap, abs=1e-10)
     assert ap50[0] == pytest.approx(result.ap50, abs=1e-10)
@@ -101,7 +101,7 @@ def test_multiplicities_are_repeated_images(seed: int, counts: list[int]) -> Non
     dataset, found = _scene(seed, len(counts), ties=False)  # the copies of those that tie rank as they come
     repeated, copies = _repeated(dataset, found, counts)
     ap, ap50 = _ap(dataset, found, np.array([counts]))
-    result = evaluate(repeated, copies, CLASSES)
+    result = accuracy_of(repeated, copies, CLASSES)
     assert ap[0] == pytest.approx(result.ap, abs=1e-10)
     assert ap50[0] == pytest.approx(result.ap50, abs=1e-10)
 

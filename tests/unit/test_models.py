@@ -47,7 +47,7 @@ def test_a_network_needs_a_toml_file_and_no_code(description: Path) -> None:
     assert (found.boxes[:, [1, 3]] <= 50).all()
     assert model.input_size((50, 40)) == (32, 32)
     assert model.classes == toy.CLASSES
-    assert repr(model) == "OnnxModel('toy', input 32x32, levels p3/8 p4/16)"
+    assert repr(model) == "<network toy: detection, 3 classes (cat, dog, ...), input 32x32, cut at p3/8 p4/16>"
 
 
 def test_the_fingerprint_follows_all_that_the_front_depends_on(description: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections import Counter
@@ -15,11 +16,12 @@ from tests.helpers import toy
 import midstream as ms
 
 PACKAGES = ["calibration", "compare", "data", "evaluation", "models", "serve"]
+FUNCTIONS = ["calibrate", "evaluate", "load_model", "split"]
 
 
 def test_the_top_shows_functions_errors_and_packages_and_nothing_else() -> None:
     shown = set(dir(ms))
-    assert shown == {*ms.__all__, *PACKAGES, "__version__"}
+    assert shown == {*ms.__all__, *FUNCTIONS, *PACKAGES, "__version__"}
     assert {"encode", "decode", "inspect", "Profile", "CorruptError"} <= shown
     for name in shown:
         getattr(ms, name)
@@ -57,7 +59,7 @@ def test_evaluate_does_what_its_docstring_shows(tmp_path: Path) -> None:
     for image in dataset.images:
         pixels = ms.data.read_image(image.path)
         found[image.id] = model.back(model.front(pixels), (pixels.shape[0], pixels.shape[1]))
-    assert ms.evaluation.evaluate(dataset, found, model.classes).ap == fine.ap_uncompressed
+    assert ms.evaluation.accuracy_of(dataset, found, model.classes).ap == fine.ap_uncompressed
 
 
 def test_packages_are_loaded_when_they_are_used() -> None:
@@ -84,6 +86,31 @@ def test_torch_is_missed_only_by_those_who_cut_a_network() -> None:
         "assert hasattr(ms.models, 'TorchSplit'); inspect.getmembers(ms.models); pydoc.render_doc(ms.models)\n"
         "try: ms.models.TorchSplit(None, ['backbone'])\n"
         "except ImportError as error: assert \"cutting a torch network needs the extra 'torch'\" in str(error)\n"
+        "else: raise AssertionError\n"
+        "try: ms.split(object(), ['layer3'], preprocess=abs)\n"
+        "except ImportError as error: assert \"needs the extra 'torch'\" in str(error), error\n"
         "else: raise AssertionError"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_explain_themselves(name: str) -> None:
+    function = getattr(ms, name)
+    assert function.__name__ == name
+    assert ">>> " in function.__doc__
+    for parameter in inspect.signature(function).parameters:
+        assert f"        {parameter}: " in function.__doc__, parameter
+
+
+def test_names_of_what_were_packages_are_known_for_one_more_release() -> None:
+    with pytest.warns(DeprecationWarning, match=r"midstream\.evaluate\.run is now midstream\.evaluation\.run"):
+        assert ms.evaluate.run is ms.evaluation.run  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match=r"is now midstream\.calibration\.fit"):
+        assert ms.calibrate.calibrate is ms.calibration.fit  # type: ignore[attr-defined]
+    for function, earlier in ms._EARLIER.items():
+        for name, now in earlier.items():
+            with pytest.warns(DeprecationWarning, match=f"{function}.{name} is now {now}"):
+                assert getattr(getattr(ms, function), name) is not None
+    with pytest.raises(AttributeError, match="the function 'evaluate' has no attribute 'nothing'"):
+        ms.evaluate.nothing  # type: ignore[attr-defined] # noqa: B018

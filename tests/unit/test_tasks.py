@@ -26,8 +26,8 @@ from midstream.models.tasks.segmentation import SemanticSegmentation, labels_of,
 from midstream.models.tasks.tensors import AnyTensors
 
 NAMES = {
-    "classification", "depth", "detection", "embedding", "instance segmentation", "keypoints", "semantic segmentation",
-    "tensors",
+    "classification", "depth", "detection", "embedding", "function", "instance segmentation", "keypoints",
+    "semantic segmentation", "tensors",
 }  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def example(task: str) -> Any:
             "semantic segmentation": {"logits": rng.normal(size=(3, 8, 9)).astype(np.float32)},
             "depth": {"values": rng.random((6, 7)).astype(np.float32) + 1},
             "embedding": {"vector": rng.normal(size=16).astype(np.float32)},
+            "function": {"a": rng.normal(size=(2, 3)).astype(np.float32)},
             "tensors": {"a": rng.normal(size=(2, 3)).astype(np.float32), "b": np.arange(4)},
         }[task]
     )

@@ -1,4 +1,8 @@
-"""Fitting the codec `calibrated` to a network: a few unlabelled images, forward passes only."""
+"""Fitting the codec `calibrated` to a network: a few unlabelled images, forward passes only.
+
+`midstream.calibrate` does it in one call. Its parts are here: `Views` reads images and runs the front, `fit` makes a
+`Calibration` of them, which has more to show than its profile.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,12 @@ from midstream.lazy import loader
 from midstream.progress import Progress
 
 if TYPE_CHECKING:
-    from midstream.calibration.run import Calibration, calibrate
+    from midstream.calibration.run import Calibration, fit
     from midstream.calibration.settings import CalibrationSettings, Settings, Tools
     from midstream.calibration.views import Views
+    from midstream.calibration.whole import calibrate
 
-__all__ = ["Calibration", "CalibrationSettings", "Progress", "Settings", "Tools", "Views", "calibrate"]
+__all__ = ["Calibration", "CalibrationSettings", "Progress", "Settings", "Tools", "Views", "calibrate", "fit"]
 
 __getattr__ = loader(
     __name__,
@@ -22,7 +27,8 @@ __getattr__ = loader(
         "Settings": "settings",
         "Tools": "settings",
         "Views": "views",
-        "calibrate": "run",
+        "calibrate": "whole",
+        "fit": "run",
     },
     extra="networks",
 )

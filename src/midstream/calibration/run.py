@@ -87,7 +87,7 @@ class Calibration:
     skipped: Sequence[Skipped]
 
 
-def calibrate(
+def fit(
     model: SplitModel,
     views: Views,
     settings: CalibrationSettings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class Tools:
     def to_dict(self) -> dict[str, bool]:
         """By the names that they have in a profile."""
         return {EARLIER_NAMES.get(name, name): used for name, used in asdict(self).items()}
+
+
+def tool_names() -> tuple[str, ...]:
+    """What can be left out."""
+    return tuple(field.name for field in fields(Tools))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,20 +19,20 @@ from midstream.calibration.settings import (
     LEAST_IMAGES,
     CalibrationSettings,
     Tools,
+    tool_names,
 )
 from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
 from midstream.cli.progress import Stages
-from midstream.errors import InputError, unknown
-from midstream.files import STANDARD, check_writable, own_folder, write_bytes
+from midstream.errors import InputError
+from midstream.files import STANDARD, check_writable, write_bytes
 from midstream.wording import counted
 
 if TYPE_CHECKING:
     from midstream.calibration.run import Calibration
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_TOOLS = tuple(field.name for field in fields(Tools))
 #: Of `--without`, understood for one more release.
 _EARLIER = {earlier: name for name, earlier in EARLIER_NAMES.items()}
 #: Qualities that the report lists.
@@ -88,7 +86,7 @@ def calibrate_command(
         str | None,
         typer.Option(
             metavar="TOOL,...",
-            help=f"Leave out parts of the method, to measure what they are worth: {', '.join(_TOOLS)}.",
+            help=f"Leave out parts of the method, to measure what they are worth: {', '.join(tool_names())}.",
         ),
     ] = None,
     work: Annotated[
@@ -116,9 +114,7 @@ def calibrate_command(
 
     Example: midstream calibrate --model picodet-s-416 --images photos --video clips -o picodet.profile
     """
-    from midstream.calibration.clips import clip_sources
-    from midstream.calibration.run import calibrate
-    from midstream.calibration.views import Views
+    from midstream.calibration.whole import calibrated
 
     if output == STANDARD:
         raise InputError("a profile is written to a file: -o NAME.profile")
@@ -126,20 +122,13 @@ def calibrate_command(
     if figure is not None:
         check_png(figure)
     settings = CalibrationSettings(max_images, _seconds(budget), passes, seed, _tools(without))
-    dataset = datasets.load(images if datasets.has_kind(images) else f"folder:{images}")
-    clips = clip_sources(video or [])
+    named = images if datasets.has_kind(images) else f"folder:{images}"
     network = models.load(model, weights)
-    folder = work or Path(f"{output}.work")
+    folder, stays = work or Path(f"{output}.work"), work is not None or keep
     with Stages(quiet) as stages:
-        stages.stage("reading images")
-        views = Views(network, dataset.images, folder, settings, strict)
-        for _, why in views.skipped:
-            stages.warn(f"skipped: {why}")
-        with own_folder(folder):
-            done = calibrate(network, views, settings, stages, clips)
-            done.profile.write(output)
-            if work is None and not keep:
-                shutil.rmtree(folder, ignore_errors=True)
+        done = calibrated(
+            network, named, folder, settings, stages, video=video or (), strict=strict, output=output, keep=stays
+        )
     if figure is not None:
         from midstream.calibration.figure import sensitivity_figure
 
@@ -162,13 +151,13 @@ def _seconds(text: str) -> float:
 
 
 def _tools(without: str | None) -> Tools:
+    from midstream.calibration.whole import tools_without
+
     names = without.split(",") if without else []
     for name in names:
-        if name not in (*_TOOLS, *_EARLIER):
-            raise unknown("part of the method", name, _TOOLS, limit=len(_TOOLS))
         if name in _EARLIER:
             note(f"--without {name} is now {_EARLIER[name]}; the next release no longer knows the earlier name")
-    return replace(Tools(), **dict.fromkeys([_EARLIER.get(name, name) for name in names], False))
+    return tools_without([_EARLIER.get(name, name) for name in names])
 
 
 def _report(done: Calibration) -> dict[str, object]:

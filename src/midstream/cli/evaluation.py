@@ -15,11 +15,8 @@ from midstream.cli.console import leave_with_skipped, note, print_json, print_ta
 from midstream.cli.progress import progress
 from midstream.codec.base import Codec
 from midstream.evaluation.run import EvalResult, run
+from midstream.evaluation.table import COLUMNS, rows_of, title_of
 from midstream.files import STANDARD, check_writable, write_bytes
-from midstream.metrics import known_metrics
-from midstream.wording import counted
-
-_TITLES = {"ap": "AP", "ap50": "AP50"}
 
 
 @takes_codec()
@@ -52,11 +49,11 @@ def eval_command(
     with progress(f"evaluating {network.name}", len(dataset.images), quiet) as advance:
         result = run(network, dataset, [codec], cache, on_image=advance, strict=strict)[0]
     if json:
-        print_json(result.model_dump())
+        print_json(result.to_dict())
     else:
         print_result(result)
     if output is not None:
-        write_bytes(output, (json_format.dumps(result.model_dump(), indent=2) + "\n").encode())
+        write_bytes(output, (json_format.dumps(result.to_dict(), indent=2) + "\n").encode())
     leave_with_remarks(result)
 
 
@@ -69,23 +66,5 @@ def leave_with_remarks(result: EvalResult) -> None:
 
 def print_result(result: EvalResult) -> None:
     """A table of the figures on standard output."""
-    chosen = ", ".join(f"{key} {value}" for key, value in result.codec.items())
-    titles = _TITLES | {name: metric.title for name, metric in known_metrics().items() if name not in _TITLES}
-    rows = [
-        [titles[name], f"{value:.2f}", f"uncompressed {result.scores_uncompressed[name]:.2f}"]
-        for name, value in result.scores.items()
-    ]
-    front = "cached" if result.front_ms is None else f"{result.front_ms:.1f}"
-    rows += [
-        [
-            "bytes per image",
-            f"{result.bytes_per_image:,.0f}",
-            f"of it not payload {result.side_bytes_per_image:,.0f}",
-        ],
-        ["bits per element", f"{result.bits_per_element:.3f}", f"{result.elements_per_image:,.0f} elements"],
-        ["ratio to input", f"{result.ratio_to_input:.3f}", "input as 8-bit RGB at the network's size"],
-        ["encode / decode ms", f"{result.encode_ms:.1f} / {result.decode_ms:.1f}", ""],
-        ["front / back ms", f"{front} / {result.back_ms:.1f}", ""],
-    ]
-    print_table(f"{result.model}, {counted(result.images, 'image')}: {chosen}", ["measure", "value", ""], rows)
+    print_table(title_of(result), COLUMNS, rows_of(result))
     print(result.metric)

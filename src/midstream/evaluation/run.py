@@ -15,6 +15,7 @@ from midstream.data import Dataset, ImageFile
 from midstream.data.reading import Skipped, as_read, read_or_skip
 from midstream.errors import InputError, OptionError
 from midstream.evaluation.checks import about_labels, about_nothing, require
+from midstream.evaluation.table import as_text
 from midstream.halves.cache import FrontCache
 from midstream.halves.coding import decode_features, encode_features
 from midstream.halves.round_trip import round_trip, timed_front
@@ -73,6 +74,14 @@ class EvalResult(BaseModel):
     back_ms: float
     skipped: list[Skipped] = []
     notes: list[str] = []
+
+    def __str__(self) -> str:
+        """The table that `midstream eval` prints, as plain text."""
+        return as_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as `midstream eval --json` has it."""
+        return self.model_dump()
 
 
 @dataclass

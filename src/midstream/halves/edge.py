@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from midstream import models
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.codec.registry import make_codec
-from midstream.errors import InputError
+from midstream.data.images import check_image
 from midstream.halves.coding import encode_features
 from midstream.models import Image, SplitModel
 
@@ -45,9 +43,5 @@ class Edge:
 
     def encode(self, image: Image) -> bytes:
         """The bitstream of an image, uint8 RGB [H, W, 3]. Raises InputError."""
-        if not isinstance(image, np.ndarray):
-            raise InputError(f"an image is a uint8 array of RGB [height, width, 3], not {type(image).__name__}")
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            was = f"{image.dtype} {list(image.shape)}"
-            raise InputError(f"an image is a uint8 array of RGB [height, width, 3], not {was}")
+        check_image(image)
         return encode_features(self.model, self.model.front(image), (image.shape[0], image.shape[1]), self.codec)

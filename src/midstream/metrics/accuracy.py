@@ -34,7 +34,7 @@ class Accuracy:
     kp_ap50: float | None = None
 
 
-def evaluate(dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Accuracy:
+def accuracy_of(dataset: Dataset, detections: Mapping[int, Detections], classes: Sequence[str]) -> Accuracy:
     """The accuracy of `detections` on exactly the images of `dataset`.
 
     Boxes are always scored by pycocotools (the reference implementation of COCO's metric). Masks, where the network and

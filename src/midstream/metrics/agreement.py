@@ -26,9 +26,9 @@ def reference_dataset(
 ) -> Dataset:
     """The images of `dataset` with the uncompressed network's own detections as ground truth.
 
-    `evaluate` on the result gives the agreement with that network, which itself scores 100: what is above the threshold
-    matches itself, and what is below ranks behind it, where it costs no precision. All detections are to be given to
-    `evaluate`, not only those above the threshold: one that coding moves from 0.31 to 0.29 is not lost.
+    `accuracy_of` on the result gives the agreement with that network, which itself scores 100: what is above the
+    threshold matches itself, and what is below ranks behind it, where it costs no precision. All detections are to be
+    given to `accuracy_of`, not only those above the threshold: one that coding moves from 0.31 to 0.29 is not lost.
 
     Args:
         dataset: any; its own labels, if it has some, are left aside.

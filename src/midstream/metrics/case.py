@@ -42,7 +42,7 @@ class Case(AnyCase):
         classes: Sequence[str],
         reference: Mapping[int, Detections] | None = None,
     ) -> Case:
-        """Check and convert; arguments and errors as `metrics.evaluate` has them."""
+        """Check and convert; arguments and errors as `accuracy_of` has them."""
         truth = dataset.ground_truth
         if truth is None:
             raise InputError(f"'{dataset.spec}' has no labels to evaluate against")

@@ -10,7 +10,7 @@ import numpy as np
 
 from midstream.data import Dataset
 from midstream.metrics import applying, known_metrics
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.base import Evidence
 from midstream.metrics.case import Case, check_objects
@@ -56,7 +56,7 @@ def score(
         reference: the uncompressed network's outputs by image id.
 
     Raises:
-        InputError: an output that cannot be one, labels that do not fit; as `evaluate` for detections.
+        InputError: an output that cannot be one, labels that do not fit; as `accuracy_of` for detections.
     """
     if isinstance(task, Detection):
         return _of_detections(dataset, classes, found, reference)
@@ -102,7 +102,7 @@ def _of_detections(
 ) -> Scores:
     if dataset.ground_truth is None:
         dataset = reference_dataset(dataset, _detections(reference), classes)
-    accuracy = evaluate(dataset, _detections(found), classes)
+    accuracy = accuracy_of(dataset, _detections(found), classes)
     values = {"ap": accuracy.ap, "ap50": accuracy.ap50}
     if accuracy.segm_ap is not None and accuracy.segm_ap50 is not None:
         values |= {"segm_ap": accuracy.segm_ap, "segm_ap50": accuracy.segm_ap50}

@@ -17,7 +17,9 @@ from midstream.models.detections import Detections
 from midstream.models.tasks import Output, Task, Tensors
 
 if TYPE_CHECKING:
-    from midstream.models.registry import known_models, load
+    from midstream.models.input_description import Input
+    from midstream.models.registry import known_models, load, load_model
+    from midstream.models.splitting import split
     from midstream.models.torch_split import TorchSplit
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Detections",
     "FloatPyramid",
     "Image",
+    "Input",
     "Output",
     "ProposingModel",
     "SplitModel",
@@ -34,13 +37,22 @@ __all__ = [
     "TorchSplit",
     "known_models",
     "load",
+    "load_model",
+    "split",
 ]
 
 
 #: What a network is, above, needs no extra: whoever codes features may speak of it.
 __getattr__ = loader(
     __name__,
-    {"TorchSplit": "torch_split", "known_models": "registry", "load": "registry"},
+    {
+        "Input": "input_description",
+        "TorchSplit": "torch_split",
+        "known_models": "registry",
+        "load": "registry",
+        "load_model": "registry",
+        "split": "splitting",
+    },
     extra="networks",
     earlier={"Picture": "Image"},
 )

@@ -35,6 +35,13 @@ class DerivedLevel:
         return np.ascontiguousarray(pyramid[self.source][:, :: self.stride, :: self.stride])
 
 
+def shown(model: SplitModel, input: str, cut: str) -> str:
+    """What `repr` says of a network: its task, its classes, its input and where it is cut."""
+    first = ", ".join([*model.classes[:2], *(["..."] if len(model.classes) > 2 else [])])
+    classes = f"{len(model.classes)} classes ({first}), " if model.classes else ""
+    return f"<network {model.name}: {model.task.name}, {classes}input {input}, cut at {cut}>"
+
+
 class SplitModel(Protocol):
     """A network cut in two at its feature pyramid.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError, unknown
-from midstream.models.base import DerivedLevel, FloatPyramid, Image
+from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.detections import Detections
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
 from midstream.models.torch_common import (
@@ -64,7 +64,7 @@ class Detectron2Model:
         self._levels = tuple(shapes)
 
     def __repr__(self) -> str:
-        return f"Detectron2Model('{self.name}', levels {' '.join(self._levels)})"
+        return shown(self, "by config", " ".join(self._levels))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
-from midstream.models.base import DerivedLevel, FloatPyramid, Image
+from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.constants import check_names, constants_of
 from midstream.models.description import Description
 from midstream.models.detector_heads import DetectorHead
@@ -110,7 +110,7 @@ class OnnxModel:
         return [1, *about.size, about.channels] if self._layout == "NHWC" else [1, about.channels, *about.size]
 
     def __repr__(self) -> str:
-        return f"OnnxModel('{self.name}', input {self.description.input.text}, levels {self.description.levels})"
+        return shown(self, self.description.input.text, self.description.levels)
 
     @property
     def name(self) -> str:

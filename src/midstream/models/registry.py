@@ -64,9 +64,17 @@ def known_models() -> list[ModelInfo]:
     return infos
 
 
-def load(name: str, weights: str | Path | None = None, threads: int | None = None, device: str = CPU) -> SplitModel:
+def load_model(
+    name: str | Path, weights: str | Path | None = None, threads: int | None = None, device: str = CPU
+) -> SplitModel:
     """A network by name, by the path of a description file ending in .toml, or by that of an ONNX file whose input,
     head and cut are recognised as `midstream init` does it; it is tried out once.
+
+    >>> model = ms.load_model("streets-r16")                     # see `midstream models`
+    >>> model
+    <network streets-r16: instance segmentation, 8 classes (person, rider, ...), input 512x256, cut at p2/4 ... p6/64>
+    >>> pyramid = model.front(image)                             # uint8 RGB [H, W, 3] -> {"p2": float32 [C, h, w], ...}
+    >>> found = model.back(pyramid, image.shape[:2])             # what its task is about: boxes, scores, labels, masks
 
     Args:
         name: see `midstream models`.
@@ -79,9 +87,13 @@ def load(name: str, weights: str | Path | None = None, threads: int | None = Non
             a network whose outputs cannot be what the description says (see models.plausible).
         MissingExtraError: a torch network without torch.
     """
-    network = _load(name, None if weights is None else Path(weights), threads, device)
+    network = _load(str(name), None if weights is None else Path(weights), threads, device)
     try_out(network)
     return network
+
+
+#: By its name within `midstream.models`.
+load = load_model
 
 
 def _load(name: str, weights: Path | None, threads: int | None, device: str) -> SplitModel:

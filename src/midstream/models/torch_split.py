@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError, MissingExtraError, unknown
 from midstream.features import to_torch
+from midstream.layout import Tensor, positions_of
 
 with suppress(ImportError):  # nobody needs it to look at this module, and TorchSplit misses it when it is made
     import torch
@@ -20,6 +22,11 @@ with suppress(ImportError):  # nobody needs it to look at this module, and Torch
 
 class _FrontDone(BaseException):
     """Ends the front once every cut submodule has run; no Exception, so that a network's own `except` lets it pass."""
+
+
+#: Of a tensor with so many axes, unless something else is said: maps, tokens, a vector.
+_AXES = {4: "1CHW", 3: "1NC", 2: "1C"}
+_MAP = "1CHW"
 
 
 @dataclass(frozen=True)
@@ -31,19 +38,28 @@ class CutOutput:
         keys: how the container calls its levels: a dict's keys, else 0, 1, ...
         channels: C of each level.
         dtypes: the torch dtype of each level.
+        axes: of each level, as midstream.Tensor has them; all are maps where it is empty.
     """
 
     container: type
     keys: tuple[Hashable, ...]
     channels: tuple[int, ...]
     dtypes: tuple[torch.dtype, ...]
+    axes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, output: object, path: str) -> tuple[CutOutput, list[torch.Tensor]]:
-        """The description of an output, and its levels ([1, C, H, W] each).
+    def of(
+        cls, output: object, path: str, axes: Callable[[Hashable, int], str]
+    ) -> tuple[CutOutput, list[torch.Tensor]]:
+        """The description of an output, and its levels with their batch axes.
+
+        Args:
+            output: what the submodule `path` returned.
+            path: of the submodule.
+            axes: by a level's key and its number of axes, what they are.
 
         Raises:
-            InputError: the submodule `path` returned something else than such levels.
+            InputError: it is something else than such levels.
         """
         items: dict[Hashable, Any]
         if isinstance(output, torch.Tensor):
@@ -56,15 +72,23 @@ class CutOutput:
             raise InputError(f"submodule '{path}' returns a {type(output).__name__}; cut where tensors flow")
         for key, level in items.items():
             got = list(level.shape) if isinstance(level, torch.Tensor) else type(level).__name__
-            if not isinstance(level, torch.Tensor) or level.dim() != 4 or level.shape[0] != 1:
-                raise InputError(f"output {key} of submodule '{path}' is {got}; cut where [1, C, H, W] tensors flow")
+            if not isinstance(level, torch.Tensor) or level.dim() < 2 or level.shape[0] != 1:
+                raise InputError(
+                    f"output {key} of submodule '{path}' is {got}; cut where tensors of a batch of one flow: maps "
+                    "[1, C, H, W], tokens [1, N, C] or vectors [1, C]"
+                )
+        found = tuple(axes(key, level.dim()) for key, level in items.items())
         levels = list(items.values())
         container = torch.Tensor if isinstance(output, torch.Tensor) else type(output)
-        channels, dtypes = tuple(level.shape[1] for level in levels), tuple(level.dtype for level in levels)
-        return cls(container, tuple(items), channels, dtypes), levels
+        channels = tuple(level.shape[form.index("C")] for level, form in zip(levels, found, strict=True))
+        return cls(container, tuple(items), channels, tuple(level.dtype for level in levels), found), levels
+
+    def axes_of(self, index: int) -> str:
+        """Of the level at this place."""
+        return self.axes[index] if self.axes else _MAP
 
     def build(self, levels: Sequence[torch.Tensor]) -> object:
-        """The output again, as its submodule would have returned it, from its levels ([1, C, H, W] each)."""
+        """The output again, as its submodule would have returned it, from its levels with their batch axes."""
         if self.container is torch.Tensor:
             return levels[0]
         if issubclass(self.container, Mapping):
@@ -92,29 +116,49 @@ class TorchSplit:
     Args:
         model: the network; used in place, on the device where it is.
         at: the paths of the submodules to cut at, as in `model.named_modules()`, none inside another. Each must run
-            once per image and return one [1, C, H, W] tensor, or a dict, list or tuple of them.
+            once per image and return one tensor, maps [1, C, H, W], tokens [1, N, C] or a vector [1, C], or a dict,
+            list or tuple of them.
         outputs: what these submodules return, where it is known beforehand. Otherwise it is learnt from the first
             `front`, or, where the first call is a `back`, from one run of the front on zeros.
+        axes: what the axes of levels are, where they are others than these: "1HWC", say, for all levels with so many
+            axes, or by level name.
+        grid: (rows, columns) of tokens that are of an image.
+        extra: so many tokens come before those of the grid, such as a class token.
 
     Raises:
-        InputError: there is no such submodule, or the submodules overlap.
+        InputError: there is no such submodule, the submodules overlap, or axes that no level can have.
         MissingExtraError: torch is not installed.
     """
 
     def __init__(
-        self, model: torch.nn.Module, at: Sequence[str], outputs: Mapping[str, CutOutput] | None = None
+        self,
+        model: torch.nn.Module,
+        at: Sequence[str],
+        outputs: Mapping[str, CutOutput] | None = None,
+        *,
+        axes: str | Mapping[str, str] = "",
+        grid: tuple[int, int] | None = None,
+        extra: int = 0,
     ) -> None:
         if "torch" not in globals():
             raise MissingExtraError("cutting a torch network", "torch")
+        if not isinstance(model, torch.nn.Module):
+            raise InputError(f"a torch.nn.Module can be cut, not a {type(model).__name__}")
         self._model = model
         self._cut = _find_submodules(model, [at] if isinstance(at, str) else list(at))
         self._outputs = dict(outputs) if outputs is not None else None
+        self._axes, self._grid, self._extra = _checked_axes(axes), grid, extra
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"TorchSplit({type(self._model).__name__}, at={list(self._cut)})"
 
-    def front(self, *inputs: object, **named: object) -> dict[str, torch.Tensor]:
+    def whole(self, *inputs: object, **named: object) -> Any:
+        """What the network gives in one piece, in evaluation mode, for the same inputs."""
+        with self._patched(lambda _, forward: forward):
+            return self._model(*inputs, **named)
+
+    def front(self, *inputs: object, **named: object) -> dict[str, Any]:
         """The pyramid of one image.
 
         Args:
@@ -122,9 +166,10 @@ class TorchSplit:
             named: the same, by keyword.
 
         Returns:
-            Level name -> [C, H, W] tensor of the network's own dtype, on its device. A dict's levels are named by
-            their keys, a list's or tuple's "0", "1", ..., a single tensor by its submodule's path. Where the names of
-            several submodules would collide they are preceded by the path and a dot.
+            Level name -> [C, H, W] tensor of the network's own dtype, on its device; of what is no map, a
+            midstream.Tensor. A dict's levels are named by their keys, a list's or tuple's "0", "1", ..., a single
+            tensor by its submodule's path. Where the names of several submodules would collide they are preceded by
+            the path and a dot.
 
         Raises:
             InputError: a submodule did not run, ran twice, or returned something else than levels.
@@ -135,7 +180,7 @@ class TorchSplit:
             def run(*args: object, **kwargs: object) -> object:
                 _refuse_second_run(path, seen)
                 output = forward(*args, **kwargs)
-                described, levels = CutOutput.of(output, path)
+                described, levels = CutOutput.of(output, path, partial(self._axes_for, path))
                 if len(seen) + 1 == len(self._cut):
                     seen[path] = described, levels
                     raise _FrontDone
@@ -150,13 +195,35 @@ class TorchSplit:
                 self._model(*inputs, **named)
             _refuse_missing_run(self._cut, seen)
         self._outputs = {path: seen[path][0] for path in self._cut}
-        return {name: seen[path][1][index][0] for name, (path, index) in _level_names(self._outputs).items()}
+        names = _level_names(self._outputs)
+        return {name: self._level(*seen[path], index) for name, (path, index) in names.items()}
+
+    def _axes_for(self, path: str, key: Hashable, count: int) -> str:
+        """What the axes of a level are: as was said of it or of all with so many axes, else as usual."""
+        if isinstance(self._axes, str):
+            found = self._axes if len(self._axes) == count else ""
+        else:
+            found = next((self._axes[name] for name in (f"{path}.{key}", str(key), path) if name in self._axes), "")
+        if not (found := found or _AXES.get(count, "")) or len(found) != count:
+            raise InputError(
+                f"output {key} of submodule '{path}' has {count} axes"
+                + (f", not {found}" if found else ': say what they are, axes="1HWC" for instance')
+            )
+        return found
+
+    def _level(self, described: CutOutput, levels: Sequence[torch.Tensor], index: int) -> Any:
+        axes = described.axes_of(index)
+        if axes == _MAP:
+            return levels[index][0]
+        tokens = "N" in axes
+        return Tensor(levels[index], axes, grid=self._grid if tokens else None, extra=self._extra if tokens else 0)
 
     def back(self, pyramid: Mapping[str, object], /, *inputs: object, **named: object) -> Any:
         """What the network returns when its cut submodules return `pyramid`, without computing them.
 
         Args:
-            pyramid: level name -> [C, H, W] array or tensor, named as `front` names them; converted to the dtype that
+            pyramid: level name -> array or tensor, [C, H, W] of maps, with the batch's axis of what is no map, named
+                as `front` names them and as `midstream.decode` gives them; converted to the dtype that
                 the submodule would have returned, on the network's device. It is copied, never changed.
             inputs: as given to `front`, or anything of the same structure and shapes: the content is not looked at.
             named: the same, by keyword.
@@ -198,12 +265,19 @@ class TorchSplit:
             if name not in names:
                 raise unknown("level", name, names)
         for name, (path, index) in names.items():
-            shape = list(getattr(pyramid[name], "shape", ()))
-            if len(shape) != 3 or shape[0] != outputs[path].channels[index]:
-                wanted = f"[{outputs[path].channels[index]}, H, W]"
-                raise InputError(f"level '{name}' has the shape {shape}; the network needs {wanted}")
+            value, axes = pyramid[name], outputs[path].axes_of(index)
+            value = value.values if isinstance(value, Tensor) else value
+            own = axes[1:] if axes == _MAP else axes
+            shape = list(getattr(value, "shape", ()))
+            channels = outputs[path].channels[index]
+            if len(shape) != len(own) or any(
+                size != {"C": channels, "1": 1}.get(axis, size) for size, axis in zip(shape, own, strict=True)
+            ):
+                wanted = ", ".join(str(channels) if axis == "C" else axis for axis in own)
+                raise InputError(f"level '{name}' has the shape {shape}; the network needs [{wanted}]")
             device = _device(self._cut[path], self._model)
-            levels[path].append(_as_batch(pyramid[name], name, outputs[path].dtypes[index], device))
+            tensor = _as_tensor(value, name, outputs[path].dtypes[index], device)
+            levels[path].append(tensor[None] if axes == _MAP else tensor)
         return {path: output.build(levels[path]) for path, output in outputs.items()}
 
     @contextmanager
@@ -294,13 +368,20 @@ def _device(module: torch.nn.Module, model: torch.nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def _as_batch(level: object, name: str, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """A copy of a level, [1, C, H, W]; a copy because the network may work on it in place."""
+def _as_tensor(level: object, name: str, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """A copy of a level; a copy because the network may work on it in place."""
     if isinstance(level, torch.Tensor):
-        return level.to(device, dtype, copy=True, memory_format=torch.contiguous_format)[None]
+        return level.to(device, dtype, copy=True, memory_format=torch.contiguous_format)
     array: NDArray[Any] = np.array(level, order="C")
     try:
         tensor: torch.Tensor = to_torch(array)
     except TypeError as error:
         raise InputError(f"level '{name}' has the dtype {array.dtype}, which torch does not know") from error
-    return tensor.to(device, dtype)[None]
+    return tensor.to(device, dtype)
+
+
+def _checked_axes(axes: str | Mapping[str, str]) -> str | Mapping[str, str]:
+    for each in [axes] if isinstance(axes, str) else axes.values():
+        if each and (not each.startswith("1") or positions_of(each) is None):
+            raise InputError(f'axes {each!r}: 1 for the batch first, one C, with N, T or H and W, such as "1NC"')
+    return axes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError, unknown
-from midstream.models.base import DerivedLevel, FloatPyramid, Image
+from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.detections import Detections
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
 from midstream.models.torch_common import (
@@ -62,7 +62,8 @@ class TorchvisionModel:
         self._split = TorchSplit(model, at=["backbone"], outputs={"backbone": output})
 
     def __repr__(self) -> str:
-        return f"TorchvisionModel('{self.name}', levels {' '.join(LEVELS)})"
+        sides = self._model.transform.min_size[-1], self._model.transform.max_size
+        return shown(self, f"{sides[0]}..{sides[1]}", " ".join(LEVELS))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,0 +1,59 @@
+"""Images in whatever form somebody has them: a data set, what names one, or a list of files and arrays."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.data.base import Dataset, ImageFile
+from midstream.data.images import check_image
+from midstream.errors import InputError
+from midstream.files import expanded, write_bytes
+
+#: A data set; what `data.load` takes; or files and arrays (uint8 RGB [H, W, 3]) in a list.
+Images: TypeAlias = "Dataset | str | Path | Sequence[str | Path | NDArray[np.uint8]]"
+
+
+@contextmanager
+def given(images: Images, limit: int | None = None) -> Iterator[Dataset]:
+    """The data set that `images` are; arrays are files while the context lasts.
+
+    Args:
+        images: see Images; those of a list are numbered from 1 and have no labels.
+        limit: the first so many.
+
+    Raises:
+        InputError: what `data.load` raises; an empty list, or something else than images in it.
+    """
+    if isinstance(images, Dataset):
+        yield images.head(limit)
+    elif isinstance(images, str | Path):
+        from midstream.data import load  # which knows all kinds, and imports this module
+
+        yield load(str(images), limit)
+    else:
+        with tempfile.TemporaryDirectory(prefix="midstream-") as folder:
+            chosen = list(images)[:limit]
+            files = tuple(ImageFile(number, _file(each, number, Path(folder))) for number, each in enumerate(chosen, 1))
+            if not files:
+                raise InputError("there are no images in the list")
+            yield Dataset(f"a list of {len(files)}", None, files, None)
+
+
+def _file(image: Any, number: int, folder: Path) -> Path:
+    if isinstance(image, str | Path):
+        return expanded(str(image))
+    try:
+        pixels = check_image(np.asarray(image))
+    except InputError as error:
+        raise InputError(f"entry {number} of the images: {error}") from error
+    path = folder / f"{number:06}.png"
+    write_bytes(str(path), cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
+    return path
