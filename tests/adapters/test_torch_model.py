@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -278,6 +279,33 @@ def test_tokens_go_through_a_torch_split_and_the_codec():
 class Last(nn.Module):
     def forward(self, x):
         return x.permute(0, 2, 3, 1)
+
+
+def test_the_tutorial_does_what_it_says(images, capsys):
+    text = (Path(__file__).parents[2] / "docs" / "tutorials" / "torch.md").read_text()
+    first, second = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names = {"module": resnet(), "transformer": Vit(), "transform": lambda image: tensor(image)[0], "images": images}
+    first = first.replace('ms.calibrate(model, "photos")', "ms.calibrate(model, images, passes=1)")
+    exec(first.replace('"photos"', "images[:2]"), names)
+    assert capsys.readouterr().out.startswith("ResNet, 2 images: codec calibrated")
+    exec(second.replace("blocks.5", "blocks.1").replace("(14, 14)", "(8, 8)"), names)
+    assert list(names["model"].front(images[0])) == ["blocks.1", "blocks.1+extra"]
+
+
+def test_a_network_of_sound():
+    class Sound(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Conv1d(1, 4, 8, 8), nn.Linear(4 * 16, 3)
+
+        def forward(self, x):
+            return self.head(self.body(x).flatten(1))
+
+    model = ms.split(Sound(), at=["body"], preprocess=ms.models.Input(shape=(1, 1, 128)), axes="1CT")
+    sounds = list(np.random.default_rng(0).normal(size=(24, 1, 128)).astype(np.float32))
+    assert {name: level.shape for name, level in model.front(sounds[0]).items()} == {"body": (4, 1, 16)}
+    profile = ms.calibrate(model, sounds, passes=1)
+    assert ms.evaluate(model, sounds[:3], "calibrated", profile=profile, quality=100).scores["fidelity"] > 90
 
 
 def test_splitting_does_what_its_docstring_shows(images, caplog):

@@ -140,11 +140,14 @@ def test_arrays_and_files_are_images(folder: Path, images: list[Any], caplog: py
 def test_a_list_of_something_else_is_refused(images: list[Any]) -> None:
     with (
         pytest.raises(InputError, match=r"entry 2 of the images: .* not float32 \[80, 96, 3\]"),
-        given(
-            [images[0], np.zeros((80, 96, 3), np.float32)]  # type: ignore[list-item]
-        ),
+        given([images[0], np.zeros((80, 96, 3), np.float32)]),
     ):
         pass
+    for bad in (np.full(4, np.nan), np.array(["a"]), np.array([None])):
+        with pytest.raises(InputError, match="entry 1 of the images: "), given([bad]):
+            pass
+    with given([np.arange(6.0).reshape(2, 3)]) as dataset:
+        np.testing.assert_array_equal(ms.data.read_image(dataset.images[0].path), np.arange(6.0).reshape(2, 3))
     with pytest.raises(InputError, match="no images in the list"), given([]):
         pass
     with given(images, limit=4) as dataset:

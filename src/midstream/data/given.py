@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.data.base import Dataset, ImageFile
-from midstream.data.images import check_image
+from midstream.data.images import ARRAY_SUFFIX, check_image, read_image
 from midstream.errors import InputError
 from midstream.files import expanded, write_bytes
 
-#: A data set; what `data.load` takes; or files and arrays (uint8 RGB [H, W, 3]) in a list.
-Images: TypeAlias = "Dataset | str | Path | Sequence[str | Path | NDArray[np.uint8]]"
+#: A data set; what `data.load` takes; or files and arrays in a list: images, uint8 RGB [H, W, 3], or arrays of numbers
+#: for networks of something else.
+Images: TypeAlias = "Dataset | str | Path | Sequence[str | Path | NDArray[Any]]"
 
 
 @contextmanager
@@ -50,10 +51,16 @@ def given(images: Images, limit: int | None = None) -> Iterator[Dataset]:
 def _file(image: Any, number: int, folder: Path) -> Path:
     if isinstance(image, str | Path):
         return expanded(str(image))
-    try:
-        pixels = check_image(np.asarray(image))
-    except InputError as error:
-        raise InputError(f"entry {number} of the images: {error}") from error
+    values = np.asarray(image)
     path = folder / f"{number:06}.png"
-    write_bytes(str(path), cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
+    try:
+        if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+            path = path.with_suffix(ARRAY_SUFFIX)
+            np.save(path, values, allow_pickle=False)
+            read_image(path)  # which says what is wrong with it, by entry and before any work
+        else:
+            write_bytes(str(path), cv2.imencode(".png", check_image(values)[:, :, ::-1])[1].tobytes())
+    except (InputError, ValueError) as error:
+        why = str(error).replace(str(path), "").replace("  ", " ")
+        raise InputError(f"entry {number} of the images: {why}") from error
     return path
