@@ -71,7 +71,9 @@ class DeviceLevel(Level):
 
     tensor: Any
 
-    def __init__(self, name: str, tensor: Any, shape: tuple[int, int, int], dtype: str, layout: Layout | None) -> None:
+    def __init__(
+        self, name: str, tensor: Any, shape: tuple[int, int, int], dtype: str, layout: Layout | None = None
+    ) -> None:
         given = {"name": name, "tensor": tensor, "shape": shape, "dtype": dtype, "layout": layout}
         for key, value in given.items():
             object.__setattr__(self, key, value)

@@ -139,6 +139,19 @@ def test_the_fingerprint_is_of_weights_cut_and_preprocessing():
     assert ms.split(module, at=["layer3"], preprocess=tensor, task=turned).identity != own.identity
 
 
+def test_images_of_any_size_are_of_one_network(images):
+    def whole(image):
+        return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+    module = resnet()
+    model, other = (ms.split(module, at=["layer3"], preprocess=whole) for _ in range(2))
+    small = np.ascontiguousarray(images[1][:64, :64])
+    assert model.front(images[0])["layer3"].shape == (256, 5, 6)
+    assert model.front(small)["layer3"].shape == (256, 4, 4)
+    assert model.fingerprint == other.fingerprint
+    assert ms.evaluate(model, [images[0], small], symbols=256, thresholds="range").scores["fidelity"] > 99
+
+
 class Pair(NamedTuple):
     scores: torch.Tensor
     more: dict

@@ -64,6 +64,7 @@ class TorchModel:
         self._preprocess, self._postprocess = preprocess, postprocess
         self._shapes: dict[Size, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         self._layouts: dict[str, Layout | None] = {}
+        #: Of the first image, which `midstream.split` makes: the same one for everybody.
         self._at: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -126,7 +127,8 @@ class TorchModel:
             names = (name,) if layout is None else layout.level_names
             self._layouts[name] = layout
             pyramid |= {each: _array(level) for each, level in zip(names, levels, strict=True)}
-        self._at = {name: str(list(values.shape)).replace(" ", "") for name, values in pyramid.items()}
+        if not self._at:
+            self._at = {name: str(list(values.shape)).replace(" ", "") for name, values in pyramid.items()}
         return pyramid
 
     def back(self, pyramid: FloatPyramid, size: Size) -> Output:
