@@ -18,7 +18,7 @@ from midstream import _native, data, models
 from midstream.codec.paper import quantize
 from midstream.codec.paper.normalize import ChannelStatistics, CodedStatistics
 from midstream.codec.paper.symbols import encode_maps
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.metrics.agreement import reference_dataset
 
 Pyramid = dict[str, np.ndarray]
@@ -215,7 +215,7 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for label in rows:
         side, payload, error = spent[label] / count
-        ap = evaluate(reference, found[label], model.classes).ap
+        ap = accuracy_of(reference, found[label], model.classes).ap
         print(f"| {label} | {side:,.0f} | {payload:,.0f} | {error:.5f} | {ap:.2f} |", flush=True)
 
 

@@ -29,7 +29,7 @@ from midstream.compare.curves import Refusal, difference
 from midstream.data import Dataset, read_image
 from midstream.halves.coding import decode_features, prepared
 from midstream.halves.levels import completed
-from midstream.metrics.accuracy import evaluate
+from midstream.metrics.accuracy import accuracy_of
 from midstream.metrics.agreement import reference_dataset
 from midstream.models import SplitModel
 
@@ -65,7 +65,7 @@ def curve_of(model: SplitModel, profile: Profile, dataset: Dataset, importance: 
             number: model.back(completed(model, decode_features(data, codec, 1), list(pyramids[number])), sizes[number])
             for number, data in streams.items()
         }
-        agreement = evaluate(reference, received, model.classes).ap
+        agreement = accuracy_of(reference, received, model.classes).ap
         points.append((float(np.mean([len(data) for data in streams.values()])), agreement))
     return points
 

@@ -14,7 +14,7 @@ from tests.helpers.serving import Server
 
 import midstream as ms
 from midstream import models
-from midstream.calibration.run import calibrate
+from midstream.calibration.run import fit
 from midstream.calibration.settings import CalibrationSettings
 from midstream.calibration.views import Views
 from midstream.compare.run import Request, compare
@@ -62,7 +62,7 @@ def test_calibrated_and_as_good_as_it_says(task: str, description: Path, images:
     model = models.load(str(description), threads=1)
     settings = CalibrationSettings(images=24, passes=8)
     views = Views(model, load(str(images)).images, tmp_path / "work", settings)
-    profile = calibrate(model, views, settings).profile
+    profile = fit(model, views, settings).profile
     assert profile.about.importance.classes == 1  # such a task looks nowhere
     pyramid = model.front(read_image(sorted(images.iterdir())[0]))
     sizes = [len(ms.encode(pyramid, codec="calibrated", profile=profile, quality=q)) for q in (20, 60, 95)]
