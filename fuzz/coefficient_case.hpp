@@ -42,6 +42,7 @@ struct CoefficientCase {
             sizes.push_back(0.1f * static_cast<float>(m + 1));
         }
         out.inputs = input.byte() % (coefficients + 1), out.outputs = input.byte() % (coefficients + 1);
+        out.whole = (out.inputs + out.outputs) % 2 != 0;
         for (size_t i = 0; i < 3 * out.inputs * out.outputs; ++i)
             out.prediction.push_back(0.01f * static_cast<float>(i % 17) - 0.08f);
         for (size_t i = 0; i < coefficient_levels * reconstruction_classes; ++i)

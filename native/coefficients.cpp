@@ -88,7 +88,7 @@ void frame_state_from(const uint32_t* alone, uint32_t* state) {
 namespace {
 
 CoefficientStatistics checked(CoefficientStatistics statistics) {
-    const auto& [scales, references, offsets, prediction, inputs, outputs] = statistics;
+    const auto& [scales, references, offsets, prediction, inputs, outputs, whole] = statistics;
     const auto require = [](bool ok, const char* what) {
         if (!ok) throw std::invalid_argument(what);
     };
@@ -101,6 +101,12 @@ CoefficientStatistics checked(CoefficientStatistics statistics) {
                 std::all_of(prediction.begin(), prediction.end(), [](float x) { return std::isfinite(x); }),
             "coefficients: prediction");
     return statistics;
+}
+
+// Nothing is predicted by what is not used.
+template <class Prediction>
+Prediction predicted_by(const CoefficientStatistics& of, bool used) {
+    return used ? Prediction(of.prediction, of.inputs, of.outputs) : Prediction({}, 0, 0);
 }
 
 // [classes, coefficients]
@@ -116,7 +122,8 @@ void fill_levels(const int16_t* scales, size_t coefficients, const CoefficientSt
 
 CoefficientModel::CoefficientModel(CoefficientStatistics statistics)
     : statistics_(checked(std::move(statistics))),
-      neighbours_(statistics_.prediction, statistics_.inputs, statistics_.outputs) {}
+      neighbours_(predicted_by<NeighbourPrediction>(statistics_, !statistics_.whole)),
+      whole_neighbours_(predicted_by<WholeNeighbours>(statistics_, statistics_.whole)) {}
 
 void CoefficientModel::levels(const CoefficientSteps& steps, uint8_t* levels) const {
     fill_levels(statistics_.scales.data(), coefficients(), steps, levels);

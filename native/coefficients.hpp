@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "neighbours.hpp"
+#include "whole_neighbours.hpp"
 
 namespace midstream {
 
@@ -32,6 +34,7 @@ struct CoefficientStatistics {
     // `inputs` coefficients of each say something of the first `outputs` of the cell.
     std::vector<float> prediction;
     size_t inputs, outputs;
+    bool whole = false;  // whether that is in whole numbers, as in profiles of version 3
 };
 
 // How finely one image is quantised.
@@ -107,11 +110,15 @@ class CoefficientModel {
         const int8_t offset = statistics_.offsets[level * reconstruction_classes + static_cast<uint32_t>(c)];
         return static_cast<float>(magnitude) + static_cast<float>(offset) / 64;
     }
+    // Of these two, one is used.
+    bool whole() const { return statistics_.whole; }
     const NeighbourPrediction& neighbours() const { return neighbours_; }
+    const WholeNeighbours& whole_neighbours() const { return whole_neighbours_; }
 
    private:
     CoefficientStatistics statistics_;
     NeighbourPrediction neighbours_;
+    WholeNeighbours whole_neighbours_;
 };
 
 // Codes frames that are predicted from the one before. Never changes, either.

@@ -54,7 +54,8 @@ class CoefficientCoder {
         : coder_(coder), grid_(task.grid), steps_(task.steps), image_(task.image), slots_(slots),
           model_(task.model), predictors_(task.predictors), reference_(task.reference), modes_(task.modes),
           mixer_(sets), expected_(task.levels, task.grid.coefficients), cells_(task.grid), sums_(cells_.padded()),
-          alone_(std::max(cells_.padded(), model_.neighbours().predicted())),
+          around_(model_.whole_neighbours(), image_.decoded, grid_.coefficients, grid_.width),
+          alone_(std::max({cells_.padded(), model_.neighbours().predicted(), model_.whole_neighbours().predicted()})),
           moved_(Kind::predicted ? cells_.padded() : 0), before_(Kind::predicted ? cells_.padded() : 0) {}
 
     // The quantiser says, before a value is coded, what it shall be; a decoder's says nothing. False when what is read
@@ -66,15 +67,13 @@ class CoefficientCoder {
         for (size_t i = 0; i < sets; ++i)
             mixer_.put_weights(i, learnt + i * Mix::inputs, static_cast<uint16_t>(times[i]));
         if (!image_.known && !code_importance()) return false;
-        for (ptrdiff_t y = 0; y < static_cast<ptrdiff_t>(grid_.height); ++y)
+        for (ptrdiff_t y = 0; y < static_cast<ptrdiff_t>(grid_.height); ++y) {
             for (ptrdiff_t x = 0; x < static_cast<ptrdiff_t>(grid_.width); ++x) {
                 const size_t cell = static_cast<size_t>(y) * grid_.width + static_cast<size_t>(x);
                 Place place = {y, x, cell, image_.importance[cell], image_.importance[cell],
                                {cells_.at(y, x), cells_.at(y, x - 1), cells_.at(y - 1, x), cells_.at(y - 1, x - 1),
                                 cells_.at(y - 1, x + 1), cells_.at(y, x - 2), cells_.at(y - 2, x)}};
-                if constexpr (Quantiser::decides)
-                    model_.neighbours().predict(image_.decoded, grid_.coefficients, grid_.width, static_cast<size_t>(y),
-                                                static_cast<size_t>(x), alone_.data());
+                if constexpr (Quantiser::decides) expect(static_cast<size_t>(y), static_cast<size_t>(x));
                 const float* predicted = alone_.data();
                 if constexpr (Kind::predicted) {
                     if (!code_mode(place, quantiser)) return false;
@@ -82,8 +81,12 @@ class CoefficientCoder {
                 }
                 if (!code_cell(place, predicted, quantiser)) return false;
             }
+            if constexpr (!Quantiser::decides)
+                if (model_.whole()) add_expected(static_cast<size_t>(y));
+        }
         if constexpr (!Quantiser::decides)  // no value says how one is read: cells wait for each other here, not above
-            model_.neighbours().add(image_.decoded, grid_.coefficients, grid_.height, grid_.width, modes_);
+            if (!model_.whole())
+                model_.neighbours().add(image_.decoded, grid_.coefficients, grid_.height, grid_.width, modes_);
         for (size_t i = 0; i < sets; ++i) times[i] = mixer_.take_weights(i, learnt + i * Mix::inputs);
         return true;
     }
@@ -124,6 +127,24 @@ class CoefficientCoder {
     }
 
    private:
+    // What a cell is expected to be from those before it, in `alone_`.
+    void expect(size_t y, size_t x) {
+        if (model_.whole()) return around_.predict(y, x, alone_.data());
+        model_.neighbours().predict(image_.decoded, grid_.coefficients, grid_.width, y, x, alone_.data());
+    }
+    // To the cells of a row, of which the differences to that were read.
+    void add_expected(size_t y) {
+        const size_t predicted = std::min(grid_.coefficients, model_.whole_neighbours().predicted());
+        for (size_t x = 0; x < grid_.width; ++x) {
+            const size_t cell = y * grid_.width + x;
+            if (modes_ && modes_[cell]) continue;
+            expect(y, x);
+            float* decoded = image_.decoded + cell * grid_.coefficients;
+            for (size_t k = 0; k < predicted; ++k) decoded[k] = alone_[k] + decoded[k];
+        }
+        std::fill(alone_.begin(), alone_.end(), 0.0f);  // what differences begin with
+    }
+
     bool code_importance() {
         for (size_t y = 0; y < grid_.height; ++y)
             for (size_t x = 0; x < grid_.width; ++x) {
@@ -330,6 +351,7 @@ class CoefficientCoder {
     Expectations expected_;
     Cells cells_;
     WindowSums sums_;
+    WholeNeighbours::Pass around_;
     std::vector<float> alone_, moved_;  // what the cell is expected to be: alone, or as the frame before has it
     Before before_;
 };

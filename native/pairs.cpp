@@ -11,9 +11,9 @@ namespace pairs {
 namespace {
 
 // What the others must equal.
-void reference_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums,
+void reference_sums(const int16_t* const* a, size_t rows, size_t pairs, const int16_t* panel, int32_t* sums,
                     const uint32_t* at) {
-    for (size_t n = 0; n < pair_rows; ++n)
+    for (size_t n = 0; n < rows; ++n)
         for (size_t lane = 0; lane < pair_lanes; ++lane) {
             uint32_t sum = 0;
             for (size_t i = 0; i < pairs; ++i) {
@@ -44,21 +44,21 @@ constexpr Sums portable_sums = reference_sums;
 }  // namespace
 }  // namespace pairs
 
-void pair_sums(const int16_t* const (&a)[pair_rows], size_t pairs, const int16_t* panel, int32_t* sums,
+void pair_sums(const int16_t* const* a, size_t rows, size_t pairs, const int16_t* panel, int32_t* sums,
                const uint32_t* at) {
     switch (current_path()) {
-        case Path::reference: return pairs::reference_sums(a, pairs, panel, sums, at);
+        case Path::reference: return pairs::reference_sums(a, rows, pairs, panel, sums, at);
 #ifdef MIDSTREAM_X86
-        case Path::avx2: return pairs::avx2_sums(a, pairs, panel, sums, at);
+        case Path::avx2: return pairs::avx2_sums(a, rows, pairs, panel, sums, at);
         case Path::avx512: {
             static const pairs::Sums best = pairs::best_avx512_sums();
-            return best(a, pairs, panel, sums, at);
+            return best(a, rows, pairs, panel, sums, at);
         }
 #endif
 #ifdef MIDSTREAM_NEON
-        case Path::neon: return pairs::neon_sums(a, pairs, panel, sums, at);
+        case Path::neon: return pairs::neon_sums(a, rows, pairs, panel, sums, at);
 #endif
-        default: return pairs::portable_sums(a, pairs, panel, sums, at);
+        default: return pairs::portable_sums(a, rows, pairs, panel, sums, at);
     }
 }
 

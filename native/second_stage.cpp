@@ -137,7 +137,7 @@ void SecondStage::go_on(const int16_t* whole, const float* units, const float* s
         for (size_t i = 0; i < now.size(); i += pair_rows) {
             const int16_t* rows[pair_rows];
             for (size_t n = 0; n < pair_rows; ++n) rows[n] = whole + now[std::min(i + n, now.size() - 1)] * whole_size();
-            pair_sums(rows, whole_size() / 2, panel, sums.data());
+            pair_sums(rows, pair_rows, whole_size() / 2, panel, sums.data());
             for (size_t n = 0; n < std::min(pair_rows, now.size() - i); ++n) {
                 const size_t cell = now[i + n];
                 float* out = coefficients + cell * count + from;

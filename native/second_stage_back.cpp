@@ -1,53 +1,18 @@
 #include "second_stage_back.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <vector>
 
+#include "whole.hpp"
+
 namespace midstream {
 namespace {
 
-constexpr int largest_exponent = 15, most_exponent = 100;
-constexpr int64_t most_square = int64_t{1} << 30;  // of a cell's length
 constexpr float most_basis = 1 << 14;
-
-// Rounds to nearest, ties to even; below 2^22.
-int32_t rounded(float value) {
-    constexpr float shift = 12582912;  // 1.5 * 2^23, beyond which there are no fractions
-    return std::bit_cast<int32_t>(value + shift) - std::bit_cast<int32_t>(shift);
-}
-
-// A cell's coefficients times 2^exponent, whole numbers of 16 bits. The exponent that was chosen; none is finite where a
-// coefficient is not.
-constexpr int not_finite = 1 << 20;
-int to_whole(const float* values, size_t count, int16_t* whole) {
-    uint32_t largest = 0;
-    for (size_t k = 0; k < count; ++k) largest = std::max(largest, std::bit_cast<uint32_t>(values[k]) & 0x7FFFFFFF);
-    if (largest >= 0x7F800000) return not_finite;  // an infinity, or beyond
-    if (largest == 0) {
-        std::fill_n(whole, count, int16_t{0});
-        return 0;
-    }
-    int exponent = std::min(14 - std::ilogb(std::bit_cast<float>(largest)), most_exponent);
-    const auto fill = [&] {
-        const float scale = std::ldexp(1.0f, exponent);
-        int64_t square = 0;
-        for (size_t k = 0; k < count; ++k) {
-            const int32_t number = std::clamp(rounded(values[k] * scale), -32767, 32767);
-            whole[k] = static_cast<int16_t>(number), square += number * number;
-        }
-        return square;
-    };
-    int64_t square = fill();
-    if (square <= most_square) return exponent;
-    for (; square > most_square; square >>= 2) --exponent;
-    fill();
-    return exponent;
-}
 
 // The pairs of `pair_rows` cells that are not all zero.
 struct Listed {
@@ -58,13 +23,10 @@ struct Listed {
 }  // namespace
 
 SecondStageBack::SecondStageBack(const float* basis, size_t coefficients, size_t dimensions)
-    : coefficients_(coefficients), dimensions_(dimensions), pairs_((coefficients + 1) / 2), exponent_(largest_exponent) {
-    float largest = 0;
-    for (size_t i = 0; i < coefficients * dimensions; ++i) {
-        if (!(std::fabs(basis[i]) <= most_basis)) throw std::invalid_argument("second stage: the basis is too large");
-        largest = std::max(largest, std::fabs(basis[i]));
-    }
-    while (std::ldexp(largest, exponent_) > 32767) --exponent_;
+    : coefficients_(coefficients), dimensions_(dimensions), pairs_((coefficients + 1) / 2) {
+    if (!std::all_of(basis, basis + coefficients * dimensions, [](float x) { return std::fabs(x) <= most_basis; }))
+        throw std::invalid_argument("second stage: the basis is too large");
+    exponent_ = whole_exponent(basis, coefficients * dimensions);
     const float scale = std::ldexp(1.0f, exponent_);
     const size_t panels = (dimensions + pair_lanes - 1) / pair_lanes;
     panels_.resize(panels * pairs_ * 2 * pair_lanes);
@@ -111,7 +73,7 @@ bool SecondStageBack::multiply(const float* coefficients, size_t cells, size_t f
         for (size_t i = 0; i < lists.size(); ++i) {
             const int16_t* rows[pair_rows];
             for (size_t n = 0; n < pair_rows; ++n) rows[n] = &numbers[(n * most + lists[i].first) * 2];
-            pair_sums(rows, lists[i].count, panel, sums.data(), at.get() + lists[i].first);
+            pair_sums(rows, pair_rows, lists[i].count, panel, sums.data(), at.get() + lists[i].first);
             for (size_t n = 0; n < std::min(pair_rows, cells - i * pair_rows); ++n)
                 for (size_t lane = 0; lane < there; ++lane)
                     out[(i * pair_rows + n) * count + d + lane] =

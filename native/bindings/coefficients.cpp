@@ -26,9 +26,9 @@ auto copied(const Array& array) {
 }
 
 void make_model(CoefficientModel* self, const Vector<int16_t>& scales, const References& references,
-                const Offsets& offsets, const Prediction& prediction) {
+                const Offsets& offsets, const Prediction& prediction, bool whole) {
     new (self) CoefficientModel({copied(scales), copied(references), copied(offsets), copied(prediction),
-                                 prediction.shape(1), prediction.shape(2)});
+                                 prediction.shape(1), prediction.shape(2), whole});
 }
 
 CoefficientSteps steps_of(const Vector<int16_t>& steps, const Vector<float>& sizes) {
@@ -239,8 +239,10 @@ void bind_coefficients(nb::module_& m) {
     nb::class_<CoefficientModel>(
         m, "CoefficientModel",
         "Codes coefficients with what a profile knows of one group. It copies its arrays and never changes: any number\n"
-        "of threads may use it at once. Raises ValueError where sizes disagree or a reference leads to no coefficient.")
-        .def("__init__", &make_model, "scales"_a, "references"_a, "offsets"_a, "prediction"_a)
+        "of threads may use it at once. With `whole`, cells are predicted from their neighbours in whole numbers. Raises\n"
+        "ValueError where sizes disagree or a reference leads to no coefficient.")
+        .def("__init__", &make_model, "scales"_a, "references"_a, "offsets"_a, "prediction"_a,
+             "whole"_a = false)
         .def("levels", &levels, "steps"_a,
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,

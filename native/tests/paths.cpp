@@ -235,6 +235,7 @@ struct Frames {
         alone.inputs = random_size(0, grid.coefficients), alone.outputs = random_size(0, grid.coefficients);
         for (size_t i = 0; i < 3 * alone.inputs * alone.outputs; ++i)
             alone.prediction.push_back(static_cast<float>(random_real(-0.1, 0.1)));
+        alone.whole = chance(0.5);
         for (size_t i = 0; i < (later.modes - 1) * grid.coefficients; ++i) {
             later.gains.push_back(static_cast<float>(random_real(0, 1)));
             later.scales.push_back(static_cast<int16_t>(random_size(70, 150)));

@@ -224,7 +224,8 @@ def coefficient_state() -> Annotated[NDArray[numpy.uint32], dict(shape=(None,))]
 class CoefficientModel:
     """
     Codes coefficients with what a profile knows of one group. It copies its arrays and never changes: any number
-    of threads may use it at once. Raises ValueError where sizes disagree or a reference leads to no coefficient.
+    of threads may use it at once. With `whole`, cells are predicted from their neighbours in whole numbers. Raises
+    ValueError where sizes disagree or a reference leads to no coefficient.
     """
 
     def __init__(
@@ -235,6 +236,7 @@ class CoefficientModel:
         prediction: Annotated[
             NDArray[numpy.float32], dict(shape=(3, None, None), order="C", device="cpu", writable=False)
         ],
+        whole: bool = False,
     ) -> None: ...
     def levels(
         self, steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)]

@@ -332,7 +332,9 @@ def decode(data: bytes, profile: bytes | None = None) -> dict[str, Array]:
     """Every level by its name: [C, H, W] in the level's element type. `profile` is the file, unless it is embedded."""
     with np.errstate(over="ignore", invalid="ignore"):
         header = read_header(data, profile)
+        in_whole_numbers = header.profile.about["version"] >= 3
         groups = [
-            components(header.profile.group(number), *found) for number, found in enumerate(decode_coefficients(header))
+            components(header.profile.group(number), *found, in_whole_numbers)
+            for number, found in enumerate(decode_coefficients(header))
         ]
         return restored(header.profile, header.sizes, header.dtypes, groups)

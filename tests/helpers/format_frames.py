@@ -268,7 +268,8 @@ def decoded_group(
         was = before.groups[number].values
         known = {place: ways.gains[mode - 1] * was[place] for place, mode in modes.items() if mode}
     index = np.array(list(steps.values())).reshape(grid)
-    values = predicted_from_cells(dequantized(numbers, index, scales, tensors), tensors.get("neighbours"), known)
+    differences = dequantized(numbers, index, scales, tensors)
+    values = predicted_from_cells(differences, tensors.get("neighbours"), known, profile.about["version"] >= 3)
     scaled = np.clip(np.rint(values * np.float32(2.0 ** (4 - frame.unit))), -32767, 32767)
     again = (scaled * np.float32(2.0 ** (frame.unit - 4))).astype(np.float32)
     kept = Kept(again, np.clip(numbers, -127, 127), classes, modes)

@@ -24,24 +24,50 @@ def dequantized(numbers: Array, steps: Array, scales: Array, tensors: dict[str, 
     return np.sign(numbers).astype(np.float32) * (magnitudes.astype(np.float32) + offsets) * lengths
 
 
-def predicted_from_cells(differences: Array, neighbours: Array | None, before: dict[Place, Array]) -> Array:
+def predicted_from_cells(
+    differences: Array, neighbours: Array | None, before: dict[Place, Array], in_whole_numbers: bool
+) -> Array:
     """Components; of some cells it is known what they are expected to be from the frame before."""
     out = differences.copy()
-    neighbours = np.zeros((3, 0, 0)) if neighbours is None else neighbours
+    neighbours = np.zeros((3, 0, 0), np.float32) if neighbours is None else neighbours.astype(np.float32)
     rows, columns, _ = out.shape
-    _, inputs, outputs = neighbours.shape
+    said = said_in_whole_numbers if in_whole_numbers else said_in_floats
     for y in range(rows):
         for x in range(columns):
             if (y, x) in before:
                 out[y, x] = before[y, x] + differences[y, x]
                 continue
-            total = np.zeros(outputs, np.float32)
-            for (dy, dx), matrix in zip(((0, -1), (-1, 0), (-1, 1)), neighbours.astype(np.float32), strict=True):
-                if y + dy >= 0 and 0 <= x + dx < columns:
-                    for i in range(inputs):
-                        total += matrix[i] * out[y + dy, x + dx, i]
-            out[y, x, :outputs] = total + differences[y, x, :outputs]
+            places = ((y, x - 1), (y - 1, x), (y - 1, x + 1))
+            cells = [out[place] if place[0] >= 0 and 0 <= place[1] < columns else None for place in places]
+            expected = said(cells, neighbours)
+            out[y, x, : len(expected)] = expected + differences[y, x, : len(expected)]
     return out
+
+
+def said_in_floats(cells: Sequence[Array | None], neighbours: Array) -> Array:
+    """What the cells W, N, NE, None beyond a border, say of one."""
+    total = np.zeros(neighbours.shape[2], np.float32)
+    for cell, matrix in zip(cells, neighbours, strict=True):
+        for i in range(0 if cell is None else len(matrix)):
+            total += matrix[i] * cell[i]
+    return total
+
+
+def said_in_whole_numbers(cells: Sequence[Array | None], neighbours: Array) -> Array:
+    """The same with a profile of version 3."""
+    inputs, outputs = neighbours.shape[1:]
+    if not inputs:
+        return np.zeros(outputs, np.float32)
+    b = largest_exponent(neighbours)
+    while outputs and (whole(neighbours, b) ** 2).sum(axis=1).max() > 2**31:
+        b -= 1
+    west, north, north_east = np.zeros((3, outputs), np.float32)
+    for cell, matrix, sums in zip(cells, neighbours, (west, north, north_east), strict=True):
+        if cell is not None and np.isfinite(cell[:inputs]).all():
+            x = cell_exponent(cell[:inputs])
+            exact = whole(cell[:inputs], x) @ whole(matrix, b)
+            sums[:] = exact.astype(np.float32) * np.float32(2.0 ** (-x - b))
+    return np.asarray((north + north_east) + west)
 
 
 def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array:
@@ -76,18 +102,30 @@ def whole(values: Array, exponent: int) -> Array:
     return np.clip(np.rint(values.astype(np.float64) * 2.0**exponent), -32767, 32767).astype(np.int64)
 
 
+def largest_exponent(matrix: Array) -> int:
+    """With which no number of a matrix is beyond 32767."""
+    b = 15
+    while np.abs(matrix.astype(np.float64)).max(initial=0) * 2.0**b > 32767:
+        b -= 1
+    return b
+
+
+def cell_exponent(values: Array) -> int:
+    """With which a cell's numbers become whole."""
+    largest = float(np.abs(values).max())
+    x = min(14 - (math.frexp(largest)[1] - 1), 100) if largest else 0
+    square = int((whole(values, x) ** 2).sum())
+    while square > 2**30:
+        x, square = x - 1, square // 4
+    return x
+
+
 def first_stage_in_whole_numbers(coefficients: Array, basis: Array) -> Array:
     """The same with a profile of version 3."""
-    b = 15
-    while np.abs(basis.astype(np.float64)).max() * 2.0**b > 32767:
-        b -= 1
+    b = largest_exponent(basis)
     stage = np.zeros((*coefficients.shape[:2], basis.shape[1]), np.float32)
     for place in np.ndindex(coefficients.shape[:2]):
-        largest = float(np.abs(coefficients[place]).max())
-        x = min(14 - (math.frexp(largest)[1] - 1), 100) if largest else 0
-        square = int((whole(coefficients[place], x) ** 2).sum())
-        while square > 2**30:
-            x, square = x - 1, square // 4
+        x = cell_exponent(coefficients[place])
         sums = (whole(coefficients[place], x) @ whole(basis, b)).astype(np.int32)  # modulo 2^32
         stage[place] = sums.astype(np.float32) * np.float32(2.0 ** (-x - b))
     return stage
@@ -108,9 +146,9 @@ def features(level: dict[str, Any], size: Place, stage: Array, tensors: dict[str
     return np.clip(mean + total, low, high)
 
 
-def components(tensors: dict[str, Array], numbers: Array, steps: Array) -> Array:
+def components(tensors: dict[str, Array], numbers: Array, steps: Array, in_whole_numbers: bool) -> Array:
     differences = dequantized(numbers, steps, tensors["scales"], tensors)
-    return predicted_from_cells(differences, tensors.get("neighbours"), {})
+    return predicted_from_cells(differences, tensors.get("neighbours"), {}, in_whole_numbers)
 
 
 def restored(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.helpers import profiles
+from tests.helpers.format_values import predicted_from_cells
 
 import midstream as ms
 from midstream import _native
@@ -37,9 +39,10 @@ def encoded(model: _native.CoefficientModel, steps: NDArray[np.int16] = STEPS) -
     classes=st.integers(1, 8),
     step=st.integers(60, 160),
     known=st.booleans(),
+    whole=st.booleans(),
 )
 def test_what_the_encoder_says_is_decoded_is(
-    seed: int, height: int, width: int, coefficients: int, classes: int, step: int, known: bool
+    seed: int, height: int, width: int, coefficients: int, classes: int, step: int, known: bool, whole: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     values = (rng.standard_t(2, (height * width, coefficients)) * rng.uniform(0, 40)).astype(np.float32)
@@ -51,6 +54,7 @@ def test_what_the_encoder_says_is_decoded_is(
         np.minimum(rng.integers(0, 9, (coefficients, 2)), np.arange(coefficients)[:, None]).astype(np.uint16),
         rng.integers(-48, 49, (_native.COEFFICIENT_LEVELS, 3)).astype(np.int8),
         (rng.normal(size=(3, inputs, outputs)) * 0.1).astype(np.float32),
+        whole,
     )
     sizes, held = (steps, step_sizes(steps)), importance if known else None
     stream, chosen, decoded = model.encode(values, importance, known, *sizes, _native.coefficient_state())
@@ -62,6 +66,57 @@ def test_what_the_encoder_says_is_decoded_is(
     assert model.decode(stream + b"\0", height, width, *sizes, _native.coefficient_state(), held) is None
 
 
+@given(
+    path=st.sampled_from(_native.simd_paths()),
+    seed=st.integers(0, 1 << 30),
+    sides=st.tuples(st.integers(1, 5), st.integers(1, 11)),
+    counts=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    octaves=st.integers(-30, 12),
+)
+def test_whole_numbers_are_those_of_the_format(
+    path: str, seed: int, sides: tuple[int, int], counts: tuple[int, int], octaves: int
+) -> None:
+    """As the second decoder has them; with weights, too, of which a sum could be beyond 2^31."""
+    _native.set_simd_path(path)
+    rng, count = np.random.default_rng(seed), max(counts)
+    weights = (rng.normal(size=(3, *counts)) * rng.choice([0.01, 0.2, 8])).astype(np.float32)
+    weights[:, :, 0] = weights.flat[0]  # a column of equal weights is the longest there is
+    model = _native.CoefficientModel(
+        np.full(count, 128, np.int16), np.zeros((count, 2), np.uint16), OFFSETS, weights, True
+    )
+    steps = np.array([128 + 8 * octaves], np.int16)
+    values = (rng.laplace(size=(math.prod(sides), count)) * step_sizes(steps) * 9).astype(np.float32)
+    stream, chosen, _ = model.encode(
+        values, np.zeros(sides, np.uint8), True, steps, step_sizes(steps), _native.coefficient_state()
+    )
+    found = model.decode(
+        stream, *sides, steps, step_sizes(steps), _native.coefficient_state(), np.zeros(sides, np.uint8)
+    )
+    assert found is not None
+    differences = chosen.reshape(*sides, count).astype(np.float32) * step_sizes(steps)
+    expected = predicted_from_cells(differences, weights, {}, True)
+    np.testing.assert_array_equal(found[1].reshape(expected.shape).view(np.uint32), expected.view(np.uint32))
+
+
+def test_whole_numbers_are_next_to_the_floats() -> None:
+    rng = np.random.default_rng(0)
+    values, weights = rng.normal(size=(77, 40)).astype(np.float32), 0.04 * rng.normal(size=(3, 30, 40))
+    chosen = []
+    for whole in (False, True):
+        model = _native.CoefficientModel(
+            np.full(40, 128, np.int16), np.zeros((40, 2), np.uint16), OFFSETS, weights.astype(np.float32), whole
+        )
+        steps = np.array([88], np.int16)
+        chosen.append(
+            model.encode(
+                values, np.zeros((7, 11), np.uint8), True, steps, step_sizes(steps), _native.coefficient_state()
+            )[1]
+        )
+    unlike = np.abs(chosen[0] - chosen[1])
+    assert unlike.max() <= 1
+    assert unlike.mean() < 0.1
+
+
 @pytest.mark.parametrize(
     "arrays",
     [
@@ -70,6 +125,7 @@ def test_what_the_encoder_says_is_decoded_is(
         (SCALES, REFERENCES + np.uint16(1), OFFSETS, PREDICTION),
         (SCALES, REFERENCES, OFFSETS, np.zeros((3, 4, 1), np.float32)),
         (SCALES, REFERENCES, OFFSETS, np.zeros((3, 1, 4), np.float32)),
+        (SCALES, REFERENCES, OFFSETS, np.full((3, 1, 1), 2.0**15, np.float32), True),
     ],
 )
 def test_a_model_of_arrays_that_do_not_belong_together_is_refused(arrays: tuple[np.ndarray, ...]) -> None:

@@ -180,7 +180,8 @@ class GroupPart:
         prediction: [K, P * 9 + 1], of the other groups: their coefficients from the first P of the first group around a
             place and a one (prediction.py); None where nothing is predicted.
         frames: from clips; None where there were none.
-        whole: whether the second stage is undone in whole numbers, as in profiles of version 3 (docs/format.md).
+        whole: whether the second stage is undone and cells are predicted from their neighbours in whole numbers, as in
+            profiles of version 3 (docs/format.md).
     """
 
     levels: tuple[LevelPart, ...]
@@ -206,7 +207,7 @@ class GroupPart:
     @cached_property
     def coefficient_model(self) -> _native.CoefficientModel:
         """What codes the group's coefficients. Raises ValueError for arrays that do not belong together."""
-        return _native.CoefficientModel(self.scales, self.references, self.offsets, self.neighbours)
+        return _native.CoefficientModel(self.scales, self.references, self.offsets, self.neighbours, self.whole)
 
     @cached_property
     def predicted_frames(self) -> FramePart:
