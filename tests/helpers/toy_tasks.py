@@ -20,8 +20,11 @@ HEADS = {
 }
 
 
-def write_network(folder: Path, task: str) -> Path:
-    """A description and its network: input [1, 3, 32, 32], cut at `features` [8, 8, 8] (stride 4)."""
+def write_network(folder: Path, task: str, unread: bool = False) -> Path:
+    """A description and its network: input [1, 3, 32, 32], cut at `features` [8, 8, 8] (stride 4).
+
+    With `unread` also at `aside`, of the same shape, which is multiplied by next to nothing.
+    """
     rng = np.random.default_rng(len(task))
     nodes, weights = [], []
 
@@ -33,7 +36,14 @@ def write_network(folder: Path, task: str) -> Path:
 
     conv("image", "stem", 3, CHANNELS, 4)
     nodes.append(helper.make_node("Relu", ["stem"], ["features"]))
-    conv("features", "deep", CHANNELS, CHANNELS, 1)
+    source = "features"
+    if unread:
+        nodes.append(helper.make_node("Neg", ["stem"], ["aside"]))
+        weights.append(numpy_helper.from_array(np.float32(1e-20), "little"))
+        nodes.append(helper.make_node("Mul", ["aside", "little"], ["nothing"]))
+        nodes.append(helper.make_node("Add", ["features", "nothing"], ["both"]))
+        source = "both"
+    conv(source, "deep", CHANNELS, CHANNELS, 1)
     nodes.append(helper.make_node("Relu", ["deep"], ["active"]))
     width = {"depth": 1, "embedding": 16}.get(task, CLASSES)
     conv("active", "maps", CHANNELS, width, 1)
@@ -60,9 +70,23 @@ def write_network(folder: Path, task: str) -> Path:
     (folder / "task.toml").write_text(
         f'name = "toy {task}"\n{classes}[weights]\nfile = "task.onnx"\n[input]\nsize = [{SIDE}, {SIDE}]\n'
         f"scale = 0.0078125\nmean = [1.0, 1.0, 1.0]\n"
-        f'[[pyramid]]\nname = "features"\ntensor = "features"\nstride = 4\n{head}'
+        f'[[pyramid]]\nname = "features"\ntensor = "features"\nstride = 4\n'
+        + ('[[pyramid]]\nname = "aside"\ntensor = "aside"\nstride = 4\n' if unread else "")
+        + head
     )
     return folder / "task.toml"
+
+
+def with_labels_inside(path: Path) -> None:
+    """Append what turns the maps of a segmenter into labels, int64 [1, h, w]."""
+    model = onnx.load(str(path))
+    (old,) = model.graph.output
+    model.graph.node.append(helper.make_node("ArgMax", [old.name], ["labels"], axis=1, keepdims=0))
+    shape = [dim.dim_value for dim in old.type.tensor_type.shape.dim]
+    labels = helper.make_tensor_value_info("labels", TensorProto.INT64, [1, *shape[2:]])
+    model.graph.output.remove(old)
+    model.graph.output.append(labels)
+    onnx.save(model, str(path))
 
 
 def write_images(folder: Path, count: int) -> Path:

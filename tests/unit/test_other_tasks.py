@@ -155,3 +155,24 @@ def test_no_map_of_importance_by_the_network(tmp_path: Path) -> None:
     pyramid = model.front(np.zeros((40, 50, 3), np.uint8))
     with pytest.raises(ms.InputError, match="does not say where it looks"):
         cell_scores(model, pyramid, (40, 50), (2, 2))
+
+
+def test_a_segmenter_with_its_labels_inside_is_calibrated(tmp_path: Path) -> None:
+    description = toy_tasks.write_network(tmp_path, "semantic segmentation")
+    toy_tasks.with_labels_inside(tmp_path / "task.onnx")
+    model = models.load(str(description), threads=1)
+    images = toy_tasks.write_images(tmp_path, 24)
+    settings = CalibrationSettings(images=24, passes=8)
+    done = fit(model, Views(model, load(str(images)).images, tmp_path / "work", settings), settings)
+    assert all((each > 0).all() for each in done.sensitivity.values())
+
+
+def test_levels_that_nothing_looks_at_are_calibrated(tmp_path: Path) -> None:
+    """As the tokens of an image behind a cut of which only that of the class is read."""
+    description = toy_tasks.write_network(tmp_path, "tensors", unread=True)
+    model = models.load(str(description), threads=1)
+    images = toy_tasks.write_images(tmp_path, 24)
+    settings = CalibrationSettings(images=24, passes=8)
+    profile = fit(model, Views(model, load(str(images)).images, tmp_path / "work", settings), settings).profile
+    pyramid = model.front(read_image(sorted(images.iterdir())[0]))
+    assert ms.decode(ms.encode(pyramid, codec="calibrated", profile=profile), profile=profile)

@@ -63,6 +63,8 @@ _HOPELESS = 1.5
 _FEW_OBJECTS = 200
 #: The estimated loss that the transform alone may have.
 _TRANSFORM_LOSS = 0.01
+#: A disagreement at the coarsest step below which a network does not look at its features.
+_NEVER_MOVED = 1e-3
 #: Of a transform, which leaves a fifth of a profile to all else.
 _MOST_BYTES = 0.8 * MOST_PROFILE_BYTES
 Metrics = dict[str, NDArray[np.float64]]
@@ -121,6 +123,8 @@ def fit(
     if reference.objects is not None and reference.objects < _FEW_OBJECTS:
         found = f"{counted(reference.objects, 'object')} in {counted(len(views.held_out), 'image')}"
         progress.warn(f"losses are estimated from {found}, and may be far off: use other images, or 200 of them")
+    if max(each.seen.disagreement for each in coded) < _NEVER_MOVED and not reference.empty:
+        progress.warn("the outputs hardly move however coarse the steps are: qualities mean nothing for this cut")
     relation = reference.usual
     if reference.objects is not None:
         progress.stage("what disagreement costs", views.count)

@@ -25,6 +25,8 @@ _MOST_IMAGES = 16
 _LEAST_IMAGES = 2
 #: A channel counts at least this share of its level's mean in an image, for what the image did not show.
 _FLOOR = 1e-4
+#: And this much of the mean of all levels: behind a cut, of all tokens only that of the class may count.
+_LEAST_CHANNEL = 1e-8
 #: Outputs beyond so many are sketched.
 _SKETCH = 1 << 15
 #: The power to which it is believed how alike channels are, and the least share of the mean that a direction keeps.
@@ -103,7 +105,8 @@ def measured_sensitivity(
             logs[name] += np.log(np.maximum(own, _FLOOR * max(own.mean(), 1e-30)) / mean) / len(images)
             products[name] += each / mean
     average = np.mean([np.exp(each).mean() for each in logs.values()])
-    return {name: Sensitivity(np.exp(logs[name]) / average, _cosines(products[name])) for name in logs}
+    channels = {name: np.maximum(np.exp(each) / average, _LEAST_CHANNEL) for name, each in logs.items()}
+    return {name: Sensitivity(channels[name], _cosines(products[name])) for name in logs}
 
 
 def _cosines(products: Doubles) -> Doubles:

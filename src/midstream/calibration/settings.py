@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
+
+from midstream.errors import InputError
 
 if TYPE_CHECKING:
     from midstream.models import SplitModel
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 #: Fewer readable images than this fit nothing.
 LEAST_IMAGES = 20
 DEFAULT_IMAGES = 200
@@ -65,6 +69,18 @@ class Tools:
 def tool_names() -> tuple[str, ...]:
     """What can be left out."""
     return tuple(field.name for field in fields(Tools))
+
+
+def seconds_of(budget: float | str, name: str = "budget") -> float:
+    """A time in seconds, of a number of them or of a text such as 90s, 10m or 1h.
+
+    Raises:
+        InputError: it is none, in which case `name` says what was given.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(budget))
+    if found is None or float(found[1]) == 0:
+        raise InputError(f"{name} {budget}: a time such as 90s, 10m or 1h")
+    return float(found[1]) * _UNITS[found[2] or "s"]
 
 
 @dataclass(frozen=True)

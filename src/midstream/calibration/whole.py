@@ -18,6 +18,7 @@ from midstream.calibration.settings import (
     LEAST_IMAGES,
     CalibrationSettings,
     Tools,
+    seconds_of,
     tool_names,
 )
 from midstream.calibration.views import Views
@@ -34,7 +35,7 @@ def calibrate(
     images: Images,
     *,
     video: Sequence[str] = (),
-    budget: float = DEFAULT_BUDGET_S,
+    budget: float | str = DEFAULT_BUDGET_S,
     max_images: int = DEFAULT_IMAGES,
     passes: int | None = None,
     seed: int = 0,
@@ -57,7 +58,8 @@ def calibrate(
         images: like those to come, 50 to 500; labels do not matter. A folder, a data set or what names one, or a list
             of files and arrays (uint8 RGB [H, W, 3]).
         video: clips to which the prediction of frames is fitted, too: videos, folders of frames, folders of either.
-        budget: seconds that all of it may take, about; with fewer it uses fewer images and measures less.
+        budget: what all of it may take, about, in seconds or as 90s, 10m, 1h; with less it uses fewer images and
+            measures less.
         max_images: the most images to use.
         passes: of the network to measure its sensitivity, on all images, instead of a budget.
         seed: of everything random; the same seed and passes give the same profile.
@@ -69,9 +71,9 @@ def calibrate(
     Raises:
         InputError: fewer than 20 images that can be read, a clip that cannot, a network that no profile fits.
     """
-    if not (budget > 0 and max_images >= LEAST_IMAGES and (passes is None or passes > 0)):
-        raise InputError(f"a calibration takes a budget and passes above 0, and at least {LEAST_IMAGES} images")
-    settings = CalibrationSettings(max_images, budget, passes, seed, tools_without(without))
+    if not (max_images >= LEAST_IMAGES and (passes is None or passes > 0)):
+        raise InputError(f"a calibration takes passes above 0, and at least {LEAST_IMAGES} images")
+    settings = CalibrationSettings(max_images, seconds_of(budget), passes, seed, tools_without(without))
     network = load(model) if isinstance(model, str) else model
     with ExitStack() as stack:
         if work is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ from midstream.calibration.settings import (
     LEAST_IMAGES,
     CalibrationSettings,
     Tools,
+    seconds_of,
     tool_names,
 )
 from midstream.cli import options
@@ -32,7 +32,6 @@ from midstream.wording import counted
 if TYPE_CHECKING:
     from midstream.calibration.run import Calibration
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 #: Of `--without`, understood for one more release.
 _EARLIER = {earlier: name for name, earlier in EARLIER_NAMES.items()}
 #: Qualities that the report lists.
@@ -121,7 +120,7 @@ def calibrate_command(
     check_writable(output)
     if figure is not None:
         check_png(figure)
-    settings = CalibrationSettings(max_images, _seconds(budget), passes, seed, _tools(without))
+    settings = CalibrationSettings(max_images, seconds_of(budget, "--budget"), passes, seed, _tools(without))
     named = images if datasets.has_kind(images) else f"folder:{images}"
     network = models.load(model, weights)
     folder, stays = work or Path(f"{output}.work"), work is not None or keep
@@ -141,13 +140,6 @@ def calibrate_command(
         note(f"{output}: profile {done.profile.name}, {len(done.profile.data):,} bytes")
     if done.skipped:
         raise typer.Exit(SOME_FAILED)
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if found is None or float(found[1]) == 0:
-        raise InputError(f"--budget {text}: a time such as 90s, 10m or 1h")
-    return float(found[1]) * _UNITS[found[2] or "s"]
 
 
 def _tools(without: str | None) -> Tools:

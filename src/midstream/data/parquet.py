@@ -24,6 +24,8 @@ from midstream.files import expanded, made_once, make_folder
 
 #: Columns of images, the first that is there; and of labels.
 _IMAGES, _CLASSES, _OBJECTS = ("image", "img"), ("label", "labels"), "objects"
+#: What Hugging Face's data sets for segmentation and depth call their labels.
+_UNREAD = ("annotation", "depth_map", "mask", "masks", "segmentation", "semantic_segmentation")
 #: Images that are in memory together, and bytes of a column chunk that are read ahead.
 _ROWS_AT_ONCE, _READ_AHEAD = 16, 1 << 20
 #: Rows of a row group (100 to 1,000 are usual), and bytes of images for each byte of the file, both at most: images are
@@ -66,7 +68,10 @@ def load_parquet(spec: str, where: str, limit: int | None = None) -> Dataset:
                     bare += 1
     if not images:
         raise InputError(f"no row of '{where}' has an image{' and a label' if labels.column else ''}")
-    notes = (f"{bare} rows without an image or a label are left out",) if bare else ()
+    notes: tuple[str, ...] = (f"{bare} rows without an image or a label are left out",) if bare else ()
+    unread = sorted({name for table in tables for name in table.schema.names if name in _UNREAD})
+    if unread:
+        notes += (f"columns that are not read: {', '.join(unread)}; maps of classes are read as files, masks:DIR,DIR",)
     return labelled(spec, images, rows, labels, notes)
 
 

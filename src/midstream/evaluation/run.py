@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from midstream.metrics.scores import Scores, labelled, score
 from midstream.models import FloatPyramid, Image, Output, SplitModel
 
 _BYTES_PER_PIXEL = 3  # the input image as 8-bit RGB
+_BYTES_PER_NUMBER = 4  # an array of a network of something else, as float32
 
 
 class EvalResult(BaseModel):
@@ -38,7 +40,7 @@ class EvalResult(BaseModel):
         bytes_per_image: mean length of the bitstream as written.
         side_bytes_per_image: the part that is not payload: header, side information, checksums.
         bits_per_element: 8 * bytes over elements of the whole pyramid (levels that are derived instead of sent, too).
-        ratio_to_input: bytes over those of the input as 8-bit RGB at the network's size.
+        ratio_to_input: bytes over those of the input as 8-bit RGB at the network's size; of an array, as float32.
         bytes_by_coder: bytes_per_image by coder, of the same symbols: the codec's own and those that were asked for.
         encode_ms, decode_ms, front_ms, back_ms: mean per image; front_ms is None when every pyramid was cached.
         images: images that all of this is of.
@@ -182,7 +184,8 @@ def _front(
         images.fronts += 1
     size = (pixels.shape[0], pixels.shape[1])
     height, width = model.input_size(size)
-    images.input_bytes += height * width * _BYTES_PER_PIXEL
+    shape = getattr(model, "tensor_shape", None)
+    images.input_bytes += math.prod(shape) * _BYTES_PER_NUMBER if shape else height * width * _BYTES_PER_PIXEL
     images.elements += sum(values.size for values in pyramid.values())
     images.outputs[image.id] = model.task.kept(model.back(pyramid, size))
     images.sizes[image.id] = size

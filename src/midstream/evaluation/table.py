@@ -33,7 +33,7 @@ def rows_of(result: EvalResult) -> list[list[str]]:
         *scores,
         ["bytes per image", f"{result.bytes_per_image:,.0f}", beside],
         ["bits per element", f"{result.bits_per_element:.3f}", f"{result.elements_per_image:,.0f} elements"],
-        ["ratio to input", f"{result.ratio_to_input:.3f}", "input as 8-bit RGB at the network's size"],
+        ["ratio to input", f"{result.ratio_to_input:.3f}", "input as 8-bit RGB at the network's size, or as float32"],
         ["encode / decode ms", f"{result.encode_ms:.1f} / {result.decode_ms:.1f}", ""],
         ["front / back ms", f"{front} / {result.back_ms:.1f}", ""],
     ]

@@ -25,7 +25,10 @@ class SemanticSegmentation(TensorTask):
     unit: ClassVar[str] = "label maps"
 
     def moved(self, reference: Tensors, now: Tensors) -> Vector:
-        """See Task: differences of chances."""
+        """See Task: differences of chances; of labels, where they are others."""
+        if "logits" not in reference.values:
+            other = labels_of(reference) != labels_of(now)
+            return thinned(other) / np.float32(np.sqrt(max(other.size, 1)))
         before, after = _chances(reference), _chances(now)
         return (thinned(after) - thinned(before)) / np.float32(np.sqrt(before[0].size))
 
