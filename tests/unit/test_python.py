@@ -161,7 +161,7 @@ def test_a_list_of_something_else_is_refused(images: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"budget": 0}, "a budget and passes above 0"),
+        ({"budget": 0}, "budget 0: a time such as 90s"),
         ({"max_images": 5}, "at least 20 images"),
         ({"without": ["sensitivty"]}, "unknown part of the method 'sensitivty'"),
         ({"video": ["nowhere.mp4"]}, "there is no 'nowhere.mp4'"),
