@@ -288,6 +288,21 @@ def test_curves_are_compared_at_equal_loss() -> None:
     assert curve.quality_loss(100) < curve.quality_loss(60) < curve.quality_loss(1)
 
 
+@pytest.mark.parametrize(
+    ("losses", "done"),
+    [
+        ([1.0] * 12, False),
+        ([1.0, 0.6, 0.2, 0.001], True),
+        ([1.0, 0.02, 0.02, 0.02, 0.02], True),
+        ([1.0, 0.02, 0.015, 0.012, 0.01], False),
+        ([1.0, *[0.1] * 8], False),
+        ([1.0, *[0.1] * 9], True),
+    ],
+)
+def test_a_curve_ends_where_finer_steps_help_no_more(losses: list[float], done: bool) -> None:
+    assert curve.finished(losses, 0.002) is done
+
+
 @pytest.mark.parametrize("losses", [(0.0, 0.0), (0.004, 0.05), (0.06, 0.4), (0.0001, 0.002)])
 def test_no_two_far_qualities_have_one_step(losses: tuple[float, float]) -> None:
     points = [

@@ -70,6 +70,9 @@ def test_few_or_useless_points_give_no_relation() -> None:
     shown = Relation.of([Seen(d, 0.2 * USUAL.loss(d)) for d in (0.1, 0.2)])
     assert shown is not None
     assert shown.factor == pytest.approx(0.2)
+    drawn = Relation.of([Seen(d, 0.2 * USUAL.loss(d)) for d in (0.1, 0.2)], objects=50)
+    assert drawn is not None
+    assert drawn.factor == pytest.approx(0.2**0.25)
     assert USUAL.loss(1.0) == 1.0
     assert USUAL.loss(0.0) == 0.0
 

@@ -29,6 +29,8 @@ RUNG = 4
 LEAST_LOSS = 0.002
 #: A curve whose loss is below this and has not fallen for so many points has come to what the transform leaves out.
 _SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.03, 0.95, 3
+#: So has one of any loss but a hopeless one after more points: four octaves of the step without a gain.
+_HOPELESS_LOSS, _MORE_PATIENCE = 0.5, 8
 #: Nobody works at a higher loss than this: what a transform does there says nothing.
 _USEFUL_LOSS = 0.12
 #: Points that a curve of losses has at least.
@@ -97,7 +99,7 @@ def measured(
         out.append(_as_measured(reference, step, trips))
         advance(f"step {step}: {out[-1].bytes:,.0f} bytes, disagreement {out[-1].seen.disagreement:.1%}")
         if out[-1].bytes > most_bytes or (
-            not reference.empty and _finished([each.usual_loss for each in out], least_loss)
+            not reference.empty and finished([each.usual_loss for each in out], least_loss)
         ):
             break
         if reference.empty and len(out) == _UNLABELLED:
@@ -125,7 +127,8 @@ def relation_shown(
         for step in steps:
             trips[step].append(_round_trip(reference.model, reference.views, profile, case, step))
         advance("")
-    return Relation.of([_as_measured(reference, step, trips[step]).seen for step in steps]) or reference.usual
+    seen = [_as_measured(reference, step, trips[step]).seen for step in steps]
+    return Relation.of(seen, reference.objects or 0) or reference.usual
 
 
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
@@ -140,11 +143,15 @@ def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int)
 _UNLABELLED = 8
 
 
-def _finished(losses: Sequence[float], least_loss: float) -> bool:
-    """Whether the last point is good enough, or no better than the third before it, which was small already."""
+def finished(losses: Sequence[float], least_loss: float) -> bool:
+    """Whether the last point is good enough, or finer steps have helped no more."""
     if losses[-1] < least_loss:
         return True
-    return len(losses) > _PATIENCE and losses[-1] < _SMALL_LOSS and losses[-1] > _NO_BETTER * losses[-1 - _PATIENCE]
+    stopped = ((_SMALL_LOSS, _PATIENCE), (_HOPELESS_LOSS, _MORE_PATIENCE))
+    return any(
+        len(losses) > patience and losses[-1] < loss and losses[-1] > _NO_BETTER * losses[-1 - patience]
+        for loss, patience in stopped
+    )
 
 
 def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:

@@ -34,6 +34,8 @@ _LEAST_REPEATED = 0.3
 _MOST_USEFUL, _KNOWN_TO = 0.35, 0.02
 #: Points that a relation is fitted to, at least; and factors beyond which it is the noise that was fitted.
 _FEWEST, _FACTORS = 2, (0.05, 4.0)
+#: Objects with which a relation is what was fitted; with fewer it is nearer to the usual one.
+ENOUGH_OBJECTS = 200
 
 
 #: Who asks for detections.
@@ -66,8 +68,11 @@ class Relation:
     square: float = 0.5
 
     @classmethod
-    def of(cls, seen: Sequence[Seen]) -> Self | None:
-        """The one that fits best, each point by its relative error; None for too few of them."""
+    def of(cls, seen: Sequence[Seen], objects: int = ENOUGH_OBJECTS) -> Self | None:
+        """The one that fits best, each point by its relative error; None for too few of them.
+
+        So many `objects` were there to be lost. What a few of them show is chance: their factor is drawn towards 1.
+        """
         useful = [(s.disagreement, s.lost) for s in seen if s.lost is not None and s.disagreement < _MOST_USEFUL]
         if len(useful) < _FEWEST:
             return None
@@ -75,7 +80,8 @@ class Relation:
         lost = np.array([lost for _, lost in useful])
         weights = 1 / np.square(usual + _KNOWN_TO)
         factor = float((weights * usual * lost).sum() / max((weights * usual * usual).sum(), 1e-12))
-        return cls(min(max(factor, _FACTORS[0]), _FACTORS[1]))
+        factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
+        return cls(factor ** min(objects / ENOUGH_OBJECTS, 1.0))
 
     def loss(self, disagreement: float) -> float:
         """0 to 1."""

@@ -21,7 +21,7 @@ from midstream.calibration.clips import ClipSource, FrameHash, made_clips
 from midstream.calibration.coder import COUNT_LIMIT
 from midstream.calibration.fitting import Fit, Material, fitted, transforms
 from midstream.calibration.layout import groups_of
-from midstream.calibration.loss import CalibrationReference, reference_for
+from midstream.calibration.loss import ENOUGH_OBJECTS, CalibrationReference, reference_for
 from midstream.calibration.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
 from midstream.calibration.sensitivity import Sensitivity
 from midstream.calibration.settings import (
@@ -59,8 +59,6 @@ _CURVE_ABOVE = 4
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 #: A trial that takes so many times the bytes of another is not carried on.
 _HOPELESS = 1.5
-#: Objects in the held-out images below which nothing much can be said of losses of some percent.
-_FEW_OBJECTS = 200
 #: The estimated loss that the transform alone may have.
 _TRANSFORM_LOSS = 0.01
 #: A disagreement at the coarsest step below which a network does not look at its features.
@@ -120,7 +118,7 @@ def fit(
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
     coded = curve.measured(reference, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
-    if reference.objects is not None and reference.objects < _FEW_OBJECTS:
+    if reference.objects is not None and reference.objects < ENOUGH_OBJECTS:
         found = f"{counted(reference.objects, 'object')} in {counted(len(views.held_out), 'image')}"
         progress.warn(f"losses are estimated from {found}, and may be far off: use other images, or 200 of them")
     if max(each.seen.disagreement for each in coded) < _NEVER_MOVED and not reference.empty:
