@@ -53,6 +53,7 @@ class Server:
         self._reader = threading.Thread(target=self._read, args=[self.process, ready], daemon=True)
         self._reader.start()
         assert ready.wait(_READY_S), self.log
+        assert any(entry.get("event") == "serving" for entry in self.log), self.log
 
     def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
         assert process.stderr is not None
@@ -63,6 +64,7 @@ class Server:
                 self.log.append(entry)
                 if entry.get("event") == "serving":
                     ready.set()
+        ready.set()  # it has ended
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -196,7 +196,7 @@ def test_a_network_without_images_takes_arrays(tmp_path: Path) -> None:
     assert (model.tensor_shape, model.input_size((9, 9))) == ((1, 1, 8, 64), (8, 64))
     samples = np.full((8, 64), 2.0, np.float32)
     np.testing.assert_allclose(feature(model, samples)["p"], np.full((5, 1, 8), 2.0))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"takes arrays of shape \[1, 1, 8, 64\], not \[7, 64\]"):
+    with pytest.raises(InputError, match=r"takes arrays of shape \[1, 1, 8, 64\] \(.npy files\), not \[7, 64\]"):
         feature(model, samples[1:])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="of numbers, not of"):
         feature(model, np.full((8, 64), "a"))  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from midstream.calibration.settings import CalibrationSettings
 from midstream.calibration.views import Views
 from midstream.compare.run import Request, compare
 from midstream.data import load, read_image
+from midstream.evaluation.checks import about_nothing
 from midstream.evaluation.run import run
 from midstream.models import Tensors
 from midstream.progress import SILENT
@@ -176,3 +177,14 @@ def test_levels_that_nothing_looks_at_are_calibrated(tmp_path: Path) -> None:
     profile = fit(model, Views(model, load(str(images)).images, tmp_path / "work", settings), settings).profile
     pyramid = model.front(read_image(sorted(images.iterdir())[0]))
     assert ms.decode(ms.encode(pyramid, codec="calibrated", profile=profile), profile=profile)
+
+
+def test_outputs_that_no_image_changes_are_said_to_say_nothing() -> None:
+    values = np.random.default_rng(1).normal(size=(4, 3, 50)).astype(np.float32)
+    alike = [Tensors({"a": values[0, 0] + 1e-3 * each[0], "b": values[1, 1]}) for each in values]
+    (line,) = about_nothing({"fidelity": 100.0}, alike)
+    assert line.startswith("the network's outputs are the same for the first 4 images")
+    assert about_nothing({"fidelity": 100.0}, alike[:1]) == []
+    some = [Tensors({"a": values[0, 0], "b": each[1]}) for each in values]
+    assert about_nothing({"fidelity": 100.0}, some) == []
+    assert about_nothing({"top1": 100.0}, alike) == []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from midstream.data import Dataset
 from midstream.data.masks import check_masks, has_mask
 from midstream.metrics.case import check_objects
 from midstream.metrics.categories import category_ids, ordered_ids, unmatched
 from midstream.metrics.cityscapes import has_instance_files, require_program
-from midstream.models import Output, Task
+from midstream.models import Output, Task, Tensors
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
 
 #: An average precision in percent that two decimals show as none.
@@ -18,6 +21,10 @@ _SHOWN_AS_NONE = 0.005
 #: Pixels by which a box may reach outside of its image (annotators' tools round, or count pixels from 1), and the
 #: share of boxes that may reach further: single slips of people change no figure, a file of other boxes has most so.
 _SLACK, _SLIPS = 2, 0.01
+#: Of the squares of a network's outputs, the share that changes from image to image; below it nothing is seen.
+_SAME = 1e-4
+#: Images that this is looked for in.
+_LOOKED_AT = 32
 
 
 def require(dataset: Dataset, task: Task[Any], classes: Sequence[str]) -> None:
@@ -96,11 +103,32 @@ def _example(annotation: dict[str, Any], images: dict[int, dict[str, Any]]) -> s
 
 
 def about_nothing(scores: Mapping[str, float], found: Collection[Output]) -> list[str]:
-    """A line where nothing that the uncompressed detector found is right, which is rarely the network's fault."""
+    """A line where nothing that the uncompressed detector found is right, which is rarely the network's fault.
+
+    And one where the outputs of a network of the task `tensors` are the same for all images, whatever is coded.
+    """
+    if "fidelity" in scores:
+        return _about_the_same([each for each in islice(found, _LOOKED_AT) if isinstance(each, Tensors)])
     count = sum(len(each) for each in found)
     if scores.get("ap", 100.0) >= _SHOWN_AS_NONE or not count:
         return []
     return [
         f"the uncompressed network's AP is 0 although it found {count:,} objects: do its classes and the boxes of the "
         "data set fit?"
+    ]
+
+
+def _about_the_same(found: Sequence[Tensors]) -> list[str]:
+    """A line if no output differs between images; outputs of changing shapes do."""
+    shapes = {tuple(values.shape for values in each.values.values()) for each in found}
+    if len(found) < 2 or len(shapes) > 1:
+        return []
+    for name in found[0].values:
+        values = np.stack([np.asarray(each.values[name], np.float64) for each in found])
+        energy = float(np.square(values).mean())
+        if not np.isfinite(energy) or float(values.var(axis=0).mean()) > _SAME * energy:
+            return []
+    return [
+        f"the network's outputs are the same for the first {len(found)} images, to within 1 % of their size, so that "
+        "keeping them says nothing: is its preprocessing right, and was it trained?"
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from midstream import models
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
@@ -42,6 +44,8 @@ class Edge:
         self.codec.check_network(self.model.name, self.model.fingerprint)
 
     def encode(self, image: Image) -> bytes:
-        """The bitstream of an image, uint8 RGB [H, W, 3]. Raises InputError."""
-        check_image(image)
+        """The bitstream of an image, uint8 RGB [H, W, 3], or of the array that the network takes. Raises InputError."""
+        if getattr(self.model, "tensor_shape", None) is None:
+            check_image(image)
+        image = np.atleast_2d(image)
         return encode_features(self.model, self.model.front(image), (image.shape[0], image.shape[1]), self.codec)

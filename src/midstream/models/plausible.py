@@ -63,10 +63,16 @@ def natural_image(height: int, width: int) -> Image:
 
 def trial(network: SplitModel) -> NDArray[Any]:
     """What a network is tried out with: an image of its size, or noise of the shape of its arrays."""
+    values = some_array(network)
+    return natural_image(*network.input_size(_TRIAL)) if values is None else values
+
+
+def some_array(network: SplitModel) -> NDArray[np.float32] | None:
+    """Noise of the shape of the arrays, of two axes at least, that a network takes; None for one that takes images."""
     shape = getattr(network, "tensor_shape", None)
-    if shape is not None:
-        return np.asarray(np.random.default_rng(0).normal(size=shape), np.float32)
-    return natural_image(*network.input_size(_TRIAL))
+    if shape is None:
+        return None
+    return np.atleast_2d(np.asarray(np.random.default_rng(0).normal(size=shape), np.float32))
 
 
 def try_out(network: SplitModel) -> None:

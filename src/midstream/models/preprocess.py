@@ -101,7 +101,8 @@ def to_tensor(
 def _of_shape(shape: tuple[int, ...], values: NDArray[Any]) -> NDArray[np.float32]:
     """An array as the network takes it, which may lack axes of one element, as a batch is."""
     if [side for side in values.shape if side != 1] != [side for side in shape if side != 1]:
-        raise InputError(f"the network takes arrays of shape {list(shape)}, not {list(values.shape)}")
+        what = "images" if values.dtype == np.uint8 and values.shape[2:] == (3,) else list(values.shape)
+        raise InputError(f"the network takes arrays of shape {list(shape)} (.npy files), not {what}")
     if values.dtype.kind not in "fiu":
         raise InputError(f"the network takes arrays of numbers, not of {values.dtype}")
     return np.ascontiguousarray(values.reshape(shape), np.float32)

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from functools import cache
 from typing import Any, TypeVar
 
+import numpy as np
+
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.errors import ServiceError
@@ -29,7 +31,8 @@ def side_of(edge: Edge) -> pb.Side:
 
 
 def _size(image: Image) -> tuple[int, int]:
-    return image.shape[0], image.shape[1]
+    height, width, *_ = np.atleast_2d(image).shape
+    return height, width
 
 
 class AsyncClient:

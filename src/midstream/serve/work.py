@@ -16,6 +16,7 @@ from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.halves.levels import completed, sent
 from midstream.limits import Limits
 from midstream.models import BatchingModel, FloatPyramid, Output, SplitModel
+from midstream.models.plausible import some_array
 
 #: Height over width of images among which one makes a network with inputs of any size work hardest.
 _RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)
@@ -122,7 +123,8 @@ def prepare(
     sizes = [(int(_PROBE_WIDTH * ratio), _PROBE_WIDTH) for ratio in _RATIOS]
     largest = max(sizes, key=lambda size: int(np.prod(model.input_size(size))))
     fixed = len({model.input_size(size) for size in sizes}) == 1
-    pyramid = model.front(np.full((*largest, 3), 114, np.uint8))
+    values = some_array(model)
+    pyramid = model.front(np.full((*largest, 3), 114, np.uint8) if values is None else values)
     model.back(pyramid, largest)
     coded = sum(values.size for values in sent(model, pyramid).values())
     return Served(
