@@ -67,7 +67,7 @@ def trial(network: SplitModel) -> NDArray[Any]:
     return natural_image(*network.input_size(_TRIAL)) if values is None else values
 
 
-def some_array(network: SplitModel) -> NDArray[np.float32] | None:
+def some_array(network: SplitModel) -> NDArray[Any] | None:
     """Noise of the shape of the arrays, of two axes at least, that a network takes; None for one that takes images."""
     shape = getattr(network, "tensor_shape", None)
     if shape is None:

@@ -123,8 +123,8 @@ def prepare(
     sizes = [(int(_PROBE_WIDTH * ratio), _PROBE_WIDTH) for ratio in _RATIOS]
     largest = max(sizes, key=lambda size: int(np.prod(model.input_size(size))))
     fixed = len({model.input_size(size) for size in sizes}) == 1
-    values = some_array(model)
-    pyramid = model.front(np.full((*largest, 3), 114, np.uint8) if values is None else values)
+    arrays = some_array(model)
+    pyramid = model.front(np.full((*largest, 3), 114, np.uint8) if arrays is None else arrays)
     model.back(pyramid, largest)
     coded = sum(values.size for values in sent(model, pyramid).values())
     return Served(
