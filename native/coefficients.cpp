@@ -142,13 +142,15 @@ std::vector<uint8_t> CoefficientModel::encode(const float* values, const Coeffic
 }
 
 bool CoefficientModel::decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid,
-                              const CoefficientSteps& steps, uint32_t* state, const CoefficientImage& image) const {
+                              const CoefficientSteps& steps, uint32_t* state, const CoefficientImage& image,
+                              const RowsDone& done) const {
     ArithmeticDecoder decoder(data, bytes);
     std::vector<uint8_t> known(grid.coefficients * steps.classes);
     levels(steps, known.data());
     if (!image.known) std::fill_n(image.importance, grid.cells(), uint8_t{0});
     Reader reader;
-    return code<Alone>(decoder, {*this, grid, steps, image, std::move(known)}, state, reader) && decoder.finished();
+    const Task task{*this, grid, steps, image, std::move(known), nullptr, nullptr, nullptr, done};
+    return code<Alone>(decoder, task, state, reader) && decoder.finished();
 }
 
 FrameModel::FrameModel(CoefficientModel alone, FramePredictors predictors)

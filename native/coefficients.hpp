@@ -70,6 +70,9 @@ struct FrameReference {
     const uint8_t* modes;       // [cells]
 };
 
+// Called with how many rows of a grid are decoded, for what comes next to begin with them.
+using RowsDone = std::function<void(size_t)>;
+
 // Everything that the coder has learnt: the states of its slots (mixing.hpp), the weights of its mixer, and how often
 // each of the mixer's sets has learnt. A profile holds one to begin with.
 size_t coefficient_slots();
@@ -99,9 +102,9 @@ class CoefficientModel {
     std::vector<uint8_t> encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
                                 uint32_t* state, const CoefficientImage& image) const;
     // False when the data is not valid. Writes image.chosen, if it is there, image.decoded, and image.importance unless
-    // that is known.
+    // that is known. Where cells are predicted in whole numbers, `done` is called for each row.
     bool decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid, const CoefficientSteps& steps,
-                uint32_t* state, const CoefficientImage& image) const;
+                uint32_t* state, const CoefficientImage& image, const RowsDone& done = {}) const;
 
     const CoefficientStatistics& statistics() const { return statistics_; }
     // What a magnitude, 1 or more, stands for, in steps.

@@ -36,6 +36,8 @@ struct Task {
     const FramePredictors* predictors = nullptr;
     const FrameReference* reference = nullptr;
     uint8_t* modes = nullptr;
+    // Of a decoder: called with the number of rows that are what they are going to be.
+    RowsDone done = {};
 };
 
 template <class Coder, class Kind, class Lanes>
@@ -52,7 +54,7 @@ class CoefficientCoder {
 
     CoefficientCoder(Coder& coder, const Task& task, Slot* slots)
         : coder_(coder), grid_(task.grid), steps_(task.steps), image_(task.image), slots_(slots),
-          model_(task.model), predictors_(task.predictors), reference_(task.reference), modes_(task.modes),
+          model_(task.model), done_(task.done), predictors_(task.predictors), reference_(task.reference), modes_(task.modes),
           mixer_(sets), expected_(task.levels, task.grid.coefficients), cells_(task.grid), sums_(cells_.padded()),
           around_(model_.whole_neighbours(), image_.decoded, grid_.coefficients, grid_.width),
           alone_(std::max({cells_.padded(), model_.neighbours().predicted(), model_.whole_neighbours().predicted()})),
@@ -82,7 +84,10 @@ class CoefficientCoder {
                 if (!code_cell(place, predicted, quantiser)) return false;
             }
             if constexpr (!Quantiser::decides)
-                if (model_.whole()) add_expected(static_cast<size_t>(y));
+                if (model_.whole()) {
+                    add_expected(static_cast<size_t>(y));
+                    if (done_) done_(static_cast<size_t>(y) + 1);
+                }
         }
         if constexpr (!Quantiser::decides)  // no value says how one is read: cells wait for each other here, not above
             if (!model_.whole())
@@ -344,6 +349,7 @@ class CoefficientCoder {
     CoefficientImage image_;
     Slot* slots_;  // the state: slots, and behind them what Layout says
     const CoefficientModel& model_;
+    const RowsDone& done_;
     const FramePredictors* predictors_;
     const FrameReference* reference_;
     uint8_t* modes_;

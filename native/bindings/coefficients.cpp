@@ -19,6 +19,7 @@ using Prediction = In<float, nb::shape<3, -1, -1>>;
 using Begin = Vector<uint32_t>;
 using State = InOut<uint32_t, 1>;
 using Symbols = InOut<int8_t, 2>;
+using Done = nb::typed<nb::callable, void(Out<float, 2>, size_t)>;
 
 template <class Array>
 auto copied(const Array& array) {
@@ -91,7 +92,8 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
                                                                  const Vector<int16_t>& steps,
                                                                  const Vector<float>& sizes, const Begin& state,
                                                                  const std::optional<Matrix<uint8_t>>& known,
-                                                                 const std::optional<Symbols>& symbols) {
+                                                                 const std::optional<Symbols>& symbols,
+                                                                 const std::optional<Done>& done) {
     const CoefficientGrid grid{model.coefficients(), height, width};
     const CoefficientSteps classes = steps_of(steps, sizes);
     require(grid.cells() > 0, "coefficients: an empty grid");
@@ -104,14 +106,19 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
     Learning learning(state, std::nullopt);
     require(!symbols || (symbols->shape(0) == grid.cells() && symbols->shape(1) == grid.coefficients),
             "coefficients: symbols of another shape");
-    int8_t* kept = symbols ? symbols->data() : nullptr;
-    const bool ok = without_gil([&] {
-        return model.decode(data.data(), data.size(), grid, classes, learning.state(),
-                            {importance.get(), known.has_value(), nullptr, decoded.get(), kept});
-    });
+    const CoefficientImage image{importance.get(), known.has_value(), nullptr, decoded.get(),
+                                 symbols ? symbols->data() : nullptr};
+    const Out<float, 2> coefficients = wrap(std::move(decoded), {grid.cells(), grid.coefficients});
+    RowsDone rows_done;
+    if (done)
+        rows_done = [&](size_t rows) {
+            const nb::gil_scoped_acquire held;
+            (*done)(coefficients, rows);
+        };
+    const bool ok = without_gil(
+        [&] { return model.decode(data.data(), data.size(), grid, classes, learning.state(), image, rows_done); });
     if (!ok) return std::nullopt;
-    return std::tuple(wrap(std::move(importance), {height, width}),
-                      wrap(std::move(decoded), {grid.cells(), grid.coefficients}));
+    return std::tuple(wrap(std::move(importance), {height, width}), coefficients);
 }
 
 void make_frame_model(FrameModel* self, const CoefficientModel& alone, const Matrix<float>& gains,
@@ -252,9 +259,11 @@ void bind_coefficients(nb::module_& m) {
              "the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is\n"
              "spent.")
         .def("decode", &decode, "data"_a, "height"_a, "width"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(),
-             "known"_a = nb::none(), "symbols"_a.noconvert() = nb::none(),
+             "known"_a = nb::none(), "symbols"_a.noconvert() = nb::none(), "done"_a = nb::none(),
              "The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not\n"
-             "valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.");
+             "valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.\n"
+             "Where cells are predicted in whole numbers, `done` is called, from this thread, with the coefficients and the\n"
+             "number of rows that are decoded: of each row, whether or not what follows is valid.");
     m.attr("BIT_WORTH") = usual_bit_worth;
     m.attr("MOST_FRAME_MODES") = most_frame_modes;
     m.attr("FRAME_SLOTS") = frame_slots();

@@ -2,7 +2,7 @@
 The native kernels of midstream. Arguments of wrong shapes or ranges raise a ValueError or a TypeError.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, overload
 
 import numpy
@@ -278,6 +278,7 @@ class CoefficientModel:
         known: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
         | None = None,
         symbols: Annotated[NDArray[numpy.int8], dict(shape=(None, None), order="C", device="cpu")] | None = None,
+        done: Callable[[Annotated[NDArray[numpy.float32], dict(shape=(None, None))], int], None] | None = None,
     ) -> (
         tuple[
             Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
@@ -288,6 +289,8 @@ class CoefficientModel:
         """
         The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not
         valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.
+        Where cells are predicted in whole numbers, `done` is called, from this thread, with the coefficients and the
+        number of rows that are decoded: of each row, whether or not what follows is valid.
         """
 
 BIT_WORTH: float = 0.019999999552965164

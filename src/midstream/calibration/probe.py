@@ -213,7 +213,7 @@ def _passed(weights: Weights, batches: _Batches, chosen: Sequence[int], rng: np.
     stacked = np.concatenate([feature for values in made for feature in _pooled(values)])
     mixed = leaky(_product(weights["mix"], stacked) + weights["mix_bias"])
     by_view = mixed.reshape(-1, len(chosen), *batches.grid).transpose(1, 0, 2, 3)
-    windowed = np.concatenate([windows(each) for each in by_view], axis=1)
+    windowed = np.concatenate([windows(each, 0, each.shape[1]) for each in by_view], axis=1)
     last = leaky(_product(weights["around"], windowed) + weights["around_bias"])
     octaves = _product(weights["out"], last) + weights["out_bias"]
     wanted = batches.wanted(chosen).reshape(1, -1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import TypeVar
 
 from midstream.errors import InputError
@@ -38,3 +40,50 @@ def run(function: Callable[[_T], _R], tasks: Sequence[_T], threads: int) -> list
         return [function(task) for task in tasks]
     with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
         return list(pool.map(function, tasks))
+
+
+class Following:
+    """Tasks that other threads do while this one goes on finding more; at the end of a `with` it helps them.
+
+    One thread does each task at once. Whatever a task raises is raised at the end; after an exception of the `with`
+    itself, tasks that have not begun are left out.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """With so many threads, this one included."""
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._begun: list[Future[None]] = []
+
+    def add(self, task: Callable[[], None]) -> None:
+        """A task that may be done from now on."""
+        self._tasks.append(task)
+        if self._pool is None:
+            self._next()
+        else:
+            self._begun.append(self._pool.submit(self._next))
+
+    def _next(self) -> None:
+        try:
+            task = self._tasks.popleft()
+        except IndexError:  # another thread was quicker
+            return
+        task()
+
+    def __enter__(self) -> Following:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Until all is done."""
+        try:
+            while error is None and self._tasks:
+                self._next()
+        finally:
+            self._tasks.clear()
+            if self._pool is not None:
+                self._pool.shutdown()
+        for each in self._begun if error is None else []:
+            each.result()

@@ -14,6 +14,7 @@ import numpy as np
 from midstream import _native
 from midstream.codec.calibrated.parts import PROBE_WINDOW, CellProbe, Floats, LevelPart
 from midstream.codec.calibrated.transform import Size, product
+from midstream.codec.threads import run
 
 #: What is left of a number below zero.
 LEAK = np.float32(0.125)
@@ -59,18 +60,26 @@ def pooled(maps: Floats, ratio: int) -> list[Floats]:
     return [largest, total * np.float32(1 / ratio**2)]
 
 
-def scores_of(probe: CellProbe, seen: Floats) -> Floats:
+def scores_of(probe: CellProbe, seen: Floats, threads: int = 1) -> Floats:
     """Scores [height, width] from what `seen_alone` makes of all cells, [M, height, width]."""
     height, width = seen.shape[1:]
-    numbers = leaky(product(probe.around, windows(seen), 1) + probe.around_bias[:, None])
-    octaves = product(probe.out[None, :-1], numbers, 1) + probe.out[-1]
-    return np.asarray(np.exp2(np.clip(octaves, -20, 0)).reshape(height, width), np.float32)
+    rows = -(-height // threads)
+
+    def octaves(top: int) -> Floats:
+        around = windows(seen, top, min(top + rows, height))
+        numbers = leaky(product(probe.around, around, 1) + probe.around_bias[:, None])
+        return np.asarray(product(probe.out[None, :-1], numbers, 1)[0] + probe.out[-1])
+
+    found = np.concatenate(run(octaves, range(0, height, rows), threads))
+    return np.asarray(np.exp2(np.clip(found, -20, 0)).reshape(height, width), np.float32)
 
 
-def windows(seen: Floats) -> Floats:
-    """The cells around each, [9 * M, cells] of [M, height, width]; there is nothing beyond the border."""
+def windows(seen: Floats, top: int, bottom: int) -> Floats:
+    """The cells around each of some rows, [9 * M, cells] of [M, height, width]; there is nothing beyond the border."""
     count, height, width = seen.shape
-    padded = np.zeros((count, height + 2, width + 2), np.float32)
-    padded[:, 1:-1, 1:-1] = seen
-    parts = [padded[:, y : y + height, x : x + width] for y in range(PROBE_WINDOW) for x in range(PROBE_WINDOW)]
-    return np.stack(parts).reshape(PROBE_WINDOW**2 * count, height * width)
+    padded = np.zeros((count, bottom - top + 2, width + 2), np.float32)
+    first, last = max(top - 1, 0), min(bottom + 1, height)
+    padded[:, first - top + 1 : last - top + 1, 1:-1] = seen[:, first:last]
+    size = bottom - top
+    parts = [padded[:, y : y + size, x : x + width] for y in range(PROBE_WINDOW) for x in range(PROBE_WINDOW)]
+    return np.stack(parts).reshape(PROBE_WINDOW**2 * count, size * width)

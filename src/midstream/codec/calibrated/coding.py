@@ -65,7 +65,7 @@ def analyse(
         if not each.largest <= LARGEST:  # a NaN is not
             _check_finite(levels)
             raise InputError(TOO_LARGE)
-    first = _importance(profile, coefficients[0], scores)
+    first = _importance(profile, coefficients[0], scores, count)
     importance = [first, *(importance_from(first, each.grid) for each in coefficients[1:])]
     sizes = {level.name: level.shape[1:] for level in levels}
     return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
@@ -125,12 +125,15 @@ def _check_levels(profile: Profile, maps: Mapping[str, Any]) -> None:
 
 
 def _importance(
-    profile: Profile, coefficients: Coefficients | KnownCoefficients, scores: NDArray[np.floating[Any]] | None
+    profile: Profile,
+    coefficients: Coefficients | KnownCoefficients,
+    scores: NDArray[np.floating[Any]] | None,
+    threads: int,
 ) -> NDArray[np.uint8]:
     """Of the first group."""
     if scores is not None:
         return classes_of(profile.about.importance, spread(check_scores(scores, coefficients.grid)))
-    return importance_of(profile.groups[0], profile.about.importance, coefficients)
+    return importance_of(profile.groups[0], profile.about.importance, coefficients, threads)
 
 
 def code(analysed: Analysed, step: int, bit_worth: float = _native.BIT_WORTH, embed: bool = False) -> bytes:

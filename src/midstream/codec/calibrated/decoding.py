@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from midstream.codec.calibrated.prediction import expected, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
 from midstream.codec.calibrated.transform import Block, Size, blocks, by_cell, grids_of, inverse_block
-from midstream.codec.threads import run, thread_count
+from midstream.codec.threads import Following, thread_count
 from midstream.errors import CorruptError, LimitError, unknown
 from midstream.features import DTYPES
 from midstream.limits import Limits
@@ -27,6 +29,10 @@ _DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 4
 
 #: Importance map [height, width] and coefficients [K, height, width] of a group.
 Dequantised = tuple[NDArray[np.uint8], Floats]
+#: Called, while a group is decoded, with its coefficients [K, height, width] and how many rows are decoded.
+RowsDone = Callable[[Floats, int], None]
+#: Decodes a group by its number, with the importance map where that is known.
+DecodeGroup = Callable[[int, NDArray[np.uint8] | None, RowsDone | None], Dequantised]
 
 
 def begin_calibrated(
@@ -49,8 +55,10 @@ def begin_calibrated(
     grids = limited_grids(profile, read, sizes, limits)
     steps = profile.about.importance.steps(header.step)
 
-    def coefficients(number: int, known: NDArray[np.uint8] | None) -> Dequantised:
-        return dequantised(profile.groups[number], steps, streams[number], grids[number], known, f"group {number}")
+    def coefficients(number: int, known: NDArray[np.uint8] | None, done: RowsDone | None) -> Dequantised:
+        return dequantised(
+            profile.groups[number], steps, streams[number], grids[number], known, f"group {number}", done
+        )
 
     return begin_groups(
         profile, {number: grids[number] for number in read}, sizes, dtypes, wanted, coefficients, threads, device
@@ -71,7 +79,7 @@ def begin_groups(
     sizes: Mapping[str, Size],
     dtypes: Mapping[str, str],
     wanted: Sequence[str],
-    coefficients: Callable[[int, NDArray[np.uint8] | None], Dequantised],
+    coefficients: DecodeGroup,
     threads: int | None,
     device: Any,
 ) -> Callable[[], dict[str, Any]]:
@@ -85,7 +93,7 @@ def begin_groups(
     first: Dequantised | None = None
     for number, grid in grids.items():
         group = profile.groups[number]
-        importance, values = coefficients(number, None if first is None else importance_from(first[0], grid))
+        importance, values = coefficients(number, None if first is None else importance_from(first[0], grid), None)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
             own = values if first is None else values + expected(group, first[1], grid)
         if not np.isfinite(own).all():
@@ -107,7 +115,7 @@ def decode_groups(
     sizes: Mapping[str, Size],
     dtypes: Mapping[str, str],
     wanted: Sequence[str],
-    coefficients: Callable[[int, NDArray[np.uint8] | None], Dequantised],
+    coefficients: DecodeGroup,
     threads: int | None,
 ) -> dict[str, NDArray[Any]]:
     """The wanted levels, in their own element types.
@@ -124,18 +132,42 @@ def decode_groups(
         CorruptError: values out of range.
     """
     out: dict[str, NDArray[Any]] = {}
-    first: Dequantised | None = None
-    for number, grid in grids.items():
-        group = profile.groups[number]
-        importance, values = coefficients(number, None if first is None else importance_from(first[0], grid))
-        for level in levels_named(group, wanted):
+    for number in grids:
+        for level in levels_named(profile.groups[number], wanted):
             shape = (level.about.channels, *sizes[level.about.name])
             out[level.about.name] = _empty(shape, DTYPES[dtypes[level.about.name]])
-        count = thread_count(threads, sum(out[level.about.name].size for level in levels_named(group, wanted)))
-        restore_group(group, values, None if first is None else first[1], out, count, f"group {number}")
-        if first is None:
-            first = importance, looked_at(profile, values)
+    count = thread_count(threads, sum(values.size for values in out.values()))
+    first: Dequantised | None = None
+    with Following(count) as following:
+        for number, grid in grids.items():
+            done = _restoring(profile, number, grid, first, out, following, count)
+            known = None if first is None else importance_from(first[0], grid)
+            importance, values = coefficients(number, known, done if count > 1 else None)
+            done(values, grid[0])
+            if first is None:
+                first = importance, looked_at(profile, values)
     return {name: out[name] for name in profile.about.order if name in wanted}
+
+
+def _restoring(
+    profile: Profile,
+    number: int,
+    grid: Size,
+    first: Dequantised | None,
+    out: dict[str, NDArray[Any]],
+    following: Following,
+    threads: int,
+) -> RowsDone:
+    """What has a group's rows, as they are decoded, put into its levels, block by block."""
+    group, first_values = profile.groups[number], None if first is None else first[1]
+    left = deque(blocks(group, grid, threads))
+
+    def done(values: Floats, rows: int) -> None:
+        while left and left[0][0].stop <= rows:
+            block = left.popleft()
+            following.add(partial(restore_block, group, values, first_values, block, out, f"group {number}"))
+
+    return done
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -176,20 +208,15 @@ def looked_at(profile: Profile, coefficients: Floats) -> Floats:
     return np.ascontiguousarray(coefficients[: inputs // PREDICTION_CELLS].transpose(1, 2, 0)).transpose(2, 0, 1)
 
 
-def restore_group(
-    group: GroupPart, coefficients: Floats, first: Floats | None, out: dict[str, NDArray[Any]], threads: int, what: str
+def restore_block(
+    group: GroupPart, coefficients: Floats, first: Floats | None, block: Block, out: dict[str, NDArray[Any]], what: str
 ) -> None:
-    """Put a group's coefficients [K, height, width] into its levels, block by block. Raises CorruptError."""
-    grid = coefficients.shape[1], coefficients.shape[2]
-
-    def restore(block: Block) -> None:
-        part = coefficients[:, *block]
-        if first is not None:
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
-                part = part + expected(group, first, grid, block)
-        inverse_block(group, by_cell(part), block, out, what)
-
-    run(restore, blocks(group, grid), threads)
+    """Put a block of a group's coefficients [K, height, width] into its levels. Raises CorruptError."""
+    part = coefficients[:, *block]
+    if first is not None:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
+            part = part + expected(group, first, (coefficients.shape[1], coefficients.shape[2]), block)
+    inverse_block(group, by_cell(part), block, out, what)
 
 
 def dequantised(
@@ -199,6 +226,7 @@ def dequantised(
     grid: Size,
     known: NDArray[np.uint8] | None,
     what: str,
+    done: RowsDone | None = None,
 ) -> Dequantised:
     """Importance map [height, width] and coefficients [K, height, width] from a group's stream.
 
@@ -209,12 +237,19 @@ def dequantised(
         grid: (height, width).
         known: the importance map, where it is not in the stream.
         what: named in errors.
+        done: called for each row, if cells of the group are predicted in whole numbers.
 
     Raises:
         CorruptError: a stream that does not decode.
     """
-    found = group.coefficient_model.decode(stream, *grid, steps, step_sizes(steps), group.state, known)
+
+    def laid_out(coefficients: Floats) -> Floats:
+        return coefficients.reshape(*grid, -1).transpose(2, 0, 1)
+
+    row_done = None if done is None else lambda coefficients, rows: done(laid_out(coefficients), rows)
+    model = group.coefficient_model
+    found = model.decode(stream, *grid, steps, step_sizes(steps), group.state, known, done=row_done)
     if found is None:
         raise CorruptError(f"{what}: the coefficients do not decode")
     importance, coefficients = found
-    return importance, coefficients.reshape(*grid, -1).transpose(2, 0, 1)
+    return importance, laid_out(coefficients)

@@ -58,7 +58,7 @@ class Coefficients:
             part = slice(first, first + len(numbers))  # blocks are whole rows, or lie in one
             return self._stage.round(numbers, self._whole[part], self._units[part])
 
-        self.largest = max(run(begin, blocks(group, self.grid), threads))
+        self.largest = max(run(begin, blocks(group, self.grid, threads), threads))
         # What a coarser group's coefficients are expected to be is not known to be small.
         first = self._stage.parts
         if group.prediction is None:

@@ -36,20 +36,20 @@ def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def importance_of(
-    group: GroupPart, importance: ImportanceClasses, coefficients: Coefficients | KnownCoefficients
+    group: GroupPart, importance: ImportanceClasses, coefficients: Coefficients | KnownCoefficients, threads: int
 ) -> NDArray[np.uint8]:
-    """Classes [height, width] of the cells of the first group, as its probe sees them."""
+    """Classes [height, width] of the cells of the first group, as its probe sees them, by so many threads at most."""
     if group.probe is None:
         return np.zeros(coefficients.grid, np.uint8)
     if isinstance(group.probe, CellProbe):
         assert coefficients.seen is not None
-        return classes_of(importance, scores_of(group.probe, coefficients.seen))
+        return classes_of(importance, scores_of(group.probe, coefficients.seen, threads))
     return classes_of(importance, probed(group.probe, coefficients.values, group.scales))
 
 
 def importance_in(group: GroupPart, importance: ImportanceClasses, maps: Mapping[str, Floats]) -> NDArray[np.uint8]:
     """Classes of the cells of the first group, as its probe sees them in levels [C, H, W] by name."""
-    return importance_of(group, importance, Coefficients(group, maps, 1))
+    return importance_of(group, importance, Coefficients(group, maps, 1), 1)
 
 
 def probed(probe: Probe, coefficients: Floats, scales: NDArray[np.int16]) -> Floats:

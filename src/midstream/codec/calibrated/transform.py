@@ -30,6 +30,8 @@ _LEAST_ROWS = 16
 #: Numbers of a block of cells, at most, in any of the arrays that a decoder makes of it: a MiB each, which stays in a
 #: cache, and what a thread takes does not count beside what is decoded.
 _BLOCK_NUMBERS = 1 << 18
+#: Into how many blocks a thread's share of a grid is cut at least, so that none waits long for another.
+_BLOCKS_A_THREAD = 4
 #: By how much a group's grid may be larger beside the first one's than it is in the profile (docs/format.md).
 _MOST_LARGER = 2
 
@@ -77,11 +79,13 @@ def grids_of(groups: Sequence[GroupPart], sizes: Mapping[str, Size]) -> list[Siz
     return grids
 
 
-def blocks(group: GroupPart, grid: Size) -> list[Block]:
-    """The grid in blocks of whole rows, or of parts of a row."""
+def blocks(group: GroupPart, grid: Size, threads: int = 1) -> list[Block]:
+    """The grid in blocks of whole rows, or of parts of a row: a few for each of several threads, if there are rows."""
     cells = max(_BLOCK_NUMBERS // max(group.input_sizes), 1)
     columns = min(grid[1], cells)
     rows = cells // columns
+    if threads > 1:
+        rows = min(rows, max(grid[0] // (_BLOCKS_A_THREAD * threads), 1))
     return [
         (slice(y, min(y + rows, grid[0])), slice(x, min(x + columns, grid[1])))
         for y in range(0, grid[0], rows)
@@ -124,7 +128,7 @@ def inverse(group: GroupPart, coefficients: Floats, sizes: Mapping[str, Size], t
     }
     run(
         lambda block: inverse_block(group, by_cell(coefficients[:, *block]), block, out),
-        blocks(group, _size(coefficients)),
+        blocks(group, _size(coefficients), threads),
         threads,
     )
     return out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from midstream.codec.base import Declaration, Decoder, DecodeRequest, StreamInfo, Table
 from midstream.codec.calibrated.decoder import declared_shapes, given_profile
-from midstream.codec.calibrated.decoding import Dequantised, begin_groups, limited_grids, wanted_levels
+from midstream.codec.calibrated.decoding import Dequantised, RowsDone, begin_groups, limited_grids, wanted_levels
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import Shapes, profile_for, stream_shape
 from midstream.codec.calibrated.transform import Size
@@ -66,7 +66,8 @@ def decode_unit(
     kept: list[GroupFrame] = []
     contexts: list[NDArray[np.uint32]] = []
 
-    def coefficients(number: int, known: NDArray[np.uint8] | None) -> Dequantised:
+    def coefficients(number: int, known: NDArray[np.uint8] | None, done: RowsDone | None) -> Dequantised:
+        del done  # all rows at once: a GroupFrame is of the whole group
         group, stream, what = profile.groups[number], streams[number], f"group {number}"
         if before is None:
             decoded, frame = decode_alone(group, steps, stream, grids[number], known, what)

@@ -1,0 +1,144 @@
+"""Work shared out to threads: `calibrated` writes and reads the same with any number of them."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.helpers import profiles
+
+import midstream as ms
+from midstream import _native
+from midstream.codec import threads as threads_module
+from midstream.codec.calibrated.cell_probe import scores_of
+from midstream.codec.calibrated.parts import CellProbe, step_sizes
+from midstream.codec.threads import Following
+
+PROFILES = {"floats": profiles.profile(), "whole numbers": profiles.profile(cells=True)}
+PYRAMID = profiles.pyramid(5)
+
+
+@pytest.fixture
+def any_work_is_worth_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads_module, "_WORTH_THREADS", 1)
+
+
+@pytest.mark.usefixtures("any_work_is_worth_threads")
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_bytes_and_values_are_those_of_one_thread(profile: ms.Profile, threads: int, simd_path: str) -> None:
+    for quality in (20, 80):
+        data = ms.encode(PYRAMID, "calibrated", profile=profile, quality=quality, threads=1)
+        assert ms.encode(PYRAMID, "calibrated", profile=profile, quality=quality, threads=threads) == data
+        once, again = (ms.decode(data, profile=profile, threads=count) for count in (1, threads))
+        assert list(once) == list(again)
+        assert all(once[name].tobytes() == again[name].tobytes() for name in once)
+        one = list(once)[-1:]  # of another group than the first
+        assert ms.decode(data, profile=profile, levels=one, threads=threads)[one[0]].tobytes() == once[one[0]].tobytes()
+
+
+@pytest.mark.usefixtures("any_work_is_worth_threads")
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_what_is_damaged_is_refused_by_any_number_of_threads(profile: ms.Profile) -> None:
+    data = ms.encode(PYRAMID, "calibrated", profile=profile, quality=80)
+    header = ms.inspect(data)
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(20):
+        bad = bytearray(data)
+        bad[rng.integers(header.header_bytes, len(data) - header.checksum_bytes)] ^= 1 << rng.integers(8)
+        bad[-4:] = _native.crc32c(bytes(bad[header.header_bytes : -4])).to_bytes(4, "little")
+        made: list[object] = []
+        for threads in (1, 2):
+            try:
+                levels = ms.decode(bytes(bad), profile=profile, threads=threads)
+                made.append({name: values.tobytes() for name, values in levels.items()})
+            except ms.CorruptError as error:
+                made.append(str(error))
+        assert made[0] == made[1]
+        refused += isinstance(made[0], str)
+    assert refused
+
+
+def test_rows_are_told_of_as_they_are_decoded() -> None:
+    rng, sides, count = np.random.default_rng(0), (5, 7), 9
+    values = rng.normal(size=(35, count)).astype(np.float32)
+    weights = (0.2 * rng.normal(size=(3, count, count))).astype(np.float32)
+    offsets = np.zeros((_native.COEFFICIENT_LEVELS, 3), np.int8)
+    steps = np.array([100], np.int16)
+    for whole in (False, True):
+        model = _native.CoefficientModel(
+            np.full(count, 128, np.int16), np.zeros((count, 2), np.uint16), offsets, weights, whole
+        )
+        begin, places = _native.coefficient_state(), np.zeros(sides, np.uint8)
+        stream = model.encode(values, places, False, steps, step_sizes(steps), begin)[0]
+        told: list[tuple[int, bytes]] = []
+
+        def done(coefficients: np.ndarray, rows: int, told: list[tuple[int, bytes]] = told) -> None:
+            told.append((rows, coefficients[: 7 * rows].tobytes()))
+
+        found = model.decode(stream, *sides, steps, step_sizes(steps), begin, done=done)
+        assert found is not None
+        assert told == [(rows, found[1][: 7 * rows].tobytes()) for rows in range(1, 6) if whole]
+
+    def fails(coefficients: np.ndarray, rows: int) -> None:
+        raise RuntimeError(f"row {rows}")
+
+    with pytest.raises(RuntimeError, match="row 1"):
+        model.decode(stream, *sides, steps, step_sizes(steps), begin, done=fails)
+
+
+@given(seed=st.integers(0, 1 << 30), sides=st.tuples(st.integers(1, 9), st.integers(1, 9)), threads=st.integers(1, 12))
+def test_scores_are_the_same_by_rows(seed: int, sides: tuple[int, int], threads: int) -> None:
+    probe = PROFILES["whole numbers"].groups[0].probe
+    assert isinstance(probe, CellProbe)
+    seen = np.random.default_rng(seed).normal(size=(len(probe.mix), *sides)).astype(np.float32)
+    assert scores_of(probe, seen, threads).tobytes() == scores_of(probe, seen).tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_all_that_follows_is_done(threads: int) -> None:
+    done: list[int] = []
+    with Following(threads) as following:
+        for number in range(50):
+            following.add(lambda number=number: done.append(number))
+    assert sorted(done) == list(range(50))
+
+
+def test_others_work_while_this_thread_goes_on() -> None:
+    begun = threading.Event()
+    with Following(2) as following:
+        following.add(begun.set)
+        assert begun.wait(60)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_what_a_task_raises_is_raised(threads: int) -> None:
+    def fails() -> None:
+        raise ValueError("a task")
+
+    with pytest.raises(ValueError, match="a task"), Following(threads) as following:
+        following.add(fails)
+
+
+def test_after_an_error_nothing_is_begun() -> None:
+    done: list[int] = []
+    begun, end = threading.Event(), threading.Event()
+
+    def waits() -> None:
+        begun.set()
+        end.wait(60)
+
+    def goes_wrong() -> None:
+        with Following(2) as following:
+            following.add(waits)
+            assert begun.wait(60)
+            following.add(lambda: done.append(1))
+            threading.Timer(2, end.set).start()
+            raise ValueError("the finder")
+
+    with pytest.raises(ValueError, match="the finder"):
+        goes_wrong()
+    assert not done
