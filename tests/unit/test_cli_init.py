@@ -57,7 +57,8 @@ def test_what_init_cannot_use_is_one_line(network: Path, tmp_path: Path) -> None
 def test_a_description_in_another_folder_says_what_to_do(network: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     done = midstream("init", network, "-o", tmp_path / "elsewhere" / "best.toml")
-    assert "put them together, or give --weights" in done.stderr.decode()
+    said = " ".join(done.stderr.decode().split())
+    assert f"write it with -o {network.parent / 'best.toml'}, or give --weights {network} in each command" in said
 
 
 def test_an_onnx_file_is_a_network(network: Path, tmp_path: Path) -> None:

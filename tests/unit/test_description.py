@@ -10,7 +10,7 @@ from tests.helpers import toy
 
 from midstream import models
 from midstream.errors import InputError
-from midstream.models.description import parse_description, read_description
+from midstream.models.description import PyramidLevel, parse_description, read_description
 
 
 @pytest.mark.parametrize("file", ["weights/toy.onnx", "/toy.onnx", "C:\\\\toy.onnx"])
@@ -57,3 +57,12 @@ def test_what_does_not_fit_names_the_network(old: str, new: str, message: str, t
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(InputError, match=f"toy.onnx: {message}"):
         models.load(str(path))
+
+
+def test_levels_in_words_have_strides_or_tokens_where_there_are_any() -> None:
+    levels = [
+        PyramidLevel(name="p3", tensor="a", stride=8),
+        PyramidLevel(name="f1", tensor="b", axes="1NC", grid=(14, 14), extra=1),
+        PyramidLevel(name="v", tensor="c", axes="1C"),
+    ]
+    assert [level.text for level in levels] == ["p3/8", "f1 [197 tokens]", "v"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from midstream.models.recognition import draft
 from midstream.models.recognition.inputs import recognise_inputs
 from midstream.models.recognition.outputs import recognise_outputs
 from midstream.models.recognition.preprocessing import preprocessing
+from midstream.models.recognition.single import endings
 from midstream.models.recognition.toml import to_toml
 
 
@@ -66,7 +68,25 @@ def test_other_inputs_get_what_is_usual() -> None:
         "orig_target_sizes": [[48, 32]], "im_shape": [[32, 48]], "scale_factor": 1.0, "pixel_mask": 1, "sr": 16000,
         "state": 0.0, "strange": 0,
     }  # fmt: skip
-    assert "a guess" in found.constant_notes((32, 48))[-1]
+    assert "a guess" in found.constant_notes((32, 48)).guessed[-1]
+    assert found.constant_notes((32, 48)).warnings == []
+
+
+def test_a_second_image_that_nothing_gives_is_a_warning() -> None:
+    model = inputs_model(
+        ("before", FLOAT, [1, 3, 32, 48]), ("after", FLOAT, [1, 3, 32, 48]), ("table", FLOAT, [1, 4]),
+    )  # fmt: skip
+    notes = recognise_inputs(model, None, {}).constant_notes((32, 48))
+    assert notes.guessed == []
+    image, table = notes.warnings
+    assert "input 'after' float32 [1, 3, 32, 48] looks like a second image, and nothing here gives it" in image
+    assert "figures mean nothing until [constants] has its values" in image
+    assert "input 'table' float32 [1, 4] has a name that says nothing" in table
+
+
+def test_a_fixed_batch_is_named() -> None:
+    with pytest.raises(InputError, match=r"'x' .*: the graph has a fixed batch of 4; export it with 1 or a free one"):
+        recognise_inputs(inputs_model(("x", FLOAT, [4, 1, 64, 64])), None, {})
 
 
 def test_a_tensor_that_is_no_image_needs_a_shape() -> None:
@@ -133,6 +153,10 @@ CASES: dict[str, tuple[dict[str, np.ndarray], str, str, dict[str, Any]]] = {
     "text": (
         {"y": np.full((1, 1, 64, 64), 0.1, np.float32)}, "semantic segmentation", "segmentation", {"threshold": 0.3},
     ),
+    "six classes": ({"y": vector(3, -1, 0.5, 2, -4, 1)}, "classification", "classification", {"softmax": True}),
+    "seven classes": ({"y": vector(3, -1, 0.5, 2, -4, 1, 0)}, "classification", "classification", {"softmax": True}),
+    "rows that are padding": ({"y": np.zeros((0, 7), np.float32)}, "detection", "end2end", {}),
+    "logarithms": ({"y": np.log(vector(0.2, 0.3, 0.5))}, "classification", "classification", {"softmax": True}),
     "depth": ({"y": np.full((1, 1, 64, 64), 7.5, np.float32)}, "depth", "depth", {}),
 }  # fmt: skip
 
@@ -153,12 +177,111 @@ def test_heads_are_found_by_shapes_and_values(name: str) -> None:
         {"y": np.zeros((1, 288, 2, 2), np.float32)},
         {"a": np.zeros((1, 7), np.float32), "b": np.zeros((1, 9), np.float32)},
         {"y": np.zeros((), np.float32)},
+        {"y": np.full((1, 40, 6625), 0.1, np.float32)},  # text: a sequence of characters
+        {"y": np.full((1, 17, 64), -1.0, np.float32)},  # tokens
     ],
 )
 def test_what_is_not_recognised_is_tensors_and_says_so(outputs: dict[str, np.ndarray]) -> None:
     found = recognise_outputs(outputs, SIZE, None, None)
     assert (found.task, found.head) == ("tensors", None)
     assert "of no known head: the task is `tensors`" in found.notes.guessed[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 128, 128), (1, 128, 128, 3), (1, 1, 128, 128)])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_a_map_larger_than_the_input_is_no_segmentation(shape: tuple[int, ...], dtype: Any) -> None:
+    found = recognise_outputs({"y": np.ones(shape, dtype)}, SIZE, None, None)
+    assert (found.task, found.head) == ("tensors", None)
+    assert "a map larger than the input of [64, 64]" in found.notes.guessed[0]
+
+
+def test_an_image_in_whole_numbers_is_no_map_of_labels() -> None:
+    assert recognise_outputs({"y": np.ones((1, 3, 64, 64), np.uint8)}, SIZE, None, None).task == "tensors"
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((1, 3, 64, 64), "an image's colours, for which --task tensors"), ((1, 17, 16, 16), "points of a pose")],
+)
+def test_maps_that_may_be_something_else_say_so(shape: tuple[int, ...], said: str) -> None:
+    found = recognise_outputs({"y": np.full(shape, -1, np.float32)}, SIZE, None, None)
+    assert found.task == "semantic segmentation"
+    assert said in found.notes.guessed[0]
+    assert found.notes.recognised == []
+
+
+def test_several_classes_at_once_are_no_classification() -> None:
+    outputs = {"y": vector(0.9, 0.8, 0.1)}
+    for ends in ({}, {"y": "Sigmoid"}):
+        found = recognise_outputs(outputs, SIZE, None, None, ends)
+        assert (found.task, found.head) == ("tensors", None)
+        assert "several classes at once (multi-label)" in found.notes.guessed[0]
+    wide = {"y": np.full((1, 512), 0.5, np.float32)}
+    assert recognise_outputs(wide, SIZE, None, None).task == "embedding"
+    assert recognise_outputs(wide, SIZE, None, None, {"y": "Sigmoid"}).task == "tensors"
+    assert recognise_outputs(outputs, SIZE, None, None, {"y": "Gemm"}).head == {
+        "kind": "classification", "softmax": True,
+    }  # fmt: skip
+    with pytest.raises(InputError, match="a classification has one class: leave --task out"):
+        recognise_outputs(outputs, SIZE, None, "classification", {"y": "Sigmoid"})
+
+
+def test_the_end_of_an_output_is_behind_what_moves_numbers() -> None:
+    b = Builder()
+    b.node("Sigmoid", [b.conv("x", "c", 3, 4)], "s")
+    b.node("Flatten", ["s"], "y")
+    assert endings(b.model("y")) == {"y": "Sigmoid"}
+
+
+def test_logarithms_of_chances_are_said_to_be_some() -> None:
+    found = recognise_outputs({"y": np.log(vector(0.2, 0.3, 0.5))}, SIZE, None, None)
+    assert "logarithms of chances" in found.notes.recognised[0]
+
+
+def test_one_row_is_a_table_of_boxes_only_if_something_says_so() -> None:
+    row = {"y": vector(1, 2, 30, 40, 0.9, 1)}
+    assert recognise_outputs(row, SIZE, None, None).kind == "classification"
+    assert recognise_outputs(row, SIZE, None, "detection").kind == "end2end"
+    assert recognise_outputs(row, SIZE, Metadata("detect", ("hat", "coat")), None).kind == "end2end"
+    assert recognise_outputs({"a": vector(1, 2, 3, 4), "b": vector(0.1, 0.2, 0.7)}, SIZE, None, None).head is None
+
+
+def corners(name: str, columns: tuple[int, ...] = (0, 1, 2, 3)) -> dict[str, np.ndarray]:
+    low = np.random.default_rng(0).random((9, 2)).astype(np.float32) / 2
+    boxes = np.concatenate([low, low + 0.3], axis=1)[:, columns]
+    return {"labels": np.zeros(9, np.int64), name: boxes, "scores": np.full(9, 0.9, np.float32)}
+
+
+def test_the_format_of_boxes_is_written_and_guessed_unless_the_name_says_it() -> None:
+    found = recognise_outputs(corners("boxes"), SIZE, None, None)
+    assert found.head is not None
+    assert found.head["format"] == "xyxy"
+    assert any("boxes are xyxy (left, top, right, bottom): check" in line for line in found.notes.guessed)
+    for name in ("rois", "detection_boxes"):
+        found = recognise_outputs(corners(name), SIZE, None, None)
+        assert found.head is not None
+        assert found.head["format"] == "yxyx"
+        assert not any("boxes are" in line for line in found.notes.guessed)
+
+
+def test_logits_and_centres_are_boxes_as_a_guess() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(1, 100, 3)).astype(np.float32) * 3
+    boxes = np.concatenate([rng.random((1, 100, 2)) * 64, rng.random((1, 100, 2)) * 20 + 5], axis=2).astype(np.float32)
+    found = recognise_outputs({"cls": logits, "bbox": boxes}, SIZE, None, None)
+    assert found.head is not None
+    assert (found.kind, found.head["format"], found.head.get("sigmoid")) == ("boxes", "cxcywh", True)
+    assert any("boxes are cxcywh" in line for line in found.notes.guessed)
+    found = recognise_outputs({"cls": logits, "bbox": boxes * -1e6}, SIZE, None, None)
+    assert (
+        "the shapes would fit boxes (3 classes), boxes (2 classes, `background = true`), but" in found.notes.guessed[0]
+    )
+
+
+def test_ultralytics_boxes_are_suppressed_as_its_own_validation_does() -> None:
+    found = recognise_outputs({"y": rows(True).T[None]}, SIZE, None, None)
+    assert found.head is not None
+    assert found.head["nms_iou"] == 0.7
 
 
 def test_a_task_may_be_asked_for() -> None:
@@ -282,3 +405,36 @@ def test_a_size_that_is_open_is_tried_out(tmp_path: Path) -> None:
     assert any("leaves its size open: 224x224" in line for line in found.notes.guessed)
     with pytest.raises(InputError, match="does not run"):
         draft(tmp_path / "z.onnx", size=(64, 64))
+
+
+def test_a_graph_that_takes_no_usual_size_says_what_to_do(tmp_path: Path) -> None:
+    b = Builder()
+    b.inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "h", "w"])]
+    b.constant("shape", np.array([1, 4 * 9 * 9], np.int64))
+    b.node("Reshape", [b.conv("x", "c", 3, 4, stride=2), "shape"], "y")  # only 18 x 18 will do
+    onnx.save(b.model("y"), str(tmp_path / "y.onnx"))
+    with pytest.raises(InputError, match=r"none of 640x640, 320x48, .* fits: say --size WIDTHxHEIGHT"):
+        draft(tmp_path / "y.onnx")
+
+
+def test_outputs_that_do_not_bear_a_task_out_are_no_guess_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = Builder()
+    b.node("Relu", [b.conv("x", "c", 3, 4, stride=2)], "a")
+    b.conv("a", "y", 4, 5)
+    onnx.save(b.model("y"), str(tmp_path / "y.onnx"))
+    assert draft(tmp_path / "y.onnx").task == "semantic segmentation"
+    tried: list[str] = []
+
+    def refuse_first(network: Any) -> None:
+        tried.append(network.task.name)
+        if len(tried) == 1:
+            raise InputError("it does not")
+
+    monkeypatch.setattr(import_module("midstream.models.recognition.draft"), "try_out", refuse_first)
+    found = draft(tmp_path / "y.onnx")
+    assert tried == ["semantic segmentation", "tensors"]
+    assert any("they are `tensors` now" in line for line in found.notes.warnings)
+    assert not any("semantic segmentation" in line for line in [*found.notes.guessed, *found.notes.recognised])
+    assert "Guessed: output" not in found.text

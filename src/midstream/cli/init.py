@@ -84,8 +84,11 @@ def init_command(
             raise InputError(f"{output}: a description ends in .toml")
         write_bytes(str(output), found.text.encode())
         if output.absolute().parent != model.absolute().parent:
-            where = f"{model.name} is in another folder than the description"
-            found.notes.warnings.append(f"{where}: put them together, or give --weights {model} with it")
+            beside = model.parent / output.name
+            found.notes.warnings.append(
+                f"{model.name} is in another folder, and a description finds its weights in its own only: write it "
+                f"with -o {beside}, or give --weights {model} in each command"
+            )
     if json:
         print_json(_as_json(found, output))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -62,6 +63,13 @@ class PyramidLevel(Strict):
     axes: Annotated[str, Field(pattern="^[1CHWNT]+$", max_length=MOST_AXES)] | None = None
     grid: tuple[Side, Side] | None = None
     extra: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
+
+    @property
+    def text(self) -> str:
+        """In words: p3/8, f1 [197 tokens], or the name alone."""
+        if self.stride is not None:
+            return f"{self.name}/{self.stride}"
+        return self.name if self.grid is None else f"{self.name} [{math.prod(self.grid) + self.extra} tokens]"
 
     @model_validator(mode="after")
     def _axes_can_be(self) -> PyramidLevel:
@@ -163,8 +171,8 @@ class Description(Strict):
 
     @property
     def levels(self) -> str:
-        """The pyramid in words: p3/8 p4/16 ..., the numbers being strides."""
-        return " ".join(f"{level.name}/{level.stride or '-'}" for level in self.pyramid)
+        """The pyramid in words: p3/8 p4/16 ..., the numbers being strides; f1 [197 tokens] for tokens with a grid."""
+        return " ".join(level.text for level in self.pyramid)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -22,10 +22,11 @@ from midstream.models.onnx_model import OnnxModel
 from midstream.models.plausible import natural_image, try_out
 from midstream.models.preprocess import as_type, fitted, layout_of, to_tensor
 from midstream.models.proposals import Proposal, propose, with_bytes, worth_listing
-from midstream.models.recognition.inputs import Inputs, recognise_inputs
+from midstream.models.recognition.inputs import Inputs, fixed_batch, recognise_inputs
 from midstream.models.recognition.notes import Notes
 from midstream.models.recognition.outputs import Outputs, recognise_outputs
 from midstream.models.recognition.preprocessing import preprocessing
+from midstream.models.recognition.single import endings
 from midstream.models.recognition.toml import to_toml
 from midstream.models.survey import Survey, survey
 
@@ -99,7 +100,8 @@ def draft(
     elif proposals:
         tensors = proposals[0].cut.tensors
     else:
-        raise InputError(f"{path}: no complete cut of up to six float tensors was found: name one with --at")
+        why = fixed_batch(looking.inputs.image) or "name one with --at"
+        raise InputError(f"{path}: no complete cut of up to six float tensors was found: {why}")
     outputs, notes = looking.outputs, looking.notes
     description, text = looking.described(tensors, outputs)
     if outputs.head is not None:
@@ -109,6 +111,7 @@ def draft(
             if task is not None:
                 raise
             outputs = Outputs()
+            notes.remove(looking.outputs.notes)
             notes.warnings.append(f"the outputs look like {looking.outputs.task}, but {error}: they are `tensors` now")
             description, text = looking.described(tensors, outputs)
     if outputs.head is None:
@@ -132,22 +135,26 @@ class _Look:
         self.notes = Notes()
         self.about = self._metadata()
         known = size or (self.about.size if self.about is not None and self._open() else None)
-        self.inputs: Inputs = recognise_inputs(self.graph, known, shapes)
+        try:
+            self.inputs: Inputs = recognise_inputs(self.graph, known, shapes)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        ends = endings(self.graph)
         self.notes.add(self.inputs.notes)
         self._runner = session(self.graph)
         self.fields: dict[str, Any] = {}
         self.size, values = self._running()
-        outputs = recognise_outputs(values, self._image_size, self.about, task)
+        outputs = recognise_outputs(values, self._image_size, self.about, task, ends)
         if self._image_size is not None:  # once more with the image as such a network wants it
             self.fields, notes = self._preprocessing(outputs)
             self.feeds = self._feeds(self.size)
-            outputs = recognise_outputs(self._run(self.feeds), self._image_size, self.about, task)
+            outputs = recognise_outputs(self._run(self.feeds), self._image_size, self.about, task, ends)
             self.fields, notes = self._preprocessing(outputs)
             self.notes.add(notes)
         self.feeds = self._feeds(self.size)
         self.outputs = outputs
         self.notes.add(outputs.notes)
-        self.notes.guessed += self.inputs.constant_notes(self.size)
+        self.notes.add(self.inputs.constant_notes(self.size))
 
     def _preprocessing(self, outputs: Outputs) -> tuple[dict[str, Any], Notes]:
         image, ultralytics = self.inputs.image, self.about.task if self.about is not None else ""
@@ -192,7 +199,10 @@ class _Look:
                 )
             return size, values
         assert failed is not None
-        raise failed
+        if len(sizes) == 1:
+            raise failed
+        tried = ", ".join(f"{width}x{height}" for height, width in sizes)
+        raise InputError(f"{failed}; it leaves its size open, and none of {tried} fits: say --size WIDTHxHEIGHT")
 
     def _input(self, size: tuple[int, int]) -> Input:
         if self.inputs.shape is not None:

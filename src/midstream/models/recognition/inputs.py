@@ -14,8 +14,10 @@ from midstream.models.input_description import Layout
 from midstream.models.recognition.notes import Notes
 
 #: (height, width) that are tried where the graph leaves the size open, in this order: the usual ones.
-SIZES = ((640, 640), (320, 320), (416, 416), (512, 512), (224, 224), (384, 384), (256, 256))
+SIZES = ((640, 640), (48, 320), (32, 320), (320, 320), (416, 416), (512, 512), (224, 224), (384, 384), (256, 256),
+         (128, 128), (112, 112))  # fmt: skip
 _CHANNELS = (1, 3)
+_UNKNOWN = "a guess, for its name says nothing"
 _IMAGE_TYPES = ("float32", "float16", "float64", "uint8", "int8")
 #: Words in the name of an input, and what such a one is usually given. "sizes" stands for the input's own.
 _USUAL: tuple[tuple[tuple[str, ...], Any, str], ...] = (
@@ -72,12 +74,26 @@ class Inputs:
         """What the other inputs are given, with the image at (height, width)."""
         return {other.name: _usual(other, size)[0] for other in self.others}
 
-    def constant_notes(self, size: tuple[int, int]) -> list[str]:
-        """A sentence for each other input."""
-        return [
-            f"input {other.text} is given {_usual(other, size)[0]} ({_usual(other, size)[1]}): see [constants]"
-            for other in self.others
-        ]
+    def constant_notes(self, size: tuple[int, int]) -> Notes:
+        """A sentence for each other input: a warning where what it is given is no more than a placeholder."""
+        notes = Notes()
+        for other in self.others:
+            value, why = _usual(other, size)
+            if why != _UNKNOWN or _is_scalar(other):
+                notes.guessed.append(f"input {other.text} is given {value} ({why}): see [constants]")
+                continue
+            what = "looks like a second image" if _is_image(other) else "has a name that says nothing"
+            notes.warnings.append(
+                f"input {other.text} {what}, and nothing here gives it: it is {value}, and figures mean nothing until "
+                "[constants] has its values"
+            )
+        return notes
+
+
+def fixed_batch(value: GraphInput) -> str:
+    """What to say of an input that takes several images, or arrays, at once; "" for another."""
+    batch = value.shape[0] if value.shape else None
+    return "" if batch in (None, 1) else f"the graph has a fixed batch of {batch}; export it with 1 or a free one"
 
 
 def graph_inputs(model: onnx.ModelProto) -> list[GraphInput]:
@@ -116,6 +132,10 @@ def recognise_inputs(
     if not inputs:
         raise InputError("the graph has no inputs, and so no features of an image")
     images = [each for each in inputs if each.name not in shapes and _is_image(each)]
+    if not images:
+        for each in inputs:
+            if each.name not in shapes and _is_batch(each):
+                raise InputError(f"input {each.text}: {fixed_batch(each)}")
     image = images[0] if images else _tensor_among(inputs, shapes)
     others = [each for each in inputs if each is not image]
     found = Inputs(image, others)
@@ -128,10 +148,17 @@ def recognise_inputs(
 
 
 def _is_image(value: GraphInput) -> bool:
+    return _is_batch(value) and value.shape is not None and value.shape[0] in (None, 1)
+
+
+def _is_batch(value: GraphInput) -> bool:
+    """Whether it takes images, however many at once."""
     shape = value.shape
-    if shape is None or len(shape) != 4 or value.dtype not in _IMAGE_TYPES or shape[0] not in (None, 1):
-        return False
-    return _layout(shape) is not None
+    return shape is not None and len(shape) == 4 and value.dtype in _IMAGE_TYPES and _layout(shape) is not None
+
+
+def _is_scalar(value: GraphInput) -> bool:
+    return value.shape is not None and all(side == 1 for side in value.shape)
 
 
 def _layout(shape: Sequence[int | None]) -> Layout | None:
@@ -166,7 +193,7 @@ def _about_image(found: Inputs, size: tuple[int, int] | None) -> None:
             raise InputError(f"the graph's input is {found.image.text}, which --size contradicts")
         found.sizes = [size]
     else:
-        found.sizes = [(height or h, width or w) for h, w in SIZES]
+        found.sizes = list(dict.fromkeys((height or h, width or w) for h, w in SIZES))
     kind = "grey" if found.channels == 1 else "in colour"
     found.notes.recognised.append(f"input {found.image.text}: an image {kind}, {found.layout}")
 
@@ -202,4 +229,4 @@ def _usual(value: GraphInput, size: tuple[int, int]) -> tuple[Any, str]:
         # RT-DETR's family has width, height; the two are the same for most inputs.
         sides = [width, height] if "target" in value.name.lower() else [height, width]
         return [sides] if value.shape is None or len(value.shape) > 1 else sides, why
-    return (0.0 if value.dtype.startswith("float") else 0), "a guess, for its name says nothing"
+    return (0.0 if value.dtype.startswith("float") else 0), _UNKNOWN

@@ -25,5 +25,11 @@ class Notes:
         for mine, theirs in zip(self._lists(), other._lists(), strict=True):
             mine.extend(theirs)
 
+    def remove(self, other: Notes) -> None:
+        """Take back what `add` took over."""
+        for mine, theirs in zip(self._lists(), other._lists(), strict=True):
+            for line in theirs:
+                mine.remove(line)
+
     def _lists(self) -> Iterable[list[str]]:
         return self.recognised, self.guessed, self.warnings

@@ -17,21 +17,20 @@ from midstream.models.heads.fitting import HeadFit, fitting
 from midstream.models.heads.metadata import Metadata
 from midstream.models.plausible import check_outputs
 from midstream.models.recognition.notes import Notes
+from midstream.models.recognition.single import recognise_single
 
 _HEADS: TypeAdapter[Any] = TypeAdapter(DetectorHead)
 #: What --task may say, and the kinds of head that are of it.
 TASKS = ("detection", "instance segmentation", "keypoints", "classification", "semantic segmentation", "depth",
          "embedding", "tensors")  # fmt: skip
 _COCO = 80
-#: Classes of the data sets that classifiers are trained on; other widths in the second list are those of embeddings.
-_CLASSES = (2, 10, 100, 365, 1000, 1001, 6000, 11221, 21841, 21843)
-_WIDTHS = (64, 96, 128, 192, 256, 384, 512, 576, 640, 768, 1024, 1280, 1536, 2048)
-#: A map of a class each has at least this share of the input's sides, and no more classes than this.
-_SHARE, _MOST_MAPS = 1 / 32, 256
 #: Of coordinates in shares of the image's sides; boxes may reach beyond it.
 _NORMALISED = 2.5
-#: Of DBNet's maps.
-_DBNET = 0.3
+#: What overlap suppresses a box, by the origin's own evaluation or example; 0.65 for others.
+_OVERLAPS = {"yolov8": 0.7, "scrfd": 0.4, "yunet": 0.4}
+#: Words in the name of an output of boxes, and how these lie: Mask R-CNN's and TensorFlow's detection API.
+_FORMATS = {"rois": "yxyx", "detection_boxes": "yxyx"}
+_WORDS = {"xyxy": "left, top, right, bottom", "yxyx": "top, left, bottom, right", "cxcywh": "centre, width, height"}
 #: Ultralytics' words.
 _ULTRALYTICS = {"classify": "classification", "semantic": "semantic segmentation", "depth": "depth"}
 _DETECTORS = ("detect", "segment", "pose")
@@ -54,7 +53,11 @@ class Outputs:
 
 
 def recognise_outputs(
-    outputs: Mapping[str, NDArray[Any]], size: tuple[int, int] | None, about: Metadata | None, task: str | None
+    outputs: Mapping[str, NDArray[Any]],
+    size: tuple[int, int] | None,
+    about: Metadata | None,
+    task: str | None,
+    ends: Mapping[str, str] | None = None,
 ) -> Outputs:
     """Find the head that fits.
 
@@ -63,6 +66,7 @@ def recognise_outputs(
         size: (height, width) of the network's input; None where it takes no image.
         about: the file's metadata.
         task: one of TASKS if it is asked for.
+        ends: output -> the operation that it ends with, where the graph is known; see `single.endings`.
 
     Raises:
         InputError: an unknown task, or one that the outputs do not fit.
@@ -75,34 +79,51 @@ def recognise_outputs(
         return _tensors(outputs, "has oriented boxes, which no head here decodes")
     detects = task in (None, "detection", "instance segmentation", "keypoints")
     if size is not None and detects and (about is None or about.task in _DETECTORS):
-        found = _detector(outputs, size, about)
+        found = _detector(outputs, size, about, task)
         if found is not None:
             return found
-    found = _by_shape(outputs, size or (1, 1), about, task)
+    found = _by_shape(outputs, size or (1, 1), about, task, ends or {})
     if found is not None:
         return found
     if task is not None:
         shapes = ", ".join(f"'{name}' {list(value.shape)}" for name, value in outputs.items())
         raise InputError(f"the outputs {shapes} fit no head of the task '{task}'; without --task they are `tensors`")
-    return _tensors(outputs, "")
+    return _tensors(outputs, "", size)
 
 
-def _tensors(outputs: Mapping[str, NDArray[Any]], why: str) -> Outputs:
+def _tensors(outputs: Mapping[str, NDArray[Any]], why: str, size: tuple[int, int] | None = None) -> Outputs:
     shapes = ", ".join(f"'{name}' {list(value.shape)}" for name, value in outputs.items())
     found = Outputs()
     if why:
         found.notes.recognised.append(f"outputs {shapes}: task `tensors`, for it {why}")
     else:
+        near = fitting({name: value.shape for name, value in outputs.items()}, size) if size is not None else []
+        near = [fit for fit in near if not _is_single_row(fit, outputs)]
+        names = ", ".join(dict.fromkeys(str(fit) for fit in near))
+        but = f"; the shapes would fit {names}, but the numbers do not" if names else ""
         found.notes.guessed.append(
-            f"outputs {shapes} are of no known head: the task is `tensors`, which measures how far they move"
+            f"outputs {shapes} are of no known head: the task is `tensors`, which measures how far they move{but}"
         )
     return found
 
 
-def _detector(outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], about: Metadata | None) -> Outputs | None:
+def _is_single_row(fit: HeadFit, outputs: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a head's table has one row only, as any vector has."""
+    name = fit.table.get("boxes", fit.table.get("output"))
+    if name not in outputs or "labels" in fit.table or "strides" in fit.table:
+        return False
+    shape = outputs[str(name)].shape
+    return int(np.prod(shape[:-1])) == 1
+
+
+def _detector(
+    outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], about: Metadata | None, task: str | None
+) -> Outputs | None:
     """The first kind of head by shape under which the numbers are plausible."""
     shapes = {name: value.shape for name, value in outputs.items()}
     possible = list(fitting(shapes, size))
+    if about is None and task is None:
+        possible = [fit for fit in possible if not _is_single_row(fit, outputs)]
     if about is not None and about.names:
         exact = [
             fit for fit in possible if fit.classes in (0, len(about.names), len(about.names) + 3 * about.keypoints)
@@ -131,9 +152,8 @@ def _readings(fit: HeadFit, outputs: Mapping[str, NDArray[Any]], about: Metadata
     if about is not None and about.keypoints and fit.kind in ("yolov8", "end2end"):
         table["keypoints"] = about.keypoints
     if fit.kind in ("yolov8", "yolov5", "yolox", "gfl", "scrfd", "yunet"):
-        table |= {"score_threshold": 0.001 if fit.kind.startswith("yolo") else 0.02, "nms_iou": 0.65}
-    if fit.kind in ("scrfd", "yunet"):
-        table["nms_iou"] = 0.4
+        least = 0.001 if fit.kind.startswith("yolo") else 0.02
+        table |= {"score_threshold": least, "nms_iou": _OVERLAPS.get(fit.kind, 0.65)}
     if fit.kind == "boxes" and "labels" not in table:
         table |= {"score_threshold": 0.02, "nms_iou": 0.5}
     if fit.kind in ("boxes", "end2end"):
@@ -151,14 +171,23 @@ def _readings(fit: HeadFit, outputs: Mapping[str, NDArray[Any]], about: Metadata
         first, then = ("softmax", "sigmoid") if softmax else ("sigmoid", "softmax")
         ids = {"category_labels": True} if logits.shape[-1] in (91, 92) else {}
         yield from ({**table, "activation": each, "score_threshold": 0.01, **ids} for each in (first, then))
+    elif fit.kind == "boxes":
+        yield from _readings_of_boxes(table)
     else:
         yield table
-        if "sigmoid" in _fields_of(fit.kind):
+        if fit.kind == "gfl":
             yield {**table, "sigmoid": True}
 
 
-def _fields_of(kind: str) -> set[str]:
-    return {"gfl": {"sigmoid"}, "boxes": {"sigmoid"}}.get(kind, set())
+def _readings_of_boxes(table: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    named = _format_by_name(str(table["boxes"]))
+    for each in [named] if named else [table["format"]] if "format" in table else ["xyxy", "cxcywh"]:
+        yield {**table, "format": each}
+        yield {**table, "format": each, "sigmoid": True}
+
+
+def _format_by_name(boxes: str) -> str | None:
+    return next((how for word, how in _FORMATS.items() if word in boxes.lower()), None)
 
 
 def _classes(
@@ -200,6 +229,11 @@ def _found(
         found.notes.recognised.append(f"{sentence}, {len(about.names)} classes by the file's metadata")
         return found
     found.notes.recognised.append(sentence)
+    if table["kind"] == "boxes" and _format_by_name(str(table["boxes"])) is None:
+        how = str(table["format"])
+        found.notes.guessed.append(
+            f"boxes are {how} ({_WORDS[how]}): check, for others fit the numbers as well; `format` says otherwise"
+        )
     named = "COCO's 80" if classes == "coco" else f"{len(classes)}, named {', '.join(classes[:2])} ..."
     if classes == ("face",):
         named = "one, faces"
@@ -208,60 +242,30 @@ def _found(
 
 
 def _by_shape(
-    outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], about: Metadata | None, task: str | None
+    outputs: Mapping[str, NDArray[Any]],
+    size: tuple[int, int],
+    about: Metadata | None,
+    task: str | None,
+    ends: Mapping[str, str],
 ) -> Outputs | None:
     """A head of one output: a vector or a map."""
     asked = task or (_ULTRALYTICS.get(about.task) if about is not None else None)
     for name, value in outputs.items():
-        kind, table, sure = _single(value, size, asked)
-        if kind and (len(outputs) == 1 or asked is not None):
-            named = {"output": name} if len(outputs) > 1 else {}
-            found = Outputs(kind, {**table, **named})
-            if kind == "classification":
-                names = about.names if about is not None else ()
-                found.classes = names if len(names) == value.size else ()
-            by = "asked for" if task else "by the file's metadata" if asked else ""
-            sentence = f"output '{name}' {list(value.shape)}: {kind}"
-            if by or sure:
-                found.notes.recognised.append(f"{sentence} {by}".rstrip())
-            else:
-                found.notes.guessed.append(f"{sentence}, by its shape; --task says otherwise")
-            return found
+        single = recognise_single(value, size, asked, ends.get(name, ""))
+        if not single.task or (len(outputs) > 1 and asked is None):
+            continue
+        named = {"output": name} if len(outputs) > 1 else {}
+        found = Outputs(single.task, {**single.table, **named} if single.table else None)
+        if single.task == "classification":
+            names = about.names if about is not None else ()
+            found.classes = names if len(names) == value.size else ()
+        by = "asked for" if task else "by the file's metadata" if asked else ""
+        why = f", {single.why}" if single.why and not by else ""
+        if by or single.sure:
+            found.notes.recognised.append(f"output '{name}' {list(value.shape)}: {single.task} {by}".rstrip() + why)
+        else:
+            says = "" if "--task" in why else "; --task says otherwise"
+            by = "" if single.task == "tensors" else ", by its shape"
+            found.notes.guessed.append(f"output '{name}' {list(value.shape)}: {single.task}{by}{why}{says}")
+        return found
     return None
-
-
-def _single(value: NDArray[Any], size: tuple[int, int], asked: str | None) -> tuple[str, dict[str, Any], bool]:
-    """Task, table and whether that is sure, of one output; the first is "" where nothing fits."""
-    shape = value.shape
-    if value.size == max(shape, default=0) > 1 and len(shape) > 1 and shape[0] == 1:
-        return _vector(np.asarray(value, np.float32).reshape(-1), asked)
-    maps = len(shape) in (3, 4) and shape[0] == 1 and shape[-1] > 1 and shape[-2] > 1
-    if not maps:
-        return "", {}, False
-    if value.dtype.kind in "iub":
-        return ("semantic segmentation", {"kind": "segmentation"}, True) if asked != "depth" else ("", {}, False)
-    single = len(shape) == 3 or 1 in (shape[1], shape[3])
-    last = len(shape) == 4 and shape[3] < min(shape[1:3])
-    rows = shape[1] if last else shape[-2]
-    channels = 1 if single else shape[3] if last else shape[1]
-    if asked == "depth" or (asked is None and single and not _is_chance(value) and rows >= size[0] * _SHARE):
-        return ("depth", {"kind": "depth"}, False) if single else ("", {}, False)
-    near = rows >= max(size[0] * _SHARE, 2) and channels <= _MOST_MAPS
-    if asked == "semantic segmentation" or (asked is None and near and (single or rows >= size[0] / 16)):
-        table: dict[str, Any] = {"kind": "segmentation", **({"channels_last": True} if last else {})}
-        return "semantic segmentation", table | ({"threshold": _DBNET} if single and _is_chance(value) else {}), False
-    return "", {}, False
-
-
-def _vector(values: NDArray[np.float32], asked: str | None) -> tuple[str, dict[str, Any], bool]:
-    chances = bool(values.min() >= 0 and abs(float(values.sum()) - 1) < 1e-3)
-    if asked is None:
-        width = len(values)
-        asked = "classification" if chances or width in _CLASSES or width not in _WIDTHS else "embedding"
-    if asked == "classification":
-        return asked, {"kind": "classification", "softmax": not chances}, chances
-    return (asked, {"kind": "embedding"}, False) if asked == "embedding" else ("", {}, False)
-
-
-def _is_chance(value: NDArray[Any]) -> bool:
-    return bool(value.size and value.min() >= 0 and value.max() <= 1)
