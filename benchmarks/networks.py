@@ -10,8 +10,8 @@ network that fails is named, and the others go on. The tables are of all network
 other data may share one.
 
 Qualities are those of `calibrated`. Bytes of pictures are interpolated at the score of each quality; ">" and "<" stand
-where even the best or the cheapest picture that was measured does not meet it. The last column is the BD-rate to VVC
-with a confidence interval of 95 %.
+where even the best or the cheapest picture that was measured does not meet it, "-" where a network takes arrays. The
+last column is the BD-rate to VVC with a confidence interval of 95 %.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midstream.compare.results import Comparison, PointResult, Results
+from midstream.data import load
+from midstream.data.images import ARRAY_SUFFIX
 from midstream.metrics import known_metrics
 from midstream.models.registry import descriptions
 
@@ -99,9 +101,14 @@ def measured(network: Network, options: argparse.Namespace) -> None:
         return
     data = ["-d", options.data, *(["--limit", options.limit] if options.limit else [])]
     qualities = ",".join(str(each) for each in sorted({*SHOWN, *AROUND}, reverse=True))
-    curves = ["--anchor", f"{VVC}{options.qp}", "--anchor", f"{JPEG}{options.jpeg}"]
+    curves = ["--anchor", f"{VVC}{options.qp}", "--anchor", f"{JPEG}{options.jpeg}"] if of_images(options.data) else []
     curves += ["--test", f"calibrated:profile={network.profile},quality={qualities}"]
     run(["compare", "-q", *network.model(), *data, *curves, "--jobs", options.jobs, "-o", network.folder])
+
+
+def of_images(data: str) -> bool:
+    """Whether there are pictures to code; else there are arrays."""
+    return load(data, 1).images[0].path.suffix != ARRAY_SUFFIX
 
 
 def point_at(results: Results, quality: int) -> PointResult:
@@ -114,7 +121,9 @@ def point_at(results: Results, quality: int) -> PointResult:
 
 def picture(results: Results, point: PointResult, anchor: str) -> str:
     """Bytes of the picture whose network is as good as the point."""
-    label = next(curve.label for curve in results.curves if curve.label.startswith(anchor))
+    label = next((curve.label for curve in results.curves if curve.label.startswith(anchor)), None)
+    if label is None:
+        return "-"
     beside = next(each for each in point.at_equal_accuracy if each.anchor == label)
     if beside.rate_change is not None:
         return f"{point.bytes / (1 + beside.rate_change / 100):,.0f}"
