@@ -130,6 +130,8 @@ def push_command(
     images = open_source(source, realtime)
     edge = serve.Edge(models.load(model, weights, threads), codec)
     edge.check()
+    if draw is not None and getattr(edge.model, "tensor_shape", None) is not None:
+        raise InputError(f"--draw: {edge.model.name} takes arrays, into which nothing can be drawn")
     with LiveLine(quiet) as line, _outputs(output, draw, images.rate) as (lines, film):
         watching = push.Watching(note, lambda status: line.show(_status(status)))
         summary = asyncio.run(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from midstream.codec.paper.decoder import open_levels
 from midstream.compare.store import PointRecord
 from midstream.data import Dataset, ImageFile, read_image
+from midstream.data.images import ARRAY_SUFFIX
 from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.halves.levels import completed, sent
 from midstream.masks import decode_mask
@@ -56,8 +57,11 @@ class Candidate:
 def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Candidate]) -> list[list[Exhibit]]:
     """For each of a few images, the detections of every point on it; the first point is the one to compare with.
 
-    The images are those on which the first point finds most; of clips, two frames of each of those clips.
+    The images are those on which the first point finds most; of clips, two frames of each of those clips. Of arrays
+    there is nothing to draw into.
     """
+    if dataset.images[0].path.suffix.lower() == ARRAY_SUFFIX:
+        return []
     found, task = points[0].record.outputs, task_named(points[0].record.task)
     rows = []
     for number in _chosen(dataset, found):
