@@ -16,8 +16,12 @@ from midstream.calibration.views import View, Views
 from midstream.halves.levels import completed
 from midstream.models import ProposingModel, SplitModel
 
-#: Noise beside a channel's own deviation: about what coding does to it at a useful rate.
-NOISE = 0.3
+#: Noise beside a channel's own deviation: about what coding does to it at a useful rate, and stronger, in turn, for
+#: networks whose own rounding would drown that.
+NOISES = (0.3, 1.0, 3.0)
+#: Noise that shows the rounding and nothing else, the share of what noise does that rounding may be, and the channels
+#: of a level at which this is looked up.
+_TINY, _DROWNED, _LOOKED_UP = 1e-3, 0.1, 8
 #: Passes that are timed; the quickest counts, so that a busy machine measures no less.
 _TIMED = 5
 #: Images beyond these add little.
@@ -91,13 +95,15 @@ def measured_sensitivity(
         advance: called after every pass.
     """
     images = views.plain[: chosen.images]
+    noises = chosen_noises(model, views, deviations)
+    spelled = "".join(f" {noise:g}" for noise in noises.values())
     logs = {name: np.zeros(len(each)) for name, each in deviations.items()}
     products = {name: np.zeros((len(each), len(each))) for name, each in deviations.items()}
     for number, view in enumerate(images):
         moved = views.kept(
-            f"products {seed} {number} {chosen.together}",
+            f"products {seed} {number} {chosen.together}{spelled}",
             view,
-            partial(_image, model, views, view, deviations, chosen.together, [seed, number], advance),
+            partial(_image, model, views, view, deviations, noises, chosen.together, [seed, number], advance),
         )
         mean = max(float(np.mean([np.diag(each).mean() for each in moved.values()])), 1e-30)
         for name, each in moved.items():
@@ -107,6 +113,34 @@ def measured_sensitivity(
     average = np.mean([np.exp(each).mean() for each in logs.values()])
     channels = {name: np.maximum(np.exp(each) / average, _LEAST_CHANNEL) for name, each in logs.items()}
     return {name: Sensitivity(channels[name], _cosines(products[name])) for name in logs}
+
+
+def chosen_noises(model: SplitModel, views: Views, deviations: Mapping[str, Doubles]) -> dict[str, float]:
+    """For each level the least of NOISES that stands out from the network's own rounding.
+
+    Behind a cut, a network of integers rounds whatever changes to its own steps. Then the outputs move as far with the
+    least noise in any channel as with that of the first of NOISES in one channel, and all channels seem alike.
+    """
+    view = views.plain[0]
+    pyramid, sent = views.full(view), views.sent(view)
+    respond, rng = responder(model, pyramid, view.size), np.random.default_rng(0)
+
+    def moved(name: str, channels: NDArray[np.intp], noise: float) -> float:
+        changed = {**sent, name: pyramid[name].copy()}
+        signs = rng.integers(0, 2, changed[name][channels].shape) * 2 - 1
+        changed[name][channels] += (noise * deviations[name][channels, None, None] * signs).astype(np.float32)
+        return float(np.square(respond(completed(model, changed, list(pyramid))), dtype=np.float64).sum())
+
+    out = {}
+    for name, deviation in deviations.items():
+        rounding = moved(name, np.arange(len(deviation)), _TINY)
+        some = np.unique(np.linspace(0, len(deviation) - 1, _LOOKED_UP).astype(np.intp))
+        enough = (
+            noise for noise in NOISES[:-1] if np.mean([moved(name, some[i : i + 1], noise) for i in range(len(some))])
+            * _DROWNED >= rounding
+        )  # fmt: skip
+        out[name] = next(enough, NOISES[-1])
+    return out
 
 
 def _cosines(products: Doubles) -> Doubles:
@@ -121,6 +155,7 @@ def _image(
     views: Views,
     view: View,
     deviations: dict[str, Doubles],
+    noises: Mapping[str, float],
     together: int,
     seed: list[int],
     advance: Callable[[], None],
@@ -137,7 +172,7 @@ def _image(
     out = {}
     for name, deviation in deviations.items():
         signs = rng.integers(0, 2, pyramid[name].shape[1:]).astype(np.float32) * 2 - 1
-        scales = NOISE * np.maximum(deviation, 1e-3 * deviation.max(initial=1e-6))
+        scales = noises[name] * np.maximum(deviation, 1e-3 * deviation.max(initial=1e-6))
         lengths, steps = np.zeros(len(deviation)), []
         # Those of like strength go together, where not each has a pass of its own.
         for channels in _bundles(deviation, together):
