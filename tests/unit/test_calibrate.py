@@ -279,6 +279,25 @@ def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> Non
         assert np.array_equal(bundled[name].alike, np.eye(len(each.alike)))
 
 
+@pytest.mark.parametrize(("rounding", "noise"), [(0.0, 0.3), (0.05, 1.0), (0.5, 3.0)])
+def test_noise_stands_out_from_a_networks_own_rounding(
+    rounding: float, noise: float, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of integers moves by its rounding as soon as anything changes, whatever it is."""
+    network = models.load(str(folder / "toy.toml"), threads=1)
+    views = Views(network, datasets.load(str(folder / "calib")).images, tmp_path, FAST)
+    pyramid = views.full(views.plain[0])
+    deviations = {name: np.ones(len(maps)) for name, maps in views.sent(views.plain[0]).items()}
+
+    def moved(disturbed: dict[str, np.ndarray]) -> np.ndarray:
+        steps = [disturbed[name] - values for name, values in pyramid.items()]
+        own = [np.sqrt(rounding * step[0].size) * step.any() for step in steps]
+        return np.concatenate([*(step.ravel() for step in steps), own])
+
+    monkeypatch.setattr(sensitivity, "responder", lambda *_: moved)
+    assert set(sensitivity.chosen_noises(network, views, deviations).values()) == {noise}
+
+
 def test_curves_are_compared_at_equal_loss() -> None:
     def points(factor: float) -> list[CurvePoint]:
         return [CurvePoint(step=s, bytes=factor * 2 ** (8 - s / 8), loss=0.01 * s) for s in range(0, 40, 8)]
