@@ -153,8 +153,9 @@ def test_a_network_of_sounds_says_what_it_takes(assets: Path, inputs: Path, tmp_
     midstream("init", weights, "-o", description, "--shape", "input=1,512")
     named = ["-m", description, "--weights", weights]
     photos = inputs / "calib-images"
-    film = ["push", photos, "--to", "127.0.0.1:1", "-m", description, "--weights", weights, "--draw", tmp_path / "x.mp4"]
-    assert "takes arrays, into which nothing can be drawn" in mistake(*film)
+    film = ["--draw", tmp_path / "x.mp4"]
+    said = mistake("push", photos, "--to", "127.0.0.1:1", *named, *film)
+    assert "takes arrays, into which nothing can be drawn" in said
     for command in (["eval", "--data", photos], ["calibrate", "--images", photos, "-o", tmp_path / "x.profile"]):
         said = mistake(command[0], "-q", *named, *command[1:])
         assert "takes arrays of shape [1, 512] (.npy files), not images" in said
