@@ -179,13 +179,18 @@ class Tensor:
         return self.layout.levels(self.values, self.grid)
 
 
+def _whole_number(value: object) -> int:
+    """An int, NumPy's as well; -1 for anything else."""
+    return int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else -1
+
+
 def _checked_grid(tokens: int, grid: Sequence[int] | None, extra: int) -> Size | None:
-    if isinstance(extra, bool) or not isinstance(extra, int) or extra < 0 or (extra and extra >= tokens):
+    if not 0 <= _whole_number(extra) < max(tokens, 1):
         raise InputError(f"extra is how many of the {tokens} tokens are not of the grid, not {extra!r}")
     if grid is None:
         return None
-    sizes = tuple(grid)
-    if len(sizes) != 2 or not all(isinstance(size, int) and size > 0 for size in sizes):
+    sizes = [_whole_number(size) for size in grid] if np.iterable(grid) else []
+    if len(sizes) != 2 or min(sizes) < 1:
         raise InputError(f"grid is (rows, columns), not {grid!r}")
     if math.prod(sizes) + extra != tokens:
         there = f"{sizes[0]} x {sizes[1]} and {extra} extra ones are {math.prod(sizes) + extra} tokens"

@@ -139,7 +139,7 @@ def quantised(b: Builder, source: str, output: str, into: int, out: int) -> str:
     """A convolution by dynamic quantisation, as ONNX Runtime's tools write it."""
     parts = [f"{output}_whole", f"{output}_scale", f"{output}_zero"]
     b.nodes.append(helper.make_node("DynamicQuantizeLinear", [source], parts))
-    b.constant(f"{output}_w", np.full((out, into, 1, 1), 3, np.int8))
+    b.constant(f"{output}_w", np.full((out, into, 1, 1), 3, np.uint8))
     b.node("ConvInteger", [parts[0], f"{output}_w", parts[2]], f"{output}_sum")
     b.node("Cast", [f"{output}_sum"], f"{output}_float", to=TensorProto.FLOAT)
     return b.node("Mul", [f"{output}_float", parts[1]], output)
@@ -161,7 +161,7 @@ def test_a_quantised_tensor_that_both_halves_read_is_made_twice() -> None:
     quantised(b, "x", "a", 3, 4)
     b.nodes.append(helper.make_node("DynamicQuantizeLinear", ["a"], ["whole", "scale", "zero"]))
     for name, out in (("p", 8), ("head", 2)):
-        b.constant(f"{name}_w", np.full((out, 4, 1, 1), 3, np.int8))
+        b.constant(f"{name}_w", np.full((out, 4, 1, 1), 3, np.uint8))
         b.node("ConvInteger", ["whole", f"{name}_w", "zero"], f"{name}_sum")
         b.node("Cast", [f"{name}_sum"], f"{name}_float", to=TensorProto.FLOAT)
         b.node("Mul", [f"{name}_float", "scale"], name)

@@ -117,13 +117,13 @@ def _by_list(folder: Path, file: Path, words: dict[str, str]) -> tuple[list[str]
     else:
         count = 1 + max(map(int, named.values()))
         names = sorted(words) if len(words) >= count else [str(i) for i in range(count)]
-    index = {name: i for i, name in enumerate(names)} if by_id else {str(i): i for i in range(len(names))}
+    index = {name: i for i, name in enumerate(names)}
     places = {path.name: path for path in visible_files(folder, IMAGE_SUFFIXES)}
     stems = {path.stem: path for path in places.values()}
     there = {name: path for name in named if (path := places.get(name) or stems.get(name))}
     if not there:
         raise InputError(f"none of the {len(named)} images that {file} lists is in {folder}")
-    return names, sorted((path, index[named[name]]) for name, path in there.items())
+    return names, sorted((path, index[named[name]] if by_id else int(named[name])) for name, path in there.items())
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str, str]]:

@@ -155,6 +155,8 @@ class _Table:
         make_folder(folder)
         number, left = 0, _MOST_GROWTH * self.file.stat().st_size
         with _opened(self.file) as parquet:
+            if _unpacked_bytes(parquet.metadata.row_group(group), self.column) > left:
+                raise InputError(f"{self.file} holds more than {_MOST_GROWTH} times its own size in images")
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=[self.column]):
                 for value in batch.column(0).to_pylist():
                     data = self._image(value, f"row {number} of row group {group} in {self.file}")
@@ -173,6 +175,13 @@ class _Table:
         if value is None or isinstance(value, bytes):
             return value or None
         raise InputError(f"{where} has no image in its column '{self.column}', neither bytes nor a path")
+
+
+def _unpacked_bytes(group: Any, column: str) -> int:
+    """What the columns of images in a row group have without compression, by the file's own account."""
+    columns = (group.column(i) for i in range(group.num_columns))
+    own = (each for each in columns if each.path_in_schema.partition(".")[0] == column)
+    return sum(int(each.total_uncompressed_size) for each in own)
 
 
 @contextmanager

@@ -38,6 +38,8 @@ _DTYPES = (
 )  # fmt: skip
 #: Of a tensor; ONNX Runtime's own operators stop at eight or so.
 _MOST_AXES = 16
+#: Along an axis: more than any message holds.
+_MOST_ENTRIES = 1 << 31
 #: Pixels from the image's corner, farther than any image that is decoded is wide.
 _FAR = 1e6
 
@@ -156,7 +158,7 @@ def output_of(reply: pb.InferReply, offer: pb.DescribeReply, size: tuple[int, in
 
 def offered_task(offer: pb.DescribeReply) -> Task[Any]:
     """What a server's answers are; servers of earlier releases have only detectors. Raises InputError."""
-    return task_named(offer.task or Detection.name)
+    return task_named(readable(offer.task)[:MOST_SESSION] or Detection.name)
 
 
 def _little(values: NDArray[Any]) -> NDArray[Any]:
@@ -167,10 +169,10 @@ def _array(message: pb.Tensor) -> NDArray[Any]:
     if message.dtype not in _DTYPES:
         raise InputError(f"the server's answer has a tensor of type '{readable(message.dtype)}'")
     dtype = np.dtype(message.dtype).newbyteorder("<")
+    if len(message.shape) > _MOST_AXES or max(message.shape, default=0) > _MOST_ENTRIES:
+        raise InputError(f"the server's answer has a tensor of a shape that none has, of {len(message.shape)} axes")
     if math.prod(message.shape) * dtype.itemsize != len(message.values):
         raise InputError("the server's answer has a tensor that is not as long as its shape says")
-    if len(message.shape) > _MOST_AXES:
-        raise InputError(f"the server's answer has a tensor of {len(message.shape)} axes")
     return np.frombuffer(message.values, dtype).astype(np.dtype(message.dtype)).reshape(tuple(message.shape))
 
 

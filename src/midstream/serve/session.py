@@ -326,7 +326,7 @@ class Session:
             size = (frame.request.height, frame.request.width)
             found = messages.output_of(reply, self.offer, size)
         except InputError as error:
-            self._refuse(frame, _Code.INTERNAL, str(error))
+            self._refuse(frame, _Code.INTERNAL, messages.readable(str(error)))
             return
         times = reply.timings
         self._settle(

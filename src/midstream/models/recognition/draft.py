@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from midstream.errors import InputError
 from midstream.models.constants import constants_of
@@ -205,11 +206,15 @@ class _Look:
         raise InputError(f"{failed}; it leaves its size open, and none of {tried} fits: say --size WIDTHxHEIGHT")
 
     def _input(self, size: tuple[int, int]) -> Input:
-        if self.inputs.shape is not None:
-            return Input(shape=self.inputs.shape)
         first = {"color": "gray"} if self.inputs.channels == 1 else {}
         whole = self.inputs.image.dtype in ("uint8", "int8")
-        return Input(size=size, **(self.fields or {**first, "scale": 1.0 if whole else 1 / 255}))
+        try:
+            if self.inputs.shape is not None:
+                return Input(shape=self.inputs.shape)
+            return Input(size=size, **(self.fields or {**first, "scale": 1.0 if whole else 1 / 255}))
+        except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise InputError(f"input '{self.inputs.image.name}' cannot be described: {why}") from error
 
     def _feeds(self, size: tuple[int, int]) -> dict[str, NDArray[Any]]:
         """All inputs, of a made image or of noise."""
