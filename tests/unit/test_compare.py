@@ -167,7 +167,7 @@ def test_a_folder_of_other_results_is_refused(folder: Path, done: tuple[Results,
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metric": "map"}, "unknown metric 'map'; valid: "),
+        ({"metric": "map"}, "unknown metric 'map'; valid: agreement, ap, ap50, cosine"),
         ({"metric": "segm_ap"}, "have no metric 'segm_ap'; they have ap, ap50"),
         ({"links": [0.0]}, "a link has a finite number of Mbit/s, more than 0"),
         ({"links": [float("inf")]}, "a link has a finite number of Mbit/s, more than 0"),

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.metrics.outputs import AdditiveMetric, OutputCase, share
+from midstream.metrics.outputs import AdditiveMetric, OutputCase
 
 
 class Top1(AdditiveMetric):
@@ -32,10 +32,6 @@ class Top1(AdditiveMetric):
             hit = wanted is not None and wanted in np.argsort(-scores, kind="stable")[: self.best]
             rows.append([float(hit), float(wanted is not None)])
         return np.array(rows).reshape(-1, 2)
-
-    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See AdditiveMetric."""
-        return share(sums)
 
 
 class Top5(Top1):

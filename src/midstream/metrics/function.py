@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.metrics.outputs import AdditiveMetric, OutputCase, share
+from midstream.metrics.outputs import AdditiveMetric, OutputCase
 from midstream.models.tasks.function import FunctionTask
 
 
@@ -23,7 +23,3 @@ class Agreement(AdditiveMetric):
         task = case.task
         assert isinstance(task, FunctionTask)
         return np.array([[task.agreement(case.reference[i], case.found[i]), 1.0] for i in case.images])
-
-    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See AdditiveMetric."""
-        return share(sums)

@@ -98,7 +98,6 @@ class AdditiveMetric(Metric[OutputCase]):
 
     Attributes:
         task: whose outputs it scores.
-        needs_labels: whether agreement with the uncompressed network is no such thing.
     """
 
     of: ClassVar[type[AnyCase]] = OutputCase
@@ -109,8 +108,8 @@ class AdditiveMetric(Metric[OutputCase]):
         raise NotImplementedError
 
     def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The figure in percent [...], of sums [..., k]."""
-        raise NotImplementedError
+        """The figure in percent [...], of sums [..., k]: by default the first of two over the second."""
+        return np.asarray(100 * sums[..., 0] / np.maximum(sums[..., 1], 1e-300))
 
     def applies(self, case: OutputCase) -> bool:
         """To outputs of its task."""
@@ -120,8 +119,3 @@ class AdditiveMetric(Metric[OutputCase]):
         """See Metric."""
         rows = evidence.once(type(self).statistics, lambda: self.statistics(evidence.case))
         return Score(np.asarray(self.value(evidence.weights @ rows), np.float64))
-
-
-def share(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """100 * the first of two sums over the second; 0 where there is nothing."""
-    return np.asarray(100 * sums[..., 0] / np.maximum(sums[..., 1], 1e-300))

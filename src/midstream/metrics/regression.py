@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.metrics.outputs import AdditiveMetric, OutputCase, share
+from midstream.metrics.outputs import AdditiveMetric, OutputCase
 from midstream.models.tasks.depth import DELTA
 from midstream.models.tasks.embedding import direction
 from midstream.models.tasks.tensors import squared_errors
@@ -30,10 +30,6 @@ class Delta(AdditiveMetric):
             rows.append([float(((low > 0) & (high < DELTA * low) | (high == low)).sum()), float(before.size)])
         return np.array(rows)
 
-    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See AdditiveMetric."""
-        return share(sums)
-
 
 class RelativeAccuracy(AdditiveMetric):
     """100 % less the mean absolute error over the mean absolute value."""
@@ -51,10 +47,6 @@ class RelativeAccuracy(AdditiveMetric):
             rows.append([total - float(np.abs(now - before).sum()), total])
         return np.array(rows)
 
-    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See AdditiveMetric."""
-        return share(sums)
-
 
 class Cosine(AdditiveMetric):
     """The mean cosine between a vector and the uncompressed network's."""
@@ -67,10 +59,6 @@ class Cosine(AdditiveMetric):
         """Cosines, images."""
         pairs = ((direction(case.reference[i]), direction(case.found[i])) for i in case.images)
         return np.array([[float(before @ now), 1.0] for before, now in pairs])
-
-    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See AdditiveMetric."""
-        return share(sums)
 
 
 class Recall(AdditiveMetric):
@@ -96,10 +84,6 @@ class Recall(AdditiveMetric):
         else:
             right = (nearest == own).tolist()
         return np.array([[float(each), 1.0] for each in right])
-
-    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See AdditiveMetric."""
-        return share(sums)
 
 
 def _nearest(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -66,17 +66,12 @@ class MeanIou(AdditiveMetric):
         return np.asarray(100 * np.nansum(shares, axis=-1) / there)
 
 
-class PixelAccuracy(AdditiveMetric):
+class PixelAccuracy(MeanIou):
     """The share of pixels with the right class."""
 
     name: ClassVar[str] = "pixel_accuracy"
     title: ClassVar[str] = "pixel accuracy"
     rank: ClassVar[int] = 1
-    task: ClassVar[str] = "semantic segmentation"
-
-    def statistics(self, case: OutputCase) -> NDArray[np.float64]:
-        """See `overlaps`."""
-        return overlaps(case)
 
     def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """See AdditiveMetric."""

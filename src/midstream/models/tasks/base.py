@@ -25,13 +25,11 @@ class Task(ABC, Generic[OutputT]):
 
     Attributes:
         name: in descriptions, results and messages.
-        unit: what answers are called in sentences.
         looks: whether `importance` says anything.
         directed: whether what `moved` returns are vectors of one space, whose angles say something.
     """
 
     name: ClassVar[str]
-    unit: ClassVar[str] = "outputs"
     looks: ClassVar[bool] = False
     directed: ClassVar[bool] = True
 

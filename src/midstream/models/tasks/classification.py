@@ -25,7 +25,6 @@ class Classification(TensorTask):
     """
 
     name: ClassVar[str] = "classification"
-    unit: ClassVar[str] = "classes"
     needs: ClassVar[Mapping[str, int]] = {"scores": 1}
 
     def moved(self, reference: Tensors, now: Tensors) -> Vector:

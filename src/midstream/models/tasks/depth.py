@@ -19,7 +19,6 @@ class Depth(TensorTask):
     """`values` float32 [h, w]."""
 
     name: ClassVar[str] = "depth"
-    unit: ClassVar[str] = "maps"
     needs: ClassVar[Mapping[str, int]] = {"values": 2}
 
     def moved(self, reference: Tensors, now: Tensors) -> Vector:

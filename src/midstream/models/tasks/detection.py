@@ -21,7 +21,6 @@ class Detection(Task[Detections]):
     """Boxes with a class and a score each."""
 
     name: ClassVar[str] = "detection"
-    unit: ClassVar[str] = "detections"
     looks: ClassVar[bool] = True
     directed: ClassVar[bool] = False
 

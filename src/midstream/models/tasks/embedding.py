@@ -15,7 +15,6 @@ class Embedding(TensorTask):
     """`vector` float32 [d]; its length means nothing."""
 
     name: ClassVar[str] = "embedding"
-    unit: ClassVar[str] = "vectors"
     needs: ClassVar[Mapping[str, int]] = {"vector": 1}
 
     def moved(self, reference: Tensors, now: Tensors) -> Vector:

@@ -22,7 +22,6 @@ class SemanticSegmentation(TensorTask):
     """
 
     name: ClassVar[str] = "semantic segmentation"
-    unit: ClassVar[str] = "label maps"
 
     def moved(self, reference: Tensors, now: Tensors) -> Vector:
         """See Task: differences of chances; of labels, where they are others."""
