@@ -53,16 +53,20 @@ def accuracy_of(dataset: Dataset, detections: Mapping[int, Detections], classes:
         MissingExtraError: masks on Cityscapes without the extra `cityscapes`.
     """
     check_objects(dataset)
-    case = Case.of(dataset, detections, classes)
+    return accuracy_in(Case.of(dataset, detections, classes))
+
+
+def accuracy_in(case: Case) -> Accuracy:
+    """The accuracy of what is in `case`; see `accuracy_of`."""
     ap, ap50 = CocoState.of(case, "bbox").average_precision()
-    prefix = "agreement with the uncompressed network: " if dataset.agreement else ""
+    prefix = "agreement with the uncompressed network: " if case.dataset.agreement else ""
     if case.has_keypoints:
         points = CocoState.of(case, "keypoints").average_precision()
         return Accuracy(ap, ap50, None, None, f"{prefix}COCO box and keypoint AP (pycocotools)", *points)
     if not case.has_masks:
         return Accuracy(ap, ap50, None, None, f"{prefix}COCO box AP (pycocotools)")
-    if has_instance_files(dataset):
-        segm_ap, segm_ap50 = InstanceState.of(dataset, case.found, case.categories).average_precision()
+    if has_instance_files(case.dataset):
+        segm_ap, segm_ap50 = InstanceState.of(case.dataset, case.found, case.categories).average_precision()
         metric = "COCO box AP (pycocotools), Cityscapes instance AP (cityscapesscripts)"
     else:
         segm_ap, segm_ap50 = CocoState.of(case, "segm").average_precision()

@@ -10,7 +10,7 @@ import numpy as np
 
 from midstream.data import Dataset
 from midstream.metrics import applying, known_metrics
-from midstream.metrics.accuracy import accuracy_of
+from midstream.metrics.accuracy import Accuracy, accuracy_in
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.base import Evidence
 from midstream.metrics.case import Case, check_objects
@@ -58,9 +58,9 @@ def score(
     Raises:
         InputError: an output that cannot be one, labels that do not fit; as `accuracy_of` for detections.
     """
-    if isinstance(task, Detection):
-        return _of_detections(dataset, classes, found, reference)
     case = case_of(task, dataset, classes, found, reference)
+    if isinstance(case, Case):
+        return _of_detections(accuracy_in(case))
     evidence = Evidence(case, np.ones((1, len(dataset.images)), np.int64))
     metrics = sorted(applying(case), key=lambda metric: metric.rank)
     values = {metric.name: float(metric.score(evidence).values[0]) for metric in metrics}
@@ -97,12 +97,7 @@ def _detections(found: Mapping[int, Output]) -> dict[int, Detections]:
     return {key: detections_of(each, "average precision") for key, each in found.items()}
 
 
-def _of_detections(
-    dataset: Dataset, classes: Sequence[str], found: Mapping[int, Output], reference: Mapping[int, Output]
-) -> Scores:
-    if dataset.ground_truth is None:
-        dataset = reference_dataset(dataset, _detections(reference), classes)
-    accuracy = accuracy_of(dataset, _detections(found), classes)
+def _of_detections(accuracy: Accuracy) -> Scores:
     values = {"ap": accuracy.ap, "ap50": accuracy.ap50}
     if accuracy.segm_ap is not None and accuracy.segm_ap50 is not None:
         values |= {"segm_ap": accuracy.segm_ap, "segm_ap50": accuracy.segm_ap50}
