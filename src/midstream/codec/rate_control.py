@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from midstream.codec.base import in_words
 from midstream.codec.sequence import PendingFrame
+from midstream.codec.step_search import AIM, FittedUnit, StepSearch
 from midstream.errors import InputError, OptionError
 from midstream.quantities import bits_per_second
 
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 #: How large a bucket is, unless somebody says so: in seconds, and in frames where that is more.
 USUAL_BUCKET_S, _USUAL_FRAMES = 1.0, 10
 
-#: Octaves of bytes that a step saves, at first, and the least and the most that are believed.
-_USUAL_SLOPE, _LEAST_SLOPE, _MOST_SLOPE = 1 / 8, 1 / 40, 1.0
-#: How much of a new frame's size, and of the slope between two, is learnt at once.
-_LEARN_SIZE, _LEARN_SLOPE = 0.5, 0.5
-#: Steps between two frames whose sizes tell as much of the slope as what is known already.
-_TELLING_STEPS = 4
-#: What a predicted frame takes of a key's bytes, in octaves, before one was seen.
-_USUAL_GAIN = math.log2(3)
 #: Seconds of the rate between the least and the most that units leave in the bucket, where they can be coded so: a
 #: little less than a twentieth of ten seconds. And the same in frames, where that is more.
 _SWING_S, _SWING_FRAMES = 0.44, 2.0
@@ -60,19 +52,8 @@ _LEAST_NUMBER, _MOST_NUMBER = 1e-6, 1e15
 _HALVINGS = 12
 #: Passes after which what takes too little is taken: with a cap alone, of its first frame, and with a bucket.
 _CAP_TRIES, _FIRST_TRIES, _BUCKET_TRIES = 2, 5, 6
-#: Steps from one try to the next, at first, where there is nothing between which to look; then twice as many.
-_FIRST_STEPS = 4
-#: With a cap alone: the share of it that is aimed at, and the one below which a second try is made.
-_AIM, _ENOUGH = 0.96, 0.85
-
-
-@dataclass(frozen=True)
-class FittedUnit:
-    """A unit, the step's index if one was chosen, and how often the frame was coded for it."""
-
-    unit: bytes
-    step: int | None
-    passes: int
+#: With a cap alone: the share of it below which a second try is made.
+_ENOUGH = 0.85
 
 
 class RateControl(ABC):
@@ -95,6 +76,11 @@ class RateControl(ABC):
         """The unit is sent; `asked` says whether a key was asked for."""
         del fitted, key, asked
 
+    def set_bitrate(self, bitrate: float | str) -> None:
+        """Go on at another rate. Raises InputError where there is none."""
+        del bitrate
+        raise InputError("this stream has no bit rate to change: begin it with `bitrate`")
+
 
 class NoControl(RateControl):
     """Units as the codec's options have them."""
@@ -103,115 +89,6 @@ class NoControl(RateControl):
         """See RateControl."""
         del until_key
         return FittedUnit(frame.write(), None, 1)
-
-
-class SizeModel:
-    """Bytes of frames of one kind by step: the logarithm falls by `slope` octaves a step from the last one seen."""
-
-    def __init__(self) -> None:
-        self.slope = _USUAL_SLOPE
-        self._at: tuple[int, float] | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether a frame of this kind was seen."""
-        return self._at is not None
-
-    def octaves(self, step: float) -> float:
-        """log2 of the bytes at a step."""
-        assert self._at is not None
-        return self._at[1] - self.slope * (step - self._at[0])
-
-    def step_for(self, size: float) -> float:
-        """The step that takes so many bytes."""
-        assert self._at is not None
-        return self._at[0] + (self._at[1] - math.log2(max(size, 1.0))) / self.slope
-
-    def learn(self, step: int, size: int, same_frame: bool) -> None:
-        """See a frame; two sizes of one frame tell the slope, those of two frames something of it."""
-        seen = math.log2(max(size, 1))
-        if self._at is None:
-            self._at = step, seen
-            return
-        away = step - self._at[0]
-        if away:
-            slope = min(max((self._at[1] - seen) / away, _LEAST_SLOPE), _MOST_SLOPE)
-            trust = 1.0 if same_frame else away**2 / (away**2 + _TELLING_STEPS**2)
-            self.slope += _LEARN_SLOPE * trust * (slope - self.slope)
-        expected = self.octaves(step)
-        self._at = step, seen if same_frame else expected + _LEARN_SIZE * (seen - expected)
-
-
-class StepSearch:
-    """Codes frames to a size: what both ways of control have in common, and what they learn."""
-
-    def __init__(self) -> None:
-        self._keys, self._others = SizeModel(), SizeModel()
-
-    def octaves(self, key: bool, step: float) -> float:
-        """log2 of the bytes at a step of a key or another frame; guessed where none of its kind was seen."""
-        if self._of(key).known:
-            return self._of(key).octaves(step)
-        return self._of(not key).octaves(step) + (_USUAL_GAIN if key else -_USUAL_GAIN)
-
-    def step_for(self, key: bool, size: float) -> float:
-        """The step at which a key or another frame takes so many bytes."""
-        if self._of(key).known:
-            return self._of(key).step_for(size)
-        return self._of(not key).step_for(size * 2 ** (-_USUAL_GAIN if key else _USUAL_GAIN))
-
-    @property
-    def known(self) -> bool:
-        """Whether any frame was seen."""
-        return self._keys.known or self._others.known
-
-    def _of(self, key: bool) -> SizeModel:
-        return self._keys if key else self._others
-
-    def fit(
-        self, frame: PendingFrame, step: float, least: float, most: float, tries: int, room: float | None = None
-    ) -> FittedUnit:
-        """Code a frame, first at `step`; more often only where it takes more than `most` bytes, or less than `least`.
-
-        Of the steps that are tried, the finest within `most` is taken; the coarsest of all where even that one takes
-        more. After so many `tries` what takes too little is taken, too; or, where two steps that follow one another
-        take too little and too much, what is the less wrong of them, if there is `room` for it.
-        """
-        model, finest, coarsest = self._of(frame.key), frame.steps[0], frame.steps[-1]
-        trying, units = min(max(math.ceil(step), finest), coarsest), dict[int, bytes]()
-        while True:
-            unit = units[trying] = frame.code(trying)
-            model.learn(trying, len(unit), same_frame=len(units) > 1)
-            if len(unit) > most:
-                finest = trying + 1
-            else:
-                coarsest = trying - 1
-            fits = units.get(coarsest + 1)
-            if finest > coarsest or (fits is not None and (len(fits) >= least or len(units) >= tries)):
-                break
-            sizes = {each: len(unit) for each, unit in units.items()}
-            trying = min(max(_next_step(model, sizes, finest, coarsest, least, most), finest), coarsest)
-        chosen = min(coarsest + 1, frame.steps[-1])
-        below, above = units[chosen], units.get(chosen - 1, b"")
-        if room is not None and most < len(above) <= room and len(above) - most < least - len(below):
-            chosen -= 1
-        model.learn(chosen, len(units[chosen]), same_frame=True)
-        return FittedUnit(units[chosen], chosen, len(units))
-
-
-def _next_step(
-    model: SizeModel, sizes: Mapping[int, int], finest: int, coarsest: int, least: float, most: float
-) -> int:
-    """The step to try after `sizes`: on the line through those around it, or else where the model has it."""
-    farther = _FIRST_STEPS << len(sizes)
-    if coarsest + 1 not in sizes:
-        return max(math.ceil(model.step_for(_AIM * most)), finest + farther // 2)
-    aim = math.sqrt(max(least, 1.0) * most)
-    if finest - 1 not in sizes:
-        return max(math.ceil(model.step_for(aim)), coarsest + 1 - farther)
-    fine, coarse = (math.log2(max(sizes[step], 1)) for step in (finest - 1, coarsest + 1))
-    share = (fine - math.log2(aim)) / max(fine - coarse, 1e-9)
-    return round(finest - 1 + min(max(share, 0.0), 1.0) * (coarsest + 2 - finest))
 
 
 class ByteCap(RateControl):
@@ -226,7 +103,7 @@ class ByteCap(RateControl):
         del until_key
         if not self._fill and len(unit := frame.write()) <= self._most:
             return FittedUnit(unit, None, 1)
-        aim = self._most * _AIM
+        aim = self._most * AIM
         known = self._search.known
         start = self._search.step_for(frame.key, aim) if known else _middle(frame)
         tries = _CAP_TRIES if known else _FIRST_TRIES
@@ -239,6 +116,10 @@ def within(fitted: FittedUnit, most: int) -> FittedUnit:
     if len(fitted.unit) > most:
         raise OptionError(f"`max_bytes` {most:,}: the least that this frame takes is {len(fitted.unit):,} bytes")
     return fitted
+
+
+class BucketFullError(InputError):
+    """However coarse a frame is, the bucket has no room for it: leave it out, and later ones find room again."""
 
 
 class LeakyBucket(RateControl):
@@ -261,19 +142,31 @@ class LeakyBucket(RateControl):
             interval: frames from one key to the next, at most.
             max_bytes: of each unit, besides.
         """
-        swing_s = max(_SWING_S, _SWING_FRAMES / fps) if bucket_s is None else _SWING_S * bucket_s
-        bucket_s = max(USUAL_BUCKET_S, _USUAL_FRAMES / fps) if bucket_s is None else bucket_s
-        self.size = bytes_per_s * bucket_s
-        self._low = min(max(_LOW * bucket_s, _LOW_FRAMES / fps), _MOST_LOW * bucket_s) * bytes_per_s
-        self._high = self._low + swing_s * bytes_per_s
-        self._idle = self._low + _IDLE * swing_s * bytes_per_s
+        self._swing_s = max(_SWING_S, _SWING_FRAMES / fps) if bucket_s is None else _SWING_S * bucket_s
+        self._bucket_s = max(USUAL_BUCKET_S, _USUAL_FRAMES / fps) if bucket_s is None else bucket_s
+        self._low_s = min(max(_LOW * self._bucket_s, _LOW_FRAMES / fps), _MOST_LOW * self._bucket_s)
+        self._frame_s, self._interval, self._max_bytes = 1 / fps, interval, max_bytes
+        self._mark(bytes_per_s)
         self.filled = self._idle
-        self._rate, self._frame_s, self._interval, self._max_bytes = bytes_per_s, 1 / fps, interval, max_bytes
-        self._bucket_s = bucket_s
         self._time_s = 0.0
         self._search = StepSearch()
         self._step: int | None = None
         self._unasked = 0.0
+
+    def _mark(self, bytes_per_s: float) -> None:
+        """The size and the marks of the bucket at a rate."""
+        self._rate, self.size = bytes_per_s, bytes_per_s * self._bucket_s
+        self._low = self._low_s * bytes_per_s
+        self._high = self._low + self._swing_s * bytes_per_s
+        self._idle = self._low + _IDLE * self._swing_s * bytes_per_s
+
+    def set_bitrate(self, bitrate: float | str) -> None:
+        """See RateControl; the bucket stays as full in seconds, so that no frame is refused for the change alone."""
+        changed = _bytes_per_s(bitrate) / self._rate
+        self._mark(self._rate * changed)
+        self.filled *= changed
+        if changed < 1 and self._step is not None and self._search.known:  # a coarser frame pays for nothing twice
+            self._step = round(self._search.moved(self._step, changed))
 
     def wait(self, time_s: float | None) -> None:
         """See RateControl; the bucket leaks, whatever becomes of the frame. Raises InputError for an earlier time."""
@@ -289,7 +182,7 @@ class LeakyBucket(RateControl):
         """See RateControl; refuses what is larger than the room in the bucket, too."""
         room, cap = self.size - self.filled, math.inf if self._max_bytes is None else self._max_bytes
         most = min(max(self._high - self.filled, _LEAST_SHARE * self._rate * self._frame_s), room, cap)
-        least = min(max(self._low - self.filled, 0.0), _AIM * most)
+        least = min(max(self._low - self.filled, 0.0), AIM * most)
         passes = 0
         if not self._search.known:
             self._search.fit(frame, _middle(frame), 0, math.inf, 1)
@@ -297,12 +190,12 @@ class LeakyBucket(RateControl):
         step = self._chosen(frame, until_key)
         planned = 2 ** self._search.octaves(frame.key, step)
         if not least <= planned <= most:
-            step = self._search.step_for(frame.key, min(max(planned, least / _AIM), _AIM * most))
+            step = self._search.step_for(frame.key, min(max(planned, least / AIM), AIM * most))
         fitted = self._search.fit(frame, step, least, most, _BUCKET_TRIES, min(room, cap))
         if self._max_bytes is not None:
             within(fitted, self._max_bytes)
         if len(fitted.unit) > room:
-            raise InputError(
+            raise BucketFullError(
                 f"the least that this frame takes is {len(fitted.unit):,} bytes, and the bucket has room for "
                 f"{int(room):,}: leave the frame out, or give a higher bitrate or a larger bucket_s"
             )
@@ -375,10 +268,14 @@ def rate_control(
     _check_positive("fps", fps)
     if bucket_s is not None:
         _check_positive("bucket_s", bucket_s)
+    return LeakyBucket(_bytes_per_s(bitrate), fps, bucket_s, interval, max_bytes)
+
+
+def _bytes_per_s(bitrate: float | str) -> float:
+    """Of bits a second. Raises InputError."""
     if not isinstance(bitrate, str):
         _check_positive("bitrate", bitrate)
-    bits = bits_per_second(bitrate) if isinstance(bitrate, str) else bitrate
-    return LeakyBucket(bits / 8, fps, bucket_s, interval, max_bytes)
+    return (bits_per_second(bitrate) if isinstance(bitrate, str) else bitrate) / 8
 
 
 def _check_positive(name: str, value: Any) -> None:

@@ -172,6 +172,21 @@ class StreamEncoder:
         """Make the next unit a key."""
         self._key_asked = True
 
+    def set_bitrate(self, bitrate: float | str) -> None:
+        """Go on at another bit rate from the next frame on, as a link asks for it.
+
+        The bucket stays as full as it is, in seconds: the step follows at once where the rate falls, within some frames
+        where it rises, and no frame is refused for the change alone. What the bucket promises holds for each rate from
+        its own first frame on; what was sent before it and has not arrived is the caller's to know.
+
+        Args:
+            bitrate: as the stream was begun with.
+
+        Raises:
+            InputError: no rate, or a stream that has none.
+        """
+        self._control.set_bitrate(bitrate)
+
     def acknowledge(self, frame: int) -> None:
         """Say that the receiver has decoded the frame of this number. Raises InputError for one that was not coded."""
         self._sequence.acknowledge(self._known(frame))
