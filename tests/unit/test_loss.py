@@ -17,7 +17,7 @@ from midstream import models
 from midstream.calibration.loss import USUAL, PseudoLabels, Relation, Seen, mirror
 from midstream.calibration.views import Views
 from midstream.masks import decode_mask
-from midstream.models import Detections
+from midstream.models import Detections, FloatPyramid
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,29 @@ def test_nothing_is_lost_of_what_stays_and_more_where_boxes_move_farther(referen
     assert 0 < moved[0].disagreement < moved[1].disagreement < moved[2].disagreement <= 1
     assert all(each.lost is not None for each in moved)
     assert reference.seen({}).disagreement == 1
+
+
+def test_what_a_network_s_own_rounding_makes_of_any_change_is_not_lost(
+    reference: PseudoLabels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of integers jumps as soon as anything changes, however little."""
+    model, views = reference.model, reference.views
+    untouched = {values.tobytes() for view in views.all for values in views.full(view).values()}
+    real = model.back
+
+    def back(pyramid: FloatPyramid, size: tuple[int, int]) -> Detections:
+        there = real(pyramid, size)
+        if all(values.tobytes() in untouched for values in pyramid.values()):
+            return there
+        return replace(there, boxes=there.boxes + 0.1 * np.tile(there.boxes[:, 2:] - there.boxes[:, :2], 2))
+
+    monkeypatch.setattr(model, "back", back)
+    jumping = PseudoLabels(model, views, views.held_out)
+    jumped = jumping.seen(found(reference, 0.1)).disagreement
+    assert jumped == pytest.approx(0.5 / reference.objects)
+    assert jumped < reference.seen(found(reference, 0.1)).disagreement
+    beyond = jumping.seen(found(reference, 0.3)).disagreement, reference.seen(found(reference, 0.3)).disagreement
+    assert jumped < beyond[0] < beyond[1]
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 0.3), st.floats(-0.1, 0.4)), min_size=2, max_size=12))

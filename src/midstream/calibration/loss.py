@@ -19,6 +19,7 @@ import pycocotools.mask
 from midstream.calibration.views import View, Views
 from midstream.data import Dataset
 from midstream.errors import InputError
+from midstream.halves.levels import completed
 from midstream.masks import decode_mask
 from midstream.metrics.agreement import reference_dataset
 from midstream.metrics.case import Case
@@ -38,6 +39,8 @@ _FEWEST, _FACTORS = 2, (0.05, 4.0)
 ENOUGH_OBJECTS = 200
 
 
+#: Noise beside a channel's own deviation: nothing but what networks of integers make of any change at all.
+_TINY = 1e-3
 #: Who asks for detections.
 WHO = "measuring by pseudo labels"
 
@@ -47,7 +50,8 @@ class Seen:
     """What a network sees after coding.
 
     Attributes:
-        disagreement: with what it saw before, 0 to 1, never less than can be seen with so many objects.
+        disagreement: with what it saw before, 0 to 1, beyond what the network's own rounding makes of any change, and
+            never less than can be seen with so many objects.
         lost: of its AP beside what it sees in mirror images, relative, negative for a gain; None where the network does
             not repeat itself.
     """
@@ -133,11 +137,14 @@ class OutputReference:
     def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
         self.model, self.views, self.images = model, views, images
         self._own = {view.file.id: model.task.kept(model.back(views.full(view), view.size)) for view in images}
+        self._rounding = self._moved(touched(model, views, images))
 
     def seen(self, found: Mapping[int, Output]) -> Seen:
         """See CalibrationReference."""
-        now = [found[identity] for identity in self._own]
-        return Seen(self.model.task.disagreement(list(self._own.values()), now), None)
+        return Seen(max(self._moved(found) - self._rounding, 0.0), None)
+
+    def _moved(self, found: Mapping[int, Output]) -> float:
+        return self.model.task.disagreement(list(self._own.values()), [found[identity] for identity in self._own])
 
 
 class PseudoLabels:
@@ -160,6 +167,7 @@ class PseudoLabels:
         self._own, self._mirrored = self._as_truth(dataset, found), self._as_truth(dataset, mirrored)
         self._best = 0.0 if self._mirrored is None else self._ap(self._mirrored, found)
         self.objects = 0 if self._own is None else len((self._own.ground_truth or {})["annotations"])
+        self._rounding = self._moved(touched(model, views, images))
 
     @property
     def empty(self) -> bool:
@@ -168,13 +176,15 @@ class PseudoLabels:
 
     def seen(self, found: Mapping[int, Output]) -> Seen:
         """What becomes of the network's detections where these are found instead, by image id."""
-        now = {identity: detections_of(each, WHO) for identity, each in found.items()}
         if self._own is None:  # nobody can say what is lost: a cap on the loss is to be refused
             return Seen(1.0, None)
         repeats = self._mirrored is not None and self._best > _LEAST_REPEATED
-        lost = 1 - self._ap(self._mirrored, now) / self._best if repeats and self._mirrored is not None else None
+        lost = 1 - self._ap(self._mirrored, found) / self._best if repeats and self._mirrored is not None else None
         # Half an object of those that there are: a smaller disagreement cannot be seen.
-        return Seen(min(1 - self._ap(self._own, now) + 0.5 / self.objects, 1.0), lost)
+        return Seen(min(max(self._moved(found) - self._rounding, 0.0) + 0.5 / self.objects, 1.0), lost)
+
+    def _moved(self, found: Mapping[int, Output]) -> float:
+        return 0.0 if self._own is None else 1 - self._ap(self._own, found)
 
     def _as_truth(self, dataset: Dataset, found: Mapping[int, Detections]) -> Dataset | None:
         try:
@@ -182,11 +192,26 @@ class PseudoLabels:
         except InputError:
             return None
 
-    def _ap(self, truth: Dataset, found: Mapping[int, Detections]) -> float:
+    def _ap(self, truth: Dataset, found: Mapping[int, Output]) -> float:
         """0 to 1, of masks where there are some."""
-        case = Case.of(truth, found, self.model.classes)
+        detections = {identity: detections_of(each, WHO) for identity, each in found.items()}
+        case = Case.of(truth, detections, self.model.classes)
         state = CocoState.of(case, "segm" if case.has_masks else "bbox")
         return state.average_precision(_REPEATED)[0] / 100
+
+
+def touched(model: SplitModel, views: Views, images: Sequence[View]) -> dict[int, Output]:
+    """What the network gives, by image id, where the levels change by next to nothing."""
+    out, rng = {}, np.random.default_rng(0)
+    for view in images:
+        levels = {}
+        for name, values in views.sent(view).items():
+            deviations = values.std((1, 2), keepdims=True, dtype=np.float64)
+            signs = rng.integers(0, 2, values.shape) * 2 - 1
+            levels[name] = values + (_TINY * deviations * signs).astype(np.float32)
+        whole = completed(model, levels, list(views.full(view)))
+        out[view.file.id] = model.task.kept(model.back(whole, view.size))
+    return out
 
 
 def mirror(found: Detections, width: int) -> Detections:
