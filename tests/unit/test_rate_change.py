@@ -7,28 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import profiles
+from tests.helpers.made_frames import MadeFrame
 
 import midstream as ms
 from midstream.codec.rate_control import LeakyBucket
-from midstream.codec.sequence import PendingFrame
 from midstream.errors import InputError
 
 FPS = 25
-
-
-class Made(PendingFrame):
-    """A frame that takes so many bytes at step 0, and an eighth of an octave less at each coarser one."""
-
-    steps = range(160)
-
-    def __init__(self, key: bool, finest: float) -> None:
-        self.key, self._finest = key, finest
-
-    def write(self) -> bytes:
-        raise NotImplementedError
-
-    def code(self, step: int) -> bytes:
-        return bytes(max(round(self._finest * 2 ** (-step / 8)), 1))
 
 
 class Stream:
@@ -44,7 +29,7 @@ class Stream:
         if self.count:
             self.bucket.wait(None)
         key = self.count % self.interval == 0
-        frame = Made(key, 200_000 * (4 if key else 1) * float(self.rng.uniform(0.7, 1.4)))
+        frame = MadeFrame(key, 200_000 * (4 if key else 1) * float(self.rng.uniform(0.7, 1.4)))
         fitted = self.bucket.unit(frame, self.interval - self.count % self.interval)
         self.bucket.sent(fitted, key, key)
         self.passes.append(fitted.passes)
