@@ -39,8 +39,8 @@ import time
 import midstream.serve.server as server
 from midstream.serve.work import Done
 real = server.infer
-def infer(served, works):
-    outcomes = real(served, works)
+def infer(served, works, streams=None):
+    outcomes = real(served, works, streams)
     for work, outcome in zip(works, outcomes):
         if isinstance(outcome, Done):
             time.sleep({10 * _FRAME_S} if work.size == {SLOW} else {_FRAME_S})
@@ -51,7 +51,7 @@ server.infer = infer
 HANG = """
 import sys, time
 import midstream.serve.server as server
-def infer(served, works):
+def infer(served, works, streams=None):
     sys.stderr.write('{"event": "computing"}\\n')
     sys.stderr.flush()
     time.sleep(86400)

@@ -33,8 +33,8 @@ def test_names_and_shapes_are_in_the_header_of_paper_and_in_that_of_calibrated_w
 def test_a_key_of_a_stream_says_its_shapes_and_other_units_do_not() -> None:
     encoder = ms.StreamEncoder(profile=PROFILE, quality=50)
     key, later = encoder.encode(PYRAMID), encoder.encode(PYRAMID)
-    assert declaration(key, profile=PROFILE) == Declaration("temporal", False, SHAPES)
-    assert declaration(key) == declaration(later, profile=PROFILE) == Declaration("temporal", False, None)
+    assert declaration(key, profile=PROFILE) == Declaration("temporal", False, SHAPES, unit=True)
+    assert declaration(key) == declaration(later, profile=PROFILE) == Declaration("temporal", False, None, unit=True)
     with pytest.raises(LimitError, match="elements"):
         declaration(key, profile=PROFILE, limits=Limits(elements=10))
     with pytest.raises(TruncatedError):

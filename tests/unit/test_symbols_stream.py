@@ -232,7 +232,7 @@ def test_what_is_kept_is_two_bytes_an_element() -> None:
         encoder.encode(frame)
     (memory,) = kept(encoder).values()
     elements = sum(values.size for values in clip(1, size=64)[0].values())
-    assert memory.size == 2 * elements
+    assert 2 * elements <= memory.size < 2.1 * elements
     assert len(memory.pack()) < 2.1 * elements
 
 

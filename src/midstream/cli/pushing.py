@@ -59,6 +59,14 @@ def push_command(
         bool, typer.Option("--json", help="Print the summary as JSON on standard output; needs -o FILE.")
     ] = False,
     quiet: options.Quiet = False,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--independent",
+            help="Code each frame from the one before it, or each by itself.",
+            show_default="a stream; a folder's images each by itself",
+        ),
+    ] = None,
     drop_oldest: Annotated[
         bool,
         typer.Option(
@@ -102,6 +110,9 @@ def push_command(
 ) -> None:
     """Run a network's front on images, send the bitstreams to a server, and write its detections.
 
+    The frames of a video or camera are one stream, in which each is coded from the one before it, if the codec does so;
+    a server that has lost the stream gets a key. --independent codes each by itself.
+
     Lost connections are made anew, unanswered frames are sent again, and each frame has one line. Ctrl-C ends a camera,
     and frames in flight are finished. The exit code is 1 if a frame could not be read or was refused.
 
@@ -114,6 +125,7 @@ def push_command(
     from midstream import serve
     from midstream.data.frames import open_source
     from midstream.serve import push
+    from midstream.serve.senders import stream_encoder
 
     if json and output == STANDARD:
         raise InputError("--json prints the summary on standard output, where the detections go: give -o FILE")
@@ -128,6 +140,8 @@ def push_command(
         None if timeout is None else _timeout(timeout),
     )
     images = open_source(source, realtime)
+    as_stream = images.tick_s is not None if stream is None else stream
+    encoder = stream_encoder(codec, threads=threads) if as_stream else None
     edge = serve.Edge(models.load(model, weights, threads), codec)
     edge.check()
     if draw is not None and getattr(edge.model, "tensor_shape", None) is not None:
@@ -135,7 +149,7 @@ def push_command(
     with LiveLine(quiet) as line, _outputs(output, draw, images.rate) as (lines, film):
         watching = push.Watching(note, lambda status: line.show(_status(status)))
         summary = asyncio.run(
-            _until_signal(lambda stop: push.push(images, edge, link, settings, lines, film, watching, stop))
+            _until_signal(lambda stop: push.push(images, edge, encoder, link, settings, lines, film, watching, stop))
         )
     if json:
         print_json(summary.as_dict())
@@ -226,6 +240,7 @@ def _troubles(summary: PushSummary) -> str:
         "refused": summary.refused,
         "connections lost": summary.lost,
         "sent again": summary.resent,
+        "times asked for a key": summary.keys_asked,
     }
     return "".join(f", {count} {what}" for what, count in counts.items() if count)
 

@@ -15,7 +15,7 @@ from midstream.cli.console import quiet_grpc
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import InputError
 from midstream.models.reference import Reference
-from midstream.quantities import seconds
+from midstream.quantities import byte_count, seconds
 
 _SAFETY = "Who may connect"
 _LIMITS = "Limits"
@@ -84,6 +84,21 @@ def serve_command(
             rich_help_panel=_LIMITS,
         ),
     ] = None,
+    max_stream_memory: Annotated[
+        str,
+        typer.Option(
+            help="Memory for what streams of frames refer to, of all clients: 256MiB, 2GiB. Beyond it, streams that "
+            "were not used for longest begin anew; with 0 clients code each frame by itself.",
+            metavar="SIZE",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = "256MiB",
+    stream_idle: Annotated[
+        str,
+        typer.Option(
+            help="Forget a stream of which no frame has come for so long.", metavar="TIME", rich_help_panel=_LIMITS
+        ),
+    ] = "60s",
     max_elements: Annotated[
         int | None,
         typer.Option(
@@ -152,6 +167,8 @@ def serve_command(
         queue=queue,
         in_flight=in_flight,
         message_bytes=max_message_bytes,
+        stream_memory=byte_count(max_stream_memory),
+        stream_idle_s=seconds(stream_idle),
         drain_s=seconds(drain),
         tls_cert=tls_cert,
         tls_key=tls_key,

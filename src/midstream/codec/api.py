@@ -275,9 +275,11 @@ def declaration(
     """
     codec, opened, view = _opened(data)
     with guarded(codec):
-        return codec.decoder_numbered(opened.codec).declare(
+        declared = codec.decoder_numbered(opened.codec).declare(
             opened, view, DecodeRequest(limits or Limits(), profile=profile)
         )
+    alike = codec.stream_number is None and codec.capabilities.state  # its units have no number of their own
+    return replace(declared, unit=alike or opened.codec == codec.stream_number)
 
 
 def _opened(data: object) -> tuple[type[Codec], Opened, memoryview]:

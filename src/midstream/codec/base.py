@@ -113,6 +113,7 @@ class Declaration:
     Attributes:
         codec: its name.
         embedded: whether it holds its own profile.
+        unit: whether it is a unit of a stream, which may refer to earlier ones.
         shapes: [C, H, W] of the levels by name, in the pyramid's order; None where only a profile that was not given,
             or the embedded one, knows them.
     """
@@ -120,6 +121,7 @@ class Declaration:
     codec: str
     embedded: bool
     shapes: dict[str, Shape] | None
+    unit: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ class KeptFrame(Protocol):
     def digest(self) -> int:
         """Of its unit."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, about."""
+
     def pack(self) -> bytes:
         """As bytes, for a state."""
 
@@ -129,7 +133,7 @@ class ReferringFrames(SequenceEncoder, Generic[F]):
 
 
 class ReferringUnits(SequenceDecoder, Generic[F]):
-    """See SequenceDecoder: keeps the newest frames, KEPT_FRAMES of them."""
+    """See SequenceDecoder: keeps the newest frames, KEPT_FRAMES of them or fewer."""
 
     def __init__(self) -> None:
         self._kept: dict[int, F] = {}
@@ -145,7 +149,7 @@ class ReferringUnits(SequenceDecoder, Generic[F]):
         if key and (there is None or there.digest != memory.digest):  # else the same unit came twice
             self._kept = {number: each for number, each in self._kept.items() if number < memory.number}
         self._kept[memory.number] = memory
-        if len(self._kept) > KEPT_FRAMES:
+        if len(self._kept) > (self.kept_frames or KEPT_FRAMES):
             del self._kept[min(self._kept)]
 
     def reference(self, number: int, distance: int, digest: int) -> F:
@@ -159,6 +163,11 @@ class ReferringUnits(SequenceDecoder, Generic[F]):
                 "the next key, or ask the encoder for one"
             )
         return found
+
+    @property
+    def size(self) -> int:
+        """See SequenceDecoder."""
+        return sum(memory.size for memory in self._kept.values())
 
     def state(self) -> bytes:
         """See SequenceDecoder."""

@@ -70,7 +70,14 @@ class SequenceEncoder(ABC):
 
 
 class SequenceDecoder(ABC):
-    """What a decoder keeps of one stream."""
+    """What a decoder keeps of one stream.
+
+    Attributes:
+        kept_frames: how many frames to keep at most for later ones to refer to; None for as many as may be referred to.
+            A decoder without memory has no use for it.
+    """
+
+    kept_frames: int | None = None
 
     @abstractmethod
     def decode(self, opened: Opened, data: memoryview, request: DecodeRequest) -> dict[str, NDArray[Any]]:
@@ -79,6 +86,11 @@ class SequenceDecoder(ABC):
     def state(self) -> bytes:
         """All that later units may refer to, for `restore`; empty for a decoder without memory."""
         return b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that what is kept takes, about."""
+        return len(self.state())
 
     def restore(self, state: bytes) -> None:
         """Go on from what `state` gave. Raises InputError for anything else."""

@@ -21,7 +21,7 @@ from midstream.codec.base import NO_HINTS, Hints, in_words
 from midstream.codec.laid_out import LaidOutFrame
 from midstream.codec.rate_control import rate_control
 from midstream.codec.registry import codec_numbered, make_codec
-from midstream.codec.sequence import SequenceDecoder
+from midstream.codec.sequence import IndependentFrames, SequenceDecoder
 from midstream.codec.wire import Reader, varint
 from midstream.errors import BitstreamError, InputError, OptionError
 from midstream.features import Level, check_pyramid
@@ -168,6 +168,11 @@ class StreamEncoder:
         self.frames += 1
         return fitted.unit
 
+    @property
+    def remembers(self) -> bool:
+        """Whether frames may refer to those before them; else the codec codes each by itself, for any decoder."""
+        return not isinstance(self._sequence, IndependentFrames)
+
     def request_key(self) -> None:
         """Make the next unit a key."""
         self._key_asked = True
@@ -224,6 +229,7 @@ class StreamDecoder:
         *,
         limits: Limits | None = None,
         threads: int | None = None,
+        kept_frames: int | None = None,
     ) -> None:
         """Begin with nothing: the first unit has to be a key.
 
@@ -231,15 +237,18 @@ class StreamDecoder:
             profile: for units of a codec that needs one, the one that they were made with, or its file, read now.
             limits: what a unit may spend (Limits() by default).
             threads: how many to use at most, all cores by default.
+            kept_frames: how many frames to keep for later ones to refer to, 1 at least; by default as many as a unit
+                may refer back to. One is enough where nothing is lost on the way.
 
         Raises:
             InputError: no profile.
         """
+        _check_interval("kept_frames", kept_frames)
         if profile is not None:
             from midstream.codec.calibrated.profile import Profile
 
             profile = Profile.of(profile)
-        self._profile, self._limits, self._threads = profile, limits, threads
+        self._profile, self._limits, self._threads, self._kept_frames = profile, limits, threads, kept_frames
         self._sequences: dict[int, SequenceDecoder] = {}
 
     def decode(
@@ -267,11 +276,21 @@ class StreamDecoder:
 
         def by_sequence(number: int) -> SequenceDecoder:
             if number not in self._sequences:
-                self._sequences[number] = codec_numbered(number).decoder_numbered(number).sequence()
+                self._sequences[number] = self._begun(number)
             return self._sequences[number]
 
         chosen = limits or self._limits
         return begin_unit(unit, by_sequence, levels, like, chosen, False, self._profile, self._threads, device)()
+
+    def _begun(self, number: int) -> SequenceDecoder:
+        sequence = codec_numbered(number).decoder_numbered(number).sequence()
+        sequence.kept_frames = self._kept_frames
+        return sequence
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that what is kept for later units takes, about; 0 before the first one of them."""
+        return sum(sequence.size for sequence in self._sequences.values())
 
     def state(self) -> bytes:
         """All that later units may refer to, for `restore` in this process or another one."""
@@ -285,7 +304,7 @@ class StreamDecoder:
         restored: dict[int, SequenceDecoder] = {}
         for number, kept in _states(state):
             try:
-                restored[number] = codec_numbered(number).decoder_numbered(number).sequence()
+                restored[number] = self._begun(number)
             except BitstreamError as error:
                 raise InputError(f"the state is of another release: {error}") from error
             restored[number].restore(kept)

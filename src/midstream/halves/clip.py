@@ -13,7 +13,7 @@ from midstream.codec.clip_writer import ClipWriter
 from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.data.frames import Source
 from midstream.errors import BitstreamError, InputError, MidstreamError
-from midstream.halves.coding import prepared
+from midstream.halves.coding import ReadyFrame, prepared
 from midstream.halves.levels import completed
 from midstream.models import FloatPyramid, Image, Output, SplitModel
 
@@ -42,11 +42,14 @@ class ClipEdge:
 
     def encode_features(self, pyramid: FloatPyramid, size: tuple[int, int], time_s: float | None = None) -> bytes:
         """The unit of what the front made of an image of (height, width); a key where the size is another."""
-        if size != self._size:
+        return self.code(ReadyFrame(*prepared(self.model, pyramid, size, self.encoder.codec), size), time_s)
+
+    def code(self, frame: ReadyFrame, time_s: float | None = None) -> bytes:
+        """The unit of a frame; a key where the image's size is another. Raises as `encode`."""
+        if frame.size != self._size:
             self.encoder.request_key()
-        self._size = size
-        levels, hints = prepared(self.model, pyramid, size, self.encoder.codec)
-        return self.encoder.encode_levels(levels, hints, time_s)
+        self._size = frame.size
+        return self.encoder.encode_levels(frame.levels, frame.hints, time_s)
 
 
 class ClipBack:

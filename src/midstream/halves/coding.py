@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,21 @@ from midstream.features import Level, check_pyramid
 from midstream.halves.levels import sent
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
 from midstream.models.tasks.detection import scores_in_cells
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyFrame:
+    """What the front made of an image, not coded yet.
+
+    Attributes:
+        levels: those that are sent.
+        hints: that the codec asks for.
+        size: (height, width) of the image.
+    """
+
+    levels: list[Level]
+    hints: Hints
+    size: tuple[int, int]
 
 
 def encode_features(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from midstream import models
-from midstream.codec.api import DEFAULT_CODEC
+from midstream.codec.api import DEFAULT_CODEC, encode_levels
 from midstream.codec.base import Codec
 from midstream.codec.registry import make_codec
 from midstream.data.images import check_image
-from midstream.halves.coding import encode_features
+from midstream.halves.coding import ReadyFrame, prepared
 from midstream.models import Image, SplitModel
 
 
@@ -45,7 +45,16 @@ class Edge:
 
     def encode(self, image: Image) -> bytes:
         """The bitstream of an image, uint8 RGB [H, W, 3], or of the array that the network takes. Raises InputError."""
+        return self.code(self.ready(image))
+
+    def ready(self, image: Image) -> ReadyFrame:
+        """What the front makes of an image, as `encode` takes it, to be coded. Raises InputError."""
         if getattr(self.model, "tensor_shape", None) is None:
             check_image(image)
         image = np.atleast_2d(image)
-        return encode_features(self.model, self.model.front(image), (image.shape[0], image.shape[1]), self.codec)
+        size = image.shape[0], image.shape[1]
+        return ReadyFrame(*prepared(self.model, self.model.front(image), size, self.codec), size)
+
+    def code(self, frame: ReadyFrame) -> bytes:
+        """The bitstream of a frame by itself. Raises InputError."""
+        return encode_levels(self.codec, frame.levels, frame.hints, None)

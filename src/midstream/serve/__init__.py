@@ -12,14 +12,14 @@ from midstream.lazy import loader
 if TYPE_CHECKING:
     from midstream.halves.edge import Edge
     from midstream.serve.client import AsyncClient, Client
+    from midstream.serve.flights import Answer
     from midstream.serve.link import Link
     from midstream.serve.server import ServerSettings, Settings, run
-    from midstream.serve.session import Answer
     from midstream.serve.work import Served, prepare
 
 __all__ = ["Answer", "AsyncClient", "Client", "Edge", "Link", "Served", "ServerSettings", "Settings", "prepare", "run"]
 
-_DEVICE = {"Answer": "session", "AsyncClient": "client", "Client": "client", "Edge": "client", "Link": "link"}
+_DEVICE = {"Answer": "flights", "AsyncClient": "client", "Client": "client", "Edge": "client", "Link": "link"}
 _SERVER = {"Served": "work", "ServerSettings": "server", "Settings": "server", "prepare": "work", "run": "server"}
 
 

@@ -15,12 +15,15 @@ import numpy as np
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
 from midstream.errors import ServiceError
+from midstream.halves.coding import ReadyFrame
 from midstream.halves.edge import Edge
 from midstream.models import Image, Output, SplitModel
 from midstream.serve import messages
+from midstream.serve.flights import Answer
 from midstream.serve.link import Link
 from midstream.serve.proto import serve_pb2 as pb
-from midstream.serve.session import Answer, Session
+from midstream.serve.senders import Sender, sender, stream_encoder
+from midstream.serve.session import Session
 
 _T = TypeVar("_T")
 
@@ -67,17 +70,35 @@ class AsyncClient:
         return await (await self.session.send(bitstream, size, timeout_s))
 
     async def stream(
-        self, images: Iterable[Image] | AsyncIterable[Image], timeout_s: float | None = None
+        self,
+        images: Iterable[Image] | AsyncIterable[Image],
+        timeout_s: float | None = None,
+        *,
+        independent: bool = False,
+        **options: Any,
     ) -> AsyncIterator[Answer]:
         """An answer for each image, in order; as `Client.stream`."""
         pending: deque[asyncio.Future[Answer]] = deque()
+        frames = self.sender(independent, **options)
         async for image in _each(images):
-            bitstream = await asyncio.to_thread(self.edge.encode, image)
+            ready = await asyncio.to_thread(self.edge.ready, image)
             while pending and (pending[0].done() or len(pending) >= self.session.in_flight):
                 yield await pending.popleft()
-            pending.append(await self.session.send(bitstream, _size(image), timeout_s))
+            pending.append(await frames.send(ready, timeout_s))
         while pending:
             yield await pending.popleft()
+
+    def sender(self, independent: bool = False, **options: Any) -> Sender:
+        """What codes frames and sends them, each by itself or as a stream; as `Client.stream` has it."""
+        encoder = None if independent else stream_encoder(self.edge.codec, **options)
+        return sender(self.session, self.edge, encoder)
+
+    async def _begun(self, independent: bool, options: dict[str, Any]) -> Sender:
+        return self.sender(independent, **options)
+
+
+async def _answered(frames: Sender, ready: ReadyFrame, timeout_s: float | None) -> Answer:
+    return await (await frames.send(ready, timeout_s))
 
 
 async def _each(images: Iterable[Image] | AsyncIterable[Image]) -> AsyncIterator[Image]:
@@ -162,22 +183,37 @@ class Client:
         """
         return self._run(self._async.send(bitstream, size, timeout_s))
 
-    def stream(self, images: Iterable[Image], timeout_s: float | None = None) -> Iterator[Answer]:
+    def stream(
+        self,
+        images: Iterable[Image],
+        timeout_s: float | None = None,
+        *,
+        independent: bool = False,
+        **options: Any,
+    ) -> Iterator[Answer]:
         """An answer for each image, in order, with several in flight.
+
+        Images are the frames of a stream: each may be coded from the one before, where the codec does so
+        (`calibrated`, and `paper` with the coder `dense`) and the server takes streams.
 
         Args:
             images: uint8 RGB [H, W, 3] each; taken as there is room for them.
             timeout_s: for each image.
+            independent: code each image by itself, for images that have nothing to do with one another.
+            options: of a stream, as `midstream.StreamEncoder` has them: key_interval, bitrate and fps, ...
 
         Raises:
             InputError, ServiceError: as `infer` and `send`.
         """
         pending: deque[Future[Answer]] = deque()
+        frames: Sender | None = None
         for image in images:
-            bitstream = self.edge.encode(image)
+            ready = self.edge.ready(image)
+            if frames is None:
+                frames = self._run(self._async._begun(independent, options))
             while pending and (pending[0].done() or len(pending) >= self._async.session.in_flight):
                 yield pending.popleft().result()
-            pending.append(self._submit(self._async.send(bitstream, _size(image), timeout_s)))
+            pending.append(self._submit(_answered(frames, ready, timeout_s)))
         while pending:
             yield pending.popleft().result()
 

@@ -1,4 +1,8 @@
-"""What stands between the network's clients and the workers: turns in a bounded queue, deadlines, a short memory."""
+"""What stands between the network's clients and the workers: turns in a bounded queue, deadlines, a short memory.
+
+Units of one stream are computed in the order in which they came. One that is too late to be answered is decoded all the
+same, without the back: those after it refer to it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from midstream.models import Tensors
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.turns import PRESENT_S, FullError, Turn, Turns
-from midstream.serve.work import Done, Outcome, Refused, Work
+from midstream.serve.work import LATE, Done, Outcome, Refused, Work
 from midstream.wording import counted
 
 #: Whose frame it is, session, frame number, hash of all that decides the answer.
@@ -59,9 +63,19 @@ class _Job:
     arrived: float = field(default_factory=time.monotonic)
     expires: float = 0.0
     waiting: int = 0
+    late: bool = False
 
     def wanted(self, now: float) -> bool:
+        """Whether somebody waits for it; or for a later frame of its stream, if it is too late for this one."""
+        if self.work.stream is None:
+            return self.in_time(now)
+        return self.waiting > 0 or self.late
+
+    def in_time(self, now: float) -> bool:
         return self.waiting > 0 and now < self.expires
+
+    def given_out(self, now: float) -> Work:
+        return self.work if self.in_time(now) else replace(self.work, late=True)
 
 
 def key_of(owner: str, session: str, frame: int, work: Work) -> Key:
@@ -158,6 +172,7 @@ class Engine:
         try:
             found = await asyncio.wait_for(asyncio.shield(job.future), timeout_s)
         except TimeoutError:
+            job.late = True
             raise ExpiredError from None
         finally:
             job.waiting -= 1
@@ -170,7 +185,7 @@ class Engine:
     def _enqueue(self, client: str, job: _Job) -> None:
         busy = BusyError("the server's queue is full", self._wait())
         try:
-            lost = self._turns.put(client, job)
+            lost = self._turns.put(client, job, job.work.stream)
         except FullError:
             raise busy from None
         self._running[job.key] = job
@@ -215,7 +230,8 @@ class Engine:
             self._later = asyncio.get_running_loop().call_later(PRESENT_S, self._dispatch)
 
     async def _compute(self, turns: list[Turn[_Job]], started: float) -> None:
-        works = [turn.job.work for turn in turns]
+        now = time.monotonic()
+        works = [turn.job.given_out(now) for turn in turns]
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, self._run, works)
         except Exception as error:  # `run` promises not to; a worker must not end all the same
@@ -225,7 +241,8 @@ class Engine:
         self._free += 1
         for turn, outcome, seconds in zip(turns, outcomes, _shares(outcomes, elapsed), strict=True):
             self._turns.done(turn, seconds, isinstance(outcome, Refused))
-            self._finish(turn.job, Computed(outcome, started - turn.job.arrived, repeated=False))
+            late = isinstance(outcome, Refused) and outcome.kind == LATE
+            self._finish(turn.job, None if late else Computed(outcome, started - turn.job.arrived, repeated=False))
         self._dispatch_soon()
 
 

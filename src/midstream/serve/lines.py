@@ -8,7 +8,7 @@ from typing import Any
 from midstream.data.frames import Frame
 from midstream.errors import ServiceError
 from midstream.models import Task
-from midstream.serve.session import Answer
+from midstream.serve.flights import Answer
 
 _MILLISECONDS = 1e3
 _DIGITS = 3

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from midstream.codec.stream import StreamEncoder
 from midstream.data.film_writer import FilmWriter
 from midstream.data.frames import Frame, Source
 from midstream.errors import InputError
@@ -18,11 +19,13 @@ from midstream.halves.edge import Edge
 from midstream.json_lines import Lines
 from midstream.models import Task
 from midstream.serve.client import side_of
+from midstream.serve.flights import Answer, RateLimiter
 from midstream.serve.intake import Intake
 from midstream.serve.lines import answered, unreadable
 from midstream.serve.link import Link
 from midstream.serve.messages import offered_task
-from midstream.serve.session import Answer, RateLimiter, Session
+from midstream.serve.senders import Sender, sender
+from midstream.serve.session import Session
 
 #: Of the live line: what the last so many seconds were like.
 _WINDOW_S = 5.0
@@ -60,6 +63,8 @@ class PushSummary:
         seconds: from the first connection.
         sent_bytes: of requests, those sent again included; `bitstream_bytes` of each answered frame once.
         resent, lost: frames sent again, connections lost.
+        keys: answered frames that stood alone: all, or the keys of a stream.
+        keys_asked: how often the server had lost the stream, and asked for a key.
         repeated: frames that the server answered from its memory.
         latency_p50_ms, latency_p99_ms: from reading a frame to having its answer, over the newest 10,000.
     """
@@ -73,6 +78,8 @@ class PushSummary:
     bitstream_bytes: int = 0
     resent: int = 0
     lost: int = 0
+    keys: int = 0
+    keys_asked: int = 0
     repeated: int = 0
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
@@ -124,6 +131,7 @@ _Pending = tuple[Frame, asyncio.Future[Answer] | None, float]
 async def push(
     source: Source,
     edge: Edge,
+    encoder: StreamEncoder | None,
     link: Link,
     settings: PushSettings,
     lines: Lines,
@@ -133,7 +141,8 @@ async def push(
 ) -> PushSummary:
     """Push a source through until its end, or until `stop`: then what has been read is finished.
 
-    Every frame that was not dropped has exactly one line, in the source's order.
+    Every frame that was not dropped has exactly one line, in the source's order. With an encoder the frames are one
+    stream, and without one each is coded by itself.
 
     Raises:
         ServiceError: the server cannot be reached any more, or does not fit.
@@ -146,7 +155,7 @@ async def push(
         intake = Intake(source, settings.lag, settings.drop_oldest)
         pending: asyncio.Queue[_Pending | None] = asyncio.Queue(session.in_flight)
         start = time.monotonic()
-        feeding = asyncio.create_task(_feed(intake, edge, session, settings, pending))
+        feeding = asyncio.create_task(_feed(intake, edge, sender(session, edge, encoder), settings, pending))
         writing = asyncio.create_task(_write(pending, session, edge.model.category_ids, run, lines, film, watching))
         others = [
             asyncio.create_task(_tick(run, session, intake, start, watching)),
@@ -183,21 +192,21 @@ async def _close_at(stop: asyncio.Event, intake: Intake) -> None:
 
 
 async def _feed(
-    intake: Intake, edge: Edge, session: Session, settings: PushSettings, pending: asyncio.Queue[_Pending | None]
+    intake: Intake, edge: Edge, frames: Sender, settings: PushSettings, pending: asyncio.Queue[_Pending | None]
 ) -> None:
     while (frame := await asyncio.to_thread(intake.get)) is not None:
         if frame.image is None:
             await pending.put((frame, None, 0.0))
             continue
         try:
-            bitstream = await asyncio.to_thread(edge.encode, frame.image)
+            ready = await asyncio.to_thread(edge.ready, frame.image)
+            waited_s = time.monotonic() - frame.taken
+            timeout_s = None if settings.timeout_s is None else max(settings.timeout_s - waited_s, 0)
+            future = await frames.send(ready, timeout_s, frame.time_s)
         except InputError as error:  # features that are not finite, say
             await pending.put((replace(frame, image=None, problem=f"{frame.name}: {error}"), None, 0.0))
             continue
-        waited_s = time.monotonic() - frame.taken
-        size = (frame.image.shape[0], frame.image.shape[1])
-        timeout_s = None if settings.timeout_s is None else max(settings.timeout_s - waited_s, 0)
-        await pending.put((frame, await session.send(bitstream, size, timeout_s), waited_s))
+        await pending.put((frame, future, waited_s))
     await pending.put(None)
 
 
@@ -243,6 +252,7 @@ def _record(
         size = answer.size
         summary.bitstream_bytes += size
         summary.repeated += answer.repeated
+        summary.keys += answer.key and answer.error is None
         summary.answered += answer.error is None
         summary.refused += answer.error is not None
         run.latencies.append(latency_s)
@@ -257,6 +267,7 @@ def _count(run: _Run, session: Session, intake: Intake, start: float) -> None:
     run.summary.dropped = intake.dropped
     traffic = session.traffic
     run.summary.sent_bytes, run.summary.resent, run.summary.lost = traffic.sent_bytes, traffic.resent, traffic.lost
+    run.summary.keys_asked = traffic.keys_asked
     run.percentiles()
 
 

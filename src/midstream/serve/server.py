@@ -22,8 +22,9 @@ from midstream.serve.engine import Engine
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import check_exposure, is_loopback, read_tokens, server_credentials
 from midstream.serve.service import Offer, Service
+from midstream.serve.streams import StreamLimits, Streams
 from midstream.serve.telemetry import Telemetry, log, sparing
-from midstream.serve.work import Outcome, Served, Work, infer
+from midstream.serve.work import Outcome, Served, Work, infer, remembered
 
 #: gRPC's own default, 4 MiB, holds every bitstream of a network of three million elements; larger networks get this
 #: many bytes an element, which is more than any coder writes.
@@ -31,6 +32,8 @@ _LEAST_MESSAGE = 4 << 20
 _BYTES_PER_ELEMENT = 1.25
 #: A client that does not answer a ping is gone: its frames are dropped.
 _PING_S, _PONG_S = 30, 10
+#: How often it is looked for streams that are idle.
+_FORGET_S = 1.0
 #: Pings of clients that are no abuse.
 _LEAST_PING_S = 5
 #: Of gRPC's own limits of calls and metadata, which refuse without telling anybody, to those that are counted here.
@@ -56,6 +59,9 @@ class ServerSettings:
         calls: open calls of all clients, streams included, and at least those of four clients; a client may have twice
             `in_flight`. Where all are taken, the one that has been idle for longest makes way.
         message_bytes: of a request; by default 4 MiB, or 1.25 bytes for each element of the network's pyramid.
+        stream_memory: bytes for what is remembered of streams of frames, of all clients; beyond that the streams that
+            were not used for longest are forgotten, of the clients with most. 0 for a server that takes no streams.
+        stream_idle_s: a stream of which nothing has come for so long is forgotten.
         drain_s: after SIGTERM, seconds for what is in flight.
         tls_cert, tls_key, tls_client_ca: PEM files. With the last, clients must show a certificate of it.
         tokens: file of lines NAME TOKEN. Clients must send one of the tokens.
@@ -69,6 +75,8 @@ class ServerSettings:
     in_flight: int = 16
     calls: int = 128
     message_bytes: int | None = None
+    stream_memory: int = 256 << 20
+    stream_idle_s: float = 60.0
     drain_s: float = 10.0
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -109,7 +117,8 @@ def run(
         settings: how.
         served: what.
         on_ready: called with HOST:PORT when clients can connect.
-        work: what to do with a batch of frames, from any thread; by default, `infer` here.
+        work: what to do with a batch of frames, from any thread; by default, `infer` here. It is given no units of
+            streams: a server remembers only what it decodes itself.
 
     Returns:
         Whether all that was begun has ended. If not, threads of this process go on computing what nobody waits for, and
@@ -118,7 +127,7 @@ def run(
     Raises:
         InputError: the address or a file cannot be used.
     """
-    return asyncio.run(_run(settings, settings.check(), served, on_ready, work or partial(infer, served)))
+    return asyncio.run(_run(settings, settings.check(), served, on_ready, work))
 
 
 async def _run(
@@ -126,11 +135,16 @@ async def _run(
     secured: Secured,
     served: Served,
     on_ready: Callable[[str], None],
-    work: Callable[[Sequence[Work]], list[Outcome]],
+    work: Callable[[Sequence[Work]], list[Outcome]] | None,
 ) -> bool:
     telemetry = Telemetry()
+    streams = None
+    if work is None and settings.stream_memory:
+        limits = StreamLimits(settings.stream_memory, settings.stream_idle_s)
+        streams = remembered(served, limits, lambda why: telemetry.forgotten.labels(why).inc())
+        telemetry.watch(streams)
     engine = Engine(
-        work,
+        work or partial(infer, served, streams=streams),
         telemetry,
         workers=settings.workers,
         queue=settings.queue,
@@ -138,12 +152,14 @@ async def _run(
         batch=served.batch,
     )
     size = settings.message_bytes or max(_LEAST_MESSAGE, int(_BYTES_PER_ELEMENT * served.limits.elements))
-    service = Service(served, engine, telemetry, Offer(settings.in_flight, size, secured.tokens))
+    offer = Offer(settings.in_flight, size, streams is not None, secured.tokens)
+    service = Service(served, engine, telemetry, offer)
     checks = health.aio.HealthServicer()
     server = _server(settings, secured, size, telemetry)
     serve_pb2_grpc.add_SplitInferenceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    forgetting: asyncio.Task[None] | None = None
     try:
         address = _bind(server, settings, secured)
         if settings.metrics_port is not None:
@@ -156,6 +172,7 @@ async def _run(
                  message_bytes=size, elements=served.limits.elements, tls=secured.credentials is not None,
                  tokens=len(secured.tokens))  # fmt: skip
         on_ready(address)
+        forgetting = asyncio.create_task(_forget_idle(streams))
         log.info("draining", signal=await stop, frames=engine.busy, seconds=settings.drain_s)
         await checks.enter_graceful_shutdown()
         service.leave()
@@ -163,9 +180,17 @@ async def _run(
         sparing.flush()
         log.info("stopped", unanswered=engine.busy)
     finally:
+        if forgetting is not None:
+            forgetting.cancel()
         await server.stop(None)
         ended = await engine.close()
     return ended
+
+
+async def _forget_idle(streams: Streams | None) -> None:
+    while streams is not None:
+        await asyncio.sleep(_FORGET_S)
+        streams.forget_idle()
 
 
 def _server(settings: ServerSettings, secured: Secured, message_bytes: int, telemetry: Telemetry) -> grpc.aio.Server:

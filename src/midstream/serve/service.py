@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -18,7 +18,7 @@ from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import client_of, holder_of, owner_of, plain
 from midstream.serve.telemetry import Telemetry, parent_of, sparing, trace_stages, tracer
-from midstream.serve.work import Done, Refused, Served, Work, screen
+from midstream.serve.work import REFERENCE, Done, Refused, Served, Work, screen
 
 _Code = grpc.StatusCode
 _BY_NUMBER = {code.value[0]: code for code in _Code}
@@ -33,11 +33,13 @@ class Offer:
     Attributes:
         in_flight: frames of one client that may be unanswered.
         message_bytes: of one request.
+        streams: whether units of streams are decoded.
         tokens: SHA-256 of each token -> its holder; empty where none is needed.
     """
 
     in_flight: int
     message_bytes: int
+    streams: bool
     tokens: Mapping[bytes, str]
 
 
@@ -76,6 +78,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
             max_pixels=self._served.max_pixels,
             max_in_flight=self._offer.in_flight,
             task=self._served.model.task.name,
+            takes_streams=self._offer.streams,
         )
 
     async def Infer(self, request: pb.InferRequest, context: Any) -> pb.InferReply:  # noqa: N802
@@ -182,8 +185,11 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         self, request: pb.InferRequest, work: Work, timeout_s: float | None, caller: _Caller
     ) -> Computed:
         """What comes of a frame. Raises BusyError, ExpiredError."""
-        if (refused := screen(self._served, work)) is not None:
-            return Computed(refused, 0.0, repeated=False)
+        seen = screen(self._served, work)
+        if isinstance(seen, Refused):
+            return Computed(seen, 0.0, repeated=False)
+        if seen.unit:
+            work = replace(work, stream=(caller.owner, request.session))
         key = key_of(caller.owner, request.session, request.frame, work)
         return await self._engine.answer(caller.name, key, work, timeout_s)
 
@@ -191,7 +197,8 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         self, method: str, request: pb.InferRequest, outcome: Computed | BusyError | ExpiredError | None
     ) -> pb.InferReply:
         """The reply to a frame, counted; None stands for a request without a usable session."""
-        reply = pb.InferReply(session=request.session[: messages.MOST_SESSION], frame=request.frame)
+        session = request.session[: messages.MOST_SESSION]
+        reply = pb.InferReply(session=session, frame=request.frame, attempt=request.attempt)
         code = _Code.OK
         if isinstance(outcome, Computed) and isinstance(outcome.outcome, Done):
             self._done(reply, outcome, outcome.outcome)
@@ -241,6 +248,8 @@ def _problem(outcome: Computed | BusyError | ExpiredError | None) -> _Problem:
             return _Problem("late", _Code.DEADLINE_EXCEEDED, "the frame's time was over before it was computed")
     refused = outcome.outcome
     assert isinstance(refused, Refused)
+    if refused.kind == REFERENCE:
+        return _Problem(refused.kind, _Code.FAILED_PRECONDITION, messages.readable(refused.reason))
     if refused.kind != "internal":
         return _Problem(refused.kind, _Code.INVALID_ARGUMENT, messages.readable(refused.reason))
     reference = secrets.token_hex(4)

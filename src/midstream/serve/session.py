@@ -7,8 +7,7 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -16,8 +15,10 @@ import grpc.aio
 from opentelemetry import propagate
 
 from midstream.errors import InputError, ServiceError
-from midstream.models import Detections, Output
+from midstream.halves.clip import ClipEdge
 from midstream.serve import messages
+from midstream.serve.flights import Answer, Flight, RateLimiter, Traffic
+from midstream.serve.frame_stream import FrameStream
 from midstream.serve.link import PASSING, Connection, Link, connect, failure
 from midstream.serve.proto import serve_pb2 as pb
 
@@ -34,82 +35,15 @@ _TICK_S = 0.05
 _LEAST_PATIENCE_S = 3.0
 #: How often a connection on which nothing is sent is looked at.
 _LOOK_S = 0.5
+#: A unit of a stream refers to what the server does not have.
+_KEY_WANTED = _Code.FAILED_PRECONDITION
+#: What waits to be sent, and of which attempt.
+_Outbox = asyncio.Queue[tuple[Flight, int | None]]
 _ENDED = grpc.aio.AioRpcError(
     _Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "the server has ended the stream"
 )
 #: Room for what is set in a request when it is sent.
 _SPARE_BYTES = 16
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The server's answer to one frame.
-
-    Attributes:
-        frame: its number within the session, from 0.
-        output: what the network made of it, by its task; None where there is an error.
-        error: why there is no answer; its `code` is gRPC's name: INVALID_ARGUMENT for a bitstream that cannot be used,
-            DEADLINE_EXCEEDED, INTERNAL.
-        size: bytes of the bitstream.
-        latency_s: from handing the frame over to having its answer, resending included.
-        queue_s, decode_s, back_s: on the server.
-        repeated: whether the server had computed it before and this is that answer.
-    """
-
-    frame: int
-    output: Output | None
-    error: ServiceError | None
-    size: int
-    latency_s: float
-    queue_s: float = 0.0
-    decode_s: float = 0.0
-    back_s: float = 0.0
-    repeated: bool = False
-
-    @property
-    def detections(self) -> Detections | None:
-        """The output of a detector."""
-        return self.output if isinstance(self.output, Detections) else None
-
-    def found(self) -> Output:
-        """The output. Raises ServiceError where there is none."""
-        if self.output is None:
-            assert self.error is not None
-            raise self.error
-        return self.output
-
-
-@dataclass
-class Traffic:
-    """What a session has done so far: frames sent again, connections lost, bytes of requests written."""
-
-    resent: int = 0
-    lost: int = 0
-    sent_bytes: int = 0
-
-
-@dataclass(eq=False)
-class _Frame:
-    request: pb.InferRequest
-    future: asyncio.Future[Answer]
-    expires: float | None
-    born: float
-    sent: bool = False
-
-
-class RateLimiter:
-    """Spreads bytes so that no more than so many a second are sent over any longer time."""
-
-    def __init__(self, bytes_per_s: float) -> None:
-        self._rate = bytes_per_s
-        self._free_at = 0.0
-
-    async def take(self, size: int) -> None:
-        """Wait until `size` bytes may go."""
-        now = time.monotonic()
-        start = max(self._free_at, now)
-        self._free_at = start + size / self._rate
-        await asyncio.sleep(start - now)
 
 
 class Session:
@@ -135,20 +69,22 @@ class Session:
             limiter: of the bytes sent.
         """
         self.link, self.traffic = link, Traffic()
-        self._own, self._on_event, self._limiter = own, on_event, limiter
+        self.on_event, self.limiter = on_event, limiter
+        self._own = own
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count()
-        self._waiting: dict[int, _Frame] = {}
+        self._waiting: dict[int, Flight] = {}
         self._slots = asyncio.Semaphore(0)
         self._greeting: asyncio.Future[pb.DescribeReply] = asyncio.get_running_loop().create_future()
-        self._outbox: asyncio.Queue[_Frame] | None = None
+        self._outbox: _Outbox | None = None
         self._trouble_since: float | None = None
         self._answered = time.monotonic()  # or when nothing was there to be answered
         self._ended: ServiceError | InputError | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Session:
-        self._living = asyncio.create_task(self._live())
-        self._tasks = [self._living, asyncio.create_task(self._expire())]
+        self._living = self.start(self._live())
+        self.start(self._expire())
         try:
             self.offer = await asyncio.shield(self._greeting)
         except BaseException:
@@ -157,10 +93,17 @@ class Session:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._end(ServiceError(_Code.CANCELLED.name, "the session is closed"))
+        self.end(ServiceError(_Code.CANCELLED.name, "the session is closed"))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Something that goes on until it is done, or the session is left."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def in_flight(self) -> int:
@@ -171,6 +114,15 @@ class Session:
     def unanswered(self) -> int:
         """Frames that are in flight."""
         return len(self._waiting)
+
+    @property
+    def unanswered_flights(self) -> list[Flight]:
+        """In the order of their numbers."""
+        return list(self._waiting.values())
+
+    def stream(self, edge: ClipEdge) -> FrameStream:
+        """A stream of frames; ended by not being used any more."""
+        return FrameStream(self, edge)
 
     async def send(
         self, bitstream: bytes, size: tuple[int, int], timeout_s: float | None = None
@@ -189,32 +141,55 @@ class Session:
             ServiceError: the session has ended.
         """
         born = time.monotonic()
+        expires = None if timeout_s is None else born + timeout_s
+        flight = Flight(self._name, size, born, expires, asyncio.get_running_loop().create_future())
+        flight.bitstream = bitstream
+        await self.place()
+        self.enter(flight)
+        self.post(flight)
+        return flight.future
+
+    async def place(self) -> None:
+        """Wait for a place among the frames in flight, for `enter` or `give_back`. Raises ServiceError as `send`."""
         await self._slots.acquire()
         if self._ended is not None:
             self._slots.release()  # the next one that waits is to hear of it, too
             raise self._ended
-        number = next(self._numbers)
-        request = pb.InferRequest(session=self._name, frame=number, bitstream=bitstream, height=size[0], width=size[1])
-        expires = None if timeout_s is None else born + timeout_s
-        frame = _Frame(request, asyncio.get_running_loop().create_future(), expires, born)
-        self._waiting[number] = frame
-        frame.future.add_done_callback(lambda _: self._leave(number))  # answered, or given up by who waits for it
-        if request.ByteSize() + _SPARE_BYTES > self.offer.max_message_bytes:  # it would end the whole stream
+
+    def give_back(self) -> None:
+        """A place that is not needed."""
+        self._slots.release()
+
+    def check(self) -> None:
+        """Raises ServiceError: the session has ended."""
+        if self._ended is not None:
+            raise self._ended
+
+    def enter(self, flight: Flight) -> None:
+        """Give a frame that has a place its number; from now on it has an answer. Raises ServiceError as `send`."""
+        self.check()
+        flight.number = next(self._numbers)
+        self._waiting[flight.number] = flight
+        flight.future.add_done_callback(lambda _: self._leave(flight))  # answered, or given up by who waits for it
+
+    def post(self, flight: Flight) -> None:
+        """Send a frame, when it is its turn; or refuse it."""
+        flight.gone = False
+        if flight.request().ByteSize() + _SPARE_BYTES > self.offer.max_message_bytes:  # it would end the whole stream
             most = f"{self.offer.max_message_bytes:,}"
-            reason = f"a bitstream of {len(bitstream):,} bytes; this server takes messages of {most}"
-            self._refuse(frame, _Code.INVALID_ARGUMENT, reason)
+            reason = f"a bitstream of {flight.bytes:,} bytes; this server takes messages of {most}"
+            self.refuse(flight, _Code.INVALID_ARGUMENT, reason)
         elif self._outbox is not None:
-            self._outbox.put_nowait(frame)
-        return frame.future
+            self._outbox.put_nowait((flight, flight.attempt))
 
     async def _live(self) -> None:
         """Until the session cannot go on, which every frame that waits is to hear of."""
         try:
             await self._keep_connected()
         except (ServiceError, InputError) as error:
-            self._end(error)
+            self.end(error)
         except Exception as error:  # a mistake of this program: without this, frames would wait for ever
-            self._end(ServiceError(_Code.INTERNAL.name, f"the session has failed: {error!r}"))
+            self.end(ServiceError(_Code.INTERNAL.name, f"the session has failed: {error!r}"))
 
     async def _keep_connected(self) -> None:
         wait, attempts = _FIRST_WAIT_S, 0
@@ -240,7 +215,7 @@ class Session:
             if attempts == 1:
                 what = "lost the connection" if self._greeting.done() else "no connection"
                 reason = messages.readable(error.details() or error.code().name)
-                self._on_event(f"{self.link.address}: {what} ({reason}); trying again for {self.link.retry_s:.0f} s")
+                self.on_event(f"{self.link.address}: {what} ({reason}); trying again for {self.link.retry_s:.0f} s")
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # not all clients of a server at once
             wait = min(2 * wait, _MOST_WAIT_S)
 
@@ -258,9 +233,13 @@ class Session:
         """Send all that is unanswered, then what comes; take answers. Raises AioRpcError when the connection ends."""
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
-        outbox: asyncio.Queue[_Frame] = asyncio.Queue()
-        for frame in self._waiting.values():
-            outbox.put_nowait(frame)
+        for stream in {each.stream for each in self._waiting.values() if each.stream is not None}:
+            stream.connected()
+        outbox: _Outbox = asyncio.Queue()
+        for flight in self._waiting.values():
+            flight.gone = False
+            if flight.attempt is not None:
+                outbox.put_nowait((flight, flight.attempt))
         self._outbox = outbox
         try:
             first = await self._first(connection, outbox)  # servers do not keep streams on which nothing comes
@@ -276,7 +255,7 @@ class Session:
         finally:
             self._outbox = None
 
-    async def _first(self, connection: Connection, outbox: asyncio.Queue[_Frame]) -> _Frame:
+    async def _first(self, connection: Connection, outbox: _Outbox) -> tuple[Flight, pb.InferRequest]:
         """The first frame to be sent. Raises AioRpcError where the connection is lost before there is one."""
         coming = asyncio.create_task(self._next(outbox))
         try:
@@ -290,65 +269,90 @@ class Session:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
 
-    async def _next(self, outbox: asyncio.Queue[_Frame]) -> _Frame:
-        """The next frame, when it may be sent."""
-        while (frame := await outbox.get()).future.done():
-            pass
-        if self._limiter is not None:
-            await self._limiter.take(frame.request.ByteSize())
-        return frame
-
-    async def _send_all(self, call: Any, first: _Frame, outbox: asyncio.Queue[_Frame]) -> None:
-        frame = first
+    async def _next(self, outbox: _Outbox) -> tuple[Flight, pb.InferRequest]:
+        """The next frame, when it may be sent, and what is sent."""
         while True:
-            if frame.expires is not None:
-                frame.request.timeout_ms = max(int((frame.expires - time.monotonic()) * 1e3), 1)
-            self.traffic.resent += frame.sent
-            frame.sent = True
-            self.traffic.sent_bytes += frame.request.ByteSize()
-            await call.write(frame.request)
-            frame = await self._next(outbox)
+            flight, attempt = await outbox.get()
+            # Of a stream, what nobody waits for any more goes all the same: those after it refer to it.
+            if flight.attempt != attempt or (flight.stream is None and flight.future.done()):
+                continue
+            request = flight.request()
+            if self.limiter is not None:
+                await self.limiter.take(request.ByteSize())
+                if flight.attempt != attempt:
+                    continue
+            return flight, request
 
-    def _received(self, reply: pb.InferReply, outbox: asyncio.Queue[_Frame]) -> None:
-        frame = self._waiting.get(reply.frame)
-        if frame is None or frame.future.done() or reply.session != self._name:  # answered, on an earlier connection
+    async def _send_all(self, call: Any, first: tuple[Flight, pb.InferRequest], outbox: _Outbox) -> None:
+        flight, request = first
+        while True:
+            self.traffic.resent += flight.sent
+            flight.sent = True
+            self.traffic.sent_bytes += request.ByteSize()
+            await call.write(request)
+            if flight.attempt == request.attempt:
+                flight.gone = True
+            if flight.stream is not None:
+                flight.stream.moved()
+            flight, request = await self._next(outbox)
+
+    def _received(self, reply: pb.InferReply, outbox: _Outbox) -> None:
+        flight = self._waiting.get(reply.frame)
+        if flight is None or flight.future.done() or reply.session != flight.session:
+            return  # answered, on an earlier connection
+        if reply.attempt != flight.attempt:  # of something that was sent before
             return
         code = _CODES.get(reply.error.code, _Code.UNKNOWN) if reply.HasField("error") else _Code.OK
-        if code in _AGAIN:  # which is no answer
-            delay = min(max(reply.error.retry_after_ms / 1e3, _FIRST_WAIT_S), _MOST_RETRY_S)
-            asyncio.get_running_loop().call_later(delay, outbox.put_nowait, frame)
+        if self._comes_again(flight, code, reply, outbox):
             return
         self._trouble_since, self._answered = None, time.monotonic()
         if code is not _Code.OK:
-            self._refuse(frame, code, messages.readable(reply.error.message))
+            self.refuse(flight, code, messages.readable(reply.error.message))
             return
         try:
-            size = (frame.request.height, frame.request.width)
-            found = messages.output_of(reply, self.offer, size)
+            found = messages.output_of(reply, self.offer, flight.size)
         except InputError as error:
-            self._refuse(frame, _Code.INTERNAL, messages.readable(str(error)))
+            self.refuse(flight, _Code.INTERNAL, messages.readable(str(error)))
             return
         times = reply.timings
         self._settle(
-            frame,
+            flight,
             Answer(
-                reply.frame, found, None, len(frame.request.bitstream), time.monotonic() - frame.born,
-                times.queue_us / 1e6, times.decode_us / 1e6, times.back_us / 1e6, reply.repeated,
+                reply.frame, found, None, flight.bytes, time.monotonic() - flight.born,
+                times.queue_us / 1e6, times.decode_us / 1e6, times.back_us / 1e6, reply.repeated, flight.key,
+                reply.attempt,
             ),
         )  # fmt: skip
 
-    def _refuse(self, frame: _Frame, code: grpc.StatusCode, reason: str) -> None:
+    def _comes_again(self, flight: Flight, code: grpc.StatusCode, reply: pb.InferReply, outbox: _Outbox) -> bool:
+        """Whether a reply is no answer, but asks for the frame once more."""
+        delay = min(max(reply.error.retry_after_ms / 1e3, _FIRST_WAIT_S), _MOST_RETRY_S)
+        if flight.stream is not None and (code in _AGAIN or (code is _KEY_WANTED and not flight.key)):
+            self.traffic.keys_asked += code is _KEY_WANTED
+            flight.stream.again(flight, anew=code is _KEY_WANTED, delay_s=delay if code in _AGAIN else 0.0)
+            return True
+        if code in _AGAIN:
+            asyncio.get_running_loop().call_later(delay, outbox.put_nowait, (flight, flight.attempt))
+        return code in _AGAIN
+
+    def refuse(self, flight: Flight, code: grpc.StatusCode, reason: str) -> None:
+        """Answer a frame with an error."""
         error = ServiceError(code.name, reason)
-        latency_s = time.monotonic() - frame.born
-        self._settle(frame, Answer(frame.request.frame, None, error, len(frame.request.bitstream), latency_s))
+        latency_s = time.monotonic() - flight.born
+        attempt = flight.attempt or 0
+        self._settle(
+            flight, Answer(flight.number, None, error, flight.bytes, latency_s, key=flight.key, attempt=attempt)
+        )
 
-    def _settle(self, frame: _Frame, answer: Answer) -> None:
-        if not frame.future.done():
-            frame.future.set_result(answer)
+    def _settle(self, flight: Flight, answer: Answer) -> None:
+        if not flight.future.done():
+            flight.future.set_result(answer)
 
-    def _leave(self, number: int) -> None:
-        del self._waiting[number]
+    def _leave(self, flight: Flight) -> None:
+        del self._waiting[flight.number]
         self._slots.release()
+        if flight.stream is not None:
+            flight.stream.moved()
 
     async def _expire(self) -> None:
         """Frames whose time is over are answered here when the server does not; where it answers none, all ends."""
@@ -356,17 +360,18 @@ class Session:
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
             for frame in [f for f in self._waiting.values() if f.expires is not None and f.expires < now - _TICK_S]:
-                self._refuse(frame, _Code.DEADLINE_EXCEEDED, "no answer in time")
+                self.refuse(frame, _Code.DEADLINE_EXCEEDED, "no answer in time")
             # What the own rate limit holds back is not the server's to answer; lost connections have their own clock.
             if self._outbox is None or not any(frame.sent for frame in self._waiting.values()):
                 self._answered = now
             elif now - self._answered > (patience_s := max(self.link.retry_s, _LEAST_PATIENCE_S)):
                 reason = f"the server {self.link.address} has answered no frame for {patience_s:g} s"
-                self._end(ServiceError(_Code.DEADLINE_EXCEEDED.name, f"{reason}: look at its log and its load"))
+                self.end(ServiceError(_Code.DEADLINE_EXCEEDED.name, f"{reason}: look at its log and its load"))
                 self._living.cancel()
                 return
 
-    def _end(self, error: ServiceError | InputError) -> None:
+    def end(self, error: ServiceError | InputError) -> None:
+        """Nothing is answered any more but with this error."""
         if self._ended is None:
             self._ended = error
         if not self._greeting.done():
@@ -376,4 +381,6 @@ class Session:
             if not frame.future.done():
                 frame.future.set_exception(error)
                 frame.future.exception()
+            if frame.stream is not None:
+                frame.stream.moved()
         self._slots.release()

@@ -16,6 +16,7 @@ from opentelemetry.context import Context
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from midstream.errors import InputError
+from midstream.serve.streams import Streams
 from midstream.version import __version__
 
 log: Any = structlog.get_logger("midstream.serve")
@@ -80,12 +81,20 @@ class Telemetry:
         self.sent = Counter("sent_bytes", "Bytes of answers.", **common)
         self.streams = Gauge("streams", "Open streams.", **common)
         self.queue_depth = Gauge("queue_depth", "Frames that wait for a worker.", **common)
+        self.sessions = Gauge("sessions", "Sessions whose streams are remembered.", **common)
+        self.session_bytes = Gauge("session_bytes", "Bytes that is remembered of their streams.", **common)
+        self.forgotten = Counter("sessions_forgotten", "Sessions that were forgotten, by why.", ["reason"], **common)
         self.stages = Histogram("stage_seconds", "Latency of a frame by stage.", ["stage"], buckets=_BUCKETS, **common)
 
     def refuse(self, reason: str, **fields: Any) -> None:
         """Count and log a call that is refused; `reason` is one of a few."""
         self.refused.labels(reason).inc()
         sparing.say("warning", "refused", reason=reason, **fields)
+
+    def watch(self, streams: Streams) -> None:
+        """Tell of what is remembered of streams."""
+        self.sessions.set_function(lambda: len(streams))
+        self.session_bytes.set_function(lambda: streams.size)
 
     def expose(self, host: str, port: int) -> None:
         """Serve them over HTTP, path /metrics. Raises InputError."""

@@ -1,28 +1,36 @@
-"""The server's half of one frame: bitstream in, detections out. A pure function, whoever calls it and wherever."""
+"""The server's half of one frame: bitstream in, detections out, whoever calls it and wherever.
+
+A pure function, but for units of a stream, which need what their stream's decoder keeps (`midstream.serve.streams`).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from midstream.codec.api import declaration, decode, inspect
 from midstream.codec.base import Declaration
 from midstream.codec.calibrated.profile import Profile
-from midstream.errors import BitstreamError, InputError, MidstreamError
+from midstream.codec.stream import StreamDecoder
+from midstream.errors import BitstreamError, InputError, MidstreamError, MissingReferenceError
 from midstream.halves.levels import completed, sent
 from midstream.limits import Limits
 from midstream.models import BatchingModel, FloatPyramid, Output, SplitModel
 from midstream.models.plausible import some_array
+from midstream.serve.streams import KEPT_FRAMES, StreamKey, StreamLimits, Streams
 
 #: Height over width of images among which one makes a network with inputs of any size work hardest.
 _RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)
 _PROBE_WIDTH = 2048
 #: Networks pad their inputs to a multiple of at most so many pixels (EfficientDet's seven levels: 128).
 _MOST_PADDING = 128
+#: Kinds of refusal that are no fault of the frame's: see Refused.
+REFERENCE, LATE = "reference", "late"
 _NOT_EMBEDDED = (
     "the bitstream holds its own profile, which this server does not take: give the server the profile (--profile) and "
     "send without it, or start the server with --allow-embedded-profiles"
@@ -60,10 +68,19 @@ class Served:
 
 @dataclass(frozen=True)
 class Work:
-    """One frame: its bitstream, and the original image's (height, width)."""
+    """One frame.
+
+    Attributes:
+        bitstream: of its features.
+        size: (height, width) of the original image.
+        stream: whose unit the bitstream is; None of one that stands alone.
+        late: nobody waits for the answer any more, but units after this one may refer to it.
+    """
 
     bitstream: bytes
     size: tuple[int, int]
+    stream: StreamKey | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,8 +98,9 @@ class Refused:
 
     Attributes:
         reason: for the sender, without anything of this machine.
-        kind: `internal` where the frame may not be to blame; else what is wrong with it: `truncated`, `corrupt`,
-            `unsupported`, `limit` (the four of a bitstream), `profile`, `shapes`, `size`, `not finite`.
+        kind: `internal` where the frame may not be to blame; `reference` where a key is to be sent instead; `late`
+            where it was not to be answered; else what is wrong with it: `truncated`, `corrupt`, `unsupported`, `limit`
+            (the four of a bitstream), `profile`, `shapes`, `size`, `not finite`.
         cause: for the log of this machine.
     """
 
@@ -151,15 +169,30 @@ def _batches(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) ->
         return False
 
 
-def infer(served: Served, works: Sequence[Work]) -> list[Outcome]:
-    """An outcome for each frame, in order. Raises nothing: whatever a frame holds, it spoils its own answer only."""
+def remembered(served: Served, limits: StreamLimits, dropped: Callable[[str], None] = lambda why: None) -> Streams:
+    """The streams of a server, none yet; see Streams."""
+
+    def begin() -> StreamDecoder:
+        return StreamDecoder(served.profile, limits=served.limits, threads=served.threads, kept_frames=KEPT_FRAMES)
+
+    return Streams(begin, limits, dropped)
+
+
+def infer(served: Served, works: Sequence[Work], streams: Streams | None = None) -> list[Outcome]:
+    """An outcome for each frame, in order. Raises nothing: whatever a frame holds, it spoils its own answer only.
+
+    Args:
+        served: the network.
+        works: the frames; of a stream in its order.
+        streams: decodes units; None for a server that takes none.
+    """
     outcomes: list[Outcome | None] = []
     ready: list[tuple[int, FloatPyramid, float]] = []
     for number, work in enumerate(works):
         start = time.perf_counter()
         try:
             with _explained():
-                pyramid = _decoded(served, work)
+                pyramid = _decoded(served, work, streams)
         except _RefusalError as error:
             outcomes.append(error.refused)
             continue
@@ -198,24 +231,43 @@ def _back(model: SplitModel, pyramids: Sequence[FloatPyramid], sizes: Sequence[t
     return model.back_batch(pyramids, sizes)
 
 
-def screen(served: Served, work: Work) -> Refused | None:
-    """What is wrong with a frame by its header: costs microseconds, so that such a frame need not wait for a worker."""
+def screen(served: Served, work: Work) -> Refused | Declaration:
+    """What is wrong with a frame by its header, or what that says: costs microseconds.
+
+    So such a frame need not wait for a worker.
+    """
     try:
         with _explained(), _judged(served):
-            _check_header(served, work)
+            return _check_header(served, work)
     except _RefusalError as error:
         return error.refused
-    return None
 
 
-def _decoded(served: Served, work: Work) -> FloatPyramid:
+def _decoded(served: Served, work: Work, streams: Streams | None) -> FloatPyramid:
     with _judged(served):
-        if _check_header(served, work).embedded:
+        declared = _check_header(served, work)
+        if declared.embedded:
             seen = inspect(work.bitstream, limits=served.limits)
             _check_shapes(served, seen.shapes or {}, work.size)
-        received = decode(work.bitstream, limits=served.limits, profile=served.profile, threads=served.threads)
+        if declared.unit:
+            received = _unit(served, work, streams)
+        else:
+            received = decode(work.bitstream, limits=served.limits, profile=served.profile, threads=served.threads)
     pyramid = {name: np.asarray(values, np.float32) for name, values in received.items()}
     return completed(served.model, pyramid, list(served.shapes))
+
+
+def _unit(served: Served, work: Work, streams: Streams | None) -> dict[str, Any]:
+    """The levels of a unit of a stream. Raises _RefusalError, BitstreamError, InputError."""
+    if streams is None or work.stream is None:
+        raise _refusal("unsupported", "this server takes no streams: code each frame by itself")
+    with streams.decoder(work.stream) as decoder:
+        received = decoder.decode(work.bitstream)
+    if work.late:
+        raise _refusal(LATE, "the frame's time was over before it was computed")
+    # Of a unit that is no key only decoding tells them: those of its key, whose image may have been of another size.
+    _check_shapes(served, {name: values.shape for name, values in received.items()}, work.size)
+    return received
 
 
 @contextmanager
@@ -223,6 +275,8 @@ def _judged(served: Served) -> Iterator[None]:
     """What the codec has against a bitstream, as a refusal."""
     try:
         yield
+    except MissingReferenceError as error:
+        raise _refusal(REFERENCE, f"send a key frame: {error}") from error
     except BitstreamError as error:
         name = type(error).__name__
         raise _refusal(name.removesuffix("Error").lower(), f"{name}: {error}") from error

@@ -90,8 +90,8 @@ class PaperFrame:
 
     @cached_property
     def size(self) -> int:
-        """Bytes that its symbols take; what is beside them grows with the channels alone."""
-        return sum(level.symbols.nbytes + level.past.nbytes for level in self.levels)
+        """Bytes that it takes, about: symbols, and what they stand for in each channel."""
+        return sum(level.symbols.nbytes + level.past.nbytes + level.side.size for level in self.levels)
 
     def pack(self) -> bytes:
         """As bytes, for `unpack`."""

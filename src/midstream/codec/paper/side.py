@@ -61,6 +61,12 @@ class Side:
         """[C]: the channels that have symbols."""
         return ~self.constant
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        means = 0 if self.means is None else self.means.refinement.nbytes
+        return self.constant.nbytes + self.held.nbytes + means + (0 if self.bounds is None else self.bounds.nbytes)
+
     def table(self, symbols: int) -> NDArray[np.float32]:
         """What each symbol stands for in each channel that has some, [C', n], within the element type's range."""
         exact = np.zeros((0, symbols))

@@ -27,7 +27,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, client: _Optional[_Union[Side, _Mapping]] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("server", "classes", "has_masks", "max_message_bytes", "max_elements", "max_pixels", "max_in_flight", "task")
+    __slots__ = ("server", "classes", "has_masks", "max_message_bytes", "max_elements", "max_pixels", "max_in_flight", "task", "takes_streams")
     SERVER_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     HAS_MASKS_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class DescribeReply(_message.Message):
     MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    TAKES_STREAMS_FIELD_NUMBER: _ClassVar[int]
     server: Side
     classes: _containers.RepeatedScalarFieldContainer[str]
     has_masks: bool
@@ -44,26 +45,29 @@ class DescribeReply(_message.Message):
     max_pixels: int
     max_in_flight: int
     task: str
-    def __init__(self, server: _Optional[_Union[Side, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., has_masks: bool = ..., max_message_bytes: _Optional[int] = ..., max_elements: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., task: _Optional[str] = ...) -> None: ...
+    takes_streams: bool
+    def __init__(self, server: _Optional[_Union[Side, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., has_masks: bool = ..., max_message_bytes: _Optional[int] = ..., max_elements: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., task: _Optional[str] = ..., takes_streams: bool = ...) -> None: ...
 
 class InferRequest(_message.Message):
-    __slots__ = ("session", "frame", "bitstream", "height", "width", "timeout_ms")
+    __slots__ = ("session", "frame", "bitstream", "height", "width", "timeout_ms", "attempt")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     BITSTREAM_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     session: str
     frame: int
     bitstream: bytes
     height: int
     width: int
     timeout_ms: int
-    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., bitstream: _Optional[bytes] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+    attempt: int
+    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., bitstream: _Optional[bytes] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class InferReply(_message.Message):
-    __slots__ = ("session", "frame", "detections", "error", "tensors", "timings", "repeated")
+    __slots__ = ("session", "frame", "detections", "error", "tensors", "timings", "repeated", "attempt")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     DETECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +75,7 @@ class InferReply(_message.Message):
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     REPEATED_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     session: str
     frame: int
     detections: Detections
@@ -78,7 +83,8 @@ class InferReply(_message.Message):
     tensors: Tensors
     timings: Timings
     repeated: bool
-    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., detections: _Optional[_Union[Detections, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., tensors: _Optional[_Union[Tensors, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., repeated: bool = ...) -> None: ...
+    attempt: int
+    def __init__(self, session: _Optional[str] = ..., frame: _Optional[int] = ..., detections: _Optional[_Union[Detections, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., tensors: _Optional[_Union[Tensors, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., repeated: bool = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Detections(_message.Message):
     __slots__ = ("boxes", "scores", "labels", "masks", "keypoints")
