@@ -130,3 +130,17 @@ def test_a_stream_without_a_rate_has_none_to_change(options: dict[str, int]) -> 
     encoder = ms.StreamEncoder(profile=profiles.profile(), **options)
     with pytest.raises(InputError, match="this stream has no bit rate to change"):
         encoder.set_bitrate("100kbit")
+
+
+def test_a_stream_says_which_quality_its_steps_come_nearest_to() -> None:
+    profile, qualities = profiles.profile(), []
+    for rate in (60_000, 240_000, 960_000):
+        encoder = ms.StreamEncoder(profile=profile, bitrate=rate, fps=FPS)
+        for seed in range(5):
+            encoder.encode(profiles.pyramid(seed))
+        assert encoder.last is not None
+        assert encoder.last.step is not None
+        qualities.append(encoder.last.quality)
+        assert qualities[-1] == profile.quality_of(encoder.last.step)
+    assert qualities == sorted(set(qualities))
+    assert all(abs(profile.quality_of(profile.step_of(quality)) - quality) <= 3 for quality in range(1, 101, 9))

@@ -306,6 +306,11 @@ class Codec(BaseModel, ABC):
         """For the frames of one stream."""
         return IndependentFrames(self)
 
+    def quality_of(self, step: int) -> int | None:
+        """The quality that a step of the quantiser comes nearest to; None for a codec that has no such scale."""
+        del step
+        return None
+
     def given(self) -> dict[str, Any]:
         """The options that were given."""
         return {key: getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set}

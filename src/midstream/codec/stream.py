@@ -51,6 +51,7 @@ class SentUnit:
         size: bytes.
         step: index of the quantiser's step, where the stream chose it; None where the codec's options did.
         passes: how often it was coded until its size was right.
+        quality: that the step comes nearest to, where the codec has such a scale.
     """
 
     number: int
@@ -58,6 +59,7 @@ class SentUnit:
     size: int
     step: int | None = None
     passes: int = 1
+    quality: int | None = None
 
 
 class StreamEncoder:
@@ -164,7 +166,8 @@ class StreamEncoder:
         self._control.sent(fitted, frame.key, asked)
         self._since_key, self._layout = since + 1, layout
         self._key_asked = self._key_asked and not frame.key
-        self.last = SentUnit(self.frames, frame.key, len(fitted.unit), fitted.step, fitted.passes)
+        quality = None if fitted.step is None else self.codec.quality_of(fitted.step)
+        self.last = SentUnit(self.frames, frame.key, len(fitted.unit), fitted.step, fitted.passes, quality)
         self.frames += 1
         return fitted.unit
 

@@ -205,6 +205,10 @@ class Calibrated(Codec):
             raise OptionError("`embed`: units of a stream do not hold the profile; its receiver has to have it")
         return TemporalFrames(self._analysed, self._step(), self.max_bytes)
 
+    def quality_of(self, step: int) -> int | None:
+        """See Codec."""
+        return self.profile.quality_of(step)
+
     @classmethod
     def decoder_numbered(cls, number: int) -> Decoder:
         """See Codec."""

@@ -95,6 +95,10 @@ class Profile:
             raise InputError(f"quality is a whole number from {QUALITIES[0]} to {QUALITIES[-1]}, not {quality!r}")
         return self.about.qualities[quality - 1]
 
+    def quality_of(self, step: int) -> int:
+        """The quality, 1 to 100, whose step is nearest to this one."""
+        return min(QUALITIES, key=lambda quality: abs(self.about.qualities[quality - 1] - step))
+
     def step_for_loss(self, loss: float) -> int:
         """The coarsest step whose estimated relative loss of accuracy is at most `loss`, 0 to 1. Raises InputError."""
         if not 0 < loss < 1:
