@@ -18,7 +18,7 @@ XDIST := --numprocesses auto --dist loadfile --no-loadscope-reorder
 WHEEL := build/wheel/.built
 # An environment of the lowest versions. torch is too large for it, and Ray's bound is one release.
 LOWEST := build/lowest
-LOWEST_EXTRAS := demo serve
+LOWEST_EXTRAS := demo serve watch
 comma := ,
 # Left out there, for other packages have no say in them: they are about processes, memory and words, this project's own
 # bytes and files, or do once more what their neighbours have done.
@@ -34,7 +34,7 @@ UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell 
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
 .PHONY: demo compare test test-lowest test-batch test-torch test-wheel test-native tools-neon test-neon test-sanitized
-.PHONY: fuzz soak lint docs proto stub clean
+.PHONY: tools-browser fuzz soak lint docs proto stub clean
 
 # The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
 demo: $(VENV)/.installed-demo
@@ -112,6 +112,11 @@ tools-neon:
 	@for tool in $(ARM_CXX) $(ARM_RUN); do command -v $$tool > /dev/null || \
 		{ echo "make test-neon needs $$tool (Debian: g++-aarch64-linux-gnu, qemu-user)"; exit 1; }; done
 
+# What the tests of the page of `midstream watch` look for; without it they are skipped, and say so.
+tools-browser:
+	@for tool in chromium chromedriver; do command -v $$tool > /dev/null || \
+		{ echo "the tests of the page need $$tool (Debian: chromium, chromium-driver)"; exit 1; }; done
+
 build/neon/%.o: native/%.cpp $(wildcard native/*.hpp) | tools-neon
 	mkdir -p $(@D)
 	$(ARM_CXX) $(PATHS_FLAGS) -c -o $@ $<
@@ -147,7 +152,7 @@ $(VENV)/.tools: pyproject.toml | $(BIN)/python
 # One install for each purpose, with all that it takes.
 EXTRAS-compare := compare
 EXTRAS-demo := demo
-EXTRAS-dev := demo,serve
+EXTRAS-dev := demo,serve,watch
 EXTRAS-ray := ray,serve
 ALSO-dev := --group dev
 ALSO-ray := --group test-ray

@@ -16,6 +16,8 @@ from midstream import _native
 _BESIDE = Path(__file__).parents[2] / "shared" / "assets"
 ASSETS = Path(os.environ.get("MIDSTREAM_ASSETS", _BESIDE))
 _skipped_real: list[str] = []
+_BROWSER = "tests/watch/test_browser.py"
+_without_browser: list[str] = []
 
 # Shared machines: an example that takes long says nothing about the code.
 settings.register_profile("midstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,6 +55,8 @@ def pyramid() -> dict[str, NDArray[np.float32]]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and report.nodeid.startswith("tests/real/"):
         _skipped_real.append(report.nodeid)
+    if report.skipped and report.nodeid.startswith(_BROWSER):
+        _without_browser.append(str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -60,3 +64,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if _skipped_real and there:
         print(f"\nreal material is at {there[0]}, but these tests were skipped:", *_skipped_real, sep="\n  ")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if _without_browser:
+        print(f"\nTHE PAGE OF midstream watch WAS NOT TRIED IN A BROWSER, {len(_without_browser)} tests: "
+              f"{_without_browser[0]}")  # fmt: skip

@@ -29,6 +29,7 @@ LACKING = {
     "serve": ["-m", "picodet-s-416"],
     "push": ["photos", "--to", "127.0.0.1:8440", "-m", "picodet-s-416", "-o", "found.jsonl"],
     "video": ["info", "clip.midv"],
+    "watch": ["clip.mp4", "-m", "picodet-s-416"],
     "batch": ["read", "coded"],
     "paper": ["sizes"],
 }

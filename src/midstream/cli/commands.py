@@ -101,6 +101,11 @@ COMMANDS = {
     "video": Entry(
         "clips:app", "Code video into files of clips, and write what the network finds in them.", extra="client"
     ),
+    "watch": Entry(
+        "watching:watch_command",
+        "Show on a page of this machine how a source goes through the stream codec: detections, bytes, times.",
+        extra="watch",
+    ),
     "batch": Entry(
         "batch:app",
         "Code or evaluate a large collection on Ray, into a table in Parquet; a stopped job can be resumed.",

@@ -80,7 +80,7 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
     if spec == STANDARD:
         return _film(Video(sys.stdin.buffer, "standard input"), "standard input", usual=rate)
     if "://" in spec:
-        return _film(Video(spec, name := _public(spec)), name, usual=rate)
+        return _film(Video(spec, name := public_address(spec)), name, usual=rate)
     path = expanded(spec)
     if path.is_dir():
         return _Opened(
@@ -97,7 +97,7 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
     return _film(Video(str(path)), path.name, realtime, rate)
 
 
-def _public(address: str) -> str:
+def public_address(address: str) -> str:
     """An address without the name and password of its user, and without the query, which may hold others.
 
     Raises InputError.
