@@ -8,7 +8,7 @@ import signal
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,12 +25,13 @@ from midstream.files import STANDARD
 from midstream.pipelines.image import ANCHOR_SIZES
 from midstream.quantities import bits_per_second
 from midstream.watch.beside import DEFAULT_JPEG, DEFAULT_QP, Beside
-from midstream.watch.board import WatchTally
 from midstream.watch.controls import Target
 from midstream.watch.feed import Kind
-from midstream.watch.run import Watch, Watched, WatchSettings, WatchStatus
-from midstream.watch.server import listen
 from midstream.wording import counted
+
+if TYPE_CHECKING:
+    from midstream.watch.board import WatchTally
+    from midstream.watch.run import Watch, WatchStatus
 
 _PLAYING, _BESIDE, _RATE, _PAGE = "Playing", "Beside it", "Rate", "The page"
 
@@ -121,6 +122,9 @@ def watch_command(
 
     Example: midstream watch /dev/video0 -m picodet-s-416 --profile picodet.profile --bitrate 200kbit --open
     """
+    from midstream.watch.run import Watch, Watched, WatchSettings  # the server: help does without
+    from midstream.watch.server import listen
+
     if loop and once:
         raise InputError("give one of --loop and --once: a file that begins again does not end")
     if fps is not None and not 0 < fps < float("inf"):
