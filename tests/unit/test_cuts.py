@@ -89,7 +89,7 @@ def test_a_pyramid_is_found_and_is_the_first_proposal() -> None:
     cuts = find_cuts(seen)
     assert {"p3", "p4", "p5"} in names(cuts)
     assert all(a.share < b.share for a, b in pairwise(cuts))
-    proposals = propose(seen, cuts)
+    proposals = propose(cuts)
     first = proposals[0].cut
     assert first.names == ("p3", "p4", "p5")  # the largest first
     assert first.is_pyramid

@@ -13,7 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from midstream.errors import InputError
-from midstream.models.graph import load_graph, session
+from midstream.models.graph import load_graph
+from midstream.models.running import session
 
 VALUES = np.arange(4, dtype=np.float32)
 

@@ -12,8 +12,9 @@ from tests.helpers.graphs import Builder
 
 from midstream.errors import InputError
 from midstream.models import storage
-from midstream.models.graph import cut_graph, graph_hash, load_graph, recomposition_error, save_graph, session
+from midstream.models.graph import cut_graph, graph_hash, load_graph, recomposition_error, save_graph
 from midstream.models.random_inputs import random_inputs
+from midstream.models.running import session
 
 
 def wide() -> onnx.ModelProto:

@@ -18,7 +18,7 @@ from midstream.batch.job import AUTO, RESULT_BYTES, Job, Worker
 from midstream.batch.sources import INPUT_BYTES, Chunk
 from midstream.cluster import joined
 from midstream.errors import InputError, MidstreamError, MissingExtraError
-from midstream.models.graph import CPU, CUDA, has_device
+from midstream.models.running import CPU, CUDA, has_device
 
 try:
     import ray.data

@@ -27,9 +27,9 @@ from midstream.errors import InputError
 from midstream.evaluation.checks import require
 from midstream.files import own_folder, write_bytes
 from midstream.models import SplitModel
-from midstream.models.graph import CPU, has_device
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.reference import Reference
+from midstream.models.running import CPU, has_device
 
 if TYPE_CHECKING:
     from midstream.batch.folder import Folder

@@ -10,6 +10,7 @@ import typer
 from midstream.cli import options
 from midstream.cli.console import note, print_json, print_table
 from midstream.cli.networks import Shape, names_of, shape_of
+from midstream.cli.progress import Stages
 from midstream.data import load as load_data
 from midstream.data import read_image
 from midstream.errors import InputError
@@ -75,10 +76,13 @@ def init_command(
     """
     wide = options.width_height("--size", size) if size is not None else None
     tensors = names_of(load_graph(model), at) if at else []
-    found = draft(model, tensors, task, wide[::-1] if wide else None, dict(shape_of(text) for text in shape or []))
-    if images is not None:
-        first = load_data(images).images[:_IMAGES]
-        found.notes.warnings += on_images(found, [read_image(image.path) for image in first])
+    shapes = dict(shape_of(text) for text in shape or [])
+    with Stages() as progress:
+        found = draft(model, tensors, task, wide[::-1] if wide else None, shapes, progress=progress)
+        if images is not None:
+            progress.stage("trying it on images")
+            first = load_data(images).images[:_IMAGES]
+            found.notes.warnings += on_images(found, [read_image(image.path) for image in first])
     if output is not None:
         if output.suffix.lower() != ".toml":
             raise InputError(f"{output}: a description ends in .toml")

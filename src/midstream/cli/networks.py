@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto
 from midstream import models
 from midstream.cli import options
 from midstream.cli.console import leave_with_skipped, note, print_json, print_table
-from midstream.cli.progress import progress
+from midstream.cli.progress import Stages, progress
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
 from midstream.files import own_folder, write_pyramid
@@ -86,7 +86,9 @@ def split_command(
         from midstream.cli.init import listing  # which imports this module
         from midstream.models.recognition import draft
 
-        listing(draft(model, task="tensors", shapes=shapes), json)
+        with Stages() as stages:
+            found = draft(model, task="tensors", shapes=shapes, progress=stages)
+        listing(found, json)
         return
     if output is None:
         raise InputError("say with -o DIR where the two halves go")

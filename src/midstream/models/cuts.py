@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from midstream.models.flow import Flow, Wire
+from midstream.models.flow import Flow, Front, Wire, members
 from midstream.models.graph import uses
 from midstream.models.survey import Survey, live_inputs
+from midstream.progress import SILENT, Progress
 
 #: Tensors of a cut. Feature pyramids have three to five levels.
 MOST_TENSORS = 6
@@ -43,13 +44,15 @@ class CutPoint:
         share: of the network's multiplications, what is before the cut, 0 to 1.
         nodes: of the graph, how many are before the cut and depend on the image.
         readers: operations that read the tensors, all counted.
-        bytes: an estimate, see proposals.estimate; None where none was made.
+        mixes: whether an operation with weights behind the cut works on several of its tensors.
+        bytes: an estimate, see proposals.with_bytes; None where none was made.
     """
 
     tensors: tuple[CutTensor, ...]
     share: float
     nodes: int = field(default=0, compare=False)
     readers: int = field(default=0, compare=False)
+    mixes: bool = field(default=False, compare=False)
     bytes: int | None = field(default=None, compare=False)
 
     @property
@@ -69,7 +72,7 @@ class CutPoint:
         return None not in sides and len(sides) == len(self.tensors) > 1
 
 
-def find_cuts(seen: Survey, most: int = MOST_TENSORS) -> list[CutPoint]:
+def find_cuts(seen: Survey, most: int = MOST_TENSORS, progress: Progress = SILENT) -> list[CutPoint]:
     """Every complete cut whose tensors are floats, from the image on; of those with the same work before them the one
     with the fewest elements.
 
@@ -79,12 +82,16 @@ def find_cuts(seen: Survey, most: int = MOST_TENSORS) -> list[CutPoint]:
     Args:
         seen: the graph as it ran.
         most: tensors of a cut.
+        progress: hears of each tensor.
     """
     graph = _Content(seen)
-    fronts: set[frozenset[int]] = set()
+    progress.stage("looking for cuts", len(graph.anchors))
+    fronts: dict[tuple[int, ...], Front] = {}
     for tensor in graph.anchors:
-        fronts.update(graph.flow.through(tensor, most))
-    found = [cut for front in fronts if (cut := graph.cut(front)) is not None and len(cut.tensors) <= most]
+        for front in graph.flow.through(tensor, most):
+            fronts.setdefault(front.crossing, front)
+        progress.step()
+    found = [cut for front in fronts.values() if (cut := graph.cut(front)) is not None]
     best: dict[float, CutPoint] = {}
     for cut in sorted(found, key=lambda cut: (cut.elements, len(cut.tensors), -cut.nodes, cut.names)):
         best.setdefault(cut.share, cut)
@@ -120,10 +127,9 @@ class _Content:
         self._edges = [
             Wire(makers.get(name, 0), tuple(readers[name]), self._cuttable(name)) for name in self._names
         ]  # fmt: skip
-        self._before = _Ancestry(seen)
-        self._total = max(self._before.macs(needed), 1)
-        self._nodes = {place: number for number, place in by.items()}
-        self.flow = Flow(end + 1, self._edges, [end])
+        self.flow = Flow(end + 1, self._edges)
+        self._work = _Work(seen, [None, *sorted(needed), None], self._edges)
+        self._total = max(self._work.of([end]), 1)
 
     def _without_conversions(self, live: list[list[str]]) -> tuple[list[list[str]], dict[str, list[str]]]:
         """Whoever reads what a node without weights makes of integers and scales reads what that is made of.
@@ -158,45 +164,70 @@ class _Content:
         """Tensors that a cut may go through."""
         return [number for number, edge in enumerate(self._edges) if edge.cuttable]
 
-    def cut(self, front: frozenset[int]) -> CutPoint | None:
+    def cut(self, front: Front) -> CutPoint | None:
         """The cut behind some operations; None where no weight has been at the image, or nothing is left to do."""
-        numbers = [
-            number
-            for number, edge in enumerate(self._edges)
-            if edge.producer in front and not front.issuperset(edge.consumers)
-        ]
-        crossing = [self._names[number] for number in numbers]
-        readers = sum(len(self._edges[number].consumers) for number in numbers)
-        macs = self._before.macs(self._nodes[place] for place in front if place in self._nodes)
-        if not macs or len(front) >= len(self._nodes) + 1 or set(crossing) >= set(self._seen.outputs):
+        edges = [self._edges[number] for number in front.crossing]
+        crossing = [self._names[number] for number in front.crossing]
+        operations = front.operations.bit_count()
+        macs = self._work.of([edge.producer for edge in edges])
+        if not macs or operations >= len(self.flow.before) - 1 or set(crossing) >= set(self._seen.outputs):
             return None
         tensors = [CutTensor(name, self._seen.tensors[name].shape) for name in crossing]
         tensors.sort(key=lambda tensor: -math.prod(tensor.sides or (0, 0)))
-        return CutPoint(tuple(tensors), macs / self._total, len(front), readers)
+        readers = sum(len(edge.consumers) for edge in edges)
+        return CutPoint(tuple(tensors), macs / self._total, operations, readers, self._mixes(front, edges))
+
+    def _mixes(self, front: Front, edges: Sequence[Wire]) -> bool:
+        """Whether what is behind one tensor of a cut is, with work, behind another one, too."""
+        several = seen = 0
+        for edge in edges:
+            behind = 0
+            for consumer in edge.consumers:
+                if not front.operations >> consumer & 1:
+                    behind |= self.flow.behind[consumer]
+            several |= seen & behind
+            seen |= behind
+        return bool(several & self._work.worth_mention)
 
 
-class _Ancestry:
-    """Work before a cut: of the nodes that depend on the image, and of those that they need besides."""
+class _Work:
+    """The work of operations: that of their nodes, and of nodes that these need and that do not depend on the image."""
 
-    def __init__(self, seen: Survey) -> None:
+    def __init__(self, seen: Survey, nodes: Sequence[int | None], edges: Sequence[Wire]) -> None:
+        """`nodes` has the number of each operation's node; None for the image and for the end."""
         self._macs = np.array(seen.macs, np.int64)
+        #: Work that is none: the expectation over a distribution's bins, for one, is a convolution of one channel.
+        trifling = 0.002 * self._macs.sum()
+        self.worth_mention = members(
+            place for place, node in enumerate(nodes) if node is not None and seen.macs[node] > trifling
+        )
         makers = {name: number for number, node in enumerate(seen.nodes) for name in node.output}
-        self._others: dict[int, set[int]] = {}
         live = live_inputs(seen)
+        needs: list[int] = []
         for number, node in enumerate(seen.nodes):
-            self._others[number] = set()
+            needed = 1 << number
             for name in uses(node):
                 maker = makers.get(name)
                 if maker is not None and not live[maker]:
-                    self._others[number] |= {maker, *self._others[maker]}
+                    needed |= needs[maker]
+            needs.append(needed)
+        #: Of each operation with all before it: the nodes, as bits.
+        self._nodes = [0 if node is None else needs[node] for node in nodes]
+        reads: list[set[int]] = [set() for _ in nodes]
+        for edge in edges:
+            for consumer in edge.consumers:
+                reads[consumer].add(edge.producer)
+        for place, producers in enumerate(reads):
+            for producer in producers:
+                self._nodes[place] |= self._nodes[producer]
 
-    def macs(self, nodes: Iterable[int]) -> int:
-        """Of these nodes and of what they need."""
-        needed: set[int] = set()
-        for number in nodes:
-            needed.add(number)
-            needed |= self._others[number]
-        return int(self._macs[sorted(needed)].sum())
+    def of(self, operations: Iterable[int]) -> int:
+        """Of these operations and all before them."""
+        needed = 0
+        for place in operations:
+            needed |= self._nodes[place]
+        flags = np.frombuffer(needed.to_bytes(-(-len(self._macs) // 8), "little"), np.uint8)
+        return int(self._macs[np.unpackbits(flags, count=len(self._macs), bitorder="little").astype(bool)].sum())
 
 
 def as_rows(cuts: Sequence[CutPoint]) -> list[list[str]]:

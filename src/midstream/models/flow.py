@@ -2,11 +2,15 @@
 
 Ford and Fulkerson 1956 with shortest paths, on the graph in which an operation's tensor is an arc of capacity one, and
 whoever reads a tensor of the back is in the back (Lawler 1973, "Cutsets and partitions of hypergraphs").
+
+A cut through a given tensor leaves little to decide: all that it is computed from is in front, all that is computed
+from it is behind. What is left is beside it, mostly the other branches of a block, and only that becomes a network of
+arcs. Sets of operations and of tensors are whole numbers with a bit for each member.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 #: Capacity of what must not be cut.
@@ -22,35 +26,140 @@ class Wire:
     cuttable: bool
 
 
-class Flow:
-    """Cuts of one graph; operations are numbered from 0, the first is where the image enters."""
+#: Operations in front, as bits, and the tensors that are cut.
+_Cut = tuple[int, tuple[int, ...]]
 
-    def __init__(self, operations: int, edges: Sequence[Wire], ends: Iterable[int]) -> None:
+
+@dataclass(frozen=True)
+class Front:
+    """One side of a cut: its operations, as bits, and the numbers of the tensors that leave it, which are the cut."""
+
+    operations: int
+    crossing: tuple[int, ...]
+
+
+class Flow:
+    """Cuts of one graph; operations are numbered from 0 in an order of computation, the first is where the image
+    enters, the last where all ends."""
+
+    def __init__(self, operations: int, edges: Sequence[Wire]) -> None:
         """Build it.
 
         Args:
             operations: how many there are.
             edges: the tensors that carry content.
-            ends: operations that are in the back of every cut.
         """
         self._edges = edges
-        self._operations = operations
-        self._ends = tuple(ends)
-        #: By vertex, an operation or a tensor after all of them: (vertex, number of the arc).
-        self._arcs: list[list[int]] = [[] for _ in range(operations + len(edges) + 2)]
+        self._all = (1 << operations) - 1
+        self._uncuttable = members(number for number, edge in enumerate(edges) if not edge.cuttable)
+        #: Tensors by the operations that make them, and that read them.
+        self._makes: list[list[int]] = [[] for _ in range(operations)]
+        self._reads: list[list[int]] = [[] for _ in range(operations)]
+        for number, edge in enumerate(edges):
+            self._makes[edge.producer].append(number)
+            for consumer in edge.consumers:
+                self._reads[consumer].append(number)
+        #: Of each operation with all before it: the operations, and the tensors that they make.
+        self.before = [1 << each for each in range(operations)]
+        self._made = [members(made) for made in self._makes]
+        for each in range(operations):
+            for number in self._reads[each]:
+                self.before[each] |= self.before[edges[number].producer]
+                self._made[each] |= self._made[edges[number].producer]
+        #: Of each operation with all behind it: the operations, and the tensors that they read.
+        self.behind = [1 << each for each in range(operations)]
+        self._read = [members(read) for read in self._reads]
+        for each in reversed(range(operations)):
+            for number in self._makes[each]:
+                for consumer in edges[number].consumers:
+                    self.behind[each] |= self.behind[consumer]
+                    self._read[each] |= self._read[consumer]
+        self._asked: dict[int, int] = {}
+        self._known: dict[tuple[int, int, int], list[_Cut]] = {}
+
+    def through(self, tensor: int, most: int) -> list[Front]:
+        """The smallest cuts that go through a tensor: that with least and with most in front of it.
+
+        Args:
+            tensor: its number among the edges.
+            most: tensors that a cut may have; with more there is none.
+        """
+        edge = self._edges[tensor]
+        ends = (*edge.consumers, len(self.behind) - 1)
+        before, behind, read = self.before[edge.producer], 0, 0
+        for each in ends:
+            behind |= self.behind[each]
+            read |= self._read[each]
+        made = self._made[edge.producer]
+        direct = made & read
+        room = most - direct.bit_count()
+        if room < 0 or direct & self._uncuttable:
+            return []
+        found = self._cuts_beside(self._all & ~before & ~behind, made & ~direct, room)
+        return [Front(before | operations, tuple(sorted((*bits(direct), *crossing)))) for operations, crossing in found]
+
+    def _cuts_beside(self, beside: int, made: int, room: int) -> list[_Cut]:
+        """The cuts of what is beside a tensor: the same for all tensors of a branch, and so remembered."""
+        if beside not in self._asked:
+            self._asked[beside] = members(number for each in bits(beside) for number in self._reads[each])
+        entering = made & self._asked[beside]
+        if not entering:  # all that enters is cut already
+            return [(0, ())]
+        key = (beside, entering, room)
+        if key not in self._known:
+            there = list(bits(beside))
+            local = _Local(self._edges, there, list(bits(entering)), [n for each in there for n in self._makes[each]])
+            self._known[key] = list(dict.fromkeys(local.cuts(room)))
+        return self._known[key]
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The members of a set, ascending."""
+    for place, byte in enumerate(mask.to_bytes(-(-mask.bit_length() // 8), "little")):
+        while byte:
+            low = byte & -byte
+            yield 8 * place + low.bit_length() - 1
+            byte ^= low
+
+
+def members(numbers: Iterable[int]) -> int:
+    """A set of these."""
+    mask = bytearray()
+    for number in numbers:
+        place = number >> 3
+        if place >= len(mask):
+            mask.extend(bytes(place + 1 - len(mask)))
+        mask[place] |= 1 << (number & 7)
+    return int.from_bytes(mask, "little")
+
+
+class _Local:
+    """What is beside a tensor, as a network of arcs: some operations, the tensors that enter them and their own."""
+
+    _SOURCE, _SINK = 0, 1
+
+    def __init__(
+        self, edges: Sequence[Wire], beside: Sequence[int], entering: Sequence[int], own: Sequence[int]
+    ) -> None:
+        """Everything else that makes tensors is the source, everything else that reads them the sink."""
+        self._edges, self._beside = edges, beside
+        self._tensors = [*entering, *own]
+        self._vertex = {each: 2 + place for place, each in enumerate(beside)}
+        self._first_tensor = 2 + len(beside)
+        #: By vertex, an operation or a tensor after all of them: numbers of arcs, beside each the one that undoes it.
+        self._arcs: list[list[int]] = [[] for _ in range(self._first_tensor + len(self._tensors))]
         self._to: list[int] = []
         self._capacity: list[int] = []
-        self._source, self._sink = operations + len(edges), operations + len(edges) + 1
-        for number, edge in enumerate(edges):
-            vertex = operations + number
-            self._arc(edge.producer, vertex, 1 if edge.cuttable else _ENDLESS)
-            for consumer in edge.consumers:
+        outside = set(entering)
+        for place, number in enumerate(self._tensors):
+            edge, vertex = edges[number], self._first_tensor + place
+            producer = self._vertex.get(edge.producer, self._SOURCE)
+            self._arc(producer, vertex, 1 if edge.cuttable else _ENDLESS)
+            consumers = {self._vertex.get(each, self._SINK) for each in edge.consumers}
+            for consumer in consumers - {self._SINK} if number in outside else consumers:
                 self._arc(vertex, consumer, _ENDLESS)
-                self._arc(consumer, edge.producer, _ENDLESS)
-        self._arc(self._source, 0, _ENDLESS)
-        for end in self._ends:
-            self._arc(end, self._sink, _ENDLESS)
-        self._fresh = list(self._capacity)
+                if producer != self._SOURCE and consumer != self._SINK:
+                    self._arc(consumer, producer, _ENDLESS)
 
     def _arc(self, start: int, end: int, capacity: int) -> None:
         for a, b, c in ((start, end, capacity), (end, start, 0)):
@@ -58,71 +167,66 @@ class Flow:
             self._to.append(b)
             self._capacity.append(c)
 
-    def through(self, tensor: int, most: int) -> list[frozenset[int]]:
-        """The fronts (operations) of the smallest cuts that go through a tensor: that with least and with most in it.
-
-        Args:
-            tensor: its number among the edges.
-            most: tensors that a cut may have; with more there is none.
-        """
-        edge = self._edges[tensor]
-        self._capacity = list(self._fresh)
-        marks = len(self._to)
-        self._arc(self._source, edge.producer, _ENDLESS)
-        for consumer in edge.consumers:
-            self._arc(consumer, self._sink, _ENDLESS)
-        cuts: list[frozenset[int]] = []
+    def cuts(self, most: int) -> list[_Cut]:
+        """Operations in front, as bits, and tensors cut: of the cut with least and of that with most in front."""
         for _ in range(most + 1):
             path, reached = self._path()
             if path is None:
-                cuts = [self._front(reached), self._latest()]
-                break
-            if min(self._capacity[arc] for arc in path) > most:
-                break
+                return [self._cut([each != -1 for each in reached]), self._cut(self._latest())]
+            if min(self._capacity[arc] for arc in path) > 1:
+                return []
             for arc in path:
                 self._capacity[arc] -= 1
                 self._capacity[arc ^ 1] += 1
-        for vertex in (self._source, edge.producer, self._sink, *edge.consumers):
-            while self._arcs[vertex] and self._arcs[vertex][-1] >= marks:
-                self._arcs[vertex].pop()
-        del self._to[marks:]
-        return list(dict.fromkeys(cuts))
+        return []
 
     def _path(self) -> tuple[list[int] | None, list[int]]:
         """Arcs of a shortest path from source to sink with room left, and how each vertex was reached (-1: not)."""
         to, capacity, arcs = self._to, self._capacity, self._arcs
         reached = [-1] * len(arcs)
-        reached[self._source] = -2
-        todo = [self._source]
+        reached[self._SOURCE] = -2
+        todo = [self._SOURCE]
         for vertex in todo:
             for arc in arcs[vertex]:
                 end = to[arc]
                 if capacity[arc] and reached[end] == -1:
                     reached[end] = arc
-                    if end == self._sink:
+                    if end == self._SINK:
                         return self._back_along(reached), reached
                     todo.append(end)
         return None, reached
 
     def _back_along(self, reached: Sequence[int]) -> list[int]:
-        path, vertex = [], self._sink
-        while vertex != self._source:
+        path, vertex = [], self._SINK
+        while vertex != self._SOURCE:
             path.append(reached[vertex])
             vertex = self._to[reached[vertex] ^ 1]
         return path
 
-    def _front(self, reached: Sequence[int]) -> frozenset[int]:
-        return frozenset(vertex for vertex in range(self._operations) if reached[vertex] != -1)
-
-    def _latest(self) -> frozenset[int]:
-        """Operations that no longer reach the sink: the largest front."""
+    def _latest(self) -> list[bool]:
+        """Vertices from which the sink can no longer be reached: the largest front."""
         seen = [False] * len(self._arcs)
-        seen[self._sink] = True
-        todo = [self._sink]
+        seen[self._SINK] = True
+        todo = [self._SINK]
         for vertex in todo:
             for arc in self._arcs[vertex]:
                 start = self._to[arc]
                 if self._capacity[arc ^ 1] and not seen[start]:
                     seen[start] = True
                     todo.append(start)
-        return frozenset(vertex for vertex in range(self._operations) if not seen[vertex])
+        return [not each for each in seen]
+
+    def _cut(self, front: Sequence[bool]) -> _Cut:
+        inside = {each for each in self._beside if front[self._vertex[each]]}
+        crossing = []
+        for number in self._tensors:
+            edge = self._edges[number]
+            if edge.producer in inside:
+                left = not inside.issuperset(edge.consumers)
+            else:  # one that enters; whoever else reads it is in front
+                left = edge.producer not in self._vertex and any(
+                    each in self._vertex and each not in inside for each in edge.consumers
+                )
+            if left:
+                crossing.append(number)
+        return members(inside), tuple(crossing)

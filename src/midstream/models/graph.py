@@ -11,17 +11,15 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx.shape_inference
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
 from midstream.files import write_bytes
 from midstream.models.external import load_external_data
 from midstream.models.formats import other_format
-from midstream.models.storage import digest, is_large, without_weights, write_apart, written
+from midstream.models.running import bodies, session
+from midstream.models.storage import digest, is_large, without_weights, write_apart
 
-CPU, CUDA = "cpu", "cuda"
-_PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 #: Operators with weights, after which a tensor no longer is the image in another form.
 MIXING = frozenset({
     "Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "MatMulInteger",
@@ -209,13 +207,12 @@ def _check_names(graph: Any, names: Sequence[str], inputs: Sequence[str], output
 def uses(node: Any) -> list[str]:
     """What a node reads, its bodies' tensors from outside included."""
     used = [name for name in node.input if name]
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            own = {value.name for value in (*body.input, *body.initializer)}
-            own |= {weight.values.name for weight in body.sparse_initializer}
-            own |= {output for inner in body.node for output in inner.output}
-            read = [name for inner in body.node for name in uses(inner)] + [value.name for value in body.output]
-            used += [name for name in read if name not in own]
+    for body in bodies(node):
+        own = {value.name for value in (*body.input, *body.initializer)}
+        own |= {weight.values.name for weight in body.sparse_initializer}
+        own |= {output for inner in body.node for output in inner.output}
+        read = [name for inner in body.node for name in uses(inner)] + [value.name for value in body.output]
+        used += [name for name in read if name not in own]
     return used
 
 
@@ -302,35 +299,6 @@ def graph_hash(model: onnx.ModelProto) -> str:
         return digest(model)
     except Exception as error:
         raise InputError(f"the graph cannot be written in one piece: {error}") from error
-
-
-def has_device(device: str) -> bool:
-    """Whether the ONNX Runtime that is installed was built for a device. Raises InputError for an unknown one."""
-    if device not in _PROVIDERS:
-        raise unknown("device", device, _PROVIDERS)
-    return _PROVIDERS[device] in ort.get_available_providers()
-
-
-def session(model: onnx.ModelProto, threads: int | None = None, device: str = CPU) -> ort.InferenceSession:
-    """An ONNX Runtime session, by default on all cores of the CPU.
-
-    Raises:
-        InputError: a model that does not run; a device that is unknown, not there, or not known to this ONNX Runtime.
-    """
-    if not has_device(device):
-        raise InputError(f"this ONNX Runtime is not for {device}: pip install onnxruntime-gpu in its place")
-    options = ort.SessionOptions()
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # errors become exceptions, and need no second voice
-    try:
-        with written(model) as source:
-            made = ort.InferenceSession(source, options, providers=[_PROVIDERS[device]])
-    except Exception as error:  # ONNX Runtime's exceptions have no common public base
-        raise InputError(f"ONNX Runtime cannot run this model: {str(error).splitlines()[0]}") from error
-    if _PROVIDERS[device] not in made.get_providers():  # it falls back to the CPU with no more than a line of its log
-        raise InputError(f"ONNX Runtime cannot use {device} on this machine: are its driver and libraries there?")
-    return made
 
 
 def recomposition_error(model: onnx.ModelProto, cut: Cut, inputs: Mapping[str, NDArray[Any]]) -> float:

@@ -17,7 +17,7 @@ from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.constants import check_names, constants_of
 from midstream.models.description import Description
 from midstream.models.detector_heads import DetectorHead
-from midstream.models.graph import CPU, cut_graph, graph_hash, load_graph, session, with_input_shape
+from midstream.models.graph import cut_graph, graph_hash, load_graph, with_input_shape
 from midstream.models.heads import (
     Candidates,
     batched,
@@ -35,6 +35,7 @@ from midstream.models.levels import to_levels, to_value
 from midstream.models.plausible import check_levels, check_outputs
 from midstream.models.preprocess import as_type, fitted, layout_of, place, to_tensor
 from midstream.models.quantised import check_floats
+from midstream.models.running import CPU, session
 from midstream.models.task_heads import TensorsHead
 from midstream.models.tasks.base import Output, Task
 from midstream.models.tasks.detection import Detection, InstanceSegmentation, Keypoints

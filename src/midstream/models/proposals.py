@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,14 +14,13 @@ from midstream.codec.api import encode
 from midstream.codec.paper.options import Paper
 from midstream.layout import Tensor
 from midstream.models.cuts import CutPoint
-from midstream.models.survey import Survey, live_inputs, values_of
+from midstream.models.survey import Survey, values_of
+from midstream.progress import SILENT, Progress
 
 #: Shares of the work: below the first a cut is early, up to the second in the middle, up to the third before the end.
 _EARLY, _MIDDLE, _LATE = 0.3, 0.6, 0.98
 #: So much more of the work a neck may take than its first complete cut: the rest of its last block.
 _LAST_BLOCK = 0.06
-#: Tensors whose values are in memory at once.
-_AT_ONCE = 16
 #: Proposals.
 MOST = 3
 
@@ -34,7 +33,7 @@ class Proposal:
     why: str
 
 
-def propose(seen: Survey, cuts: Sequence[CutPoint]) -> list[Proposal]:
+def propose(cuts: Sequence[CutPoint]) -> list[Proposal]:
     """Three cuts, or fewer where there are no more; the first is what `init` takes.
 
     They are the outputs of the neck where there are some, behind which no operation with weights works on two of the
@@ -42,7 +41,7 @@ def propose(seen: Survey, cuts: Sequence[CutPoint]) -> list[Proposal]:
     network without a neck has the cut with the fewest elements before its end for the first.
     """
     tidy = [cut for cut in cuts if len(cut.tensors) == 1 or all(tensor.sides for tensor in cut.tensors)] or list(cuts)
-    neck = _neck(seen, tidy)
+    neck = _neck(tidy)
     before_the_end = "the fewest elements of all cuts that leave the device most of the work"
     first = (neck, "the neck's outputs: behind them each level has a head of its own")
     if neck is None:
@@ -77,9 +76,8 @@ def _fewest(cuts: Iterable[CutPoint]) -> CutPoint | None:
     return min(cuts, key=lambda cut: (cut.elements, -cut.share), default=None)
 
 
-def _neck(seen: Survey, cuts: Sequence[CutPoint]) -> CutPoint | None:
-    mixed = _mixing(seen)
-    first = next((cut for cut in cuts if cut.is_pyramid and not mixed(cut)), None)
+def _neck(cuts: Sequence[CutPoint]) -> CutPoint | None:
+    first = next((cut for cut in cuts if cut.is_pyramid and not cut.mixes), None)
     if first is None:
         return None
     sides = [tensor.sides for tensor in first.tensors]
@@ -88,36 +86,15 @@ def _neck(seen: Survey, cuts: Sequence[CutPoint]) -> CutPoint | None:
         for cut in cuts
         if first.share <= cut.share <= first.share + _LAST_BLOCK
         and [tensor.sides for tensor in cut.tensors] == sides
-        and not mixed(cut)
+        and not cut.mixes
     ]
     # What a neck gives is read by several: by the branches of a head, and on the way by the rest of the neck.
     return min(same, key=lambda cut: (cut.elements, -cut.readers, cut.share))
 
 
-def _mixing(seen: Survey) -> Callable[[CutPoint], bool]:
-    """Whether any node with work gets something of two tensors of a cut."""
-    live = live_inputs(seen)
-
-    def mixed(cut: CutPoint) -> bool:
-        from_: dict[str, set[str]] = {name: {name} for name in cut.names}
-        for number, node in enumerate(seen.nodes):
-            reads: set[str] = set().union(*(from_.get(name, set()) for name in live[number]))
-            if len(reads) > 1 and seen.macs[number] > _trifling(seen):
-                return True
-            for output in node.output:
-                if reads and output not in cut.names:
-                    from_[output] = reads
-        return False
-
-    return mixed
-
-
-def _trifling(seen: Survey) -> float:
-    """Work that is none: the expectation over a distribution's bins, for one, is a convolution of one channel."""
-    return 0.002 * sum(seen.macs)
-
-
-def with_bytes(seen: Survey, cuts: Sequence[CutPoint], feeds: Mapping[str, NDArray[Any]]) -> list[CutPoint]:
+def with_bytes(
+    seen: Survey, cuts: Sequence[CutPoint], feeds: Mapping[str, NDArray[Any]], progress: Progress = SILENT
+) -> list[CutPoint]:
     """The cuts with an estimate of their bytes: what the codec `paper` with four values makes of them for one image.
 
     `calibrated` takes a fraction of that once it is calibrated; the order of the cuts is much the same.
@@ -126,17 +103,15 @@ def with_bytes(seen: Survey, cuts: Sequence[CutPoint], feeds: Mapping[str, NDArr
         seen: the graph.
         cuts: of `find_cuts`.
         feeds: the graph's inputs.
+        progress: hears of each tensor.
     """
     names = list(dict.fromkeys(name for cut in cuts for name in cut.names))
-    sizes = dict(_sizes(seen, names, feeds))
+    progress.stage("estimating bytes", len(names))
+    sizes = {}
+    for name, value in values_of(seen, feeds, names):
+        sizes[name] = len(encode({"x": Tensor(_as_maps(value), "CHW")}, Paper(symbols=4)))
+        progress.step()
     return [replace(cut, bytes=sum(sizes[name] for name in cut.names)) for cut in cuts]
-
-
-def _sizes(seen: Survey, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, int]]:
-    for first in range(0, len(names), _AT_ONCE):
-        values = values_of(seen.model, feeds, names[first : first + _AT_ONCE])
-        for name, value in values.items():
-            yield name, len(encode({"x": Tensor(_as_maps(value), "CHW")}, Paper(symbols=4)))
 
 
 def _as_maps(value: NDArray[Any]) -> NDArray[np.float32]:

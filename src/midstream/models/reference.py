@@ -7,9 +7,9 @@ from pathlib import Path
 
 from midstream.errors import InputError
 from midstream.models.base import SplitModel
-from midstream.models.graph import CPU
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.registry import load
+from midstream.models.running import CPU
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from midstream.errors import InputError, unknown
 from midstream.models.base import SplitModel
 from midstream.models.description import Description, parse_description, read_description
-from midstream.models.graph import CPU
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.plausible import try_out
+from midstream.models.running import CPU
 
 #: Networks of torchvision, in the adapter midstream.models.torchvision_models.
 TORCHVISION = ("maskrcnn-r50-fpn", "fasterrcnn-r50-fpn")

@@ -12,10 +12,12 @@ import onnx
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.models.graph import session, uses, without_initialisers_as_inputs
+from midstream.models.graph import uses, without_initialisers_as_inputs
+from midstream.models.running import Session, session
+from midstream.progress import SILENT, Progress
 
-#: Tensors that are looked at in one run, so that not all of them are in memory at once.
-_AT_ONCE = 64
+#: Tensors of the first run, and bytes of those of each other one: not all of them are in memory at once.
+_FIRST, _BYTES = 32, 1 << 29
 #: Nodes that tell of a tensor's shape, and nothing of its content.
 SHAPES = ("Shape", "Size")
 #: Where a node has its weights among its inputs.
@@ -42,6 +44,11 @@ class TensorInfo:
     def elements(self) -> int:
         """How many numbers it has."""
         return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all of them."""
+        return self.elements * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,10 @@ class Survey:
         return [value.name for value in self.model.graph.output]
 
 
-def survey(model: onnx.ModelProto, image: str, feeds: Mapping[str, NDArray[Any]]) -> Survey:
-    """Run a graph once and look at all of its tensors.
+def survey(
+    model: onnx.ModelProto, image: str, feeds: Mapping[str, NDArray[Any]], progress: Progress = SILENT
+) -> Survey:
+    """Run a graph, a few times if its tensors are large, and look at all of them; `progress` hears of each.
 
     Raises:
         InputError: the graph does not run with these inputs.
@@ -81,12 +90,16 @@ def survey(model: onnx.ModelProto, image: str, feeds: Mapping[str, NDArray[Any]]
     model = without_initialisers_as_inputs(model)
     tensors = {name: TensorInfo(value.shape, value.dtype) for name, value in feeds.items()}
     tensors |= {weight.name: _weight(weight) for weight in model.graph.initializer}
-    for names, values in _runs(model, feeds):
+    made = list(dict.fromkeys(output for node in model.graph.node for output in node.output if output))
+    progress.stage("looking at tensors", len(made))
+    for names, values in _runs(model, feeds, made):
         tensors |= {
             name: TensorInfo(value.shape, value.dtype)
             for name, value in zip(names, values, strict=True)
             if isinstance(value, np.ndarray)
         }
+        for _ in names:
+            progress.step()
     return Survey(model, image, tensors, [_work(node, tensors) for node in model.graph.node])
 
 
@@ -94,20 +107,28 @@ def _weight(weight: Any) -> TensorInfo:
     return TensorInfo(tuple(weight.dims), onnx.helper.tensor_dtype_to_np_dtype(weight.data_type))
 
 
-def _runs(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> Iterator[tuple[list[str], list[Any]]]:
-    """What all nodes give, some at a time."""
-    names = list(dict.fromkeys(output for node in model.graph.node for output in node.output if output))
-    runner = session(_giving(model, names))
-    for first in range(0, len(names), _AT_ONCE):
-        some = names[first : first + _AT_ONCE]
-        try:
-            yield some, runner.run(some, dict(feeds))
-        except Exception as error:  # ONNX Runtime's exceptions have no common public base
-            raise InputError(f"the network does not run: {str(error).splitlines()[0]}") from error
+def _runs(
+    model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]], names: list[str]
+) -> Iterator[tuple[list[str], list[Any]]]:
+    """What these tensors hold, some at a time: ONNX Runtime keeps all outputs of a session until the run is over."""
+    count = _FIRST
+    while names:
+        some, names = names[:count], names[count:]
+        values = _run(session(_giving(model, some), optimised=False), some, feeds)
+        yield some, values
+        taken = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+        count = max(min(count * _FIRST, count * _BYTES // max(taken, 1)), 1)
+
+
+def _run(runner: Session, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
+    try:
+        return runner.run(names, feeds)
+    except Exception as error:  # ONNX Runtime's exceptions have no common public base
+        raise InputError(f"the network does not run: {str(error).splitlines()[0]}") from error
 
 
 def _giving(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """The graph with all of these as outputs, of types that ONNX Runtime finds out."""
+    """The graph with these as its outputs, of types that ONNX Runtime finds out."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     typed = {value.name: value for value in model.graph.output}
@@ -116,10 +137,17 @@ def _giving(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     return wide
 
 
-def values_of(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, Any]:
-    """What some tensors hold, of a graph that ran before."""
-    runner = session(_giving(model, names))
-    return dict(zip(names, runner.run(list(names), dict(feeds)), strict=True))
+def values_of(
+    seen: Survey, feeds: Mapping[str, NDArray[Any]], names: Sequence[str]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """What some tensors of a graph hold, which ran before. Raises InputError where it no longer does."""
+    left = list(names)
+    while left:
+        some = [left.pop(0)]
+        room = _BYTES - seen.tensors[some[0]].nbytes
+        while left and (room := room - seen.tensors[left[0]].nbytes) >= 0:
+            some.append(left.pop(0))
+        yield from zip(some, _run(session(_giving(seen.model, some)), some, feeds), strict=True)
 
 
 def _work(node: Any, tensors: Mapping[str, TensorInfo]) -> int:

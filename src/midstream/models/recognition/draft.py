@@ -16,7 +16,7 @@ from midstream.errors import InputError
 from midstream.models.constants import constants_of
 from midstream.models.cuts import CutPoint, CutTensor, find_cuts
 from midstream.models.description import Description, parse_description
-from midstream.models.graph import cut_graph, load_graph, session
+from midstream.models.graph import cut_graph, load_graph
 from midstream.models.heads.metadata import Metadata, from_metadata
 from midstream.models.input_description import Input
 from midstream.models.onnx_model import OnnxModel
@@ -29,7 +29,9 @@ from midstream.models.recognition.outputs import Outputs, recognise_outputs
 from midstream.models.recognition.preprocessing import preprocessing
 from midstream.models.recognition.single import endings
 from midstream.models.recognition.toml import to_toml
+from midstream.models.running import EndlessError, session
 from midstream.models.survey import Survey, survey
+from midstream.progress import SILENT, Progress
 
 #: Of a stride, in pixels: what maps of networks have.
 _LARGEST_STRIDE = 256
@@ -72,6 +74,7 @@ def draft(
     size: tuple[int, int] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     estimate: bool = True,
+    progress: Progress = SILENT,
 ) -> Draft:
     """Look at an ONNX file and describe it. The network runs a few times on a made image.
 
@@ -82,16 +85,17 @@ def draft(
         size: (height, width) of the input, for a graph that leaves it open.
         shapes: input name -> shape, for a network of something else than images.
         estimate: whether to estimate the bytes of the cuts.
+        progress: hears of the stages, which take minutes with large networks.
 
     Raises:
         InputError: no ONNX file, a network that does not run, one without a complete cut, an `at`, a `task` or a `size`
             that does not fit.
     """
-    looking = _Look(path, task, size, shapes or {})
-    proposals = [] if at and not estimate else propose(looking.seen, looking.cuts)
+    looking = _Look(path, task, size, shapes or {}, progress)
+    proposals = [] if at and not estimate else propose(looking.cuts)
     cuts = looking.cuts
     if estimate:
-        listed = with_bytes(looking.seen, worth_listing(cuts, proposals), looking.feeds)
+        listed = with_bytes(looking.seen, worth_listing(cuts, proposals), looking.feeds, progress)
         sizes = {cut: cut for cut in listed}
         cuts = [sizes.get(cut, cut) for cut in cuts]
         proposals = [Proposal(sizes[each.cut], each.why) for each in proposals]
@@ -103,6 +107,7 @@ def draft(
     else:
         why = fixed_batch(looking.inputs.image) or "name one with --at"
         raise InputError(f"{path}: no complete cut of up to six float tensors was found: {why}")
+    progress.stage("running its two halves")
     outputs, notes = looking.outputs, looking.notes
     description, text = looking.described(tensors, outputs)
     if outputs.head is not None:
@@ -129,9 +134,16 @@ class _Look:
     """One network as it runs on a made image."""
 
     def __init__(
-        self, path: Path, task: str | None, size: tuple[int, int] | None, shapes: Mapping[str, Sequence[int]]
+        self,
+        path: Path,
+        task: str | None,
+        size: tuple[int, int] | None,
+        shapes: Mapping[str, Sequence[int]],
+        progress: Progress,
     ) -> None:
+        progress.stage("running the network")
         self.path = path
+        self._progress = progress
         self.graph = load_graph(path)
         self.notes = Notes()
         self.about = self._metadata()
@@ -191,6 +203,8 @@ class _Look:
             try:
                 values = self._run(self._feeds(size))
             except InputError as error:
+                if isinstance(error.__cause__, EndlessError):
+                    raise
                 failed = failed or error
                 continue
             if len(sizes) > 1:
@@ -243,12 +257,12 @@ class _Look:
     @cached_property
     def seen(self) -> Survey:
         """The graph as it ran."""
-        return survey(self.graph, self.inputs.image.name, self.feeds)
+        return survey(self.graph, self.inputs.image.name, self.feeds, self._progress)
 
     @cached_property
     def cuts(self) -> list[CutPoint]:
         """All of them."""
-        return find_cuts(self.seen)
+        return find_cuts(self.seen, progress=self._progress)
 
     def described(self, tensors: Sequence[CutTensor], outputs: Outputs) -> tuple[Description, str]:
         """The description with these levels and outputs, and its text."""

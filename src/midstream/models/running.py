@@ -1,0 +1,119 @@
+"""Running graphs with ONNX Runtime."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from midstream.errors import InputError, unknown
+from midstream.models.storage import written
+
+CPU, CUDA = "cpu", "cuda"
+_PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
+#: Seconds that a graph with a Loop may take for one run: whether such a one ever ends, nothing can tell beforehand.
+LOOP_S = 60.0
+
+
+class EndlessError(InputError):
+    """A Loop that does not end, as far as anybody waited."""
+
+
+class Session:
+    """A graph that is ready to run. Threads may share it."""
+
+    def __init__(self, made: ort.InferenceSession, loops: bool) -> None:
+        """`loops` is whether it might never end."""
+        self._made = made
+        self._loops = loops
+
+    def get_inputs(self) -> list[Any]:
+        """ONNX Runtime's own descriptions: name, type, shape."""
+        return list(self._made.get_inputs())
+
+    def get_outputs(self) -> list[Any]:
+        """As of the inputs."""
+        return list(self._made.get_outputs())
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
+        """The named outputs; None for all.
+
+        Raises:
+            EndlessError: a Loop that does not end.
+            Exception: of ONNX Runtime, whose exceptions have no common public base.
+        """
+        wanted = None if names is None else list(names)
+        if not self._loops:
+            return list(self._made.run(wanted, dict(feeds)))
+        options, over = ort.RunOptions(), threading.Event()
+
+        def end() -> None:
+            over.set()
+            options.terminate = True
+
+        timer = threading.Timer(LOOP_S, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            return list(self._made.run(wanted, dict(feeds), options))
+        except Exception as error:
+            if not over.is_set():
+                raise
+            raise EndlessError(f"it has a Loop that did not end within {LOOP_S:g} s for one input") from error
+        finally:
+            timer.cancel()
+
+
+def has_device(device: str) -> bool:
+    """Whether the ONNX Runtime that is installed was built for a device. Raises InputError for an unknown one."""
+    if device not in _PROVIDERS:
+        raise unknown("device", device, _PROVIDERS)
+    return _PROVIDERS[device] in ort.get_available_providers()
+
+
+def session(model: onnx.ModelProto, threads: int | None = None, device: str = CPU, optimised: bool = True) -> Session:
+    """An ONNX Runtime session, by default on all cores of the CPU.
+
+    Args:
+        model: the graph.
+        threads: of its operations.
+        device: cpu or cuda.
+        optimised: False for one that is made quickly and runs once or twice.
+
+    Raises:
+        InputError: a model that does not run; a device that is unknown, not there, or not known to this ONNX Runtime.
+    """
+    if not has_device(device):
+        raise InputError(f"this ONNX Runtime is not for {device}: pip install onnxruntime-gpu in its place")
+    options = ort.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4  # errors become exceptions, and need no second voice
+    try:
+        with written(model) as source:
+            made = ort.InferenceSession(source, options, providers=[_PROVIDERS[device]])
+    except Exception as error:  # ONNX Runtime's exceptions have no common public base
+        raise InputError(f"ONNX Runtime cannot run this model: {str(error).splitlines()[0]}") from error
+    if _PROVIDERS[device] not in made.get_providers():  # it falls back to the CPU with no more than a line of its log
+        raise InputError(f"ONNX Runtime cannot use {device} on this machine: are its driver and libraries there?")
+    return Session(made, _loops([*model.graph.node, *(node for each in model.functions for node in each.node)]))
+
+
+def _loops(nodes: Iterable[Any]) -> bool:
+    return any(
+        node.op_type == "Loop" or _loops(inner for body in bodies(node) for inner in body.node) for node in nodes
+    )
+
+
+def bodies(node: Any) -> Iterator[Any]:
+    """Graphs within a node: of If, Loop, Scan."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
