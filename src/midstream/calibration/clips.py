@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from midstream.data.clips import load_clips
 from midstream.data.folder import visible_files
-from midstream.data.frames import open_source
+from midstream.data.frames import SCENES, open_source
 from midstream.data.images import read_image
+from midstream.data.scenes import motion
 from midstream.data.video import VIDEO_SUFFIXES
 from midstream.errors import InputError
 from midstream.files import expanded
@@ -67,9 +68,14 @@ class ClipSource:
 
 
 def clip_sources(specs: Sequence[str]) -> list[ClipSource]:
-    """Clips by what the user names: a video, a folder of frames, or a folder of either. Raises InputError."""
+    """Clips by what the user names: a video, a folder of frames, a folder of either, or scenes. Raises InputError."""
     out: list[ClipSource] = []
     for spec in specs:
+        kind, _, numbers = spec.partition(":")
+        if kind == SCENES:
+            count, seed = motion.numbers_of(numbers)
+            out += [ClipSource(f"scenes of seed {i}", video=f"{SCENES}:1,{i}") for i in range(seed, seed + count)]
+            continue
         path = expanded(spec)
         if not path.is_dir():
             if not path.exists():

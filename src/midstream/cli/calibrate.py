@@ -53,7 +53,7 @@ def calibrate_command(
         typer.Option(
             metavar="CLIP|DIR",
             help="Also fit how frames of a stream follow one another, to clips without labels: a video, a folder of "
-            "frames, or a folder of either; may be given several times.",
+            "frames, a folder of either, or scenes-video:COUNT,SEED; may be given several times.",
         ),
     ] = None,
     budget: Annotated[

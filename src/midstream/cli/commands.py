@@ -81,7 +81,7 @@ COMMANDS = {
     ),
     "scenes": Entry(
         "scenes:scenes_command",
-        "Write generated street scenes with their instances, in Cityscapes' folder layout.",
+        "Write generated street scenes with their instances, in Cityscapes' folder layout, or clips of them.",
     ),
     "bench": Entry(
         "bench:bench_command",

@@ -48,8 +48,8 @@ Data = Annotated[
         "-d",
         help="With labels: coco:IMAGES,FILE.json, voc:ROOT, yolo:data.yaml, openimages:IMAGES,BOXES.csv, "
         "parquet:FILE, cityscapes:ROOT, imagenet:DIR, masks:IMAGES,MASKS, voc-segmentation:ROOT, scenes:COUNT,SEED "
-        "(made by the project). A folder of images: agreement. Of clips: video:FILE, clips:DIR, mot:ROOT. More: "
-        "docs/data.md.",
+        "(made by the project). A folder of images: agreement. Of clips: video:FILE, clips:DIR, mot:ROOT, "
+        "coco-video:FRAMES,FILE.json, scenes-video:COUNT,SEED (made by the project). More: docs/data.md.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Use only the first images, or frames of each clip, this many.", min=1)]

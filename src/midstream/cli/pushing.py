@@ -41,7 +41,7 @@ def push_command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Image, folder of images, video file, camera (/dev/video0) or stream (rtsp://...).",
+            help="Image, folder of images, video file, camera (/dev/video0), stream (rtsp://...) or scenes-video:1,0.",
             metavar="SOURCE",
         ),
     ],

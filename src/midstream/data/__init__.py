@@ -16,6 +16,7 @@ with needing(__name__, "networks"):
     from midstream.data.cityscapes import load_cityscapes
     from midstream.data.clips import load_clips
     from midstream.data.coco import load_coco
+    from midstream.data.coco_video import load_coco_video
     from midstream.data.film import load_video
     from midstream.data.folder import load_folder
     from midstream.data.imagenet import load_imagenet
@@ -23,6 +24,7 @@ with needing(__name__, "networks"):
     from midstream.data.mot import load_mot
     from midstream.data.openimages import load_openimages
     from midstream.data.parquet import load_parquet
+    from midstream.data.scenes import motion
     from midstream.data.segmentation import load_masks
     from midstream.data.voc import load_voc, load_voc_segmentation
     from midstream.data.yolo import load_yolo
@@ -51,7 +53,13 @@ _IMAGES: dict[str, _Loader] = {
     "folder": _whole(load_folder),
     "scenes": lambda spec, numbers, _: scenes.load_scenes(spec, numbers),  # which loads what draws
 }
-_CLIPS: dict[str, _Loader] = {"clips": _whole(load_clips), "mot": _whole(load_mot), "video": load_video}
+_CLIPS: dict[str, _Loader] = {
+    "clips": _whole(load_clips),
+    "mot": _whole(load_mot),
+    "coco-video": _whole(load_coco_video),
+    "video": load_video,
+    "scenes-video": lambda spec, numbers, limit: motion.load_films(spec, numbers, limit),
+}
 #: How each kind is asked for, for messages.
 _FORMS = {
     "coco": "coco:IMAGES_DIR,ANNOTATIONS.json",
@@ -68,6 +76,8 @@ _FORMS = {
     "video": "video:FILE",
     "clips": "clips:DIR",
     "mot": "mot:ROOT",
+    "coco-video": "coco-video:FRAMES_DIR,ANNOTATIONS.json",
+    "scenes-video": "scenes-video:COUNT,SEED",
 }
 
 
@@ -102,8 +112,9 @@ def load(spec: str, limit: int | None = None) -> Dataset:
             split is `val` unless given). Of classes: `imagenet:DIR`, a folder for each.
             Of maps of classes: `masks:IMAGES_DIR,MASKS_DIR[,CLASSES.txt]`; `voc-segmentation:ROOT[,SPLIT]`. Of what is
             in it: `parquet:FILE` or `parquet:DIR[,SPLIT]`. Of clips:
-            `video:FILE`; `clips:DIR`, a folder of frames or of such folders; `mot:ROOT`, of MOTChallenge's layout.
-            `scenes:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels.
+            `video:FILE`; `clips:DIR`, a folder of frames or of such folders; `mot:ROOT`, of MOTChallenge's layout;
+            `coco-video:FRAMES_DIR,ANNOTATIONS.json`, with tracks. `scenes:COUNT,SEED` and, of clips,
+            `scenes-video:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels.
         limit: the first so many images, or frames of each clip; all of them for None.
 
     Raises:

@@ -65,7 +65,7 @@ def load_cityscapes(spec: str, where: str) -> Dataset:
         entries.append(
             {"id": number, "file_name": path.name, "height": height, "width": width, INSTANCE_IDS: str(label)}
         )
-        for entry in _annotations(ids):
+        for _, entry in annotations_of(ids):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **entry})
     categories = [{"id": identity, "name": name} for name, identity in CLASSES.items()]
     truth = {"images": entries, "categories": categories, "annotations": annotations}
@@ -110,8 +110,8 @@ def _pairs(root: Path, split: str) -> Iterator[tuple[Path, Path]]:
         yield path, label
 
 
-def _annotations(ids: NDArray[np.uint16]) -> Iterator[dict[str, Any]]:
-    """One entry for each instance and each group, by value."""
+def annotations_of(ids: NDArray[np.uint16]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Of uint16 [H, W], the value of each instance and each group, ascending, with its entry in COCO's terms."""
     height, width = ids.shape
     wanted = np.zeros(1 << 16, dtype=bool)
     for label in CLASSES.values():
@@ -127,13 +127,16 @@ def _annotations(ids: NDArray[np.uint16]) -> Iterator[dict[str, Any]]:
     values, starts = np.unique(flat[places], return_index=True)
     for value, own in zip(values.tolist(), np.split(places, starts[1:]), strict=True):
         mask = _run_lengths(own, height, width)
-        yield {
-            "category_id": value // FIRST_INSTANCE if value >= FIRST_INSTANCE else value,
-            "iscrowd": int(value < FIRST_INSTANCE),
-            "segmentation": mask,
-            "bbox": pycocotools.mask.toBbox(mask).tolist(),
-            "area": len(own),
-        }
+        yield (
+            value,
+            {
+                "category_id": value // FIRST_INSTANCE if value >= FIRST_INSTANCE else value,
+                "iscrowd": int(value < FIRST_INSTANCE),
+                "segmentation": mask,
+                "bbox": pycocotools.mask.toBbox(mask).tolist(),
+                "area": len(own),
+            },
+        )
 
 
 def _run_lengths(places: NDArray[np.intp], height: int, width: int) -> dict[str, Any]:

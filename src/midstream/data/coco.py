@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, FiniteFloat
 
@@ -17,7 +18,9 @@ from midstream.files import expanded
 _KEYPOINT = 3
 
 
-class _Annotation(BaseModel):
+class Annotation(BaseModel):
+    """An entry of `annotations`."""
+
     image_id: int
     category_id: int
     bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
@@ -29,8 +32,19 @@ class _Annotation(BaseModel):
 
 class _File(BaseModel):
     images: list[Image]
-    annotations: list[_Annotation]
+    annotations: list[Annotation]
     categories: list[Category]
+
+
+class Content(Protocol):
+    """What a file of this format has, whatever else its entries say."""
+
+    @property
+    def images(self) -> Sequence[Image]: ...  # noqa: D102
+    @property
+    def annotations(self) -> Sequence[Annotation]: ...  # noqa: D102
+    @property
+    def categories(self) -> Sequence[Category]: ...  # noqa: D102
 
 
 def load_coco(spec: str, paths: str) -> Dataset:
@@ -46,29 +60,30 @@ def load_coco(spec: str, paths: str) -> Dataset:
         InputError: the folder, the file, one of its three lists or one of its images is missing, or something in
             them is not what the format says; the message names it.
     """
-    folder, file = _split(paths)
-    if not folder.is_dir():
-        raise InputError(f"there is no folder of images {folder}")
+    folder, file = folder_and_file(paths, "coco")
     raw = text_of(file)
     if is_panoptic(raw):
         return load_panoptic(spec, folder, file, raw)
     content = parsed(_File, raw, file)
-    _check(content, file)
+    check(content, file)
     images, notes = found(content.images, folder, file)
-    return Dataset(spec, "coco", images, _ground_truth(content), notes + _about_unlisted(content))
+    return Dataset(spec, "coco", images, _ground_truth(content), notes + about_unlisted(content))
 
 
-def _split(paths: str) -> tuple[Path, Path]:
-    """Folder and file: parted at the comma, from the last to the first, that leaves the most of the two existing."""
+def folder_and_file(paths: str, kind: str) -> tuple[Path, Path]:
+    """Parted at the comma, from the last to the first, that leaves the most of the two existing. Raises InputError."""
     commas = [place for place, letter in enumerate(paths) if letter == ","]
     if not commas:
-        raise InputError(f"'coco:{paths}' needs two paths: coco:IMAGES_DIR,ANNOTATIONS.json")
+        raise InputError(f"'{kind}:{paths}' needs two paths: {kind}:IMAGES_DIR,ANNOTATIONS.json")
     pairs = [(expanded(paths[:c]), expanded(paths[c + 1 :])) for c in reversed(commas)]
-    return max(pairs, key=lambda pair: (pair[0].is_dir() + pair[1].is_file(), pair[1].is_file()))
+    folder, file = max(pairs, key=lambda pair: (pair[0].is_dir() + pair[1].is_file(), pair[1].is_file()))
+    if not folder.is_dir():
+        raise InputError(f"there is no folder of images {folder}")
+    return folder, file
 
 
-def _check(content: _File, file: Path) -> None:
-    """Refuse what the evaluation would silently count wrong."""
+def check(content: Content, file: Path) -> None:
+    """Refuse what the evaluation would silently count wrong. Raises InputError."""
     check_ids(content.images, content.categories, file)
     categories = {category.id: category for category in content.categories}
     for number, annotation in enumerate(content.annotations):
@@ -86,7 +101,8 @@ def _check(content: _File, file: Path) -> None:
             )
 
 
-def _about_unlisted(content: _File) -> tuple[str, ...]:
+def about_unlisted(content: Content) -> tuple[str, ...]:
+    """What is to be said of annotations of no image."""
     listed = {image.id for image in content.images}
     lost = [(place, each.image_id) for place, each in enumerate(content.annotations) if each.image_id not in listed]
     if not lost:
@@ -104,14 +120,14 @@ def _ground_truth(content: _File) -> dict[str, Any]:
         "images": [image.model_dump() for image in sorted(content.images, key=lambda image: image.id)],
         "categories": [category.model_dump(exclude_none=True) for category in content.categories],
         "annotations": [
-            _annotation(number, annotation)
+            entry_of(number, annotation)
             for number, annotation in enumerate(content.annotations, start=1)
             if annotation.image_id in listed
         ],
     }
 
 
-def _annotation(number: int, annotation: _Annotation) -> dict[str, Any]:
+def entry_of(number: int, annotation: Annotation) -> dict[str, Any]:
     """The dictionary that pycocotools reads; ids are new, as its matching takes an id of 0 for "no match"."""
     width, height = annotation.bbox[2:]
     entry: dict[str, Any] = {

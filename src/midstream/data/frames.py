@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from midstream.data.folder import IMAGE_SUFFIXES, in_order, load_folder
 from midstream.data.images import read_image
+from midstream.data.scenes import motion
 from midstream.data.video import Video
 from midstream.errors import InputError
 from midstream.files import STANDARD, expanded
 
 #: Frames a second of an annotated video of images that have no times.
 _FOLDER_RATE = 5.0
+#: The kind of what is made while it is read.
+SCENES = "scenes-video"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
 
     Args:
         spec: an image, a folder of images, a video file, a camera (/dev/video0), an address of a stream (rtsp://...),
-            or - for a video on standard input.
+            scenes-video:COUNT,SEED, or - for a video on standard input.
         realtime: feed a video file at its own speed, as a camera would.
         rate: images a second, where a source has none of its own.
 
@@ -79,6 +82,9 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
     """
     if spec == STANDARD:
         return _film(Video(sys.stdin.buffer, "standard input"), "standard input", usual=rate)
+    kind, _, numbers = spec.partition(":")
+    if kind == SCENES:
+        return _Opened(_scenes(spec, numbers), motion.RATE, realtime, Fraction(1, motion.RATE))
     if "://" in spec:
         return _film(Video(spec, name := public_address(spec)), name, usual=rate)
     path = expanded(spec)
@@ -113,6 +119,12 @@ def public_address(address: str) -> str:
 def _film(video: Video, name: str, realtime: bool = False, usual: float | None = None) -> Source:
     frames = (Frame(n, name, f.image, f.problem, f.time_s) for n, f in enumerate(video.frames()))
     return _Opened(frames, video.rate or usual or _FOLDER_RATE, realtime, video.tick_s)
+
+
+def _scenes(name: str, numbers: str) -> Iterator[Frame]:
+    """Clips that are made while they are read."""
+    for number, image in enumerate(motion.images_of(numbers)):
+        yield Frame(number, name, image, time_s=number / motion.RATE)
 
 
 def _images(files: Sequence[Path]) -> Iterator[Frame]:

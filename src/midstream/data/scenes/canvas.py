@@ -7,16 +7,19 @@ OpenCV 5 than in OpenCV 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.data.scenes.geometry import Camera, Colour, Part, Point, mixed, place, shaded
+from midstream.data.scenes.geometry import FAR, Camera, Colour, Part, Point, mixed, place, shaded
 
 #: Pixels of the canvas a pixel of the image, each way.
 FINER = 2
+#: A polygon in pixels of the canvas, its colour if it is painted, and whether it is of the object's mask.
+Face = tuple[NDArray[np.int32], Colour | None, bool]
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,51 @@ class Air:
         return 256 * thick // (thick + 256 * 10000)
 
 
+@dataclass(frozen=True)
+class Solid:
+    """Parts of an object with all their corners in one array, `points` [n, 3]; those of a part end before `ends`."""
+
+    parts: list[Part]
+    points: NDArray[np.int64]
+    ends: list[int]
+
+    @classmethod
+    def of(cls, parts: list[Part]) -> Solid:
+        """Of the parts in the order of painting."""
+        points = np.array([point for part in parts for point in part.points], np.int64)
+        return cls(parts, points, np.cumsum([len(part.points) for part in parts]).tolist())
+
+
+class Easel(Protocol):
+    """What a street is painted on."""
+
+    def sky(self, zenith: Colour, label: int) -> None: ...  # noqa: D102
+    def below(self, colour: Colour, label: int) -> None: ...  # noqa: D102
+    def mist(self) -> None: ...  # noqa: D102
+    def ground(self, corners: list[tuple[int, int]], colour: Colour, label: int | None) -> None: ...  # noqa: D102
+    def walls(self, quads: list[list[Point]], colours: list[Colour], label: int) -> None: ...  # noqa: D102
+    def shadow(self, corners: list[tuple[int, int]], light: int) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
 class Canvas:
     """uint8 `pixels` [2 H, 2 W, 3] in RGB and uint16 `labels` [2 H, 2 W]."""
 
-    def __init__(self, height: int, width: int, camera: Camera, air: Air) -> None:
-        self.pixels = np.zeros((FINER * height, FINER * width, 3), np.uint8)
-        self.labels = np.zeros((FINER * height, FINER * width), np.uint16)
-        self.camera = camera
-        self.air = air
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.uint16]
+    camera: Camera
+    air: Air
+
+    @classmethod
+    def blank(cls, height: int, width: int, camera: Camera, air: Air) -> Canvas:
+        """For an image of this size."""
+        shape = (FINER * height, FINER * width)
+        return cls(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint16), camera, air)
+
+    def window(self, left: int, right: int) -> Canvas:
+        """Some of its columns: what is painted there is painted here."""
+        camera = replace(self.camera, centre=self.camera.centre - left)
+        return Canvas(self.pixels[:, left:right], self.labels[:, left:right], camera, self.air)
 
     def fill(self, corners: NDArray[np.int32], colour: Colour | None, label: int | None) -> None:
         """Fill a polygon given in pixels of the canvas."""
@@ -47,6 +87,35 @@ class Canvas:
             cv2.fillConvexPoly(self.pixels, corners, colour)
         if label is not None:
             cv2.fillConvexPoly(self.labels, corners, label)
+
+    def sky(self, zenith: Colour, label: int) -> None:
+        """From the zenith to the colour of the haze at the horizon."""
+        rows = max(min(self.camera.horizon + 8, len(self.pixels)), 1)
+        share = np.arange(rows, dtype=np.int64)[:, None] * 256 // rows
+        top, low = np.array(zenith, np.int64), np.array(self.air.colour, np.int64)
+        colours = ((top * (256 - share) + low * share) >> 8).astype(np.uint8)
+        self.pixels[:rows] = np.tile(colours, self.pixels.shape[1]).reshape(rows, -1, 3)
+        self.labels[:rows] = label
+
+    def below(self, colour: Colour, label: int) -> None:
+        """All that lies below the horizon."""
+        rows = self._ground_row()
+        self.pixels[rows:], self.labels[rows:] = colour, label
+
+    def mist(self) -> None:
+        """Haze over the ground, by the distance of its rows."""
+        rows, height = self._ground_row(), len(self.pixels)
+        if rows >= height:
+            return
+        camera, air = self.camera, self.air
+        depths = (camera.height * camera.focal // max(row - camera.horizon, 1) for row in range(rows, height))
+        share = np.array([air.share(min(depth, FAR * 3)) for depth in depths], np.uint16)[:, None]
+        below = self.pixels[rows:].reshape(height - rows, -1)
+        haze = np.tile(np.array(air.colour, np.uint16), self.pixels.shape[1])
+        below[:] = (below * (256 - share) + haze * share) >> 8
+
+    def _ground_row(self) -> int:
+        return max(min(self.camera.horizon, len(self.pixels)), 0)
 
     def ground(self, corners: list[tuple[int, int]], colour: Colour, label: int | None) -> None:
         """A polygon (x, z) on the ground."""
@@ -78,20 +147,25 @@ class Canvas:
         dark = (region.astype(np.uint16) * light >> 8).astype(np.uint8)
         np.copyto(region, dark, where=mask[:, :, None] != 0)
 
-    def paint(self, parts: list[Part], yaw: int, x: int, z: int, label: int) -> None:
-        """An object at (x, z), turned by `yaw`."""
-        own = np.array([point for part in parts for point in part.points], np.int64)
-        pixels = self.camera.project(place(own, yaw, x, z))
-        share = self.air.share(z)
-        ends = np.cumsum([len(part.points) for part in parts]).tolist()
-        for part, end in zip(parts, ends, strict=True):
-            corners = pixels[end - len(part.points) : end]
+    def seen(self, solid: Solid, yaw: int, x: int, z: int) -> list[Face]:
+        """The faces of an object at (x, z), turned by `yaw`, that look this way, in the order of painting."""
+        pixels = self.camera.project(place(solid.points, yaw, x, z))
+        share, start, faces = self.air.share(max(z, 0)), 0, []
+        for part, end in zip(solid.parts, solid.ends, strict=True):
+            corners = pixels[start:end]
+            start = end
             if part.faces and not _clockwise(corners):
                 continue
             colour = part.colour
             if colour is not None:
                 colour = mixed(shaded(colour, part.light), self.air.colour, share)
-            self.fill(corners, colour, label if part.solid else None)
+            faces.append((corners, colour, part.solid))
+        return faces
+
+    def paint(self, faces: list[Face], label: int) -> None:
+        """What `seen` gives."""
+        for corners, colour, solid in faces:
+            self.fill(corners, colour, label if solid else None)
 
 
 def _clockwise(corners: NDArray[np.int32]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from midstream.data.cityscapes import CLASSES, FIRST_INSTANCE
 from midstream.data.scenes.bodies import Builder, Lighting
@@ -45,6 +46,9 @@ class Thing:
         )
 
 
+_Thing = TypeVar("_Thing", bound=Thing)
+
+
 class Cast:
     """Draws the objects of one scene; instances of a class are numbered from 0 in the order of drawing."""
 
@@ -65,9 +69,10 @@ class Cast:
             self._try(dice.pick(pool))
         for _ in range(dice.between(1, 7)):
             self._furniture()
-        return _far_to_near(self.things)
+        return far_to_near(self.things)
 
-    def _label(self, name: str) -> int:
+    def label(self, name: str) -> int:
+        """Of a new instance of a class."""
         number = self._counts[name]
         self._counts[name] += 1
         return CLASSES[name] * FIRST_INSTANCE + number
@@ -78,9 +83,9 @@ class Cast:
             if not self._in_sight(x, z):
                 continue
             shape, layers = self._build(name, yaw)
-            thing = Thing(x, z, yaw, [], _reach(shape, yaw), (shape.half_width, shape.half_length))
+            thing = Thing(x, z, yaw, [], reach_of(shape, yaw), (shape.half_width, shape.half_length))
             if not any(thing.overlaps(other) for other in self.things):
-                thing.layers = [(parts, self._label(layer)) for parts, layer in layers]
+                thing.layers = [(parts, self.label(layer)) for parts, layer in layers]
                 self.things.append(thing)
                 return
 
@@ -94,7 +99,7 @@ class Cast:
         """Place and direction: (x, z, yaw)."""
         dice, street = self.dice, self.street
         if name in ("person", "bicycle", "motorcycle"):
-            z = _distance(dice, 550, 3200 if name == "person" else 2400)
+            z = distance(dice, 550, 3200 if name == "person" else 2400)
             side = dice.sign()
             edge, wall = (street.left, street.left_wall) if side < 0 else (street.right, street.right_wall)
             x = edge + side * dice.between(30, max(abs(wall - edge) - 30, 40))
@@ -105,7 +110,7 @@ class Cast:
             return x, z, dice.pick((_QUARTER, -_QUARTER, _QUARTER + dice.between(-9, 9), dice.below(TURN)))
         if name == "rider":
             x = dice.between(street.left + 60, street.right - 60)
-            z = _distance(dice, 650, 2800)
+            z = distance(dice, 650, 2800)
             yaw = dice.pick(
                 (
                     0,
@@ -123,12 +128,12 @@ class Cast:
                 if street.rails is not None
                 else dice.between(street.left + 150, max(street.left + 160, -250))
             )
-            z = _distance(dice, 2000, 5200)
+            z = distance(dice, 2000, 5200)
             if dice.chance(20):
                 return dice.between(-500, 500), z, _QUARTER * dice.sign()
             return x, z, dice.pick((0, _HALF))
         big = name in ("truck", "bus")
-        z = _distance(dice, 1400 if big else 850, 4200)
+        z = distance(dice, 1400 if big else 850, 4200)
         if dice.chance(18):  # crossing, or turning
             return dice.between(-700, 700), z, dice.sign() * _QUARTER + dice.between(-5, 5)
         if not big and dice.chance(45):  # parked
@@ -154,7 +159,7 @@ class Cast:
         dice, street = self.dice, self.street
         side = dice.sign()
         x = (street.left if side < 0 else street.right) + side * dice.between(30, 220)
-        z = _distance(dice, 700, 5000)
+        z = distance(dice, 700, 5000)
         if dice.chance(45):
             parts, label = tree(dice, self.light), VEGETATION
         else:
@@ -171,7 +176,7 @@ _BUILDERS: dict[str, Builder] = {
 }  # fmt: skip
 
 
-def _distance(dice: Dice, near: int, far: int) -> int:
+def distance(dice: Dice, near: int, far: int) -> int:
     """cm; evenly in what it does to the size in the image, which puts many far and few near."""
     share = dice.below(1025)
     # Halfway between even in the distance and even in its inverse.
@@ -180,19 +185,20 @@ def _distance(dice: Dice, near: int, far: int) -> int:
     return (even + inverse) // 2
 
 
-def _reach(shape: Shape, yaw: int) -> tuple[int, int]:
+def reach_of(shape: Shape, yaw: int) -> tuple[int, int]:
+    """Half the extent of a thing across and along the street."""
     c, s = abs(cosine(yaw)), abs(sine(yaw))
     across = (shape.half_width * c + shape.half_length * s) >> 12
     along = (shape.half_width * s + shape.half_length * c) >> 12
     return across + 10, along + 20
 
 
-def _far_to_near(things: list[Thing]) -> list[Thing]:
+def far_to_near(things: list[_Thing]) -> list[_Thing]:
     """Order of painting: of two objects, the one that can hide the other comes later.
 
     Where they do not overlap along the street the nearer one hides; side by side, the one nearer to the line of sight.
     """
-    order: list[Thing] = []
+    order: list[_Thing] = []
     rest = sorted(things, key=lambda thing: -thing.z)
     while rest:
         first = next((t for t in rest if not any(_hides(t, other) for other in rest if other is not t)), rest[0])

@@ -20,6 +20,8 @@ _ONE = 4096
 _COSINE = tuple(round(math.cos(2 * math.pi * step / TURN) * _ONE) for step in range(TURN))
 #: Nothing nearer is drawn at its true distance.
 NEAREST = 150
+#: Where a street ends.
+FAR = 30000
 _FARTHEST_PIXEL = 8000
 
 Colour = tuple[int, int, int]

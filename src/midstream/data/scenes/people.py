@@ -5,6 +5,8 @@ Own coordinates in cm: x across, y up; of a rider who is seen from a side z alon
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from midstream.data.scenes.bodies import Lighting
 from midstream.data.scenes.cycles import seen_from_end
 from midstream.data.scenes.dice import Dice
@@ -39,13 +41,24 @@ def _head(dice: Dice, x: int, y: int, radius: int, skin: Colour, light: int, sid
     return pieces
 
 
+@dataclass(frozen=True)
+class Step:
+    """How somebody is seen who walks: the stride in 256ths of the height, and to which side of the image (-1, 1)."""
+
+    stride: int
+    facing: int
+
+
 class _Walker:
     """Someone on foot: sizes in cm, colours, and the pieces drawn one after the other."""
 
-    def __init__(self, dice: Dice, light: Lighting) -> None:
+    def __init__(self, dice: Dice, light: Lighting, step: Step | None) -> None:
         self.dice, self.tone, self.above = dice, _tone(light), light.top
         self.high = dice.between(90, 140) if dice.chance(18) else dice.between(155, 192)
         self.stride, build = dice.between(-30, 30), dice.between(210, 300)
+        self.toe = 10 if self.stride >= 0 or step is not None else -10
+        if step is not None:
+            self.stride = step.stride
         coat, self.legs, self.skin = dice.pick(_CLOTHES), dice.pick(_TROUSERS), dice.pick(_SKINS)
         self.coat = shaded(coat, dice.between(200, 300))
         self.hip, self.shoulder = self.high * 125 >> 8, self.high * 208 >> 8
@@ -58,7 +71,7 @@ class _Walker:
         foot = (end * self.high >> 8, 4)
         start = (self.wide // 3 if end > 0 else -self.wide // 3, self.hip)
         knee = ((start[0] + foot[0]) // 2 + (abs(end) >> 3), self.hip * 135 >> 8)
-        toe = 10 if self.stride >= 0 else -10
+        toe = self.toe
         return [
             (limb(start, knee, self.thick + 3, self.thick - 1), self.legs, shade),
             (limb(knee, foot, self.thick, self.thick * 160 >> 8), self.legs, shade),
@@ -115,23 +128,27 @@ class _Walker:
         return [(stick, (40, 40, 40), 256), (roof, colour, self.above)]
 
 
-def person(dice: Dice, light: Lighting, yaw: int) -> Shape:
-    """Someone who stands or walks, with a coat, a skirt, a bag, a backpack or an umbrella; a fifth are children."""
+def person(dice: Dice, light: Lighting, yaw: int, step: Step | None = None) -> Shape:
+    """Someone who stands or walks, with a coat, a skirt, a bag, a backpack or an umbrella; a fifth are children.
+
+    Of a clip, `step` has what else is drawn.
+    """
     del yaw
-    walker = _Walker(dice, light)
+    walker = _Walker(dice, light, step)
     pieces = [*walker.leg(-walker.stride, walker.tone * 200 >> 8), *walker.leg(walker.stride, walker.tone)]
     pieces += [*walker.trunk(), *walker.near_arm()]
-    facing = dice.sign()
+    facing = dice.sign() if step is None else step.facing
     parts = [Part(upright((facing * x, y) for x, y in points), colour, shade) for points, colour, shade in pieces]
     return Shape(parts, 28, 20)
 
 
-def rider(dice: Dice, light: Lighting, yaw: int, *, motor: bool) -> Shape:
-    """Someone astride a two-wheeler of the same place and `yaw`."""
+def rider(dice: Dice, light: Lighting, yaw: int, *, motor: bool, pedal: int | None = None) -> Shape:
+    """Someone astride a two-wheeler of the same place and `yaw`; of a clip, `pedal` (0 to 16) says how high one is."""
     coat, legs, skin = shaded(dice.pick(_CLOTHES), dice.between(200, 300)), dice.pick(_TROUSERS), dice.pick(_SKINS)
     tone, from_end = _tone(light), seen_from_end(yaw)
     helmet = dice.pick(_CLOTHES) if motor or dice.chance(60) else None
     lift = dice.between(0, 16)
+    lift = lift if pedal is None else pedal
     pieces, neck = (_from_end if from_end else _from_side)(dice, motor, lift, (coat, legs), tone)
     x, y = neck[0] + 3, neck[1] + 16
     pieces.append((limb(neck, (x, y), 11, 11), skin, tone * 220 >> 8))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from midstream.data.scenes.bodies import Lighting
-from midstream.data.scenes.canvas import Canvas
+from midstream.data.scenes.canvas import Easel
 from midstream.data.scenes.dice import Dice
-from midstream.data.scenes.geometry import Colour, Part, Point, circle, limb, mixed, shaded, upright
+from midstream.data.scenes.geometry import FAR, Colour, Part, Point, circle, limb, mixed, shaded, upright
 
 #: Cityscapes' label ids of what is no instance.
 ROAD, PAVEMENT, BUILDING, POLE, SIGN, VEGETATION, TERRAIN, SKY = 7, 8, 11, 17, 20, 21, 22, 23
-FAR = 30000
+
+#: Where people cross, beside the begin of a junction, cm.
+CROSSING = -380
 
 _FACADES: tuple[Colour, ...] = (
     (176, 160, 138), (150, 92, 72), (196, 190, 178), (128, 124, 122), (206, 178, 132), (118, 82, 66), (160, 168, 172),
@@ -28,13 +28,20 @@ _GRASS: tuple[Colour, ...] = ((84, 106, 52), (104, 112, 66), (70, 92, 48))
 
 @dataclass(frozen=True)
 class Street:
-    """Where the ground's parts end, x in cm: the road lies from `left` to `right`, pavements up to the walls."""
+    """Where the ground's parts end, x in cm: the road lies from `left` to `right`, pavements up to the walls.
+
+    Attributes:
+        reach: how far the camera goes along it, cm.
+        junction: from where to where (z) another street crosses it, with a crossing for people before it.
+    """
 
     left: int
     right: int
     left_wall: int
     right_wall: int
     rails: int | None
+    reach: int = 0
+    junction: tuple[int, int] | None = None
 
 
 def lay_out(dice: Dice) -> Street:
@@ -44,41 +51,29 @@ def lay_out(dice: Dice) -> Street:
     return Street(left, right, left - dice.between(220, 620), right + dice.between(220, 520), rails)
 
 
-def paint_sky(canvas: Canvas, dice: Dice) -> None:
+def paint_sky(canvas: Easel, dice: Dice) -> None:
     """From the zenith to the colour of the haze."""
-    zenith = dice.pick(
+    zenith: Colour = dice.pick(
         ((70, 118, 190), (120, 150, 196), (168, 176, 186), (196, 200, 206), (134, 140, 150), (90, 130, 180))
     )
-    rows = max(min(canvas.camera.horizon + 8, len(canvas.pixels)), 1)
-    share = np.arange(rows, dtype=np.int64)[:, None] * 256 // rows
-    top, low = np.array(zenith, np.int64), np.array(canvas.air.colour, np.int64)
-    colours = ((top * (256 - share) + low * share) >> 8).astype(np.uint8)
-    canvas.pixels[:rows] = np.tile(colours, canvas.pixels.shape[1]).reshape(rows, -1, 3)
-    canvas.labels[:rows] = SKY
+    canvas.sky(zenith, SKY)
 
 
-def paint_ground(canvas: Canvas, dice: Dice, street: Street) -> None:
+def paint_ground(canvas: Easel, dice: Dice, street: Street) -> None:
     """Pavements or grass, the road with its markings, patches, rails and crossings, all hazy by distance."""
-    rows = max(min(canvas.camera.horizon, len(canvas.pixels)), 0)
     stone, asphalt = dice.pick(_STONES), shaded(dice.pick(_ASPHALT), dice.between(200, 290))
-    canvas.pixels[rows:], canvas.labels[rows:] = stone, PAVEMENT
-    for wall, side in ((street.left_wall, -1), (street.right_wall, 1)):
-        if dice.chance(30):
-            inner = wall - side * dice.between(0, 200)
-            canvas.ground(_lane(inner, wall + side * 4000), dice.pick(_GRASS), TERRAIN)
-    for z in range(400, 3000, dice.between(120, 300)):
-        joint = shaded(stone, 226)
-        canvas.ground(
-            [(street.left_wall, z), (street.right_wall, z), (street.right_wall, z + 5), (street.left_wall, z + 5)],
-            joint,
-            None,
-        )
-    canvas.ground(_lane(street.left, street.right), asphalt, ROAD)
+    _pavements(canvas, dice, street, stone)
+    canvas.ground(_lane(street, street.left, street.right), asphalt, ROAD)
     for edge, side in ((street.left, -1), (street.right, 1)):
-        canvas.ground(_lane(edge, edge + side * 14), shaded(stone, 300), PAVEMENT)
-        canvas.ground(_lane(edge - side * 50, edge), shaded(asphalt, 226), None)
-    for _ in range(dice.between(2, 8)):
-        x, z = dice.between(street.left, street.right - 150), dice.between(500, 4000)
+        canvas.ground(_lane(street, edge, edge + side * 14), shaded(stone, 300), PAVEMENT)
+        canvas.ground(_lane(street, edge - side * 50, edge), shaded(asphalt, 226), None)
+    if street.junction is not None:
+        near, far = street.junction
+        wide = [(street.left_wall - FAR, near), (street.right_wall + FAR, near)]
+        canvas.ground([*wide, *((x, far) for x, _ in reversed(wide))], asphalt, ROAD)
+        _zebra(canvas, street, near + CROSSING, (206, 206, 202))
+    for _ in range(dice.between(2, 8) * (1 + street.reach // 4000)):
+        x, z = dice.between(street.left, street.right - 150), dice.between(500, 4000 + street.reach)
         w, d = dice.between(60, 320), dice.between(60, 700)
         colour = shaded(asphalt, dice.pick((210, 226, 240, 276)))
         w = min(w, street.right - x)
@@ -87,23 +82,32 @@ def paint_ground(canvas: Canvas, dice: Dice, street: Street) -> None:
         _markings(canvas, dice, street)
     if street.rails is not None:
         for x in (street.rails - 75, street.rails + 67):
-            canvas.ground(_lane(x, x + 9), (66, 62, 60), None)
-            canvas.ground(_lane(x + 3, x + 6), (150, 148, 146), None)
-    height = len(canvas.pixels)
-    if rows < height:
-        camera, air = canvas.camera, canvas.air
-        depths = (camera.height * camera.focal // max(row - camera.horizon, 1) for row in range(rows, height))
-        share = np.array([air.share(min(depth, FAR * 3)) for depth in depths], np.uint16)[:, None]
-        below = canvas.pixels[rows:].reshape(height - rows, -1)
-        haze = np.tile(np.array(air.colour, np.uint16), canvas.pixels.shape[1])
-        below[:] = (below * (256 - share) + haze * share) >> 8
+            canvas.ground(_lane(street, x, x + 9), (66, 62, 60), None)
+            canvas.ground(_lane(street, x + 3, x + 6), (150, 148, 146), None)
+    canvas.mist()
 
 
-def _lane(left: int, right: int) -> list[tuple[int, int]]:
-    return [(left, 150), (left, FAR), (right, FAR), (right, 150)]
+def _pavements(canvas: Easel, dice: Dice, street: Street, stone: Colour) -> None:
+    canvas.below(stone, PAVEMENT)
+    for wall, side in ((street.left_wall, -1), (street.right_wall, 1)):
+        if dice.chance(30):
+            inner = wall - side * dice.between(0, 200)
+            canvas.ground(_lane(street, inner, wall + side * 4000), dice.pick(_GRASS), TERRAIN)
+    for z in range(400, 3000 + street.reach, dice.between(120, 300)):
+        joint = shaded(stone, 226)
+        canvas.ground(
+            [(street.left_wall, z), (street.right_wall, z), (street.right_wall, z + 5), (street.left_wall, z + 5)],
+            joint,
+            None,
+        )
 
 
-def _markings(canvas: Canvas, dice: Dice, street: Street) -> None:
+def _lane(street: Street, left: int, right: int) -> list[tuple[int, int]]:
+    far = FAR + street.reach
+    return [(left, 150), (left, far), (right, far), (right, 150)]
+
+
+def _markings(canvas: Easel, dice: Dice, street: Street) -> None:
     white = shaded(dice.pick(((226, 226, 222), (206, 206, 200), (216, 196, 120))), dice.between(190, 256))
     lanes = max((street.right - street.left) // dice.between(300, 380), 1)
     period, dash = dice.between(500, 1100), dice.between(180, 400)
@@ -111,42 +115,49 @@ def _markings(canvas: Canvas, dice: Dice, street: Street) -> None:
     for lane in range(1, lanes):
         x = street.left + (street.right - street.left) * lane // lanes
         if dice.chance(20):
-            canvas.ground(_lane(x - 6, x + 6), white, None)
+            canvas.ground(_lane(street, x - 6, x + 6), white, None)
             continue
-        for z in range(200 + start, 9000, period):
+        for z in range(200 + start, 9000 + street.reach, period):
             canvas.ground([(x - 7, z), (x + 7, z), (x + 7, z + dash), (x - 7, z + dash)], white, None)
     if dice.chance(30):
-        z = dice.between(800, 2600)
-        for x in range(street.left + 40, street.right - 60, 100):
-            canvas.ground([(x, z), (x + 50, z), (x + 50, z + 300), (x, z + 300)], white, None)
+        _zebra(canvas, street, dice.between(800, 2600), white)
     if dice.chance(25):
         x, z = dice.between(-80, 80), dice.between(700, 1600)
         canvas.ground([(x - 8, z), (x + 8, z), (x + 8, z + 250), (x - 8, z + 250)], white, None)
         canvas.ground([(x - 40, z + 250), (x + 40, z + 250), (x, z + 420)], white, None)
 
 
-def paint_buildings(canvas: Canvas, dice: Dice, street: Street, light: Lighting) -> None:
+def _zebra(canvas: Easel, street: Street, z: int, white: Colour) -> None:
+    for x in range(street.left + 40, street.right - 60, 100):
+        canvas.ground([(x, z), (x + 50, z), (x + 50, z + 300), (x, z + 300)], white, None)
+
+
+def paint_buildings(canvas: Easel, dice: Dice, street: Street, light: Lighting) -> None:
     """The end of the street, then a row of houses on each side from far to near, with gaps."""
-    x = street.left_wall - 6000
+    x, end = street.left_wall - 6000, 16000 + street.reach
     while x < street.right_wall + 6000:
         wide, high = dice.between(500, 1800), dice.between(300, 2200)
         wooded = dice.chance(35)
         colour = dice.pick(_LEAVES) if wooded else dice.pick(_FACADES)
-        quad: list[Point] = [(x, high, 16000), (x + wide, high, 16000), (x + wide, 0, 16000), (x, 0, 16000)]
+        quad: list[Point] = [(x, high, end), (x + wide, high, end), (x + wide, 0, end), (x, 0, end)]
         canvas.walls([quad], [shaded(colour, light.end)], VEGETATION if wooded else BUILDING)
         x += wide
     for side, wall in ((-1, street.left_wall), (1, street.right_wall)):
         ends = [z := dice.between(0, 900)]
-        while z < 13000:
+        while z < 13000 + street.reach:
             z += dice.between(700, 2200)
             ends.append(z)
         density = dice.pick((95, 85, 60, 30))
         for near, far in reversed(list(pairwise(ends))):
-            if dice.chance(density):
+            if dice.chance(density) and not _in_junction(street, near, far):
                 _house(canvas, dice, side, wall + side * dice.pick((0, 0, 0, 150, 400)), max(near, 170), far, light)
 
 
-def _house(canvas: Canvas, dice: Dice, side: int, x: int, near: int, far: int, light: Lighting) -> None:
+def _in_junction(street: Street, near: int, far: int) -> bool:
+    return street.junction is not None and near < street.junction[1] and far > street.junction[0]
+
+
+def _house(canvas: Easel, dice: Dice, side: int, x: int, near: int, far: int, light: Lighting) -> None:
     high, colour = dice.between(550, 2400), shaded(dice.pick(_FACADES), dice.between(200, 280))
     facing, end = light.right if side < 0 else light.left, light.end
     deep = x + side * dice.between(700, 1500)
