@@ -77,8 +77,12 @@ def test_a_bit_rate_replaces_what_the_codec_was_told(network: tuple[models.Split
     here.aim(Target(bitrate=20_000.0), 3.0)
     sizes = [here.run(noise(48, 64, n), 3.0 + n / 25).size for n in range(50)]
     assert sum(sizes) <= 20_000 / 8 * (2.0 + 1.0)  # of two seconds, and the bucket
-    here.aim(Target(quality=90), 5.0)
-    assert here.run(noise(48, 64), 5.0).size > np.mean(sizes)
+    here.aim(Target(bitrate=40_000.0), 5.0)  # the same stream goes on
+    finer = [here.run(noise(48, 64, n), 5.0 + n / 25) for n in range(50)]
+    assert sum(each.size for each in finer) > sum(sizes)
+    assert all(1 <= (each.quality or 0) <= 100 for each in finer)
+    here.aim(Target(quality=90), 8.0)
+    assert here.run(noise(48, 64), 8.0).size > np.mean(sizes)
 
 
 def test_a_frame_that_cannot_be_coded_leaves_the_stream_as_it_was(
@@ -112,10 +116,19 @@ def test_what_the_decoder_refuses_is_followed_by_a_key(
     assert here.run(images[2], 0.2).key
 
 
-def test_features_that_were_not_coded_agree_with_themselves(network: tuple[models.SplitModel, Path]) -> None:
-    crossed = chain(network, quality=100).run(clips.frames(1)[0], 0.0, uncoded=True)
-    assert crossed.uncoded is not None
-    assert network[0].task.disagreement([crossed.uncoded], [crossed.uncoded]) == 0.0
+def test_what_is_not_coded_agrees_with_itself_and_what_is_spoilt_does_not(
+    network: tuple[models.SplitModel, Path],
+) -> None:
+    here, image = chain(network, quality=1), clips.frames(1)[0]
+    crossed = here.run(image, 0.0)
+    size = (image.shape[0], image.shape[1])
+    own, same, other, none = here.agreement(crossed, [image, 255 - image, None], False, size)
+    resized = here.agreement(crossed, [network[0].resized(image)], True, size)
+    assert own is not None
+    assert other is not None
+    assert same == resized[1] == 1.0
+    assert max(own, other) < 1.0
+    assert none is None
 
 
 def test_a_codec_of_another_network_and_one_without_a_target_are_refused(
@@ -133,20 +146,38 @@ def test_jpeg_is_what_opencv_writes_and_x264_has_keys_where_they_are_asked_for()
     beside = Beside(80, 30)
     assert beside.names == ("JPEG, quality 80", "x264, QP 30")
     images = clips.frames(4)
-    sizes = [beside.sizes(image, key) for image, key in zip(images, (True, False, False, True), strict=True)]
-    for image, (jpeg, _) in zip(images, sizes, strict=True):
+    coded = [beside.coded(image, key) for image, key in zip(images, (True, False, False, True), strict=True)]
+    for image, each in zip(images, coded, strict=True):
         _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-        assert jpeg == len(data)
-    video = [size or 0 for _, size in sizes]
+        assert each.jpeg == data.tobytes()
+    video = [len(each.x264 or b"") for each in coded]
     assert min(video[0], video[3]) > 2 * max(video[1], video[2])
     assert min(video) > 0
 
 
 def test_x264_takes_odd_sizes_and_begins_anew_with_another_one() -> None:
     coder = X264(30)
-    first = coder.size(noise(33, 47), True)
-    assert coder.size(noise(33, 47), False) < first
-    assert coder.size(noise(60, 50), False) > 0
+    first = len(coder.code(noise(33, 47), True))
+    assert len(coder.code(noise(33, 47), False)) < first
+    assert coder.code(noise(60, 50), False)
+
+
+def test_what_jpeg_and_x264_leave_is_like_the_frame_from_the_first_key_on() -> None:
+    beside, keys = Beside(95, 12), (True, False, False, True, False, False)
+    grey = [np.repeat(image[:47, :63, :1], 3, axis=2) for image in clips.frames(6)]  # colours are halved in both
+    for number, (odd, key) in enumerate(zip(grey, keys, strict=True)):
+        coded = beside.coded(odd, key)
+        if number == 0:
+            continue  # decoding is asked for in the middle of a stream
+        jpeg, video = beside.decoded(coded, (47, 63), key)
+        assert jpeg is not None
+        assert (video is None) == (number < 3)
+        for each in [jpeg] if video is None else [jpeg, video]:
+            assert each.shape == odd.shape
+            assert np.abs(each.astype(int) - odd).mean() < 2 < np.abs(grey[number - 1].astype(int) - odd).mean()
+    beside.forget()
+    coded = beside.coded(grey[0], False)
+    assert beside.decoded(coded, (47, 63), False)[1] is None
 
 
 @pytest.mark.parametrize("options", [(0, 30), (101, 30), (80, 0), (80, 52)])
@@ -171,7 +202,7 @@ def test_a_tab_gets_all_figures_and_the_newest_picture_once() -> None:
     message, points_from, picture_from = board.message(0, 0, {"paused": False})
     said, image = read(message)
     assert [row[0] for row in said["points"]] == [0, 1, 2]
-    assert said["points"][0] == [0, 0.0, 100, 1, 4000, None, None, 1.0, 2.0, 2.0, 2.0, 2.0]
+    assert said["points"][0] == [0, 0.0, 100, 1, 4000, None, None, None, None, None, 1.0, 2.0, 2.0, 2.0, 2.0]
     assert (said["picture"], image) == ([2, 64, 48, "1 cat"], b"\x02")
     assert (said["frames"], said["keys"], said["phase"], said["paused"]) == (3, 1, "playing", False)
     said, image = read(board.message(points_from, picture_from, {})[0])
@@ -249,6 +280,6 @@ def test_amounts_out_of_range_change_nothing(text: str) -> None:
 def test_what_is_found_is_said_in_words(network: tuple[models.SplitModel, Path]) -> None:
     scores = np.array([0.9, 0.8, 0.7, 0.1], np.float32)
     found = Detections(np.zeros((4, 4), np.float32), scores, np.array([1, 0, 1, 2]))
-    assert in_words(network[0], found) == "2 dog, 1 cat"
+    assert in_words(network[0], found) == "2 × dog, 1 × cat"
     none = Detections(np.zeros((0, 4), np.float32), scores[:0], np.array([], int))
     assert in_words(network[0], none) == "nothing found"

@@ -114,7 +114,8 @@ async def _quality(one: Tab) -> None:
     assert said["refused"] == "a quality is from 1 to 100, not 1000"
     assert said["bitrate"] == 64_000
     await one.order("uncoded", True)
-    said = await one.until(lambda said: any(row["agreement"] is not None for row in rows(said)))
+    kinds = ("agreement", "agreement_jpeg", "agreement_x264")
+    said = await one.until(lambda said: any(all(0 <= (row[kind] or -1) <= 1 for kind in kinds) for row in rows(said)))
     await one.order("uncoded", False)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json as json_text
 import signal
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -186,7 +187,7 @@ def _ready(address: str, json: bool, open_page: bool) -> None:
     else:
         print(address, flush=True)
     if open_page:
-        webbrowser.open(address)
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()  # some stay in the terminal
 
 
 def _print_line(value: dict[str, Any]) -> None:

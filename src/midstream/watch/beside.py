@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from midstream.errors import CodecError, InputError, MissingExtraError
 from midstream.models import Image
 from midstream.pipelines.codecs.jpeg import Jpeg
-from midstream.pipelines.video import padded
+from midstream.pipelines.video import image_of, padded
 
 #: About where the networks of docs/benchmarks.md lose as much to them as to the codec's quality 60.
 DEFAULT_JPEG, DEFAULT_QP = 85, 22
@@ -20,6 +22,7 @@ PRESET = "medium"
 #: Frames until x264 makes a key by itself: never.
 _NEVER = 1 << 24
 _RATE = 25
+_T = TypeVar("_T")
 
 
 class X264:
@@ -39,10 +42,11 @@ class X264:
         self._av: Any = av
         self._qp = qp
         self._context: Any = None
+        self._decoder: Any = None
         self._frames = 0
 
-    def size(self, image: Image, key: bool) -> int:
-        """Bytes of the next frame, uint8 RGB [H, W, 3]; one of another size begins anew. Raises CodecError."""
+    def code(self, image: Image, key: bool) -> bytes:
+        """The next frame, uint8 RGB [H, W, 3]; one of another size begins anew. Raises CodecError."""
         even = padded(image)
         try:
             return self._coded(even, key)
@@ -50,16 +54,34 @@ class X264:
             self._context = None
             raise CodecError(f"x264 does not code a frame of {image.shape[1]}x{image.shape[0]}: {error}") from error
 
-    def _coded(self, image: NDArray[np.uint8], key: bool) -> int:
+    def _coded(self, image: NDArray[np.uint8], key: bool) -> bytes:
         height, width = image.shape[:2]
         if self._context is None or (self._context.width, self._context.height) != (width, height):
-            self._context, self._frames = self._opened(width, height), 0
+            self._context, self._decoder, self._frames = self._opened(width, height), None, 0
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(format="yuv420p", interpolation="BICUBIC")
         frame.pts, self._frames = self._frames, self._frames + 1
         if key:
             frame.pict_type = self._av.video.frame.PictureType.I
-        return sum(packet.size for packet in self._context.encode(frame))
+        return b"".join(bytes(packet) for packet in self._context.encode(frame))
+
+    def decode(self, data: bytes, key: bool) -> Image | None:
+        """The frame that `code` has just given, padding included; None until a key was decoded."""
+        if self._decoder is None and key:
+            self._decoder = self._av.CodecContext.create("h264", "r")
+            self._decoder.extradata, self._decoder.thread_count = self._context.extradata, 1
+            self._decoder.options = {"flags": "low_delay"}
+        if self._decoder is None:
+            return None
+        try:
+            frames = self._decoder.decode(self._av.Packet(data))
+        except self._av.FFmpegError as error:
+            raise CodecError(f"x264's frame of {len(data)} bytes is not decoded: {error}") from error
+        return image_of(frames[-1]) if frames else None
+
+    def forget(self) -> None:
+        """Decode no more; the next key may begin again."""
+        self._decoder = None
 
     def _opened(self, width: int, height: int) -> Any:
         context = self._av.CodecContext.create("libx264", "w")
@@ -71,6 +93,14 @@ class X264:
             "x264-params": f"keyint={_NEVER}:scenecut=0:open-gop=0",
         }  # fmt: skip
         return context
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A frame as a JPEG and as x264's; None where one of them does not code such an image."""
+
+    jpeg: bytes | None = None
+    x264: bytes | None = None
 
 
 class Beside:
@@ -85,13 +115,26 @@ class Beside:
         self._jpeg, self._x264 = Jpeg(quality=jpeg_quality, optimize=False), X264(qp)
         self.names = (f"JPEG, quality {jpeg_quality}", f"x264, QP {qp}")
 
-    def sizes(self, image: Image, key: bool) -> tuple[int | None, int | None]:
-        """Bytes as JPEG and as x264's frame; None where one of them does not code such an image."""
-        return _or_none(lambda: len(self._jpeg.encode(image))), _or_none(lambda: self._x264.size(image, key))
+    def coded(self, image: Image, key: bool) -> Coded:
+        """The next frame as both have it."""
+        return Coded(_or_none(lambda: self._jpeg.encode(image)), _or_none(lambda: self._x264.code(image, key)))
+
+    def decoded(self, coded: Coded, size: tuple[int, int], key: bool) -> list[Image | None]:
+        """What is left of it in both, [H, W, 3] of this size; None of video until a key was decoded here."""
+        jpeg, video = coded.jpeg, coded.x264
+        images = [
+            None if jpeg is None else _or_none(lambda: self._jpeg.decode(jpeg)),
+            None if video is None else _or_none(lambda: self._x264.decode(video, key)),
+        ]
+        return [None if each is None else np.ascontiguousarray(each[: size[0], : size[1]]) for each in images]
+
+    def forget(self) -> None:
+        """Decode no more frames of this stream; `decoded` may begin again with the next key."""
+        self._x264.forget()
 
 
-def _or_none(size: Any) -> int | None:
+def _or_none(step: Callable[[], _T]) -> _T | None:
     try:
-        return int(size())
+        return step()
     except CodecError:  # of an image of one row, say, or larger than a JPEG's
         return None

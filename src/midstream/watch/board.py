@@ -36,7 +36,8 @@ class Point:
         jpeg, x264: bytes beside it; None where nobody counts them.
         waited_s: until it was taken up.
         seconds: of each of STAGES.
-        agreement: 0 to 1 with what is found without coding; None where nobody asks.
+        quality: that the unit was coded with, where the stream chose it.
+        agreement: 0 to 1 with what is found without coding, of the codec, JPEG and x264; None where nobody asks.
     """
 
     number: int
@@ -47,7 +48,8 @@ class Point:
     x264: int | None
     waited_s: float
     seconds: dict[str, float]
-    agreement: float | None = None
+    quality: int | None = None
+    agreement: tuple[float | None, ...] = (None, None, None)
 
     @property
     def latency_s(self) -> float:
@@ -55,11 +57,14 @@ class Point:
         return self.waited_s + sum(self.seconds.values())
 
     def row(self) -> list[Any]:
-        """For the page: number, time, bytes, key, JPEG, x264, agreement, milliseconds of waiting and of each stage."""
+        """For the page: number, time, bytes, key, JPEG, x264, quality, three agreements, milliseconds of the stages.
+
+        Waiting counts as the first stage.
+        """
         times = [self.waited_s, *(self.seconds.get(stage, 0.0) for stage in STAGES)]
-        agreement = None if self.agreement is None else round(self.agreement, 4)
-        figures = [self.number, round(self.time_s, 3), self.size, int(self.key), self.jpeg, self.x264, agreement]
-        return figures + [round(1e3 * seconds, 2) for seconds in times]
+        agreement = [None if each is None else round(each, 4) for each in self.agreement]
+        figures = [self.number, round(self.time_s, 3), self.size, int(self.key), self.jpeg, self.x264, self.quality]
+        return [*figures, *agreement, *(round(1e3 * seconds, 2) for seconds in times)]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,11 +11,13 @@ from midstream.codec.base import Codec
 from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.errors import InputError
 from midstream.halves.clip import ClipBack, ClipEdge
-from midstream.models import Image, Output, SplitModel
+from midstream.models import FloatPyramid, Image, Output, SplitModel
 from midstream.watch.controls import Target
 
 STAGES = ("front", "encode", "decode", "back")
 _T = TypeVar("_T")
+#: (height, width).
+Size = tuple[int, int]
 
 
 @dataclass
@@ -25,16 +27,18 @@ class Crossed:
     Attributes:
         size: bytes of its unit.
         key: whether a decoder can begin with it.
+        quality: that it was coded with, where the stream chose that.
         found: what the network finds in the decoded features.
         seconds: of each of STAGES.
-        uncoded: what it finds in the features as they were, where that was asked for.
+        pyramid: the features as they were.
     """
 
     size: int = 0
     key: bool = False
+    quality: int | None = None
     found: Output | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    uncoded: Output | None = None
+    pyramid: FloatPyramid = field(default_factory=dict)
 
 
 class Chain:
@@ -65,21 +69,28 @@ class Chain:
         return ClipEdge(self.model, encoder)
 
     def aim(self, target: Target, at_s: float) -> None:
-        """Code as `target` says from the frame of this time on: another one begins a stream, with a key."""
-        if target != self._target:
-            self._edge, self._target, self._begun_s = self._begun(target), target, at_s
+        """Code as `target` says from the frame of this time on.
+
+        A stream that holds a bit rate goes on at another one; else another target begins a stream, with a key.
+        """
+        if target == self._target:
+            return
+        if target.bitrate is not None and self._target.bitrate is not None:
+            self._edge.encoder.set_bitrate(target.bitrate)
+        else:
+            self._edge, self._begun_s = self._begun(target), at_s
+        self._target = target
 
     def ask_key(self) -> None:
         """Make the next unit a key."""
         self._edge.encoder.request_key()
 
-    def run(self, image: Image, at_s: float, uncoded: bool = False) -> Crossed:
+    def run(self, image: Image, at_s: float) -> Crossed:
         """Take a frame through.
 
         Args:
             image: uint8 RGB [H, W, 3].
             at_s: its time, which does not go back.
-            uncoded: also run the back on features that were not coded.
 
         Raises:
             InputError: it cannot be coded, or the network finds what is no number; the stream goes on without it.
@@ -90,16 +101,36 @@ class Chain:
         unit = _timed(out, "encode", lambda: self._edge.encode_features(pyramid, size, at_s - self._begun_s))
         sent = self._edge.encoder.last
         assert sent is not None
-        out.size, out.key = len(unit), sent.key
+        out.size, out.key, out.quality, out.pyramid = len(unit), sent.key, sent.quality, pyramid
         try:
             decoded = _timed(out, "decode", lambda: self._back.decode_features(unit, size))
             out.found = _timed(out, "back", lambda: self._back.found(decoded, size))
         except Exception:
             self.ask_key()
             raise
-        if uncoded:
-            out.uncoded = self.model.back(pyramid, size)
         return out
+
+    def agreement(
+        self, crossed: Crossed, others: Sequence[Image | None], resized: bool, size: Size
+    ) -> list[float | None]:
+        """How far outputs agree with the network's on the frame itself, 0 to 1: of the codec, then of `others`.
+
+        Args:
+            crossed: what became of the frame, of (height, width) `size`.
+            others: the frame as other codecs have it; None where one has none.
+            resized: whether these are of the size of the network's input.
+            size: of the frame.
+        """
+        reference = self.model.back(crossed.pyramid, size)
+
+        def agreed(found: Output | None) -> float | None:
+            return None if found is None else 1 - self.model.task.disagreement([reference], [found])
+
+        def whole(image: Image) -> Output:
+            features = self.model.front_resized(image, size) if resized else self.model.front(image)
+            return self.model.back(features, size)
+
+        return [agreed(crossed.found), *(agreed(None if each is None else whole(each)) for each in others)]
 
     def warm(self, image: Image) -> None:
         """Run everything once on a frame that does not count, for its first run takes longer. Raises InputError."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from midstream.models.annotate import LEAST_SCORE
 from midstream.models.detections import Detections
 from midstream.pipelines.image import AnchorSize
 from midstream.serve.intake import Intake
-from midstream.watch.beside import Beside
+from midstream.watch.beside import Beside, Coded
 from midstream.watch.board import Board, Picture, Point
 from midstream.watch.chain import Chain, Crossed
 from midstream.watch.controls import Controls
@@ -26,6 +27,7 @@ from midstream.watch.controls import Controls
 _MOST_SIDE, _SHOWN_QUALITY = 1280, 85
 #: Classes that are named below a frame.
 _MOST_NAMED = 6
+Agreement = tuple[float | None, float | None, float | None]
 
 
 class FrameWorker:
@@ -46,6 +48,7 @@ class FrameWorker:
         self._beside, self._anchor_size, self._ended = beside, anchor_size, ended
         self._thread = threading.Thread(target=self._work, name="midstream-watch", daemon=True)
         self._error: BaseException | None = None
+        self._warm = self._comparing = False
 
     def start(self) -> None:
         """Begin."""
@@ -68,32 +71,52 @@ class FrameWorker:
             self._ended()
 
     def _one(self, frame: Frame) -> None:
-        if frame.image is None:
+        image, at_s = frame.image, frame.time_s or 0.0
+        if image is None:
             self._board.left_out(frame.problem, unreadable=True)
             return
-        waited_s, at_s = time.monotonic() - frame.taken, frame.time_s or 0.0
         try:
-            self._chain.aim(self._controls.target, at_s)
-            if self._controls.take_key():
-                self._chain.ask_key()
-            crossed = self._chain.run(frame.image, at_s, self._controls.uncoded)
+            if not self._warm:  # the first run of everything takes longer, and tells nothing
+                self._chain.warm(image)
+                self._warm, frame = True, replace(frame, taken=time.monotonic())
+            waited_s = time.monotonic() - frame.taken
+            self._ask(at_s)
+            crossed = self._chain.run(image, at_s)
         except (BitstreamError, InputError) as error:
             self._board.left_out(f"frame {frame.number}: {error}", unreadable=False)
             return
-        jpeg, x264 = self._sizes(frame.image, crossed.key)
+        coded, agreement = self._beside_it(image, crossed)
+        jpeg, x264 = (None if data is None else len(data) for data in (coded.jpeg, coded.x264))
         point = Point(frame.number, at_s, crossed.size, crossed.key, jpeg, x264, waited_s, crossed.seconds,
-                      self._agreement(crossed))  # fmt: skip
+                      crossed.quality, agreement)  # fmt: skip
         self._board.add(point, self._picture(frame, crossed) if self._board.watched() else None)
 
-    def _sizes(self, image: Image, key: bool) -> tuple[int | None, int | None]:
-        if self._beside is None:
-            return None, None
-        return self._beside.sizes(self._chain.model.resized(image) if self._anchor_size == "input" else image, key)
+    def _ask(self, at_s: float) -> None:
+        """Of the chain what people ask for; to compare what is found begins with a key, for a decoder does."""
+        asked = self._controls.take_key()
+        if self._controls.uncoded != self._comparing:
+            self._comparing = self._controls.uncoded
+            asked = asked or self._comparing
+            if self._beside is not None:
+                self._beside.forget()
+        self._chain.aim(self._controls.target, at_s)
+        if asked:
+            self._chain.ask_key()
 
-    def _agreement(self, crossed: Crossed) -> float | None:
-        if crossed.uncoded is None or crossed.found is None:
-            return None
-        return 1 - self._chain.model.task.disagreement([crossed.uncoded], [crossed.found])
+    def _beside_it(self, image: Image, crossed: Crossed) -> tuple[Coded, Agreement]:
+        """The frame as others code it, and how far what is found agrees, in theirs as well."""
+        model, resized = self._chain.model, self._anchor_size == "input"
+        coded, size = Coded(), (image.shape[0], image.shape[1])
+        images: list[Image | None] = [None, None]
+        if self._beside is not None:
+            shown = model.resized(image) if resized else image
+            coded = self._beside.coded(shown, crossed.key)
+            if self._comparing:
+                images = self._beside.decoded(coded, (shown.shape[0], shown.shape[1]), crossed.key)
+        if not self._comparing:
+            return coded, (None, None, None)
+        own, jpeg, x264 = self._chain.agreement(crossed, images, resized, size)
+        return coded, (own, jpeg, x264)
 
     def _picture(self, frame: Frame, crossed: Crossed) -> Picture | None:
         assert frame.image is not None
@@ -128,6 +151,6 @@ def in_words(model: SplitModel, found: Output | None) -> str:
         return ""
     labels = found.labels[found.scores >= LEAST_SCORE].tolist()
     counts = Counter(model.classes[label] if 0 <= label < len(model.classes) else str(label) for label in labels)
-    named = [f"{count} {name}" for name, count in counts.most_common(_MOST_NAMED)]
+    named = [f"{count} × {name}" for name, count in counts.most_common(_MOST_NAMED)]
     rest = len(labels) - sum(count for _, count in counts.most_common(_MOST_NAMED))
     return ", ".join([*named, *([f"{rest} more"] if rest else [])]) or "nothing found"

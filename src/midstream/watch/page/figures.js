@@ -5,8 +5,8 @@ const byId = (id) => document.getElementById(id);
 
 /** A row as the server sends it, by names; times in milliseconds, stages with the waiting first. */
 function point(row) {
-  const [number, time, size, key, jpeg, x264, agreement, ...stages] = row;
-  return { number, time, size, key, jpeg, x264, agreement, stages, latency: stages.reduce((a, b) => a + b, 0) };
+  const [number, time, size, key, jpeg, x264, quality, agreement, agreementJpeg, agreementX264, ...stages] = row;
+  return { number, time, size, key, jpeg, x264, quality, agreement, agreementJpeg, agreementX264, stages, latency: stages.reduce((a, b) => a + b, 0) };
 }
 
 function remember(rows) {
@@ -63,6 +63,10 @@ function counted(count, noun) {
 function kbit(bitsPerSecond) {
   const value = bitsPerSecond / 1000;
   return value >= 1000 ? `${shown(value / 1000)} Mbit/s` : `${value >= 100 ? whole.format(value) : shown(value)} kbit/s`;
+}
+
+function percent(share) {
+  return share === null ? DASH : `${(100 * share).toFixed(1)} %`;
 }
 
 /** Puts a text where it is another one: readers and layouts notice each change. */

@@ -83,6 +83,7 @@ function state(said) {
   write(byId("again"), said.phase === "ended" ? "Play again" : "Try again");
   byId("uncoded").checked = said.uncoded;
   byId("agreement-tile").hidden = !said.uncoded;
+  byId("takes").classList.toggle("agreeing", said.uncoded);
   const warning = byId("warning"), text = said.refused || said.reason || said.problem;
   warning.hidden = !text;
   write(warning, text);
@@ -108,10 +109,10 @@ function rowOf(table, ink, name, cells) {
 function takesRows(about) {
   const table = byId("takes");
   table.tBodies[0].replaceChildren();
-  rowOf(table, "own", `ours, ${about.codec}`, 3);
-  if (about.beside) ["jpeg", "x264"].forEach((ink, i) => rowOf(table, ink, about.beside.names[i], 3));
+  rowOf(table, "own", `ours, ${about.codec}`, 4);
+  if (about.beside) ["jpeg", "x264"].forEach((ink, i) => rowOf(table, ink, about.beside.names[i], 4));
   write(byId("takes-note"), about.beside
-    ? `JPEG and x264 (low delay, keys where ours are) code the same frames ${about.beside.at}. At which accuracy, “midstream compare” tells.`
+    ? `JPEG and x264 (low delay, keys where ours are) code the same frames ${about.beside.at}.`
     : "");
 }
 
@@ -134,13 +135,16 @@ function figures() {
   write(byId("t-fps"), seconds ? shown(points.length / seconds) : DASH);
   write(byId("t-latency"), shown(percentile(points.map((p) => p.latency), 0.5)));
   const agreement = mean(points, "agreement");
-  write(byId("t-agreement"), agreement === null ? DASH : `${(100 * agreement).toFixed(1)} %`);
-  ["size", "jpeg", "x264"].forEach((name, i) => {
+  write(byId("t-agreement"), percent(agreement));
+  const quality = mean(points, "quality");
+  write(byId("bitrate-note"), quality === null || store.said.bitrate === null ? "" : `at about quality ${Math.round(quality)}`);
+  [["size", "agreement"], ["jpeg", "agreementJpeg"], ["x264", "agreementX264"]].forEach(([name, agreed], i) => {
     const row = byId("takes").tBodies[0].rows[i], value = mean(points, name);
     if (!row) return;
     write(row.cells[1], bytes(value));
     write(row.cells[2], shown(rate(value)));
     write(row.cells[3], i && value !== null && own ? shown(value / own) : i ? DASH : "1");
+    write(row.cells[4], percent(mean(points, agreed)));
   });
   const rows = byId("times").tBodies[0].rows;
   for (let i = 0; i < rows.length; i++) {
