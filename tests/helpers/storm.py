@@ -6,13 +6,17 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc.aio
 import numpy as np
+from tests.helpers import streaming
 from tests.helpers.serving import SIZE, Case, Proxy, Server
 
+from midstream.codec.base import Codec
+from midstream.halves.coding import ReadyFrame
+from midstream.models import SplitModel
 from midstream.serve import Answer, Link
 from midstream.serve.link import connect
 from midstream.serve.proto import serve_pb2 as pb
@@ -21,6 +25,10 @@ from midstream.serve.session import Session
 CLIENTS = 3
 _IN_FLIGHT = 4
 _FLOOD = 200
+#: Time of a frame that has little.
+_LITTLE_S = 0.05
+#: More than a server remembers that is to forget some: see `stream_room`.
+_MOST_STREAMS = 8
 _LOST = (grpc.aio.AioRpcError, asyncio.InvalidStateError)
 
 
@@ -50,6 +58,12 @@ class Counts:
     turned_away: int = 0
     slow: int = 0
     half_sent: int = 0
+    streams: int = 0
+    coded: int = 0
+    keys: int = 0
+    keys_asked: int = 0
+    late: int = 0
+    evicted: int = 0
 
 
 class Storm:
@@ -82,6 +96,7 @@ class Storm:
         for session in sessions:
             await session.__aexit__()
             self.counts.lost += session.traffic.lost
+            self.counts.keys_asked += session.traffic.keys_asked
             self.counts.resent += session.traffic.resent
         phases = {"before": before, "during": during, "after": after}
         return {name: phase.report() for name, phase in phases.items()} | {
@@ -125,6 +140,8 @@ class Storm:
             self._half_sent()
             await self._some_answers()
             self.proxy.delay_s = 0.0
+            await self._evict()
+            await self._some_answers()
             await asyncio.to_thread(self.server.kill)
             self.counts.kills += 1
             await asyncio.to_thread(self.server.start)
@@ -190,6 +207,65 @@ class Storm:
             except _LOST:
                 await asyncio.sleep(0.2)
 
+    async def _evict(self) -> None:
+        """Sends keys of so many other streams that the server forgets those of the steady clients."""
+
     def _request(self, session: str, number: int) -> pb.InferRequest:
         bitstream = self.cases[number % len(self.cases)].bitstream
         return pb.InferRequest(session=session, frame=number, bitstream=bitstream, height=SIZE[0], width=SIZE[1])
+
+
+class StreamStorm(Storm):
+    """The steady clients send streams. What they get is held against decoding the very same units here, in order.
+
+    Some frames have little time, and are answered or late; whoever else evicts them, streams go on.
+    """
+
+    def __init__(
+        self, server: Server, proxy: Proxy, side: pb.Side, cases: Sequence[Case], model: SplitModel, codec: Codec
+    ) -> None:
+        super().__init__(server, proxy, side, cases)
+        self._model, self._codec = model, codec
+        self._clips = [streaming.ready(model, 200, seed, codec) for seed in range(CLIENTS)]
+
+    async def _steady(self, session: Session, frames: int, until: asyncio.Task[None] | None, phase: Phase) -> None:
+        edge = streaming.Recorded(self._model, self._codec)
+        clip, stream = self._clips[self.counts.streams % CLIENTS], session.stream(edge)
+        self.counts.streams += 1
+        checks: set[asyncio.Task[None]] = set()
+        sent = 0
+        while sent < frames if until is None else not until.done():
+            frame = replace(clip[sent % len(clip)])  # one of its own: clips are shown again and again
+            timeout_s = _LITTLE_S if until is not None and sent % 7 == 6 else None
+            future = await stream.send(frame, timeout_s)
+            check = asyncio.create_task(self._right(edge, frame, future, timeout_s is not None, phase))
+            checks.add(check)
+            check.add_done_callback(lambda done: checks.discard(done) if done.exception() is None else None)
+            sent += 1
+        await asyncio.gather(*checks)
+        self.counts.coded += edge.coded
+        self.counts.keys += edge.keys
+
+    async def _right(
+        self, edge: streaming.Recorded, frame: ReadyFrame, future: asyncio.Future[Answer], hurried: bool, phase: Phase
+    ) -> None:
+        answer = await future
+        self._answered += 1
+        if hurried and answer.error is not None and answer.error.code == "DEADLINE_EXCEEDED":
+            self.counts.late += 1
+            return
+        edge.check(frame, answer)
+        self.counts.repeated += answer.repeated
+        phase.latencies.append(answer.latency_s)
+
+    async def _evict(self) -> None:
+        key = self._model_key()
+        async with connect(Link(self.server.address), self.side) as connection:
+            for _ in range(_MOST_STREAMS):
+                self.counts.evicted += 1
+                request = self._request(f"evicting {self.counts.evicted}", 0)
+                request.bitstream = key
+                await connection.stub.Infer(request)
+
+    def _model_key(self) -> bytes:
+        return streaming.Recorded(self._model, self._codec).code(replace(self._clips[0][0]))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.helpers import profiles
 from tests.helpers.serving import SIZE, image
 
 import midstream as ms
@@ -15,6 +17,7 @@ from midstream.halves.clip import ClipEdge
 from midstream.halves.coding import ReadyFrame
 from midstream.models import Detections
 from midstream.serve import Answer, Edge
+from midstream.serve.streams import BESIDE
 
 #: A codec whose frames refer to those before, and needs no profile.
 CODEC = ms.Paper(symbols=4, z=1.5, coder="dense")
@@ -73,6 +76,23 @@ def ready(model: ms.models.SplitModel, count: int, seed: int = 0, codec: ms.Code
     """The frames of a clip, ready to be coded."""
     edge = Edge(model, codec)
     return [edge.ready(frame) for frame in frames(count, seed)]
+
+
+def calibrated(model: ms.models.SplitModel, file: Path) -> ms.Calibrated:
+    """A codec of closed loops, with a made profile that is written to a file."""
+    layout = ({"p3": (5, (4, 4), 2), "p4": (5, (2, 2), 1)},)
+    made = profiles.profile(layout=layout, ways=2, network=model.name, cut=model.fingerprint)
+    made.write(file)
+    return ms.Calibrated(profile=made, quality=60, importance="probe")
+
+
+def room(model: ms.models.SplitModel, codec: ms.Codec, streams: int) -> int:
+    """Bytes of a server's memory that hold so many streams, and no more."""
+    decoder = ms.StreamDecoder(codec.decoding_profile, kept_frames=1)
+    edge = Recorded(model, codec)
+    for frame in ready(model, 2, codec=codec):
+        decoder.decode(edge.code(frame))
+    return int((streams + 0.5) * (decoder.size + BESIDE))
 
 
 def same_detections(found: Any, expected: Detections) -> None:

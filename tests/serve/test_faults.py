@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.helpers import serving, toy
+from tests.helpers import serving, streaming, toy
 from tests.helpers.serving import Proxy, Server
-from tests.helpers.storm import Storm
+from tests.helpers.storm import Storm, StreamStorm
 
 from midstream import models
 from midstream.serve import Edge, Link
@@ -58,6 +58,28 @@ def test_clients_get_the_answers_of_a_local_run_beside_floods_slow_readers_and_d
     assert report["turned_away"] > 0
     assert report["lost"] >= 3 * kills
     assert report["cuts"] > 0
+    assert not server.events("frame failed")
+
+
+def test_streams_get_the_answers_of_a_local_run_through_kills_resets_half_messages_and_evictions(
+    model: Path, tmp_path: Path
+) -> None:
+    network = models.load(str(model))
+    codec = streaming.calibrated(network, tmp_path / "toy.profile")
+    frames, kills = 100, 2
+    room = streaming.room(network, codec, 6)
+    options = ["--profile", tmp_path / "toy.profile", "--max-stream-memory", room, "--queue", 32, "--in-flight", 8]
+    with Server(model, *options) as server, Proxy(server.port) as proxy:
+        cases = serving.cases(network, 100, damaged=0.05)
+        storm = StreamStorm(server, proxy, side_of(Edge(network, codec)), cases, network, codec)
+        report = asyncio.run(asyncio.wait_for(storm.run(frames, kills), 900))
+        assert server.stop() == 0
+    assert report["before"]["frames"] == report["after"]["frames"] == 3 * frames
+    assert report["during"]["frames"] > 100
+    assert report["lost"] >= 3 * kills
+    assert report["cuts"] > 0
+    assert report["keys_asked"] >= 3 * 2 * kills  # of each stream, once for a kill and once for the evictions
+    assert report["keys"] < report["coded"] / 2
     assert not server.events("frame failed")
 
 

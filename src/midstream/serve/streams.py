@@ -22,7 +22,7 @@ StreamKey = tuple[str, str]
 #: A sender that hears of a loss codes a key, so that nothing refers back further than the frame before.
 KEPT_FRAMES = 1
 #: Of a decoder, beside the frames that it keeps: its objects, and the names that it is kept under.
-_BESIDE = 8 << 10
+BESIDE = 8 << 10
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Streams:
         finally:
             if size := decoder.size:  # else nothing was decoded yet that could be referred to
                 with self._lock:
-                    self._put(owner, session, _Held(decoder, size + _BESIDE, time.monotonic()))
+                    self._put(owner, session, _Held(decoder, size + BESIDE, time.monotonic()))
 
     def forget_idle(self) -> None:
         """Forget the streams of which nothing has come for too long."""
