@@ -243,12 +243,12 @@ def local_lines(model: ms.models.SplitModel, folder: Path) -> list[dict[str, Any
         found = model.back(ms.decode(data), SIZE)
         lines.append(
             {"frame": number, "source": file.name, "height": SIZE[0], "width": SIZE[1],
-             "detections": _coco(found, model.classes), "bytes": len(data)}
+             "detections": coco(found, model.classes), "bytes": len(data)}
         )  # fmt: skip
     return lines
 
 
-def _coco(found: ms.models.Detections, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+def coco(found: ms.models.Detections, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     out = []
     for box, score, label in zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True):
         left, top, right, bottom = box

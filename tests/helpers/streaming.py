@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections import deque
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from tests.helpers import profiles
@@ -16,11 +19,16 @@ import midstream as ms
 from midstream.halves.clip import ClipEdge
 from midstream.halves.coding import ReadyFrame
 from midstream.models import Detections
-from midstream.serve import Answer, Edge
+from midstream.serve import Answer, Edge, Link
+from midstream.serve.client import side_of
+from midstream.serve.session import Session
 from midstream.serve.streams import BESIDE
 
 #: A codec whose frames refer to those before, and needs no profile.
 CODEC = ms.Paper(symbols=4, z=1.5, coder="dense")
+
+#: Answers that are awaited before more frames are sent.
+_AT_ONCE = 100
 
 
 def frames(count: int, seed: int = 0) -> list[NDArray[np.uint8]]:
@@ -31,6 +39,17 @@ def frames(count: int, seed: int = 0) -> list[NDArray[np.uint8]]:
         change = rng.integers(-6, 7, (*SIZE, 3))
         out.append(np.clip(out[-1].astype(np.int64) + change, 0, 255).astype(np.uint8))
     return out
+
+
+def write_video(path: Path, count: int) -> Path:
+    """Such a clip as a video."""
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("mpeg4", rate=25)
+        track.width, track.height, track.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
+        for pixels in frames(count):
+            container.mux(track.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(track.encode())
+    return path
 
 
 @dataclass(frozen=True)
@@ -98,3 +117,32 @@ def room(model: ms.models.SplitModel, codec: ms.Codec, streams: int) -> int:
 def same_detections(found: Any, expected: Detections) -> None:
     for name in ("boxes", "scores", "labels"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+async def through_many(address: str, model: ms.models.SplitModel, codec: ms.Codec, streams: int) -> int:
+    """Two frames of each of so many streams, the second ones after all first ones; how many keys were asked for."""
+    async with Session(Link(address, in_flight=16), side_of(Edge(model, codec))) as session:
+        edges = [Recorded(model, codec) for _ in range(streams)]
+        sent = [session.stream(edge) for edge in edges]
+        for frame in ready(model, 2, codec=codec):
+            own = [replace(frame) for _ in edges]
+            answers = [await stream.send(each) for stream, each in zip(sent, own, strict=True)]
+            for edge, each, answer in zip(edges, own, answers, strict=True):
+                edge.check(each, await answer)
+        return session.traffic.keys_asked
+
+
+async def through_one(address: str, model: ms.models.SplitModel, codec: ms.Codec, frames: int) -> None:
+    """So many frames of one stream."""
+    clip = ready(model, 100, codec=codec)
+    async with Session(Link(address, in_flight=16), side_of(Edge(model, codec))) as session:
+        stream = session.stream(edge := Recorded(model, codec))
+        waiting: deque[tuple[ReadyFrame, asyncio.Future[Answer]]] = deque()
+        for number in range(frames):
+            frame = replace(clip[number % len(clip)])
+            waiting.append((frame, await stream.send(frame)))
+            if len(waiting) == _AT_ONCE or number == frames - 1:
+                for each, answer in waiting:
+                    edge.check(each, await answer)
+                waiting.clear()
+        assert session.traffic.keys_asked == 0

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.helpers import serving, toy
+from tests.helpers import serving, streaming, toy
 from tests.helpers.serving import Proxy, Server
-from tests.helpers.storm import Storm
+from tests.helpers.storm import Storm, StreamStorm
 
 from midstream import models
 from midstream.serve import Edge, Link
@@ -90,6 +90,36 @@ def memory(model: Path, requests: int) -> dict[str, Any]:
             "rss_mib": [point / _MIB for point in points]}  # fmt: skip
 
 
+def streams(model: Path, folder: Path, frames: int, kills: int) -> dict[str, Any]:
+    """Three streams, and all faults around them; the server forgets them now and then."""
+    network = models.load(str(model))
+    codec = streaming.calibrated(network, folder / "toy.profile")
+    options = ["--profile", folder / "toy.profile", "--max-stream-memory", streaming.room(network, codec, 6)]
+    with Server(model, *options) as server, Proxy(server.port) as proxy:
+        cases = serving.cases(network, _CASES, _DAMAGED)
+        work = StreamStorm(server, proxy, side_of(Edge(network, codec)), cases, network, codec)
+        report = asyncio.run(work.run(frames, kills))
+        assert server.stop() == 0
+        assert not server.events("frame failed")
+    return report
+
+
+def stream_memory(model: Path, requests: int) -> dict[str, Any]:
+    """Resident memory of a server over many frames of one stream."""
+    network, points = models.load(str(model)), []
+    with Server(model) as server:
+        asyncio.run(streaming.through_one(server.address, network, streaming.CODEC, 2000))
+        start = time.monotonic()
+        for _ in range(10):
+            points.append(server.rss())
+            asyncio.run(streaming.through_one(server.address, network, streaming.CODEC, requests // 10))
+        points.append(server.rss())
+    growth = points[-1] - points[0]
+    assert growth < _MOST_GROWTH, points
+    return {"frames": requests, "per_s": requests / (time.monotonic() - start), "growth_mib": growth / _MIB,
+            "rss_mib": [point / _MIB for point in points]}  # fmt: skip
+
+
 def full_disk(model: Path, folder: Path) -> dict[str, Any]:
     """`midstream push` to a device that is full."""
     serving.write_images(folder / "few", 10)
@@ -106,7 +136,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=5000, help="of each client before, and after the faults")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--only", choices=["storm", "push", "full_disk", "memory"])
+    parser.add_argument("--only", choices=["storm", "streams", "push", "full_disk", "memory", "stream_memory"])
     asked = parser.parse_args()
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -114,9 +144,11 @@ def main() -> None:
         model = toy.write_toy(folder)
         for part, run in {
             "storm": lambda: storm(model, asked.frames, asked.kills),
+            "streams": lambda: streams(model, folder, asked.frames, asked.kills),
             "push": lambda: pushed(model, folder, asked.images, asked.kills),
             "full_disk": lambda: full_disk(model, folder),
             "memory": lambda: memory(model, asked.requests),
+            "stream_memory": lambda: stream_memory(model, asked.requests),
         }.items():
             if asked.only not in (None, part):
                 continue

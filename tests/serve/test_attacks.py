@@ -1,8 +1,4 @@
-"""What an honest client still gets while others do their worst: at least a third of what it got before.
-
-Every frame of these servers takes a fixed time of a worker, long beside what the machine needs for the frame itself,
-so that shares are the scheduler's and not those of a processor that other tests and the attackers use as well.
-"""
+"""What an honest client still gets while others do their worst: at least a third of what it got before."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,22 @@ import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.helpers import profiles, serving, toy
+from tests.helpers import attacks, profiles, serving, toy
+from tests.helpers.attacks import (
+    FRAMES,
+    INFER,
+    SHARE,
+    SLOW,
+    STREAM,
+    TOKENS,
+    WORK,
+    WORKERS,
+    Attack,
+    channel,
+    flood,
+    share,
+    until_cancelled,
+)
 from tests.helpers.serving import SIZE, Server
 
 import midstream as ms
@@ -29,24 +40,6 @@ from midstream.serve.link import connect
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.session import Session
 
-TOKENS = {name: f"{name}-0123456789abcdef" for name in ("honest", "greedy")}
-#: Of images whose frames take ten times as long as others.
-SLOW = (61, 50)
-_FRAME_S = 0.1
-_WORKERS = 2
-WORK = f"""
-import time
-import midstream.serve.server as server
-from midstream.serve.work import Done
-real = server.infer
-def infer(served, works, streams=None):
-    outcomes = real(served, works, streams)
-    for work, outcome in zip(works, outcomes):
-        if isinstance(outcome, Done):
-            time.sleep({10 * _FRAME_S} if work.size == {SLOW} else {_FRAME_S})
-    return outcomes
-server.infer = infer
-"""
 #: A frame that never ends.
 HANG = """
 import sys, time
@@ -57,10 +50,6 @@ def infer(served, works, streams=None):
     time.sleep(86400)
 server.infer = infer
 """
-_FRAMES = 24
-_SHARE = 1 / 3
-_INFER, _STREAM = (f"/midstream.v1.SplitInference/{name}" for name in ("Infer", "InferStream"))
-Attack = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -80,68 +69,17 @@ def bitstream(edge: Edge) -> bytes:
 
 @pytest.fixture(scope="module")
 def guarded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with two holders of tokens."""
-    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
-    tokens.write_text("".join(f"{name} {token}\n" for name, token in TOKENS.items()))
-    with Server(
-        model, "--tokens", tokens, "--workers", _WORKERS, "--metrics-port", serving.free_port(), before=WORK
-    ) as server:
+    with attacks.guarded_server(model, tmp_path_factory.mktemp("tokens")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def unguarded(model: Path) -> Iterator[Server]:
-    with Server(model, "--workers", _WORKERS, "--metrics-port", serving.free_port(), before=WORK) as server:
+    with Server(model, "--workers", WORKERS, "--metrics-port", serving.free_port(), before=WORK) as server:
         yield server
 
 
-def share(
-    server: Server, edge: Edge, bitstream: bytes, *attacks: Attack, token: str | None = TOKENS["honest"]
-) -> float:
-    """Frames a second of a client with the attacks, over what it gets without them."""
-
-    async def seconds(*sessions: Session) -> float:
-        start = time.monotonic()
-        for session in sessions:
-            for future in [await session.send(bitstream, SIZE) for _ in range(_FRAMES)]:
-                assert (await future).error is None
-        return time.monotonic() - start
-
-    async def run() -> float:
-        async with Session(Link(server.address, token), side_of(edge)) as session:
-            await seconds(session)
-            before = await seconds(session, session)
-            assert before > 2 * _FRAMES * _FRAME_S / _WORKERS  # frames do take their fixed time
-            tasks = [asyncio.create_task(_until_cancelled(attack)) for attack in attacks]
-            await asyncio.sleep(1)  # by now they have taken what they can
-            async with Session(
-                Link(server.address, token), side_of(edge)
-            ) as other:  # one that comes in the middle of it
-                during = await seconds(session, other)
-            for task in tasks:
-                task.cancel()
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                assert isinstance(outcome, asyncio.CancelledError), outcome
-        return before / during
-
-    return asyncio.run(asyncio.wait_for(run(), 600))
-
-
-async def _until_cancelled(attack: Attack) -> None:
-    while True:
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await attack()
-        await asyncio.sleep(0.1)
-
-
-@contextlib.asynccontextmanager
-async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(server.address, options) as opened:
-        yield opened
-
-
-def half_open(server: Server, token: str | None = None, method: str = _INFER) -> Attack:
+def half_open(server: Server, token: str | None = None, method: str = INFER) -> Attack:
     """A call of which only the headers arrive."""
 
     async def attack() -> None:
@@ -164,7 +102,7 @@ def crowd(server: Server, token: str | None, method: str, calls: int, *first: by
 
     async def attack() -> None:
         async with channel(server) as opened:
-            await asyncio.gather(*(_until_cancelled(lambda: one(opened)) for _ in range(calls)))
+            await asyncio.gather(*(until_cancelled(lambda: one(opened)) for _ in range(calls)))
 
     return attack
 
@@ -173,7 +111,7 @@ def watchers(server: Server, count: int) -> Attack:
     async def attack() -> None:
         async with channel(server) as opened:
             stub = health_pb2_grpc.HealthStub(opened)
-            await asyncio.gather(*(_until_cancelled(lambda: _watch(stub)) for _ in range(count)))
+            await asyncio.gather(*(until_cancelled(lambda: _watch(stub)) for _ in range(count)))
 
     return attack
 
@@ -183,21 +121,10 @@ async def _watch(stub: Any) -> None:
         pass
 
 
-def flood(server: Server, side: pb.Side, token: str | None, bitstream: bytes, size: tuple[int, int] = SIZE) -> Attack:
-    """Sixteen frames in flight, always."""
-
-    async def attack() -> None:
-        async with Session(Link(server.address, token, in_flight=16, retry_s=60), side) as session:
-            while True:
-                await session.send(bitstream, size)
-
-    return attack
-
-
 def test_calls_without_a_token_take_nobody_s_place(guarded: Server, edge: Edge, bitstream: bytes) -> None:
     before = guarded.metric('midstream_refused_total{reason="token"}')
-    wrong = [crowd(guarded, token, method, 100) for token in (None, "wrong" * 5) for method in (_INFER, _STREAM)]
-    assert share(guarded, edge, bitstream, *wrong) >= _SHARE
+    wrong = [crowd(guarded, token, method, 100) for token in (None, "wrong" * 5) for method in (INFER, STREAM)]
+    assert share(guarded, edge, bitstream, *wrong) >= SHARE
     refused = guarded.metric('midstream_refused_total{reason="token"}') - before
     assert refused >= 400
     assert len(guarded.events("refused")) < refused / 4  # a caller does not write the log
@@ -213,16 +140,16 @@ def test_watchers_of_the_health_take_no_frame_s_place_nor_each_other_s(
             checked.append(True)
 
     checked: list[bool] = []
-    assert share(guarded, edge, bitstream, *[watchers(guarded, 66)] * 4, healthy) >= _SHARE
+    assert share(guarded, edge, bitstream, *[watchers(guarded, 66)] * 4, healthy) >= SHARE
     assert checked
     assert guarded.metric('midstream_refused_total{reason="client\'s calls"}') > 0
 
 
 def test_a_holder_s_silent_calls_end_where_its_own_places_do(guarded: Server, edge: Edge, bitstream: bytes) -> None:
     frame = pb.InferRequest(session="idle", bitstream=bitstream, height=SIZE[0], width=SIZE[1]).SerializeToString()
-    silent = crowd(guarded, TOKENS["greedy"], _INFER, 132)
-    idle = crowd(guarded, TOKENS["greedy"], _STREAM, 132, frame)
-    assert share(guarded, edge, bitstream, silent, idle) >= _SHARE
+    silent = crowd(guarded, TOKENS["greedy"], INFER, 132)
+    idle = crowd(guarded, TOKENS["greedy"], STREAM, 132, frame)
+    assert share(guarded, edge, bitstream, silent, idle) >= SHARE
 
 
 def test_a_call_without_its_first_message_ends(guarded: Server) -> None:
@@ -236,8 +163,8 @@ def test_a_call_without_its_first_message_ends(guarded: Server) -> None:
 
 
 def test_many_connections_that_are_half_open_make_way(unguarded: Server, edge: Edge, bitstream: bytes) -> None:
-    attacks = [half_open(unguarded, method=method) for method in (_INFER, _STREAM) for _ in range(80)]
-    assert share(unguarded, edge, bitstream, *attacks, token=None) >= _SHARE
+    attacks = [half_open(unguarded, method=method) for method in (INFER, STREAM) for _ in range(80)]
+    assert share(unguarded, edge, bitstream, *attacks, token=None) >= SHARE
     assert unguarded.metric('midstream_refused_total{reason="made way"}') > 0
 
 
@@ -249,13 +176,13 @@ def test_a_greedy_client_gets_its_turns_and_no_more(
     if in_turn:  # cheap frames among the others
         attacks.append(flood(guarded, side_of(edge), TOKENS["greedy"], bitstream, SIZE))
     done = guarded.metric('midstream_requests_total{code="OK",method="InferStream"}')
-    assert share(guarded, edge, bitstream, *attacks) >= _SHARE
-    assert guarded.metric('midstream_requests_total{code="OK",method="InferStream"}') > done + 4 * _FRAMES
+    assert share(guarded, edge, bitstream, *attacks) >= SHARE
+    assert guarded.metric('midstream_requests_total{code="OK",method="InferStream"}') > done + 4 * FRAMES
 
 
 def test_foreign_profiles_cost_nothing(guarded: Server, edge: Edge, bitstream: bytes) -> None:
     foreign = ms.encode(profiles.pyramid(), "calibrated", profile=profiles.profile(), embed=True)
-    assert share(guarded, edge, bitstream, flood(guarded, pb.Side(), TOKENS["greedy"], foreign)) >= _SHARE
+    assert share(guarded, edge, bitstream, flood(guarded, pb.Side(), TOKENS["greedy"], foreign)) >= SHARE
     assert guarded.metric('midstream_errors_total{kind="profile"}') > 0
 
 
@@ -266,12 +193,12 @@ def test_idle_connections_and_rapid_resets(unguarded: Server, edge: Edge, bitstr
     with contextlib.ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(socket.create_connection(("127.0.0.1", unguarded.port)))
-        assert share(unguarded, edge, bitstream, resets, token=None) >= _SHARE
+        assert share(unguarded, edge, bitstream, resets, token=None) >= SHARE
 
 
 def _rapid_reset(port: int, count: int) -> None:
     """HTTP/2 by hand: streams that are opened and reset at once."""
-    fields = {":method": "POST", ":scheme": "http", ":path": _INFER, ":authority": "x", "te": "trailers",
+    fields = {":method": "POST", ":scheme": "http", ":path": INFER, ":authority": "x", "te": "trailers",
               "content-type": "application/grpc"}  # fmt: skip
     block = b"".join(b"\0" + bytes([len(k)]) + k.encode() + bytes([len(v)]) + v.encode() for k, v in fields.items())
     with socket.create_connection(("127.0.0.1", port)) as connection, contextlib.suppress(OSError):
@@ -302,8 +229,8 @@ def test_a_message_above_the_limit_and_too_much_metadata_are_counted(guarded: Se
     token = (("authorization", f"bearer {TOKENS['honest']}"),)
     with grpc.insecure_channel(guarded.address) as opened:
         for method, metadata, message, reason in (
-            (_INFER, token, bytes(5 << 20), "cut off"),
-            (_INFER, (*token, ("x", "y" * 20_000)), b"", "metadata"),
+            (INFER, token, bytes(5 << 20), "cut off"),
+            (INFER, (*token, ("x", "y" * 20_000)), b"", "metadata"),
             ("/midstream.v1.SplitInference/Nothing", token, b"", "method"),
         ):
             name = f'midstream_refused_total{{reason="{reason}"}}'

@@ -11,8 +11,11 @@ import pytest
 from tests.helpers import serving, streaming, toy
 from tests.helpers.serving import Proxy, Server
 from tests.helpers.storm import Storm, StreamStorm
+from tests.helpers.streaming import CODEC
 
+import midstream as ms
 from midstream import models
+from midstream.data.frames import open_source
 from midstream.serve import Edge, Link
 from midstream.serve.client import side_of
 from midstream.serve.session import Session
@@ -42,6 +45,39 @@ def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(mo
     assert (report["answered"], report["refused"], report["unreadable"], report["dropped"]) == (300, 0, 0, 0)
     assert report["lost"] >= 4
     assert report["resent"] > 0
+    assert proxy.cuts > 0
+
+
+def test_every_frame_of_a_video_has_one_right_line_through_kills_resets_and_cut_messages(
+    model: Path, tmp_path: Path
+) -> None:
+    """`paper` in a stream gives the very values that it gives for frames by themselves, whichever of them are keys."""
+    video, output = streaming.write_video(tmp_path / "in.mp4", 200), tmp_path / "out.jsonl"
+    with Server(model) as server, Proxy(server.port) as proxy:
+        options = ["--coder", "dense", "--rate-limit", "60kbit", "--json"]
+        push = serving.start_push(video, proxy.address, model, output, *options)
+        for lines, fault in ((30, "kill"), (70, "reset"), (100, "cut"), (140, "kill")):
+            serving.wait_for_lines(output, lines, push)
+            if fault == "kill":
+                server.kill()
+                server.start()
+            else:
+                proxy.cut_after = 3000 if fault == "cut" else None
+                proxy.reset()
+        summary, errors = push.communicate(timeout=300)
+    assert push.returncode == 0, errors
+    network, report = models.load(str(model)), json.loads(summary)
+    frames = list(open_source(str(video)).frames())
+    lines = serving.read_lines(output)
+    assert [line["frame"] for line in lines] == list(range(200))
+    for line, frame in zip(lines, frames, strict=True):
+        assert frame.image is not None
+        found = network.back(ms.decode(ms.encode(network.front(frame.image), CODEC)), frame.image.shape[:2])
+        assert line["detections"] == serving.coco(found, network.classes)
+    assert (report["answered"], report["refused"], report["unreadable"], report["dropped"]) == (200, 0, 0, 0)
+    assert report["lost"] >= 4
+    assert report["keys_asked"] >= 2
+    assert report["keys"] <= 200 / 64 + 1 + report["keys_asked"]
     assert proxy.cuts > 0
 
 
@@ -97,6 +133,31 @@ def test_memory_does_not_grow_with_requests(model: Path) -> None:
         before = server.rss()
         asyncio.run(ask(server.address, 3000))
         assert server.rss() - before < 20 << 20
+
+
+def test_memory_does_not_grow_with_the_frames_of_a_stream(model: Path) -> None:
+    network = models.load(str(model))
+    with Server(model) as server:
+        asyncio.run(streaming.through_one(server.address, network, CODEC, 1200))  # as above
+        before = server.rss()
+        asyncio.run(streaming.through_one(server.address, network, CODEC, 1800))
+        assert server.rss() - before < 20 << 20
+
+
+@pytest.mark.parametrize("remembered", [1000, 100])
+def test_a_thousand_sessions_are_within_the_limit(model: Path, tmp_path: Path, remembered: int) -> None:
+    network = models.load(str(model))
+    codec = streaming.calibrated(network, tmp_path / "toy.profile")
+    limit = streaming.room(network, codec, remembered)
+    options = ["--profile", tmp_path / "toy.profile", "--max-stream-memory", limit, "--stream-idle", "1h"]
+    with Server(model, *options, "--metrics-port", serving.free_port()) as server:
+        asyncio.run(streaming.through_one(server.address, network, codec, 200))
+        before = server.rss()
+        asked = asyncio.run(asyncio.wait_for(streaming.through_many(server.address, network, codec, 1000), 600))
+        assert asked == (0 if remembered == 1000 else 1000)
+        assert remembered <= server.metric("midstream_sessions") <= 1000
+        assert server.metric("midstream_session_bytes") <= limit
+        assert server.rss() - before < limit + (20 << 20)
 
 
 @pytest.mark.parametrize("full", ["device", "limit"])

@@ -206,13 +206,7 @@ def test_any_client_can_send_units_and_is_asked_for_a_key(server: Server, networ
 
 
 def test_push_of_a_video_is_a_stream_and_of_a_folder_is_none(model: Path, tmp_path: Path, server: Server) -> None:
-    av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "in.mp4"), "w") as container:
-        track = container.add_stream("mpeg4", rate=25)
-        track.width, track.height, track.pix_fmt = SIZE[1] // 2 * 2, SIZE[0], "yuv420p"
-        for pixels in frames(12):
-            container.mux(track.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(track.encode())
+    streaming.write_video(tmp_path / "in.mp4", 12)
     images = serving.write_images(tmp_path / "images", 3)
     for source, options, keys in (
         (tmp_path / "in.mp4", [], 1),
