@@ -97,7 +97,8 @@ class ShapedLink:
             return
         lanes = [asyncio.create_task(_pass(near, forth, self.up)), asyncio.create_task(_pass(far, back, self.down))]
         try:
-            await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(asyncio.CancelledError):  # at the end; asyncio would call it an error
+                await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in lanes:
                 each.cancel()

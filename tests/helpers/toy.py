@@ -28,8 +28,8 @@ def _conv(name: str, source: str, output: str, shape: tuple[int, ...], stride: i
     return node, weight
 
 
-def write_gfl(path: Path, initialisers_as_inputs: bool = False) -> Path:
-    """Input `image` [1, 3, 32, 32]; pyramid `fine` [5, 4, 4] (stride 8), `coarse` [5, 2, 2] (stride 16)."""
+def write_gfl(path: Path, initialisers_as_inputs: bool = False, side: int = SIDE) -> Path:
+    """Input `image` [1, 3, 32, 32] by default; pyramid `fine` [5, 4, 4] (stride 8), `coarse` [5, 2, 2] (stride 16)."""
     rng = np.random.default_rng(0)
     nodes, weights = [], []
 
@@ -44,7 +44,7 @@ def write_gfl(path: Path, initialisers_as_inputs: bool = False) -> Path:
     nodes.append(helper.make_node("Relu", ["down"], ["coarse"]))
     outputs = []
     for kind, width in (("scores", len(CLASSES)), ("boxes", 4 * BINS)):
-        for level, cells in (("fine", 16), ("coarse", 4)):
+        for level, cells in (("fine", (side // 8) ** 2), ("coarse", (side // 16) ** 2)):
             name = f"{kind}_{level}"
             conv(f"w_{name}", level, f"{name}_map", (width, CHANNELS, 1, 1), 1)
             activation = "Sigmoid" if kind == "scores" else "Identity"
@@ -55,7 +55,7 @@ def write_gfl(path: Path, initialisers_as_inputs: bool = False) -> Path:
             nodes.append(helper.make_node("Reshape", [f"{name}_flat", f"shape_{name}"], [f"{name}_rows"]))
             nodes.append(helper.make_node("Transpose", [f"{name}_rows"], [name], perm=[0, 2, 1]))
             outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, cells, width]))
-    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIDE, SIDE])]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, side, side])]
     if initialisers_as_inputs:
         inputs += [helper.make_tensor_value_info(w.name, w.data_type, list(w.dims)) for w in weights]
     graph = helper.make_graph(nodes, "toy", inputs, outputs, weights)
@@ -163,10 +163,10 @@ nms_iou = 0.6
 """
 
 
-def write_toy(folder: Path) -> Path:
+def write_toy(folder: Path, side: int = SIDE) -> Path:
     """toy.onnx and toy.toml in a folder; the description's path."""
-    write_gfl(folder / "toy.onnx")
-    (folder / "toy.toml").write_text(DESCRIPTION)
+    write_gfl(folder / "toy.onnx", side=side)
+    (folder / "toy.toml").write_text(DESCRIPTION.replace(f"size = [{SIDE}, {SIDE}]", f"size = [{side}, {side}]"))
     return folder / "toy.toml"
 
 

@@ -17,7 +17,7 @@ from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import note, print_json, quiet_grpc
 from midstream.cli.progress import LiveLine
 from midstream.codec.base import Codec
-from midstream.errors import InputError
+from midstream.errors import InputError, OptionError
 from midstream.files import STANDARD, locked
 from midstream.quantities import bits_per_second, seconds
 from midstream.wording import counted
@@ -34,6 +34,8 @@ _PACE = "Pace"
 _TOKEN_VARIABLE = "MIDSTREAM_TOKEN"
 #: Some frames have no detections: unreadable, or refused by the server.
 _NOT_ALL = 1
+#: A frame that takes long on its way needs others behind it, where all of a link is to be used.
+_IN_FLIGHT, _MANY_IN_FLIGHT = 8, 16
 
 
 @takes_codec()
@@ -77,8 +79,34 @@ def push_command(
     ] = False,
     lag: Annotated[int, typer.Option(help="Frames that may wait for the front.", min=1, rich_help_panel=_PACE)] = 2,
     in_flight: Annotated[
-        int, typer.Option(help="Frames that may be sent and not answered yet.", min=1, rich_help_panel=_PACE)
-    ] = 8,
+        int | None,
+        typer.Option(
+            help="Frames that may be sent and not answered yet.",
+            min=1,
+            show_default=f"{_IN_FLIGHT}; {_MANY_IN_FLIGHT} with --bitrate auto",
+            rich_help_panel=_PACE,
+        ),
+    ] = None,
+    bitrate: Annotated[
+        str | None,
+        typer.Option(
+            help="Code the stream at this rate, in place of a quality: 300kbit, or auto for what the link takes.",
+            metavar="RATE|auto",
+            rich_help_panel=_PACE,
+        ),
+    ] = None,
+    min_bitrate: Annotated[
+        str | None,
+        typer.Option(
+            help="With --bitrate auto, the least.", metavar="RATE", show_default="50kbit", rich_help_panel=_PACE
+        ),
+    ] = None,
+    max_bitrate: Annotated[
+        str | None,
+        typer.Option(
+            help="With --bitrate auto, the most.", metavar="RATE", show_default="8Mbit", rich_help_panel=_PACE
+        ),
+    ] = None,
     rate_limit: Annotated[
         str | None,
         typer.Option(help="Send no more than this in a second: 2Mbit, 500kbit.", metavar="RATE", rich_help_panel=_PACE),
@@ -111,7 +139,8 @@ def push_command(
     """Run a network's front on images, send the bitstreams to a server, and write its detections.
 
     The frames of a video or camera are one stream, in which each is coded from the one before it, if the codec does so;
-    a server that has lost the stream gets a key. --independent codes each by itself.
+    a server that has lost the stream gets a key. --independent codes each by itself. --bitrate auto follows what the
+    link takes: frames are coded coarser, and what it has no room for is dropped, or waits, before it is coded.
 
     Lost connections are made anew, unanswered frames are sent again, and each frame has one line. Ctrl-C ends a camera,
     and frames in flight are finished. The exit code is 1 if a frame could not be read or was refused.
@@ -125,23 +154,23 @@ def push_command(
     from midstream import serve
     from midstream.data.frames import open_source
     from midstream.serve import push
+    from midstream.serve.pace import pace_for, rate_options
     from midstream.serve.senders import stream_encoder
 
     if json and output == STANDARD:
         raise InputError("--json prints the summary on standard output, where the detections go: give -o FILE")
-    link = serve.Link(
-        to, _token(token_file), tls, tls_ca, tls_cert, tls_key, in_flight=in_flight, retry_s=seconds(retry)
-    )
+    if bitrate is not None and stream is False:
+        raise OptionError("`bitrate` is that of a stream: it does not go with `independent`")
+    limit = None if rate_limit is None else bits_per_second(rate_limit)
+    pace = pace_for(bitrate, min_bitrate, max_bitrate, limit)
+    places = in_flight or (_IN_FLIGHT if pace is None else _MANY_IN_FLIGHT)
+    link = serve.Link(to, _token(token_file), tls, tls_ca, tls_cert, tls_key, in_flight=places, retry_s=seconds(retry))
     link.credentials()
-    settings = push.PushSettings(
-        lag,
-        drop_oldest,
-        None if rate_limit is None else bits_per_second(rate_limit),
-        None if timeout is None else _timeout(timeout),
-    )
+    settings = push.PushSettings(lag, drop_oldest, limit, None if timeout is None else _timeout(timeout), pace)
     images = open_source(source, realtime)
-    as_stream = images.tick_s is not None if stream is None else stream
-    encoder = stream_encoder(codec, threads=threads) if as_stream else None
+    as_stream = images.tick_s is not None or bitrate is not None if stream is None else stream
+    rate = rate_options(bitrate, pace, images.rate)
+    encoder = stream_encoder(codec, threads=threads, **rate) if as_stream else None
     edge = serve.Edge(models.load(model, weights, threads), codec)
     edge.check()
     if draw is not None and getattr(edge.model, "tensor_shape", None) is not None:
@@ -216,8 +245,12 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, Push
 
 def _status(status: Status) -> str:
     summary = status.summary
+    of = "" if status.rate_kbit is None else f" of {status.rate_kbit:.0f}"
+    quality = "" if status.quality is None else f", quality {status.quality}"
+    lag = "" if status.lag_s is None else f", lag {status.lag_s:.2f} s"
     return (
-        f"{counted(summary.done, 'frame')}, {status.frames_per_s:.1f} frames/s, {status.kbit_per_s:.0f} kbit/s, "
+        f"{counted(summary.done, 'frame')}, {status.frames_per_s:.1f} frames/s, {status.kbit_per_s:.0f}{of} kbit/s"
+        f"{quality}, {counted(summary.keys, 'key frame')}{lag}, "
         f"latency {_ms(summary.latency_p50_ms)} / {_ms(summary.latency_p99_ms)} ms (p50 / p99), "
         f"{status.in_flight} in flight" + _troubles(summary)
     )
@@ -229,8 +262,15 @@ def _summary(summary: PushSummary) -> str:
         f"{counted(summary.answered, 'frame')} answered in {summary.seconds:.1f} s "
         f"({summary.answered / span:.1f} frames/s, "
         f"{8e-3 * summary.bitstream_bytes / span:.0f} kbit/s), latency {_ms(summary.latency_p50_ms)} / "
-        f"{_ms(summary.latency_p99_ms)} ms (p50 / p99)" + _troubles(summary)
+        f"{_ms(summary.latency_p99_ms)} ms (p50 / p99)" + _rates(summary) + _troubles(summary)
     )
+
+
+def _rates(summary: PushSummary) -> str:
+    quality = "" if summary.quality_mean is None else f", quality {summary.quality_mean:.0f} on average"
+    if summary.bitrate_low is None or summary.bitrate_high is None:
+        return quality
+    return f"{quality}, the link's rate {summary.bitrate_low / 1e3:.0f} to {summary.bitrate_high / 1e3:.0f} kbit/s"
 
 
 def _troubles(summary: PushSummary) -> str:

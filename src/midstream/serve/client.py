@@ -14,18 +14,21 @@ import numpy as np
 
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
-from midstream.errors import ServiceError
+from midstream.errors import OptionError, ServiceError
 from midstream.halves.coding import ReadyFrame
 from midstream.halves.edge import Edge
 from midstream.models import Image, Output, SplitModel
 from midstream.serve import messages
 from midstream.serve.flights import Answer
 from midstream.serve.link import Link
+from midstream.serve.pace import pace_for, rate_options
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.senders import Sender, sender, stream_encoder
 from midstream.serve.session import Session
 
 _T = TypeVar("_T")
+#: Frames a second of a stream that follows its link, unless somebody says so.
+_USUAL_FPS = 25.0
 
 
 def side_of(edge: Edge) -> pb.Side:
@@ -88,10 +91,26 @@ class AsyncClient:
         while pending:
             yield await pending.popleft()
 
-    def sender(self, independent: bool = False, **options: Any) -> Sender:
+    def sender(
+        self,
+        independent: bool = False,
+        *,
+        bitrate: float | str | None = None,
+        min_bitrate: float | str | None = None,
+        max_bitrate: float | str | None = None,
+        fps: float | None = None,
+        **options: Any,
+    ) -> Sender:
         """What codes frames and sends them, each by itself or as a stream; as `Client.stream` has it."""
-        encoder = None if independent else stream_encoder(self.edge.codec, **options)
-        return sender(self.session, self.edge, encoder)
+        if independent and bitrate is not None:
+            raise OptionError("`bitrate` is that of a stream: it does not go with `independent`")
+        pace = pace_for(bitrate, min_bitrate, max_bitrate)
+        if pace is not None and fps is None:
+            fps = _USUAL_FPS  # of no weight for long: the encoder learns it
+        options |= rate_options(bitrate, pace, fps)
+        return sender(
+            self.session, self.edge, None if independent else stream_encoder(self.edge.codec, **options), pace
+        )
 
     async def _begun(self, independent: bool, options: dict[str, Any]) -> Sender:
         return self.sender(independent, **options)
@@ -201,6 +220,8 @@ class Client:
             timeout_s: for each image.
             independent: code each image by itself, for images that have nothing to do with one another.
             options: of a stream, as `midstream.StreamEncoder` has them: key_interval, bitrate and fps, ...
+                bitrate="auto" follows what the link takes, between `min_bitrate` and `max_bitrate` where they are
+                given; images are then taken as the link has room for them.
 
         Raises:
             InputError, ServiceError: as `infer` and `send`.

@@ -10,6 +10,8 @@ Answers to what was sent before that, which still arrive, are told apart by thei
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -17,15 +19,23 @@ from typing import TYPE_CHECKING
 import grpc
 
 from midstream.codec.api import encode_levels
+from midstream.codec.rate_control import BucketFullError
 from midstream.errors import InputError, ServiceError
 from midstream.halves.clip import ClipEdge
 from midstream.halves.coding import ReadyFrame
 from midstream.serve.flights import Answer, Flight
+from midstream.serve.pace import Pace
+from midstream.serve.proto import serve_pb2 as pb
 
 if TYPE_CHECKING:
     from midstream.serve.session import Session
 
 _Code = grpc.StatusCode
+#: How often it is looked whether a link, or a bucket, has room for a frame, besides when an answer comes; and after how
+#: many looks, all the time that a bucket takes to run empty, a frame that is larger than the bucket goes all the same.
+_LOOK_S, _LOOKS, _MORE = 0.02, 25, 1.3
+#: What was sent in vain fills the bucket of a rate, too: time that is borrowed at once until there is room, how often.
+_BORROWED_S, _MOST_BORROWED = 0.1, 100
 
 
 class FrameStream:
@@ -33,12 +43,14 @@ class FrameStream:
 
     Attributes:
         edge: codes the frames. Nobody else may use it.
+        name: of the stream, in its requests.
+        pace: of its coding; None where nothing but the places in flight and the session's rate limit hold it back.
     """
 
-    def __init__(self, session: Session, edge: ClipEdge) -> None:
+    def __init__(self, session: Session, edge: ClipEdge, pace: Pace | None = None) -> None:
         """A stream that begins with the next frame; a server that takes none gets independent frames."""
-        self.edge, self._session = edge, session
-        self._name = secrets.token_hex(8)
+        self.edge, self.pace, self._session = edge, pace, session
+        self.name = secrets.token_hex(8)
         self._sending = asyncio.Lock()  # frames are coded in the order in which they are handed over
         self._coding = asyncio.Lock()
         self._attempt = 0
@@ -61,24 +73,53 @@ class FrameStream:
             The answer to come. It raises ServiceError when the session ends without one.
 
         Raises:
-            InputError: the frame cannot be coded; the stream goes on without it.
+            InputError: the frame cannot be coded; the stream goes on without it. BucketFullError: for want of room
+                within a bit rate that does not follow the link.
             ServiceError: the session has ended.
         """
         born = time.monotonic()
         expires = None if timeout_s is None else born + timeout_s
         future = asyncio.get_running_loop().create_future()
-        flight = Flight(self._name, ready.size, born, expires, future, self, ready, time_s)
+        flight = Flight(self.name, ready.size, born, expires, future, self, ready, time_s)
         async with self._sending:
             await self._session.place()
             try:
                 await self._all_gone()
-                async with self._coding:
-                    await self._enter(flight)
+                await self._link_has_room()
+                await self._enter_with_room(flight)
             except BaseException:
                 if flight.number < 0:
                     self._session.give_back()
                 raise
         return future
+
+    async def room(self) -> None:
+        """Wait until a frame could go at once: what is read only then is no older than need be. Raises as `send`."""
+        while self.pace is not None and not (self._session.has_place and self.pace.ready):
+            await self._look_again()
+
+    async def _link_has_room(self) -> None:
+        while self.pace is not None and not self.pace.ready:
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        self._moved.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._moved.wait(), _LOOK_S)
+        self._session.check()
+
+    async def _enter_with_room(self, flight: Flight) -> None:
+        """Raises as `send`."""
+        for looked in itertools.count():
+            try:
+                async with self._coding:
+                    return await self._enter(flight)
+            except BucketFullError:
+                if self.pace is None:
+                    raise
+                self.pace.more = max(_MORE ** (looked - _LOOKS), 1.0)
+            await self._look_again()
+        return None
 
     async def _enter(self, flight: Flight) -> None:
         """Raises as `send`."""
@@ -92,6 +133,17 @@ class FrameStream:
         self._session.enter(flight)
         if attempt == self._attempt:  # else what is sent again goes first
             self._post(flight)
+
+    def sent(self, request: pb.InferRequest) -> None:
+        """A request of this stream is handed to the connection."""
+        if self.pace is not None:
+            self.pace.sent(request)
+
+    def received(self, reply: pb.InferReply) -> None:
+        """A reply has come for this stream, whoever waits for it."""
+        if self.pace is not None:
+            self.pace.received(reply)
+            self.moved()
 
     def moved(self) -> None:
         """Something has gone, or needs not go any more."""
@@ -110,6 +162,8 @@ class FrameStream:
 
     def connected(self) -> None:
         """Another server may be there, which takes no streams: then nothing is sent to it as it is."""
+        if self.pace is not None:
+            self.pace.reconnected()
         first = next((each for each in self._unanswered() if not each.key), None)
         if first is not None and not self._session.offer.takes_streams:
             self.again(first, anew=True)
@@ -138,7 +192,7 @@ class FrameStream:
                     if flight.attempt is not None:
                         continue
                     if self._attempt == attempt and flight.bitstream is None:
-                        await self._code_again(flight)
+                        await self._code_again(flight, attempt)
                     if self._attempt != attempt:  # that one does it
                         return
                     if flight.bitstream is not None and not flight.future.done():
@@ -146,16 +200,32 @@ class FrameStream:
         except Exception as error:  # a mistake of this program: without this, frames would wait for ever
             self._session.end(ServiceError(_Code.INTERNAL.name, f"the stream has failed: {error!r}"))
 
-    async def _code_again(self, flight: Flight) -> None:
-        try:
-            await self._code(flight)
-        except InputError as error:  # a bucket that is full, say
-            self._session.refuse(flight, _Code.INVALID_ARGUMENT, str(error))
+    async def _code_again(self, flight: Flight, attempt: int) -> None:
+        for borrowed in range(_MOST_BORROWED):
+            if self._attempt != attempt:
+                return
+            try:
+                await self._code(flight)
+            except BucketFullError as error:
+                if borrowed == _MOST_BORROWED - 1:
+                    self._session.refuse(flight, _Code.INVALID_ARGUMENT, str(error))
+                elif self.pace is not None:
+                    self.pace.more = max(_MORE ** (borrowed - _LOOKS), 1.0)
+                    await asyncio.sleep(_LOOK_S)
+                elif flight.time_s is not None:
+                    flight.time_s = max(flight.time_s, self._newest_s or 0.0) + _BORROWED_S
+            except InputError as error:
+                self._session.refuse(flight, _Code.INVALID_ARGUMENT, str(error))
+                return
+            else:
+                return
 
     async def _code(self, flight: Flight) -> None:
         """The bitstream of a frame; none where what it refers to was lost meanwhile. Raises InputError."""
         assert flight.ready is not None
         key, self._key_wanted = self._key_wanted, False
+        if self.pace is not None:
+            flight.time_s = self.pace.set(self.edge.encoder)
         coding = asyncio.create_task(asyncio.to_thread(self._coded, flight.ready, flight.time_s, key))
         try:
             bitstream, flight.key = await asyncio.shield(coding)

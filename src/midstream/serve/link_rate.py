@@ -50,8 +50,8 @@ _BASE_S, _LONG_S, _RECENT_S = 10.0, 2.0, 1.0
 _LATE_S, _LATE_TIMES, _MOST_LATE_S = 0.015, 3.0, 0.06
 #: A frame that waited for this long says at once that the rate is too high, if so many of the newest bear it out.
 _ALARM_S, _LATELY = 0.3, 3
-#: What the server may take is the most of so many seconds. Frames are to wait for it no longer than the second; where
-#: others keep it busy, two may always be on their way.
+#: What the server may take is the most of so many seconds, but for a tenth. Frames are to wait for it no longer than
+#: the second; where others keep it busy, two may always be on their way.
 _SERVER_S, _MOST_SERVER_S = 2.0, 0.35
 _ALWAYS = 2
 #: Of a frame that waited for none: a shorter time on the link is too little beside jitter to tell a rate.
@@ -87,8 +87,9 @@ class _Window:
         """The least value, with its frame's size."""
         return min((value, size) for _, value, size in self.entries)
 
-    def most(self) -> float:
-        return max(value for _, value, _ in self.entries)
+    def usual_most(self) -> float:
+        """What all but a tenth of the values do not exceed."""
+        return sorted(value for _, value, _ in self.entries)[(9 * len(self.entries) - 1) // 10]
 
     def newest(self) -> float:
         return self.entries[-1][1]
@@ -228,7 +229,7 @@ class LinkRate:
             takes = min(takes, self._taken_lately())
         if not self._ways.entries:
             return sum(each.size for each in self._flight.values()) / takes, takes
-        due = now - self._ways.least()[0] - self._server.most() - self._late_s
+        due = now - self._ways.least()[0] - self._server.usual_most() - self._late_s
         end, first = self._free_at, True
         for each in self._flight.values():
             start = max(end, each.at)

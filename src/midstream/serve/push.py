@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from midstream.codec.rate_control import BucketFullError
 from midstream.codec.stream import StreamEncoder
 from midstream.data.film_writer import FilmWriter
 from midstream.data.frames import Frame, Source
@@ -24,6 +25,7 @@ from midstream.serve.intake import Intake
 from midstream.serve.lines import answered, unreadable
 from midstream.serve.link import Link
 from midstream.serve.messages import offered_task
+from midstream.serve.pace import Pace
 from midstream.serve.senders import Sender, sender
 from midstream.serve.session import Session
 
@@ -43,12 +45,14 @@ class PushSettings:
         drop_oldest: instead of that, drop the oldest of them.
         rate: bits a second to send at most; None for no limit.
         timeout_s: after which the answer to a frame is of no use; None for never.
+        pace: of a stream whose bit rate follows the link.
     """
 
     lag: int = 2
     drop_oldest: bool = False
     rate: float | None = None
     timeout_s: float | None = None
+    pace: Pace | None = None
 
 
 @dataclass
@@ -59,7 +63,7 @@ class PushSummary:
         answered: frames with detections.
         refused: frames that the server answered with an error.
         unreadable: frames of the source that are no images.
-        dropped: frames that were too old, on request.
+        dropped: frames that were too old, on request, or for which a bit rate had no room.
         seconds: from the first connection.
         sent_bytes: of requests, those sent again included; `bitstream_bytes` of each answered frame once.
         resent, lost: frames sent again, connections lost.
@@ -67,6 +71,8 @@ class PushSummary:
         keys_asked: how often the server had lost the stream, and asked for a key.
         repeated: frames that the server answered from its memory.
         latency_p50_ms, latency_p99_ms: from reading a frame to having its answer, over the newest 10,000.
+        quality_mean: of the stream's frames, where their steps are chosen to hold a bit rate.
+        bitrate_low, bitrate_high: bits a second, where the rate follows the link: the least and the most it was.
     """
 
     answered: int = 0
@@ -83,6 +89,9 @@ class PushSummary:
     repeated: int = 0
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
+    quality_mean: float | None = None
+    bitrate_low: int | None = None
+    bitrate_high: int | None = None
 
     @property
     def done(self) -> int:
@@ -96,12 +105,24 @@ class PushSummary:
 
 @dataclass(frozen=True)
 class Status:
-    """The last seconds, for people: frames and kilobits a second, frames in flight."""
+    """The last seconds, for people.
+
+    Attributes:
+        summary: of all so far.
+        frames_per_s, kbit_per_s: that were answered.
+        in_flight: frames.
+        lag_s: from reading the newest frame that is answered to its answer; None before the first.
+        rate_kbit: a second, that the encoder is set to; None where nothing sets it.
+        quality: of the newest frame, where its step is chosen to hold a bit rate.
+    """
 
     summary: PushSummary
     frames_per_s: float
     kbit_per_s: float
     in_flight: int
+    lag_s: float | None = None
+    rate_kbit: float | None = None
+    quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -114,9 +135,28 @@ class Watching:
 
 @dataclass
 class _Run:
+    watching: Watching
+    encoder: StreamEncoder | None
+    pace: Pace | None
+    start: float = field(default_factory=time.monotonic)
     summary: PushSummary = field(default_factory=PushSummary)
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_LATENCIES))
     recent: deque[tuple[float, int, int]] = field(default_factory=deque)
+    left_out: int = 0
+    quality: int | None = None
+    qualities: Counter[int] = field(default_factory=Counter)
+
+    def coded(self) -> None:
+        """A frame was coded."""
+        self.quality = None if self.encoder is None or self.encoder.last is None else self.encoder.last.quality
+        if self.quality is not None:
+            self.qualities[self.quality] += 1
+
+    def leave_out(self, frame: Frame, why: BucketFullError) -> None:
+        """A bit rate has no room for a frame; of the first one, people are told."""
+        if not self.left_out:
+            self.watching.event(f"frame {frame.number} ({frame.name}) is left out: {why}")
+        self.left_out += 1
 
     def percentiles(self) -> None:
         if self.latencies:
@@ -148,17 +188,17 @@ async def push(
         ServiceError: the server cannot be reached any more, or does not fit.
         InputError: the source fails, or an output cannot be written. The lines up to there are whole.
     """
-    run = _Run()
     limiter = None if settings.rate is None else RateLimiter(settings.rate / 8)
     async with Session(link, side_of(edge), watching.event, limiter) as session:
         lines.begin()  # only now: a server that is not there costs no earlier output
         intake = Intake(source, settings.lag, settings.drop_oldest)
         pending: asyncio.Queue[_Pending | None] = asyncio.Queue(session.in_flight)
-        start = time.monotonic()
-        feeding = asyncio.create_task(_feed(intake, edge, sender(session, edge, encoder), settings, pending))
-        writing = asyncio.create_task(_write(pending, session, edge.model.category_ids, run, lines, film, watching))
+        run = _Run(watching, encoder, settings.pace)
+        frames = sender(session, edge, encoder, settings.pace)
+        feeding = asyncio.create_task(_feed(intake, edge, frames, settings, pending, run))
+        writing = asyncio.create_task(_write(pending, session, edge.model.category_ids, run, lines, film))
         others = [
-            asyncio.create_task(_tick(run, session, intake, start, watching)),
+            asyncio.create_task(_tick(run, session, intake)),
             asyncio.create_task(_close_at(stop, intake)),
         ]
         try:
@@ -173,7 +213,7 @@ async def push(
             for task in (feeding, writing, *others):
                 task.cancel()
             await asyncio.gather(feeding, writing, *others, return_exceptions=True)
-            _count(run, session, intake, start)
+            _count(run, session, intake)
     return run.summary
 
 
@@ -192,9 +232,14 @@ async def _close_at(stop: asyncio.Event, intake: Intake) -> None:
 
 
 async def _feed(
-    intake: Intake, edge: Edge, frames: Sender, settings: PushSettings, pending: asyncio.Queue[_Pending | None]
+    intake: Intake,
+    edge: Edge,
+    frames: Sender,
+    settings: PushSettings,
+    pending: asyncio.Queue[_Pending | None],
+    run: _Run,
 ) -> None:
-    while (frame := await asyncio.to_thread(intake.get)) is not None:
+    while (frame := await _newest(intake, frames)) is not None:
         if frame.image is None:
             await pending.put((frame, None, 0.0))
             continue
@@ -203,11 +248,21 @@ async def _feed(
             waited_s = time.monotonic() - frame.taken
             timeout_s = None if settings.timeout_s is None else max(settings.timeout_s - waited_s, 0)
             future = await frames.send(ready, timeout_s, frame.time_s)
+        except BucketFullError as error:
+            run.leave_out(frame, error)
+            continue
         except InputError as error:  # features that are not finite, say
             await pending.put((replace(frame, image=None, problem=f"{frame.name}: {error}"), None, 0.0))
             continue
+        run.coded()
         await pending.put((frame, future, waited_s))
     await pending.put(None)
+
+
+async def _newest(intake: Intake, frames: Sender) -> Frame | None:
+    """The next frame, as soon as it could go: while it could not, older ones may be dropped in its place."""
+    await frames.room()
+    return await asyncio.to_thread(intake.get)
 
 
 async def _write(
@@ -217,7 +272,6 @@ async def _write(
     run: _Run,
     lines: Lines,
     film: FilmWriter | None,
-    watching: Watching,
 ) -> None:
     task, classes = offered_task(session.offer), tuple(session.offer.classes)
     while (item := await pending.get()) is not None:
@@ -225,9 +279,9 @@ async def _write(
         answer = None if future is None else await future
         await asyncio.to_thread(_record, frame, answer, waited_s, task, classes, category_ids, run, lines, film)
         if answer is None:
-            watching.event(f"unreadable: {frame.problem}")
+            run.watching.event(f"unreadable: {frame.problem}")
         elif answer.error is not None:
-            watching.event(f"frame {frame.number} ({frame.name}): {answer.error.code}: {answer.error}")
+            run.watching.event(f"frame {frame.number} ({frame.name}): {answer.error.code}: {answer.error}")
 
 
 def _record(
@@ -262,23 +316,30 @@ def _record(
         film.add(frame.image if found is None else task.annotate(frame.image, found, classes))
 
 
-def _count(run: _Run, session: Session, intake: Intake, start: float) -> None:
-    run.summary.seconds = round(time.monotonic() - start, 3)
-    run.summary.dropped = intake.dropped
-    traffic = session.traffic
-    run.summary.sent_bytes, run.summary.resent, run.summary.lost = traffic.sent_bytes, traffic.resent, traffic.lost
-    run.summary.keys_asked = traffic.keys_asked
+def _count(run: _Run, session: Session, intake: Intake) -> None:
+    summary, traffic, pace = run.summary, session.traffic, run.pace
+    summary.seconds = round(time.monotonic() - run.start, 3)
+    summary.dropped = intake.dropped + run.left_out
+    summary.sent_bytes, summary.resent, summary.lost = traffic.sent_bytes, traffic.resent, traffic.lost
+    summary.keys_asked = traffic.keys_asked
+    if count := run.qualities.total():
+        summary.quality_mean = round(sum(quality * n for quality, n in run.qualities.items()) / count, 1)
+    if pace is not None and pace.lowest is not None and pace.highest is not None:
+        summary.bitrate_low, summary.bitrate_high = round(pace.lowest), round(pace.highest)
     run.percentiles()
 
 
-async def _tick(run: _Run, session: Session, intake: Intake, start: float, watching: Watching) -> None:
+async def _tick(run: _Run, session: Session, intake: Intake) -> None:
     while True:
         await asyncio.sleep(_TICK_S)
-        _count(run, session, intake, start)
+        _count(run, session, intake)
         now = time.monotonic()
         while run.recent and run.recent[0][0] < now - _WINDOW_S:
             run.recent.popleft()
-        span = min(now - start, _WINDOW_S)
+        span = min(now - run.start, _WINDOW_S)
         frames = sum(count for _, count, _ in run.recent)
         bits = 8 * sum(size for _, _, size in run.recent)
-        watching.status(Status(run.summary, frames / span, bits / 1e3 / span, session.unanswered))
+        lag_s = run.latencies[-1] if run.latencies else None
+        rate = None if run.pace is None or run.pace.bitrate is None else run.pace.bitrate / 1e3
+        rates = frames / span, bits / 1e3 / span
+        run.watching.status(Status(run.summary, *rates, session.unanswered, lag_s, rate, run.quality))

@@ -12,6 +12,7 @@ from midstream.halves.clip import ClipEdge
 from midstream.halves.coding import ReadyFrame
 from midstream.halves.edge import Edge
 from midstream.serve.flights import Answer
+from midstream.serve.pace import Pace
 from midstream.serve.session import Session
 
 
@@ -23,6 +24,9 @@ class Sender(Protocol):
     ) -> asyncio.Future[Answer]:
         """See FrameStream."""
         ...
+
+    async def room(self) -> None:
+        """See FrameStream."""
 
 
 class Alone:
@@ -41,6 +45,9 @@ class Alone:
             bitstream = await asyncio.to_thread(self._edge.code, ready)
             return await self._session.send(bitstream, ready.size, timeout_s)
 
+    async def room(self) -> None:
+        """See FrameStream; nothing but the session holds these frames back."""
+
 
 def stream_encoder(codec: Codec, **options: Any) -> StreamEncoder | None:
     """For the frames of one stream; None for a codec that codes each by itself.
@@ -50,11 +57,13 @@ def stream_encoder(codec: Codec, **options: Any) -> StreamEncoder | None:
     try:
         codec.sequence()
     except OptionError:  # its bitstreams are to hold what units of a stream do not: a profile
+        if options.get("bitrate") is not None:
+            raise
         return None
     encoder = StreamEncoder(codec, **options)
     return encoder if encoder.remembers else None
 
 
-def sender(session: Session, edge: Edge, encoder: StreamEncoder | None) -> Sender:
+def sender(session: Session, edge: Edge, encoder: StreamEncoder | None, pace: Pace | None = None) -> Sender:
     """The Sender of frames that `edge` makes ready; without an encoder each is coded by itself."""
-    return Alone(session, edge) if encoder is None else session.stream(ClipEdge(edge.model, encoder))
+    return Alone(session, edge) if encoder is None else session.stream(ClipEdge(edge.model, encoder), pace)

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakValueDictionary
 
 import grpc
 import grpc.aio
@@ -20,6 +21,7 @@ from midstream.serve import messages
 from midstream.serve.flights import Answer, Flight, RateLimiter, Traffic
 from midstream.serve.frame_stream import FrameStream
 from midstream.serve.link import PASSING, Connection, Link, connect, failure
+from midstream.serve.pace import Pace
 from midstream.serve.proto import serve_pb2 as pb
 
 _Code = grpc.StatusCode
@@ -81,6 +83,7 @@ class Session:
         self._answered = time.monotonic()  # or when nothing was there to be answered
         self._ended: ServiceError | InputError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: WeakValueDictionary[str, FrameStream] = WeakValueDictionary()
 
     async def __aenter__(self) -> Session:
         self._living = self.start(self._live())
@@ -120,9 +123,16 @@ class Session:
         """In the order of their numbers."""
         return list(self._waiting.values())
 
-    def stream(self, edge: ClipEdge) -> FrameStream:
+    @property
+    def has_place(self) -> bool:
+        """Whether `place` would not wait."""
+        return not self._slots.locked()
+
+    def stream(self, edge: ClipEdge, pace: Pace | None = None) -> FrameStream:
         """A stream of frames; ended by not being used any more."""
-        return FrameStream(self, edge)
+        stream = FrameStream(self, edge, pace)
+        self._streams[stream.name] = stream
+        return stream
 
     async def send(
         self, bitstream: bytes, size: tuple[int, int], timeout_s: float | None = None
@@ -233,7 +243,7 @@ class Session:
         """Send all that is unanswered, then what comes; take answers. Raises AioRpcError when the connection ends."""
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
-        for stream in {each.stream for each in self._waiting.values() if each.stream is not None}:
+        for stream in list(self._streams.values()):
             stream.connected()
         outbox: _Outbox = asyncio.Queue()
         for flight in self._waiting.values():
@@ -289,6 +299,8 @@ class Session:
             self.traffic.resent += flight.sent
             flight.sent = True
             self.traffic.sent_bytes += request.ByteSize()
+            if flight.stream is not None:
+                flight.stream.sent(request)
             await call.write(request)
             if flight.attempt == request.attempt:
                 flight.gone = True
@@ -297,6 +309,8 @@ class Session:
             flight, request = await self._next(outbox)
 
     def _received(self, reply: pb.InferReply, outbox: _Outbox) -> None:
+        if (stream := self._streams.get(reply.session)) is not None:
+            stream.received(reply)
         flight = self._waiting.get(reply.frame)
         if flight is None or flight.future.done() or reply.session != flight.session:
             return  # answered, on an earlier connection
