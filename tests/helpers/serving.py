@@ -47,8 +47,9 @@ class Server:
         self.log: list[dict[str, Any]] = []
         self.start()
 
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
+    def start(self, *more: object) -> None:
+        """Start it, this time with `more` options."""
+        self.process = subprocess.Popen([*self._command, *map(str, more)], stderr=subprocess.PIPE, text=True)
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=[self.process, ready], daemon=True)
         self._reader.start()

@@ -17,8 +17,11 @@ from tests.helpers.streaming import CODEC, Recorded, frames, ready
 
 import midstream as ms
 from midstream import models
-from midstream.serve import AsyncClient, Client, Edge, Link
+from midstream.codec.api import encode_levels
+from midstream.halves.coding import ReadyFrame
+from midstream.serve import Answer, AsyncClient, Client, Edge, Link
 from midstream.serve.client import side_of
+from midstream.serve.frame_stream import FrameStream
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.session import Session
@@ -112,6 +115,39 @@ def test_what_a_server_has_forgotten_is_coded_anew(model: Path, network: models.
         assert server.metric('midstream_sessions_forgotten_total{reason="memory"}') > 10
         assert server.metric("midstream_session_bytes") <= room
         assert server.metric("midstream_sessions") == 1
+
+
+def test_streams_go_on_beside_a_server_that_takes_none_and_one_that_takes_them_again(
+    model: Path, network: models.SplitModel
+) -> None:
+    async def run(server: Server) -> None:
+        clip, side = ready(network, 90), side_of(Edge(network, CODEC))
+        async with Session(Link(server.address, retry_s=120), side, told.append) as session:
+            stream = session.stream(edge := Recorded(network))
+            waiting = [asyncio.create_task(_answer(stream, frame)) for frame in clip]
+            for answered, options in ((30, ["--max-stream-memory", "0"]), (60, [])):
+                while sum(each.done() for each in waiting) < answered:
+                    await asyncio.sleep(0.001)
+                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(server.start, *options)
+            answers = await asyncio.gather(*waiting)
+        for frame, answer in zip(clip, answers, strict=True):
+            if answer.size in [each.size for each in edge.codings.get(frame, [])]:
+                edge.check(frame, answer)
+            else:
+                data = encode_levels(CODEC, frame.levels, frame.hints, None)
+                assert (answer.size, answer.key) == (len(data), True)
+                streaming.same_detections(answer.found(), network.back(ms.decode(data), SIZE))  # type: ignore[arg-type]
+        assert sum(not answer.key for answer in answers) > 30
+
+    told: list[str] = []
+    with Server(model, "--workers", 1, before=SLOW) as server:
+        asyncio.run(asyncio.wait_for(run(server), 300))
+    assert sum("takes no streams" in each for each in told) == 1
+
+
+async def _answer(stream: FrameStream, frame: ReadyFrame) -> Answer:
+    return await (await stream.send(frame))
 
 
 def test_a_stream_that_is_idle_is_forgotten(model: Path, network: models.SplitModel) -> None:

@@ -109,6 +109,7 @@ class Flight:
         number: within the session; known once it may be sent.
         bitstream: None while it is to be coded.
         key: whether the bitstream stands alone.
+        unit: whether it is a unit of a stream, be it a key.
         attempt: of what is sent at present; None while nothing is that is still valid.
         sent: whether it was sent before.
         gone: whether what is valid was sent over the connection that there is.
@@ -125,6 +126,7 @@ class Flight:
     number: int = -1
     bitstream: bytes | None = None
     key: bool = True
+    unit: bool = False
     attempt: int | None = 0
     sent: bool = False
     gone: bool = False

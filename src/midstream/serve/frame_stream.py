@@ -164,7 +164,7 @@ class FrameStream:
         """Another server may be there, which takes no streams: then nothing is sent to it as it is."""
         if self.pace is not None:
             self.pace.reconnected()
-        first = next((each for each in self._unanswered() if not each.key), None)
+        first = next((each for each in self._unanswered() if each.unit), None)
         if first is not None and not self._session.offer.takes_streams:
             self.again(first, anew=True)
 
@@ -228,25 +228,29 @@ class FrameStream:
             flight.time_s = self.pace.set(self.edge.encoder)
         coding = asyncio.create_task(asyncio.to_thread(self._coded, flight.ready, flight.time_s, key))
         try:
-            bitstream, flight.key = await asyncio.shield(coding)
+            bitstream, flight.key, flight.unit = await asyncio.shield(coding)
         except asyncio.CancelledError:
             self._key_wanted = True  # what comes of it is not sent
-            await asyncio.wait({coding})  # two threads must not code
+            while not coding.done():  # two threads must not code
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({coding})
+            coding.exception()  # nobody else asks for it
             raise
         flight.bitstream = None if self._key_wanted else bitstream
 
-    def _coded(self, ready: ReadyFrame, time_s: float | None, key: bool) -> tuple[bytes, bool]:
+    def _coded(self, ready: ReadyFrame, time_s: float | None, key: bool) -> tuple[bytes, bool, bool]:
+        """The bitstream, whether it stands alone, and whether it is a unit of a stream. Raises InputError."""
         encoder = self.edge.encoder
         if not self._session.offer.takes_streams:
             self._tell()
-            return encode_levels(encoder.codec, ready.levels, ready.hints, None), True
+            return encode_levels(encoder.codec, ready.levels, ready.hints, None), True, False
         if key:
             encoder.request_key()
         if time_s is not None:  # a frame that is coded anew comes after those that came after it
             self._newest_s = time_s = max(time_s, self._newest_s or 0.0)
         bitstream = self.edge.code(ready, time_s)
         assert encoder.last is not None
-        return bitstream, encoder.last.key
+        return bitstream, encoder.last.key, True
 
     def _tell(self) -> None:
         if not self._told:
