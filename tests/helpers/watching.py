@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,11 +45,15 @@ def toy_codec(profile: Path, **options: Any) -> ms.Calibrated:
 class Program:
     """`midstream watch` as a process, at a port that is free."""
 
-    def __init__(self, *arguments: object, stdin: Any = None) -> None:
+    def __init__(self, *arguments: object, stdin: int | None = None) -> None:
+        """Start it and wait for its address."""
         command = [sys.executable, "-m", "midstream", "watch", "--port", "0", *map(str, arguments)]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
+        late = threading.Timer(PATIENCE_S, self.process.kill)
+        late.start()
         self.first = self.process.stdout.readline()
+        late.cancel()
         self.url = json.loads(self.first)["url"] if self.first.startswith("{") else self.first.strip()
 
     @property
