@@ -139,6 +139,15 @@ def test_frames_that_need_little_do_not_let_the_rate_run_away() -> None:
     assert link.bitrate(now) <= 200e3
 
 
+def test_answers_that_never_come_hold_nothing_back_for_ever() -> None:
+    link = LinkRate()
+    link.answered(link.sent(500, 400, 0.0), 0.05, 0.0, 0.01)
+    link.sent(5000, 4900, 0.1)
+    link.sent(50_000, 49_900, 0.2)
+    assert not any(link.ready(now / 10) for now in range(3, 100))
+    assert link.ready(10.3)
+
+
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(["sent", "sent", "answered", "answered", "left", "reconnected"]),

@@ -122,12 +122,14 @@ def test_what_is_no_rate_changes_nothing(bitrate: float | str, message: str) -> 
     changed, other = (ms.StreamEncoder(profile=profile, bitrate=200_000, fps=FPS) for _ in range(2))
     with pytest.raises(InputError, match=message):
         changed.set_bitrate(bitrate)
+    assert changed.bitrate == 200_000
     assert changed.encode(frame) == other.encode(frame)
 
 
 @pytest.mark.parametrize("options", [{"quality": 50}, {"max_bytes": 3000}])
 def test_a_stream_without_a_rate_has_none_to_change(options: dict[str, int]) -> None:
     encoder = ms.StreamEncoder(profile=profiles.profile(), **options)
+    assert encoder.bitrate is None
     with pytest.raises(InputError, match="this stream has no bit rate to change"):
         encoder.set_bitrate("100kbit")
 

@@ -57,7 +57,15 @@ _ENOUGH = 0.85
 
 
 class RateControl(ABC):
-    """Makes a unit of each frame of a stream."""
+    """Makes a unit of each frame of a stream.
+
+    Attributes:
+        bitrate: bits a second that it holds; None where there is no such rate.
+    """
+
+    @property
+    def bitrate(self) -> float | None:  # noqa: D102
+        return None
 
     def wait(self, time_s: float | None) -> None:
         """The next frame is of this time; None where it follows at the usual rate."""
@@ -152,6 +160,11 @@ class LeakyBucket(RateControl):
         self._search = StepSearch()
         self._step: int | None = None
         self._unasked = 0.0
+
+    @property
+    def bitrate(self) -> float:
+        """See RateControl."""
+        return 8 * self._rate
 
     def _mark(self, bytes_per_s: float) -> None:
         """The size and the marks of the bucket at a rate."""

@@ -180,6 +180,11 @@ class StreamEncoder:
         """Make the next unit a key."""
         self._key_asked = True
 
+    @property
+    def bitrate(self) -> float | None:
+        """Bits a second that the stream is coded at; None where a quality or a cap decides."""
+        return self._control.bitrate
+
     def set_bitrate(self, bitrate: float | str) -> None:
         """Go on at another bit rate from the next frame on, as a link asks for it.
 

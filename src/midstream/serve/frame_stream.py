@@ -255,4 +255,5 @@ class FrameStream:
     def _tell(self) -> None:
         if not self._told:
             self._told = True
-            self._session.on_event("the server takes no streams: each frame is coded by itself")
+            rate = "" if self.edge.encoder.bitrate is None else ", and no bit rate is held"
+            self._session.on_event(f"the server takes no streams: each frame is coded by itself{rate}")

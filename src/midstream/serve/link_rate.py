@@ -56,6 +56,9 @@ _SERVER_S, _MOST_SERVER_S = 2.0, 0.35
 _ALWAYS = 2
 #: Of a frame that waited for none: a shorter time on the link is too little beside jitter to tell a rate.
 _TELLING_S = 0.03
+#: What is not answered by then is not waited for: a link that stands, or a server that forgets, gets a frame now and
+#: then.
+_LOST_S = 10.0
 #: Of an update, at most: answers that come late are no reason to grow by leaps.
 _MOST_STEP_S = 0.25
 
@@ -105,6 +108,19 @@ class _Window:
         return sum(value for _, value, _ in self.entries) * (1 - 1 / len(self.entries)) / max(span, self._seconds / 2)
 
 
+class _Least(_Window):
+    """Of the last seconds, what may yet be the least of the last so many: `least` at once, however many come."""
+
+    def add(self, now: float, value: float, size: int = 0) -> None:
+        while self.entries and self.entries[-1][1] >= value:
+            self.entries.pop()
+        super().add(now, value, size)
+
+    def least(self) -> tuple[float, int]:
+        _, value, size = self.entries[0]
+        return value, size
+
+
 class LinkRate:
     """The rate for an encoder whose frames go over a link.
 
@@ -133,7 +149,7 @@ class LinkRate:
         self._flight: dict[int, _Sent] = {}
         self._newest = 0
         self._free_at = -math.inf  # when the link was done with the newest frame that is answered
-        self._ways, self._server, self._work = _Window(_BASE_S), _Window(_SERVER_S), _Window(_SERVER_S)
+        self._ways, self._server, self._work = _Least(_BASE_S), _Window(_SERVER_S), _Window(_SERVER_S)
         self._waits, self._busy = _Window(_STANDING_S, _FEWEST), _Window(_SAMPLES_S, _FEWEST + 2)
         self._lately = deque[tuple[float, int]](maxlen=_LATELY)
         self._unsteady_s = _MOST_LATE_S / _LATE_TIMES
@@ -197,6 +213,8 @@ class LinkRate:
 
     def ready(self, now: float) -> bool:
         """Whether to code a frame now. If not, ask again after an answer, or in a little while."""
+        while self._flight and (first := next(iter(self._flight))) and self._flight[first].at < now - _LOST_S:
+            del self._flight[first]
         if not self._flight:
             return True
         return not self._server_is_behind() and self._ahead(now)[0] <= _MOST_WAIT_S
