@@ -197,11 +197,14 @@ def serve_command(
     from midstream.serve.replicas import ONGOING, ReplicaPlan
     from midstream.serve.replicas import replicas as started
 
+    streams = chosen.stream_limits(most) if chosen.stream_memory else None
     plan = ReplicaPlan(
-        Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded
+        Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded, streams
     )
     with started(ray, plan, least, most) as work:
-        ended = serve.run(dataclasses.replace(chosen, workers=ONGOING * most), served, work=work)
+        ended = serve.run(
+            dataclasses.replace(chosen, workers=ONGOING * most), served, work=work, remembers=streams is not None
+        )
     if not ended:
         end_process()
 

@@ -3,6 +3,10 @@
 The process that clients connect to stays what it is without Ray, with its TLS, tokens, limits, queue and deadlines.
 Only what would run in its threads runs in the replicas; frames wait in its queue, and beyond that clients are told to
 come again. Ray Serve's own proxies, which know nothing of all this, are not started.
+
+Units of a stream go to the replica that has decoded those before them: a few kilobytes a frame, where handing the state
+over would move a megabyte and decoding here as much (docs/scaling.md has the measurement). What is lost with a replica
+is lost as in a server that has forgotten a stream: its sender is asked for a key.
 """
 
 from __future__ import annotations
@@ -10,28 +14,36 @@ from __future__ import annotations
 import contextlib
 import io
 import secrets
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from midstream.cluster import joined
 from midstream.codec.calibrated.profile import Profile
 from midstream.errors import MidstreamError, MissingExtraError
 from midstream.models.reference import Reference
+from midstream.serve.homes import Homes
+from midstream.serve.streams import StreamLimits
 from midstream.serve.telemetry import log
-from midstream.serve.work import Outcome, Refused, Work, infer, prepare
+from midstream.serve.work import Outcome, Refused, Work, infer, prepare, remembered
 
 try:
     import ray
     import ray.exceptions
     import ray.serve
+    from ray.serve.config import RequestRouterConfig
+    from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 except ImportError as error:
     raise MissingExtraError("serving on Ray", "ray") from error
 
 Infer = Callable[[Sequence[Work]], list[Outcome]]
-#: Batches at one replica: one that is computed, one that waits, so that it never stands idle.
+#: Batches for each replica: one that is computed, one that waits, so that none stands idle.
 ONGOING = 2
-#: How often a batch is given to another replica when the one that had it has died. The work is a pure function.
+#: How often a batch is given to another replica when the one that had it has died: either its outcome is the same
+#: there, or units of a stream are found to lack what they refer to.
 _TRIES = 5
 
 
@@ -43,6 +55,7 @@ class ReplicaPlan:
         network: which one.
         profile: of the codec `calibrated`.
         max_pixels, batch, elements, embedded: as `prepare` takes them.
+        streams: of the streams that are at one replica; None where no units are taken.
     """
 
     network: Reference
@@ -51,20 +64,49 @@ class ReplicaPlan:
     batch: int
     elements: int | None
     embedded: bool
+    streams: StreamLimits | None
 
 
 class Replica:
-    """A network on one core, in a process of Ray Serve."""
+    """A network on one core, in a process of Ray Serve, and the decoders of the streams that are here."""
 
     def __init__(self, plan: ReplicaPlan) -> None:
         self._served = prepare(
             plan.network.load(threads=1), plan.profile, max_pixels=plan.max_pixels, batch=plan.batch, threads=1,
             elements=plan.elements, embedded=plan.embedded,
         )  # fmt: skip
+        self._streams = None if plan.streams is None else remembered(self._served, plan.streams)
+        self._core = threading.Lock()
 
     def __call__(self, works: Sequence[Work]) -> list[Outcome]:
         """As `infer`."""
-        return [_portable(outcome) for outcome in infer(self._served, works)]
+        with self._core:
+            return [_portable(outcome) for outcome in infer(self._served, works, self._streams)]
+
+    def check_health(self) -> None:
+        """Ray Serve asks every ten seconds."""
+        if self._streams is not None:
+            self._streams.forget_idle()
+
+
+class StreamRouter(RequestRouter):  # type: ignore[misc]
+    """Sends units of one stream, by their `session_id`, to one replica, and everything else to the least busy one."""
+
+    def initialize_state(self, idle_s: float) -> None:
+        """Called once by Ray Serve; see Homes."""
+        self._homes: Homes[ReplicaID] = Homes(idle_s)
+
+    async def choose_replicas(
+        self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
+    ) -> list[list[RunningReplica]]:
+        """Of those that live, which Ray Serve keeps up to date, the ones to ask."""
+        if pending_request is None or not candidate_replicas:
+            return [candidate_replicas]
+        pending_request.routing_context.should_backoff = True  # else one that has no room is asked without a pause
+        if not (stream := pending_request.metadata.session_id):
+            return [candidate_replicas]
+        there = {replica.replica_id: replica for replica in candidate_replicas}
+        return [[there[self._homes.of(stream, there, time.monotonic())]]]
 
 
 def _portable(outcome: Outcome) -> Outcome:
@@ -96,7 +138,12 @@ def replicas(address: str, plan: ReplicaPlan, least: int, most: int) -> Iterator
         deployment = ray.serve.deployment(
             Replica,
             name="midstream",
-            max_ongoing_requests=ONGOING,
+            # All that the server gives out at once, so that none is turned away by the one replica that can take it.
+            max_ongoing_requests=ONGOING * most,
+            request_router_config=RequestRouterConfig(
+                request_router_class=StreamRouter,
+                request_router_kwargs={"idle_s": 0.0 if plan.streams is None else plan.streams.idle_s},
+            ),
             autoscaling_config={"min_replicas": least, "max_replicas": most, "target_ongoing_requests": 1},
             ray_actor_options={"num_cpus": 1},
         )
@@ -121,10 +168,32 @@ class _Told(io.TextIOBase):
 
 
 def _call(handle: Any, works: Sequence[Work]) -> list[Outcome]:
-    for attempt in range(1, _TRIES + 1):
-        try:
-            outcomes: list[Outcome] = handle.remote(list(works)).result()
-            return outcomes
-        except ray.exceptions.RayActorError as error:
-            log.warning("replica died", attempt=attempt, reason=str(error).splitlines()[0])
-    return [Refused("this frame could not be computed", "internal", RuntimeError("its replicas died"))] * len(works)
+    """The outcomes of a batch: what belongs to one stream at its replica, the rest together at another one."""
+    numbers = sorted(range(len(works)), key=lambda number: str(works[number].stream))
+    shares = [list(share) for _, share in groupby(numbers, key=lambda number: works[number].stream)]
+    waiting = [_Share(handle, [works[number] for number in share]) for share in shares]
+    outcomes: dict[int, Outcome] = {}
+    for share, each in zip(shares, waiting, strict=True):
+        outcomes.update(zip(share, each.outcomes(), strict=True))
+    return [outcomes[number] for number in range(len(works))]
+
+
+class _Share:
+    """Works for one replica, on their way to it from the begin."""
+
+    def __init__(self, handle: Any, works: list[Work]) -> None:
+        stream = works[0].stream
+        self._works = works
+        self._handle = handle if stream is None else handle.options(session_id=" ".join(stream))
+        self._response = self._handle.remote(works)
+
+    def outcomes(self) -> list[Outcome]:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                outcomes: list[Outcome] = self._response.result()
+                return outcomes
+            except ray.exceptions.RayActorError as error:
+                log.warning("replica died", attempt=attempt, reason=str(error).splitlines()[0])
+                self._response = self._handle.remote(self._works)
+        died = RuntimeError("its replicas died")
+        return [Refused("this frame could not be computed", "internal", died)] * len(self._works)

@@ -85,6 +85,10 @@ class ServerSettings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
 
+    def stream_limits(self, places: int = 1) -> StreamLimits:
+        """Of the streams at one of so many places."""
+        return StreamLimits(self.stream_memory // places, self.stream_idle_s)
+
     def check(self) -> Secured:
         """What of them is read from files; before a network is loaded. Raises InputError."""
         credentials = server_credentials(self.tls_cert, self.tls_key, self.tls_client_ca)
@@ -110,6 +114,7 @@ def run(
     served: Served,
     on_ready: Callable[[str], None] = lambda address: None,
     work: Callable[[Sequence[Work]], list[Outcome]] | None = None,
+    remembers: bool = False,
 ) -> bool:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -117,8 +122,8 @@ def run(
         settings: how.
         served: what.
         on_ready: called with HOST:PORT when clients can connect.
-        work: what to do with a batch of frames, from any thread; by default, `infer` here. It is given no units of
-            streams: a server remembers only what it decodes itself.
+        work: what to do with a batch of frames, from any thread; by default, `infer` here.
+        remembers: whether `work` remembers streams by itself; else it is given no units of them.
 
     Returns:
         Whether all that was begun has ended. If not, threads of this process go on computing what nobody waits for, and
@@ -127,7 +132,7 @@ def run(
     Raises:
         InputError: the address or a file cannot be used.
     """
-    return asyncio.run(_run(settings, settings.check(), served, on_ready, work))
+    return asyncio.run(_run(settings, settings.check(), served, on_ready, work, remembers))
 
 
 async def _run(
@@ -136,12 +141,12 @@ async def _run(
     served: Served,
     on_ready: Callable[[str], None],
     work: Callable[[Sequence[Work]], list[Outcome]] | None,
+    remembers: bool,
 ) -> bool:
     telemetry = Telemetry()
     streams = None
     if work is None and settings.stream_memory:
-        limits = StreamLimits(settings.stream_memory, settings.stream_idle_s)
-        streams = remembered(served, limits, lambda why: telemetry.forgotten.labels(why).inc())
+        streams = remembered(served, settings.stream_limits(), lambda why: telemetry.forgotten.labels(why).inc())
         telemetry.watch(streams)
     engine = Engine(
         work or partial(infer, served, streams=streams),
@@ -152,7 +157,7 @@ async def _run(
         batch=served.batch,
     )
     size = settings.message_bytes or max(_LEAST_MESSAGE, int(_BYTES_PER_ELEMENT * served.limits.elements))
-    offer = Offer(settings.in_flight, size, streams is not None, secured.tokens)
+    offer = Offer(settings.in_flight, size, remembers or streams is not None, secured.tokens)
     service = Service(served, engine, telemetry, offer)
     checks = health.aio.HealthServicer()
     server = _server(settings, secured, size, telemetry)
