@@ -16,7 +16,7 @@ import cv2
 import pyarrow as pa
 
 from midstream import models
-from midstream.batch import schema, sources
+from midstream.batch import inputs, schema, sources
 from midstream.batch.job import Job, work
 from midstream.codec.paper import Paper
 from midstream.models.reference import Reference
@@ -41,7 +41,7 @@ def main() -> None:
     start = time.process_time()
     coded = pa.concat_tables(list(work(network, encode, images))).to_pylist()
     encoded = time.process_time()
-    rows = [sources.content_row(row["id"], row["bitstream"], (row["height"], row["width"])) for row in coded]
+    rows = [inputs.content_row(row["id"], row["bitstream"], (row["height"], row["width"])) for row in coded]
     bitstreams = pa.Table.from_pylist(rows, schema.INPUT)
     before = time.process_time()
     list(work(network, decode, bitstreams))

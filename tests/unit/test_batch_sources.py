@@ -14,7 +14,7 @@ from tests.helpers.toy import write_labelled
 
 import midstream as ms
 from midstream import models
-from midstream.batch import schema, sources
+from midstream.batch import inputs, schema, sources
 from midstream.errors import InputError
 from midstream.models import SplitModel
 
@@ -60,7 +60,7 @@ def test_a_file_that_is_named_twice_is_one_input(labelled: Path) -> None:
 
 def test_tables_of_inputs_are_cut_by_bytes(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [len(file.read_bytes()) for file in sorted((labelled / "images").iterdir())]
-    monkeypatch.setattr(sources, "INPUT_BYTES", sizes[0] + sizes[1])
+    monkeypatch.setattr(inputs, "INPUT_BYTES", sizes[0] + sizes[1])
     (chunk,) = sources.find([str(labelled / "images")], "encode")
     assert [table.num_rows for table in chunk.read()] == [2, 2]
 

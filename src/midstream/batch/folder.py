@@ -46,6 +46,8 @@ class JobManifest(BaseModel):
     cut: str
     codec: dict[str, Any] | None
     pyramids: bool
+    groups: bool = False
+    key_interval: int | None = None
 
     @classmethod
     def of(cls, job: Job, model: str) -> JobManifest:
@@ -58,6 +60,8 @@ class JobManifest(BaseModel):
             cut=job.network.cut,
             codec=codec,
             pyramids=job.pyramids,
+            groups=job.groups,
+            key_interval=job.key_interval,
         )
 
 
@@ -250,6 +254,14 @@ class Folder:
     def total_bytes(self) -> int:
         """Of all bitstreams in the table of results."""
         return sum(pc.sum(batch["bytes"]).as_py() or 0 for batch in self.batches(self.results, ["bytes"]))
+
+    def frames(self) -> tuple[int, int]:
+        """Frames of all groups in the table of results, and how many of them failed."""
+        counts = [0, 0]
+        for batch in self.batches(self.results, ["frame_count", "failed_frames"]):
+            for place, column in enumerate(batch.columns):
+                counts[place] += pc.sum(column).as_py() or 0
+        return counts[0], counts[1]
 
     def parts(self) -> Iterator[Path]:
         """The files of both tables."""

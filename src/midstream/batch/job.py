@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from midstream.arrays import pack_safetensors
 from midstream.batch import schema
+from midstream.batch.groups import GROUP_STEPS, timed
 from midstream.codec.api import decode, inspect
 from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
@@ -47,6 +47,8 @@ class Job:
         pyramids: also keep what was decoded.
         device: that the network runs on, see `models.load`; AUTO until it is known what the machines have.
         size: (height, width) of the images whose bitstreams do not say it.
+        groups: whether an input is a group of frames of a clip, a key and those after it.
+        key_interval: frames of a group at most, where the job makes them.
     """
 
     kind: schema.JobKind
@@ -56,11 +58,13 @@ class Job:
     pyramids: bool = False
     device: str = AUTO
     size: tuple[int, int] | None = None
+    groups: bool = False
+    key_interval: int | None = None
 
     @property
     def outcome(self) -> pa.Schema:
         """Of what `work` yields."""
-        return schema.outcome(self.kind, task_named(self.network.task), self.pyramids)
+        return schema.outcome(self.kind, task_named(self.network.task), self.pyramids, self.groups)
 
 
 #: Around the work on the input with a key.
@@ -119,7 +123,7 @@ def _outcome(network: SplitModel, job: Job, row: Row, guard: Guard) -> Row:
         return {**known, "error": row["error"]}
     try:
         with guard(row["key"]):
-            return {**known, **_STEPS[job.kind](network, job, row)}
+            return {**known, **(GROUP_STEPS if job.groups else _STEPS)[job.kind](network, job, row)}
     except MidstreamError as error:
         return {**known, "error": str(error)}
     except Exception as error:  # one input of millions must not stop the others, whatever is wrong with it
@@ -130,8 +134,8 @@ def _encode(network: SplitModel, job: Job, row: Row) -> Row:
     assert job.codec is not None
     image = _image(row)
     size = (image.shape[0], image.shape[1])
-    pyramid, front_ms = _timed(network.front, image)
-    data, encode_ms = _timed(encode_features, network, pyramid, size, job.codec, threads=1)
+    pyramid, front_ms = timed(network.front, image)
+    data, encode_ms = timed(encode_features, network, pyramid, size, job.codec, threads=1)
     return {**_about(size, pyramid, data), "bitstream": data, "front_ms": front_ms, "encode_ms": encode_ms}
 
 
@@ -140,8 +144,8 @@ def _decode(network: SplitModel, job: Job, row: Row) -> Row:
     size = (row["height"], row["width"]) if row["height"] and row["width"] else job.size
     if size is None:
         raise InputError("the size of the image is not known: give it with --image-size WIDTHxHEIGHT")
-    received, decode_ms = _timed(decode, data, profile=job.profile, threads=1)
-    found, back_ms = _timed(network.back, _whole(network, received), size)
+    received, decode_ms = timed(decode, data, profile=job.profile, threads=1)
+    found, back_ms = timed(network.back, _whole(network, received), size)
     kept = {"pyramid": pack_safetensors(received)} if job.pyramids else {}
     rows, _ = schema.columns_for(network.task)
     about = _about(size, received, data)
@@ -152,7 +156,7 @@ def _evaluate(network: SplitModel, job: Job, row: Row) -> Row:
     assert job.codec is not None
     image, codec = _image(row), job.codec
     size = (image.shape[0], image.shape[1])
-    pyramid, front_ms = _timed(network.front, image)
+    pyramid, front_ms = timed(network.front, image)
     done = round_trip(
         network,
         pyramid,
@@ -202,10 +206,3 @@ def _about(size: tuple[int, int], pyramid: FloatPyramid, data: bytes) -> Row:
         "elements": sum(values.size for values in pyramid.values()),
         "bytes": len(data),
     }
-
-
-def _timed(step: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[Any, float]:
-    """What a step returns, and its milliseconds."""
-    start = time.perf_counter()
-    result = step(*arguments, **named)
-    return result, 1e3 * (time.perf_counter() - start)

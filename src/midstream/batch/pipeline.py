@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from midstream.batch.folder import KEY, Folder
+from midstream.batch.inputs import INPUT_BYTES
 from midstream.batch.job import AUTO, RESULT_BYTES, Job, Worker
-from midstream.batch.sources import INPUT_BYTES, Chunk
+from midstream.batch.sources import Chunk
 from midstream.cluster import joined
 from midstream.errors import InputError, MidstreamError, MissingExtraError
 from midstream.models.running import CPU, CUDA, has_device
@@ -36,6 +37,8 @@ _PART_BYTES = 64 << 20
 #: Share of a slot that reading takes. As it differs from the workers' share, Ray Data keeps the two apart: a block that
 #: is read goes to whichever worker is free, instead of all of a chunk to one.
 _READ_SLOT = 0.5
+#: Where an input is a group, a block is one: it takes seconds, and a block goes to one worker as a whole.
+_GROUP_BYTES = 1
 
 
 @contextlib.contextmanager
@@ -117,7 +120,7 @@ def run(job: Job, chunks: Sequence[Chunk], folder: Folder, workers: int, part_ro
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.target_max_block_size = max(INPUT_BYTES, RESULT_BYTES)
+    context.target_max_block_size = _GROUP_BYTES if job.groups else max(INPUT_BYTES, RESULT_BYTES)
     config = CheckpointConfig(KEY, str(folder.checkpoint), delete_checkpoint_on_success=False)
     config.checkpoint_actor_memory_bytes = 0  # beside what the keys take
     context.checkpoint_config = config

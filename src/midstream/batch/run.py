@@ -27,6 +27,7 @@ class BatchSummary:
     Attributes:
         done, failed: inputs in the table of results and in that of failures.
         before: of these, those of earlier runs.
+        frames, failed_frames: of the groups in the table of results; None where the inputs are images.
         bytes: of all bitstreams in the table of results.
         workers: processes that held the network.
         seconds: wall clock, Ray's start included.
@@ -43,10 +44,13 @@ class BatchSummary:
     workers: int
     seconds: float
     work_seconds: float
+    frames: int | None = None
+    failed_frames: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        out = asdict(self)
+        return out if self.frames is not None else {k: v for k, v in out.items() if not k.endswith("frames")}
 
 
 def run(
@@ -88,6 +92,7 @@ def run(
             ended = time.perf_counter()
         folder.sweep()
         folder.check_once()
+    frames, failed_frames = folder.frames() if job.groups else (None, None)
     return BatchSummary(
         kind=job.kind,
         model=model,
@@ -99,6 +104,8 @@ def run(
         workers=count,
         seconds=time.perf_counter() - start,
         work_seconds=ended - started,
+        frames=frames,
+        failed_frames=failed_frames,
     )
 
 

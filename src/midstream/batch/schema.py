@@ -29,7 +29,8 @@ UNCOMPRESSED, UNCOMPRESSED_OUTPUTS = "uncompressed", "uncompressed_outputs"
 
 #: One input. `key` is a hash of name and content, unique; `sha256` that of the content alone. `data` is an image's
 #: file, or a bitstream; where `raw` is set, 8-bit RGB of `height` x `width`. `height` and `width` are the image's,
-#: null where only the file knows them. `error` says why there is no content.
+#: null where only the file knows them. Of a group of frames, `data` says where they are (`midstream.batch.groups`), or
+#: is the file of a clip (.midv) with frames of these `numbers`. `error` says why there is no content.
 INPUT = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -39,6 +40,7 @@ INPUT = pa.schema(
         pa.field("raw", pa.bool_(), nullable=False),
         pa.field("height", pa.int32()),
         pa.field("width", pa.int32()),
+        pa.field("numbers", pa.list_(pa.int64())),
         pa.field("error", pa.string()),
     ]
 )
@@ -91,6 +93,26 @@ _OWN: dict[JobKind, tuple[str, ...]] = {
         "front_ms", "encode_ms", "decode_ms", "back_ms",
     ),
 }  # fmt: skip
+#: Of a group of frames, and of each of them in its column `frames`; a frame without bytes has an `error`.
+_GROUP_COLUMNS: dict[str, pa.DataType] = {
+    "key": pa.string(),
+    "id": pa.string(),
+    "sha256": pa.string(),
+    "first_frame": pa.int64(),
+    "frame_count": pa.int32(),
+    "failed_frames": pa.int32(),
+    "bytes": pa.int64(),
+    "bitstream": pa.binary(),
+}
+_FRAME_COLUMNS: dict[str, pa.DataType] = {
+    "frame": pa.int64(),
+    "time_s": pa.float64(),
+    "key": pa.bool_(),
+    **{name: of for name, of in _COLUMNS.items() if name not in {*_GROUP_COLUMNS, "shapes", "pyramid"}},
+    "bytes": pa.int64(),
+    "error": pa.string(),
+}
+_OF_EACH_FRAME = ("frame", "time_s", "key", "height", "width", "elements", "bytes", "error")
 #: The table of inputs that failed.
 FAILURES = pa.schema([(name, pa.string()) for name in ("key", "id", "sha256", "error")])
 
@@ -104,16 +126,27 @@ def columns_for(task: Task[Any]) -> tuple[str, str]:
     return (DETECTIONS, UNCOMPRESSED) if isinstance(task, Detection) else (OUTPUTS, UNCOMPRESSED_OUTPUTS)
 
 
-def results(kind: JobKind, task: Task[Any], pyramids: bool = False) -> pa.Schema:
-    """The columns of a job's table of results; with `pyramids`, of decoding, what was decoded as safetensors."""
+def results(kind: JobKind, task: Task[Any], pyramids: bool = False, groups: bool = False) -> pa.Schema:
+    """The columns of a job's table of results.
+
+    Args:
+        kind, task: of the job and of its network.
+        pyramids: with what was decoded, as safetensors.
+        groups: a row is a group of frames.
+    """
     own = _OWN[kind] if isinstance(task, Detection) else [_INSTEAD.get(name, name) for name in _OWN[kind]]
+    if groups:
+        in_frame = {*_OF_EACH_FRAME, *own}
+        frame = pa.struct([(name, of) for name, of in _FRAME_COLUMNS.items() if name in in_frame])
+        columns = [(name, of) for name, of in _GROUP_COLUMNS.items() if name != "bitstream" or name in own]
+        return pa.schema([*columns, ("frames", pa.list_(frame))])
     kept = {*_COMMON, *own, *(["pyramid"] if pyramids else [])}
     return pa.schema([(name, kind_of) for name, kind_of in _COLUMNS.items() if name in kept])
 
 
-def outcome(kind: JobKind, task: Task[Any], pyramids: bool = False) -> pa.Schema:
+def outcome(kind: JobKind, task: Task[Any], pyramids: bool = False, groups: bool = False) -> pa.Schema:
     """What a worker returns: results, with an `error` in the rows of inputs that failed."""
-    return results(kind, task, pyramids).append(FAILURES.field("error"))
+    return results(kind, task, pyramids, groups).append(FAILURES.field("error"))
 
 
 def shapes_of(pyramid: FloatPyramid) -> list[dict[str, Any]]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from midstream.batch.clips import frame_id
 from midstream.batch.folder import Folder
 from midstream.batch.schema import columns_for, read_outputs
 from midstream.codec.base import Codec
@@ -22,7 +27,7 @@ def score(folder: Folder, network: SplitModel, codec: Codec, dataset: Dataset | 
     """Rate and accuracy over the images of a folder that did not fail.
 
     Args:
-        folder: of a job `eval`; outputs of all its images are held in memory.
+        folder: of a job `eval`; outputs of all its images, or frames, are held in memory.
         network: of the job.
         codec: of the job.
         dataset: with the ground truth; its images are found by their ids. Without one, and for one without labels,
@@ -51,7 +56,7 @@ def score(folder: Folder, network: SplitModel, codec: Codec, dataset: Dataset | 
 def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:
     """The id of every row as a number of the data set, or by its place in the order of names."""
     names: list[str] = []
-    for batch in folder.batches(folder.results, ["id"]):
+    for batch in _images(folder, ["id"]):
         names += batch["id"].to_pylist()
     if dataset is None:
         return {name: number for number, name in enumerate(sorted(names), start=1)}
@@ -59,9 +64,23 @@ def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:
     return {name: known[name] for name in names if name in known}
 
 
+def _images(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
+    """Columns of the table of results with a row an image; of groups, with a row for each frame that was coded."""
+    if not folder.manifest().groups:
+        yield from folder.batches(folder.results, columns)
+        return
+    for batch in folder.batches(folder.results, ["id", "frames"]):
+        for row in range(batch.num_rows):
+            frames = pa.Table.from_struct_array(batch["frames"][row].values)
+            frames = frames.filter(pc.is_valid(frames["bytes"]))
+            clip = batch["id"][row].as_py().rpartition("#")[0]
+            names = [frame_id(clip, number) for number in frames["frame"].to_pylist()]
+            yield frames.append_column("id", pa.array(names, pa.string())).select(columns)
+
+
 def _add(folder: Folder, numbers: dict[str, int], network: SplitModel, images: Images, tally: Tally) -> None:
     columns = columns_for(network.task)
-    for batch in folder.batches(folder.results, [*_COLUMNS, *columns]):
+    for batch in _images(folder, [*_COLUMNS, *columns]):
         found, uncompressed = (read_outputs(network, batch[name]) for name in columns)
         for i, row in enumerate(batch.drop_columns(list(columns)).to_pylist()):
             number = numbers.get(row["id"])

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from midstream.batch.schema import INPUT, JobKind
+from midstream import data as datasets
+from midstream.batch.clips import ClipFile, FrameFiles, VideoGroups, clips_of, frame_id
+from midstream.batch.inputs import Row, content_row, failed_row, tables
+from midstream.batch.schema import JobKind
 from midstream.data import video
 from midstream.data.folder import IMAGE_SUFFIXES, visible_files
 from midstream.errors import InputError
 from midstream.files import expanded, read_bytes
 
-Row = dict[str, Any]
-#: Most bytes of a table of inputs, unless a single one is larger. Blocks of this size lie in Ray's object store.
-INPUT_BYTES = 8 << 20
 #: Into how many chunks files are dealt, within bounds of what one task may read: a task costs the driver a fraction of
 #: a millisecond and some memory, and a chunk comes to few blocks.
 _CHUNKS = 512
 _LEAST_FILES, _MOST_FILES = 16, 1024
 #: Rows that are taken out of a Parquet file at once; their images are in memory together.
 _ROWS_AT_ONCE = 16
-#: Of a key, in hexadecimal: Ray Data holds those of all inputs that are done in memory.
-_KEY_DIGITS = 32
 _BITSTREAM_SUFFIXES = (".mids",)
+_CLIP_SUFFIXES = (".midv",)
 _TABLE_SUFFIXES = (".parquet",)
 #: Columns of a table that may hold what is asked for, the first that is there counts. An image may also be a struct
 #: of `bytes` and `path`, as Hugging Face's data sets have it.
 _IMAGE_COLUMNS = ("image", "picture", "bytes", "data", "path")
 _BITSTREAM_COLUMNS = ("bitstream",)
+#: As which data sets of clips name a video.
+_VIDEO = "video:"
+#: Column of a table whose bitstreams are groups of frames.
+_FRAMES = "frames"
 
 
 class Chunk(Protocol):
@@ -63,13 +65,13 @@ class Files:
 
     def read(self) -> Iterator[pa.Table]:
         """As Chunk."""
-        return _tables(self._row(name, path) for name, path in self.files)
+        return tables(self._row(name, path) for name, path in self.files)
 
     def _row(self, name: str, path: str) -> Row:
         try:
             return content_row(name, read_bytes(path))
         except InputError as error:
-            return _failed(name, str(error))
+            return failed_row(name, str(error))
 
 
 @dataclass(frozen=True)
@@ -84,20 +86,20 @@ class VideoFrames:
 
     def read(self) -> Iterator[pa.Table]:
         """As Chunk."""
-        return _tables(self._rows())
+        return tables(self._rows())
 
     def _rows(self) -> Iterator[Row]:
         number = 0
         try:
             for frame in video.Video(self.path).frames():
-                yield self._row(f"{self.path}#{number:08}", frame)
+                yield self._row(frame_id(self.path, number), frame)
                 number += 1
         except InputError as error:
-            yield _failed(f"{self.path}#{number:08}", str(error))
+            yield failed_row(frame_id(self.path, number), str(error))
 
     def _row(self, name: str, frame: video.VideoFrame) -> Row:
         if frame.image is None:
-            return _failed(name, frame.problem)
+            return failed_row(name, frame.problem)
         return content_row(name, frame.image.tobytes(), frame.image.shape[:2], raw=True)
 
 
@@ -111,6 +113,7 @@ class RowGroup:
     rows: int
     column: str
     sizes: bool
+    groups: bool
 
     @property
     def count(self) -> int:
@@ -119,7 +122,7 @@ class RowGroup:
 
     def read(self) -> Iterator[pa.Table]:
         """As Chunk."""
-        return _tables(self._rows())
+        return tables(self._rows())
 
     def _rows(self) -> Iterator[Row]:
         done = 0
@@ -127,13 +130,14 @@ class RowGroup:
             with pq.ParquetFile(self.path) as file:
                 named = "id" in file.schema_arrow.names
                 columns = [self.column, *(["id"] if named else []), *(["height", "width"] if self.sizes else [])]
+                columns += [f"{_FRAMES}.list.element.{name}" for name in ("frame", "bytes")] if self.groups else []
                 for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[self.group], columns=columns):
                     for row in batch.to_pylist():
-                        name = str(row["id"]) if named else f"{self.path}#{self.first_row + done:08}"
+                        name = str(row["id"]) if named else frame_id(self.path, self.first_row + done)
                         yield self._row(name, row)
                         done += 1
         except (OSError, pa.ArrowException) as error:
-            yield _failed(f"{self.path}#{self.first_row + done:08}", f"{self.path}: cannot be read: {error}")
+            yield failed_row(frame_id(self.path, self.first_row + done), f"{self.path}: cannot be read: {error}")
 
     def _row(self, name: str, row: Row) -> Row:
         value = row[self.column]
@@ -145,70 +149,68 @@ class RowGroup:
             if not isinstance(value, bytes):
                 raise InputError(f"row '{name}' of {self.path} has no bytes in the column '{self.column}'")
         except InputError as error:
-            return _failed(name, str(error))
+            return failed_row(name, str(error))
         size = (row["height"], row["width"]) if self.sizes else (None, None)
-        return content_row(name, value, size)
+        numbers = [each["frame"] for each in row[_FRAMES] if each["bytes"]] if self.groups else None
+        return content_row(name, value, size, numbers=numbers)
 
 
-def content_row(name: str, data: bytes, size: Sequence[int | None] = (None, None), raw: bool = False) -> Row:
-    """A row of `schema.INPUT`; with `raw`, the pixels of an image of `size`."""
-    content = hashlib.sha256(data).hexdigest()
-    key = _key(name, content)
-    height, width = size
-    return {"key": key, "id": name, "sha256": content, "data": data, "raw": raw, "height": height, "width": width}
-
-
-def _failed(name: str, error: str) -> Row:
-    return {"key": _key(name, "unreadable"), "id": name, "raw": False, "error": error}
-
-
-def _key(name: str, content: str) -> str:
-    return hashlib.sha256(f"{content} {name}".encode(errors="surrogatepass")).hexdigest()[:_KEY_DIGITS]
-
-
-def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
-    """Rows in tables of at most INPUT_BYTES, or one row."""
-    held: list[Row] = []
-    size = 0
-    for row in rows:
-        length = len(row.get("data") or b"")
-        if held and size + length > INPUT_BYTES:
-            yield pa.Table.from_pylist(held, INPUT)
-            held, size = [], 0
-        held.append(row)
-        size += length
-    if held:
-        yield pa.Table.from_pylist(held, INPUT)
-
-
-def find(inputs: Sequence[str], kind: JobKind) -> list[Chunk]:
+def find(inputs: Sequence[str], kind: JobKind, key_interval: int | None = None) -> list[Chunk]:
     """The chunks of all that is named, each file once.
 
     Args:
         inputs: files, folders (the files in them, but for hidden ones) and patterns (`**` for any depth): images,
-            videos and Parquet tables, for decoding bitstreams (.mids) and tables; or the folder of another job, for its
-            results.
+            videos and Parquet tables, for decoding bitstreams (.mids), files of clips (.midv) and tables; or the folder
+            of another job, for its results. Or data sets of clips, such as `clips:DIR`.
         kind: of the job.
+        key_interval: frames of a group at most, as which the frames of a clip are coded; None to code each by itself.
 
     Raises:
-        InputError: nothing there, a kind of file that is none of these, a table without a column for the job.
+        InputError: nothing there, a kind of file that is none of these, a table without a column for the job, or images
+            beside groups, which are rows of another kind.
     """
     whole = _BITSTREAM_SUFFIXES if kind == "decode" else IMAGE_SUFFIXES
-    known = (*whole, *_TABLE_SUFFIXES, *(video.VIDEO_SUFFIXES if kind != "decode" else ()))
-    paths = list(dict.fromkeys(path for each in inputs for path in _expand(each, known)))
+    known = (*whole, *_TABLE_SUFFIXES, *(_CLIP_SUFFIXES if kind == "decode" else video.VIDEO_SUFFIXES))
     chunks: list[Chunk] = []
     files: list[tuple[str, str]] = []
-    for path in paths:
+    named = []
+    for each in inputs:
+        if kind != "decode" and datasets.has_clips(each):
+            if each.startswith(_VIDEO):
+                named.append(each.removeprefix(_VIDEO))
+                continue
+            clips = clips_of(each, key_interval or 1)
+            if key_interval is None:
+                files += [(path, path) for clip in clips for path, _ in clip.frames]
+            else:
+                chunks += clips
+        else:
+            named.append(each)
+    for path in dict.fromkeys(path for each in named for path in _expand(each, known)):
         suffix = path.suffix.lower()
         if suffix in whole:
             files.append((str(path), str(path)))
         elif suffix in _TABLE_SUFFIXES:
             chunks += _row_groups(path, kind)
+        elif suffix in _CLIP_SUFFIXES and suffix in known:
+            chunks.append(ClipFile(str(path)))
         elif suffix in known:
-            chunks.append(VideoFrames(str(path)))
+            chunks.append(VideoFrames(str(path)) if key_interval is None else VideoGroups(str(path), key_interval))
         else:
             raise InputError(f"{path}: unknown kind of input; {kind} takes {', '.join(known)}")
-    return [*in_chunks(files), *chunks]
+    return _of_one_kind([*in_chunks(list(dict.fromkeys(files))), *chunks], kind)
+
+
+def are_groups(chunk: Chunk) -> bool:
+    """Whether an input of a chunk is a group of frames."""
+    return isinstance(chunk, FrameFiles | VideoGroups | ClipFile) or (isinstance(chunk, RowGroup) and chunk.groups)
+
+
+def _of_one_kind(chunks: list[Chunk], kind: JobKind) -> list[Chunk]:
+    if len({are_groups(chunk) for chunk in chunks}) > 1:
+        other = "" if kind == "decode" else ", or give --independent, which codes frames of clips as images, too"
+        raise InputError(f"clips and images together: a row is a group of frames or an image. Give each a job{other}")
+    return chunks
 
 
 def in_chunks(files: Sequence[tuple[str, str]]) -> list[Chunk]:
@@ -250,10 +252,11 @@ def _row_groups(path: Path, kind: JobKind) -> list[Chunk]:
             f"{path}: no column to {kind}; looked for {', '.join(wanted)}, it has {', '.join(there.names[:12])}"
         )
     sizes = kind == "decode" and {"height", "width"} <= set(there.names)
+    groups = kind == "decode" and _FRAMES in there.names
     chunks: list[Chunk] = []
     first = 0
     for group in range(about.num_row_groups):
         rows = about.row_group(group).num_rows
-        chunks.append(RowGroup(str(path), group, first, rows, column, sizes))
+        chunks.append(RowGroup(str(path), group, first, rows, column, sizes, groups))
         first += rows
     return chunks

@@ -22,6 +22,7 @@ from midstream.cli.evaluation import leave_with_remarks, print_result
 from midstream.cli.progress import progress
 from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
+from midstream.codec.stream import DEFAULT_KEY_INTERVAL
 from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.evaluation.checks import require
@@ -30,6 +31,7 @@ from midstream.models import SplitModel
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.reference import Reference
 from midstream.models.running import CPU, has_device
+from midstream.wording import counted
 
 if TYPE_CHECKING:
     from midstream.batch.folder import Folder
@@ -42,6 +44,7 @@ _SHOWN_ROWS, _SHOWN_ITEMS = 20, 3
 #: Columns that are for programs.
 _HASHES = ("key", "sha256")
 _BATCH = "Batch"
+_CLIPS = "Clips"
 _LOCAL = "local"
 
 app = typer.Typer(
@@ -52,7 +55,11 @@ app = typer.Typer(
 Inputs = Annotated[
     list[str],
     typer.Option(
-        "--input", "-i", metavar="WHAT", help="Files, a folder or a quoted pattern (** for any depth); may be repeated."
+        "--input",
+        "-i",
+        metavar="WHAT",
+        help="Files, a folder or a quoted pattern (** for any depth), or clips:DIR for "
+        "folders of frames; may be repeated.",
     ),
 ]
 Output = Annotated[
@@ -94,6 +101,22 @@ Device = Annotated[
         rich_help_panel=_BATCH,
     ),
 ]
+KeyInterval = Annotated[
+    int,
+    typer.Option(
+        help="Of clips: frames of a group, each of which begins with a key and refers to nothing outside of it.",
+        min=1,
+        rich_help_panel=_CLIPS,
+    ),
+]
+Independent = Annotated[
+    bool,
+    typer.Option(
+        "--independent",
+        help="Code each frame of a clip by itself, as images are: a row a frame.",
+        rich_help_panel=_CLIPS,
+    ),
+]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Try inputs again that have failed.", rich_help_panel=_BATCH)
 ]
@@ -112,19 +135,27 @@ def encode_command(
     device: Device = "auto",
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
+    key_interval: KeyInterval = DEFAULT_KEY_INTERVAL,
+    independent: Independent = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Code images, videos, or Parquet tables with a column of images or of their paths, into bitstreams.
+    """Code images, clips, or Parquet tables with a column of images or of their paths, into bitstreams.
+
+    A clip is a video file (.mp4 and the like), or, with clips:DIR, a folder of frames or of such folders. It is coded
+    as a stream, in groups of --key-interval frames, and a row of the table is a group. Images in a folder, a pattern or
+    a table are coded each by itself, and a row is an image. Clips and images are jobs of their own.
 
     The exit code is 0, or 1 if all is done but some inputs failed; those are in OUTPUT/failures, with the reason.
 
     Example: midstream batch encode -i 'photos/**/*.jpg' -o coded -m picodet-s-416 --codec calibrated --profile M
+
+    Example: midstream batch encode -i 'cameras/**/*.mp4' -o coded -m picodet-s-416 --codec calibrated --profile M
     """
     from midstream.batch import schema, sources  # noqa: F401 (the first says which extra is missing)
 
-    chunks = sources.find(inputs, "encode")
-    network, job = _job("encode", model, weights, device, codec)
+    chunks = sources.find(inputs, "encode", None if independent else key_interval)
+    network, job = _job("encode", model, weights, device, codec, chunks, key_interval=key_interval)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
     _report(summary, json, quiet)
 
@@ -156,6 +187,9 @@ def decode_command(
 ) -> None:
     """Turn the folder of 'batch encode', Parquet tables with a column bitstream, or .mids files, into detections.
 
+    Files of clips, .midv, and the folder of a job on clips are decoded in groups, a key and the frames after it, and a
+    row of the table is a group.
+
     Example: midstream batch decode -i coded -o found -m picodet-s-416 --profile M.profile
     """
     from midstream.batch import schema, sources  # noqa: F401
@@ -169,7 +203,9 @@ def decode_command(
         size = (height, width)
     elif any(isinstance(chunk, sources.Files) for chunk in chunks):
         raise InputError(".mids files do not say how large the image was: give --image-size WIDTHxHEIGHT")
-    network, job = _job("decode", model, weights, device, None, known, pyramids, size)
+    network, job = _job("decode", model, weights, device, None, chunks, profile=known, pyramids=pyramids, size=size)
+    if pyramids and job.groups:
+        raise InputError("--pyramids is for images: those of a group of frames are too many for a row")
     for each in inputs:
         Folder(Path(each)).check_made_by(network)
     summary = _run(job, network, chunks, output, ray, workers, part_rows, retry_failed, quiet)
@@ -189,6 +225,8 @@ def eval_command(
     device: Device = "auto",
     part_rows: PartRows = PART_ROWS,
     retry_failed: RetryFailed = False,
+    key_interval: KeyInterval = DEFAULT_KEY_INTERVAL,
+    independent: Independent = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -204,8 +242,8 @@ def eval_command(
     from midstream.batch.score import score
     from midstream.metrics.scores import labelled
 
-    dataset, chunks = _images(inputs)
-    network, job = _job("eval", model, weights, device, codec)
+    dataset, chunks = _images(inputs, None if independent else key_interval)
+    network, job = _job("eval", model, weights, device, codec, chunks, key_interval=key_interval)
     if dataset is not None:
         dataset = labelled(network.task, dataset)
         require(dataset, network.task, network.classes)
@@ -217,11 +255,11 @@ def eval_command(
     _report(summary, json, quiet, result.model_dump())
 
 
-def _images(inputs: Sequence[str]) -> tuple[Dataset | None, list[Chunk]]:
+def _images(inputs: Sequence[str], key_interval: int | None) -> tuple[Dataset | None, list[Chunk]]:
     from midstream.batch import sources
 
     if not any(datasets.has_kind(each) and not datasets.has_clips(each) for each in inputs):
-        return None, sources.find(inputs, "eval")
+        return None, sources.find(inputs, "eval", key_interval)
     if len(inputs) > 1:
         raise InputError("one data set at a time: give --input once")
     dataset = datasets.load(inputs[0])
@@ -235,11 +273,15 @@ def _job(
     weights: Path | None,
     device: str,
     codec: Codec | None,
+    chunks: Sequence[Chunk],
+    *,
     profile: Profile | None = None,
     pyramids: bool = False,
     size: tuple[int, int] | None = None,
+    key_interval: int | None = None,
 ) -> tuple[SplitModel, Job]:
     from midstream.batch.job import AUTO, Job
+    from midstream.batch.sources import are_groups
 
     network = models.load(model, weights)
     if codec is not None:
@@ -250,7 +292,18 @@ def _job(
         device = CPU
     if device != AUTO:
         has_device(device)  # refuses an unknown one; what this machine has does not matter
-    return network, Job(kind, Reference.of(network, model, weights), codec, profile, pyramids, device, size)
+    groups = any(are_groups(chunk) for chunk in chunks)
+    return network, Job(
+        kind,
+        Reference.of(network, model, weights),
+        codec,
+        profile,
+        pyramids,
+        device,
+        size,
+        groups,
+        key_interval if groups else None,
+    )
 
 
 def _run(
@@ -283,12 +336,16 @@ def _report(summary: BatchSummary, json: bool, quiet: bool, result: dict[str, An
         now = summary.done + summary.failed - summary.before
         rate = f", {now / summary.work_seconds:.1f} a second" if now else ""
         before = f", {summary.before:,} done before" if summary.before else ""
+        what = "" if summary.frames is None else f" groups of {counted(summary.frames, 'frame')}"
         note(
-            f"{summary.output}: {summary.done:,} done, {summary.failed:,} failed{before}; {summary.bytes:,} bytes of "
-            f"bitstreams; {summary.workers} workers, {summary.seconds:.1f} s{rate}"
+            f"{summary.output}: {summary.done:,}{what} done, {summary.failed:,} failed{before}; "
+            f"{summary.bytes:,} bytes of bitstreams; {summary.workers} workers, {summary.seconds:.1f} s{rate}"
         )
     if summary.failed:
         _note_failures(summary)
+    if summary.failed_frames:
+        note(f"{counted(summary.failed_frames, 'frame')} in these groups failed: the column frames has the reasons")
+    if summary.failed or summary.failed_frames:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -328,7 +385,7 @@ def read_command(
     manifest = there.manifest()
     names = None if columns is None else columns.split(",")
     if extract is not None:
-        _extract(there, extract, limit)
+        _extract(there, extract, limit, ".midv" if manifest.groups else ".mids")
         return
     rows = islice(there.rows(there.failures if failures else there.results, names), limit)
     if json:
@@ -365,13 +422,15 @@ def _cell(value: Any) -> str:
 def _item(item: dict[str, Any]) -> str:
     if "score" in item:
         return f"{item['name']} {item['score']:.2f}"
+    if "frame" in item:
+        return f"{item['frame']}: {item['error'] or counted(item['bytes'], 'byte')}"
     return f"{item['level']} {item['channels']}x{item['height']}x{item['width']}"
 
 
-def _extract(folder: Folder, target: Path, limit: int | None) -> None:
+def _extract(folder: Folder, target: Path, limit: int | None, suffix: str) -> None:
     count = 0
     with own_folder(target):
         for row in islice(folder.rows(folder.results, ["key", "bitstream"]), limit):
-            write_bytes(str(target / f"{row['key']}.mids"), row["bitstream"])
+            write_bytes(str(target / f"{row['key']}{suffix}"), row["bitstream"])
             count += 1
     note(f"{target}: {count:,} bitstreams")

@@ -27,11 +27,13 @@ class VideoFrame:
             cannot be decoded.
         problem: why not.
         time_s: since the video's begin; None where it does not say.
+        ticks: the same in `Video.tick_s`.
     """
 
     image: NDArray[np.uint8] | None
     problem: str = ""
     time_s: float | None = None
+    ticks: int | None = None
 
 
 class Video:
@@ -69,20 +71,42 @@ class Video:
         self.rate = float(rate) if rate else None
         self.tick_s: Fraction | None = self._stream.time_base
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self, start: int | None = None) -> Iterator[VideoFrame]:
         """All frames, once; a packet that cannot be decoded counts as one frame without an image.
+
+        Args:
+            start: begin with the last frame at or before so many ticks that decoding can begin with; with the first
+                frame by default. For files.
 
         Raises:
             InputError: the video breaks off, or there is no frame in it.
         """
         count = 0
         with self._container:
+            if start is not None:
+                self._seek(start)
             for packet in self._packets():
                 for frame in self._decoded(packet):
                     yield frame
                     count += 1
         if not count:
             raise InputError(f"cannot read the video {self._name}: there is no frame in it")
+
+    def packet_ticks(self) -> Iterator[int | None]:
+        """When the frame of each packet is, in ticks, without decoding it; once, in the order of the file.
+
+        None where a packet does not say it. Raises InputError where the video breaks off.
+        """
+        with self._container:
+            for packet in self._packets():
+                if packet.size and not packet.is_discard:
+                    yield packet.pts
+
+    def _seek(self, ticks: int) -> None:
+        try:
+            self._container.seek(ticks, stream=self._stream)
+        except (self._av.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
 
     def _packets(self) -> Iterator[Any]:
         try:
@@ -93,7 +117,7 @@ class Video:
     def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
         try:
             for frame in packet.decode():
-                yield VideoFrame(_upright(frame), "", None if frame.time is None else float(frame.time))
+                yield VideoFrame(_upright(frame), "", None if frame.time is None else float(frame.time), frame.pts)
         except self._av.EOFError:
             return
         except (self._av.FFmpegError, ValueError) as error:
