@@ -15,8 +15,8 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.batch.test_ray import command, parts, run, wait_for
 from tests.helpers import toy
+from tests.helpers.batch_commands import command, parts, run, wait_for
 from tests.helpers.cluster import Cluster
 
 import midstream as ms

@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import cv2
 import duckdb
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.helpers import toy
+from tests.helpers.batch_commands import command, parts, run, wait_for
 from tests.helpers.cluster import Cluster
 
 import midstream as ms
@@ -44,18 +43,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(job: str, made: Path, output: Path, *more: object) -> list[str]:
-    given = ["--model", made / "toy.toml", "--output", output, "--workers", 2, "--part-rows", 1, "--json", *more]
-    return [sys.executable, "-m", "midstream", "batch", job, *map(str, given)]
-
-
-def run(job: str, made: Path, output: Path, *more: object, code: int = 0) -> dict[str, Any]:
-    done = subprocess.run(command(job, made, output, *more), capture_output=True, check=False, timeout=300)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    summary: dict[str, Any] = json.loads(done.stdout)
-    return summary
-
-
 def expected(made: Path) -> dict[str, bytes]:
     network = models.load(str(made / "toy.toml"))
     coded = {}
@@ -70,19 +57,6 @@ def check_all_once(made: Path, output: Path) -> None:
     rows = pq.read_table(output / "results", columns=["id", "bitstream"]).to_pylist()
     assert len(rows) == IMAGES
     assert {row["id"]: row["bitstream"] for row in rows} == expected(made)
-
-
-def wait_for(what: Any, process: subprocess.Popen[bytes]) -> Any:
-    """What a function returns as soon as it is true; fails when the process ends before."""
-    while process.poll() is None:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"the job ended first: {process.communicate()}")
-
-
-def parts(output: Path) -> list[Path]:
-    return list((output / "results").glob("*.parquet"))
 
 
 def test_a_job_and_what_reads_its_tables(made: Path, tmp_path: Path, cluster: Cluster) -> None:
