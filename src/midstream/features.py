@@ -16,8 +16,9 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.errors import InputError, MissingExtraError
+from midstream.errors import InputError, LimitError, MissingExtraError
 from midstream.layout import Layout, Tensor, check_is_map
+from midstream.limits import Limits
 
 #: The float types of a pyramid, in the order of their codes in the bitstream.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -229,16 +230,29 @@ def check_pyramid(pyramid: Mapping[str, Any], *, maps: bool = False) -> list[Lev
         raise InputError(f"all levels have to be in one place: {shown}")
     levels = []
     for name, value in pyramid.items():
-        if isinstance(value, Tensor):
-            levels += _levels_of(name, value)
-            continue
-        if not maps:
-            check_is_map(str(name), getattr(value, "shape", ()))
-        levels.append(check_level(name, value))
+        try:
+            if isinstance(value, Tensor):
+                levels += _levels_of(name, value)
+                continue
+            if not maps:
+                check_is_map(str(name), getattr(value, "shape", ()))
+            levels.append(check_level(name, value))
+        except MemoryError as error:  # of an array that shows the same memory many times over, say
+            shape = list(getattr(plain[name], "shape", ()))
+            raise InputError(f"level '{name}' of shape {shape} does not fit into memory as it is coded") from error
+    _check_decodes(levels)
     twice = [level.name for at, level in enumerate(levels) if level.name in {other.name for other in levels[:at]}]
     if twice:
         raise InputError(f"two levels are called '{twice[0]}': the extra tokens of an array take that name")
     return levels
+
+
+def _check_decodes(levels: Sequence[Level]) -> None:
+    """Refuse what a decoder would by its default limits. Raises InputError."""
+    try:
+        Limits().check(levels=len(levels), channels={level.name: level.shape[0] for level in levels})
+    except LimitError as error:
+        raise InputError(f"{error}, with which bitstreams are decoded: divide it") from error
 
 
 def _levels_of(name: object, value: Tensor) -> list[Level]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from midstream.errors import LimitError
 
 #: Pixels of an image: 0.8 GB as RGB. The variable is OpenCV's, whose own limit is four times that.
 MOST_PIXELS, PIXELS_VARIABLE = 1 << 28, "OPENCV_IO_MAX_IMAGE_PIXELS"
@@ -44,3 +47,17 @@ class Limits:
     channels: int = 1 << 16
     levels: int = 1 << 10
     chunk_bytes: int = 1 << 30
+
+    def check(
+        self, *, levels: int = 0, channels: Mapping[str, int] | None = None, elements: int = 0, values: int = 0
+    ) -> None:
+        """Raise LimitError where a pyramid has more: `channels` are those of each level, by its name."""
+        if levels > self.levels:
+            raise LimitError(f"{levels} levels; the limit is {self.levels}")
+        for name, count in (channels or {}).items():
+            if count > self.channels:
+                raise LimitError(f"level '{name}' has {count} channels; the limit is {self.channels}")
+        if elements > self.elements:
+            raise LimitError(f"{elements} elements; the limit is {self.elements}")
+        if values > self.values:
+            raise LimitError(f"{values} reconstruction values; the limit is {self.values}")

@@ -22,7 +22,7 @@ from midstream import models
 from midstream.calibration import curve, sensitivity
 from midstream.calibration.distance import responder
 from midstream.calibration.layout import groups_of
-from midstream.calibration.run import Calibration
+from midstream.calibration.run import Calibration, fit
 from midstream.calibration.settings import EARLIER_NAMES, Tools
 from midstream.calibration.transform import ChannelMoments, level_parts
 from midstream.calibration.views import Views
@@ -109,6 +109,27 @@ def test_the_same_seed_gives_the_same_profile_and_another_does_not(folder: Path,
     other = calibrated(folder, tmp_path / "a", replace(FAST, seed=1))
     assert first.profile.data == again.profile.data
     assert first.profile.key != other.profile.key
+
+
+def test_a_network_that_finds_nothing_is_warned_of(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, progress = models.load(str(folder / "toy.toml"), threads=1), Quiet()
+    back = network.back
+
+    def unsure(pyramid: models.FloatPyramid, size: tuple[int, int]) -> models.Detections:
+        found = back(pyramid, size)
+        assert isinstance(found, models.Detections)
+        return replace(found, scores=0.01 * found.scores)
+
+    monkeypatch.setattr(network, "back", unsure)
+    views = Views(network, datasets.load(str(folder / "calib")).images, tmp_path, FAST)
+    made = fit(network, views, FAST, progress)
+    assert {point.loss for point in made.profile.about.curve} == {1.0}
+    said = [line for line in progress.said if "nothing is found in 6 images even without coding" in line]
+    assert len(said) == 1
+    assert "RGB or BGR" in said[0]
+    assert not [line for line in progress.said if "losses are estimated from 0 objects" in line]
 
 
 def test_a_run_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,3 +120,31 @@ def test_a_network_of_arrays_needs_a_shape(tmp_path: Path) -> None:
     model = models.load(str(tmp_path / "a.toml"))
     pyramid_of = model.front(np.zeros((1, 64), np.float32))  # type: ignore[arg-type]
     assert {name: level.shape for name, level in pyramid_of.items()} == {"f1": (4, 1, 62)}
+
+
+def test_a_network_without_a_description_says_what_is_worth_knowing(
+    network: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    models.load(str(network))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{network}: its outputs are of no head that is recognised: what is measured is how far they move"
+    ]
+    done = midstream("extract", "-q", "-m", network, "-o", network.parent / "out", _photo(network.parent))
+    assert "of no head that is recognised" in done.stderr.decode()
+
+
+def _photo(folder: Path) -> Path:
+    cv2.imwrite(str(folder / "photo.png"), np.zeros((9, 9, 3), np.uint8))
+    return folder / "photo.png"
+
+
+def test_a_size_that_is_guessed_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    b = Builder()
+    b.inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "h", "w"])]
+    b.conv(b.node("Relu", [b.conv("x", "c", 3, 4, 8)], "a"), "y", 4, 2)
+    onnx.save(b.model("y"), str(tmp_path / "open.onnx"))
+    models.load(str(tmp_path / "open.onnx"))
+    said = [record.getMessage() for record in caplog.records]
+    assert any(
+        "leaves its size open: 640x640 (width x height) is taken; say another with midstream init" in m for m in said
+    )

@@ -18,6 +18,7 @@ from midstream.data import load, read_image
 from midstream.data.base import Dataset
 from midstream.data.headers import fault
 from midstream.data.label_maps import label_map, read_label_map
+from midstream.data.reading import as_read
 from midstream.data.sizes import image_size
 from midstream.errors import InputError
 
@@ -145,6 +146,7 @@ def test_masks(tmp_path: Path) -> None:
         ("\ufeffroad\r\ncar\r\n", {0: "road", 1: "car"}),
         ("1: person\n0: unlabeled\n255: void", {0: "unlabeled", 1: "person"}),
         ("a: b\n1: c", {0: "a: b", 1: "1: c"}),
+        ("3 legged stool\nroad\n7: up", {0: "3 legged stool", 1: "road", 2: "7: up"}),
     ],
 )
 def test_names_of_classes(tmp_path: Path, text: str, names: dict[int, str]) -> None:
@@ -190,6 +192,58 @@ def test_unusable_masks(tmp_path: Path) -> None:
     _pixels(tmp_path / "masks" / "0.png", np.full((1, 2), 999, np.uint16))
     with pytest.raises(InputError, match="values up to 999"):
         load(spec)
+
+
+@pytest.mark.parametrize("line", ["1000: c", "-1: c", "x: c", "2:", "c"])
+def test_a_value_that_is_none_among_others_is_named(tmp_path: Path, line: str) -> None:
+    _text(tmp_path / "classes.txt", f"0: a\n1: b\n{line}\n3: d\n")
+    with pytest.raises(InputError, match=r"classes\.txt, line 3: .* is no 'VALUE: NAME' \(0 to 255\)"):
+        load(f"{_masks(tmp_path, [[0, 1]])},{tmp_path / 'classes.txt'}")
+
+
+def _named_masks(root: Path, images: list[str], masks: list[str]) -> list[tuple[str, str]]:
+    """Names of images and masks as they come to pairs."""
+    for name in images:
+        _image(root / name, (1, 2))
+    for name in masks:
+        _text(root / name, palette_png(np.array([[0, 1]], np.uint8), 8))
+    folders = [f"{root / Path(names[0]).parent}" for names in (images, masks)]
+    dataset = load("masks:" + ",".join(folders))
+    maps = {a["image_id"]: Path(a["file_name"]).name for a in dataset.ground_truth["annotations"]}
+    return [(image.path.name, maps[image.id]) for image in dataset.images]
+
+
+@pytest.mark.parametrize(("images", "masks"), [("i", "m"), ("d", "d")])
+@pytest.mark.parametrize("ending", ["_mask", "-seg", ".labels", "_L", " (mask)"])
+def test_masks_with_an_ending(tmp_path: Path, images: str, masks: str, ending: str) -> None:
+    names = ["a", "b_2"]
+    found = _named_masks(
+        tmp_path, [f"{images}/{name}.jpg" for name in names], [f"{masks}/{name}{ending}.png" for name in names]
+    )
+    assert found == [(f"{name}.jpg", f"{name}{ending}.png") for name in names]
+    assert load(f"masks:{tmp_path / images},{tmp_path / masks}").notes == (f"masks are the files NAME{ending}.*",)
+
+
+def test_masks_beside_images_of_the_same_format_or_name(tmp_path: Path) -> None:
+    assert _named_masks(tmp_path, ["d/a.png", "d/b.png"], ["d/a_mask.png", "d/b_mask.png"]) == [
+        ("a.png", "a_mask.png"), ("b.png", "b_mask.png"),
+    ]  # fmt: skip
+    assert _named_masks(tmp_path, ["e/a.jpg"], ["e/a.png"]) == [("a.jpg", "a.png")]
+    with pytest.raises(InputError, match=r"NAME_edge\.\* or NAME_mask\.\*\? Leave one kind there"):
+        _named_masks(tmp_path, ["f/a.jpg"], ["g/a_mask.png", "g/a_edge.png"])
+    with pytest.raises(InputError, match=r"no image in .* has a mask of its name"):
+        load(f"masks:{tmp_path / 'f'},{tmp_path / 'f'}")
+
+
+def test_masks_of_another_size_are_said(tmp_path: Path) -> None:
+    dataset = load(_masks(tmp_path, [[0, 1, 2], [3, 1], [1, 2]]))
+    sizes = {1: (1, 3), 2: (2, 4), 3: (2, 1)}
+    said = [line for line in as_read(dataset, sizes)[1] if "maps of classes" in line]
+    assert said == [
+        "2 of 3 maps of classes are not of their image's size, and are held against outputs that are scaled to them: "
+        "of 1.jpg, 4x2, the map is 2x1; of 2.jpg, 1x2, the map is 2x1; 1 have their sides exchanged, so their pixels "
+        "are elsewhere"
+    ]
 
 
 # ImageNet

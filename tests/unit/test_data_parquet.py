@@ -159,7 +159,23 @@ def test_unusable_tables(tmp_path: Path, home: Path, columns: dict[str, Any], me
 @pytest.mark.parametrize("features", [b"[", b"[" * 100_000, b"3", {"label": 3}, {"label": {"names": [1]}}, [1]])
 def test_descriptions_that_are_none_are_passed_over(tmp_path: Path, features: Any) -> None:
     file = _table(tmp_path / "a.parquet", {"image": _images(1), "label": [1]}, features)
-    assert [c["name"] for c in load(f"parquet:{file}").ground_truth["categories"]] == ["0", "1"]
+    dataset = load(f"parquet:{file}")
+    assert [c["name"] for c in dataset.ground_truth["categories"]] == ["0", "1"]
+    said = [line for line in dataset.notes if "classes are called by their numbers" in line]
+    assert len(said) == (features != {"label": 3})
+
+
+def test_a_column_without_names_is_nothing_to_speak_of(tmp_path: Path) -> None:
+    about = {"label": {"dtype": "int64", "_type": "Value"}}
+    assert load(f"parquet:{_table(tmp_path / 'a.parquet', {'image': _images(1), 'label': [1]}, about)}").notes == ()
+
+
+@pytest.mark.parametrize("box", [[1, 1, -2, 3], [1, 1, 2, -3]])
+def test_boxes_with_negative_sides(tmp_path: Path, box: list[int]) -> None:
+    objects = [{"bbox": [box], "category": [0]}]
+    file = _table(tmp_path / "a.parquet", {"image": _images(1), "objects": objects})
+    with pytest.raises(InputError, match=r"a box that is not \[left, top, width, height\] in pixels"):
+        load(f"parquet:{file}")
 
 
 def test_a_class_beyond_the_names(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midstream.data import load
+from midstream.data import load, yolo
 from midstream.data.base import Dataset
 from midstream.data.masks import check_masks
 from midstream.data.yaml_of import yaml_of
@@ -138,6 +138,8 @@ def test_labels_are_in_the_last_folder_of_images(tmp_path: Path) -> None:
     [
         ({"val": None}, "unknown split of .*data.yaml 'val'; valid: train"),
         ({"val": "images/none"}, "'val' of .* is not there: .*images/none"),
+        ({"path": "/etc", "val": "/"}, "/ is a whole file system, and no folder of images"),
+        ({"path": "/", "val": "."}, "is a whole file system, and no folder of images"),
         ({"val": 3}, "is to be a folder of images or a file that lists them"),
         ({"val": "a\0\nb"}, "is not there"),
         ({"path": 3}, "'path' in .* is to be a folder"),
@@ -162,6 +164,18 @@ def test_unusable_data_yaml(tmp_path: Path, about: dict[str, Any], message: str)
     with pytest.raises(InputError, match=message) as error:
         load(_yolo(tmp_path, **about))
     assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_everything_is_not_searched_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yolo, "_MOST_OTHERS", 20)
+    spec = _yolo(tmp_path, val="images")
+    for i in range(15):
+        _text(tmp_path / "images" / f"{i}.o", "")
+    assert len(load(spec).images) == 2  # labels and what programs write may lie beside images
+    for i in range(25):
+        _text(tmp_path / "images" / "deep" / f"{i}.o", "")
+    with pytest.raises(InputError, match="is no folder of images: more than 20 other files are in it"):
+        load(spec)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +208,7 @@ def test_unusable_yaml(tmp_path: Path, text: str | bytes, message: str) -> None:
     ("line", "message"),
     [
         ("2 0.5 0.5 0.1 0.1", "there is no class 2; the data set has 2"),
+        ("1 0.5 0.5 -0.001 0.1", "a box of -0.001 x 0.1 has negative sides"),
         ("-1 0.5 0.5 0.1 0.1", "there is no class -1"),
         ("0.5 0.5 0.5 0.1 0.1", "there is no class 0.5"),
         ("nan 0.5 0.5 0.1 0.1", "there is no class nan"),

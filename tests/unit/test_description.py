@@ -66,3 +66,28 @@ def test_levels_in_words_have_strides_or_tokens_where_there_are_any() -> None:
         PyramidLevel(name="v", tensor="c", axes="1C"),
     ]
     assert [level.text for level in levels] == ["p3/8", "f1 [197 tokens]", "v"]
+
+
+@pytest.mark.parametrize(
+    ("head", "field"),
+    [
+        ('kind = "classification"\nsoftmax = "yes"', "softmax"),
+        ('kind = "classification"\nsoftmax = 1', "softmax"),
+        ('kind = "segmentation"\nchannels_last = "true"', "channels_last"),
+        ('kind = "yolov5"\nstrides = [8, 16]\nscore_threshold = 0.1\nnms_iou = 0.5\ndecoded = 0', "decoded"),
+        ('kind = "end2end"\nnormalised = "no"', "normalised"),
+    ],
+)
+def test_what_is_true_or_false_is_no_text_and_no_number(head: str, field: str) -> None:
+    text = toy.DESCRIPTION[: toy.DESCRIPTION.index("[head]")] + f"[head]\n{head}\n"
+    with pytest.raises(InputError, match=rf"x\.toml: head\..*{field}: Input should be a valid boolean$"):
+        parse_description(text, "x.toml")
+
+
+@pytest.mark.parametrize("axes", ["XYZ", "NC", "1CC", "1NT", "1GNC", "", "1"])
+def test_axes_that_no_tensor_has_say_how_they_are_written(axes: str) -> None:
+    text = toy.DESCRIPTION.replace("stride = 8\n", f'axes = "{axes}"\n')
+    with pytest.raises(
+        InputError, match=rf"pyramid\.0: axes '{axes}': 1 for the batch first, one C, .* such as \"1NC\""
+    ):
+        parse_description(text, "x.toml")

@@ -120,6 +120,46 @@ def test_an_answer_that_does_not_fit_is_the_frame_s_error() -> None:
         assert good.found().labels.tolist() == [2]
 
 
+OFFERED = [
+    pb.Output(name="a", dtype="float32", shape=[2, 0]),
+    pb.Output(name="b", dtype="int64", any_shape=True),
+]
+
+
+def _tensors(**arrays: np.ndarray[Any, Any]) -> Spoil:
+    made = [
+        pb.Tensor(name=name, dtype=each.dtype.name, shape=each.shape, values=each.tobytes())
+        for name, each in arrays.items()
+    ]
+    return lambda reply: reply.tensors.CopyFrom(pb.Tensors(tensors=made))
+
+
+def test_tensors_are_what_the_greeting_says() -> None:
+    a, b = np.ones((2, 5), np.float32), np.zeros((3, 1), np.int64)
+    spoils: list[tuple[Spoil, str]] = [
+        (_tensors(a=a), "it has the tensors 'a', and not 'a', 'b'"),
+        (_tensors(a=a, b=b, c=b), "it has the tensors 'a', 'b', 'c', and not 'a', 'b'"),
+        (_tensors(a=a, x=b), "it has the tensors 'a', 'x', and not"),
+        (_tensors(a=a.astype(np.float64), b=b), "'a' is of float64, and not of float32"),
+        (_tensors(a=a, b=b.astype(np.int32)), "'b' is of int32, and not of int64"),
+        (_tensors(a=a[:1], b=b), "'a' has the shape [1, 5], and not [2, ?]"),
+        (_tensors(a=a[0], b=b), "'a' has the shape [5], and not [2, ?]"),
+    ]
+    order = [*(spoil for spoil, _ in spoils), _tensors(a=a, b=b), _tensors(b=b[0], a=a[:, :0])]
+    *bad, good, other = asyncio.run(
+        asyncio.wait_for(asked(Hostile(order, task="tensors", outputs=OFFERED), len(order)), 60)
+    )
+    for answer, (_, message) in zip(bad, spoils, strict=True):
+        assert message in str(answer.error)
+    assert good.found().values["a"].shape == (2, 5)
+    assert other.found().values["b"].shape == (1,)
+
+
+def test_a_server_that_promises_nothing_is_believed() -> None:
+    (answer,) = asyncio.run(asyncio.wait_for(asked(Hostile([_tensors(x=np.ones(2))], task="tensors"), 1), 60))
+    assert list(answer.found().values) == ["x"]
+
+
 def test_nothing_found_is_an_answer() -> None:
     nothing: Spoil = lambda reply: reply.detections.CopyFrom(pb.Detections())  # noqa: E731
     (answer,) = asyncio.run(asyncio.wait_for(asked(Hostile([nothing]), 1), 60))

@@ -46,6 +46,7 @@ from midstream.data.reading import Skipped
 from midstream.errors import InputError
 from midstream.halves.levels import sent
 from midstream.models import SplitModel
+from midstream.models.plausible import USUAL_MISTAKES
 from midstream.progress import SILENT, Progress
 from midstream.version import __version__
 from midstream.wording import counted
@@ -118,7 +119,12 @@ def fit(
     draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     progress.stage("measuring rate and loss")
     coded = curve.measured(reference, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
-    if reference.objects is not None and reference.objects < ENOUGH_OBJECTS:
+    if reference.empty:
+        progress.warn(
+            f"nothing is found in {counted(len(views.held_out), 'image')} even without coding, so that every quality "
+            f"is said to lose 100 %: {USUAL_MISTAKES}, or use images of what the network is for"
+        )
+    elif reference.objects is not None and reference.objects < ENOUGH_OBJECTS:
         found = f"{counted(reference.objects, 'object')} in {counted(len(views.held_out), 'image')}"
         progress.warn(f"losses are estimated from {found}, and may be far off: use other images, or 200 of them")
     if max(each.seen.disagreement for each in coded) < _NEVER_MOVED and not reference.empty:

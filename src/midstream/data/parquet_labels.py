@@ -28,11 +28,13 @@ class Labels:
         column: its name; None where there is none.
         objects: whether it is of objects, not of classes.
         names: of the classes, by index; empty where the table does not say.
+        notes: what is to be said about them.
     """
 
     column: str | None
     objects: bool
     names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, schemas: Sequence[Any], classes: Sequence[str], objects: str) -> Labels:
@@ -41,12 +43,18 @@ class Labels:
         column = next((name for name in (objects, *classes) if name in common), None)
         if column is None:
             return cls(None, False, ())
-        feature = _features(schemas[0]).get(column)
+        features = _features(schemas[0])
+        feature = (features or {}).get(column)
         if column == objects:
             feature = _within(feature, _CATEGORY)
         names = _within(feature, "names")
-        known = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        return cls(column, column == objects, tuple(names) if known else ())
+        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+            return cls(column, column == objects, tuple(names))
+        notes: tuple[str, ...] = ()
+        if features is None or names is not None:
+            what = "description of the columns" if features is None else f"list of names for '{column}'"
+            notes = (f"the tables' metadata has no usable {what}: classes are called by their numbers or texts",)
+        return cls(column, column == objects, (), notes)
 
     def is_missing(self, value: object) -> bool:
         """Whether an image with this value in the column has no label, where it should have one."""
@@ -57,6 +65,7 @@ def labelled(
     spec: str, images: Sequence[ImageFile], rows: Sequence[Any], labels: Labels, notes: tuple[str, ...]
 ) -> Dataset:
     """The data set of these images, with what `labels` makes of their `rows`. Raises InputError."""
+    notes += labels.notes
     if labels.column is None:
         return Dataset(spec, None, tuple(images), None, notes)
     found: list[tuple[int, Any, list[float]]] = []  # image, category, box; of classes an empty one
@@ -100,7 +109,7 @@ def _objects(row: object, where: str) -> list[tuple[list[float], Any]]:
 def _box(box: object, where: str) -> list[float]:
     if isinstance(box, list) and len(box) == _BOX_SIDES and all(isinstance(side, int | float) for side in box):
         sides = [float(side) for side in box]
-        if all(map(math.isfinite, sides)):
+        if all(map(math.isfinite, sides)) and min(sides[2:]) >= 0:
             return sides
     raise InputError(f"{where} has a box that is not [left, top, width, height] in pixels: {str(box)[:80]}")
 
@@ -118,14 +127,15 @@ def _occurring(categories: Sequence[Any], column: str) -> tuple[str, ...]:
     )
 
 
-def _features(schema: Any) -> Mapping[str, Any]:
-    """Hugging Face's description of the columns; empty where there is none."""
-    try:
-        about = json.loads((schema.metadata or {}).get(_METADATA, b"{}"))
-        features = about["info"]["features"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+def _features(schema: Any) -> Mapping[str, Any] | None:
+    """Hugging Face's description of the columns; empty where there is none, None where it is none."""
+    if _METADATA not in (schema.metadata or {}):
         return {}
-    return features if isinstance(features, Mapping) else {}
+    try:
+        features = json.loads(schema.metadata[_METADATA])["info"]["features"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return features if isinstance(features, Mapping) else None
 
 
 def _within(feature: object, key: str) -> Any:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from midstream.data.base import Dataset
 from midstream.data.images import decode, read_bytes, read_image
 from midstream.data.masks import fits
+from midstream.data.sizes import image_size
 from midstream.errors import InputError
 
 #: Images that a line names.
@@ -49,6 +50,7 @@ def as_read(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> tuple[Dat
     if truth is None:
         return dataset, notes
     listed = {image["id"]: (image["height"], image["width"]) for image in truth["images"] if "height" in image}
+    notes += _other_maps(dataset, sizes) if dataset.labels == "segmentation" else []
     other = {identity: size for identity, size in sizes.items() if listed.get(identity, size) != size}
     lost = {a["id"] for a in truth["annotations"] if not fits(a, sizes[a["image_id"]])}
     if other:
@@ -60,6 +62,22 @@ def as_read(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> tuple[Dat
         bare = [_without_mask(a) if a["id"] in lost else a for a in truth["annotations"]]
         truth = {**truth, "annotations": bare}
     return replace(dataset, ground_truth=truth), notes
+
+
+def _other_maps(dataset: Dataset, sizes: Mapping[int, tuple[int, int]]) -> list[str]:
+    """A line about maps of classes that are not of their images' sizes."""
+    paths = {image.id: image.path.name for image in dataset.images}
+    maps = {a["image_id"]: image_size(Path(a["file_name"])) for a in (dataset.ground_truth or {})["annotations"]}
+    other = {identity: size for identity, size in maps.items() if size is not None and size != sizes[identity]}
+    if not other:
+        return []
+    shown = [f"of {paths[i]}, {_text(sizes[i])}, the map is {_text(other[i])}" for i in list(other)[:_SHOWN]]
+    turned = sum((w > h) != (sizes[i][1] > sizes[i][0]) for i, (h, w) in other.items() if h != w)
+    return [
+        f"{len(other)} of {len(maps)} maps of classes are not of their image's size, and are held against outputs that "
+        f"are scaled to them: {'; '.join(shown)}{'; ...' if len(other) > len(shown) else ''}"
+        + (f"; {turned} have their sides exchanged, so their pixels are elsewhere" if turned else "")
+    ]
 
 
 def _without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from midstream.data.base import UNLABELLED, Dataset
-from midstream.data.folder import visible_files
-from midstream.data.label_maps import MAP_SUFFIXES, read_label_map
-from midstream.data.listed import folder_at, images_by_stem, is_file, lines_of, numbered, parts
+from midstream.data.label_maps import read_label_map
+from midstream.data.listed import folder_at, is_file, lines_of, numbered, parts
+from midstream.data.mask_pairs import paired
 from midstream.data.sizes import image_size
 from midstream.errors import InputError
 from midstream.files import expanded
@@ -27,7 +27,8 @@ _WHITE = 255
 def load_masks(spec: str, where: str) -> Dataset:
     """A data set from `IMAGES_DIR,MASKS_DIR` or `IMAGES_DIR,MASKS_DIR,CLASSES.txt`; no folder's name has a comma.
 
-    A mask is a PNG file (or BMP, TIFF) of the image's name, grey or with a palette, whose values are the classes; 255
+    A mask is a PNG file (or BMP, TIFF) of the image's name, perhaps with an ending such as `_mask` (see
+    `mask_pairs.paired`), grey or with a palette, whose values are the classes; 255
     is unlabelled. Images without a mask are left out, and counted in the notes. `CLASSES.txt` has a name a line, from
     that of the value 0 on, or lines `VALUE: NAME`; without it, the classes have their values for names, and all masks
     are read to find the values. Where these are 0 and 255 alone, 255 is class 1.
@@ -36,15 +37,11 @@ def load_masks(spec: str, where: str) -> Dataset:
         InputError: what is named is not there, no image has a mask, or (without `CLASSES.txt`) a mask is unusable.
     """
     images_dir, masks_dir, *classes = parts(where, _FORM, 2, 3)
-    images = images_by_stem(folder_at(images_dir, "folder of images"))
-    masks = {path.stem: path for path in visible_files(folder_at(masks_dir, "folder of masks"), MAP_SUFFIXES)}
-    pairs = [(path, masks[stem]) for stem, path in images.items() if stem in masks]
-    if not pairs:
-        raise InputError(f"no image in {images_dir} has a mask of its name (.png) in {masks_dir}")
-    notes = []
-    if len(pairs) < len(images):
-        first = next(path.name for stem, path in images.items() if stem not in masks)
-        notes.append(f"{len(images) - len(pairs)} of {len(images)} images have no mask and are left out: {first}, ...")
+    pairs, bare, ending = paired(folder_at(images_dir, "folder of images"), folder_at(masks_dir, "folder of masks"))
+    notes = [f"masks are the files NAME{ending}.*"] if ending else []
+    if bare:
+        count = len(pairs) + len(bare)
+        notes.append(f"{len(bare)} of {count} images have no mask and are left out: {bare[0].name}, ...")
     values = None
     if classes:
         names = class_names(expanded(classes[0]))
@@ -99,7 +96,9 @@ def class_names(file: Path) -> dict[int, str]:
         raise InputError(f"there is no list of classes {file}")
     lines = list(lines_of(file))
     found = [_NUMBERED.fullmatch(line) for _, line in lines]
-    named = bool(found) and all(found)
+    named = sum(map(bool, found)) > len(found) / 2
+    if named and (odd := next((line for line, each in zip(lines, found, strict=True) if not each), None)):
+        raise InputError(f"{file}, line {odd[0]}: {odd[1]!r} is no 'VALUE: NAME' (0 to 255), as most lines are")
     names: dict[int, str] = {}
     for place, ((number, line), each) in enumerate(zip(lines, found, strict=True)):
         value, name = (int(each[1]), each[2].strip()) if named and each else (place, line)

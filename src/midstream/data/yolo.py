@@ -27,6 +27,8 @@ from midstream.errors import InputError, unknown
 from midstream.files import expanded
 
 _SPLITS = ("train", "val", "test")
+#: Files and folders among images that are none, beside four for each: labels, and what programs write of them.
+_MOST_OTHERS = 50_000
 _MOST_CLASSES, _MOST_KEYPOINTS = 1 << 16, 1 << 10
 
 
@@ -139,11 +141,27 @@ def _images(about: dict[str, Any], file: Path, split: str) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    """Images at any depth."""
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file():
-            yield path
+    """Images at any depth, behind no links to other folders.
+
+    Raises:
+        InputError: a folder that holds so much else that it is none of a data set: a whole disk, which a file from
+            anywhere may name.
+    """
+    if folder.resolve() == Path(folder.resolve().anchor):
+        raise InputError(f"{folder} is a whole file system, and no folder of images")
+    images = others = 0
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        others += len(folders)
+        for name in files:
+            path = Path(place, name)
+            if path.suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") and path.is_file():
+                images += 1
+                yield path
+            else:
+                others += 1
+        if others > _MOST_OTHERS + 4 * images:
+            raise InputError(f"{folder} is no folder of images: more than {_MOST_OTHERS:,} other files are in it")
 
 
 def _in_list(file: Path, base: Path) -> Iterator[Path]:

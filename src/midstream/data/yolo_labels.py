@@ -76,6 +76,8 @@ def _object(
         return entry
     _check(shares[:4], where)
     x, y, w, h = shares[:4]
+    if w < 0 or h < 0:
+        raise InputError(f"{where}: a box of {w:g} x {h:g} has negative sides")
     entry["bbox"] = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
     entry["area"] = w * width * h * height
     if keypoints is not None:

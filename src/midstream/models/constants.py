@@ -12,7 +12,7 @@ from midstream.errors import InputError, unknown
 from midstream.models.input_description import other_shape, with_words
 
 #: ONNX Runtime's words for types -> NumPy's.
-_TYPES = {
+TYPES = {
     "float": np.float32, "float16": np.float16, "double": np.float64, "int64": np.int64, "int32": np.int32,
     "int16": np.int16, "int8": np.int8, "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32,
     "uint64": np.uint64, "bool": np.bool_,
@@ -41,13 +41,13 @@ def constants_of(part: Any, constants: Mapping[str, Any], sizes: Sequence[tuple[
 
 def _array(value: Any, given: Any) -> NDArray[Any]:
     kind = str(value.type).removeprefix("tensor(").removesuffix(")")
-    if kind not in _TYPES:
+    if kind not in TYPES:
         raise InputError(f"the constant '{value.name}' would be a {kind}, which no number is")
     shape = [side if isinstance(side, int) and side > 0 else None for side in value.shape]
     if not isinstance(given, list):
-        return np.full([side or 1 for side in shape], given, _TYPES[kind])
+        return np.full([side or 1 for side in shape], given, TYPES[kind])
     try:
-        array: NDArray[Any] = np.array(given, _TYPES[kind])
+        array: NDArray[Any] = np.array(given, TYPES[kind])
     except (ValueError, OverflowError) as error:
         raise InputError(f"the constant '{value.name}' is no array of {kind}: {error}") from error
     if array.ndim < len(shape) and all(side in (1, None) for side in shape[: len(shape) - array.ndim]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -60,7 +61,7 @@ class PyramidLevel(Strict):
     tensor: TensorName
     stride: Stride | None = None
     derived_from: Name | None = None
-    axes: Annotated[str, Field(pattern="^[1CHWNT]+$", max_length=MOST_AXES)] | None = None
+    axes: Annotated[str, Field(max_length=MOST_AXES)] | None = None
     grid: tuple[Side, Side] | None = None
     extra: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
 
@@ -77,7 +78,7 @@ class PyramidLevel(Strict):
             if self.grid is not None or self.extra:
                 raise ValueError('grid and extra are of tokens: say axes, such as axes = "1NC"')
             return self
-        if not self.axes.startswith("1") or positions_of(self.axes) is None:
+        if not re.fullmatch("1[1CHWNT]*", self.axes) or positions_of(self.axes) is None:
             raise ValueError(f'axes {self.axes!r}: 1 for the batch first, one C, with N, T or H and W, such as "1NC"')
         if self.derived_from is not None:
             raise ValueError(f"level '{self.name}' is derived from another one, so it has no axes of its own")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from midstream.models.fields import LEVELS, Strict, Stride, TensorName
+from midstream.models.fields import LEVELS, Flag, Strict, Stride, TensorName
 
 #: Of an image.
 MOST_DETECTIONS = 10_000
@@ -44,7 +44,7 @@ class GflHead(_OfCells):
 
     kind: Literal["gfl"]
     bins: int = Field(gt=1, le=1000, strict=True)
-    sigmoid: bool = False
+    sigmoid: Flag = False
     cell_offset: Offset = 0.5
     scores: OutputNames = ()
     boxes: OutputNames = ()
@@ -63,9 +63,9 @@ class YoloxHead(_OfCells):
     """
 
     kind: Literal["yolox"]
-    decoded: bool = False
+    decoded: Flag = False
     cell_offset: Offset = 0.0
-    sigmoid: bool = False
+    sigmoid: Flag = False
     output: TensorName | None = None
 
 
@@ -109,8 +109,8 @@ class YoloV5Head(_OfCells):
     """
 
     kind: Literal["yolov5"]
-    decoded: bool = True
-    sigmoid: bool = False
+    decoded: Flag = True
+    sigmoid: Flag = False
     anchors: tuple[Annotated[tuple[tuple[Anchor, Anchor], ...], Field(min_length=1, max_length=LEVELS)], ...] = _ANCHORS
     output: TensorName | None = None
     maps: OutputNames = ()
@@ -139,7 +139,7 @@ class RcnnHead(Strict):
     scores: TensorName = "scores"
     labels: TensorName = "labels"
     masks: TensorName = "masks"
-    category_labels: bool = False
+    category_labels: Flag = False
     proposals: TensorName | None = None
     objectness: TensorName | None = None
 
@@ -172,9 +172,9 @@ class End2EndHead(_Selected, _WithMore):
     kind: Literal["end2end"]
     output: TensorName | None = None
     order: tuple[Column, ...] | None = Field(default=None, max_length=len(_SIX) + 1)
-    normalised: bool = False
+    normalised: Flag = False
     first_label: FirstLabel = 0
-    category_labels: bool = False
+    category_labels: Flag = False
 
     @model_validator(mode="after")
     def _every_column_once(self) -> End2EndHead:
@@ -200,11 +200,11 @@ class BoxesHead(_Selected):
     labels: TensorName | None = None
     count: TensorName | None = None
     format: Literal["xyxy", "yxyx", "xywh", "cxcywh"] = "xyxy"
-    normalised: bool = False
-    background: bool = False
-    sigmoid: bool = False
+    normalised: Flag = False
+    background: Flag = False
+    sigmoid: Flag = False
     first_label: FirstLabel = 0
-    category_labels: bool = False
+    category_labels: Flag = False
     nms_iou: Threshold | None = None
 
     @model_validator(mode="after")
@@ -227,7 +227,7 @@ class DetrHead(_Selected):
     logits: TensorName = "logits"
     boxes: TensorName = "pred_boxes"
     activation: Literal["softmax", "sigmoid"] = "softmax"
-    category_labels: bool = False
+    category_labels: Flag = False
 
 
 class _Faces(_OfCells):
@@ -286,7 +286,7 @@ class RetinaFaceHead(_OfCells):
         (256.0, 512.0),
     )
     variances: tuple[Anchor, Anchor] = (0.1, 0.2)
-    softmax: bool = False
+    softmax: Flag = False
     boxes: TensorName
     scores: TensorName
     keypoints: TensorName | None = None

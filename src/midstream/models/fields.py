@@ -17,6 +17,8 @@ _NAME_CHARACTERS = 200
 Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 #: A tensor's name can be the whole path through a program.
 TensorName = Annotated[str, Field(min_length=1, max_length=10_000)]
+#: TOML has booleans: "yes" is none.
+Flag = Annotated[bool, Field(strict=True)]
 Side = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
 Stride = Annotated[int, Field(gt=0, le=1 << 14, strict=True)]
 Value = Annotated[float, Field(ge=-1e6, le=1e6, strict=True)]

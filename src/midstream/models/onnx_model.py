@@ -29,7 +29,7 @@ from midstream.models.heads import (
     proposes,
 )
 from midstream.models.heads.located import located
-from midstream.models.heads.maps import TASKS, decode_outputs
+from midstream.models.heads.maps import TASKS, decode_outputs, known_tensors
 from midstream.models.heads.metadata import refuse_oriented
 from midstream.models.levels import to_levels, to_value
 from midstream.models.plausible import check_levels, check_outputs
@@ -39,6 +39,7 @@ from midstream.models.running import CPU, session
 from midstream.models.task_heads import TensorsHead
 from midstream.models.tasks.base import Output, Task
 from midstream.models.tasks.detection import Detection, InstanceSegmentation, Keypoints
+from midstream.models.tasks.tensors import TensorInfo
 
 #: With so many images the outputs are looked at, or until the network has been sure of something.
 _IMAGES = 4
@@ -242,6 +243,12 @@ class OnnxModel:
         outputs = self._outputs(pyramids, sizes)
         ones = ({name: values[i : i + 1] for name, values in outputs.items()} for i in range(len(pyramids)))
         return [self._output(one, size) for one, size in zip(ones, sizes, strict=True)]
+
+    @property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        """Of the task `tensors`, what is known of every output: see `heads.maps.known_tensors`."""
+        head = self.description.head
+        return known_tensors(head, self._back.get_outputs()) if isinstance(head, TensorsHead) else ()
 
     def _output(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> Output:
         head, input_size = self.description.head, self.input_size(size)

@@ -28,6 +28,10 @@ from midstream.models.detector_heads import (
 )
 from midstream.models.heads import Candidates, candidates, decode_head, proposes
 
+#: Why a detector finds nothing, as far as its description is to blame.
+USUAL_MISTAKES = (
+    "check the input's color (RGB or BGR), scale (0 to 255, or 1/255), mean and std, and resize (stretch or letterbox)"
+)
 #: A box with a side longer than so many of the image's is none. The networks in tests/real stay below 1.1.
 _LONGEST = 4.0
 #: At least so many of the best boxes have to be bad, and this share of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from importlib import resources
@@ -64,6 +65,9 @@ def known_models() -> list[ModelInfo]:
     return infos
 
 
+_LOG = logging.getLogger("midstream")
+
+
 def load_model(
     name: str | Path, weights: str | Path | None = None, threads: int | None = None, device: str = CPU
 ) -> SplitModel:
@@ -114,7 +118,10 @@ def _load(name: str, weights: Path | None, threads: int | None, device: str) -> 
             raise InputError(f"{name} has its weights in it: leave --weights out")
         from midstream.models.recognition import draft  # analyses graphs, which nothing else here does
 
-        return draft(Path(name), estimate=False).model(threads, device)
+        drafted = draft(Path(name), estimate=False)
+        for line in drafted.worth_knowing():
+            _LOG.warning("%s: %s", name, line)
+        return drafted.model(threads, device)
     if name.endswith(".toml"):
         description, beside = read_description(Path(name)), Path(name).parent
         return OnnxModel(description, find_weights(description, weights, beside), threads, device)

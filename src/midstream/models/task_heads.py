@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from midstream.models.fields import Flag
+
 _Name = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
@@ -20,7 +22,7 @@ class ClassificationHead(_TaskHead):
     """One output of a number a class, [1, classes]; `softmax` says that they are logits."""
 
     kind: Literal["classification"]
-    softmax: bool = False
+    softmax: Flag = False
 
 
 class SegmentationHead(_TaskHead):
@@ -32,7 +34,7 @@ class SegmentationHead(_TaskHead):
 
     kind: Literal["segmentation"]
     threshold: Annotated[float, Field(ge=-1e6, le=1e6, strict=True)] = 0.0
-    channels_last: bool = False
+    channels_last: Flag = False
 
 
 class DepthHead(_TaskHead):

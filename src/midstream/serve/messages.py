@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from midstream.models import Detections, Output, SplitModel, Task
 from midstream.models.detector_heads import MOST_DETECTIONS
 from midstream.models.tasks import task_named
 from midstream.models.tasks.detection import Detection
+from midstream.models.tasks.tensors import TensorInfo, Tensors, fault_of
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.work import Done
 from midstream.version import __version__
@@ -151,9 +153,24 @@ def output_of(reply: pb.InferReply, offer: pb.DescribeReply, size: tuple[int, in
     if len(arrays) != len(reply.tensors.tensors):
         raise InputError("the server's answer has two tensors of one name")
     output: Output = task.unpack(arrays)
-    if fault := task.fault(output, len(offer.classes)):
+    fault = task.fault(output, len(offer.classes))
+    if not fault and isinstance(output, Tensors):
+        fault = fault_of([_known(each) for each in offer.outputs], output)
+    if fault:
         raise InputError(f"the server's answer is no output of its network: {fault}")
     return output
+
+
+def outputs(known: Sequence[TensorInfo]) -> list[pb.Output]:
+    """For the greeting."""
+    return [
+        pb.Output(name=each.name, dtype=each.dtype, shape=each.shape or (), any_shape=each.shape is None)
+        for each in known
+    ]
+
+
+def _known(message: pb.Output) -> TensorInfo:
+    return TensorInfo(readable(message.name), message.dtype, None if message.any_shape else tuple(message.shape))
 
 
 def offered_task(offer: pb.DescribeReply) -> Task[Any]:

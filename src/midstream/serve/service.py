@@ -58,6 +58,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
     def __init__(self, served: Served, engine: Engine, telemetry: Telemetry, offer: Offer) -> None:
         self._served, self._engine, self._telemetry, self._offer = served, engine, telemetry, offer
         self._side = messages.side(served.model, served.profile.name if served.profile else "")
+        self._outputs = messages.outputs(served.outputs)
         self._leaving = asyncio.Event()
 
     def leave(self) -> None:
@@ -79,6 +80,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
             max_in_flight=self._offer.in_flight,
             task=self._served.model.task.name,
             takes_streams=self._offer.streams,
+            outputs=self._outputs,
         )
 
     async def Infer(self, request: pb.InferRequest, context: Any) -> pb.InferReply:  # noqa: N802

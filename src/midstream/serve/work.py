@@ -22,6 +22,7 @@ from midstream.halves.levels import completed, sent
 from midstream.limits import Limits
 from midstream.models import BatchingModel, FloatPyramid, Output, SplitModel
 from midstream.models.plausible import some_array
+from midstream.models.tasks.tensors import TensorInfo, Tensors, fault_of
 from midstream.serve.streams import KEPT_FRAMES, StreamKey, StreamLimits, Streams
 
 #: Height over width of images among which one makes a network with inputs of any size work hardest.
@@ -52,6 +53,7 @@ class Served:
         batch: frames that the back takes at once.
         threads: of decoding one bitstream.
         embedded: whether a bitstream may bring its own profile.
+        outputs: of the task `tensors`, what is known of all answers; empty for nothing.
     """
 
     model: SplitModel
@@ -64,6 +66,7 @@ class Served:
     batch: int
     threads: int
     embedded: bool
+    outputs: tuple[TensorInfo, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def prepare(
     fixed = len({model.input_size(size) for size in sizes}) == 1
     arrays = some_array(model)
     pyramid = model.front(np.full((*largest, 3), 114, np.uint8) if arrays is None else arrays)
-    model.back(pyramid, largest)
+    output = model.back(pyramid, largest)
     coded = sum(values.size for values in sent(model, pyramid).values())
     return Served(
         model,
@@ -156,7 +159,14 @@ def prepare(
         batch if batch > 1 and fixed and _batches(model, pyramid, largest) else 1,
         threads,
         embedded,
+        _known(model, output),
     )
+
+
+def _known(model: SplitModel, output: Output) -> tuple[TensorInfo, ...]:
+    """What a graph says of its outputs; nothing where this one, of an image, shows that it is wrong."""
+    known: tuple[TensorInfo, ...] = getattr(model, "tensors", ())
+    return known if isinstance(output, Tensors) and not fault_of(known, output) else ()
 
 
 def _batches(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) -> bool:

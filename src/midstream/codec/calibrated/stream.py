@@ -128,8 +128,7 @@ def read_shapes(reader: Reader, flags: int, limits: Limits) -> tuple[tuple[Size,
     dtypes: tuple[str, ...] | None = None
     if flags & (SIZES | TYPES):
         count = reader.varint()
-        if count > limits.levels:
-            raise LimitError(f"{count} levels; the limit is {limits.levels}")
+        limits.check(levels=count)
         if flags & SIZES:
             sizes = tuple((_side(reader), _side(reader)) for _ in range(count))
         if flags & TYPES:
@@ -193,14 +192,8 @@ def profile_for(key: bytes, embedded: bytes, given: Profile | None) -> Profile:
 def _check_limits(profile: Profile, sizes: Mapping[str, Size], limits: Limits) -> None:
     """Of what a profile, which may come with the stream, makes of the header. Raises LimitError."""
     channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
-    if len(channels) > limits.levels:
-        raise LimitError(f"{len(channels)} levels; the limit is {limits.levels}")
-    for name, count in channels.items():
-        if count > limits.channels:
-            raise LimitError(f"level '{name}' has {count} channels; the limit is {limits.channels}")
     elements = sum(channels[name] * math.prod(size) for name, size in sizes.items())
-    if elements > limits.elements:
-        raise LimitError(f"{elements} elements; the limit is {limits.elements}")
+    limits.check(levels=len(channels), channels=channels, elements=elements)
     values = sum(group.transform_size for group in profile.groups)
     if values > limits.values:
         raise LimitError(f"{values} values in the profile's transforms; the limit is {limits.values}")

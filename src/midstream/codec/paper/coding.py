@@ -20,7 +20,9 @@ from midstream.codec.paper.side import Side
 from midstream.codec.paper.symbols import Symbols, encode_maps
 from midstream.codec.threads import run, thread_count
 from midstream.codec.wire import Buffer, varint
+from midstream.errors import InputError, LimitError
 from midstream.features import DeviceLevel, Level
+from midstream.limits import Limits
 
 _T = TypeVar("_T")
 
@@ -75,12 +77,22 @@ class QuantisedLevel:
     maps: list[Symbols]
 
 
+def _check_decodes(levels: Sequence[Level], parameters: Parameters) -> None:
+    """Refuse what a decoder would by its default limits. Raises InputError."""
+    try:
+        Limits().check(values=parameters.symbols * sum(level.shape[0] for level in levels))
+    except LimitError as error:
+        raise InputError(f"{error}, with which bitstreams are decoded: take fewer symbols") from error
+
+
 def begin_levels(levels: Sequence[Level], parameters: Parameters, threads: int | None) -> Callable[[], bytes]:
     """Quantise levels that are on a device; what is returned gives the bitstream of a pyramid.
 
     Raises:
-        InputError: a NaN or an infinity, or an unusable number of threads; so does what is returned.
+        InputError: more values than a decoder takes by default; a NaN or an infinity, or an unusable number of
+            threads, which what is returned raises, too.
     """
+    _check_decodes(levels, parameters)
     ready = _on_device([level for level in levels if not is_whole(level)], parameters)
     return partial(_encode, levels, parameters, threads, ready)
 
@@ -114,6 +126,7 @@ def quantise_levels(
     levels: Sequence[Level], parameters: Parameters, threads: int | None
 ) -> tuple[list[QuantisedLevel], Sequence[float]]:
     """The symbols of a pyramid, and the thresholds that made them. Raises as `begin_levels` does."""
+    _check_decodes(levels, parameters)
     ready = _on_device(levels, parameters)
     tasks, thresholds, parts = _quantised(levels, parameters, threads, ready, lambda part: part)
     out = []

@@ -112,8 +112,7 @@ def read_levels(reader: Reader, limits: Limits, types: int = len(DTYPES)) -> tup
     count = reader.varint()
     if count < 1:
         raise reader.corrupt("no levels")
-    if count > limits.levels:
-        raise LimitError(f"{count} levels; the limit is {limits.levels}")
+    limits.check(levels=count)
     names: set[str] = set()
     return tuple(_read_level(reader, limits, types, names) for _ in range(count))
 
@@ -136,8 +135,7 @@ def _read_level(reader: Reader, limits: Limits, types: int, names: set[str]) -> 
     if 0 in shape:
         raise reader.corrupt(f"level '{name}' is empty")
     level = LevelHeader(name, _DTYPE_NAMES[dtype], shape, reader.varint(), reader.varint())
-    if shape[0] > limits.channels:
-        raise LimitError(f"level '{name}' has {shape[0]} channels; the limit is {limits.channels}")
+    limits.check(channels={name: shape[0]})
     if level.chunk_bytes > limits.chunk_bytes:
         raise LimitError(f"level '{name}' has a chunk of {level.chunk_bytes} bytes; the limit is {limits.chunk_bytes}")
     return level
@@ -168,10 +166,6 @@ def select(levels: Sequence[LevelHeader], names: list[str] | None, symbols: int,
         if name not in known:
             raise unknown("level", str(name), known)
     wanted = [level for level in levels if names is None or level.name in names]
-    elements = sum(level.elements for level in wanted)
-    if elements > limits.elements:
-        raise LimitError(f"{elements} elements; the limit is {limits.elements}")
     values = symbols * sum(level.shape[0] for level in wanted)
-    if values > limits.values:
-        raise LimitError(f"{values} reconstruction values; the limit is {limits.values}")
+    limits.check(elements=sum(level.elements for level in wanted), values=values)
     return wanted

@@ -12,7 +12,7 @@ from midstream.codec.chain import read_number, read_reference, write_reference
 from midstream.codec.paper.header import LevelHeader, read_levels, write_levels
 from midstream.codec.paper.parameters import Parameters, Rule, read_parameters
 from midstream.codec.wire import Buffer, Reader, varint, write_elements
-from midstream.errors import LimitError, UnsupportedError
+from midstream.errors import UnsupportedError
 from midstream.features import DTYPES
 from midstream.limits import Limits
 
@@ -122,8 +122,7 @@ def _read_sizes(reader: Reader, limits: Limits) -> list[tuple[int, int]]:
     count = reader.varint()
     if count < 1:
         raise reader.corrupt("no levels")
-    if count > limits.levels:
-        raise LimitError(f"{count} levels; the limit is {limits.levels}")
+    limits.check(levels=count)
     return [(reader.varint(), reader.varint()) for _ in range(count)]
 
 

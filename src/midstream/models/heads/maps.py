@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
+from midstream.models.constants import TYPES
 from midstream.models.preprocess import Placement
 from midstream.models.task_heads import (
     ClassificationHead,
@@ -23,7 +24,7 @@ from midstream.models.tasks.classification import Classification
 from midstream.models.tasks.depth import Depth
 from midstream.models.tasks.embedding import Embedding
 from midstream.models.tasks.segmentation import SemanticSegmentation
-from midstream.models.tasks.tensors import AnyTensors, Tensors
+from midstream.models.tasks.tensors import AnyTensors, TensorInfo, Tensors
 
 TASKS: dict[type[Any], Task[Tensors]] = {
     ClassificationHead: Classification(),
@@ -88,6 +89,25 @@ def _within(values: NDArray[Any], size: tuple[int, int], at: Placement | None) -
     top, left = at.top * rows // height, at.left * columns // width
     bottom, right = -(-(at.top + at.height) * rows // height), -(-(at.left + at.width) * columns // width)
     return np.ascontiguousarray(values[..., top : max(bottom, top + 1), left : max(right, left + 1)])
+
+
+def known_tensors(head: TensorsHead, outputs: Sequence[Any]) -> tuple[TensorInfo, ...]:
+    """What is known of the tensors that `decode_outputs` makes of a session's outputs; nothing where one is no tensor.
+
+    A first axis that is left open is taken off in an output where it is one, and stays in others.
+    """
+    shapes = {value.name: (value.type, value.shape) for value in outputs}
+    found = []
+    for name in head.outputs or tuple(shapes):
+        kind, sides = shapes[name]
+        word = kind.removeprefix("tensor(").removesuffix(")")
+        if word not in TYPES:
+            return ()
+        shape: tuple[int, ...] | None = tuple(side if isinstance(side, int) and side > 0 else 0 for side in sides)
+        if shape is not None and len(shape) > 1 and shape[0] in (0, 1):
+            shape = shape[1:] if shape[0] else None
+        found.append(TensorInfo(name, np.dtype(TYPES[word]).name, shape if sides else None))
+    return tuple(found)
 
 
 def _without_batch(value: NDArray[Any]) -> NDArray[Any]:

@@ -39,6 +39,8 @@ _LARGEST_STRIDE = 256
 _PATCHES = (16, 14, 8, 32, 4)
 _MOST_EXTRA = 5
 _NAME_CHARACTERS = 200
+#: How the note about a guessed size begins.
+_OPEN = "the graph leaves its size open"
 
 
 @dataclass
@@ -61,6 +63,13 @@ class Draft:
     notes: Notes
     cuts: list[CutPoint] = field(default_factory=list)
     proposals: list[Proposal] = field(default_factory=list)
+
+    def worth_knowing(self) -> list[str]:
+        """What somebody who asked for no description has to know of one that was made in passing."""
+        lines = list(self.notes.warnings)
+        if self.task == "tensors":
+            lines.append("its outputs are of no head that is recognised: what is measured is how far they move")
+        return lines + [line for line in self.notes.guessed if line.startswith(_OPEN)]
 
     def model(self, threads: int | None = None, device: str = "cpu") -> OnnxModel:
         """The network, cut; `threads` and `device` as `models.load` has them."""
@@ -209,15 +218,18 @@ class _Look:
                 continue
             if len(sizes) > 1:
                 self.notes.guessed.append(
-                    f"the graph leaves its size open: {size[1]}x{size[0]} (width x height) is taken; say another with "
-                    '--size, or size = "any" in the description for each image at its own'
+                    f"{_OPEN}: {size[1]}x{size[0]} (width x height) is taken; say another with midstream init --size, "
+                    'or size = "any" in the description for each image at its own'
                 )
             return size, values
         assert failed is not None
         if len(sizes) == 1:
             raise failed
         tried = ", ".join(f"{width}x{height}" for height, width in sizes)
-        raise InputError(f"{failed}; it leaves its size open, and none of {tried} fits: say --size WIDTHxHEIGHT")
+        raise InputError(
+            f"{failed}; it leaves its size open, and none of {tried} fits: say which with "
+            "midstream init --size WIDTHxHEIGHT"
+        )
 
     def _input(self, size: tuple[int, int]) -> Input:
         first = {"color": "gray"} if self.inputs.channels == 1 else {}

@@ -11,6 +11,7 @@ from midstream.models.base import Image
 from midstream.models.description import Description
 from midstream.models.detections import Detections
 from midstream.models.onnx_model import OnnxModel
+from midstream.models.plausible import USUAL_MISTAKES
 from midstream.models.recognition.draft import Draft
 from midstream.models.recognition.preprocessing import BYTE, IMAGENET
 
@@ -32,10 +33,7 @@ def on_images(found: Draft, images: Sequence[Image]) -> list[str]:
     others = {what: _best_score(OnnxModel(other, found.path), images) for what, other in _others(found.description)}
     what, most = max(others.items(), key=lambda item: item[1] or 0)
     hint = f"; with {what} the best score is {most:.2f}" if most is not None and most >= _SURE else ""
-    return [
-        f"in {len(images)} images the network is sure of nothing (best score {best:.2f}): check the input's color "
-        f"(RGB or BGR), scale (0 to 255, or 1/255), mean and std, and resize (stretch or letterbox){hint}"
-    ]
+    return [f"in {len(images)} images the network is sure of nothing (best score {best:.2f}): {USUAL_MISTAKES}{hint}"]
 
 
 def _best_score(model: OnnxModel, images: Sequence[Image]) -> float | None:

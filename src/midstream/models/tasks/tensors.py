@@ -36,6 +36,41 @@ class Tensors:
         return len(self.values)
 
 
+@dataclass(frozen=True)
+class TensorInfo:
+    """What is known of a tensor before there is an output.
+
+    Attributes:
+        name: of the tensor.
+        dtype: NumPy's word.
+        shape: batch axis taken off, 0 for a side that is open; None where even the number of axes is.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] | None
+
+    def fault(self, values: NDArray[Any]) -> str:
+        """What keeps an array from being that tensor; empty for nothing."""
+        if values.dtype.name != self.dtype:
+            return f"'{self.name}' is of {values.dtype.name}, and not of {self.dtype}"
+        if self.shape is None:
+            return ""
+        fits = len(self.shape) == values.ndim and all(
+            not side or side == there for side, there in zip(self.shape, values.shape, strict=True)
+        )
+        wanted = [side if side else "?" for side in self.shape]
+        return "" if fits else f"'{self.name}' has the shape {list(values.shape)}, and not {wanted}".replace("'?'", "?")
+
+
+def fault_of(known: Sequence[TensorInfo], output: Tensors) -> str:
+    """What keeps an output from being what is known of it; empty for nothing, and where nothing is known."""
+    names = {each.name for each in known}
+    if known and set(output.values) != names:
+        return f"it has the tensors {', '.join(map(repr, output.values))}, and not {', '.join(map(repr, names))}"
+    return next(filter(None, (each.fault(output.values[each.name]) for each in known)), "")
+
+
 def thinned(values: NDArray[Any], most: int = _MOST_COMPARED) -> Vector:
     """A tensor's numbers as float32, evenly thinned out beyond `most`."""
     return np.asarray(values.reshape(-1)[:: -(-values.size // most) or 1], np.float32)

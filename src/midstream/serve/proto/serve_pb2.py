@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!midstream/serve/proto/serve.proto\x12\x0cmidstream.v1\"^\n\x04Side\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x16\n\x0e\x66ormat_version\x18\x02 \x01(\r\x12\x0f\n\x07network\x18\x03 \x01(\t\x12\x0b\n\x03\x63ut\x18\x04 \x01(\t\x12\x0f\n\x07profile\x18\x05 \x01(\t\"5\n\x0f\x44\x65scribeRequest\x12\"\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x12.midstream.v1.Side\"\xd8\x01\n\rDescribeReply\x12\"\n\x06server\x18\x01 \x01(\x0b\x32\x12.midstream.v1.Side\x12\x0f\n\x07\x63lasses\x18\x02 \x03(\t\x12\x11\n\thas_masks\x18\x03 \x01(\x08\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\x04\x12\x14\n\x0cmax_elements\x18\x05 \x01(\x04\x12\x12\n\nmax_pixels\x18\x06 \x01(\x04\x12\x15\n\rmax_in_flight\x18\x07 \x01(\r\x12\x0c\n\x04task\x18\x08 \x01(\t\x12\x15\n\rtakes_streams\x18\t \x01(\x08\"\x85\x01\n\x0cInferRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x04\x12\x11\n\tbitstream\x18\x03 \x01(\x0c\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\x12\n\ntimeout_ms\x18\x06 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\r\"\x82\x02\n\nInferReply\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x04\x12.\n\ndetections\x18\x03 \x01(\x0b\x32\x18.midstream.v1.DetectionsH\x00\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.midstream.v1.ErrorH\x00\x12(\n\x07tensors\x18\x07 \x01(\x0b\x32\x15.midstream.v1.TensorsH\x00\x12&\n\x07timings\x18\x05 \x01(\x0b\x32\x15.midstream.v1.Timings\x12\x10\n\x08repeated\x18\x06 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\rB\t\n\x07outcome\"q\n\nDetections\x12\r\n\x05\x62oxes\x18\x01 \x03(\x02\x12\x0e\n\x06scores\x18\x02 \x03(\x02\x12\x0e\n\x06labels\x18\x03 \x03(\r\x12!\n\x05masks\x18\x04 \x03(\x0b\x32\x12.midstream.v1.Mask\x12\x11\n\tkeypoints\x18\x05 \x03(\x02\"0\n\x07Tensors\x12%\n\x07tensors\x18\x01 \x03(\x0b\x32\x14.midstream.v1.Tensor\"D\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x04\x12\x0e\n\x06values\x18\x04 \x01(\x0c\"5\n\x04Mask\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\">\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\"?\n\x07Timings\x12\x10\n\x08queue_us\x18\x01 \x01(\x04\x12\x11\n\tdecode_us\x18\x02 \x01(\x04\x12\x0f\n\x07\x62\x61\x63k_us\x18\x03 \x01(\x04\x32\xe0\x01\n\x0eSplitInference\x12\x46\n\x08\x44\x65scribe\x12\x1d.midstream.v1.DescribeRequest\x1a\x1b.midstream.v1.DescribeReply\x12=\n\x05Infer\x12\x1a.midstream.v1.InferRequest\x1a\x18.midstream.v1.InferReply\x12G\n\x0bInferStream\x12\x1a.midstream.v1.InferRequest\x1a\x18.midstream.v1.InferReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!midstream/serve/proto/serve.proto\x12\x0cmidstream.v1\"^\n\x04Side\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x16\n\x0e\x66ormat_version\x18\x02 \x01(\r\x12\x0f\n\x07network\x18\x03 \x01(\t\x12\x0b\n\x03\x63ut\x18\x04 \x01(\t\x12\x0f\n\x07profile\x18\x05 \x01(\t\"5\n\x0f\x44\x65scribeRequest\x12\"\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x12.midstream.v1.Side\"\xff\x01\n\rDescribeReply\x12\"\n\x06server\x18\x01 \x01(\x0b\x32\x12.midstream.v1.Side\x12\x0f\n\x07\x63lasses\x18\x02 \x03(\t\x12\x11\n\thas_masks\x18\x03 \x01(\x08\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\x04\x12\x14\n\x0cmax_elements\x18\x05 \x01(\x04\x12\x12\n\nmax_pixels\x18\x06 \x01(\x04\x12\x15\n\rmax_in_flight\x18\x07 \x01(\r\x12\x0c\n\x04task\x18\x08 \x01(\t\x12\x15\n\rtakes_streams\x18\t \x01(\x08\x12%\n\x07outputs\x18\n \x03(\x0b\x32\x14.midstream.v1.Output\"G\n\x06Output\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x04\x12\x11\n\tany_shape\x18\x04 \x01(\x08\"\x85\x01\n\x0cInferRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x04\x12\x11\n\tbitstream\x18\x03 \x01(\x0c\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\x12\n\ntimeout_ms\x18\x06 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\r\"\x82\x02\n\nInferReply\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x66rame\x18\x02 \x01(\x04\x12.\n\ndetections\x18\x03 \x01(\x0b\x32\x18.midstream.v1.DetectionsH\x00\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.midstream.v1.ErrorH\x00\x12(\n\x07tensors\x18\x07 \x01(\x0b\x32\x15.midstream.v1.TensorsH\x00\x12&\n\x07timings\x18\x05 \x01(\x0b\x32\x15.midstream.v1.Timings\x12\x10\n\x08repeated\x18\x06 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\rB\t\n\x07outcome\"q\n\nDetections\x12\r\n\x05\x62oxes\x18\x01 \x03(\x02\x12\x0e\n\x06scores\x18\x02 \x03(\x02\x12\x0e\n\x06labels\x18\x03 \x03(\r\x12!\n\x05masks\x18\x04 \x03(\x0b\x32\x12.midstream.v1.Mask\x12\x11\n\tkeypoints\x18\x05 \x03(\x02\"0\n\x07Tensors\x12%\n\x07tensors\x18\x01 \x03(\x0b\x32\x14.midstream.v1.Tensor\"D\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x04\x12\x0e\n\x06values\x18\x04 \x01(\x0c\"5\n\x04Mask\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\">\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\"?\n\x07Timings\x12\x10\n\x08queue_us\x18\x01 \x01(\x04\x12\x11\n\tdecode_us\x18\x02 \x01(\x04\x12\x0f\n\x07\x62\x61\x63k_us\x18\x03 \x01(\x04\x32\xe0\x01\n\x0eSplitInference\x12\x46\n\x08\x44\x65scribe\x12\x1d.midstream.v1.DescribeRequest\x1a\x1b.midstream.v1.DescribeReply\x12=\n\x05Infer\x12\x1a.midstream.v1.InferRequest\x1a\x18.midstream.v1.InferReply\x12G\n\x0bInferStream\x12\x1a.midstream.v1.InferRequest\x1a\x18.midstream.v1.InferReply(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,23 +36,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEREQUEST']._serialized_start=147
   _globals['_DESCRIBEREQUEST']._serialized_end=200
   _globals['_DESCRIBEREPLY']._serialized_start=203
-  _globals['_DESCRIBEREPLY']._serialized_end=419
-  _globals['_INFERREQUEST']._serialized_start=422
-  _globals['_INFERREQUEST']._serialized_end=555
-  _globals['_INFERREPLY']._serialized_start=558
-  _globals['_INFERREPLY']._serialized_end=816
-  _globals['_DETECTIONS']._serialized_start=818
-  _globals['_DETECTIONS']._serialized_end=931
-  _globals['_TENSORS']._serialized_start=933
-  _globals['_TENSORS']._serialized_end=981
-  _globals['_TENSOR']._serialized_start=983
-  _globals['_TENSOR']._serialized_end=1051
-  _globals['_MASK']._serialized_start=1053
-  _globals['_MASK']._serialized_end=1106
-  _globals['_ERROR']._serialized_start=1108
-  _globals['_ERROR']._serialized_end=1170
-  _globals['_TIMINGS']._serialized_start=1172
-  _globals['_TIMINGS']._serialized_end=1235
-  _globals['_SPLITINFERENCE']._serialized_start=1238
-  _globals['_SPLITINFERENCE']._serialized_end=1462
+  _globals['_DESCRIBEREPLY']._serialized_end=458
+  _globals['_OUTPUT']._serialized_start=460
+  _globals['_OUTPUT']._serialized_end=531
+  _globals['_INFERREQUEST']._serialized_start=534
+  _globals['_INFERREQUEST']._serialized_end=667
+  _globals['_INFERREPLY']._serialized_start=670
+  _globals['_INFERREPLY']._serialized_end=928
+  _globals['_DETECTIONS']._serialized_start=930
+  _globals['_DETECTIONS']._serialized_end=1043
+  _globals['_TENSORS']._serialized_start=1045
+  _globals['_TENSORS']._serialized_end=1093
+  _globals['_TENSOR']._serialized_start=1095
+  _globals['_TENSOR']._serialized_end=1163
+  _globals['_MASK']._serialized_start=1165
+  _globals['_MASK']._serialized_end=1218
+  _globals['_ERROR']._serialized_start=1220
+  _globals['_ERROR']._serialized_end=1282
+  _globals['_TIMINGS']._serialized_start=1284
+  _globals['_TIMINGS']._serialized_end=1347
+  _globals['_SPLITINFERENCE']._serialized_start=1350
+  _globals['_SPLITINFERENCE']._serialized_end=1574
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, client: _Optional[_Union[Side, _Mapping]] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("server", "classes", "has_masks", "max_message_bytes", "max_elements", "max_pixels", "max_in_flight", "task", "takes_streams")
+    __slots__ = ("server", "classes", "has_masks", "max_message_bytes", "max_elements", "max_pixels", "max_in_flight", "task", "takes_streams", "outputs")
     SERVER_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     HAS_MASKS_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class DescribeReply(_message.Message):
     MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     TAKES_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     server: Side
     classes: _containers.RepeatedScalarFieldContainer[str]
     has_masks: bool
@@ -46,7 +47,20 @@ class DescribeReply(_message.Message):
     max_in_flight: int
     task: str
     takes_streams: bool
-    def __init__(self, server: _Optional[_Union[Side, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., has_masks: bool = ..., max_message_bytes: _Optional[int] = ..., max_elements: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., task: _Optional[str] = ..., takes_streams: bool = ...) -> None: ...
+    outputs: _containers.RepeatedCompositeFieldContainer[Output]
+    def __init__(self, server: _Optional[_Union[Side, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., has_masks: bool = ..., max_message_bytes: _Optional[int] = ..., max_elements: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., task: _Optional[str] = ..., takes_streams: bool = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ...) -> None: ...
+
+class Output(_message.Message):
+    __slots__ = ("name", "dtype", "shape", "any_shape")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    ANY_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dtype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    any_shape: bool
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., any_shape: bool = ...) -> None: ...
 
 class InferRequest(_message.Message):
     __slots__ = ("session", "frame", "bitstream", "height", "width", "timeout_ms", "attempt")
