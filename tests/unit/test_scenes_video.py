@@ -63,7 +63,7 @@ def test_frames_masks_and_tracks_are_read_as_they_were_made(root: Path) -> None:
                 assert tuple(entry["bbox"]) == seen[track].visible
                 assert entry["area"] == seen[track].pixels
                 assert names[entry["category_id"]] == seen[track].object.name
-                assert not entry["iscrowd"]
+                assert entry["iscrowd"] == seen[track].far
 
 
 def test_the_same_folder_is_motchallenges(root: Path) -> None:
@@ -75,11 +75,14 @@ def test_the_same_folder_is_motchallenges(root: Path) -> None:
     people = 0
     for image, frame in zip(dataset.images, [frame for clip in made() for frame in clip], strict=True):
         boxes = {entry["track"]: tuple(entry["bbox"]) for entry in entries[image.id - 1] if not entry["iscrowd"]}
-        walkers = [each for each in frame.objects if each.object.name == "person" and each.pixels]
+        walkers = [each for each in frame.objects if each.object.name == "person"]
+        walkers = [each for each in walkers if each.pixels and not each.far]
         assert boxes == {each.object.track: each.box for each in walkers}
         ignored = {entry["track"] for entry in entries[image.id - 1] if entry["iscrowd"]}
         assert ignored == {each.object.track for each in frame.objects if each.object.name == "rider"} | {
-            each.object.track for each in frame.objects if each.object.name == "person" and not each.pixels
+            each.object.track
+            for each in frame.objects
+            if each.object.name == "person" and (each.far or not each.pixels)
         }
         people += len(boxes)
     assert people

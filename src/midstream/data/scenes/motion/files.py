@@ -44,8 +44,9 @@ def write_films(
     """Write the clips of the seeds `seed` to `seed + count - 1`; files that are there already are written again.
 
     A clip is a folder `scenes-SEED` in MOTChallenge's layout: `img1`, `seqinfo.ini`, and `gt/gt.txt` with the boxes of
-    whole objects and which share of each is seen; an object of which nothing is seen does not count.
-    `annotations.json` is of all clips, in COCO's format: masks and boxes of what is seen, with tracks.
+    whole objects and which share of each is seen; an object of which nothing is seen, or that is far, does not count.
+    `annotations.json` is of all clips, in COCO's format: masks and boxes of what is seen, with tracks; what is far is a
+    crowd there.
 
     Args:
         root: folder, made where it is missing; another process that writes into it is refused meanwhile.
@@ -105,13 +106,14 @@ def _add(truth: dict[str, Any], frame: FilmFrame, file: str, video: int, number:
         mask = {**entry["segmentation"], "counts": entry["segmentation"]["counts"].decode("ascii")}
         own = {"id": len(truth["annotations"]) + 1, "image_id": image["id"], "track_id": there.object.track}
         extent = {"full_bbox": list(there.box), "hidden": there.hidden / 1000}
-        truth["annotations"].append({**own, **entry, "segmentation": mask, **extent})
+        crowd = {"iscrowd": int(there.far)}
+        truth["annotations"].append({**own, **entry, **crowd, "segmentation": mask, **extent})
 
 
 def _row(seen: Seen, number: int) -> str:
     """Of gt.txt, which counts frames and pixels from 1."""
     left, top, width, height = seen.box
-    counts = int(seen.pixels > 0)
+    counts = int(seen.pixels > 0 and not seen.far)
     kind, share = _MOT_CLASSES[seen.object.name], (1000 - seen.hidden) / 1000
     return f"{number + 1},{seen.object.track},{left + 1},{top + 1},{width},{height},{counts},{kind},{share:.3f}\n"
 

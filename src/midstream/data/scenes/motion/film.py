@@ -28,6 +28,8 @@ from midstream.errors import InputError
 _BACKDROP = 10
 #: Nothing farther away is shown, cm.
 _FARTHEST = 14_000
+#: What is farther away than in any single scene is `far`, cm.
+_FAR = 6_000
 #: Left, top, width, height in pixels.
 Box = tuple[int, int, int, int]
 
@@ -42,6 +44,7 @@ class Seen:
         area: pixels of it within the image, hidden or not.
         visible: the box of what is seen of it, that of its mask; None where nothing is.
         pixels: of its mask.
+        far: so far away that no network is held to find it, nor blamed for it: as a crowd in COCO's sense.
     """
 
     object: Instance
@@ -49,6 +52,7 @@ class Seen:
     area: int
     visible: Box | None
     pixels: int
+    far: bool
 
     @property
     def hidden(self) -> int:
@@ -80,6 +84,7 @@ class _Cover:
 
     box: Box
     area: int
+    far: bool
 
 
 class Film:
@@ -213,7 +218,7 @@ class Film:
         for surface, layer in enumerate(thing.actor.layers, start=thing.first):
             faces = canvas.seen(layer.solid(thing.pose), thing.yaw, thing.x, thing.z)
             anchors[surface] = Anchor(x, y, max(thing.z, NEAREST))
-            if layer.name and (cover := _cover(faces, canvas.labels.shape)) is not None:
+            if layer.name and (cover := _cover(faces, canvas.labels.shape, thing.z > _FAR)) is not None:
                 covers[surface] = cover
             if own.labels.size:
                 shift = np.array([own.camera.centre - canvas.camera.centre, 0], np.int32)
@@ -229,7 +234,7 @@ class Film:
             pixels = int(mask.sum())
             inner = _box(mask) if pixels else None
             visible = None if inner is None else (inner[0] + left, inner[1] + top, inner[2], inner[3])
-            yield Seen(instance, cover.box, cover.area, visible, pixels)
+            yield Seen(instance, cover.box, cover.area, visible, pixels, cover.far)
 
 
 def _box(mask: NDArray[np.bool_]) -> Box | None:
@@ -241,7 +246,7 @@ def _box(mask: NDArray[np.bool_]) -> Box | None:
     return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 
 
-def _cover(faces: list[Face], shape: tuple[int, ...]) -> _Cover | None:
+def _cover(faces: list[Face], shape: tuple[int, ...], far: bool) -> _Cover | None:
     """What faces cover of an image; `shape` is the canvas's."""
     solid = [corners for corners, _, is_solid in faces if is_solid]
     if not solid:
@@ -258,4 +263,4 @@ def _cover(faces: list[Face], shape: tuple[int, ...]) -> _Cover | None:
     inner = _box(mask != 0)
     if inner is None:
         return None
-    return _Cover((inner[0] + left // FINER, inner[1] + top // FINER, inner[2], inner[3]), int(mask.sum()))
+    return _Cover((inner[0] + left // FINER, inner[1] + top // FINER, inner[2], inner[3]), int(mask.sum()), far)

@@ -11,10 +11,10 @@ from midstream.data.cityscapes import CLASSES, FIRST_INSTANCE
 from midstream.data.scenes.bodies import Lighting
 from midstream.data.scenes.canvas import Air
 from midstream.data.scenes.dice import Dice
-from midstream.data.scenes.geometry import Camera, Shape
+from midstream.data.scenes.geometry import TURN, Camera, Shape
 from midstream.data.scenes.light import Sun, weather
 from midstream.data.scenes.motion import MOST_FRAMES
-from midstream.data.scenes.motion.actors import Actor, of_shape, still
+from midstream.data.scenes.motion.actors import Actor, of_shape, still, vehicle
 from midstream.data.scenes.motion.eye import DRIVING, IN_HAND, Eye, draw_kind, swings
 from midstream.data.scenes.motion.laws import FINE, Driver, Track, per_frame
 from midstream.data.scenes.motion.people import People, draw_signals
@@ -85,6 +85,7 @@ def build(seed: int, size: tuple[int, int]) -> World:
     actors += traffic.across()
     actors += traffic.parked([*lanes, Lane(x, 1)])
     actors += People(traffic, x).all()
+    actors += _left(traffic, x)
     actors += _furniture(dice, street, light, x)
     return World(street, night, air, light, sun, eye, actors)
 
@@ -124,6 +125,17 @@ def _lane(traffic: Traffic, lane: Lane, eye: Eye) -> list[Actor]:
     if lane.way > 0:
         return traffic.along(lane, -_BEHIND, ahead, WARM_UP)
     return traffic.along(lane, 600, ahead + _FARTHER, WARM_UP)
+
+
+def _left(traffic: Traffic, x: int) -> Iterator[Actor]:
+    """Bicycles and motorcycles that stand on the pavements, not in the way of a camera at `x`."""
+    dice, street = traffic.dice, traffic.street
+    for _ in range(dice.between(1, 5) * (1 + street.reach // 5000)):
+        side, name = dice.sign(), dice.pick(("bicycle", "bicycle", "motorcycle"))
+        at = (street.left if side < 0 else street.right) + side * dice.between(60, 200)
+        z, yaw = dice.between(650, 2600 + street.reach), TURN // 4 * dice.sign() + dice.between(-7, 7)
+        if abs(at - x) > 150 and not in_junction(street, z, z):
+            yield vehicle(name, dice, traffic.light, yaw).placed(yaw, still(at), still(z), still(0))
 
 
 def _furniture(dice: Dice, street: Street, light: Lighting, x: int) -> Iterator[Actor]:
