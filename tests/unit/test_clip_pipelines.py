@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from tests.helpers import clips, toy
@@ -301,8 +305,15 @@ def test_the_report_is_of_clips(compared: tuple[Request, Path]) -> None:
     results = compare(request, folder / "out")
     page = write_report(results, request, folder / "out", SILENT).read_text()
     for shown in ("15 frames of 3 clips", "The unit is the clip", "Bytes over time", "Clips side by side", "wait, ms",
-                  "resamples of the clips", "clip0, 0.10 s, uncompressed", "bytes per frame"):  # fmt: skip
+                  "resamples of the clips", "clip0, 0.10 s, uncompressed", "bytes per frame", "In motion"):  # fmt: skip
         assert shown in page, shown
+    (film,) = re.findall(r'<video [^>]*src="data:video/mp4;base64,([^"]+)"', page)
+    with av.open(io.BytesIO(base64.b64decode(film))) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert container.streams.video[0].codec_context.name == "h264"
+    assert len(frames) == 5
+    assert frames[0].shape[0] > 2 * 64  # two images, each below its caption
+    assert any((frame != frames[0]).any() for frame in frames)
     assert "an image" not in " ".join(sentences(results))
     _, (_, first), *_, (_, anchor) = chosen_points(results)
     rates = [results.point(key).bytes for curve in results.curves if curve.role == "anchor" for key in curve.points]

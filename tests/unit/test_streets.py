@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from midstream import data as datasets
 from midstream import models
-from midstream.cli import demo
+from midstream.cli import demo, demo_clip
 from midstream.cli.demo_image import MODEL, PROFILE
 from midstream.cli.main import app
 from midstream.data.cityscapes import CLASSES
@@ -79,6 +79,7 @@ def test_the_demo_measures_all_and_says_what_is_missing(tmp_path: Path, monkeypa
     monkeypatch.setenv(FFMPEG_VARIABLE, str(tmp_path / "no-ffmpeg"))
     find_ffmpeg.cache_clear()
     monkeypatch.setattr(demo, "_RESAMPLES", 20)
+    monkeypatch.setattr(demo_clip, "FRAMES", 3)
     result = CliRunner().invoke(app, ["demo", "--scenes", "2", "-o", str(tmp_path)])
     find_ffmpeg.cache_clear()
     assert result.exception is None
@@ -86,7 +87,7 @@ def test_the_demo_measures_all_and_says_what_is_missing(tmp_path: Path, monkeypa
     starts = ("original, 32 bit", "converted, 8 bit", *["4 symbols"] * 4, *["3 symbols"] * 4, "4 symbols", "3 symbols")
     assert [line[2:].startswith(start) for line, start in zip(lines, starts, strict=False)] == [True] * len(starts)
     assert sum("optimum" in line for line in lines) == 2
-    assert sum(line[2:].startswith("calibrated") for line in lines) == len(demo._QUALITIES)
+    assert sum(line[2:].startswith("calibrated") for line in lines) == len(demo._QUALITIES) + 1  # of the clip
     assert any("vvc" in line and "not available here" in line for line in lines)
     assert result.stderr.count("midstream calibrate --model") == 1
     results = json.loads((tmp_path / "results.json").read_bytes())
@@ -95,6 +96,12 @@ def test_the_demo_measures_all_and_says_what_is_missing(tmp_path: Path, monkeypa
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Figure 3" in page
     assert page.count("data:image/jpeg") > 6
+    assert page.count("data:video/mp4") == 1
+    assert "In motion" in page
+    clip = json.loads((tmp_path / "clip.json").read_bytes())
+    assert (clip["run"]["data"], clip["run"]["images"]) == (f"scenes-video:1,{demo_clip.SEED}", 3)
+    assert {"ap", "hota", "idf1", "mota"} <= clip["points"][0]["accuracy"].keys()
+    assert "h264:qp=32: not available here" in result.stdout
 
 
 def test_what_is_extracted_can_be_coded(tmp_path: Path) -> None:

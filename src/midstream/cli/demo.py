@@ -36,6 +36,8 @@ _PAPER = (
 )
 _VVC = "vvc:preset=faster,qp=22,32,42"
 _QUALITIES = (80, 60, 50)
+#: Of the clip, beside results.json of the scenes.
+CLIP_RESULTS = "clip.json"
 _CALIBRATED = f"calibrated:profile={PROFILE},quality={','.join(map(str, _QUALITIES))}"
 
 
@@ -56,8 +58,8 @@ def demo_command(
     """Run the founding paper's experiment on a network and scenes of the project's own, without any download.
 
     This makes 50 street scenes, runs a Mask R-CNN that was trained on other scenes of the kind, and prints the paper's
-    Table 3 with the bytes that are really written; then the project's own codecs and the image coded by VVC. The
-    report is report.html.
+    Table 3 with the bytes that are really written; then the project's own codecs and the image coded by VVC; and a clip
+    of two seconds as a stream, beside x264. The report, report.html, plays the clip.
 
     --image accepts one of the project's scenes, or a photograph if the weights of a detector of photographs are here
     ('midstream models' lists them).
@@ -71,21 +73,22 @@ def demo_command(
                 note(line)
         return
     with own_folder(output):
-        results = _measure(output, scenes, seed, jobs, quiet)
+        results, clip = _measure(output, scenes, seed, jobs, quiet)
     if json:
         print_json(results.model_dump(mode="json"))
     else:
-        _print(results)
+        _print(results, clip)
     if not quiet:
-        for line in (f"{output / 'report.html'}, results.json, results.csv", *_NEXT):
+        for line in (f"{output / 'report.html'}, results.json, results.csv, {CLIP_RESULTS}", *_NEXT):
             note(line)
 
 
-def _measure(output: Path, scenes: int, seed: int, jobs: int | None, quiet: bool) -> Results:
-    """Compare on the scenes, and leave the report in the folder; nothing is kept for a next time."""
+def _measure(output: Path, scenes: int, seed: int, jobs: int | None, quiet: bool) -> tuple[Results, Results]:
+    """Compare on the scenes and on a clip, and leave the report in the folder; nothing is kept for a next time."""
+    from midstream.cli.demo_clip import clip_request, compare_clip
     from midstream.compare.run import RESULTS, TABLE, Request, compare
     from midstream.metrics.cityscapes import require_program
-    from midstream.report.page import REPORT, write_report
+    from midstream.report.page import REPORT, moving_beside, write_report
 
     require_program()
     with Stages(quiet) as stages, tempfile.TemporaryDirectory() as scratch:
@@ -102,14 +105,17 @@ def _measure(output: Path, scenes: int, seed: int, jobs: int | None, quiet: bool
         )
         stages.say(f"making {scenes} street scenes, then measuring {2 + len(request.tests)} curves on them")
         results = compare(request, work, stages)
-        write_report(results, request, work, stages)
+        on_clip, clip_work = clip_request(jobs), work / "clip"
+        clip = compare_clip(on_clip, clip_work, stages)
+        write_report(results, request, work, stages, moving_beside(clip, on_clip, clip_work))
         for name in (REPORT, RESULTS, TABLE):
             write_bytes(str(output / name), (work / name).read_bytes())
-    return results
+        write_bytes(str(output / CLIP_RESULTS), (clip_work / RESULTS).read_bytes())
+    return results, clip
 
 
-def _print(results: Results) -> None:
-    """The paper's Table 3 with the bytes written, the other codecs, a line for each point, and what it comes to."""
+def _print(results: Results, clip: Results) -> None:
+    """The paper's Table 3 with the bytes written, the other codecs, what it comes to, and the clip."""
     metric = paper_metric(results)
     whole, image = results.point(results.reference).accuracy[metric].value, 3 * results.network.pixels
 
@@ -131,6 +137,12 @@ def _print(results: Results) -> None:
     print("mask AP: that of the Cityscapes benchmark; bytes per image as written, side information included")
     for sentence in sentences(results):
         print(sentence)
+    from midstream.cli.demo_clip import clip_rows
+
+    columns, lines = clip_rows(clip)
+    print_table(f"{clip.run.images} frames of a clip, coded one after another", columns, lines, left=1)
+    for failure in clip.failures:
+        print(f"{failure.curve}: not available here: {failure.why}")
 
 
 #: What to try with one's own.

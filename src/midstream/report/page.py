@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from midstream.models.tasks.detection import Detection
 from midstream.pipelines.registry import parse_curve
 from midstream.progress import Progress
 from midstream.report.lead import anchors, busy, lead_curves, ordered_tests, sentences, typical
+from midstream.report.moving import Moving, play
 from midstream.report.paper_table import curve_rows, paper_metric, paper_rows
 from midstream.report.plots import accuracy_plot, bytes_plot, drawable, latency_plot, loss_plot
 from midstream.report.samples import Candidate, detection_rows, feature_rows, paper_figure
@@ -40,8 +42,13 @@ _SHOWN_CLIPS = 8
 _SIZES = ("small", "medium", "large")
 
 
-def write_report(results: Results, request: Request, folder: Path, progress: Progress) -> Path:
-    """Write the page into the folder that `compare` has filled; it holds all its images and needs no network."""
+def write_report(
+    results: Results, request: Request, folder: Path, progress: Progress, moving: Moving | None = None
+) -> Path:
+    """Write the page into the folder that `compare` has filled; it holds all its images and needs no network.
+
+    Of clips it plays one; `moving` is another one to play.
+    """
     progress.say("drawing the report")
     progress.stage("drawing")
     environment = jinja2.Environment(
@@ -76,6 +83,7 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
         sizes=[size for size in _SIZES if size in reference.by_size],
         detections=detection_rows(dataset, network.classes, candidates),
         over_time=_over_time(dataset, candidates[1:]) if results.run.clips and candidates[1:] else None,
+        moving=play(dataset, network, candidates) if results.run.clips else moving,
         unit=unit(results.run),
         measured_on=measured_on(results.run),
         features=feature_rows(network, dataset.images[0], candidates[1:]),
@@ -87,6 +95,17 @@ def write_report(results: Results, request: Request, folder: Path, progress: Pro
     target = folder / REPORT
     write_bytes(str(target), page.encode())
     return target
+
+
+def moving_beside(results: Results, request: Request, folder: Path) -> Moving | None:
+    """What to play of a comparison of clips on the page of another one; `folder` is the one that `compare` filled."""
+    dataset = datasets.load(request.data, request.limit).without({path for path, _ in results.run.skipped})
+    shown = chosen_points(results)
+    candidates = [_candidate(folder, request, label, point) for label, point in shown]
+    moving = play(dataset, models.load(request.model, request.weights), candidates)
+    if moving is None:
+        return None
+    return replace(moving, results=results, points=shown, over_time=_over_time(dataset, candidates[1:]))
 
 
 def chosen_points(results: Results) -> list[tuple[str, PointResult]]:

@@ -79,14 +79,24 @@ def detection_rows(dataset: Dataset, classes: Sequence[str], points: Sequence[Ca
 
 def _chosen(dataset: Dataset, found: Sequence[Output]) -> list[int]:
     """Places of the images that are shown."""
+    parts = _by_confidence(dataset, found)[:_IMAGES]
+    shown = sorted(parts, key=lambda part: part.start)
+    return [place for part in shown for place in dict.fromkeys((part[len(part) // 3], part[2 * len(part) // 3]))]
+
+
+def _by_confidence(dataset: Dataset, found: Sequence[Output]) -> list[range]:
+    """Places of the images of each part, those first in which most is found in an image."""
     parts, first = [], 0
     for part in dataset.parts:
         parts.append(range(first, first + len(part)))
         first += len(part)
-    confident = [sum(_confident(found[place]) for place in part) for part in parts]
-    foremost = sorted(range(len(parts)), key=lambda i: (-confident[i] / len(parts[i]), i))[:_IMAGES]
-    shown = (parts[i] for i in sorted(foremost))
-    return [place for part in shown for place in dict.fromkeys((part[len(part) // 3], part[2 * len(part) // 3]))]
+    return sorted(parts, key=lambda part: -sum(_confident(found[place]) for place in part) / len(part))
+
+
+def busiest_part(dataset: Dataset, found: Sequence[Output]) -> tuple[int, Sequence[ImageFile]]:
+    """The clip in which most is found in a frame: the place of its first one, and all of them."""
+    places = _by_confidence(dataset, found)[0]
+    return places.start, dataset.images[places.start : places.stop]
 
 
 def _confident(found: Output) -> int:
