@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -369,3 +370,19 @@ def test_a_unit_says_what_it_is() -> None:
     assert (about.frame, about.key, about.refers_to, about.profile, about.shapes) == (1, False, 0, None, None)
     assert sum(about.group_bytes) == about.payload_bytes
     assert "frame 1, predicted from frame 0" in about.table().title
+
+
+@pytest.mark.parametrize("ways", [0, 3])
+def test_a_profile_from_another_process_codes_the_same_even_in_memory_that_cannot_be_written(ways: int) -> None:
+    profile = profiles.profile(ways=ways)
+    parts: list[pickle.PickleBuffer] = []
+    text = pickle.dumps(profile, protocol=5, buffer_callback=parts.append)
+    assert parts
+    there = pickle.loads(text, buffers=[bytes(part.raw()) for part in parts])  # as Ray does
+    here, away = (encoder_of(each) for each in (profile, there))
+    decoder, decoder_away = (ms.StreamDecoder(each) for each in (profile, there))
+    for pyramid in profiles.clip(3):
+        unit = here.encode(pyramid)
+        assert away.encode(pyramid) == unit
+        assert same(decoder_away.decode(unit), decoder.decode(unit))
+    assert not sent(here).key

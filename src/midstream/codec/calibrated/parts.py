@@ -160,7 +160,8 @@ def usual_frames(scales: NDArray[np.int16], state: NDArray[np.uint32]) -> FrameP
     ]
     gains = np.stack([gain for _, gain in ways]).astype(np.float32)
     lower = np.stack([np.rint(offset) for offset, _ in ways]).astype(np.int16)
-    return FramePart(gains, scales + lower, _native.frame_state(state))
+    # A copy: what came from another process may be in memory that cannot be written, which the kernels do not take.
+    return FramePart(gains, scales + lower, _native.frame_state(state.copy()))
 
 
 @dataclass(frozen=True, repr=False)
