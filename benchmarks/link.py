@@ -72,8 +72,7 @@ class Seen:
         return f"{low:.2f} / {high:.2f}, {100 * 8 * went / (rate * (end - begin)):.0f} %, {dropped}"
 
 
-def simulated(plan: Plan, rate: str, fps: float) -> Seen:
-    link = MadeLink(plan[:-1])
+def simulated(link: MadeLink, plan: Plan, rate: str, fps: float) -> Seen:
     control = LinkRate() if rate == AUTO else bits_per_second(rate)
     seen = Simulation(link, control, fps, LAG, PLACES).run(plan[-1][0])
     # As a link's own clock has them: what is sent leaves as fast as the link lets it.
@@ -174,6 +173,9 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=25)
     parser.add_argument("--plan", type=parsed, default="1Mbit:20,100kbit:20,1Mbit:20")
     parser.add_argument("--delay", type=float, default=0.02, help="seconds, each way")
+    parser.add_argument("--jitter", type=float, default=0.0, help="simulated: up to so many seconds more, evenly")
+    parser.add_argument("--loss", type=float, default=0.0, help="simulated: share of packets that come 0.2 s late")
+    parser.add_argument("--busy", type=float, default=0.0, help="simulated: seconds without a look at answers")
     parser.add_argument("--rate", nargs="+", default=[AUTO, "900kbit", "300kbit", "90kbit"])
     arguments = parser.parse_args()
     plan: Plan = arguments.plan
@@ -182,17 +184,19 @@ def main() -> None:
     ]
     print(f"| rate | {' | '.join(spans)} |\n|---|{'---|' * len(spans)}")
     if arguments.simulated:
+        noise = {"jitter_s": arguments.jitter, "loss": arguments.loss, "busy_s": arguments.busy}
+        link = MadeLink(plan[:-1], delay_s=2 * arguments.delay, **noise)
         for rate in arguments.rate:
-            print(simulated(plan, rate, arguments.fps).row(rate, plan), flush=True)
+            print(simulated(link, plan, rate, arguments.fps).row(rate, plan), flush=True)
         return
     model, codec = models.load(arguments.model), ms.Calibrated(profile=arguments.profile)
     edge = Edge(model, codec)
     images = (frame.image for frame in open_source(arguments.clip).frames() if frame.image is not None)
     ready = [edge.ready(image) for image in islice(images, arguments.frames)]
-    with Server(arguments.model, "--profile", arguments.profile) as server, ShapedLink(server.port) as link:
-        link.up.delay_s = link.down.delay_s = arguments.delay
+    with Server(arguments.model, "--profile", arguments.profile) as server, ShapedLink(server.port) as shaped:
+        shaped.up.delay_s = shaped.down.delay_s = arguments.delay
         for rate in arguments.rate:
-            seen = asyncio.run(measured(edge, codec, ready, link, plan, rate, arguments.fps))
+            seen = asyncio.run(measured(edge, codec, ready, shaped, plan, rate, arguments.fps))
             print(seen.row(rate, plan), flush=True)
 
 

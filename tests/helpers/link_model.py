@@ -33,6 +33,7 @@ class MadeLink:
         loss: share of packets that come `resent_s` later, with all behind them.
         server_s: what the server takes for a frame, one after another; a function of the time where it changes.
         overhead: bytes of each frame that nobody tells the controller of.
+        busy_s: how long this machine is busy with something else, on average, twice a second: no answer is seen then.
     """
 
     rates: Sequence[tuple[float, float]]
@@ -42,6 +43,7 @@ class MadeLink:
     resent_s: float = 0.2
     server_s: float | Callable[[float], float] = 0.01
     overhead: int = 60
+    busy_s: float = 0.0
 
     def leaves(self, start: float, size: int) -> float:
         """When the last of so many bytes has left it, from `start` on."""
@@ -98,6 +100,7 @@ class Simulation:
         rate = control.bitrate(0.0) if isinstance(control, LinkRate) else control
         self.bucket = LeakyBucket(rate / 8, fps, BUCKET_S, 64, None)
         self.seen = Seen()
+        self._busy = np.cumsum(self.rng.exponential(0.5, 2000)), self.rng.exponential(max(link.busy_s, 1e-9), 2000)
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = itertools.count()
         self._waiting: deque[float] = deque()
@@ -158,7 +161,15 @@ class Simulation:
         takes = link.server_s(self._arrived) if callable(link.server_s) else link.server_s
         self._free = max(self._free, self._arrived) + takes
         queue_s = self._free - self._arrived - takes
-        self.at(self._free + link.delay_s / 2, lambda at: self._answered(at, number, ticket, taken, queue_s, takes))
+        self.at(
+            self._noticed(self._free + link.delay_s / 2),
+            lambda at: self._answered(at, number, ticket, taken, queue_s, takes),
+        )
+
+    def _noticed(self, time_s: float) -> float:
+        begins, lasts = self._busy
+        last = int(np.searchsorted(begins, time_s)) - 1
+        return time_s if last < 0 else max(time_s, float(begins[last] + min(lasts[last], 0.4)))
 
     def _answered(self, now: float, number: int, ticket: int, taken: float, queue_s: float, work_s: float) -> None:
         self._flight.discard(number)

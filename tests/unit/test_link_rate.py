@@ -88,6 +88,14 @@ def test_a_link_that_stands_still_gets_a_few_frames_and_recovers() -> None:
     assert seen.lost(20, 40) == 0
 
 
+def test_a_machine_that_is_busy_with_something_else_is_no_link_that_falls() -> None:
+    link = MadeLink([(0, MBIT)], busy_s=0.08)
+    seen = follow(link, seconds=40)
+    assert seen.latency(2, 40) < 0.8
+    assert seen.use(link, 10, 40) >= 0.8
+    assert seen.lost(2, 40) <= 0.02 * 38 * 25
+
+
 @pytest.mark.parametrize("server_s", [0.1, 0.25])
 def test_a_slow_server_is_no_slow_link(server_s: float) -> None:
     link = MadeLink([(0, MBIT)], server_s=server_s)

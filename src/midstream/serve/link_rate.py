@@ -48,7 +48,9 @@ _BASE_S, _LONG_S, _RECENT_S = 10.0, 2.0, 1.0
 #: An answer is late when it comes later than it should by the first and so many times what is usual; at most by the
 #: last.
 _LATE_S, _LATE_TIMES, _MOST_LATE_S = 0.015, 3.0, 0.06
-#: A frame that waited for this long says at once that the rate is too high, if so many of the newest bear it out.
+#: What is late may have been lost, or this machine is busy: no smaller share of what the link took is believed.
+_DOUBT = 0.25
+#: A frame that waited for this long says at once that the rate is too high, if another one of so many bears it out.
 _ALARM_S, _LATELY = 0.3, 3
 #: What the server may take is the most of so many seconds, but for a tenth. Frames are to wait for it no longer than
 #: the second; where others keep it busy, two may always be on their way.
@@ -206,10 +208,11 @@ class LinkRate:
         self._busy.add(now, seconds, size)
         self._lately.append((seconds, size))
 
-    def _taken_lately(self) -> float:
-        """Bytes a second that the link took of the newest frames; infinity where it was not busy."""
-        seconds = sum(each[0] for each in self._lately)
-        return sum(each[1] for each in self._lately) / seconds if seconds > 0 else math.inf
+    def _taken_lately(self, but: int = 0) -> float:
+        """Bytes a second that the link took of the newest frames, `but` the slowest; infinity where it was not busy."""
+        samples = sorted(self._lately, key=lambda each: each[0] / each[1])[: len(self._lately) - but]
+        seconds = sum(each[0] for each in samples)
+        return sum(each[1] for each in samples) / seconds if seconds > 0 else math.inf
 
     def ready(self, now: float) -> bool:
         """Whether to code a frame now. If not, ask again after an answer, or in a little while."""
@@ -253,7 +256,7 @@ class LinkRate:
             start = max(end, each.at)
             end = start + each.size / takes
             if first and end < due:  # its answer should be here: the link takes less
-                takes, end = each.size / (due - start), due
+                takes, end = max(each.size / (due - start), _DOUBT * takes), due
             first = False
         return max(end - now, 0.0), takes
 
@@ -268,7 +271,7 @@ class LinkRate:
             self._fall(ahead)
             self._stands_since = now if self._stands_since is None else self._stands_since
         elif self._waits.newest() > _ALARM_S:
-            self._rate = max(min(self._rate, _SHARE * 8 * self._taken_lately()), self.least)
+            self._rate = max(min(self._rate, _SHARE * 8 * self._taken_lately(but=1)), self.least)
         elif self._waits.newest() < _GONE_S:
             self._rise(passed)
         if self._stands_since is not None and sent_at - self._stands_since > _LONG_S:
