@@ -76,6 +76,17 @@ def test_a_stream_is_answered_as_a_local_run_would(server: Server, network: mode
     asyncio.run(run())
 
 
+def test_images_of_another_size_begin_anew(server: Server, network: models.SplitModel) -> None:
+    clip = [image[:, : 50 - 2 * (number // 4)] for number, image in enumerate(frames(12))]
+    edge, alone = Recorded(network), Edge(network, CODEC)
+    with Client(server.address, network, CODEC) as client:
+        answers = list(client.stream(clip))
+    assert [answer.key for answer in answers] == [number % 4 == 0 for number in range(12)]
+    for answer, image in zip(answers, clip, strict=True):
+        edge.code(frame := alone.ready(image))
+        edge.check(frame, answer)
+
+
 def test_a_codec_that_keeps_nothing_of_a_stream_is_sent_as_ever(server: Server, network: models.SplitModel) -> None:
     with Client(server.address, network, symbols=4, z=1.5) as client:
         assert all(answer.key and answer.found() is not None for answer in client.stream(frames(5)))
@@ -256,3 +267,17 @@ def test_push_of_a_video_is_a_stream_and_of_a_folder_is_none(model: Path, tmp_pa
         summary = json.loads(done.stdout)
         assert summary["keys"] == keys
         assert len(serving.read_lines(output)) == summary["answered"] == (3 if source == images else 12)
+
+
+def test_what_the_link_cannot_take_is_dropped_before_it_is_coded(model: Path, tmp_path: Path, server: Server) -> None:
+    video, output = streaming.write_video(tmp_path / "in.mp4", 150), tmp_path / "out.jsonl"
+    options = ["--coder", "dense", "--json", "--drop-oldest", "--rate-limit", "20kbit"]
+    done = subprocess.run(
+        serving.push_command(video, server.address, model, output, *options),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["dropped"] > 50
+    assert summary["answered"] == 150 - summary["dropped"] == len(serving.read_lines(output))
+    assert (summary["keys"], summary["keys_asked"]) == (1, 0)

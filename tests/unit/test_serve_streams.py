@@ -21,6 +21,8 @@ from midstream import _native, models
 from midstream.codec.container import CRC_BYTES, header_size
 from midstream.models import Detections, FloatPyramid
 from midstream.serve.engine import Engine, ExpiredError, key_of
+from midstream.serve.senders import stream_encoder
+from midstream.serve.server import ServerSettings
 from midstream.serve.streams import BESIDE, StreamLimits, Streams
 from midstream.serve.telemetry import Telemetry
 from midstream.serve.turns import Turns
@@ -116,6 +118,18 @@ def test_nothing_is_kept_of_a_stream_of_which_nothing_was_decoded() -> None:
     with pytest.raises(ms.MidstreamError), streams.decoder(STREAM):
         raise ms.errors.CorruptError("no unit")
     assert (len(streams), streams.size, dropped) == (0, 0, [])
+
+
+def test_room_for_less_than_one_stream_is_refused(served: Served) -> None:
+    assert served.limits.elements == 100
+    for memory, places in ((8_791, 1), (17_583, 2)):
+        with pytest.raises(ms.InputError, match="one stream of toy takes up to 8,792; with 0 clients code each frame"):
+            ServerSettings(stream_memory=memory).stream_limits(served, places)
+    assert ServerSettings(stream_memory=17_584).stream_limits(served, 2) == StreamLimits(8_792, 60)
+    assert ServerSettings(stream_memory=0).stream_limits(served) is None
+    assert ServerSettings().stream_limits(served) == StreamLimits(256 << 20, 60)
+    large = replace(served, limits=ms.Limits(elements=1 << 26))
+    assert ServerSettings().stream_limits(large, 3) == StreamLimits(4 * (6 * (1 << 26) + BESIDE), 60)
 
 
 def test_who_is_idle_is_forgotten() -> None:
@@ -240,6 +254,21 @@ def test_a_late_unit_is_decoded_and_a_late_frame_is_not() -> None:
         await engine.close()
 
     asyncio.run(asyncio.wait_for(test(), 300))
+
+
+# The client: which codecs code streams.
+
+
+def test_a_codec_that_keeps_nothing_of_a_stream_has_no_encoder_of_streams(fitted: Served) -> None:
+    calibrated = ms.Calibrated(profile=fitted.profile, importance="probe")
+    for codec in (ms.Paper(), ms.Paper(coder="raw"), calibrated.changed(embed=True)):
+        assert stream_encoder(codec, threads=1) is None
+    for codec in (CODEC, calibrated):
+        encoder = stream_encoder(codec, key_interval=7)
+        assert encoder is not None
+        assert encoder.codec is codec
+    with pytest.raises(ms.InputError, match="key_interval"):
+        stream_encoder(CODEC, key_interval=0)
 
 
 # The work: units.

@@ -85,14 +85,15 @@ def serve_command(
         ),
     ] = None,
     max_stream_memory: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Memory for what streams of frames refer to, of all clients: 256MiB, 2GiB. Beyond it, streams that "
             "were not used for longest begin anew; with 0 clients code each frame by itself.",
             metavar="SIZE",
+            show_default="256MiB, or four streams of a larger network",
             rich_help_panel=_LIMITS,
         ),
-    ] = "256MiB",
+    ] = None,
     stream_idle: Annotated[
         str,
         typer.Option(
@@ -167,7 +168,7 @@ def serve_command(
         queue=queue,
         in_flight=in_flight,
         message_bytes=max_message_bytes,
-        stream_memory=byte_count(max_stream_memory),
+        stream_memory=None if max_stream_memory is None else byte_count(max_stream_memory),
         stream_idle_s=seconds(stream_idle),
         drain_s=seconds(drain),
         tls_cert=tls_cert,
@@ -197,7 +198,7 @@ def serve_command(
     from midstream.serve.replicas import ONGOING, ReplicaPlan
     from midstream.serve.replicas import replicas as started
 
-    streams = chosen.stream_limits(most) if chosen.stream_memory else None
+    streams = chosen.stream_limits(served, most)
     plan = ReplicaPlan(
         Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded, streams
     )

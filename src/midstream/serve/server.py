@@ -24,12 +24,14 @@ from midstream.serve.security import check_exposure, is_loopback, read_tokens, s
 from midstream.serve.service import Offer, Service
 from midstream.serve.streams import StreamLimits, Streams
 from midstream.serve.telemetry import Telemetry, log, sparing
-from midstream.serve.work import Outcome, Served, Work, infer, remembered
+from midstream.serve.work import Outcome, Served, Work, infer, remembered, stream_bytes
 
 #: gRPC's own default, 4 MiB, holds every bitstream of a network of three million elements; larger networks get this
 #: many bytes an element, which is more than any coder writes.
 _LEAST_MESSAGE = 4 << 20
 _BYTES_PER_ELEMENT = 1.25
+#: For streams of frames: so many bytes, and those of so many of a large network.
+_LEAST_STREAM_MEMORY, _STREAMS = 256 << 20, 4
 #: A client that does not answer a ping is gone: its frames are dropped.
 _PING_S, _PONG_S = 30, 10
 #: How often it is looked for streams that are idle.
@@ -60,7 +62,8 @@ class ServerSettings:
             `in_flight`. Where all are taken, the one that has been idle for longest makes way.
         message_bytes: of a request; by default 4 MiB, or 1.25 bytes for each element of the network's pyramid.
         stream_memory: bytes for what is remembered of streams of frames, of all clients; beyond that the streams that
-            were not used for longest are forgotten, of the clients with most. 0 for a server that takes no streams.
+            were not used for longest are forgotten, of the clients with most. By default 256 MiB, or what four streams
+            of a larger network may take. 0 for a server that takes no streams.
         stream_idle_s: a stream of which nothing has come for so long is forgotten.
         drain_s: after SIGTERM, seconds for what is in flight.
         tls_cert, tls_key, tls_client_ca: PEM files. With the last, clients must show a certificate of it.
@@ -75,7 +78,7 @@ class ServerSettings:
     in_flight: int = 16
     calls: int = 128
     message_bytes: int | None = None
-    stream_memory: int = 256 << 20
+    stream_memory: int | None = None
     stream_idle_s: float = 60.0
     drain_s: float = 10.0
     tls_cert: Path | None = None
@@ -85,9 +88,19 @@ class ServerSettings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
 
-    def stream_limits(self, places: int = 1) -> StreamLimits:
-        """Of the streams at one of so many places."""
-        return StreamLimits(self.stream_memory // places, self.stream_idle_s)
+    def stream_limits(self, served: Served, places: int = 1) -> StreamLimits | None:
+        """Of the streams at one of so many places; None for no streams. Raises InputError: there is no room for one."""
+        if self.stream_memory == 0:
+            return None
+        least = stream_bytes(served)
+        memory = (self.stream_memory or max(_LEAST_STREAM_MEMORY, _STREAMS * places * least)) // places
+        if memory < least:
+            share = f", of which each of {places} replicas has a part" if places > 1 else ""
+            raise InputError(
+                f"--max-stream-memory {self.stream_memory:,} bytes{share}: one stream of {served.model.name} takes up "
+                f"to {least:,}; with 0 clients code each frame by itself"
+            )
+        return StreamLimits(memory, self.stream_idle_s)
 
     def check(self) -> Secured:
         """What of them is read from files; before a network is loaded. Raises InputError."""
@@ -144,9 +157,9 @@ async def _run(
     remembers: bool,
 ) -> bool:
     telemetry = Telemetry()
-    streams = None
-    if work is None and settings.stream_memory:
-        streams = remembered(served, settings.stream_limits(), lambda why: telemetry.forgotten.labels(why).inc())
+    streams, limits = None, settings.stream_limits(served) if work is None else None
+    if limits is not None:
+        streams = remembered(served, limits, lambda why: telemetry.forgotten.labels(why).inc())
         telemetry.watch(streams)
     engine = Engine(
         work or partial(infer, served, streams=streams),

@@ -23,13 +23,15 @@ from midstream.limits import Limits
 from midstream.models import BatchingModel, FloatPyramid, Output, SplitModel
 from midstream.models.plausible import some_array
 from midstream.models.tasks.tensors import TensorInfo, Tensors, fault_of
-from midstream.serve.streams import KEPT_FRAMES, StreamKey, StreamLimits, Streams
+from midstream.serve.streams import BESIDE, KEPT_FRAMES, StreamKey, StreamLimits, Streams
 
 #: Height over width of images among which one makes a network with inputs of any size work hardest.
 _RATIOS = (1, 3 / 4, 9 / 16, 3 / 5, 1 / 2)
 _PROBE_WIDTH = 2048
 #: Networks pad their inputs to a multiple of at most so many pixels (EfficientDet's seven levels: 128).
 _MOST_PADDING = 128
+#: What is kept of a frame for each element of a pyramid, at most (midstream.Limits).
+_KEPT_BYTES_PER_ELEMENT = 6
 #: Kinds of refusal that are no fault of the frame's: see Refused.
 REFERENCE, LATE = "reference", "late"
 _NOT_EMBEDDED = (
@@ -177,6 +179,11 @@ def _batches(model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int]) ->
         return len(model.back_batch([pyramid, pyramid], [size, size])) == 2
     except MidstreamError:
         return False
+
+
+def stream_bytes(served: Served) -> int:
+    """What one stream of a network takes of a server's memory, at most."""
+    return _KEPT_BYTES_PER_ELEMENT * served.limits.elements + BESIDE
 
 
 def remembered(served: Served, limits: StreamLimits, dropped: Callable[[str], None] = lambda why: None) -> Streams:
