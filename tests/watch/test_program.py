@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import cv2
 import numpy as np
+import psutil
 import pytest
 from tests.helpers import clips, watching
 from tests.helpers.commands import call
@@ -67,6 +68,17 @@ def test_only_this_machines_own_names_are_answered(program: Program) -> None:
         status, text, _ = asyncio.run(_get(program.url, Host=name))
         assert (status, "this machine alone" in text) == (421, True), name
     assert asyncio.run(_get(f"{program.url}other"))[0] == 404
+
+
+def test_it_is_there_on_both_loopback_addresses_and_on_no_other(program: Program) -> None:
+    port = int(program.host.partition(":")[2])
+    ours = psutil.Process(program.process.pid).net_connections()
+    listening = {each.laddr.ip for each in ours if each.status == psutil.CONN_LISTEN}
+    assert listening <= {"127.0.0.1", "::1"}
+    assert "127.0.0.1" in listening
+    for address in listening:
+        shown = f"[{address}]" if ":" in address else address
+        assert asyncio.run(_get(f"http://{shown}:{port}/"))[0] == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", "null", "", "https://HOST", "HOST"])

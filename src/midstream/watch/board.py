@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -116,6 +116,7 @@ class Board:
         self._lock = threading.Lock()
         self._points: deque[Point] = deque(maxlen=MOST_POINTS)
         self._latencies: deque[float] = deque(maxlen=_MOST_LATENCIES)
+        self._shown: deque[float] = deque(maxlen=_MOST_LATENCIES)
         self._picture: Picture | None = None
         self._tally, self._problem = WatchTally(), ""
         self._phase, self._reason = Phase.PLAYING, ""
@@ -127,6 +128,9 @@ class Board:
             tally = self._tally
             self._points.append(point)
             self._latencies.append(point.latency_s)
+            self._shown.append(time.monotonic())
+            while self._shown[0] < self._shown[-1] - _WINDOW_S:
+                self._shown.popleft()
             self._picture = picture or self._picture
             self._problem, self._moved = "", time.monotonic()
             tally.frames += 1
@@ -174,14 +178,12 @@ class Board:
             return WatchTally(**asdict(self._tally))
 
     def pace(self) -> tuple[float, float]:
-        """Frames and kilobits a second over the last seconds, by the source's clock."""
+        """Over the last seconds, frames a second by this machine's clock, and kilobits a second by the source's."""
         with self._lock:
-            points = list(self._points)
-        if len(points) < 2:
-            return 0.0, 0.0
+            points, shown = list(self._points), list(self._shown)
         recent = [point for point in points if point.time_s > points[-1].time_s - _WINDOW_S]
-        span = max(recent[-1].time_s - recent[0].time_s, 1e-9) * len(recent) / max(len(recent) - 1, 1)
-        return len(recent) / span, 8e-3 * sum(point.size for point in recent) / span
+        span = _span([point.time_s for point in recent])
+        return _rate(shown), 8e-3 * sum(point.size for point in recent) / span if span > 0 else 0.0
 
     def message(self, points_from: int, picture_from: int, more: dict[str, Any]) -> tuple[bytes, int, int]:
         """For a tab: all that it has not seen, of frames no more than are kept, and of pictures only the newest.
@@ -207,7 +209,8 @@ class Board:
                 "phase": self._phase.value, "reason": self._reason, "problem": self._problem,
                 "idle_s": round(time.monotonic() - self._moved, 1),
                 "frames": self._tally.frames, "keys": self._tally.keys, "unreadable": self._tally.unreadable,
-                "failed": self._tally.failed, "dropped": self._tally.dropped, "points": new[::-1], **more,
+                "failed": self._tally.failed, "dropped": self._tally.dropped, "points": new[::-1],
+                "frames_per_s": round(_rate(self._shown), 3), **more,
             }  # fmt: skip
             points_from = self._points[-1].number + 1 if self._points else points_from
         image = b""
@@ -216,6 +219,16 @@ class Board:
             image, picture_from = picture.data, picture.number + 1
         head = json.dumps(said, allow_nan=False).encode()
         return _LENGTH.pack(len(head)) + head + image, points_from, picture_from
+
+
+def _span(times: Sequence[float]) -> float:
+    """Seconds that these times stand for: from the first to the last, and one more; 0 for less than two."""
+    return (times[-1] - times[0]) * len(times) / (len(times) - 1) if len(times) > 1 else 0.0
+
+
+def _rate(times: Sequence[float]) -> float:
+    span = _span(times)
+    return len(times) / span if span > 0 else 0.0
 
 
 def _sum(total: int | None, more: int | None) -> int | None:

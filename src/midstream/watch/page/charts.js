@@ -62,7 +62,7 @@ function line(pen, points, x, y, name, ink, width, dash) {
 function byteTicks(low, high) {
   const ticks = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-    for (const step of high / low < 30 ? [1, 2, 5] : [1]) {
+    for (const step of high / low < 30 ? [1, 2, 5] : high / low < 1000 ? [1, 3] : [1]) {
       const value = step * 10 ** power;
       if (value >= low && value <= high) ticks.push([value, value >= 1e6 ? `${value / 1e6} MB` : value >= 1000 ? `${value / 1000} kB` : `${value} B`]);
     }

@@ -57,8 +57,6 @@ function picture([number, width, height, words], bitmap) {
   if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
     canvas.width = bitmap.width;
     canvas.height = bitmap.height;
-    const enlarged = Math.max(1, 640 / bitmap.width);
-    canvas.style.width = enlarged > 1 ? `${bitmap.width * enlarged}px` : "";
   }
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   bitmap.close();
@@ -132,7 +130,7 @@ function figures() {
   const own = mean(points, "size"), rate = (value) => (value === null || !seconds ? null : (8e-3 * value * points.length) / seconds);
   write(byId("t-bytes"), bytes(own));
   write(byId("t-kbit"), shown(rate(own)));
-  write(byId("t-fps"), seconds ? shown(points.length / seconds) : DASH);
+  write(byId("t-fps"), store.said.frames_per_s ? shown(store.said.frames_per_s) : DASH);
   write(byId("t-latency"), shown(percentile(points.map((p) => p.latency), 0.5)));
   const agreement = mean(points, "agreement");
   write(byId("t-agreement"), percent(agreement));
