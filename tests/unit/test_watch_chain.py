@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,15 @@ def point(number: int) -> Point:
     return Point(number, number / 25, 100 + number, number == 0, 4000, None, 0.001, dict.fromkeys(STAGES, 0.002))
 
 
+def drawing(number: int, drawn: list[int] | None = None) -> Callable[[], Picture]:
+    def draw() -> Picture:
+        if drawn is not None:
+            drawn.append(number)
+        return Picture(number, bytes([number]), 64, 48, "1 cat")
+
+    return draw
+
+
 def read(message: bytes) -> tuple[dict[str, Any], bytes]:
     (length,) = struct.unpack_from("<I", message)
     return json.loads(message[4 : 4 + length]), message[4 + length :]
@@ -198,7 +208,7 @@ def read(message: bytes) -> tuple[dict[str, Any], bytes]:
 def test_a_tab_gets_all_figures_and_the_newest_picture_once() -> None:
     board = Board()
     for number in range(3):
-        board.add(point(number), Picture(number, bytes([number]), 64, 48, "1 cat"))
+        board.add(point(number), drawing(number))
     message, points_from, picture_from = board.message(0, 0, {"paused": False})
     said, image = read(message)
     assert [row[0] for row in said["points"]] == [0, 1, 2]
@@ -208,15 +218,30 @@ def test_a_tab_gets_all_figures_and_the_newest_picture_once() -> None:
     said, image = read(board.message(points_from, picture_from, {})[0])
     assert (said["points"], image) == ([], b"")
     assert "picture" not in said
-    board.add(point(3), None)  # drawn for nobody
+    board.add(point(3), lambda: None)  # it cannot be drawn
     said, image = read(board.message(points_from, picture_from, {})[0])
     assert [row[0] for row in said["points"]] == [3]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_frames_are_drawn_for_those_who_look_on_and_for_whoever_comes_later(watched: bool) -> None:
+    board, drawn = Board(), list[int]()
+    board.watched = lambda: watched
+    for number in range(3):
+        board.add(point(number), drawing(number, drawn))
+    assert drawn == ([0, 1, 2] if watched else [])
+    message, _, picture_from = board.message(0, 0, {})
+    assert read(message)[1] == b"\x02"
+    assert drawn == ([0, 1, 2] if watched else [2])
+    assert read(board.message(3, picture_from, {})[0])[1] == b""
+    assert read(board.message(0, 0, {})[0])[1] == b"\x02"
+    assert drawn == ([0, 1, 2] if watched else [2])
 
 
 def test_a_tab_that_was_away_gets_no_more_than_is_kept() -> None:
     board = Board()
     for number in range(MOST_POINTS + 500):
-        board.add(point(number), None)
+        board.add(point(number), lambda: None)
     said, _ = read(board.message(0, 0, {})[0])
     assert [row[0] for row in said["points"]] == list(range(500, MOST_POINTS + 500))
     assert board.tally.frames == MOST_POINTS + 500
@@ -229,7 +254,7 @@ def test_a_tab_that_was_away_gets_no_more_than_is_kept() -> None:
 def test_one_frame_has_no_pace() -> None:
     board = Board()
     assert board.pace() == (0.0, 0.0)
-    board.add(point(0), None)
+    board.add(point(0), lambda: None)
     assert board.pace() == (0.0, 0.0)
 
 

@@ -118,12 +118,14 @@ class Board:
         self._latencies: deque[float] = deque(maxlen=_MOST_LATENCIES)
         self._shown: deque[float] = deque(maxlen=_MOST_LATENCIES)
         self._picture: Picture | None = None
+        self._draw: Callable[[], Picture | None] | None = None
         self._tally, self._problem = WatchTally(), ""
         self._phase, self._reason = Phase.PLAYING, ""
         self._moved = time.monotonic()
 
-    def add(self, point: Point, picture: Picture | None) -> None:
-        """A frame has gone through."""
+    def add(self, point: Point, draw: Callable[[], Picture | None]) -> None:
+        """A frame has gone through; it is drawn now where somebody looks on, or else by the next who does."""
+        picture = draw() if self.watched() else None
         with self._lock:
             tally = self._tally
             self._points.append(point)
@@ -131,7 +133,7 @@ class Board:
             self._shown.append(time.monotonic())
             while self._shown[0] < self._shown[-1] - _WINDOW_S:
                 self._shown.popleft()
-            self._picture = picture or self._picture
+            self._picture, self._draw = picture or self._picture, None if picture else draw
             self._problem, self._moved = "", time.monotonic()
             tally.frames += 1
             tally.keys += point.key
@@ -203,6 +205,8 @@ class Board:
                 if point.number < points_from:
                     break
                 new.append(point.row())
+            if self._draw is not None:
+                self._picture, self._draw = self._draw() or self._picture, None
             picture = self._picture
             fresh = picture is not None and picture.number >= picture_from
             said: dict[str, Any] = {

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -89,7 +90,7 @@ class FrameWorker:
         jpeg, x264 = (None if data is None else len(data) for data in (coded.jpeg, coded.x264))
         point = Point(frame.number, at_s, crossed.size, crossed.key, jpeg, x264, waited_s, crossed.seconds,
                       crossed.quality, agreement)  # fmt: skip
-        self._board.add(point, self._picture(frame, crossed) if self._board.watched() else None)
+        self._board.add(point, partial(self._picture, frame, crossed))
 
     def _ask(self, at_s: float) -> None:
         """Of the chain what people ask for; to compare what is found begins with a key, for a decoder does."""
