@@ -96,6 +96,10 @@ class _Window:
         """What all but a tenth of the values do not exceed."""
         return sorted(value for _, value, _ in self.entries)[(9 * len(self.entries) - 1) // 10]
 
+    @property
+    def span(self) -> float:
+        return self.entries[-1][0] - self.entries[0][0]
+
     def newest(self) -> float:
         return self.entries[-1][1]
 
@@ -263,7 +267,8 @@ class LinkRate:
     def _adapt(self, now: float, sent_at: float) -> None:
         passed = 0.0 if self._updated is None else min(now - self._updated, _MOST_STEP_S)
         self._updated = now
-        standing = self._waits.least()[0] if len(self._waits.entries) >= _FEWEST else 0.0
+        many = len(self._waits.entries) >= _FEWEST and self._waits.span >= _STANDING_S / 2  # not all in one breath
+        standing = self._waits.least()[0] if many else 0.0
         ahead = self._ahead(now)[0]
         if standing < _GONE_S:
             self._stands_since = None
