@@ -89,8 +89,8 @@ def test_streams_stay_at_their_replicas_and_begin_anew_with_a_key_when_one_is_ki
                 asyncio.create_task(one(session, seed, edge, passed)) for seed, edge in enumerate(edges)
             ]  # fmt: skip
             await passed.wait()
-            assert [edge.keys for edge in edges] == STREAMS * [1]
             asked.append(session.traffic.keys_asked)
+            assert sum(edge.keys for edge in edges) == STREAMS + asked[0]
             os.kill(cluster.pids("ray::ServeReplica")[0], signal.SIGKILL)
             await passed.wait()
             await passed.wait()
@@ -101,7 +101,8 @@ def test_streams_stay_at_their_replicas_and_begin_anew_with_a_key_when_one_is_ki
         return asked
 
     before, after = asyncio.run(asyncio.wait_for(run(), 300))
-    assert before == 0
-    # Two or three streams were there, and when there is another replica, as many move to it.
-    assert 2 <= after <= 2 * STREAMS
+    # A second replica that the server learns of only after the first streams have begun gets two of them.
+    assert before <= STREAMS // 2
+    # Two or three streams were at the one that ended, and when there is another, as many move to it.
+    assert 2 <= after - before <= 2 * STREAMS
     assert server.metric('midstream_errors_total{kind="reference"}') >= after
