@@ -1,6 +1,7 @@
 """A stream over a link that falls and rises: latency, how much of the link is used, and what is dropped.
 
     python -m benchmarks.link --simulated
+    python -m benchmarks.link
     python -m benchmarks.link --model picodet-s-416 --profile picodet.profile --clip highway --fps 25
 
 A source of so many frames a second, of which the oldest of more than two that wait is dropped, as `push --drop-oldest`
@@ -10,22 +11,26 @@ others. `use` is the share of what the link could carry that went over it, all o
 
 With `--simulated` link, server and frames are made ones on a clock of their own (tests/helpers/link_model.py), and the
 figures are the same on every machine. Otherwise there is a real server behind a proxy that shapes (tests/helpers/
-shaping.py); frames have been through the front before, so that an edge with enough cores is what is measured.
+shaping.py); frames have been through the front before, so that an edge with enough cores is what is measured. Without
+a network it is the tests' toy one, which takes next to no time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from tests.helpers import wide
 from tests.helpers.link_model import MadeLink, Simulation
 from tests.helpers.serving import Server
 from tests.helpers.shaping import ShapedLink
@@ -189,15 +194,23 @@ def main() -> None:
         for rate in arguments.rate:
             print(simulated(link, plan, rate, arguments.fps).row(rate, plan), flush=True)
         return
-    model, codec = models.load(arguments.model), ms.Calibrated(profile=arguments.profile)
-    edge = Edge(model, codec)
-    images = (frame.image for frame in open_source(arguments.clip).frames() if frame.image is not None)
-    ready = [edge.ready(image) for image in islice(images, arguments.frames)]
-    with Server(arguments.model, "--profile", arguments.profile) as server, ShapedLink(server.port) as shaped:
-        shaped.up.delay_s = shaped.down.delay_s = arguments.delay
-        for rate in arguments.rate:
-            seen = asyncio.run(measured(edge, codec, ready, shaped, plan, rate, arguments.fps))
-            print(seen.row(rate, plan), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        name, profile = arguments.model, arguments.profile
+        if name is None:
+            name, profile = wide.write(Path(folder)), Path(folder) / "toy.profile"
+        model, codec = models.load(str(name)), ms.Calibrated(profile=profile)
+        edge = Edge(model, codec)
+        images = wide.images() if arguments.clip is None else pictures(arguments.clip)
+        ready = [edge.ready(image) for image in islice(images, arguments.frames)]
+        with Server(name, "--profile", profile) as server, ShapedLink(server.port) as shaped:
+            shaped.up.delay_s = shaped.down.delay_s = arguments.delay
+            for rate in arguments.rate:
+                seen = asyncio.run(measured(edge, codec, ready, shaped, plan, rate, arguments.fps))
+                print(seen.row(rate, plan), flush=True)
+
+
+def pictures(clip: str) -> Iterator[NDArray[np.uint8]]:
+    return (frame.image for frame in open_source(clip).frames() if frame.image is not None)
 
 
 if __name__ == "__main__":
