@@ -157,6 +157,37 @@ def test_raw_maps_are_the_rows_of_an_export_that_puts_them_together(deep: bool, 
     np.testing.assert_array_equal(found.scores, expected.scores)
 
 
+@pytest.mark.parametrize("softmax", [False, True])
+def test_maps_of_yolo_v2_and_v3_by_their_papers(softmax: bool) -> None:
+    """One cell after the other, as the papers have it: b = sigmoid(t) + c, p e^t."""
+    logits = {name: 8 * value - 4 for name, value in maps(deep=False).items()}
+    fields = {"exponential": True, "sigmoid": True, "softmax": softmax, "maps": ("fine", "coarse")}
+    found = candidates(YoloV5Head.model_validate({**V5, **fields}), logits, SIZE, 2)
+    row = 0
+    for (name, stride), shapes in zip({"fine": 8, "coarse": 16}.items(), ANCHORS, strict=True):
+        table = logits[name].reshape(2, 7, *logits[name].shape[2:]).astype(np.float64)
+        for anchor, y, x in np.ndindex(2, *table.shape[2:]):
+            t = table[anchor, :, y, x]
+            chance = 1 / (1 + np.exp(-t))
+            centre = (chance[:2] + np.array([x, y])) * stride
+            half = np.exp(t[2:4]) * shapes[anchor] / 2
+            classes = np.exp(t[5:]) / np.exp(t[5:]).sum() if softmax else chance[5:]
+            np.testing.assert_allclose(found.boxes[row], [*(centre - half), *(centre + half)], rtol=1e-4, atol=1e-3)
+            np.testing.assert_allclose(found.scores[row], chance[4] * classes, rtol=1e-4)
+            row += 1
+    assert row == len(found.boxes)
+
+
+def test_sides_beyond_all_numbers_are_large_and_no_warning() -> None:
+    huge = {name: np.full_like(value, 1000) for name, value in maps(deep=False).items()}
+    head = YoloV5Head.model_validate({**V5, "exponential": True, "sigmoid": True})
+    boxes = candidates(head, huge, SIZE, 2).boxes
+    assert np.isfinite(boxes).all()
+    assert (boxes[:, 2:] - boxes[:, :2] > 1e5).all()
+    with pytest.raises(ValueError, match="exponential and softmax are of numbers beside anchors"):
+        YoloV5Head.model_validate({**V5, "decoded": True, "exponential": True})
+
+
 def test_maps_that_do_not_fit() -> None:
     head = YoloV5Head.model_validate({**V5, "maps": ("coarse", "fine")})
     assert list(output_names(head)) == ["coarse", "fine"]

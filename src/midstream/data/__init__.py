@@ -128,6 +128,11 @@ def load(spec: str, limit: int | None = None) -> Dataset:
         return load_folder(spec, spec).head(limit)
     # One letter before the colon is a drive on Windows, not a kind.
     if re.fullmatch(r"[\w-]{2,}", kind):
+        if kind == "depth":
+            raise InputError(
+                f"'{spec}': maps of depth are no data set yet; give the folder of images alone, and depths are held "
+                "against the uncompressed network's"
+            )
         near = difflib.get_close_matches(kind, _FORMS, n=1)
         hint = f"did you mean {_FORMS[near[0]]}? " if near else ""
         raise InputError(f"unknown kind of data set '{kind}'; {hint}valid: {', '.join([*_IMAGES, *_CLIPS])}")

@@ -106,11 +106,16 @@ class YoloV5Head(_OfCells):
     With `decoded` x, y, w, h are the box's centre and sides in pixels of the input already; without it they are chances
     beside a cell and one of its level's `anchors`. `sigmoid` says that all numbers are logits. Raw `maps`, an output a
     level, are [anchors * (5 + classes), h, w] or [anchors, h, w, 5 + classes].
+
+    `exponential` is for YOLOv2, v3 and v4 (Redmon and Farhadi 2016 and 2018): sides are exp(w) and exp(h) times an
+    anchor's, and centres lie within their cell. `softmax`, for v2, says that classes exclude each other.
     """
 
     kind: Literal["yolov5"]
     decoded: Flag = True
     sigmoid: Flag = False
+    exponential: Flag = False
+    softmax: Flag = False
     anchors: tuple[Annotated[tuple[tuple[Anchor, Anchor], ...], Field(min_length=1, max_length=LEVELS)], ...] = _ANCHORS
     output: TensorName | None = None
     maps: OutputNames = ()
@@ -121,6 +126,8 @@ class YoloV5Head(_OfCells):
             raise ValueError(f"anchors are lists of [width, height], one for each of the {len(self.strides)} strides")
         if self.sigmoid and self.decoded:
             raise ValueError("decoded boxes are no logits: leave `sigmoid` out, or say `decoded = false`")
+        if self.decoded and (self.exponential or self.softmax):
+            raise ValueError("exponential and softmax are of numbers beside anchors: say `decoded = false`")
         if self.maps and (self.decoded or self.output or len(self.maps) != len(self.strides)):
             raise ValueError("maps name one output for each stride, without `output` and with `decoded = false`")
         return self

@@ -11,6 +11,10 @@ _TORCH = (
     "export it with torch.onnx.export, or with its maker's own command (yolo export model=FILE format=onnx); "
     "in Python a torch network is split without a file by midstream.models.TorchSplit"
 )
+_EXPORTED = (
+    "in Python it is split as any torch module: midstream.split(torch.export.unflatten(torch.export.load(FILE)), ...); "
+    "or export it with torch.onnx.export"
+)
 #: By ending: what it is, and what to do.
 _KINDS = {
     ".tflite": ("a TFLite network", "convert it with tf2onnx: python -m tf2onnx.convert --tflite FILE --output X.onnx"),
@@ -21,7 +25,7 @@ _KINDS = {
     ".bin": ("weights of an OpenVINO IR or another format", _ORIGIN),
     ".pt": ("a torch network", _TORCH),
     ".pth": ("a torch network", _TORCH),
-    ".pt2": ("a torch ExportedProgram", _TORCH),
+    ".pt2": ("a torch ExportedProgram", _EXPORTED),
     ".torchscript": ("a torch network", _TORCH),
     ".safetensors": ("weights without a graph", _TORCH),
     ".engine": ("a TensorRT engine, which is for one GPU", "take the ONNX file that it was built from"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midstream.models.detector_heads import YoloV5Head, YoloV8Head
 from midstream.models.heads import more
-from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid
+from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid, softmax
 from midstream.models.heads.reading import corners, misfit, output, rows
 
 
@@ -37,10 +37,19 @@ def anchored(head: YoloV5Head, outputs: Mapping[str, NDArray[Any]], size: tuple[
     else:
         counts = [cell_count(size, stride) * len(each) for stride, each in zip(head.strides, head.anchors, strict=True)]
         table = rows(outputs, head.output, columns=width, count=sum(counts))
-    if head.sigmoid:
-        table = sigmoid(table)
+    table = _chances(head, table)
     centres, sides = (table[:, :2], table[:, 2:4]) if head.decoded else _of_anchors(head, table, size)
     return Candidates(corners(centres, sides), table[:, 4:5] * table[:, 5:])
+
+
+def _chances(head: YoloV5Head, table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows with chances in the place of logits; `exponential` sides stay as they are."""
+    out = sigmoid(table) if head.sigmoid else np.array(table)
+    if head.exponential:
+        out[:, 2:4] = table[:, 2:4]
+    if head.softmax:
+        out[:, 5:] = softmax(table[:, 5:])
+    return out
 
 
 def _maps(head: YoloV5Head, outputs: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -67,13 +76,20 @@ def _of_map(
 def _of_anchors(
     head: YoloV5Head, table: NDArray[np.float32], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centres and sides in pixels, [n, 2] each: (2 v - 0.5 + cell) * stride and (2 v)^2 anchors (YOLOv5's `Detect`)."""
+    """Centres and sides in pixels, [n, 2] each.
+
+    (2 v - 0.5 + cell) * stride and (2 v)^2 anchors (YOLOv5's `Detect`); of `exponential` heads (v + cell) * stride and
+    exp(v) anchors (YOLOv3, "Bounding Box Prediction").
+    """
     points, strides, anchors = [], [], []
     for stride, shapes in zip(head.strides, head.anchors, strict=True):
-        cells = cell_grid(size, stride, -0.5)
+        cells = cell_grid(size, stride, 0.0 if head.exponential else -0.5)
         for shape in shapes:  # all cells of an anchor, then those of the next
             points.append(cells)
             strides.append(np.full((len(cells), 1), stride, np.float32))
             anchors.append(np.tile(np.asarray(shape, np.float32), (len(cells), 1)))
-    centres = 2 * table[:, :2] * np.concatenate(strides) + np.concatenate(points)
-    return centres, (2 * table[:, 2:4]) ** 2 * np.concatenate(anchors)
+    inside, sides = (table[:, :2], table[:, 2:4]) if head.exponential else (2 * table[:, :2], (2 * table[:, 2:4]) ** 2)
+    if head.exponential:
+        with np.errstate(over="ignore"):  # `corners` bounds sides
+            sides = np.exp(sides)
+    return inside * np.concatenate(strides) + np.concatenate(points), sides * np.concatenate(anchors)
