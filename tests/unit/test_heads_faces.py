@@ -146,6 +146,34 @@ def test_retinaface_s_boxes_and_landmarks_are_offsets_against_anchors() -> None:
         RetinaFaceHead.model_validate({**head.model_dump(), "strides": [8]})
 
 
+def test_blazeface_by_its_makers_decoding() -> None:
+    """MediaPipe's: all in pixels of an input of 128, against points of cells, two and six of them."""
+    step = 1 / 128
+    head = RetinaFaceHead(
+        kind="retinaface", boxes="regressors", scores="classificators", keypoints="regressors", strides=(8, 16),
+        sizes=((128.0,) * 2, (128.0,) * 6), variances=(step, step), linear=True, sigmoid=True, score_threshold=0.5,
+        nms_iou=0.3,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    regressors = rng.normal(0, 20, (1, 896, 16)).astype(np.float32)
+    regressors[..., 2:4] = np.abs(regressors[..., 2:4])
+    logits = rng.normal(0, 3, (1, 896, 1)).astype(np.float32)
+    found = candidates(head, {"regressors": regressors, "classificators": logits}, (128, 128), 1)
+    points = [(x, y, 8) for y in range(16) for x in range(16) for _ in range(2)]
+    points += [(x, y, 16) for y in range(8) for x in range(8) for _ in range(6)]
+    assert found.keypoints is not None
+    for number, (x, y, stride) in enumerate(points):
+        centre = np.array([x + 0.5, y + 0.5]) * stride
+        row = regressors[0, number].astype(np.float64)
+        half = row[2:4] / 2
+        expected = [*(centre + row[:2] - half), *(centre + row[:2] + half)]
+        np.testing.assert_allclose(found.boxes[number], expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(found.keypoints[number, :, :2], row[4:].reshape(6, 2) + centre, atol=1e-3)
+    np.testing.assert_allclose(found.scores, 1 / (1 + np.exp(-logits[0].astype(np.float64))), atol=1e-6)
+    with pytest.raises(ValueError, match="of a softmax or of a sigmoid, not of both"):
+        RetinaFaceHead.model_validate({**head.model_dump(), "softmax": True})
+
+
 @pytest.mark.parametrize(
     ("kinds", "each", "message"),
     [

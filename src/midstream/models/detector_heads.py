@@ -283,6 +283,9 @@ class RetinaFaceHead(_OfCells):
     `boxes` [n, 4] are offsets of centre and logarithms of sides against anchors, squares whose `sizes` in pixels are
     listed for each stride, a cell's one after the other; offsets count in `variances` times the anchor's size.
     `scores` [n, 2] begin with the background, and are logits with `softmax`. `keypoints` are [n, 2 * points].
+
+    BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047) has no logarithms, which is `linear`, scores [n, 1] that are
+    logits with `sigmoid`, and its landmarks behind the box: `keypoints` is then the name that `boxes` has.
     """
 
     kind: Literal["retinaface"]
@@ -294,12 +297,16 @@ class RetinaFaceHead(_OfCells):
     )
     variances: tuple[Anchor, Anchor] = (0.1, 0.2)
     softmax: Flag = False
+    sigmoid: Flag = False
+    linear: Flag = False
     boxes: TensorName
     scores: TensorName
     keypoints: TensorName | None = None
 
     @model_validator(mode="after")
     def _sizes_for_each(self) -> RetinaFaceHead:
+        if self.softmax and self.sigmoid:
+            raise ValueError("scores are of a softmax or of a sigmoid, not of both")
         if len(self.sizes) != len(self.strides):
             raise ValueError(f"sizes are lists of sides in pixels, one for each of the {len(self.strides)} strides")
         return self

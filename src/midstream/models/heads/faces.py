@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.detector_heads import RetinaFaceHead, ScrfdHead, YunetHead
-from midstream.models.heads.nms import Candidates, cell_count, cell_grid, softmax
+from midstream.models.heads.nms import Candidates, cell_count, cell_grid, sigmoid, softmax
 from midstream.models.heads.reading import MisfitError, bounded, class_columns, corners, rows
 
 
@@ -72,14 +72,18 @@ def _retinaface(
     anchors = _anchors(head, size)
     centres, sides = anchors[:, :2], anchors[:, 2:]
     step, scale = (np.float32(each) for each in head.variances)
-    table = rows(outputs, head.boxes, columns=4, count=len(anchors))
+    behind = head.keypoints == head.boxes
+    table = rows(outputs, head.boxes, columns=None if behind else 4, count=len(anchors))
     with np.errstate(over="ignore"):
-        boxes = corners(centres + table[:, :2] * step * sides, sides * np.exp(table[:, 2:] * scale))
+        lengths = table[:, 2:4] * scale if head.linear else np.exp(table[:, 2:4] * scale)
+    boxes = corners(centres + table[:, :2] * step * sides, sides * lengths)
     given = rows(outputs, head.scores, count=len(anchors))
-    chances = class_columns(head.scores, (softmax(given) if head.softmax else given)[:, 1:], classes, None)
+    given = sigmoid(given) if head.sigmoid else (softmax(given) if head.softmax else given)[:, 1:]
+    chances = class_columns(head.scores, given, classes, None)
     points = None
     if head.keypoints is not None:
-        points = _scored([centres[:, None] + _pairs(outputs, head.keypoints, len(anchors)) * step * sides[:, None]])
+        pairs = _as_pairs(head.boxes, table[:, 4:]) if behind else _pairs(outputs, head.keypoints, len(anchors))
+        points = _scored([centres[:, None] + pairs * step * sides[:, None]])
     return Candidates(boxes, chances, keypoints=points)
 
 
@@ -104,10 +108,13 @@ def _in_order(outputs: Mapping[str, NDArray[Any]], levels: int, kinds: Sequence[
 
 def _pairs(outputs: Mapping[str, NDArray[Any]], name: str, count: int) -> NDArray[np.float32]:
     """Landmarks of all rows, [n, points, 2]."""
-    values = rows(outputs, name, count=count)
-    if values.shape[1] % 2:
+    return _as_pairs(name, rows(outputs, name, count=count))
+
+
+def _as_pairs(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not values.shape[1] or values.shape[1] % 2:
         raise InputError(f"output '{name}' has {values.shape[1]} columns, the head expects x and y of each landmark")
-    return values.reshape(count, -1, 2)
+    return values.reshape(len(values), -1, 2)
 
 
 def _scored(points: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
