@@ -413,7 +413,7 @@ def test_a_graph_that_takes_no_usual_size_says_what_to_do(tmp_path: Path) -> Non
     b.constant("shape", np.array([1, 4 * 9 * 9], np.int64))
     b.node("Reshape", [b.conv("x", "c", 3, 4, stride=2), "shape"], "y")  # only 18 x 18 will do
     onnx.save(b.model("y"), str(tmp_path / "y.onnx"))
-    with pytest.raises(InputError, match=r"none of 640x640, 320x48, .* fits: say --size WIDTHxHEIGHT"):
+    with pytest.raises(InputError, match=r"none of 640x640, 320x48, .* fits: say which with midstream init --size"):
         draft(tmp_path / "y.onnx")
 
 
