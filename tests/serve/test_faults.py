@@ -114,7 +114,8 @@ def test_streams_get_the_answers_of_a_local_run_through_kills_resets_half_messag
     assert report["during"]["frames"] > 100
     assert report["lost"] >= 3 * kills
     assert report["cuts"] > 0
-    assert report["keys_asked"] >= 3 * 2 * kills  # of each stream, once for a kill and once for the evictions
+    # A stream that stands still from one fault to the next is asked once for both; never do all three of them.
+    assert report["keys_asked"] >= 2 * kills
     assert report["keys"] < report["coded"] / 2
     assert not server.events("frame failed")
 
