@@ -98,7 +98,7 @@ def test_boxes_and_shares_are_those_of_masks(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_object_keeps_its_identity_and_moves_steadily(seed: int) -> None:
     """From one frame to the next an object that is in the midst of the image is near where it was, and as large."""
-    before: dict[int, motion.Seen] = {}
+    before: dict[int, motion.FilmObject] = {}
     followed = 0
     values: dict[int, int] = {}
     for frame in (film(seed).frame(number) for number in range(20)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from midstream.models.flow import Flow, Front, Wire, members
+from midstream.models.flow import CutSide, Flow, Wire, members
 from midstream.models.graph import uses
 from midstream.models.survey import Survey, live_inputs
 from midstream.progress import SILENT, Progress
@@ -86,7 +86,7 @@ def find_cuts(seen: Survey, most: int = MOST_TENSORS, progress: Progress = SILEN
     """
     graph = _Content(seen)
     progress.stage("looking for cuts", len(graph.anchors))
-    fronts: dict[tuple[int, ...], Front] = {}
+    fronts: dict[tuple[int, ...], CutSide] = {}
     for tensor in graph.anchors:
         for front in graph.flow.through(tensor, most):
             fronts.setdefault(front.crossing, front)
@@ -164,7 +164,7 @@ class _Content:
         """Tensors that a cut may go through."""
         return [number for number, edge in enumerate(self._edges) if edge.cuttable]
 
-    def cut(self, front: Front) -> CutPoint | None:
+    def cut(self, front: CutSide) -> CutPoint | None:
         """The cut behind some operations; None where no weight has been at the image, or nothing is left to do."""
         edges = [self._edges[number] for number in front.crossing]
         crossing = [self._names[number] for number in front.crossing]
@@ -177,7 +177,7 @@ class _Content:
         readers = sum(len(edge.consumers) for edge in edges)
         return CutPoint(tuple(tensors), macs / self._total, operations, readers, self._mixes(front, edges))
 
-    def _mixes(self, front: Front, edges: Sequence[Wire]) -> bool:
+    def _mixes(self, front: CutSide, edges: Sequence[Wire]) -> bool:
         """Whether what is behind one tensor of a cut is, with work, behind another one, too."""
         several = seen = 0
         for edge in edges:

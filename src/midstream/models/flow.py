@@ -31,7 +31,7 @@ _Cut = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Front:
+class CutSide:
     """One side of a cut: its operations, as bits, and the numbers of the tensors that leave it, which are the cut."""
 
     operations: int
@@ -77,7 +77,7 @@ class Flow:
         self._asked: dict[int, int] = {}
         self._known: dict[tuple[int, int, int], list[_Cut]] = {}
 
-    def through(self, tensor: int, most: int) -> list[Front]:
+    def through(self, tensor: int, most: int) -> list[CutSide]:
         """The smallest cuts that go through a tensor: that with least and with most in front of it.
 
         Args:
@@ -96,7 +96,9 @@ class Flow:
         if room < 0 or direct & self._uncuttable:
             return []
         found = self._cuts_beside(self._all & ~before & ~behind, made & ~direct, room)
-        return [Front(before | operations, tuple(sorted((*bits(direct), *crossing)))) for operations, crossing in found]
+        return [
+            CutSide(before | operations, tuple(sorted((*bits(direct), *crossing)))) for operations, crossing in found
+        ]
 
     def _cuts_beside(self, beside: int, made: int, room: int) -> list[_Cut]:
         """The cuts of what is beside a tensor: the same for all tensors of a branch, and so remembered."""

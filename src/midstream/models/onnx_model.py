@@ -39,7 +39,7 @@ from midstream.models.running import CPU, session
 from midstream.models.task_heads import TensorsHead
 from midstream.models.tasks.base import Output, Task
 from midstream.models.tasks.detection import Detection, InstanceSegmentation, Keypoints
-from midstream.models.tasks.tensors import TensorInfo
+from midstream.models.tasks.tensors import KnownTensor
 
 #: With so many images the outputs are looked at, or until the network has been sure of something.
 _IMAGES = 4
@@ -245,7 +245,7 @@ class OnnxModel:
         return [self._output(one, size) for one, size in zip(ones, sizes, strict=True)]
 
     @property
-    def tensors(self) -> tuple[TensorInfo, ...]:
+    def tensors(self) -> tuple[KnownTensor, ...]:
         """Of the task `tensors`, what is known of every output: see `heads.maps.known_tensors`."""
         head = self.description.head
         return known_tensors(head, self._back.get_outputs()) if isinstance(head, TensorsHead) else ()

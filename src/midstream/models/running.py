@@ -23,7 +23,7 @@ class EndlessError(InputError):
     """A Loop that does not end, as far as anybody waited."""
 
 
-class Session:
+class Runner:
     """A graph that is ready to run. Threads may share it."""
 
     def __init__(self, made: ort.InferenceSession, loops: bool) -> None:
@@ -75,7 +75,7 @@ def has_device(device: str) -> bool:
     return _PROVIDERS[device] in ort.get_available_providers()
 
 
-def session(model: onnx.ModelProto, threads: int | None = None, device: str = CPU, optimised: bool = True) -> Session:
+def session(model: onnx.ModelProto, threads: int | None = None, device: str = CPU, optimised: bool = True) -> Runner:
     """An ONNX Runtime session, by default on all cores of the CPU.
 
     Args:
@@ -102,7 +102,7 @@ def session(model: onnx.ModelProto, threads: int | None = None, device: str = CP
         raise InputError(f"ONNX Runtime cannot run this model: {str(error).splitlines()[0]}") from error
     if _PROVIDERS[device] not in made.get_providers():  # it falls back to the CPU with no more than a line of its log
         raise InputError(f"ONNX Runtime cannot use {device} on this machine: are its driver and libraries there?")
-    return Session(made, _loops([*model.graph.node, *(node for each in model.functions for node in each.node)]))
+    return Runner(made, _loops([*model.graph.node, *(node for each in model.functions for node in each.node)]))
 
 
 def _loops(nodes: Iterable[Any]) -> bool:

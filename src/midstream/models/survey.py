@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.graph import uses, without_initialisers_as_inputs
-from midstream.models.running import Session, session
+from midstream.models.running import Runner, session
 from midstream.progress import SILENT, Progress
 
 #: Tensors of the first run, and bytes of those of each other one: not all of them are in memory at once.
@@ -120,7 +120,7 @@ def _runs(
         count = max(min(count * _FIRST, count * _BYTES // max(taken, 1)), 1)
 
 
-def _run(runner: Session, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
+def _run(runner: Runner, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[Any]:
     try:
         return runner.run(names, feeds)
     except Exception as error:  # ONNX Runtime's exceptions have no common public base

@@ -16,7 +16,7 @@ from midstream.models import Detections, Output, SplitModel, Task
 from midstream.models.detector_heads import MOST_DETECTIONS
 from midstream.models.tasks import task_named
 from midstream.models.tasks.detection import Detection
-from midstream.models.tasks.tensors import TensorInfo, Tensors, fault_of
+from midstream.models.tasks.tensors import KnownTensor, Tensors, fault_of
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.work import Done
 from midstream.version import __version__
@@ -161,7 +161,7 @@ def output_of(reply: pb.InferReply, offer: pb.DescribeReply, size: tuple[int, in
     return output
 
 
-def outputs(known: Sequence[TensorInfo]) -> list[pb.Output]:
+def outputs(known: Sequence[KnownTensor]) -> list[pb.Output]:
     """For the greeting."""
     return [
         pb.Output(name=each.name, dtype=each.dtype, shape=each.shape or (), any_shape=each.shape is None)
@@ -169,8 +169,8 @@ def outputs(known: Sequence[TensorInfo]) -> list[pb.Output]:
     ]
 
 
-def _known(message: pb.Output) -> TensorInfo:
-    return TensorInfo(readable(message.name), message.dtype, None if message.any_shape else tuple(message.shape))
+def _known(message: pb.Output) -> KnownTensor:
+    return KnownTensor(readable(message.name), message.dtype, None if message.any_shape else tuple(message.shape))
 
 
 def offered_task(offer: pb.DescribeReply) -> Task[Any]:

@@ -22,7 +22,7 @@ from midstream.halves.levels import completed, sent
 from midstream.limits import Limits
 from midstream.models import BatchingModel, FloatPyramid, Output, SplitModel
 from midstream.models.plausible import some_array
-from midstream.models.tasks.tensors import TensorInfo, Tensors, fault_of
+from midstream.models.tasks.tensors import KnownTensor, Tensors, fault_of
 from midstream.serve.streams import BESIDE, KEPT_FRAMES, StreamKey, StreamLimits, Streams
 
 #: Height over width of images among which one makes a network with inputs of any size work hardest.
@@ -68,7 +68,7 @@ class Served:
     batch: int
     threads: int
     embedded: bool
-    outputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[KnownTensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ def prepare(
     )
 
 
-def _known(model: SplitModel, output: Output) -> tuple[TensorInfo, ...]:
+def _known(model: SplitModel, output: Output) -> tuple[KnownTensor, ...]:
     """What a graph says of its outputs; nothing where this one, of an image, shows that it is wrong."""
-    known: tuple[TensorInfo, ...] = getattr(model, "tensors", ())
+    known: tuple[KnownTensor, ...] = getattr(model, "tensors", ())
     return known if isinstance(output, Tensors) and not fault_of(known, output) else ()
 
 

@@ -24,7 +24,7 @@ from midstream.models.tasks.classification import Classification
 from midstream.models.tasks.depth import Depth
 from midstream.models.tasks.embedding import Embedding
 from midstream.models.tasks.segmentation import SemanticSegmentation
-from midstream.models.tasks.tensors import AnyTensors, TensorInfo, Tensors
+from midstream.models.tasks.tensors import AnyTensors, KnownTensor, Tensors
 
 TASKS: dict[type[Any], Task[Tensors]] = {
     ClassificationHead: Classification(),
@@ -91,7 +91,7 @@ def _within(values: NDArray[Any], size: tuple[int, int], at: Placement | None) -
     return np.ascontiguousarray(values[..., top : max(bottom, top + 1), left : max(right, left + 1)])
 
 
-def known_tensors(head: TensorsHead, outputs: Sequence[Any]) -> tuple[TensorInfo, ...]:
+def known_tensors(head: TensorsHead, outputs: Sequence[Any]) -> tuple[KnownTensor, ...]:
     """What is known of the tensors that `decode_outputs` makes of a session's outputs; nothing where one is no tensor.
 
     A first axis that is left open is taken off in an output where it is one, and stays in others.
@@ -106,7 +106,7 @@ def known_tensors(head: TensorsHead, outputs: Sequence[Any]) -> tuple[TensorInfo
         shape: tuple[int, ...] | None = tuple(side if isinstance(side, int) and side > 0 else 0 for side in sides)
         if shape is not None and len(shape) > 1 and shape[0] in (0, 1):
             shape = shape[1:] if shape[0] else None
-        found.append(TensorInfo(name, np.dtype(TYPES[word]).name, shape if sides else None))
+        found.append(KnownTensor(name, np.dtype(TYPES[word]).name, shape if sides else None))
     return tuple(found)
 
 

@@ -37,7 +37,7 @@ class Tensors:
 
 
 @dataclass(frozen=True)
-class TensorInfo:
+class KnownTensor:
     """What is known of a tensor before there is an output.
 
     Attributes:
@@ -63,7 +63,7 @@ class TensorInfo:
         return "" if fits else f"'{self.name}' has the shape {list(values.shape)}, and not {wanted}".replace("'?'", "?")
 
 
-def fault_of(known: Sequence[TensorInfo], output: Tensors) -> str:
+def fault_of(known: Sequence[KnownTensor], output: Tensors) -> str:
     """What keeps an output from being what is known of it; empty for nothing, and where nothing is known."""
     names = {each.name for each in known}
     if known and set(output.values) != names:

@@ -13,11 +13,11 @@ from midstream.lazy import loader
 
 if TYPE_CHECKING:
     from midstream.data.scenes.motion.files import images_of, load_films, numbers_of, write_films
-    from midstream.data.scenes.motion.film import Film, FilmFrame, Seen
+    from midstream.data.scenes.motion.film import Film, FilmFrame, FilmObject
 
 __all__ = [
-    "ANNOTATIONS", "EDITION", "FRAMES", "MOST_FRAMES", "RATE", "Film", "FilmFrame", "Seen", "images_of", "load_films",
-    "numbers_of", "write_films",
+    "ANNOTATIONS", "EDITION", "FRAMES", "MOST_FRAMES", "RATE", "Film", "FilmFrame", "FilmObject", "images_of",
+    "load_films", "numbers_of", "write_films",
 ]  # fmt: skip
 
 #: Counted up when a seed's clip changes.
@@ -31,7 +31,7 @@ RATE = 25
 
 __getattr__ = loader(
     __name__,
-    dict.fromkeys(("Film", "FilmFrame", "Seen"), "film")
+    dict.fromkeys(("Film", "FilmFrame", "FilmObject"), "film")
     | dict.fromkeys(("images_of", "load_films", "numbers_of", "write_films"), "files"),
 )
 

@@ -18,7 +18,7 @@ from midstream.data.cityscapes import CLASSES, annotations_of
 from midstream.data.coco_video import load_coco_video
 from midstream.data.scenes import SIZE
 from midstream.data.scenes.motion import ANNOTATIONS, EDITION, FRAMES, MOST_FRAMES, RATE
-from midstream.data.scenes.motion.film import Film, FilmFrame, Seen
+from midstream.data.scenes.motion.film import Film, FilmFrame, FilmObject
 from midstream.errors import InputError
 from midstream.files import made_once, make_folder, own_folder, write_bytes
 
@@ -110,7 +110,7 @@ def _add(truth: dict[str, Any], frame: FilmFrame, file: str, video: int, number:
         truth["annotations"].append({**own, **entry, **crowd, "segmentation": mask, **extent})
 
 
-def _row(seen: Seen, number: int) -> str:
+def _row(seen: FilmObject, number: int) -> str:
     """Of gt.txt, which counts frames and pixels from 1."""
     left, top, width, height = seen.box
     counts = int(seen.pixels > 0 and not seen.far)

@@ -35,7 +35,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Seen:
+class FilmObject:
     """An object in a frame.
 
     Attributes:
@@ -66,7 +66,7 @@ class FilmFrame:
 
     image: NDArray[np.uint8]
     instance_ids: NDArray[np.uint16]
-    objects: tuple[Seen, ...]
+    objects: tuple[FilmObject, ...]
 
 
 @dataclass
@@ -224,7 +224,7 @@ class Film:
                 shift = np.array([own.camera.centre - canvas.camera.centre, 0], np.int32)
                 own.paint([(corners + shift, colour, solid) for corners, colour, solid in faces], surface)
 
-    def _seen(self, ids: NDArray[np.uint16], covers: dict[int, _Cover]) -> Iterator[Seen]:
+    def _seen(self, ids: NDArray[np.uint16], covers: dict[int, _Cover]) -> Iterator[FilmObject]:
         first = self._firsts[0]
         for surface in sorted(covers):
             instance, cover = self._instances[surface - first], covers[surface]
@@ -234,7 +234,7 @@ class Film:
             pixels = int(mask.sum())
             inner = _box(mask) if pixels else None
             visible = None if inner is None else (inner[0] + left, inner[1] + top, inner[2], inner[3])
-            yield Seen(instance, cover.box, cover.area, visible, pixels, cover.far)
+            yield FilmObject(instance, cover.box, cover.area, visible, pixels, cover.far)
 
 
 def _box(mask: NDArray[np.bool_]) -> Box | None:

@@ -8,7 +8,7 @@ from midstream.data.scenes.dice import Dice
 from midstream.data.scenes.motion import MOST_FRAMES
 from midstream.data.scenes.motion.actors import Actor, still, walker, walking
 from midstream.data.scenes.motion.laws import Leg, per_frame, walk
-from midstream.data.scenes.motion.traffic import Signals, Traffic
+from midstream.data.scenes.motion.traffic import Signals, Vehicles
 from midstream.data.scenes.street import CROSSING, Street
 
 #: What walks towards a standing camera passes it at least so far beside it, cm.
@@ -19,7 +19,7 @@ _SLOWEST, _FASTEST = 85, 165
 class People:
     """Draws those on foot."""
 
-    def __init__(self, traffic: Traffic, eye_x: int) -> None:
+    def __init__(self, traffic: Vehicles, eye_x: int) -> None:
         self.traffic, self.eye_x = traffic, eye_x
         self.dice: Dice = traffic.dice
         self.street: Street = traffic.street

@@ -68,7 +68,7 @@ def lanes_of(dice: Dice, street: Street) -> list[Lane]:
     return lanes
 
 
-class Traffic:
+class Vehicles:
     """Draws what drives and what is parked."""
 
     def __init__(self, seed: int, dice: Dice, street: Street, light: Lighting, signals: Signals) -> None:

@@ -18,7 +18,7 @@ from midstream.data.scenes.motion.actors import Actor, of_shape, still, vehicle
 from midstream.data.scenes.motion.eye import DRIVING, IN_HAND, Eye, draw_kind, swings
 from midstream.data.scenes.motion.laws import FINE, Driver, Track, per_frame
 from midstream.data.scenes.motion.people import People, draw_signals
-from midstream.data.scenes.motion.traffic import BESIDE, WARM_UP, Lane, Signals, Traffic, in_junction, lanes_of
+from midstream.data.scenes.motion.traffic import BESIDE, WARM_UP, Lane, Signals, Vehicles, in_junction, lanes_of
 from midstream.data.scenes.street import VEGETATION, Street, lay_out, pole, tree
 
 #: Streams of the dice; those of single scenes are 0 to 2.
@@ -73,7 +73,7 @@ def build(seed: int, size: tuple[int, int]) -> World:
     sideways, up = swings(kind, dice)
     lanes = lanes_of(dice, street)
     dice = Dice(seed, _MOVERS)
-    traffic = Traffic(seed, dice, street, light, signals)
+    traffic = Vehicles(seed, dice, street, light, signals)
     actors: list[Actor] = []
     if kind == DRIVING:
         own = Driver.of(0, _OWN_HALF, dice.between(500, 1300))
@@ -115,7 +115,7 @@ def _stand(kind: str, dice: Dice, street: Street) -> tuple[int, Track]:
     return street.right - dice.between(-120, 50), still(0)
 
 
-def _lane(traffic: Traffic, lane: Lane, eye: Eye) -> list[Actor]:
+def _lane(traffic: Vehicles, lane: Lane, eye: Eye) -> list[Actor]:
     """Vehicles that come from behind are beside the camera, not in its place."""
     ahead = traffic.street.reach + _AHEAD
     if abs(lane.x - eye.x) < BESIDE:
@@ -127,7 +127,7 @@ def _lane(traffic: Traffic, lane: Lane, eye: Eye) -> list[Actor]:
     return traffic.along(lane, 600, ahead + _FARTHER, WARM_UP)
 
 
-def _left(traffic: Traffic, x: int) -> Iterator[Actor]:
+def _left(traffic: Vehicles, x: int) -> Iterator[Actor]:
     """Bicycles and motorcycles that stand on the pavements, not in the way of a camera at `x`."""
     dice, street = traffic.dice, traffic.street
     for _ in range(dice.between(1, 5) * (1 + street.reach // 5000)):
