@@ -70,8 +70,8 @@ class Recorded(ClipEdge):
     """
 
     def __init__(self, model: ms.models.SplitModel, codec: ms.Codec = CODEC, **options: Any) -> None:
-        super().__init__(model, ms.StreamEncoder(codec, **options))
-        self._decoder = ms.StreamDecoder(codec.decoding_profile)
+        super().__init__(model, ms.StreamEncoder(codec, threads=1, **options))
+        self._decoder = ms.StreamDecoder(codec.decoding_profile, threads=1)
         self.codings: WeakKeyDictionary[ReadyFrame, list[Coded]] = WeakKeyDictionary()
         self.coded = self.keys = 0
 

@@ -53,7 +53,7 @@ def pushed(model: Path, folder: Path, images: int, kills: int) -> dict[str, Any]
             proxy.reset()
         summary, errors = push.communicate()
     assert push.returncode == 0, errors
-    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), folder / "images")
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model), threads=1), folder / "images")
     return {"kills": kills, "resets": kills, **json.loads(summary)}
 
 
@@ -92,7 +92,7 @@ def memory(model: Path, requests: int) -> dict[str, Any]:
 
 def streams(model: Path, folder: Path, frames: int, kills: int) -> dict[str, Any]:
     """Three streams, and all faults around them; the server forgets them now and then."""
-    network = models.load(str(model))
+    network = models.load(str(model), threads=1)
     codec = streaming.calibrated(network, folder / "toy.profile")
     options = ["--profile", folder / "toy.profile", "--max-stream-memory", streaming.room(network, codec, 6)]
     with Server(model, *options) as server, Proxy(server.port) as proxy:
@@ -106,7 +106,7 @@ def streams(model: Path, folder: Path, frames: int, kills: int) -> dict[str, Any
 
 def stream_memory(model: Path, requests: int) -> dict[str, Any]:
     """Resident memory of a server over many frames of one stream."""
-    network, points = models.load(str(model)), []
+    network, points = models.load(str(model), threads=1), []
     with Server(model) as server:
         asyncio.run(streaming.through_one(server.address, network, streaming.CODEC, 2000))
         start = time.monotonic()

@@ -40,7 +40,7 @@ def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(mo
                 proxy.reset()
         summary, errors = push.communicate(timeout=300)
     assert push.returncode == 0, errors
-    assert serving.read_lines(output) == serving.local_lines(models.load(str(model)), images)
+    assert serving.read_lines(output) == serving.local_lines(models.load(str(model), threads=1), images)
     report = json.loads(summary)
     assert (report["answered"], report["refused"], report["unreadable"], report["dropped"]) == (300, 0, 0, 0)
     assert report["lost"] >= 4
@@ -66,7 +66,7 @@ def test_every_frame_of_a_video_has_one_right_line_through_kills_resets_and_cut_
                 proxy.reset()
         summary, errors = push.communicate(timeout=300)
     assert push.returncode == 0, errors
-    network, report = models.load(str(model)), json.loads(summary)
+    network, report = models.load(str(model), threads=1), json.loads(summary)
     frames = list(open_source(str(video)).frames())
     lines = serving.read_lines(output)
     assert [line["frame"] for line in lines] == list(range(200))
@@ -100,7 +100,7 @@ def test_clients_get_the_answers_of_a_local_run_beside_floods_slow_readers_and_d
 def test_streams_get_the_answers_of_a_local_run_through_kills_resets_half_messages_and_evictions(
     model: Path, tmp_path: Path
 ) -> None:
-    network = models.load(str(model))
+    network = models.load(str(model), threads=1)
     codec = streaming.calibrated(network, tmp_path / "toy.profile")
     frames, kills = 100, 2
     room = streaming.room(network, codec, 6)
@@ -137,7 +137,7 @@ def test_memory_does_not_grow_with_requests(model: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_frames_of_a_stream(model: Path) -> None:
-    network = models.load(str(model))
+    network = models.load(str(model), threads=1)
     with Server(model) as server:
         asyncio.run(streaming.through_one(server.address, network, CODEC, 1200))  # as above
         before = server.rss()
@@ -147,7 +147,7 @@ def test_memory_does_not_grow_with_the_frames_of_a_stream(model: Path) -> None:
 
 @pytest.mark.parametrize("remembered", [1000, 100])
 def test_a_thousand_sessions_are_within_the_limit(model: Path, tmp_path: Path, remembered: int) -> None:
-    network = models.load(str(model))
+    network = models.load(str(model), threads=1)
     codec = streaming.calibrated(network, tmp_path / "toy.profile")
     limit = streaming.room(network, codec, remembered)
     options = ["--profile", tmp_path / "toy.profile", "--max-stream-memory", limit, "--stream-idle", "1h"]
@@ -176,4 +176,4 @@ def test_a_full_disk_ends_the_push_with_whole_lines(model: Path, tmp_path: Path,
         lines = serving.read_lines(output)
         assert 0 < len(lines) < 40
         assert f"the first {len(lines)} answers are whole" in done.stderr
-        assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]
+        assert lines == serving.local_lines(models.load(str(model), threads=1), images)[: len(lines)]

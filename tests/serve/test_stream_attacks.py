@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def network(model: Path) -> models.SplitModel:
-    return models.load(str(model))
+    return models.load(str(model), threads=1)
 
 
 @pytest.fixture(scope="module")
