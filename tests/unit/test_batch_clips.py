@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,20 @@ def test_clips_and_images_are_jobs_of_their_own(tmp_path: Path) -> None:
         sources.find([str(tmp_path / "x.mid*")], "decode")
     with pytest.raises(InputError, match="there is no folder"):
         sources.find([f"clips:{tmp_path / 'absent'}"], "encode", INTERVAL)
+
+
+def test_clips_of_one_folder_are_told_apart(tmp_path: Path) -> None:
+    folder = write_clip(tmp_path / "frames", 6)
+    images = [
+        {"id": n + 1, "file_name": f"{n}.png", "height": 48, "width": 64, "video_id": 1 + n // 3} for n in range(6)
+    ]
+    videos = [{"id": n, "name": "street"} for n in (1, 2)]
+    (tmp_path / "truth.json").write_text(
+        json.dumps({"videos": videos, "images": images, "annotations": [], "categories": []})
+    )
+    table = inputs_of(f"coco-video:{folder},{tmp_path / 'truth.json'}")
+    assert table["id"].to_pylist() == [f"{folder} (street ({n}))#00000000" for n in (1, 2)]
+    assert [len(numbers) for numbers in table["numbers"].to_pylist()] == [3, 3]
 
 
 def test_keys_of_groups_follow_names_contents_and_cuts(tmp_path: Path) -> None:

@@ -61,6 +61,16 @@ def test_a_folder_of_frames_is_one_clip(tmp_path: Path) -> None:
     assert dataset.marks == {1: (Mark("car", (1, 2, 3, 4)),) * 2}
 
 
+def test_what_a_file_says_drives_no_terminal(tmp_path: Path) -> None:
+    folder = clips.write_frames(tmp_path / "street", clips.frames(1))
+    said = {"category": "\x1b[31mcar", "boxes": [[1, 2, 3, 4]], "notes": ["\x1b[2Jtwo\nlines", "x" * 1000]}
+    (folder / "clip.json").write_text(json.dumps(said))
+    dataset = datasets.load(f"clips:{folder}")
+    assert dataset.notes[0] == " [2Jtwo lines"
+    assert len(dataset.notes[1]) == 300
+    assert dataset.marks[1][0].category == " [31mcar"
+
+
 def test_without_a_file_there_is_a_rate_and_nothing_marked(tmp_path: Path) -> None:
     clips.write_frames(tmp_path / "a", clips.frames(2))
     (tmp_path / "notes").mkdir()
@@ -93,6 +103,10 @@ def test_images_are_parts_of_one(tmp_path: Path) -> None:
         ('{"clip0": {"times": [0, 1, 2, 1, 4]}}', "times of 'clip0' go back"),
         ('{"clip0": {"fps": 0}}', "clip0.fps: Input should be greater than or equal to 0.001"),
         ('{"clip0": {"blobs": [[[1, 2, 3, NaN]], [], [], [], []]}}', "clip0.blobs.0.0.3: "),
+        ('{"clip0": {"category": "cat", "boxes": [[1, 1, -5, 5], null, null, null, null]}}', "clip0.boxes.0.2: "),
+        ('{"clip0": {"category": "cat", "boxes": [[1e308, 1, 5, 5], null, null, null, null]}}', "clip0.boxes.0.0: "),
+        ('{"clip0": {"blobs": [[[1, 2, 3, 1e300]], [], [], [], []]}}', "clip0.blobs.0.0.3: "),
+        ('{"\\u001b[2J": {}}', r"lists the clip ' \[2J'"),
         ("[]", "does not describe clips"),
         ("{", "does not describe clips"),
     ],
@@ -183,23 +197,59 @@ def _add(line: str) -> Callable[[Path], None]:
     return change
 
 
+def _says(line: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        file, key = root / "S-00" / "seqinfo.ini", line.partition("=")[0]
+        lines = [line if each.startswith(key) else each for each in file.read_text().splitlines()]
+        file.write_text("\n".join(lines))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
         (_drop_labels, "S-01 has no gt/gt.txt"),
         (_drop_frame, "lists 4 frames; there are 3"),
-        (_no_rate, "does not describe a sequence: 'frameRate'"),
+        (_no_rate, "does not describe a sequence: frameRate: Field required"),
         (_add("5,1,1,1,1,1,1,1,1"), "line 13: there is no frame 5; the sequence has 4"),
         (_add("1,7,1,1,1,1,1,1,1"), "line 13: the track 7 is twice in frame 1"),
         (_add("1,x,1,1,1,1,1,1,1"), "line 13: could not convert"),
         (_add("1,2,3"), "line 13: not the numbers"),
+        (_says("frameRate=1e-320"), "frameRate: Input should be greater than or equal to 0.001"),
+        (_says("frameRate=1e308"), "frameRate: Input should be less than or equal to 1000000"),
+        (_says(f"imHeight={10**30}"), "imHeight: Input should be less than or equal to 1000000"),
+        (_says("imWidth=" + "9" * 5000), "imWidth: Unable to parse"),
+        (_says("seqLength=0"), "seqLength: Input should be greater than or equal to 1"),
+        (_says("imDir=../S-01/img1"), "imDir is outside of its folder"),
+        (_says("imDir=/"), "imDir is outside of its folder"),
+        (_says("imDir=a\0b"), "there are 0 in .*a b"),
+        (_says("imDir=" + "x" * 5000), r"there are 0 in .*\.\.\."),
+        (_add("1e308,1,1,1,1,1,1,1,1"), r"line 13: the frame 1e\+308 is no whole number, or too large"),
+        (_add("1.5,1,1,1,1,1,1,1,1"), "line 13: the frame 1.5 is no whole number"),
+        (_add("1,1e308,1,1,1,1,1,1,1"), r"line 13: the id 1e\+308 is no whole number, or too large"),
+        (_add("1,1.9,1,1,1,1,1,1,1"), "line 13: the id 1.9 is no whole number"),
+        (_add("1,1,1,1,1,1,1,1.5,1"), "line 13: the class 1.5 is no whole number"),
+        (_add("1,1,1,1,-10,-10,1,1,1"), "line 13: a box of -10 x -10 at 1, 1 is in no frame"),
+        (_add("1,1,1,1,1e300,10,1,1,1"), r"line 13: a box of 1e\+300 x 10 at 1, 1 is in no frame"),
+        (_add("1,1,-1e300,1,10,10,1,1,1"), "line 13: a box of 10 x 10 at .* is in no frame"),
         (_add("1,2,3,4,nan,6,1,1"), "line 13: not the numbers"),
     ],
 )
 def test_sequences_that_are_damaged(tmp_path: Path, damage: Callable[[Path], None], why: str) -> None:
     damage(clips.write_mot(tmp_path / "train", sequences=2))
-    with pytest.raises(InputError, match=why):
+    with pytest.raises(InputError, match=why) as raised:
         datasets.load(f"mot:{tmp_path / 'train'}")
+    assert len(str(raised.value)) < 600
+
+
+def test_links_to_sequences_of_one_name_are_clips_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    for part in ("one", "two"):
+        clips.write_mot(tmp_path / part)
+        (tmp_path / "all" / part).symlink_to(tmp_path / part / "S-00", target_is_directory=True)
+    dataset = datasets.load(f"mot:{tmp_path / 'all'}")
+    assert [part[0].clip for part in dataset.parts] == [datasets.Clip("one", 10), datasets.Clip("two", 10)]
 
 
 def test_no_sequence(tmp_path: Path) -> None:

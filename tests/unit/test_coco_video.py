@@ -59,6 +59,23 @@ def test_clips_frames_and_tracks(tmp_path: Path) -> None:
     assert [image.id for image in head.images] == [1, 3]
 
 
+def test_videos_of_one_name_are_clips_of_their_own(tmp_path: Path) -> None:
+    truth = _change(videos_0_name="street", videos_1_name="street", videos_1_fps=10)
+    truth["videos"].append({"id": 9, "name": "street (2)"})
+    dataset = load(tmp_path, truth)
+    assert [image.clip.name for image in dataset.images if image.clip] == ["street (2)"] * 2 + ["street (5)"] * 2
+    assert [len(part) for part in dataset.parts] == [2, 2]
+    truth["videos"] = [{"id": 2, "name": "5"}, {"id": 5}]  # which is called by its id
+    clips = [part[0].clip for part in load(tmp_path, truth).parts]
+    assert clips == [datasets.Clip("5 (2)", 25), datasets.Clip("5 (5)", 25)]
+
+
+def test_names_hold_nothing_that_drives_a_terminal(tmp_path: Path) -> None:
+    truth = _change(videos_0_name="\x1b[31mred\n", videos_1_name=" [31mred\t")
+    dataset = load(tmp_path, truth)
+    assert {image.clip.name for image in dataset.images if image.clip} == {" [31mred  (2)", " [31mred  (5)"}
+
+
 def test_without_tracks_it_is_a_set_of_clips(tmp_path: Path) -> None:
     truth = content()
     for annotation in truth["annotations"]:
@@ -86,6 +103,12 @@ def _change(**changes: Any) -> dict[str, Any]:
         (_change(annotations_2_instance_id=None), "has a track_id for 3 of 4 annotations"),
         (_change(annotations_2_instance_id=1), "the track 1 is twice in the image id 7"),
         (_change(videos_0_fps=0), "videos[0].fps"),
+        (_change(videos_1_id=2), "list the video id 2 twice"),
+        (_change(images_1_id=9), "list the image id 9 twice"),
+        (_change(annotations_1_id=3), "list the annotation id 3 twice"),
+        ({**content(), "categories": [{"id": 3, "name": name} for name in "ab"]}, "list the category id 3 twice"),
+        (_change(annotations_2_instance_id=10**300), "annotations[2].instance_id"),
+        (_change(images_1_frame_index=10**300), "images[1].frame_index"),
         (_change(annotations_0_category_id=8), "unlisted category 8"),
         ({**content(), "images": []}, "list no image"),
         ({key: value for key, value in content().items() if key != "videos"}, "have no 'videos'"),

@@ -127,7 +127,9 @@ def test_a_spec_makes_its_scenes_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("spec", ["scenes:", "scenes:0", "scenes:5,", "scenes:-1,2", "scenes:1,2,3", "scenes:9999999"])
+@pytest.mark.parametrize(
+    "spec", ["scenes:", "scenes:0", "scenes:5,", "scenes:-1,2", "scenes:1,2,3", "scenes:9999999", "scenes:١,0"]
+)
 def test_a_spec_that_is_none(spec: str) -> None:
     with pytest.raises(InputError, match="scenes:COUNT,SEED"):
         datasets.load(spec)

@@ -109,7 +109,9 @@ def test_a_spec_makes_its_clips_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == before
 
 
-@pytest.mark.parametrize("spec", ["scenes-video:", "scenes-video:0", "scenes-video:5,", "scenes-video:1,2,3"])
+@pytest.mark.parametrize(
+    "spec", ["scenes-video:", "scenes-video:0", "scenes-video:5,", "scenes-video:1,2,3", "scenes-video:١,0"]
+)
 def test_a_spec_that_is_none(spec: str) -> None:
     with pytest.raises(InputError, match="scenes-video:COUNT,SEED"):
         datasets.load(spec)

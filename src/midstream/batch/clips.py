@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -206,12 +207,20 @@ class ClipFile:
 
 
 def clips_of(spec: str, key_interval: int) -> list[FrameFiles]:
-    """The clips of a data set, such as `clips:DIR`. Raises InputError."""
-    out = []
+    """The clips of a data set, such as `clips:DIR`, by their folders, or clips where one has several.
+
+    Raises:
+        InputError: it cannot be read, or is not of clips.
+    """
+    found: list[tuple[str, str, tuple[tuple[str, float], ...]]] = []
     for clip, images in groupby(datasets.load(spec).images, key=lambda image: image.clip):
         there = list(images)
         if clip is None:
             raise InputError(f"{spec}: these are no clips")
         frames = tuple((str(image.path.absolute()), image.time_s or 0.0) for image in there)
-        out.append(FrameFiles(str(there[0].path.absolute().parent), frames, key_interval))
-    return out
+        found.append((str(there[0].path.absolute().parent), clip.name, frames))
+    alone = Counter(folder for folder, _, _ in found)
+    return [
+        FrameFiles(folder if alone[folder] == 1 else f"{folder} ({name})", frames, key_interval)
+        for folder, name, frames in found
+    ]

@@ -6,20 +6,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from midstream.data.base import Clip, Dataset, ImageFile, Mark
 from midstream.data.folder import IMAGE_SUFFIXES, in_order, visible_files
 from midstream.errors import InputError
 from midstream.files import expanded, read_bytes
-from midstream.wording import counted
+from midstream.wording import counted, readable
 
 #: Beside the sub-folders of clips, and in the folder of a single one.
 CLIPS_FILE, CLIP_FILE = "clips.json", "clip.json"
 #: Frames a second of a clip of which nobody says it.
 DEFAULT_RATE = 25.0
+#: Frames a second.
+Rate = Annotated[FiniteFloat, Field(ge=1e-3, le=1e6)]
+#: Pixels along a side of a frame, and from its corner to wherever a box begins.
+MOST_SIDE = 1_000_000
+_Place = Annotated[FiniteFloat, Field(ge=-MOST_SIDE, le=MOST_SIDE)]
+_Side = Annotated[FiniteFloat, Field(ge=0, le=MOST_SIDE)]
 #: Left, top, width, height in pixels.
-_Box = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+_Box = tuple[_Place, _Place, _Side, _Side]
+#: What somebody wrote for people.
+Readable = Annotated[str, AfterValidator(readable)]
 
 
 class ClipAbout(BaseModel):
@@ -34,12 +42,12 @@ class ClipAbout(BaseModel):
         notes: what is to be said beside figures of the clip.
     """
 
-    fps: Annotated[FiniteFloat, Field(ge=1e-3, le=1e6)] = DEFAULT_RATE
+    fps: Rate = DEFAULT_RATE
     times: list[Annotated[FiniteFloat, Field(ge=0, le=1e9)]] | None = None
-    category: str | None = None
+    category: Readable | None = None
     boxes: list[_Box | None] | None = None
     blobs: list[list[_Box]] | None = None
-    notes: list[str] = []
+    notes: list[Readable] = []
 
     def marks(self, frame: int) -> tuple[Mark, ...]:
         """Of a frame, counted from 0."""
@@ -114,7 +122,7 @@ def _about_all(root: Path, clips: Mapping[str, Sequence[Path]]) -> dict[str, Cli
     abouts: dict[str, ClipAbout] = _read(file, TypeAdapter(dict[str, ClipAbout]))
     for name, about in abouts.items():
         if name not in clips:
-            raise InputError(f"{file} lists the clip '{name}', of which there is no frame in {root / name}")
+            raise InputError(f"{file} lists the clip '{readable(name)}', of which there is no frame in {root}")
         _check(file, name, about, len(clips[name]))
     return abouts
 
@@ -123,9 +131,13 @@ def _read(file: Path, form: TypeAdapter[Any]) -> Any:
     try:
         return form.validate_json(read_bytes(str(file)))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{file} does not describe clips: {place}: {first['msg']}") from error
+        raise InputError(f"{file} does not describe clips: {first_fault(error)}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where something is not as it is to be, and what it is to be."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return readable(f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}")
 
 
 def _check(file: Path, name: str, about: ClipAbout, frames: int) -> None:

@@ -68,10 +68,15 @@ def check_ids(images: Sequence[Image], categories: Sequence[Category], file: Pat
     """Refuse a file without images, and ids that are listed twice. Raises InputError."""
     if not images:
         raise InputError(f"the annotations {file} list no image")
-    for what, ids in (("image", [i.id for i in images]), ("category", [c.id for c in categories])):
-        twice = next((identity for identity, count in Counter(ids).items() if count > 1), None)
-        if twice is not None:
-            raise InputError(f"the annotations {file} list the {what} id {twice} twice")
+    refuse_twice("image", [image.id for image in images], file)
+    refuse_twice("category", [category.id for category in categories], file)
+
+
+def refuse_twice(what: str, ids: Sequence[int], file: Path) -> None:
+    """Refuse ids of entries of one list of which one is listed twice. Raises InputError."""
+    twice = next((identity for identity, count in Counter(ids).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"the annotations {file} list the {what} id {twice} twice")
 
 
 def found(listed: Sequence[Image], folder: Path, file: Path) -> tuple[tuple[ImageFile, ...], tuple[str, ...]]:

@@ -6,32 +6,37 @@ annotation has `track_id` or `instance_id` (Dave et al., TAO, ECCV 2020; OpenMML
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
+from pydantic import AliasChoices, BaseModel, Field
 
 from midstream.data.base import Clip, Dataset, ImageFile
-from midstream.data.clips import DEFAULT_RATE
+from midstream.data.clips import DEFAULT_RATE, Rate, Readable
 from midstream.data.coco import Annotation, about_unlisted, check, entry_of, folder_and_file
-from midstream.data.coco_file import Category, Image, found, parsed, text_of
+from midstream.data.coco_file import Category, Image, found, parsed, refuse_twice, text_of
 from midstream.errors import InputError
+
+#: What fits into 64 bits.
+_Number = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
 
 
 class _Video(BaseModel):
-    id: int
-    name: str = ""
-    fps: Annotated[FiniteFloat, Field(ge=1e-3, le=1e6)] = DEFAULT_RATE
+    id: _Number
+    name: Readable = ""
+    fps: Rate = DEFAULT_RATE
 
 
 class _Frame(Image):
     video_id: int
-    frame_id: int | None = Field(None, validation_alias=AliasChoices("frame_id", "frame_index"))
+    frame_id: _Number | None = Field(None, validation_alias=AliasChoices("frame_id", "frame_index"))
 
 
 class _Tracked(Annotation):
-    track_id: int | None = Field(None, validation_alias=AliasChoices("track_id", "instance_id"))
+    id: int | None = None
+    track_id: _Number | None = Field(None, validation_alias=AliasChoices("track_id", "instance_id"))
 
 
 class _File(BaseModel):
@@ -45,15 +50,19 @@ def load_coco_video(spec: str, paths: str) -> Dataset:
     """A data set of clips from `FRAMES_DIR,ANNOTATIONS.json`; what is said of `load_coco` holds here, too.
 
     Frames are in the order of their numbers, those without any in that of their names, clips in that of the file, and
-    numbered from 1 over all of them. Either every annotation has a track or none has.
+    numbered from 1 over all of them. Either every annotation has a track or none has. A clip has the name of its video;
+    where two videos have one name, all clips have their videos' ids in brackets behind it.
 
     Raises:
-        InputError: as `load_coco`; and a frame of no clip that is listed, two frames of one number, a clip of frames of
-            several sizes, a track that is twice in a frame, or tracks on some annotations only.
+        InputError: as `load_coco`; and a video or an annotation of an id that another has, a frame of no clip that is
+            listed, two frames of one number, a clip of frames of several sizes, a track that is twice in a frame, or
+            tracks on some annotations only.
     """
     folder, file = folder_and_file(paths, "coco-video")
     content = parsed(_File, text_of(file), file)
     check(content, file)
+    refuse_twice("video", [video.id for video in content.videos], file)
+    refuse_twice("annotation", [each.id for each in content.annotations if each.id is not None], file)
     frames = _in_order(content, file)
     files, notes = found(content.images, folder, file)
     paths_of = {image.id: image.path for image in files}
@@ -80,15 +89,25 @@ def _in_order(content: _File, file: Path) -> list[tuple[_Frame, Clip, int]]:
                 f"{file} lists the image {frame.file_name} of the video {frame.video_id}, which is not listed"
             )
         by_video[frame.video_id].append(frame)
+    names = _names(content.videos)
     out: list[tuple[_Frame, Clip, int]] = []
     for video in content.videos:
         frames = sorted(by_video[video.id], key=lambda each: (each.frame_id or 0, each.file_name))
-        name = video.name or str(video.id)
+        name = names[video.id]
         numbers = [frame.frame_id for frame in frames if frame.frame_id is not None]
         if len(set(numbers)) < len(numbers) or len({(frame.height, frame.width) for frame in frames}) > 1:
             raise InputError(f"{file}: frames of the video '{name}' have the same number, or are of several sizes")
         out += [(frame, Clip(name, video.fps), place) for place, frame in enumerate(frames)]
     return out
+
+
+def _names(videos: Sequence[_Video]) -> dict[int, str]:
+    """Of the clips, by the videos' ids: no two are the same, as clips are told apart by their names."""
+    names = {video.id: video.name or str(video.id) for video in videos}
+    if max(Counter(names.values()).values(), default=0) < 2:
+        return names
+    # All of them: one that is called 'a (2)' is then none of two that are called 'a'.
+    return {identity: f"{name} ({identity})" for identity, name in names.items()}
 
 
 def _annotations(content: _File, numbers: dict[int, int], file: Path) -> list[dict[str, Any]]:

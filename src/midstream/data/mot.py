@@ -7,13 +7,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from midstream.data.base import Clip, Dataset, ImageFile
-from midstream.data.clips import frames_of
+from midstream.data.clips import MOST_SIDE, Rate, first_fault, frames_of
 from midstream.data.folder import in_order
+from midstream.data.listed import is_folder
 from midstream.errors import InputError
 from midstream.files import expanded
+from midstream.wording import readable
 
 _SEQUENCE = "seqinfo.ini"
 #: Of MOT16 on; the first benchmark has no classes and writes -1.
@@ -24,6 +28,20 @@ _DISTRACTORS = frozenset({2, 7, 8, 12})
 PERSON = "person"
 #: frame, id, left, top, width, height, whether it counts.
 _LEAST_COLUMNS = 7
+#: Up to here every whole number is one of its own as a float.
+_MOST_NUMBER = 1 << 53
+
+_Pixels = Annotated[int, Field(ge=1, le=MOST_SIDE)]
+
+
+class _Info(BaseModel):
+    """What `seqinfo.ini` says, under its own names."""
+
+    frameRate: Rate  # noqa: N815
+    imHeight: _Pixels  # noqa: N815
+    imWidth: _Pixels  # noqa: N815
+    seqLength: Annotated[int, Field(ge=1, le=1_000_000_000)]  # noqa: N815
+    imDir: str = "img1"  # noqa: N815
 
 
 @dataclass(frozen=True)
@@ -68,12 +86,14 @@ def load_mot(spec: str, path: str) -> Dataset:
     images: list[ImageFile] = []
     truth: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": PERSON}]}
     for folder in folders:
-        clip, size, frames = _sequence(folder)
+        info, frames = _sequence(folder)
+        # A link to a sequence has a name of its own; only what is asked for alone may be called '.'.
+        clip = Clip(root.resolve().name if folder == root else folder.name, info.frameRate)
         first = len(images) + 1
         images += [ImageFile(first + i, frame, clip, i / clip.rate) for i, frame in enumerate(frames)]
         for image in images[first - 1 :]:
             named = {"id": image.id, "file_name": f"{folder.name}/{image.path.name}"}
-            truth["images"].append({**named, "height": size[0], "width": size[1]})
+            truth["images"].append({**named, "height": info.imHeight, "width": info.imWidth})
         if labelled:
             for row in _rows(_labels(folder), len(frames)):
                 truth["annotations"].append(_annotation(row, first, len(truth["annotations"]) + 1))
@@ -97,26 +117,32 @@ def _annotation(row: _Row, first: int, number: int) -> dict[str, Any]:
     }
 
 
-def _sequence(folder: Path) -> tuple[Clip, tuple[int, int], list[Path]]:
-    """Clip, (height, width), frames."""
-    file, parser = folder / _SEQUENCE, configparser.ConfigParser()
+def _sequence(folder: Path) -> tuple[_Info, list[Path]]:
+    """What is said of a sequence, and its frames."""
+    file = folder / _SEQUENCE
+    info = _info(file)
+    if Path(info.imDir).is_absolute() or ".." in Path(info.imDir).parts:
+        raise InputError(f"{file} does not describe a sequence: imDir is outside of its folder")
+    images = folder / info.imDir
+    try:
+        frames = frames_of(images) if is_folder(images) else []
+    except OSError as error:
+        raise InputError(f"{file} does not describe a sequence: {error.strerror}") from error
+    if len(frames) != info.seqLength:
+        raise InputError(f"{file} lists {info.seqLength} frames; there are {len(frames)} in {readable(str(images))}")
+    return info, frames
+
+
+def _info(file: Path) -> _Info:
+    parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(file.read_text("utf-8"))
         about = parser["Sequence"]
-        rate, size = float(about["frameRate"]), (int(about["imHeight"]), int(about["imWidth"]))
-        images = folder / about.get("imDir", "img1")
-        length = int(about["seqLength"])
+        return _Info.model_validate({name: about[name] for name in _Info.model_fields if name in about})
+    except ValidationError as error:
+        raise InputError(f"{file} does not describe a sequence: {first_fault(error)}") from error
     except (OSError, configparser.Error, KeyError, ValueError) as error:
-        raise InputError(f"{file} does not describe a sequence: {error}") from error
-    if not (0 < rate < math.inf and min(size) > 0 and not Path(about.get("imDir", "img1")).is_absolute()):
-        raise InputError(f"{file} does not describe a sequence: frameRate, imWidth or imHeight is not positive")
-    try:
-        frames = frames_of(images) if images.is_dir() else []
-    except OSError as error:
-        raise InputError(f"{file} does not describe a sequence: {error.strerror}") from error
-    if len(frames) != length:
-        raise InputError(f"{file} lists {length} frames; there are {len(frames)} in {images}")
-    return Clip(folder.resolve().name, rate), size, frames
+        raise InputError(f"{file} does not describe a sequence: {readable(str(error))}") from error
 
 
 def _rows(file: Path, frames: int) -> Iterator[_Row]:
@@ -141,15 +167,21 @@ def _row(fields: list[str], where: str, frames: int) -> _Row | None:
     """A line of the file; None for what is no person, such as a car."""
     try:
         values = [float(field) for field in fields]
-        if len(values) < _LEAST_COLUMNS or not all(map(math.isfinite, values)):
-            raise ValueError("not the numbers frame,id,left,top,width,height,counts,class,...")
     except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
-    frame, track, kind = int(values[0]), int(values[1]), int(values[7]) if len(values) > _LEAST_COLUMNS else _NO_CLASS
+        raise InputError(f"{where}: {readable(str(error))}") from error
+    if len(values) < _LEAST_COLUMNS or not all(map(math.isfinite, values)):
+        raise InputError(f"{where}: not the numbers frame,id,left,top,width,height,counts,class,...")
+    kind = values[_LEAST_COLUMNS] if len(values) > _LEAST_COLUMNS else _NO_CLASS
+    for what, value in (("frame", values[0]), ("id", values[1]), ("class", kind)):
+        if value != int(value) or abs(value) > _MOST_NUMBER:
+            raise InputError(f"{where}: the {what} {value:.15g} is no whole number, or too large")
+    frame, track = int(values[0]), int(values[1])
     if not 1 <= frame <= frames:
         raise InputError(f"{where}: there is no frame {frame}; the sequence has {frames}")
+    left, top, width, height = values[2:6]
+    if min(width, height) < 0 or max(map(abs, values[2:6])) > MOST_SIDE:
+        raise InputError(f"{where}: a box of {width:.6g} x {height:.6g} at {left:.6g}, {top:.6g} is in no frame")
     if kind not in (_PEDESTRIAN, _NO_CLASS, *_DISTRACTORS):
         return None
-    left, top, width, height = values[2:6]
     ignored = not values[6] or kind in _DISTRACTORS
     return _Row(frame, track, (left - 1, top - 1, width, height), ignored)

@@ -17,6 +17,7 @@ from midstream.serve import messages
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import read_pem
+from midstream.wording import readable
 
 _Code = grpc.StatusCode
 #: Failures of a connection after which another one may work; all others are the caller's to mend.
@@ -131,7 +132,7 @@ async def connect(link: Link, own: pb.Side) -> AsyncIterator[Connection]:
 
 def failure(link: Link, error: grpc.aio.AioRpcError, tried: str = "") -> ServiceError:
     """What a failed call means to people; `tried` says how often, for how long."""
-    code, details = error.code(), messages.readable(error.details() or "")
+    code, details = error.code(), readable(error.details() or "")
     if code is _Code.UNIMPLEMENTED:
         details = "it is a gRPC server, but not one of midstream"
     elif code is _Code.UNAUTHENTICATED and link.token is None:

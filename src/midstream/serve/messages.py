@@ -20,6 +20,7 @@ from midstream.models.tasks.tensors import KnownTensor, Tensors, fault_of
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.work import Done
 from midstream.version import __version__
+from midstream.wording import readable
 
 #: Metadata of every call: the cut graph whose features the client sends.
 CUT_KEY = "midstream-cut"
@@ -27,8 +28,6 @@ CUT_KEY = "midstream-cut"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 #: Characters of a session's name.
 MOST_SESSION = 64
-#: Characters of an error that goes over the network: names out of a hostile bitstream may be in it.
-_MOST_REASON = 300
 _MICROSECONDS = 1e6
 #: Of a hash that people read.
 _SHORT = 16
@@ -75,12 +74,6 @@ def mismatch(client: pb.Side, server: pb.Side) -> str:
             "give both the same --profile"
         )
     return ""
-
-
-def readable(reason: str) -> str:
-    """An error's text as it may cross the network: one line, printable, not long."""
-    text = "".join(c if c.isprintable() else " " for c in reason)
-    return text if len(text) <= _MOST_REASON else text[: _MOST_REASON - 3] + "..."
 
 
 def to_message(found: Detections) -> pb.Detections:

@@ -19,6 +19,7 @@ from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.security import client_of, holder_of, owner_of, plain
 from midstream.serve.telemetry import Telemetry, parent_of, sparing, trace_stages, tracer
 from midstream.serve.work import REFERENCE, Done, Refused, Served, Work, screen
+from midstream.wording import readable
 
 _Code = grpc.StatusCode
 _BY_NUMBER = {code.value[0]: code for code in _Code}
@@ -68,8 +69,8 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeReply:  # noqa: N802
         """What this server runs, or FAILED_PRECONDITION."""
         if reason := messages.mismatch(request.client, self._side):
-            await self._abort(context, _Code.FAILED_PRECONDITION, "mismatch", messages.readable(reason))
-        sparing.say("info", "client", peer=context.peer(), release=messages.readable(request.client.release))
+            await self._abort(context, _Code.FAILED_PRECONDITION, "mismatch", readable(reason))
+        sparing.say("info", "client", peer=context.peer(), release=readable(request.client.release))
         return pb.DescribeReply(
             server=self._side,
             classes=self._served.model.classes,
@@ -135,7 +136,7 @@ class Service(serve_pb2_grpc.SplitInferenceServicer):
         cut = metadata.get(messages.CUT_KEY, "")
         if cut and cut != self._side.cut:
             reason = messages.mismatch(pb.Side(network="another network", cut=cut), self._side)
-            await self._abort(context, _Code.FAILED_PRECONDITION, "mismatch", messages.readable(reason))
+            await self._abort(context, _Code.FAILED_PRECONDITION, "mismatch", readable(reason))
         holder, peer = holder_of(self._offer.tokens, metadata), context.peer()
         return _Caller(client_of(holder, peer), owner_of(holder, peer), metadata)
 
@@ -251,9 +252,9 @@ def _problem(outcome: Computed | BusyError | ExpiredError | None) -> _Problem:
     refused = outcome.outcome
     assert isinstance(refused, Refused)
     if refused.kind == REFERENCE:
-        return _Problem(refused.kind, _Code.FAILED_PRECONDITION, messages.readable(refused.reason))
+        return _Problem(refused.kind, _Code.FAILED_PRECONDITION, readable(refused.reason))
     if refused.kind != "internal":
-        return _Problem(refused.kind, _Code.INVALID_ARGUMENT, messages.readable(refused.reason))
+        return _Problem(refused.kind, _Code.INVALID_ARGUMENT, readable(refused.reason))
     reference = secrets.token_hex(4)
     sparing.say("error", "frame failed", reference=reference, exc_info=refused.cause)
     return _Problem(

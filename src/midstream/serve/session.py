@@ -23,6 +23,7 @@ from midstream.serve.frame_stream import FrameStream
 from midstream.serve.link import PASSING, Connection, Link, connect, failure
 from midstream.serve.pace import Pace
 from midstream.serve.proto import serve_pb2 as pb
+from midstream.wording import readable
 
 _Code = grpc.StatusCode
 _CODES = {code.value[0]: code for code in _Code if code is not _Code.OK}
@@ -224,7 +225,7 @@ class Session:
                 raise failure(self.link, error, tried)
             if attempts == 1:
                 what = "lost the connection" if self._greeting.done() else "no connection"
-                reason = messages.readable(error.details() or error.code().name)
+                reason = readable(error.details() or error.code().name)
                 self.on_event(f"{self.link.address}: {what} ({reason}); trying again for {self.link.retry_s:.0f} s")
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # not all clients of a server at once
             wait = min(2 * wait, _MOST_WAIT_S)
@@ -321,12 +322,12 @@ class Session:
             return
         self._trouble_since, self._answered = None, time.monotonic()
         if code is not _Code.OK:
-            self.refuse(flight, code, messages.readable(reply.error.message))
+            self.refuse(flight, code, readable(reply.error.message))
             return
         try:
             found = messages.output_of(reply, self.offer, flight.size)
         except InputError as error:
-            self.refuse(flight, _Code.INTERNAL, messages.readable(str(error)))
+            self.refuse(flight, _Code.INTERNAL, readable(str(error)))
             return
         times = reply.timings
         self._settle(

@@ -61,7 +61,7 @@ def write_scenes(
 
 def is_scene(path: Path, pixels: NDArray[np.uint8]) -> bool:
     """Whether an image, uint8 [H, W, 3], is a scene that `write_scenes` wrote: by the seed in its name, to the bit."""
-    named = re.match(rf"{CITY}_(\d{{6,9}})_", path.name)
+    named = re.match(rf"{CITY}_([0-9]{{6,9}})_", path.name)
     try:
         return named is not None and np.array_equal(generate(int(named[1]), pixels.shape[:2]).image, pixels)
     except InputError:  # a size that no scene has
@@ -88,7 +88,7 @@ def load_scenes(spec: str, rest: str) -> Dataset:
 
 
 def _numbers(rest: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,7})(?:,(\d{1,9}))?", rest)
+    found = re.fullmatch(r"([0-9]{1,7})(?:,([0-9]{1,9}))?", rest)
     if found is None or not 1 <= int(found[1]) <= _MOST:
         raise InputError(
             f"'scenes:{rest}' is not scenes:COUNT,SEED with a count from 1 to {_MOST:,}, such as scenes:50,0"

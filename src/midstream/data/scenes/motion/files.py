@@ -149,7 +149,7 @@ def load_films(spec: str, rest: str, limit: int | None = None) -> Dataset:
 
 def numbers_of(rest: str) -> tuple[int, int]:
     """Count and first seed. Raises InputError."""
-    found = re.fullmatch(r"(\d{1,6})(?:,(\d{1,9}))?", rest)
+    found = re.fullmatch(r"([0-9]{1,6})(?:,([0-9]{1,9}))?", rest)
     if found is None or not 1 <= int(found[1]) <= _MOST:
         raise InputError(
             f"'{KIND}:{rest}' is not {KIND}:COUNT,SEED with a count from 1 to {_MOST:,}, such as {KIND}:8,0"
