@@ -16,7 +16,7 @@ _INTRODUCTION = """\
 
 Every command explains itself with `--help`; this page shows the same texts. A command exits with 0 when it is done,
 with 1 when it is done but some inputs failed, and with 2 and one line on standard error when it could not do what was
-asked.
+asked. Where the reader of a pipe leaves (`| head -1`), a command ends at once, with 1 and without a word.
 """
 
 

@@ -199,6 +199,27 @@ def test_a_client_in_python_follows_the_link_too(folder: Path, link: ShapedLink)
             list(client.stream(images, independent=True, bitrate="auto"))
 
 
+@pytest.mark.parametrize("target", [{"quality": 50}, {"max_bytes": 400}, {"max_loss": 0.02}])
+def test_a_rate_in_python_takes_the_place_of_the_client_s_target(
+    folder: Path, server: Server, target: dict[str, Any]
+) -> None:
+    images = list(islice(wide.images(3), 30))
+    codec = wide.codec(folder)
+    assert isinstance(codec, ms.Calibrated)
+    options = {key: value for key, value in codec.given().items() if key not in codec.targets} | target
+    with Client(server.address, str(folder / "toy.toml"), "calibrated", **options) as client:
+
+        def size(**rate: Any) -> int:
+            answers = list(client.stream(images, **rate))
+            assert all(answer.error is None for answer in answers)
+            return sum(answer.size for answer in answers)
+
+        assert len(list(client.stream(images, bitrate="auto"))) == 30
+        assert size(bitrate="300kbit", fps=FPS) > size(bitrate="100kbit", fps=FPS)
+        assert size(max_bytes=300) <= 300 * 30
+        assert client.edge.codec.given() == options  # what is sent without a rate is as it was
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

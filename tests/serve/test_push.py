@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.helpers import serving, toy
+from tests.helpers import serving, streaming, toy
 from tests.helpers.serving import Server
 
+import midstream as ms
 from midstream import models
+from midstream.data.frames import open_source
+from midstream.halves.coding import ReadyFrame
+from midstream.json_lines import Lines
+from midstream.models import Image
+from midstream.serve import Edge, Link, behind, push
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +77,40 @@ def test_a_killed_push_blocks_nobody_and_its_files_are_removed(model: Path, tmp_
     assert second.returncode == 0, second.stderr
     assert len(serving.read_lines(output)) == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out", "out.mp4"]
+
+
+class Slow(Edge):
+    """A device whose front takes longer than a frame of 25 a second."""
+
+    def ready(self, image: Image) -> ReadyFrame:
+        time.sleep(0.08)
+        return super().ready(image)
+
+
+@pytest.mark.parametrize(("drop_oldest", "slow", "said"), [(False, True, 1), (True, True, 0), (False, False, 0)])
+def test_a_device_that_is_slower_than_its_source_is_told_of(
+    model: Path,
+    tmp_path: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    drop_oldest: bool,
+    slow: bool,
+    said: int,
+) -> None:
+    monkeypatch.setattr(behind, "_SPAN_S", 0.4)
+    streaming.write_video(tmp_path / "in.mp4", 50)
+    edge = (Slow if slow else Edge)(models.load(str(model), threads=1), ms.Paper(symbols=4, z=1.5))
+    events: list[str] = []
+
+    async def run() -> push.PushSummary:
+        settings = push.PushSettings(drop_oldest=drop_oldest, live=True)
+        source, lines = open_source(str(tmp_path / "in.mp4"), realtime=True), Lines(str(tmp_path / "out"))
+        watching, stop = push.Watching(events.append), asyncio.Event()
+        try:
+            return await push.push(source, edge, None, Link(server.address), settings, lines, None, watching, stop)
+        finally:
+            lines.close()
+
+    summary = asyncio.run(run())
+    assert summary.answered + summary.dropped == 50
+    assert [text for text in events if "--drop-oldest" in text] == [behind.TEXT] * said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.helpers.streaming import CODEC, Recorded, frames, ready
 import midstream as ms
 from midstream import models
 from midstream.codec.api import encode_levels
+from midstream.halves.clip import ClipEdge
 from midstream.halves.coding import ReadyFrame
 from midstream.serve import Answer, AsyncClient, Client, Edge, Link
 from midstream.serve.client import side_of
@@ -74,6 +76,54 @@ def test_a_stream_is_answered_as_a_local_run_would(server: Server, network: mode
             check([answer async for answer in client.stream(frames(20))])
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("fault", ["front", "coder"])
+def test_an_image_that_cannot_be_used_is_named_after_the_answers_before_it(
+    server: Server, network: models.SplitModel, monkeypatch: pytest.MonkeyPatch, independent: bool, fault: str
+) -> None:
+    images: list[Any] = frames(6)
+    if fault == "front":
+        images[4] = images[4].astype("float32")
+        message = "image 4 of the stream, counted from 0: .*uint8"
+    else:
+        message = "image 4 of the stream, counted from 0: too much"
+        for owner in (ClipEdge, Edge):
+            monkeypatch.setattr(owner, "code", fails_at(owner.code, 4))
+
+    with Client(server.address, network, CODEC) as client:
+        answers = client.stream(images, independent=independent)
+        assert [next(answers).frame for _ in range(4)] == [0, 1, 2, 3]
+        with pytest.raises(ms.InputError, match=message):
+            next(answers)
+
+    seen = []
+
+    async def run() -> None:
+        async with AsyncClient(server.address, network, CODEC) as client:
+            async for answer in client.stream(images, independent=independent):
+                seen.append(answer.frame)
+
+    if fault == "coder":
+        monkeypatch.undo()
+        for owner in (ClipEdge, Edge):
+            monkeypatch.setattr(owner, "code", fails_at(owner.code, 4))
+    with pytest.raises(ms.InputError, match=message):
+        asyncio.run(run())
+    assert seen == [0, 1, 2, 3]
+
+
+def fails_at(code: Any, number: int) -> Any:
+    """A way to code frames that refuses one of them."""
+    numbers = itertools.count()
+
+    def coded(self: Any, *frame: Any) -> bytes:
+        if next(numbers) == number:
+            raise ms.InputError("too much")
+        return bytes(code(self, *frame))
+
+    return coded
 
 
 def test_images_of_another_size_begin_anew(server: Server, network: models.SplitModel) -> None:
@@ -266,7 +316,17 @@ def test_push_of_a_video_is_a_stream_and_of_a_folder_is_none(model: Path, tmp_pa
         assert done.returncode == 0, done.stderr
         summary = json.loads(done.stdout)
         assert summary["keys"] == keys
+        assert "coded by itself" not in done.stderr
         assert len(serving.read_lines(output)) == summary["answered"] == (3 if source == images else 12)
+
+
+def test_a_codec_that_keeps_nothing_of_a_stream_is_told_of(model: Path, tmp_path: Path, server: Server) -> None:
+    streaming.write_video(tmp_path / "in.mp4", 3)
+    for options, said in (([], 1), (["-q"], 0), (["--independent"], 0)):
+        command = serving.push_command(tmp_path / "in.mp4", server.address, model, tmp_path / "out", *options)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("keeps nothing of a stream: --codec calibrated --profile FILE does") == said
 
 
 def test_what_the_link_cannot_take_is_dropped_before_it_is_coded(model: Path, tmp_path: Path, server: Server) -> None:

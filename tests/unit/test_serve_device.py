@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from pycocotools.cocoeval import COCOeval
 
 import midstream as ms
 from midstream.data.film_writer import FilmWriter
-from midstream.data.frames import Frame, open_source
+from midstream.data.frames import Frame, is_live, open_source
 from midstream.json_lines import Lines
 from midstream.models import Detections
 from midstream.models.annotate import annotate
 from midstream.models.tasks.detection import InstanceSegmentation
 from midstream.quantities import bits_per_second, seconds
+from midstream.serve.behind import Behind
 from midstream.serve.intake import Intake
 from midstream.serve.lines import answered
 from midstream.serve.link import Link
@@ -88,6 +90,34 @@ def test_the_source_waits_or_its_oldest_frames_are_dropped() -> None:
     while dropping.read < 100 or intake.dropped < 97:
         pass
     assert [frame.number for frame in iter(intake.get, None)] == [97, 98, 99]
+
+
+def test_it_is_known_how_long_the_source_waits() -> None:
+    source = Numbers(100)
+    intake = Intake(source, 3, drop_oldest=False)
+    while source.read < 4:
+        pass
+    time.sleep(0.02)
+    assert [frame.number for frame in iter(intake.get, None)] == list(range(100))
+    assert intake.held_s > 0.01
+
+
+def test_a_device_that_is_too_slow_is_told_of_once_a_minute() -> None:
+    def said(busy: float, held: float, seconds: int = 200) -> list[float]:
+        behind = Behind(5.0)
+        looks = [half / 2 for half in range(2 * seconds)]
+        return [now for now in looks if behind.to_say(5.0 + now, busy * now, held * now)]
+
+    assert said(0.97, 0.5) == [10.0, 70.0, 130.0, 190.0]
+    assert said(0.5, 0.5) == []  # the link or the server is what holds frames up
+    assert said(0.97, 0.0) == []  # all is needed, and it is enough
+
+
+def test_what_comes_at_times_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "in.mp4").touch()
+    assert [is_live(str(place)) for place in ("rtsp://camera/1", "/dev/null", "udp://:5000")] == [True] * 3
+    others = (tmp_path, tmp_path / "in.mp4", tmp_path / "gone", "https://host/in.mp4", "scenes-video:1,0")
+    assert [is_live(str(place)) for place in others] == [False] * 5
 
 
 def test_a_source_never_runs_ahead() -> None:

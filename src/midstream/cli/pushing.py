@@ -34,6 +34,10 @@ _PACE = "Pace"
 _TOKEN_VARIABLE = "MIDSTREAM_TOKEN"
 #: Some frames have no detections: unreadable, or refused by the server.
 _NOT_ALL = 1
+_ALONE = (
+    "each frame is coded by itself, for this codec with these options keeps nothing of a stream: "
+    "--codec calibrated --profile FILE does, and --coder dense"
+)
 #: A frame that takes long on its way needs others behind it, where all of a link is to be used.
 _IN_FLIGHT, _MANY_IN_FLIGHT = 8, 16
 
@@ -65,7 +69,8 @@ def push_command(
         bool | None,
         typer.Option(
             "--stream/--independent",
-            help="Code each frame from the one before it, or each by itself.",
+            help="Code each frame from the one before it, or each by itself. "
+            "Only --codec calibrated and --coder dense do the former.",
             show_default="a stream; a folder's images each by itself",
         ),
     ] = None,
@@ -152,7 +157,7 @@ def push_command(
     """
     quiet_grpc()
     from midstream import serve
-    from midstream.data.frames import open_source
+    from midstream.data.frames import is_live, open_source
     from midstream.serve import push
     from midstream.serve.pace import pace_for, rate_options
     from midstream.serve.senders import stream_encoder
@@ -166,8 +171,10 @@ def push_command(
     places = in_flight or (_IN_FLIGHT if pace is None else _MANY_IN_FLIGHT)
     link = serve.Link(to, _token(token_file), tls, tls_ca, tls_cert, tls_key, in_flight=places, retry_s=seconds(retry))
     link.credentials()
-    settings = push.PushSettings(lag, drop_oldest, limit, None if timeout is None else _timeout(timeout), pace)
+    timeout_s = None if timeout is None else _timeout(timeout)
     images = open_source(source, realtime)
+    live = is_live(source) or (realtime and images.tick_s is not None)
+    settings = push.PushSettings(lag, drop_oldest, limit, timeout_s, pace, live)
     as_stream = images.tick_s is not None or bitrate is not None if stream is None else stream
     rate = rate_options(bitrate, pace, images.rate)
     encoder = stream_encoder(codec, threads=threads, **rate) if as_stream else None
@@ -175,6 +182,8 @@ def push_command(
     edge.check()
     if draw is not None and getattr(edge.model, "tensor_shape", None) is not None:
         raise InputError(f"--draw: {edge.model.name} takes arrays, into which nothing can be drawn")
+    if as_stream and encoder is None and not quiet:
+        note(_ALONE)
     with LiveLine(quiet) as line, _outputs(output, draw, images.rate) as (lines, film):
         watching = push.Watching(note, lambda status: line.show(_status(status)))
         summary = asyncio.run(

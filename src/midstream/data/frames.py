@@ -28,6 +28,9 @@ _FOLDER_RATE = 5.0
 #: The kind of what is made while it is read.
 SCENES = "scenes-video"
 
+#: Of addresses that may be a file's, which is read as fast as somebody takes its frames.
+_FILE_SCHEMES = frozenset({"file", "ftp", "ftps", "http", "https", "sftp"})
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -101,6 +104,15 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
     if stat.S_ISCHR(path.stat().st_mode):
         return _film(Video(str(path), form="v4l2"), path.name, usual=rate)
     return _film(Video(str(path)), path.name, realtime, rate)
+
+
+def is_live(spec: str) -> bool:
+    """Whether a source's frames come when they come, whoever takes them: a camera's, or those of a stream."""
+    scheme, named, _ = spec.partition("://")
+    if named:
+        return scheme.lower() not in _FILE_SCHEMES
+    path = expanded(spec)
+    return path.exists() and stat.S_ISCHR(path.stat().st_mode)
 
 
 def public_address(address: str) -> str:

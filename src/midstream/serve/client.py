@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import cache
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 
 from midstream.codec.api import DEFAULT_CODEC
 from midstream.codec.base import Codec
-from midstream.errors import OptionError, ServiceError
+from midstream.errors import InputError, OptionError, ServiceError
 from midstream.halves.coding import ReadyFrame
 from midstream.halves.edge import Edge
 from midstream.models import Image, Output, SplitModel
@@ -82,14 +82,26 @@ class AsyncClient:
     ) -> AsyncIterator[Answer]:
         """An answer for each image, in order; as `Client.stream`."""
         pending: deque[asyncio.Future[Answer]] = deque()
-        frames = self.sender(independent, **options)
+        frames, number = self.sender(independent, **options), 0
+        problem: InputError | None = None
         async for image in _each(images):
-            ready = await asyncio.to_thread(self.edge.ready, image)
+            try:
+                ready = await asyncio.to_thread(self.edge.ready, image)
+            except InputError as error:
+                problem = error
+                break
             while pending and (pending[0].done() or len(pending) >= self.session.in_flight):
                 yield await pending.popleft()
-            pending.append(await frames.send(ready, timeout_s))
+            try:
+                pending.append(await frames.send(ready, timeout_s))
+            except InputError as error:
+                problem = error
+                break
+            number += 1
         while pending:
             yield await pending.popleft()
+        if problem is not None:
+            raise _of_image(number, problem) from problem
 
     def sender(
         self,
@@ -108,16 +120,35 @@ class AsyncClient:
         if pace is not None and fps is None:
             fps = _USUAL_FPS  # of no weight for long: the encoder learns it
         options |= rate_options(bitrate, pace, fps)
-        return sender(
-            self.session, self.edge, None if independent else stream_encoder(self.edge.codec, **options), pace
-        )
+        encoder = None if independent else stream_encoder(_left_to(options, self.edge.codec), **options)
+        return sender(self.session, self.edge, encoder, pace)
 
     async def _begun(self, independent: bool, options: dict[str, Any]) -> Sender:
         return self.sender(independent, **options)
 
 
-async def _answered(frames: Sender, ready: ReadyFrame, timeout_s: float | None) -> Answer:
-    return await (await frames.send(ready, timeout_s))
+async def _answered(frames: Sender, ready: ReadyFrame, timeout_s: float | None, number: int) -> Answer:
+    try:
+        future = await frames.send(ready, timeout_s)
+    except InputError as error:
+        raise _of_image(number, error) from error
+    return await future
+
+
+def _of_image(number: int, error: InputError) -> InputError:
+    """The error of an image of a stream, as it is told."""
+    return InputError(f"image {number} of the stream, counted from 0: {error}")
+
+
+def _left_to(options: Mapping[str, Any], codec: Codec) -> Codec:
+    """The codec without the targets that a stream's options take the place of. Raises OptionError."""
+    if options.get("bitrate") is not None:
+        replaced = codec.targets
+    else:
+        replaced = () if options.get("max_bytes") is None else ("max_bytes",)
+    given = codec.given()
+    kept = {key: value for key, value in given.items() if key not in replaced}
+    return codec if kept == given else type(codec)(**kept)
 
 
 async def _each(images: Iterable[Image] | AsyncIterable[Image]) -> AsyncIterator[Image]:
@@ -221,22 +252,32 @@ class Client:
             independent: code each image by itself, for images that have nothing to do with one another.
             options: of a stream, as `midstream.StreamEncoder` has them: key_interval, bitrate and fps, ...
                 bitrate="auto" follows what the link takes, between `min_bitrate` and `max_bitrate` where they are
-                given; images are then taken as the link has room for them.
+                given; images are then taken as the link has room for them. They go before what this client was made
+                with: a bitrate takes the place of its quality, max_bytes or max_loss.
 
         Raises:
-            InputError, ServiceError: as `infer` and `send`.
+            InputError: an image that cannot be used, after the answers to all before it; the message has its number
+                among `images`, from 0. Or an option that cannot be used.
+            ServiceError: as `send`.
         """
         pending: deque[Future[Answer]] = deque()
         frames: Sender | None = None
-        for image in images:
-            ready = self.edge.ready(image)
+        problem: InputError | None = None
+        for number, image in enumerate(images):
+            try:
+                ready = self.edge.ready(image)
+            except InputError as error:
+                problem = _of_image(number, error)
+                break
             if frames is None:
                 frames = self._run(self._async._begun(independent, options))
             while pending and (pending[0].done() or len(pending) >= self._async.session.in_flight):
                 yield pending.popleft().result()
-            pending.append(self._submit(_answered(frames, ready, timeout_s)))
+            pending.append(self._submit(_answered(frames, ready, timeout_s, number)))
         while pending:
             yield pending.popleft().result()
+        if problem is not None:
+            raise problem
 
     def _submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         if not self._open:

@@ -44,6 +44,7 @@ class FrameStream:
     Attributes:
         edge: codes the frames. Nobody else may use it.
         name: of the stream, in its requests.
+        coding_s: seconds that coding has taken so far.
         pace: of its coding; None where nothing but the places in flight and the session's rate limit hold it back.
     """
 
@@ -51,6 +52,7 @@ class FrameStream:
         """A stream that begins with the next frame; a server that takes none gets independent frames."""
         self.edge, self.pace, self._session = edge, pace, session
         self.name = secrets.token_hex(8)
+        self.coding_s = 0.0
         self._sending = asyncio.Lock()  # frames are coded in the order in which they are handed over
         self._coding = asyncio.Lock()
         self._attempt = 0
@@ -226,7 +228,7 @@ class FrameStream:
         key, self._key_wanted = self._key_wanted, False
         if self.pace is not None:
             flight.time_s = self.pace.set(self.edge.encoder)
-        coding = asyncio.create_task(asyncio.to_thread(self._coded, flight.ready, flight.time_s, key))
+        coding = asyncio.create_task(asyncio.to_thread(self._timed, flight.ready, flight.time_s, key))
         try:
             bitstream, flight.key, flight.unit = await asyncio.shield(coding)
         except asyncio.CancelledError:
@@ -237,6 +239,13 @@ class FrameStream:
             coding.exception()  # nobody else asks for it
             raise
         flight.bitstream = None if self._key_wanted else bitstream
+
+    def _timed(self, ready: ReadyFrame, time_s: float | None, key: bool) -> tuple[bytes, bool, bool]:
+        begun = time.monotonic()
+        try:
+            return self._coded(ready, time_s, key)
+        finally:
+            self.coding_s += time.monotonic() - begun
 
     def _coded(self, ready: ReadyFrame, time_s: float | None, key: bool) -> tuple[bytes, bool, bool]:
         """The bitstream, whether it stands alone, and whether it is a unit of a stream. Raises InputError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 from midstream.data.frames import Frame, Source
@@ -10,11 +11,16 @@ from midstream.errors import InputError, MidstreamError
 
 
 class Intake:
-    """Frames between a source and the network: a few at most. Then the source waits, or the oldest are dropped."""
+    """Frames between a source and the network: a few at most. Then the source waits, or the oldest are dropped.
+
+    Attributes:
+        dropped: frames.
+        held_s: seconds that the source had to wait with a frame in its hands.
+    """
 
     def __init__(self, source: Source, most: int, drop_oldest: bool) -> None:
         """Start to read `source` in a thread."""
-        self.dropped = 0
+        self.dropped, self.held_s = 0, 0.0
         self._most, self._drop = most, drop_oldest
         self._frames: deque[Frame] = deque()
         self._changed = threading.Condition()
@@ -53,7 +59,9 @@ class Intake:
     def _put(self, frame: Frame) -> bool:
         with self._changed:
             if not self._drop:
+                begun = time.monotonic()
                 self._changed.wait_for(lambda: self._closed or len(self._frames) < self._most)
+                self.held_s += time.monotonic() - begun
             if self._closed:
                 return False
             self._frames.append(frame)

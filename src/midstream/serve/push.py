@@ -19,6 +19,7 @@ from midstream.errors import InputError
 from midstream.halves.edge import Edge
 from midstream.json_lines import Lines
 from midstream.models import Task
+from midstream.serve.behind import TEXT, Behind
 from midstream.serve.client import side_of
 from midstream.serve.flights import Answer, RateLimiter
 from midstream.serve.intake import Intake
@@ -46,6 +47,7 @@ class PushSettings:
         rate: bits a second to send at most; None for no limit.
         timeout_s: after which the answer to a frame is of no use; None for never.
         pace: of a stream whose bit rate follows the link.
+        live: whether frames of the source come at times of their own; then people are told of a device that is slower.
     """
 
     lag: int = 2
@@ -53,6 +55,7 @@ class PushSettings:
     rate: float | None = None
     timeout_s: float | None = None
     pace: Pace | None = None
+    live: bool = False
 
 
 @dataclass
@@ -143,6 +146,7 @@ class _Run:
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_LATENCIES))
     recent: deque[tuple[float, int, int]] = field(default_factory=deque)
     left_out: int = 0
+    front_s: float = 0.0
     quality: int | None = None
     qualities: Counter[int] = field(default_factory=Counter)
 
@@ -198,7 +202,7 @@ async def push(
         feeding = asyncio.create_task(_feed(intake, edge, frames, settings, pending, run))
         writing = asyncio.create_task(_write(pending, session, edge.model.category_ids, run, lines, film))
         others = [
-            asyncio.create_task(_tick(run, session, intake)),
+            asyncio.create_task(_tick(run, session, intake, frames, settings.live and not settings.drop_oldest)),
             asyncio.create_task(_close_at(stop, intake)),
         ]
         try:
@@ -243,8 +247,10 @@ async def _feed(
         if frame.image is None:
             await pending.put((frame, None, 0.0))
             continue
+        begun = time.monotonic()
         try:
             ready = await asyncio.to_thread(edge.ready, frame.image)
+            run.front_s += time.monotonic() - begun
             waited_s = time.monotonic() - frame.taken
             timeout_s = None if settings.timeout_s is None else max(settings.timeout_s - waited_s, 0)
             future = await frames.send(ready, timeout_s, frame.time_s)
@@ -329,17 +335,20 @@ def _count(run: _Run, session: Session, intake: Intake) -> None:
     run.percentiles()
 
 
-async def _tick(run: _Run, session: Session, intake: Intake) -> None:
+async def _tick(run: _Run, session: Session, intake: Intake, frames: Sender, live: bool) -> None:
+    behind = Behind(time.monotonic())
     while True:
         await asyncio.sleep(_TICK_S)
         _count(run, session, intake)
         now = time.monotonic()
+        if live and behind.to_say(now, run.front_s + frames.coding_s, intake.held_s):
+            run.watching.event(TEXT)
         while run.recent and run.recent[0][0] < now - _WINDOW_S:
             run.recent.popleft()
         span = min(now - run.start, _WINDOW_S)
-        frames = sum(count for _, count, _ in run.recent)
+        done = sum(count for _, count, _ in run.recent)
         bits = 8 * sum(size for _, _, size in run.recent)
         lag_s = run.latencies[-1] if run.latencies else None
         rate = None if run.pace is None or run.pace.bitrate is None else run.pace.bitrate / 1e3
-        rates = frames / span, bits / 1e3 / span
+        rates = done / span, bits / 1e3 / span
         run.watching.status(Status(run.summary, *rates, session.unanswered, lag_s, rate, run.quality))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Protocol
 
 from midstream.codec.base import Codec
@@ -17,7 +18,13 @@ from midstream.serve.session import Session
 
 
 class Sender(Protocol):
-    """Codes frames and hands them to a session, in the order in which they come."""
+    """Codes frames and hands them to a session, in the order in which they come.
+
+    Attributes:
+        coding_s: seconds that coding has taken so far.
+    """
+
+    coding_s: float
 
     async def send(
         self, ready: ReadyFrame, timeout_s: float | None = None, time_s: float | None = None
@@ -33,6 +40,7 @@ class Alone:
     """A Sender that codes each frame by itself."""
 
     def __init__(self, session: Session, edge: Edge) -> None:
+        self.coding_s = 0.0
         self._session, self._edge = session, edge
         self._sending = asyncio.Lock()
 
@@ -42,8 +50,15 @@ class Alone:
         """See FrameStream; times say nothing here."""
         del time_s
         async with self._sending:
-            bitstream = await asyncio.to_thread(self._edge.code, ready)
+            bitstream = await asyncio.to_thread(self._coded, ready)
             return await self._session.send(bitstream, ready.size, timeout_s)
+
+    def _coded(self, ready: ReadyFrame) -> bytes:
+        begun = time.monotonic()
+        try:
+            return self._edge.code(ready)
+        finally:
+            self.coding_s += time.monotonic() - begun
 
     async def room(self) -> None:
         """See FrameStream; nothing but the session holds these frames back."""
