@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from rich.console import Console
 from tests.helpers import toy
@@ -137,6 +142,21 @@ def test_a_quiet_command_leaves_standard_error_empty(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err == ""
     assert call("compare", *data, "--anchor", "jpeg:quality=20,90", "--resamples", 0, "-o", tmp_path / "c", "-q") == 0
     assert all(line.startswith("beware: ") for line in capsys.readouterr().err.splitlines())
+
+
+def test_a_command_whose_reader_leaves_ends_without_a_word(tmp_path: Path) -> None:
+    network, images, clip = toy.write_toy(tmp_path), tmp_path / "images", tmp_path / "clip.midv"
+    images.mkdir()
+    cv2.imwrite(str(images / "0.png"), np.zeros((48, 64, 3), np.uint8))
+    coder = ("--codec", "paper", "--symbols", 4, "--z", 1.5)
+    assert call("video", "encode", images, "-m", network, *coder, "-o", clip, "-q") == 0
+    for words in (("video", "decode", clip, "-m", network, "-q"), ("video", "info", clip, "--json"), ("codecs",)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-m", "midstream", *map(str, words)]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_one_is_no_plural() -> None:
