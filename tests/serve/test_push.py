@@ -114,3 +114,22 @@ def test_a_device_that_is_slower_than_its_source_is_told_of(
     summary = asyncio.run(run())
     assert summary.answered + summary.dropped == 50
     assert [text for text in events if "--drop-oldest" in text] == [behind.TEXT] * said
+
+
+def test_a_push_ends_where_another_server_comes_back(model: Path, tmp_path: Path) -> None:
+    images, output = serving.write_images(tmp_path / "images", 60), tmp_path / "out"
+    other = toy.write_toy(tmp_path)
+    other.write_text(other.read_text().replace(toy.CLASSES[0], "another"))
+    with Server(model) as first:
+        pushing = serving.start_push(images, first.address, model, output, "--rate-limit", "2kbit")
+        serving.wait_for_lines(output, 3, pushing)
+    with Server(other, port=first.port):
+        _, errors = pushing.communicate(timeout=300)
+    assert pushing.returncode == 2, errors
+    *_, said = errors.splitlines()
+    change = f"its class 0 is 'another', and was '{toy.CLASSES[0]}'"
+    assert said == f"midstream: the server {first.address} is another one now: {change}; start anew"
+    assert "Traceback" not in errors
+    lines = serving.read_lines(output)
+    assert 3 <= len(lines) < 60
+    assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]

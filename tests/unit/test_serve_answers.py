@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import grpc.aio
 import numpy as np
 import pycocotools.mask
@@ -192,6 +193,51 @@ def test_a_connection_that_is_lost_before_the_first_frame_is_made_and_greeted_an
         await server.stop(None)
 
     asyncio.run(asyncio.wait_for(run(), 120))
+
+
+@pytest.mark.parametrize(
+    ("other", "change"),
+    [
+        ({"task": "classification"}, "its task is 'classification', and was 'tensors'"),
+        ({"classes": [*CLASSES, "hen"]}, "the number of its classes is 4, and was 3"),
+        ({"classes": ["cat", "dog", "ox\x1b\n"]}, "its class 2 is 'ox  ', and was 'cow'"),
+        ({"has_masks": False}, "it finds no masks, and found some"),
+        ({"outputs": OFFERED[:1]}, "its answers have other tensors, or of other types or shapes"),
+    ],
+)
+def test_a_session_ends_where_another_server_is_there_after_a_loss(other: dict[str, Any], change: str) -> None:
+    class Greeting(Hostile):
+        async def Describe(self, request: Any, context: Any) -> pb.DescribeReply:  # noqa: N802
+            self.greeted += 1
+            return pb.DescribeReply(**({"classes": CLASSES, "has_masks": True} | self._offer))
+
+        async def InferStream(self, requests: Any, context: Any) -> Any:  # noqa: N802
+            async for _ in requests:
+                if self.greeted < 3:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "bye")
+                yield pb.InferReply()
+
+    async def run() -> None:
+        first = {"task": "tensors", "outputs": OFFERED, "max_in_flight": 2, "max_message_bytes": 1 << 20}
+        server, port = await served(servicer := Greeting([], **first))
+        try:
+            async with Session(Link(f"127.0.0.1:{port}", retry_s=60), pb.Side()) as session:
+                # The second greeting allows more frames and does not take streams: no other answers.
+                servicer._offer = first | {"max_in_flight": 3, "takes_streams": True}
+                future = await session.send(b"frame", SIZE)
+                while servicer.greeted < 2:
+                    await asyncio.sleep(0.01)
+                assert not future.done()
+                servicer._offer = first | other
+                for waiting in (future, session.send(b"frame", SIZE)):
+                    with pytest.raises(ServiceError) as raised:
+                        await waiting
+                    assert raised.value.code == "FAILED_PRECONDITION"
+                    assert str(raised.value) == f"the server 127.0.0.1:{port} is another one now: {change}; start anew"
+        finally:
+            await server.stop(None)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_what_the_server_s_masks_and_boxes_are_fits_the_drawing() -> None:

@@ -100,3 +100,15 @@ def test_inputs_of_any_size_have_the_levels_of_the_image_s(served: Served, monke
     assert not takes((100, 200), (50, 100), (400, 500))
     assert not takes((51, 63), (52, 63), (400, 500))
     assert not takes((51, 63), (26, 1), (400, 500))
+
+
+def test_the_sides_of_an_image_are_no_longer_than_a_photograph_s(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bitstream = ms.encode(pyramid(p3=(5, 4, 4), p4=(5, 2, 2)))
+    roomy = replace(served, max_pixels=1 << 24)
+    for size in ((1, 1 << 24), (1 << 24, 1), (65_536, 1), (200, 65_536)):
+        refused = undecoded(monkeypatch, roomy, bitstream, size=size)
+        assert (refused.kind, "at most 65535 along a side" in refused.reason) == ("size", True)
+    for size in ((65_535, 256), (200, 65_535), (1000, 16_000), (4096, 4096)):  # panoramas, and as many pixels as may be
+        assert isinstance(outcome(roomy, bitstream, size), Done)

@@ -173,6 +173,7 @@ class Engine:
             found = await asyncio.wait_for(asyncio.shield(job.future), timeout_s)
         except TimeoutError:
             job.late = True
+            self._hold(client, job)
             raise ExpiredError from None
         finally:
             job.waiting -= 1
@@ -181,6 +182,16 @@ class Engine:
         if isinstance(found, BusyError):
             raise BusyError(found.reason, found.retry_s)
         return Computed(found.outcome, found.queue_s, repeated)
+
+    def _hold(self, client: str, job: _Job) -> None:
+        """Let a frame that is too late take its place until it is done: else its client might fill the queue with such.
+
+        One that stands alone gives it back at once, unless it is being computed.
+        """
+        if not job.future.done():
+            self._clients[client] += 1
+            job.future.add_done_callback(lambda _: self.release(client))
+            self._dispatch_soon()
 
     def _enqueue(self, client: str, job: _Job) -> None:
         busy = BusyError("the server's queue is full", self._wait())

@@ -144,3 +144,10 @@ def failure(link: Link, error: grpc.aio.AioRpcError, tried: str = "") -> Service
             code.name, f"cannot reach the server {link.address} {how}{tried}: {details or code.name}; {hint}"
         )
     return ServiceError(code.name, f"the server {link.address} refuses: {details or code.name}")
+
+
+def check_same(link: Link, before: pb.DescribeReply, now: pb.DescribeReply) -> None:
+    """Hold a greeting against an earlier one. Raises ServiceError: answers would mean something else now."""
+    if change := messages.change(before, now):
+        reason = f"the server {link.address} is another one now: {readable(change)}"
+        raise ServiceError(_Code.FAILED_PRECONDITION.name, f"{reason}; start anew")

@@ -167,8 +167,29 @@ def _known(message: pb.Output) -> KnownTensor:
 
 
 def offered_task(offer: pb.DescribeReply) -> Task[Any]:
-    """What a server's answers are; servers of earlier releases have only detectors. Raises InputError."""
-    return task_named(readable(offer.task)[:MOST_SESSION] or Detection.name)
+    """What a server's answers are. Raises InputError."""
+    return task_named(_task(offer))
+
+
+def _task(offer: pb.DescribeReply) -> str:
+    """Its name; servers of earlier releases have only detectors."""
+    return readable(offer.task)[:MOST_SESSION] or Detection.name
+
+
+def change(before: pb.DescribeReply, now: pb.DescribeReply) -> str:
+    """What the answers of a server mean now, and did not at an earlier greeting; empty for no difference."""
+    if _task(before) != _task(now):
+        return f"its task is '{_task(now)}', and was '{_task(before)}'"
+    if len(before.classes) != len(now.classes):
+        return f"the number of its classes is {len(now.classes):,}, and was {len(before.classes):,}"
+    for number, (old, new) in enumerate(zip(before.classes, now.classes, strict=True)):
+        if old != new:
+            return f"its class {number} is '{new[:MOST_SESSION]}', and was '{old[:MOST_SESSION]}'"
+    if before.has_masks != now.has_masks:
+        return f"it finds {'masks, and found none' if now.has_masks else 'no masks, and found some'}"
+    if list(before.outputs) != list(now.outputs):
+        return "its answers have other tensors, or of other types or shapes"
+    return ""
 
 
 def _little(values: NDArray[Any]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from midstream.halves.clip import ClipEdge
 from midstream.serve import messages
 from midstream.serve.flights import Answer, Flight, RateLimiter, Traffic
 from midstream.serve.frame_stream import FrameStream
-from midstream.serve.link import PASSING, Connection, Link, connect, failure
+from midstream.serve.link import PASSING, Connection, Link, check_same, connect, failure
 from midstream.serve.pace import Pace
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.wording import readable
@@ -232,6 +232,8 @@ class Session:
 
     def _greeted(self, offer: pb.DescribeReply) -> None:
         messages.check_offer(offer)
+        if self._greeting.done():
+            check_same(self.link, self.offer, offer)
         self.offer = offer
         if not self._greeting.done():
             self._greeting.set_result(offer)
@@ -352,12 +354,9 @@ class Session:
 
     def refuse(self, flight: Flight, code: grpc.StatusCode, reason: str) -> None:
         """Answer a frame with an error."""
-        error = ServiceError(code.name, reason)
-        latency_s = time.monotonic() - flight.born
+        error, took_s = ServiceError(code.name, reason), time.monotonic() - flight.born
         attempt = flight.attempt or 0
-        self._settle(
-            flight, Answer(flight.number, None, error, flight.bytes, latency_s, key=flight.key, attempt=attempt)
-        )
+        self._settle(flight, Answer(flight.number, None, error, flight.bytes, took_s, key=flight.key, attempt=attempt))
 
     def _settle(self, flight: Flight, answer: Answer) -> None:
         if not flight.future.done():

@@ -32,6 +32,9 @@ _PROBE_WIDTH = 2048
 _MOST_PADDING = 128
 #: What is kept of a frame for each element of a pyramid, at most (midstream.Limits).
 _KEPT_BYTES_PER_ELEMENT = 6
+#: The longest side of an image: JPEG's, whose header has 16 bits for it (ITU-T T.81, B.2.2). Sides that are longer
+#: make the back several times slower for as many pixels; up to this one its time goes by the pixels.
+_MOST_SIDE = 65_535
 #: Kinds of refusal that are no fault of the frame's: see Refused.
 REFERENCE, LATE = "reference", "late"
 _NOT_EMBEDDED = (
@@ -306,8 +309,9 @@ def _judged(served: Served) -> Iterator[None]:
 def _check_header(served: Served, work: Work) -> Declaration:
     """Refuse what the network does not take, before anything is decoded."""
     height, width = work.size
-    if min(height, width) < 1 or height * width > served.max_pixels:
-        raise _refusal("size", f"an image of {width}x{height}; this server takes 1 to {served.max_pixels} pixels")
+    if min(height, width) < 1 or max(height, width) > _MOST_SIDE or height * width > served.max_pixels:
+        taken = f"1 to {served.max_pixels} pixels, at most {_MOST_SIDE} along a side"
+        raise _refusal("size", f"an image of {width}x{height}; this server takes {taken}")
     declared = declaration(work.bitstream, limits=served.limits, profile=served.profile)
     if declared.embedded and not served.embedded:
         raise _refusal("profile", _NOT_EMBEDDED)

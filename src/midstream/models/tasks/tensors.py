@@ -65,8 +65,8 @@ class KnownTensor:
 
 def fault_of(known: Sequence[KnownTensor], output: Tensors) -> str:
     """What keeps an output from being what is known of it; empty for nothing, and where nothing is known."""
-    names = {each.name for each in known}
-    if known and set(output.values) != names:
+    names = [each.name for each in known]
+    if known and output.values.keys() != set(names):
         return f"it has the tensors {', '.join(map(repr, output.values))}, and not {', '.join(map(repr, names))}"
     return next(filter(None, (each.fault(output.values[each.name]) for each in known)), "")
 
