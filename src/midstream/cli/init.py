@@ -54,6 +54,7 @@ def init_command(
             help="A folder of images, or a data set: the first few show whether the preprocessing can be right."
         ),
     ] = None,
+    quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> None:
     """Look at an ONNX file and write a description of it: its input, its task and head, where to cut it.
@@ -77,7 +78,7 @@ def init_command(
     wide = options.width_height("--size", size) if size is not None else None
     tensors = names_of(load_graph(model), at) if at else []
     shapes = dict(shape_of(text) for text in shape or [])
-    with Stages() as progress:
+    with Stages(quiet) as progress:
         found = draft(model, tensors, task, wide[::-1] if wide else None, shapes, progress=progress)
         if images is not None:
             progress.stage("trying it on images")

@@ -67,6 +67,7 @@ def split_command(
             metavar="FILE.npz",
         ),
     ] = None,
+    quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> None:
     """Cut an ONNX graph at named tensors into front.onnx and back.onnx and check them, or list where it can be cut.
@@ -86,7 +87,7 @@ def split_command(
         from midstream.cli.init import listing  # which imports this module
         from midstream.models.recognition import draft
 
-        with Stages() as stages:
+        with Stages(quiet) as stages:
             found = draft(model, task="tensors", shapes=shapes, progress=stages)
         listing(found, json)
         return
