@@ -8,7 +8,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -177,6 +177,16 @@ def own_folder(folder: Path) -> Iterator[None]:
         if made:
             with suppress(OSError):  # mostly: there is something in it
                 folder.rmdir()
+
+
+def check_empty(folder: Path, besides: Collection[str] = ()) -> None:
+    """Refuse a folder for output that has something in it but for what is named in `besides`.
+
+    Hidden files, as that of `own_folder`, do not count, and a folder that is not there is empty. Raises InputError.
+    """
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if found := [name for name in there if not name.startswith(".") and name not in besides]:
+        raise InputError(f"{folder} is not empty, '{found[0]}' is in it: name a new folder, or remove what is there")
 
 
 def _lock_of(target: Path) -> Path:

@@ -180,6 +180,24 @@ def test_frames_that_cannot_be_read_are_skipped_and_counted(
     assert [line["time_s"] for line in lines] == pytest.approx([0, 0.4, 0.6])
 
 
+@pytest.mark.parametrize("times_ms", [None, [0, 40, 83, 200, 233, 234, 900]])
+def test_encode_and_info_say_the_same_of_a_clip(
+    tmp_path: Path, network: Path, times_ms: list[int] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = film_of(tmp_path / "film.mkv", [image(n) for n in range(7)], times_ms)
+    encoded(tmp_path, network, film, *PAPER, "--json")
+    done = json.loads(capsys.readouterr().out)
+    out = tmp_path / "said.midv"
+    assert call("video", "encode", film, "-m", network, "-o", out, *PAPER) == 0
+    said = capsys.readouterr().err
+    assert call("video", "info", out, "--json") == 0
+    info = json.loads(capsys.readouterr().out)
+    assert done["duration_s"] == info["duration_s"] == (0.28 if times_ms is None else 1.05)
+    assert done["bytes"] == info["unit_bytes"]
+    assert info["kbit_per_s"] == pytest.approx(8e-3 * info["unit_bytes"] / info["duration_s"])
+    assert f", {info['kbit_per_s']:.1f} kbit/s, " in said
+
+
 def test_a_clip_goes_through_pipes(tmp_path: Path, network: Path) -> None:
     film = film_of(tmp_path / "film.mkv", [image(n) for n in range(3)])
     made = midstream("video", "encode", "-", "-m", network, "-o", "-", *PAPER, stdin=film.read_bytes())

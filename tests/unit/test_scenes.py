@@ -116,6 +116,17 @@ def test_files_are_what_the_cityscapes_loader_reads(tmp_path: Path) -> None:
         write_scenes(tmp_path, 0, 0, "val")
 
 
+def test_a_split_is_written_once_and_others_beside_it(tmp_path: Path) -> None:
+    write_scenes(tmp_path, 1, 5, "val", (64, 128))
+    write_scenes(tmp_path, 2, 7, "train", (64, 128))
+    with pytest.raises(InputError, match=r"leftImg8bit/val is not empty, 'scenes' is in it: name a new folder"):
+        write_scenes(tmp_path, 1, 6, "val", (64, 128))
+    assert [len(datasets.load(f"cityscapes:{tmp_path},{split}").images) for split in ("val", "train")] == [1, 2]
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"'notes\.txt' is in it"):
+        write_scenes(tmp_path, 1, 6, "test", (64, 128))
+
+
 def test_a_spec_makes_its_scenes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     dataset = datasets.load("scenes:2,9")

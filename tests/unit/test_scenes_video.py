@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from midstream import data as datasets
 from midstream.calibration.clips import clip_sources
 from midstream.cli.main import app
+from midstream.data import scenes
 from midstream.data.frames import open_source
 from midstream.data.scenes import motion
 from midstream.data.scenes.motion import Film, write_films
@@ -141,10 +142,33 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     }  # fmt: skip
     assert f"--data coco-video:{tmp_path},{tmp_path / motion.ANNOTATIONS} or mot:{tmp_path}" in result.stderr
     for more, why in ((["--split", "val"], "--split is of scenes"), (["--size", "8x8"], "32 to 4096 pixels")):
-        result = CliRunner().invoke(app, [*asked, *more, "-o", str(tmp_path)])
+        result = CliRunner().invoke(app, [*asked, *more, "-o", str(tmp_path / "other")])
         assert why in str(result.exception)
     result = CliRunner().invoke(app, ["scenes", "--frames", "2", "-o", str(tmp_path)])
     assert "--frames is of clips: add --video" in str(result.exception)
+
+
+def test_nothing_is_mixed_with_what_is_in_a_folder(root: Path, tmp_path: Path) -> None:
+    before = sorted(root.rglob("*"))
+    with pytest.raises(InputError, match=rf"{root} is not empty, 'annotations\.json' is in it: name a new folder"):
+        write_films(root, 1, SEED, 1, SIZE)
+    with pytest.raises(InputError, match="is not empty"):
+        scenes.write_scenes(root, 1, SEED, "val", SIZE)
+    assert sorted(root.rglob("*")) == before
+    (tmp_path / ".of-a-desktop").touch()
+    write_films(tmp_path, 1, SEED, 1, (64, 128))
+
+
+def test_whoever_takes_them_for_folders_of_frames_is_told_what_they_are(root: Path) -> None:
+    for ask in (lambda: datasets.load(f"clips:{root}"), lambda: clip_sources([str(root)])):
+        with pytest.raises(InputError, match=rf"{root} has MOTChallenge's layout .*: mot:{root} reads it"):
+            ask()
+    clips = clip_sources([f"mot:{root}"])
+    assert [clip.name for clip in clips] == [f"scenes-{SEED + index:06d}" for index in range(COUNT)]
+    for clip, frames in zip(clips, made(), strict=True):
+        np.testing.assert_array_equal(list(clip.frames()), [frame.image for frame in frames])
+    both = clip_sources([f"coco-video:{root},{root / motion.ANNOTATIONS}"])
+    assert [clip.files for clip in both] == [clip.files for clip in clips]
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from tests.helpers.commands import mistake
 
+from midstream import data as datasets
+from midstream.batch import sources
+from midstream.batch.groups import Group
+from midstream.calibration.clips import clip_sources
 from midstream.data.frames import Frame, open_source
 from midstream.data.images import read_image
 from midstream.data.video import Video
@@ -97,6 +101,36 @@ def test_a_image_with_a_videos_suffix_is_a_video_of_one_frame(tmp_path: Path) ->
     (frame,) = pushed(tmp_path / "photo.mp4")
     np.testing.assert_array_equal(frame.image, scene()[:, :, ::-1])
     assert len(batched(tmp_path / "photo.mp4")) == 1
+
+
+@pytest.mark.parametrize("name", ["2026-11-29T21:00.mp4", "odd:48x64 %d.mp4", "a%03d.avi", "b%20c?d#e.mkv"])
+@pytest.mark.parametrize("before", ["", "./"])
+def test_a_file_is_a_file_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, before: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(Path.cwd() / name, [scene()] * 3)
+    opened = open_source(before + name)
+    assert [frame.name for frame in opened.frames()] == [name] * 3
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    assert len(datasets.load(f"video:{before}{name}").images) == 3
+    assert len(list(clip_sources([before + name])[0].frames())) == 3
+    for interval in (None, 2):
+        (chunk,) = sources.find([before + name], "encode", interval)
+        rows = [row for table in chunk.read() for row in table.to_pylist()]
+        assert [row["error"] for row in rows] == [None] * (3 if interval is None else 2)
+    frames = [frame for row in rows for frame in Group.model_validate_json(row["data"]).frames()]
+    assert [frame.problem for frame in frames] == [""] * 3
+
+
+def test_the_name_of_one_image_is_no_pattern_of_many(tmp_path: Path) -> None:
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / f"x{number}.png"), scene())
+    cv2.imwrite(str(tmp_path / "any.png"), scene(32, 40))
+    (tmp_path / "any.png").rename(tmp_path / "x%d.png")
+    (frame,) = Video(tmp_path / "x%d.png").frames()
+    assert frame.image is not None
+    assert frame.image.shape == (32, 40, 3)
 
 
 def test_a_video_may_change_its_size(tmp_path: Path) -> None:

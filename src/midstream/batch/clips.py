@@ -121,7 +121,7 @@ class _Timeline:
 
 def _timeline(path: str) -> _Timeline:
     """By the packets, or else by the frames. Raises InputError where there is none."""
-    video = Video(path)
+    video = Video(Path(path))
     rate = video.rate or DEFAULT_RATE
     tick = video.tick_s or 1 / Fraction(rate).limit_denominator(1000)
     found: list[int | None] = []
@@ -142,7 +142,7 @@ def _counted(path: str, rate: float, tick: Fraction) -> _Timeline:
     problem = ""
     first_s: float | None = None
     try:
-        for frame in Video(path).frames():
+        for frame in Video(Path(path)).frames():
             expected = times[-1] + 1 / rate if times else 0.0
             first_s = frame.time_s if first_s is None else first_s
             now = expected if frame.time_s is None or first_s is None else frame.time_s - first_s

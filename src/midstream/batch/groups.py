@@ -87,12 +87,12 @@ class Group(BaseModel):
         return Frame(self.first + place, self.paths[0], image, problem, self.times[place])
 
     def _counted(self) -> Iterator[VideoFrame]:
-        return islice(Video(self.paths[0]).frames(), self.first, None)
+        return islice(Video(Path(self.paths[0])).frames(), self.first, None)
 
     def _sought(self, ticks: list[int]) -> Iterator[VideoFrame]:
         """A frame for each of the ticks: decoding begins at the last place before them where it can."""
         place = 0
-        for frame in Video(self.paths[0]).frames(ticks[0]):
+        for frame in Video(Path(self.paths[0])).frames(ticks[0]):
             if frame.ticks is None or frame.ticks < ticks[place]:
                 continue
             while place < len(ticks) and ticks[place] < frame.ticks:

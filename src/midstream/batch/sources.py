@@ -91,7 +91,7 @@ class VideoFrames:
     def _rows(self) -> Iterator[Row]:
         number = 0
         try:
-            for frame in video.Video(self.path).frames():
+            for frame in video.Video(Path(self.path)).frames():
                 yield self._row(frame_id(self.path, number), frame)
                 number += 1
         except InputError as error:

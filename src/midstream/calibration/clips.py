@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream import data as datasets
+from midstream.data import ImageFile
 from midstream.data.clips import load_clips
 from midstream.data.folder import visible_files
 from midstream.data.frames import SCENES, open_source
@@ -68,7 +70,10 @@ class ClipSource:
 
 
 def clip_sources(specs: Sequence[str]) -> list[ClipSource]:
-    """Clips by what the user names: a video, a folder of frames, a folder of either, or scenes. Raises InputError."""
+    """Clips by what the user names: a video, a folder of frames, a folder of either, a data set of clips, or scenes.
+
+    Raises InputError.
+    """
     out: list[ClipSource] = []
     for spec in specs:
         kind, _, numbers = spec.partition(":")
@@ -76,22 +81,31 @@ def clip_sources(specs: Sequence[str]) -> list[ClipSource]:
             count, seed = motion.numbers_of(numbers)
             out += [ClipSource(f"scenes of seed {i}", video=f"{SCENES}:1,{i}") for i in range(seed, seed + count)]
             continue
+        if datasets.has_clips(spec):
+            out += _of_frames(datasets.load(spec, FRAMES).images)
+            continue
         path = expanded(spec)
         if not path.is_dir():
             if not path.exists():
-                raise InputError(f"there is no '{spec}': a clip is a video, a folder of frames, or a folder of either")
+                raise InputError(f"there is no '{spec}': a clip is a video, a folder of frames, or a folder of either; "
+                                 "or name a data set of clips, such as mot:DIR")  # fmt: skip
             out.append(ClipSource(path.name, video=str(path)))
             continue
         if videos := visible_files(path, VIDEO_SUFFIXES):
             out += [ClipSource(each.name, video=str(each)) for each in videos]
             continue
-        by_clip: dict[str, list[Path]] = {}
-        for image in load_clips(spec, str(path)).images:
-            by_clip.setdefault(image.clip.name if image.clip else path.name, []).append(image.path)
-        out += [ClipSource(name, tuple(files)) for name, files in by_clip.items()]
+        out += _of_frames(load_clips(spec, str(path)).images)
     if len(out) > MOST_CLIPS:
         out = [out[i * len(out) // MOST_CLIPS] for i in range(MOST_CLIPS)]
     return out
+
+
+def _of_frames(images: Iterable[ImageFile]) -> list[ClipSource]:
+    """The clips of which these are the frames."""
+    by_clip: dict[str, list[Path]] = {}
+    for image in images:
+        by_clip.setdefault(image.clip.name if image.clip else "", []).append(image.path)
+    return [ClipSource(name, tuple(files)) for name, files in by_clip.items()]
 
 
 def made_clips(photographs: Sequence[Path], real: int, seed: int) -> list[Iterable[Image]]:

@@ -57,7 +57,8 @@ def calibrate(
         model: what `load_model` or `split` gives, or a name.
         images: like those to come, 50 to 500; labels do not matter. A folder, a data set or what names one, or a list
             of files and arrays (uint8 RGB [H, W, 3]).
-        video: clips to which the prediction of frames is fitted, too: videos, folders of frames, folders of either.
+        video: clips to which the prediction of frames is fitted, too: videos, folders of frames, folders of either,
+            data sets of clips such as mot:DIR.
         budget: what all of it may take, about, in seconds or as 90s, 10m, 1h; with less it uses fewer images and
             measures less.
         max_images: the most images to use.

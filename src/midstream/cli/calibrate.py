@@ -53,7 +53,8 @@ def calibrate_command(
         typer.Option(
             metavar="CLIP|DIR",
             help="Also fit how frames of a stream follow one another, to clips without labels: a video, a folder of "
-            "frames, a folder of either, or scenes-video:COUNT,SEED; may be given several times.",
+            "frames, a folder of either, a data set of clips such as mot:DIR, or scenes-video:COUNT,SEED; may be "
+            "given several times.",
         ),
     ] = None,
     budget: Annotated[

@@ -19,6 +19,7 @@ from midstream.cli.codec_options import check_file, takes_codec
 from midstream.cli.console import SOME_FAILED, note, print_json
 from midstream.cli.progress import LiveLine
 from midstream.codec.base import Codec
+from midstream.codec.clip_info import kbit_per_s
 from midstream.codec.clip_reader import ClipReader
 from midstream.codec.clip_writer import ClipWriter
 from midstream.codec.stream import DEFAULT_KEY_INTERVAL, DEFAULT_STREAM_CODEC, StreamDecoder, StreamEncoder
@@ -154,7 +155,7 @@ def encode_command(
 
 def _pace(tally: ClipTally, start: float) -> str:
     speed = tally.frames / max(time.monotonic() - start, 1e-9)
-    rate = 8e-3 * tally.bytes / max(tally.duration_s, 1e-9)
+    rate = kbit_per_s(tally.bytes, tally.duration_s)
     skipped = f", {tally.skipped} skipped" if tally.skipped else ""
     return (
         f"{counted(tally.frames, 'frame')} ({counted(tally.keys, 'key')}), {tally.bytes:,} bytes, "

@@ -47,7 +47,8 @@ def push_command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Image, folder of images, video file, camera (/dev/video0), stream (rtsp://...) or scenes-video:1,0.",
+            help="Image, folder of images, video file, camera (/dev/video0), stream (rtsp://...) or "
+            "scenes-video:COUNT,SEED; - for a video on standard input.",
             metavar="SOURCE",
         ),
     ],
@@ -71,7 +72,7 @@ def push_command(
             "--stream/--independent",
             help="Code each frame from the one before it, or each by itself. "
             "Only --codec calibrated and --coder dense do the former.",
-            show_default="a stream; a folder's images each by itself",
+            show_default="a stream; a folder's images each by itself, without --bitrate",
         ),
     ] = None,
     drop_oldest: Annotated[
@@ -95,7 +96,8 @@ def push_command(
     bitrate: Annotated[
         str | None,
         typer.Option(
-            help="Code the stream at this rate, in place of a quality: 300kbit, or auto for what the link takes.",
+            help="Code the stream at this rate, in place of a quality: 300kbit, or auto for what the link takes. "
+            "Needs no --stream: a folder's images are one, too.",
             metavar="RATE|auto",
             rich_help_panel=_PACE,
         ),

@@ -52,6 +52,8 @@ def scenes_command(
 ) -> None:
     """Write generated street scenes with their instances, in Cityscapes' folder layout, or clips of them.
 
+    The folder of -o has to be empty, or not there yet; scenes may be written beside those of other splits.
+
     The same seed gives the same image and masks on every machine. 'eval' and 'compare' make scenes themselves, with
     --data scenes:COUNT,SEED or scenes-video:COUNT,SEED; this command is for looking at them, and for other programs.
 

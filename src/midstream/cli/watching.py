@@ -42,8 +42,8 @@ def watch_command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Video file, folder of images, image, camera (/dev/video0) or stream (rtsp://...); - for a video on "
-            "standard input.",
+            help="Video file, folder of images, image, camera (/dev/video0), stream (rtsp://...) or "
+            "scenes-video:COUNT,SEED; - for a video on standard input.",
             metavar="SOURCE",
         ),
     ],

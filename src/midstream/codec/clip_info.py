@@ -17,6 +17,20 @@ from midstream.errors import BitstreamError, MidstreamError
 _MOST_SIZES = 8
 
 
+def duration_of(frames: int, first_s: float, last_s: float) -> float:
+    """Seconds of a clip: up to its last frame, which takes as long as the others on average; to the microsecond.
+
+    0 of a clip of one frame at its begin, of which nobody knows how long that is.
+    """
+    between_s = (last_s - first_s) / (frames - 1) if frames > 1 else 0.0
+    return round(last_s + between_s, 6)
+
+
+def kbit_per_s(size: int, duration_s: float) -> float:
+    """The rate of `size` bytes over a clip's time; 0 where that is not known."""
+    return 8e-3 * size / duration_s if duration_s else 0.0
+
+
 @dataclass
 class BytesOf:
     """Bytes of some units: how many units, and the sum, the least and the most of their bytes."""
@@ -39,7 +53,7 @@ class ClipInfo:
     Attributes:
         network, profile: as its header has them.
         frames: whole units.
-        duration_s: up to the last frame, and as long again as the mean of the others.
+        duration_s: see `duration_of`.
         sizes: (height, width) of its images, the first few.
         codecs: frames by the codec's name.
         keys, others: bytes of units that a decoder can begin with, and of the others.
@@ -66,7 +80,7 @@ class ClipInfo:
     @property
     def kbit_per_s(self) -> float:
         """Of the units over the clip's time; 0 where that is not known."""
-        return 8e-3 * self.unit_bytes / self.duration_s if self.duration_s else 0.0
+        return kbit_per_s(self.unit_bytes, self.duration_s)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -121,8 +135,7 @@ def clip_info(reader: ClipReader, each: Callable[[ClipUnit, str], None] = lambda
             each(unit, codec)
     except BitstreamError as error:
         info.problem = str(error)
-    between_s = (last_s - first_s) / (info.frames - 1) if info.frames > 1 else 0.0
-    info.duration_s = last_s + between_s
+    info.duration_s = duration_of(info.frames, first_s, last_s)
     info.beside_bytes = reader.position - units
     return info
 

@@ -87,6 +87,11 @@ class ClipWriter:
         return self._there.frames
 
     @property
+    def last_s(self) -> float:
+        """The time of the last frame, as a reader of the file will have it; 0 where there is none."""
+        return float(self._there.ticks * self._header.time_base)
+
+    @property
     def written(self) -> int:
         """Bytes that are written, as far as they are whole."""
         return self._there.size_bytes

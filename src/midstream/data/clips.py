@@ -16,6 +16,8 @@ from midstream.wording import counted, readable
 
 #: Beside the sub-folders of clips, and in the folder of a single one.
 CLIPS_FILE, CLIP_FILE = "clips.json", "clip.json"
+#: In the folder of a sequence of MOTChallenge's, whose frames lie in a folder beside it.
+_SEQUENCE_FILE = "seqinfo.ini"
 #: Frames a second of a clip of which nobody says it.
 DEFAULT_RATE = 25.0
 #: Frames a second.
@@ -70,8 +72,8 @@ def load_clips(spec: str, path: str) -> Dataset:
         Frames by name, in which numbers count as such (9 before 10), numbered from 1 over all clips.
 
     Raises:
-        InputError: there is no such folder or no frame in it, or a file that says something else than the folder; the
-            message names it.
+        InputError: there is no such folder, no frame or another layout in it, or a file that says something else than
+            the folder; the message names it.
     """
     root = expanded(path)
     if not root.is_dir():
@@ -80,6 +82,8 @@ def load_clips(spec: str, path: str) -> Dataset:
         return _dataset(spec, {root.resolve().name: frames}, _about_one(root, frames))
     folders = sorted((f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")), key=in_order)
     clips = {folder.name: there for folder in folders if (there := frames_of(folder))}
+    if not clips and any(root.glob(f"*/{_SEQUENCE_FILE}")):
+        raise InputError(f"{root} has MOTChallenge's layout ({_SEQUENCE_FILE} in its sub-folders): mot:{path} reads it")
     if not clips:
         kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
         raise InputError(f"no frame ({kinds}; hidden files do not count) in {root} or a sub-folder of it")

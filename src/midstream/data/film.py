@@ -51,7 +51,7 @@ def load_video(spec: str, path: str, limit: int | None = None) -> Dataset:
 
 def _write(file: Path, folder: Path, limit: int | None) -> None:
     """Decode into `folder`, with a file that says when each frame is."""
-    video = Video(str(file))
+    video = Video(file)
     rate = video.rate or DEFAULT_RATE
     make_folder(folder)
     times: list[float] = []

@@ -103,7 +103,7 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
         return _Opened(_images([path]), rate or _FOLDER_RATE)
     if stat.S_ISCHR(path.stat().st_mode):
         return _film(Video(str(path), form="v4l2"), path.name, usual=rate)
-    return _film(Video(str(path)), path.name, realtime, rate)
+    return _film(Video(path), path.name, realtime, rate)
 
 
 def is_live(spec: str) -> bool:

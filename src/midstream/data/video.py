@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,6 +17,8 @@ from midstream.errors import InputError, MissingExtraError
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".y4m")
 #: Of a stream that does not answer, in seconds: to open it, and to read on.
 _OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 10.0
+#: Options of FFmpeg's reader of images, by which a name is that of one file; other readers leave them aside.
+_ONE_FILE = {"pattern_type": "none"}
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ class Video:
     `rate` is its frames a second, `tick_s` what its times count in; None where it does not say.
     """
 
-    def __init__(self, url: str | BinaryIO, name: str = "", form: str | None = None) -> None:
+    def __init__(self, source: Path | str | BinaryIO, name: str = "", form: str | None = None) -> None:
         """Open a file, a device or an address.
 
         Args:
-            url: what FFmpeg opens, or a file that is open.
-            name: for messages; the url where it is empty.
+            source: the path of a file, whatever its name is like; the text by which FFmpeg knows a device or an
+                address; or a file that is open.
+            name: for messages; the source where it is empty.
             form: FFmpeg's name of the container or device, where it cannot be guessed: v4l2.
 
         Raises:
@@ -59,9 +63,12 @@ class Video:
         except ImportError as error:
             raise MissingExtraError("reading video", "video") from error
         av.logging.set_level(av.logging.PANIC)  # what matters becomes an exception
-        self._av, self._name = av, name or str(url)
+        self._av, self._name = av, name or str(source)
+        # Of a bare name FFmpeg takes what is before a colon for a protocol, and %d for the numbers of many images.
+        url, options = (f"file:{source}", _ONE_FILE) if isinstance(source, Path) else (source, {})
+        times = (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
         try:
-            self._container = av.open(url, "r", format=form, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
+            self._container = av.open(url, "r", format=form, timeout=times, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:  # the last: a name that is no valid Unicode
             raise self._failure(error) from error
         if not self._container.streams.video:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from midstream.codec.clip_info import duration_of
 from midstream.codec.clip_layout import ClipHeader, ClipUnit
 from midstream.codec.clip_reader import ClipReader
 from midstream.codec.clip_writer import ClipWriter
@@ -105,7 +106,7 @@ class ClipTally:
         skipped: that could not be read or coded.
         keys: of those coded.
         bytes: of their units.
-        duration_s: up to the newest frame, its own time included.
+        duration_s: what `clip_info` says of the file.
     """
 
     frames: int = 0
@@ -156,7 +157,7 @@ def encode_clip(
         assert sent is not None
         writer.write(unit, time_s=last_s, key=sent.key, size=(frame.image.shape[0], frame.image.shape[1]))
         tally.frames, tally.keys, tally.bytes = tally.frames + 1, tally.keys + sent.key, tally.bytes + len(unit)
-        tally.duration_s = last_s + 1 / source.rate
+        tally.duration_s = duration_of(tally.frames, 0.0, writer.last_s)
         done()
         if tally.frames == limit:
             break

@@ -16,10 +16,12 @@ from midstream.data.cityscapes import load_cityscapes
 from midstream.data.scenes import EDITION, SIZE
 from midstream.data.scenes.scene import generate
 from midstream.errors import InputError
-from midstream.files import made_once, make_folder, own_folder, write_bytes
+from midstream.files import check_empty, made_once, make_folder, own_folder, write_bytes
 
 #: What stands for the city, which the layout needs.
 CITY = "scenes"
+#: Folders of images and of labels.
+_KINDS = ("leftImg8bit", "gtFine")
 _SPLIT = "val"
 #: Scenes of one spec; more are for `write_scenes`.
 _MOST = 100_000
@@ -28,12 +30,12 @@ _MOST = 100_000
 def write_scenes(
     root: Path, count: int, seed: int, split: str, size: tuple[int, int] = SIZE, done: Callable[[], None] = lambda: None
 ) -> None:
-    """Write the scenes of the seeds `seed` to `seed + count - 1`; files that are there already are written again.
+    """Write the scenes of the seeds `seed` to `seed + count - 1`.
 
     Another process that writes into `root` is refused meanwhile.
 
     Args:
-        root: folder, made where it is missing.
+        root: folder, made where it is missing; nothing may be in it but other splits.
         count: at least 1.
         seed: of the first scene.
         split: `train`, `val` or any other name of a folder.
@@ -41,15 +43,18 @@ def write_scenes(
         done: called after each scene.
 
     Raises:
-        InputError: numbers out of range, a split that is no folder name, or a file that cannot be written.
+        InputError: numbers out of range, a split that is no folder name or is there already, or a file that cannot be
+            written.
     """
     if count < 1:
         raise InputError(f"there is nothing to write: the number of scenes is {count}")
     if not re.fullmatch(r"\w[\w.-]*", split):
         raise InputError(f"'{split}' cannot be the name of a split: letters, digits, '_', '-' and '.'")
-    images, labels = (root / kind / split / CITY for kind in ("leftImg8bit", "gtFine"))
+    images, labels = (root / kind / split / CITY for kind in _KINDS)
     with own_folder(root):
+        check_empty(root, besides=_KINDS)
         for folder in (images, labels):
+            check_empty(folder.parent)
             make_folder(folder)
         for index in range(count):
             scene = generate(seed + index, size)

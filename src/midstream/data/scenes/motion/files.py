@@ -20,7 +20,7 @@ from midstream.data.scenes import SIZE
 from midstream.data.scenes.motion import ANNOTATIONS, EDITION, FRAMES, MOST_FRAMES, RATE
 from midstream.data.scenes.motion.film import Film, FilmFrame, FilmObject
 from midstream.errors import InputError
-from midstream.files import made_once, make_folder, own_folder, write_bytes
+from midstream.files import check_empty, made_once, make_folder, own_folder, write_bytes
 
 KIND = "scenes-video"
 #: Clips of one spec; more are for `write_films`.
@@ -41,7 +41,7 @@ def write_films(
     size: tuple[int, int] = SIZE,
     done: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the clips of the seeds `seed` to `seed + count - 1`; files that are there already are written again.
+    """Write the clips of the seeds `seed` to `seed + count - 1`.
 
     A clip is a folder `scenes-SEED` in MOTChallenge's layout: `img1`, `seqinfo.ini`, and `gt/gt.txt` with the boxes of
     whole objects and which share of each is seen; an object of which nothing is seen, or that is far, does not count.
@@ -49,7 +49,8 @@ def write_films(
     crowd there.
 
     Args:
-        root: folder, made where it is missing; another process that writes into it is refused meanwhile.
+        root: folder without anything in it, made where it is missing; another process that writes into it is refused
+            meanwhile.
         count: at least 1.
         seed: of the first clip.
         frames: of each clip, 1 to `MOST_FRAMES`.
@@ -57,7 +58,7 @@ def write_films(
         done: called after each frame.
 
     Raises:
-        InputError: numbers out of range, or a file that cannot be written.
+        InputError: numbers out of range, a folder that is not empty, or a file that cannot be written.
     """
     if count < 1:
         raise InputError(f"there is nothing to write: the number of clips is {count}")
@@ -69,6 +70,7 @@ def write_films(
         "categories": [{"id": identity, "name": name} for name, identity in CLASSES.items()],
     }
     with own_folder(root):
+        check_empty(root)
         for index in range(count):
             film = Film(seed + index, size)
             name = f"scenes-{seed + index:06d}"
