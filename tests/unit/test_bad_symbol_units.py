@@ -162,8 +162,8 @@ def test_limits_count_all_levels_of_every_unit() -> None:
         decoder.decode(UNITS[1], limits=ms.Limits(chunk_bytes=len(UNITS[1]) - 1))
     decoder.decode(UNITS[1], limits=ms.Limits(elements=elements, values=48, chunk_bytes=len(UNITS[1])))
     shapes = {name: values.shape for name, values in FRAMES[0].items()}
-    assert declaration(UNITS[0]) == Declaration("paper", False, shapes)
-    assert declaration(UNITS[1]) == Declaration("paper", False, None)
+    assert declaration(UNITS[0]) == Declaration("paper", False, shapes, unit=True)
+    assert declaration(UNITS[1]) == Declaration("paper", False, None, unit=True)
     with pytest.raises(LimitError, match="elements"):
         declaration(UNITS[0], limits=ms.Limits(elements=10))
 

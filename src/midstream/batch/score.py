@@ -71,7 +71,9 @@ def _images(folder: Folder, columns: list[str]) -> Iterator[pa.Table]:
         return
     for batch in folder.batches(folder.results, ["id", "frames"]):
         for row in range(batch.num_rows):
-            frames = pa.Table.from_struct_array(batch["frames"][row].values)
+            structs = batch["frames"][row].values
+            # Not from_struct_array: of a slice, that of PyArrow 17 gives columns that are too long.
+            frames = pa.Table.from_arrays(structs.flatten(), [field.name for field in structs.type])
             frames = frames.filter(pc.is_valid(frames["bytes"]))
             clip = batch["id"][row].as_py().rpartition("#")[0]
             names = [frame_id(clip, number) for number in frames["frame"].to_pylist()]
