@@ -16,6 +16,7 @@ from typing import Protocol, Self
 import numpy as np
 import pycocotools.mask
 
+from midstream.calibration.sensitivity import TINY
 from midstream.calibration.views import View, Views
 from midstream.data import Dataset
 from midstream.errors import InputError
@@ -39,8 +40,6 @@ _FEWEST, _FACTORS = 2, (0.05, 4.0)
 ENOUGH_OBJECTS = 200
 
 
-#: Noise beside a channel's own deviation: nothing but what networks of integers make of any change at all.
-_TINY = 1e-3
 #: Who asks for detections.
 WHO = "measuring by pseudo labels"
 
@@ -208,7 +207,7 @@ def touched(model: SplitModel, views: Views, images: Sequence[View]) -> dict[int
         for name, values in views.sent(view).items():
             deviations = values.std((1, 2), keepdims=True, dtype=np.float64)
             signs = rng.integers(0, 2, values.shape) * 2 - 1
-            levels[name] = values + (_TINY * deviations * signs).astype(np.float32)
+            levels[name] = values + (TINY * deviations * signs).astype(np.float32)
         whole = completed(model, levels, list(views.full(view)))
         out[view.file.id] = model.task.kept(model.back(whole, view.size))
     return out

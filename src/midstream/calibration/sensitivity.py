@@ -21,7 +21,7 @@ from midstream.models import ProposingModel, SplitModel
 NOISES = (0.3, 1.0, 3.0)
 #: Noise that shows the rounding and nothing else, the share of what noise does that rounding may be, and the channels
 #: of a level at which this is looked up.
-_TINY, _DROWNED, _LOOKED_UP = 1e-3, 0.1, 8
+TINY, _DROWNED, _LOOKED_UP = 1e-3, 0.1, 8
 #: Passes that are timed; the quickest counts, so that a busy machine measures no less.
 _TIMED = 5
 #: Images beyond these add little.
@@ -133,7 +133,7 @@ def chosen_noises(model: SplitModel, views: Views, deviations: Mapping[str, Doub
 
     out = {}
     for name, deviation in deviations.items():
-        rounding = moved(name, np.arange(len(deviation)), _TINY)
+        rounding = moved(name, np.arange(len(deviation)), TINY)
         some = np.unique(np.linspace(0, len(deviation) - 1, _LOOKED_UP).astype(np.intp))
         enough = (
             noise for noise in NOISES[:-1] if np.mean([moved(name, some[i : i + 1], noise) for i in range(len(some))])
