@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +15,7 @@ from midstream.cli import options
 from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import note, print_json, quiet_grpc
 from midstream.cli.progress import LiveLine
+from midstream.cli.signals import until_signal
 from midstream.codec.base import Codec
 from midstream.errors import InputError, OptionError
 from midstream.files import STANDARD, locked
@@ -23,7 +23,7 @@ from midstream.quantities import bits_per_second, seconds
 from midstream.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Iterator
 
     from midstream.data.film_writer import FilmWriter
     from midstream.json_lines import Lines
@@ -189,7 +189,10 @@ def push_command(
     with LiveLine(quiet) as line, _outputs(output, draw, images.rate) as (lines, film):
         watching = push.Watching(note, lambda status: line.show(_status(status)))
         summary = asyncio.run(
-            _until_signal(lambda stop: push.push(images, edge, encoder, link, settings, lines, film, watching, stop))
+            until_signal(
+                lambda stop: push.push(images, edge, encoder, link, settings, lines, film, watching, stop),
+                lambda: note("finishing what is in flight; once more to end now"),
+            )
         )
     if json:
         print_json(summary.as_dict())
@@ -232,26 +235,6 @@ def _outputs(output: str, draw: str | None, rate: float) -> Iterator[tuple[Lines
             if film is not None:
                 film.close(whole)
             lines.close()
-
-
-async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, PushSummary]]) -> PushSummary:
-    """Run until the source ends or a signal comes, which ends the source; a second one ends everything."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(work(stop))
-
-    def received() -> None:
-        if stop.is_set():
-            task.cancel()
-            return
-        note("finishing what is in flight; once more to end now")
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, received)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
 
 
 def _status(status: Status) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as json_text
-import signal
 import sys
 import threading
 import webbrowser
@@ -18,6 +17,7 @@ from midstream.cli import options
 from midstream.cli.codec_options import takes_codec
 from midstream.cli.console import SOME_FAILED, note
 from midstream.cli.progress import LiveLine
+from midstream.cli.signals import until_signal
 from midstream.codec.base import Codec
 from midstream.codec.stream import DEFAULT_KEY_INTERVAL, DEFAULT_STREAM_CODEC
 from midstream.data.frames import open_source, public_address
@@ -32,7 +32,7 @@ from midstream.wording import counted
 
 if TYPE_CHECKING:
     from midstream.watch.board import WatchTally
-    from midstream.watch.run import Watch, WatchStatus
+    from midstream.watch.run import WatchStatus
 
 _PLAYING, _BESIDE, _RATE, _PAGE = "Playing", "Beside it", "Rate", "The page"
 
@@ -151,8 +151,10 @@ def watch_command(
         address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/"
         with LiveLine(quiet) as line:
             tally = asyncio.run(
-                _until_signal(
-                    watch, sockets, lambda: _ready(address, json, open_page), lambda now: line.show(_status(now))
+                until_signal(
+                    lambda stop: watch.run(
+                        sockets, stop, lambda: _ready(address, json, open_page), lambda now: line.show(_status(now))
+                    )
                 )
             )
     finally:
@@ -193,24 +195,6 @@ def _ready(address: str, json: bool, open_page: bool) -> None:
 def _print_line(value: dict[str, Any]) -> None:
     sys.stdout.write(json_text.dumps(value, allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-async def _until_signal(watch: Watch, sockets: list[Any], ready: Any, status: Any) -> WatchTally:
-    """Run until a signal comes; a second one ends everything."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(watch.run(sockets, stop, ready, status))
-
-    def received() -> None:
-        if stop.is_set():
-            task.cancel()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, received)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
 
 
 def _status(status: WatchStatus) -> str:
