@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from midstream import data as datasets
 from midstream.batch.groups import Group
-from midstream.batch.inputs import content_row, failed_row, key_of, tables
+from midstream.batch.inputs import Chunk, Row, content_row, failed_row, key_of
 from midstream.codec.clip_layout import ClipHeader, ClipUnit
 from midstream.codec.clip_reader import ClipReader
 from midstream.codec.clip_writer import ClipWriter
@@ -25,8 +22,6 @@ from midstream.data.video import Video
 from midstream.errors import BitstreamError, InputError
 from midstream.files import read_bytes
 
-Row = dict[str, Any]
-
 
 def frame_id(clip: str, number: int) -> str:
     """Of a frame, and of the group that begins with it."""
@@ -34,7 +29,7 @@ def frame_id(clip: str, number: int) -> str:
 
 
 @dataclass(frozen=True)
-class FrameFiles:
+class FrameFiles(Chunk):
     """A clip whose frames are images: (path, seconds since its begin) of each."""
 
     name: str
@@ -46,11 +41,8 @@ class FrameFiles:
         """Groups."""
         return -(-len(self.frames) // self.key_interval)
 
-    def read(self) -> Iterator[pa.Table]:
+    def inputs(self) -> Iterator[Row]:
         """As Chunk."""
-        return tables(self._rows())
-
-    def _rows(self) -> Iterator[Row]:
         for first in range(0, len(self.frames), self.key_interval):
             frames = self.frames[first : first + self.key_interval]
             paths, times = [path for path, _ in frames], [time for _, time in frames]
@@ -68,21 +60,14 @@ def _digest(path: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class VideoGroups:
+class VideoGroups(Chunk):
     """The groups of a video. Its packets tell when each frame is, so that no frame need be decoded to find another."""
 
     path: str
     key_interval: int
 
-    @property
-    def count(self) -> None:
-        """What a container says of its length is not to be relied on."""
-
-    def read(self) -> Iterator[pa.Table]:
+    def inputs(self) -> Iterator[Row]:
         """As Chunk."""
-        return tables(self._rows())
-
-    def _rows(self) -> Iterator[Row]:
         count = 0
         try:
             with Path(self.path).open("rb") as file:
@@ -162,20 +147,13 @@ def _group_row(clip: str, group: Group, content: str) -> Row:
 
 
 @dataclass(frozen=True)
-class ClipFile:
+class ClipFile(Chunk):
     """The groups of a `.midv` file: each key begins one."""
 
     path: str
 
-    @property
-    def count(self) -> None:
-        """Only the file knows."""
-
-    def read(self) -> Iterator[pa.Table]:
+    def inputs(self) -> Iterator[Row]:
         """As Chunk."""
-        return tables(self._rows())
-
-    def _rows(self) -> Iterator[Row]:
         number, units, header, problem = 0, list[ClipUnit](), ClipHeader(), ""
         damaged: list[BitstreamError] = []
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,23 @@ Row = dict[str, Any]
 INPUT_BYTES = 8 << 20
 #: Of a key, in hexadecimal: Ray Data holds those of all inputs that are done in memory.
 _KEY_DIGITS = 32
+
+
+class Chunk(ABC):
+    """A part of the input; travels to the machine that reads it."""
+
+    @property
+    def count(self) -> int | None:
+        """How many inputs there are; None where only reading tells: what a container says is not relied on."""
+        return None
+
+    def read(self) -> Iterator[pa.Table]:
+        """Tables of `schema.INPUT`."""
+        return tables(self.inputs())
+
+    @abstractmethod
+    def inputs(self) -> Iterator[Row]:
+        """Rows of `schema.INPUT`, one an input; what cannot be read is a row with an error."""
 
 
 def content_row(

@@ -14,9 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from midstream.batch.folder import KEY, Folder
-from midstream.batch.inputs import INPUT_BYTES
+from midstream.batch.inputs import INPUT_BYTES, Chunk
 from midstream.batch.job import AUTO, RESULT_BYTES, Job, Worker
-from midstream.batch.sources import Chunk
 from midstream.cluster import joined
 from midstream.errors import InputError, MidstreamError, MissingExtraError
 from midstream.models.running import CPU, CUDA, has_device

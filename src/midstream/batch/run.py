@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from midstream.batch import PART_ROWS, pipeline
 from midstream.batch.folder import Folder, JobManifest
+from midstream.batch.inputs import Chunk
 from midstream.batch.job import Job
-from midstream.batch.sources import Chunk
 from midstream.cluster import LOCAL
 
 _WATCH_SECONDS, _WATCH_SHARE = 0.5, 10

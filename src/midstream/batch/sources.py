@@ -6,14 +6,13 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midstream import data as datasets
 from midstream.batch.clips import ClipFile, FrameFiles, VideoGroups, clips_of, frame_id
-from midstream.batch.inputs import Row, content_row, failed_row, tables
+from midstream.batch.inputs import Chunk, Row, content_row, failed_row
 from midstream.batch.schema import JobKind
 from midstream.data import video
 from midstream.data.folder import IMAGE_SUFFIXES, visible_files
@@ -39,21 +38,8 @@ _VIDEO = "video:"
 _FRAMES = "frames"
 
 
-class Chunk(Protocol):
-    """A part of the input; travels to the machine that reads it."""
-
-    @property
-    def count(self) -> int | None:
-        """How many inputs there are, where that is known."""
-        ...
-
-    def read(self) -> Iterator[pa.Table]:
-        """Tables of `schema.INPUT`; what cannot be read is a row with an error."""
-        ...
-
-
 @dataclass(frozen=True)
-class Files:
+class Files(Chunk):
     """Whole files: (id, path) of each."""
 
     files: tuple[tuple[str, str], ...]
@@ -63,9 +49,9 @@ class Files:
         """A file is an input."""
         return len(self.files)
 
-    def read(self) -> Iterator[pa.Table]:
+    def inputs(self) -> Iterator[Row]:
         """As Chunk."""
-        return tables(self._row(name, path) for name, path in self.files)
+        return (self._row(name, path) for name, path in self.files)
 
     def _row(self, name: str, path: str) -> Row:
         try:
@@ -75,20 +61,13 @@ class Files:
 
 
 @dataclass(frozen=True)
-class VideoFrames:
+class VideoFrames(Chunk):
     """The frames of a video, numbered from 0."""
 
     path: str
 
-    @property
-    def count(self) -> None:
-        """What a container says of its length is not to be relied on."""
-
-    def read(self) -> Iterator[pa.Table]:
+    def inputs(self) -> Iterator[Row]:
         """As Chunk."""
-        return tables(self._rows())
-
-    def _rows(self) -> Iterator[Row]:
         number = 0
         try:
             for frame in video.Video(Path(self.path)).frames():
@@ -104,7 +83,7 @@ class VideoFrames:
 
 
 @dataclass(frozen=True)
-class RowGroup:
+class RowGroup(Chunk):
     """A row group of a Parquet file: contents, or paths of files, in `column`."""
 
     path: str
@@ -120,11 +99,8 @@ class RowGroup:
         """A row is an input."""
         return self.rows
 
-    def read(self) -> Iterator[pa.Table]:
+    def inputs(self) -> Iterator[Row]:
         """As Chunk."""
-        return tables(self._rows())
-
-    def _rows(self) -> Iterator[Row]:
         done = 0
         try:
             with pq.ParquetFile(self.path) as file:

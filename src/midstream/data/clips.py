@@ -17,7 +17,7 @@ from midstream.wording import counted, readable
 #: Beside the sub-folders of clips, and in the folder of a single one.
 CLIPS_FILE, CLIP_FILE = "clips.json", "clip.json"
 #: In the folder of a sequence of MOTChallenge's, whose frames lie in a folder beside it.
-_SEQUENCE_FILE = "seqinfo.ini"
+SEQUENCE_FILE = "seqinfo.ini"
 #: Frames a second of a clip of which nobody says it.
 DEFAULT_RATE = 25.0
 #: Frames a second.
@@ -82,8 +82,8 @@ def load_clips(spec: str, path: str) -> Dataset:
         return _dataset(spec, {root.resolve().name: frames}, _about_one(root, frames))
     folders = sorted((f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")), key=in_order)
     clips = {folder.name: there for folder in folders if (there := frames_of(folder))}
-    if not clips and any(root.glob(f"*/{_SEQUENCE_FILE}")):
-        raise InputError(f"{root} has MOTChallenge's layout ({_SEQUENCE_FILE} in its sub-folders): mot:{path} reads it")
+    if not clips and any(root.glob(f"*/{SEQUENCE_FILE}")):
+        raise InputError(f"{root} has MOTChallenge's layout ({SEQUENCE_FILE} in its sub-folders): mot:{path} reads it")
     if not clips:
         kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
         raise InputError(f"no frame ({kinds}; hidden files do not count) in {root} or a sub-folder of it")

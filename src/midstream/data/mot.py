@@ -12,14 +12,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from midstream.data.base import Clip, Dataset, ImageFile
-from midstream.data.clips import MOST_SIDE, Rate, first_fault, frames_of
+from midstream.data.clips import MOST_SIDE, SEQUENCE_FILE, Rate, first_fault, frames_of
 from midstream.data.folder import in_order
 from midstream.data.listed import is_folder
 from midstream.errors import InputError
 from midstream.files import expanded
 from midstream.wording import readable
 
-_SEQUENCE = "seqinfo.ini"
 #: Of MOT16 on; the first benchmark has no classes and writes -1.
 _PEDESTRIAN, _NO_CLASS = 1, -1
 #: What looks like a person and is not counted: on vehicles, static, reflections and so on; as TrackEval has it.
@@ -72,11 +71,11 @@ def load_mot(spec: str, path: str) -> Dataset:
         raise InputError(f"there is no folder {root}")
     folders = (
         [root]
-        if (root / _SEQUENCE).is_file()
-        else sorted((f.parent for f in root.glob(f"*/{_SEQUENCE}")), key=in_order)
+        if (root / SEQUENCE_FILE).is_file()
+        else sorted((f.parent for f in root.glob(f"*/{SEQUENCE_FILE}")), key=in_order)
     )
     if not folders:
-        raise InputError(f"no sequence in {root}: a sequence is a folder with {_SEQUENCE}, frames and gt/gt.txt")
+        raise InputError(f"no sequence in {root}: a sequence is a folder with {SEQUENCE_FILE}, frames and gt/gt.txt")
     labelled = [folder for folder in folders if _labels(folder).is_file()]
     if labelled and len(labelled) < len(folders):
         bare = next(folder for folder in folders if folder not in labelled)
@@ -119,7 +118,7 @@ def _annotation(row: _Row, first: int, number: int) -> dict[str, Any]:
 
 def _sequence(folder: Path) -> tuple[_Info, list[Path]]:
     """What is said of a sequence, and its frames."""
-    file = folder / _SEQUENCE
+    file = folder / SEQUENCE_FILE
     info = _info(file)
     if Path(info.imDir).is_absolute() or ".." in Path(info.imDir).parts:
         raise InputError(f"{file} does not describe a sequence: imDir is outside of its folder")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from midstream.data.base import Dataset
 from midstream.data.cityscapes import CLASSES, annotations_of
+from midstream.data.clips import SEQUENCE_FILE
 from midstream.data.coco_video import load_coco_video
 from midstream.data.scenes import SIZE
 from midstream.data.scenes.motion import ANNOTATIONS, EDITION, FRAMES, MOST_FRAMES, RATE
@@ -87,7 +88,7 @@ def write_films(
                 rows += (_row(each, number) for each in frame.objects)
                 done()
             write_bytes(str(root / name / "gt" / "gt.txt"), "".join(rows).encode())
-            write_bytes(str(root / name / "seqinfo.ini"), _sequence(name, frames, size).encode())
+            write_bytes(str(root / name / SEQUENCE_FILE), _sequence(name, frames, size).encode())
         write_bytes(str(root / ANNOTATIONS), json.dumps(truth, separators=(",", ":")).encode())
 
 
