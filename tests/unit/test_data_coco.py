@@ -108,3 +108,58 @@ def test_a_panoptic_file_without_its_maps(tmp_path: Path) -> None:
     (tmp_path / "labels").rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"is to have a folder .*labels beside it"):
         load(spec)
+
+
+_BEYOND = "should be less than"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "category", "image", "message"),
+    [
+        ({"bbox": [0, 0, 1e308, 1]}, {}, {}, rf"annotations\[0\]\.bbox\[2\]: .*{_BEYOND}"),
+        ({"bbox": [-1e308, 0, 1, 1]}, {}, {}, r"annotations\[0\]\.bbox\[0\]: .*greater than or equal to -1000000"),
+        ({"bbox": [0, 0, -2, 1]}, {}, {}, r"annotations\[0\]\.bbox\[2\]: .*greater than or equal to 0"),
+        ({"area": -1}, {}, {}, r"annotations\[0\]\.area: "),
+        ({"area": 1e300}, {}, {}, r"annotations\[0\]\.area: "),
+        ({"keypoints": [1e300, 0, 2]}, {}, {}, r"annotations\[0\]\.keypoints\[0\]: "),
+        ({"image_id": 1 << 63}, {}, {}, rf"annotations\[0\]\.image_id: .*{_BEYOND}"),
+        ({"category_id": -(1 << 80)}, {}, {}, r"annotations\[0\]\.category_id: "),
+        ({}, {"id": 1 << 80}, {}, r"categories\[0\]\.id: "),
+        ({}, {}, {"id": 1 << 63}, rf"images\[0\]\.id: .*{_BEYOND}"),
+        ({}, {}, {"width": 10**30}, r"images\[0\]\.width: "),
+        ({}, {}, {"height": -1}, r"images\[0\]\.height: "),
+    ],
+)
+@pytest.mark.parametrize("kind", ["coco", "coco-video"])
+def test_numbers_beyond_all_bounds_are_refused_by_name(
+    kind: str,
+    annotation: dict[str, Any],
+    category: dict[str, Any],
+    image: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    spec = _odd(tmp_path, annotation, category, image, kind)
+    with pytest.raises(InputError, match=message):
+        load(spec)
+
+
+@pytest.mark.parametrize("kind", ["coco", "coco-video"])
+def test_names_of_classes_are_made_readable(kind: str, tmp_path: Path) -> None:
+    dataset = load(_odd(tmp_path, {}, {"name": "a\x1b[2J\nb", "keypoints": ["\x07"] * 1}, {}, kind))
+    (category,) = dataset.ground_truth["categories"]
+    assert (category["name"], category["keypoints"]) == ("a [2J b", [" "])
+
+
+def _odd(folder: Path, annotation: dict[str, Any], category: dict[str, Any], image: dict[str, Any], kind: str) -> str:
+    """A file with one image, annotation and category, of which some fields are changed."""
+    spec = _write(
+        folder,
+        {
+            "videos": [{"id": 1}],
+            "images": [{"id": 7, "file_name": "a.jpg", "height": HEIGHT, "width": WIDTH, "video_id": 1, **image}],
+            "categories": [{"id": 1, "name": "person", **category}],
+            "annotations": [{"image_id": 7, "category_id": 1, "bbox": [0, 0, 2, 2], **annotation}],
+        },
+    )
+    return spec.replace("coco:", f"{kind}:", 1)

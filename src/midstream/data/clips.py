@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from midstream.data.base import Clip, Dataset, ImageFile, Mark
+from midstream.data.bounds import Box, Rate, Readable
 from midstream.data.folder import IMAGE_SUFFIXES, in_order, visible_files
 from midstream.errors import InputError
 from midstream.files import expanded, read_bytes
@@ -20,16 +21,6 @@ CLIPS_FILE, CLIP_FILE = "clips.json", "clip.json"
 SEQUENCE_FILE = "seqinfo.ini"
 #: Frames a second of a clip of which nobody says it.
 DEFAULT_RATE = 25.0
-#: Frames a second.
-Rate = Annotated[FiniteFloat, Field(ge=1e-3, le=1e6)]
-#: Pixels along a side of a frame, and from its corner to wherever a box begins.
-MOST_SIDE = 1_000_000
-_Place = Annotated[FiniteFloat, Field(ge=-MOST_SIDE, le=MOST_SIDE)]
-_Side = Annotated[FiniteFloat, Field(ge=0, le=MOST_SIDE)]
-#: Left, top, width, height in pixels.
-_Box = tuple[_Place, _Place, _Side, _Side]
-#: What somebody wrote for people.
-Readable = Annotated[str, AfterValidator(readable)]
 
 
 class ClipAbout(BaseModel):
@@ -47,8 +38,8 @@ class ClipAbout(BaseModel):
     fps: Rate = DEFAULT_RATE
     times: list[Annotated[FiniteFloat, Field(ge=0, le=1e9)]] | None = None
     category: Readable | None = None
-    boxes: list[_Box | None] | None = None
-    blobs: list[list[_Box]] | None = None
+    boxes: list[Box | None] | None = None
+    blobs: list[list[Box]] | None = None
     notes: list[Readable] = []
 
     def marks(self, frame: int) -> tuple[Mark, ...]:

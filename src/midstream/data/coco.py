@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel, FiniteFloat
+from pydantic import BaseModel
 
 from midstream.data.base import Dataset
+from midstream.data.bounds import Area, Box, Number, Place
 from midstream.data.coco_file import Category, Image, check_ids, found, parsed, text_of
 from midstream.data.coco_panoptic import is_panoptic, load_panoptic
 from midstream.errors import InputError
@@ -21,13 +22,13 @@ _KEYPOINT = 3
 class Annotation(BaseModel):
     """An entry of `annotations`."""
 
-    image_id: int
-    category_id: int
-    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
-    area: FiniteFloat | None = None
+    image_id: Number
+    category_id: Number
+    bbox: Box
+    area: Area | None = None
     iscrowd: bool = False
     segmentation: Any = None
-    keypoints: list[FiniteFloat] | None = None
+    keypoints: list[Place] | None = None
 
 
 class _File(BaseModel):

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from midstream.data.base import ImageFile
+from midstream.data.bounds import Number, Pixels, Readable
 from midstream.data.listed import is_file
 from midstream.errors import InputError
 
@@ -18,18 +19,18 @@ from midstream.errors import InputError
 class Image(BaseModel):
     """An entry of `images`."""
 
-    id: int
+    id: Number
     file_name: str
-    height: int
-    width: int
+    height: Pixels
+    width: Pixels
 
 
 class Category(BaseModel):
     """An entry of `categories`; of persons and the like with the names of their keypoints."""
 
-    id: int
-    name: str
-    keypoints: list[str] | None = None
+    id: Number
+    name: Readable
+    keypoints: list[Readable] | None = None
     skeleton: list[tuple[int, int]] | None = None
 
 

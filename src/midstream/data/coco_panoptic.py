@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from midstream.data.base import UNLABELLED, Dataset
+from midstream.data.bounds import Number
 from midstream.data.coco_file import Category, Image, check_ids, found, parsed
 from midstream.data.listed import is_file, is_folder, place_of
 from midstream.errors import InputError
@@ -19,12 +20,12 @@ _KEY = "segments_info"
 
 
 class _Segment(BaseModel):
-    id: int
-    category_id: int
+    id: Number
+    category_id: Number
 
 
 class _Annotation(BaseModel):
-    image_id: int
+    image_id: Number
     file_name: str
     segments_info: list[_Segment]
 

@@ -9,34 +9,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field
 
 from midstream.data.base import Clip, Dataset, ImageFile
-from midstream.data.clips import DEFAULT_RATE, Rate, Readable
+from midstream.data.bounds import Number, Rate, Readable
+from midstream.data.clips import DEFAULT_RATE
 from midstream.data.coco import Annotation, about_unlisted, check, entry_of, folder_and_file
 from midstream.data.coco_file import Category, Image, found, parsed, refuse_twice, text_of
 from midstream.errors import InputError
 
-#: What fits into 64 bits.
-_Number = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
-
 
 class _Video(BaseModel):
-    id: _Number
+    id: Number
     name: Readable = ""
     fps: Rate = DEFAULT_RATE
 
 
 class _Frame(Image):
-    video_id: int
-    frame_id: _Number | None = Field(None, validation_alias=AliasChoices("frame_id", "frame_index"))
+    video_id: Number
+    frame_id: Number | None = Field(None, validation_alias=AliasChoices("frame_id", "frame_index"))
 
 
 class _Tracked(Annotation):
     id: int | None = None
-    track_id: _Number | None = Field(None, validation_alias=AliasChoices("track_id", "instance_id"))
+    track_id: Number | None = Field(None, validation_alias=AliasChoices("track_id", "instance_id"))
 
 
 class _File(BaseModel):

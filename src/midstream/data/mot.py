@@ -12,7 +12,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from midstream.data.base import Clip, Dataset, ImageFile
-from midstream.data.clips import MOST_SIDE, SEQUENCE_FILE, Rate, first_fault, frames_of
+from midstream.data.bounds import MOST_SIDE, Rate
+from midstream.data.clips import SEQUENCE_FILE, first_fault, frames_of
 from midstream.data.folder import in_order
 from midstream.data.listed import is_folder
 from midstream.errors import InputError
