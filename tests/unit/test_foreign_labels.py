@@ -207,7 +207,7 @@ def test_single_boxes_outside_are_slips(tmp_path: Path) -> None:
     assert len(about_labels(load(_coco(tmp_path, [*many, many[-1]])), Detection(), ("cat", "dog"))) == 1
 
 
-@pytest.mark.parametrize("sides", [[0, 6], [6, 0], [-4, 6], [6, -4], [-4, -4]])
+@pytest.mark.parametrize("sides", [[0, 6], [6, 0], [0, 0]])
 def test_boxes_without_extent_are_counted_and_match_nothing(tmp_path: Path, sides: list[int]) -> None:
     dataset = load(_coco(tmp_path, [{}, {"bbox": [10, 8, *sides], "area": 24}]))
     box = ", ".join(map(str, [10, 8, *sides]))
