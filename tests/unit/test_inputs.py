@@ -16,6 +16,7 @@ from midstream.models.description import parse_description
 from midstream.models.input_description import Input
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.preprocess import to_tensor
+from midstream.models.recognition.draft import draft
 
 HEAD = '[head]\nkind = "yolov8"\nscore_threshold = 0.1\nnms_iou = 0.5'
 #: Of the network's output: centre, sides and a score.
@@ -232,3 +233,37 @@ def test_what_is_not_used_does_not_change_the_hash_of_a_cut() -> None:
     keys = ["name", "size", "resize", "anchor", "pad_value", "interpolation", "color", "scale", "mean", "std"]
     assert list(plain.model_dump()) == keys
     assert list(Input(size="any", longest=640).model_dump()) == [*keys, "longest"]
+
+
+def embedding(path: Path, kind: int) -> Path:
+    """Input `ids` [1, 6] of whole numbers; features [1, 6, 4] of 50,000 rows, twice times one; output their mean."""
+    table = np.arange(200_000, dtype=np.float32).reshape(50_000, 4)
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "one"], ["once"]),
+        helper.make_node("MatMul", ["once", "one"], ["twice"]),
+        helper.make_node("ReduceMean", ["twice"], ["y"], axes=[1], keepdims=0),
+    ]
+    weights = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.eye(4, dtype=np.float32), "one")]
+    inputs = [helper.make_tensor_value_info("ids", kind, [1, 6])]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])
+    graph = helper.make_graph(nodes, "g", inputs, [output], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32])
+def test_a_network_of_tokens_takes_their_ids(tmp_path: Path, kind: int) -> None:
+    drafted = draft(embedding(tmp_path / "t.onnx", kind))
+    assert (drafted.description.input.shape, drafted.description.pyramid[0].axes) == ((1, 6), "1TC")
+    model = drafted.model()
+    ids = np.array([[0, 1, 49_999, 7, 8, 9]])
+    pyramid = model.front(ids)  # type: ignore[arg-type]
+    level = next(iter(pyramid.values()))
+    np.testing.assert_array_equal(level.reshape(4, 6)[0], 4.0 * ids[0])
+    with pytest.raises(InputError, match=r"takes whole numbers from -"):
+        model.front(ids + 0.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"go to 16,777,216 \(2\^24\) at most, not to 16777217"):
+        model.front(np.full((1, 6), 2**24 + 1))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="does not run"):
+        model.front(ids + 2)  # type: ignore[arg-type]

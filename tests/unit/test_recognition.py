@@ -134,6 +134,9 @@ CASES: dict[str, tuple[dict[str, np.ndarray], str, str, dict[str, Any]]] = {
         {"y": np.insert(rows(False, 3), 4, 0.9, axis=1)[None]}, "detection", "yolov5", {"decoded": False},
     ),
     "yolox": ({"y": np.insert(rows(False), 4, 0.9, axis=1)[None]}, "detection", "yolox", {"decoded": False}),
+    "yolox of one class": (
+        {"y": np.insert(rows(False, classes=1), 4, 0.9, axis=1)[None]}, "detection", "yolox", {"decoded": False},
+    ),
     "gfl": (
         {**{f"s{n}": np.full((1, n, 80), 0.01, np.float32) for n in (64, 16, 4)},
          **{f"b{n}": np.zeros((1, n, 32), np.float32) for n in (64, 16, 4)}}, "detection", "gfl", {"bins": 8},

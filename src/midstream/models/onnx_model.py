@@ -178,6 +178,11 @@ class OnnxModel:
         """The shape of the arrays that the network takes instead of images; None for one of images."""
         return self.description.input.shape
 
+    @property
+    def takes_whole(self) -> bool:
+        """Whether what the network takes is whole numbers, as pixels or the ids of tokens."""
+        return any("int" in value.type for value in self._front.get_inputs() if value.name == self._input)
+
     def resized(self, image: Image) -> Image:
         """The image within the network's input, uint8 RGB [h, w, 3]."""
         return fitted(self.description.input, image)

@@ -76,7 +76,13 @@ def some_array(network: SplitModel) -> NDArray[Any] | None:
     shape = getattr(network, "tensor_shape", None)
     if shape is None:
         return None
-    return np.atleast_2d(np.asarray(np.random.default_rng(0).normal(size=shape), np.float32))
+    return np.atleast_2d(noise(shape, getattr(network, "takes_whole", False)))
+
+
+def noise(shape: Sequence[int], whole: bool) -> NDArray[np.float32]:
+    """Normal noise, always the same; `whole`: in small numbers from 0 on, as the ids of tokens are."""
+    values = np.random.default_rng(0).normal(size=tuple(shape)).astype(np.float32)
+    return np.asarray(np.abs(np.rint(values)) if whole else values, np.float32)
 
 
 def try_out(network: SplitModel) -> None:

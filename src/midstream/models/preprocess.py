@@ -22,10 +22,13 @@ _INTERPOLATIONS = {
 #: ONNX Runtime's word -> NumPy's type.
 _TYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
+    "tensor(int8)": np.int8, "tensor(int16)": np.int16, "tensor(uint16)": np.uint16, "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
 }  # fmt: skip
 #: The largest value of a float16.
 _HALF = np.float32(65504)
+#: Whole numbers up to here are exact in float32.
+_WHOLE = 2**24
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ def _of_shape(shape: tuple[int, ...], values: NDArray[Any]) -> NDArray[np.float3
         raise InputError(f"the network takes arrays of shape {list(shape)} (.npy files), not {what}")
     if values.dtype.kind not in "fiu":
         raise InputError(f"the network takes arrays of numbers, not of {values.dtype}")
+    if values.dtype.kind in "iu" and values.size and not -_WHOLE <= int(values.min()) <= int(values.max()) <= _WHOLE:
+        raise InputError(f"whole numbers of an array go to {_WHOLE:,} (2^24) at most, not to {values.max()}")
     return np.ascontiguousarray(values.reshape(shape), np.float32)
 
 
@@ -118,20 +123,21 @@ def as_type(values: NDArray[np.float32], kind: str, name: str) -> NDArray[Any]:
     """Values as the network takes them; `kind` is ONNX Runtime's word for a type.
 
     Raises:
-        InputError: another type than a float or uint8, or values that uint8 does not have.
+        InputError: a type that is none of numbers, or values that a type of whole numbers does not have.
     """
     if kind not in _TYPES:
-        raise InputError(f"input '{name}' is a {kind}; networks of images take {', '.join(_TYPES)}")
+        raise InputError(f"input '{name}' is a {kind}; inputs are {', '.join(_TYPES)}")
     dtype: np.dtype[Any] = np.dtype(_TYPES[kind])
     if dtype == np.float16:
         return np.clip(values, -_HALF, _HALF).astype(dtype)
     if dtype.kind in "iu":
         low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
         if not ((values == np.rint(values)) & (values >= low) & (values <= high)).all():
+            how = f"whole numbers from {low} to {high}"
             if dtype == np.uint8:
                 how = "the pixels as they are, 0 to 255: leave scale, mean and std out"
-            else:
-                how = f"whole numbers from {low} to {high}: pixels less 128 have mean = [128.0, 128.0, 128.0]"
+            elif dtype == np.int8:
+                how += ": pixels less 128 have mean = [128.0, 128.0, 128.0]"
             raise InputError(f"input '{name}' takes {how}")
     return values.astype(dtype, copy=False)
 

@@ -106,7 +106,9 @@ def _one_table(sides: _Sides, size: tuple[int, int] | None, keypoints: int) -> l
     name, (rows, columns) = next(iter(tables.items()))
     output: dict[str, Any] = {"output": name, **prototypes, **({"keypoints": keypoints} if keypoints else {})}
     if columns in [each + more for each in _ROWS]:
-        return [HeadFit("end2end", 0, output)]
+        # A table of YOLOX or YOLOv5 with one class or two is as wide, but has a row for each cell.
+        others = [] if more or rows is None or size is None else _rows_of_cells(output, rows, columns, size)
+        return [*others, HeadFit("end2end", 0, output)]
     found = []
     cells = columns is not None and size is not None and columns == _cells(size, _STRIDES[:3])
     if rows is not None and rows > 4 + more and (cells or columns is None or columns > rows):

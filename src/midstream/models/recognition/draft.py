@@ -20,7 +20,7 @@ from midstream.models.graph import cut_graph, load_graph
 from midstream.models.heads.metadata import Metadata, from_metadata
 from midstream.models.input_description import Input
 from midstream.models.onnx_model import OnnxModel
-from midstream.models.plausible import natural_image, try_out
+from midstream.models.plausible import natural_image, noise, try_out
 from midstream.models.preprocess import as_type, fitted, layout_of, to_tensor
 from midstream.models.proposals import Proposal, propose, with_bytes, worth_listing
 from midstream.models.recognition.inputs import Inputs, fixed_batch, recognise_inputs
@@ -204,6 +204,12 @@ class _Look:
     def _image_size(self) -> tuple[int, int] | None:
         return None if self.inputs.shape is not None else self.size
 
+    @property
+    def _steps(self) -> int | None:
+        """Of a network that takes a sequence of whole numbers, such as the ids of tokens: how many."""
+        shape = self.inputs.shape
+        return shape[1] if shape is not None and len(shape) == 2 and "int" in self.inputs.image.dtype else None
+
     def _running(self) -> tuple[tuple[int, int], dict[str, NDArray[Any]]]:
         """The first size that the network runs at, and its outputs there."""
         sizes = self.inputs.sizes or [(1, 1)]
@@ -247,9 +253,7 @@ class _Look:
         about, name = self._input(size), self.inputs.image.name
         kinds = {value.name: value.type for value in self._runner.get_inputs()}
         if self.inputs.shape is not None:
-            noise = np.random.default_rng(0).normal(size=self.inputs.shape).astype(np.float32)
-            whole = "int" in kinds[name]
-            value: NDArray[Any] = np.abs(np.rint(noise)).astype(np.float32) if whole else noise
+            value: NDArray[Any] = noise(self.inputs.shape, "int" in kinds[name])
         else:
             image = natural_image(*size)
             value = to_tensor(about, fitted(about, image), size, self.inputs.layout or "NCHW")
@@ -285,7 +289,7 @@ class _Look:
         values["input"] = {"name": self.inputs.image.name, **self._input_fields()}
         if self.inputs.others:
             values["constants"] = self.inputs.constants(self.size)
-        values["pyramid"] = levels(tensors, self._image_size)
+        values["pyramid"] = levels(tensors, self._image_size, self._steps)
         if outputs.head is not None:
             values["head"] = outputs.head
         text = to_toml(values, self._comments(outputs))
@@ -307,12 +311,15 @@ class _Look:
         ]
 
 
-def levels(tensors: Sequence[CutTensor], size: tuple[int, int] | None) -> list[dict[str, Any]]:
+def levels(
+    tensors: Sequence[CutTensor], size: tuple[int, int] | None, steps: int | None = None
+) -> list[dict[str, Any]]:
     """The tables [[pyramid]]: p3, p4, ... by the logarithms of strides, or f1, f2, ... where these are none.
 
     Args:
         tensors: of the cut.
         size: (height, width) of the image; None for a network of something else.
+        steps: how many tokens a network of text takes.
     """
     strides = [None if size is None else _stride(tensor.sides, size) for tensor in tensors]
     powers = [None if s is None or s & (s - 1) else s.bit_length() - 1 for s in strides]
@@ -320,11 +327,11 @@ def levels(tensors: Sequence[CutTensor], size: tuple[int, int] | None) -> list[d
     found = []
     for i, (tensor, stride, power) in enumerate(zip(tensors, strides, powers, strict=True), start=1):
         table: dict[str, Any] = {"name": f"p{power}" if named else f"f{i}", "tensor": tensor.name}
-        found.append(table | ({"stride": stride} if stride is not None else axes_of(tensor, size)))
+        found.append(table | ({"stride": stride} if stride is not None else axes_of(tensor, size, steps)))
     return found
 
 
-def axes_of(tensor: CutTensor, size: tuple[int, int] | None) -> dict[str, Any]:
+def axes_of(tensor: CutTensor, size: tuple[int, int] | None, steps: int | None = None) -> dict[str, Any]:
     """What the axes are of a tensor that is no map: tokens of an image, with their grid, a sequence, a vector."""
     shape = tensor.shape
     if len(shape) == 2:
@@ -338,6 +345,8 @@ def axes_of(tensor: CutTensor, size: tuple[int, int] | None) -> dict[str, Any]:
             extra = tokens - grid[0] * grid[1]
             if 0 <= extra <= _MOST_EXTRA < tokens:
                 return {"axes": axes, "grid": list(grid), **({"extra": extra} if extra else {})}
+    if size is None and shape[1] == steps:
+        return {"axes": "1TC"}
     return {"axes": "1CT" if size is None or shape[1] < shape[2] else "1NC"}
 
 

@@ -235,6 +235,8 @@ def _found(
             f"boxes are {how} ({_WORDS[how]}): check, for others fit the numbers as well; `format` says otherwise"
         )
     named = "COCO's 80" if classes == "coco" else f"{len(classes)}, named {', '.join(classes[:2])} ..."
+    if len(classes) == 1:
+        named = f"one, named {classes[0]}"
     if classes == ("face",):
         named = "one, faces"
     found.notes.guessed.append(f"classes are {named}: check their names and order")
