@@ -92,6 +92,8 @@ def session(model: onnx.ModelProto, threads: int | None = None, device: str = CP
     options = ort.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
+    # Its threads would wait actively, between runs as well, and take the cores from the codec and from other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # errors become exceptions, and need no second voice
