@@ -14,7 +14,7 @@ from tests.helpers.calibration import FAST
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibration.loss import USUAL, PseudoLabels, Relation, Seen, mirror
+from midstream.calibration.loss import USUAL, PseudoLabels, Relation, Seen, least_score, mirror
 from midstream.calibration.views import Views
 from midstream.masks import decode_mask
 from midstream.models import Detections, FloatPyramid
@@ -112,3 +112,12 @@ def test_a_mirror_image_s_detections_are_mirrored() -> None:
     again = mirror(other, 8)
     assert np.array_equal(again.boxes, there.boxes)
     assert again.masks == there.masks
+
+
+def test_what_a_network_is_less_sure_of_counts_where_little_is_sure() -> None:
+    few, many = [np.float32(score) / 100 for score in (90, 40)], [np.float32(n) / 100 for n in range(99)]
+    assert least_score([np.array(many, np.float32)]) == pytest.approx(0.3)
+    assert least_score([np.array(few, np.float32), np.array(many[:29], np.float32)]) == pytest.approx(0.11)
+    assert least_score([np.array(few, np.float32)]) == 0  # all of them
+    assert least_score([np.array(many[:29], np.float32)]) == pytest.approx(0.3)  # noise is nothing found
+    assert least_score([np.zeros(0, np.float32)]) == pytest.approx(0.3)

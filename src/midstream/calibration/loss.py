@@ -15,6 +15,7 @@ from typing import Protocol, Self
 
 import numpy as np
 import pycocotools.mask
+from numpy.typing import NDArray
 
 from midstream.calibration.sensitivity import TINY
 from midstream.calibration.views import View, Views
@@ -22,7 +23,7 @@ from midstream.data import Dataset
 from midstream.errors import InputError
 from midstream.halves.levels import completed
 from midstream.masks import decode_mask
-from midstream.metrics.agreement import reference_dataset
+from midstream.metrics.agreement import REFERENCE_THRESHOLD, reference_dataset
 from midstream.metrics.case import Case
 from midstream.metrics.coco import CocoState
 from midstream.models import Detections, Output, SplitModel
@@ -38,6 +39,8 @@ _MOST_USEFUL, _KNOWN_TO = 0.35, 0.02
 _FEWEST, _FACTORS = 2, (0.05, 4.0)
 #: Objects with which a relation is what was fitted; with fewer it is nearer to the usual one.
 ENOUGH_OBJECTS = 200
+#: With fewer sure ones, less sure ones count as well: four that any step keeps say that no step loses anything.
+FEWEST_OBJECTS = 20
 
 
 #: Who asks for detections.
@@ -149,7 +152,8 @@ class OutputReference:
 class PseudoLabels:
     """What the uncompressed detector, `model`, finds in `images` of `views`, and in their mirror images.
 
-    `objects` is how many it finds in the images themselves.
+    `objects` is how many of them count: those that it is sure of, and of its other detections the best where these are
+    too few.
     """
 
     usual = USUAL
@@ -163,7 +167,8 @@ class PseudoLabels:
             seen = detections_of(model.back(views.full(other), view.size), WHO)
             mirrored[view.file.id] = mirror(seen, view.size[1])
         dataset = Dataset("calibration", None, tuple(view.file for view in images), None)
-        self._own, self._mirrored = self._as_truth(dataset, found), self._as_truth(dataset, mirrored)
+        least = least_score([each.scores for each in found.values()])
+        self._own, self._mirrored = self._as_truth(dataset, found, least), self._as_truth(dataset, mirrored, least)
         self._best = 0.0 if self._mirrored is None else self._ap(self._mirrored, found)
         self.objects = 0 if self._own is None else len((self._own.ground_truth or {})["annotations"])
         self._rounding = self._moved(touched(model, views, images))
@@ -185,9 +190,9 @@ class PseudoLabels:
     def _moved(self, found: Mapping[int, Output]) -> float:
         return 0.0 if self._own is None else 1 - self._ap(self._own, found)
 
-    def _as_truth(self, dataset: Dataset, found: Mapping[int, Detections]) -> Dataset | None:
+    def _as_truth(self, dataset: Dataset, found: Mapping[int, Detections], least: float) -> Dataset | None:
         try:
-            return reference_dataset(dataset, found, self.model.classes)
+            return reference_dataset(dataset, found, self.model.classes, least)
         except InputError:
             return None
 
@@ -197,6 +202,17 @@ class PseudoLabels:
         case = Case.of(truth, detections, self.model.classes)
         state = CocoState.of(case, "segm" if case.has_masks else "bbox")
         return state.average_precision(_REPEATED)[0] / 100
+
+
+def least_score(scores: Sequence[NDArray[np.float32]]) -> float:
+    """From which score on detections count, by the scores of each image: lower than usual where few are sure.
+
+    Where none is sure, nothing is found, whatever else there is.
+    """
+    ordered = np.sort(np.concatenate([*scores, np.zeros(FEWEST_OBJECTS, np.float32)]))[::-1]
+    if ordered[0] < REFERENCE_THRESHOLD:
+        return REFERENCE_THRESHOLD
+    return float(min(ordered[FEWEST_OBJECTS - 1], REFERENCE_THRESHOLD))
 
 
 def touched(model: SplitModel, views: Views, images: Sequence[View]) -> dict[int, Output]:
