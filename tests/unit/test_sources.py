@@ -133,6 +133,15 @@ def test_the_name_of_one_image_is_no_pattern_of_many(tmp_path: Path) -> None:
     assert frame.image.shape == (32, 40, 3)
 
 
+@pytest.mark.parametrize("kind", ["video", "folder"])
+def test_of_a_source_the_first_frames_are_taken(tmp_path: Path, kind: str) -> None:
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64, 3), 10 * number, np.uint8))
+    source = write_video(tmp_path / "v.mp4", [scene()] * 5) if kind == "video" else tmp_path
+    assert [frame.number for frame in open_source(str(source), limit=3).frames()] == [0, 1, 2]
+    assert len(list(open_source(str(source), limit=9).frames())) >= 5
+
+
 def test_a_video_may_change_its_size(tmp_path: Path) -> None:
     small = write_video(tmp_path / "a.ts", [scene()] * 4, "mpeg2video").read_bytes()
     large = write_video(tmp_path / "b.ts", [scene(96, 128)] * 4, "mpeg2video").read_bytes()

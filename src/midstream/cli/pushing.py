@@ -125,6 +125,9 @@ def push_command(
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Feed a video file at its own speed.", rich_help_panel=_PACE)
     ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Send only the first frames, this many.", min=1, rich_help_panel=_PACE)
+    ] = None,
     retry: Annotated[
         str,
         typer.Option(help="How long to go on trying if no answer comes.", metavar="TIME", rich_help_panel=_SERVER),
@@ -168,15 +171,15 @@ def push_command(
         raise InputError("--json prints the summary on standard output, where the detections go: give -o FILE")
     if bitrate is not None and stream is False:
         raise OptionError("`bitrate` is that of a stream: it does not go with `independent`")
-    limit = None if rate_limit is None else bits_per_second(rate_limit)
-    pace = pace_for(bitrate, min_bitrate, max_bitrate, limit)
+    most = None if rate_limit is None else bits_per_second(rate_limit)
+    pace = pace_for(bitrate, min_bitrate, max_bitrate, most)
     places = in_flight or (_IN_FLIGHT if pace is None else _MANY_IN_FLIGHT)
     link = serve.Link(to, _token(token_file), tls, tls_ca, tls_cert, tls_key, in_flight=places, retry_s=seconds(retry))
     link.credentials()
     timeout_s = None if timeout is None else _timeout(timeout)
-    images = open_source(source, realtime)
+    images = open_source(source, realtime, limit=limit)
     live = is_live(source) or (realtime and images.tick_s is not None)
-    settings = push.PushSettings(lag, drop_oldest, limit, timeout_s, pace, live)
+    settings = push.PushSettings(lag, drop_oldest, most, timeout_s, pace, live)
     as_stream = images.tick_s is not None or bitrate is not None if stream is None else stream
     rate = rate_options(bitrate, pace, images.rate)
     encoder = stream_encoder(codec, threads=threads, **rate) if as_stream else None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -70,7 +70,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: str, realtime: bool = False, rate: float | None = None) -> Source:
+def open_source(spec: str, realtime: bool = False, rate: float | None = None, limit: int | None = None) -> Source:
     """A source by name, of which a first frame has been read.
 
     Args:
@@ -78,11 +78,18 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None) ->
             scenes-video:COUNT,SEED, or - for a video on standard input.
         realtime: feed a video file at its own speed, as a camera would.
         rate: images a second, where a source has none of its own.
+        limit: the most frames that it gives.
 
     Raises:
         InputError: there is nothing of this name, it cannot be opened, or no frame of it can be read.
         MissingExtraError: a video without PyAV.
     """
+    found = _opened(spec, realtime, rate)
+    found.limit = limit
+    return found
+
+
+def _opened(spec: str, realtime: bool, rate: float | None) -> _Opened:
     if spec == STANDARD:
         return _film(Video(sys.stdin.buffer, "standard input"), "standard input", usual=rate)
     kind, _, numbers = spec.partition(":")
@@ -128,7 +135,7 @@ def public_address(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _film(video: Video, name: str, realtime: bool = False, usual: float | None = None) -> Source:
+def _film(video: Video, name: str, realtime: bool = False, usual: float | None = None) -> _Opened:
     frames = (Frame(n, name, f.image, f.problem, f.time_s) for n, f in enumerate(video.frames()))
     return _Opened(frames, video.rate or usual or _FOLDER_RATE, realtime, video.tick_s)
 
@@ -155,6 +162,7 @@ class _Opened:
     ) -> None:
         """Read up to there. Raises InputError where there is none."""
         self.rate, self.tick_s, self._realtime = rate, tick_s, realtime
+        self.limit: int | None = None
         self._begin: list[Frame] = []
         self._rest = frames
         while not self._begin or self._begin[-1].image is None:
@@ -167,7 +175,7 @@ class _Opened:
     def frames(self) -> Iterator[Frame]:
         """The frames, as if the first ones were read only now."""
         start = time.monotonic()
-        for frame in chain(self._begin, self._rest):
+        for frame in islice(chain(self._begin, self._rest), self.limit):
             if self._realtime and frame.time_s is not None:
                 time.sleep(max(start + frame.time_s - time.monotonic(), 0))
             yield replace(frame, taken=time.monotonic())
