@@ -19,6 +19,8 @@ Offset = Annotated[float, Field(ge=0, le=1, strict=True)]
 Threshold = Annotated[float, Field(ge=0, le=1, strict=True)]
 FirstLabel = Annotated[int, Field(ge=0, le=1000, strict=True)]
 OutputNames = Annotated[tuple[TensorName, ...], Field(max_length=LEVELS)]
+#: An output, or several whose rows follow one another.
+Joined = TensorName | Annotated[tuple[TensorName, ...], Field(min_length=1, max_length=LEVELS)]
 
 
 class _Suppressed(Strict):
@@ -285,7 +287,8 @@ class RetinaFaceHead(_OfCells):
     `scores` [n, 2] begin with the background, and are logits with `softmax`. `keypoints` are [n, 2 * points].
 
     BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047) has no logarithms, which is `linear`, scores [n, 1] that are
-    logits with `sigmoid`, and its landmarks behind the box: `keypoints` is then the name that `boxes` has.
+    logits with `sigmoid`, and its landmarks behind the box: `keypoints` is then what `boxes` is. Each of the three may
+    be a list of outputs, whose rows follow one another.
     """
 
     kind: Literal["retinaface"]
@@ -299,9 +302,9 @@ class RetinaFaceHead(_OfCells):
     softmax: Flag = False
     sigmoid: Flag = False
     linear: Flag = False
-    boxes: TensorName
-    scores: TensorName
-    keypoints: TensorName | None = None
+    boxes: Joined
+    scores: Joined
+    keypoints: Joined | None = None
 
     @model_validator(mode="after")
     def _sizes_for_each(self) -> RetinaFaceHead:

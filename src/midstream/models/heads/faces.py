@@ -73,18 +73,37 @@ def _retinaface(
     centres, sides = anchors[:, :2], anchors[:, 2:]
     step, scale = (np.float32(each) for each in head.variances)
     behind = head.keypoints == head.boxes
-    table = rows(outputs, head.boxes, columns=None if behind else 4, count=len(anchors))
+    table = _joined(outputs, head.boxes, len(anchors), None if behind else 4)
     with np.errstate(over="ignore"):
         lengths = table[:, 2:4] * scale if head.linear else np.exp(table[:, 2:4] * scale)
     boxes = corners(centres + table[:, :2] * step * sides, sides * lengths)
-    given = rows(outputs, head.scores, count=len(anchors))
-    given = sigmoid(given) if head.sigmoid else (softmax(given) if head.softmax else given)[:, 1:]
-    chances = class_columns(head.scores, given, classes, None)
+    given = _joined(outputs, head.scores, len(anchors))
+    given = sigmoid(given) if head.sigmoid else softmax(given) if head.softmax else given
+    alone = head.sigmoid or given.shape[1] == 1  # without a background
+    chances = class_columns(_first(head.scores), given if alone else given[:, 1:], classes, None)
     points = None
     if head.keypoints is not None:
-        pairs = _as_pairs(head.boxes, table[:, 4:]) if behind else _pairs(outputs, head.keypoints, len(anchors))
+        values = table[:, 4:] if behind else _joined(outputs, head.keypoints, len(anchors))
+        pairs = _as_pairs(_first(head.keypoints), values)
         points = _scored([centres[:, None] + pairs * step * sides[:, None]])
     return Candidates(boxes, chances, keypoints=points)
+
+
+def _first(names: str | Sequence[str]) -> str:
+    return names if isinstance(names, str) else names[0]
+
+
+def _joined(
+    outputs: Mapping[str, NDArray[Any]], names: str | Sequence[str], count: int, columns: int | None = None
+) -> NDArray[np.float32]:
+    """The rows of one output, or of several one after the other, [count, columns]."""
+    if isinstance(names, str):
+        return rows(outputs, names, columns, count)
+    tables = [rows(outputs, name, columns) for name in names]
+    widths, there = {table.shape[1] for table in tables}, sum(map(len, tables))
+    if len(widths) > 1 or there != count:
+        raise MisfitError(f"outputs {', '.join(names)} have {there} rows of {sorted(widths)}, the head expects {count}")
+    return np.concatenate(tables)
 
 
 def _anchors(head: RetinaFaceHead, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -20,6 +20,11 @@ _STRIDES = (8, 16, 32, 64, 128)
 _ANCHORS = 3
 #: Weights of mask prototypes in Ultralytics' networks.
 _WEIGHTS = 32
+#: MediaPipe's detectors by one anchor: a stride and rows of a cell at each of the levels (BlazeFace for near faces, for
+#: faces further away, of the whole range; palms and persons).
+_MEDIAPIPE = (((8, 2), (16, 6)), ((16, 2), (32, 6)), ((8, 2), (16, 2), (32, 6)), ((4, 1),))
+#: Its numbers are pixels; an anchor's size, which they count in, may be any.
+_ANCHOR = 128.0
 #: Numbers of a row with corners, score and class, without and with the image's index.
 _ROWS = (6, 7)
 
@@ -78,7 +83,7 @@ def fitting(shapes: Mapping[str, Shape], size: tuple[int, int] | None = None, ke
         keypoints: how many an object has, with x, y and score each, in a table of Ultralytics' networks.
     """
     sides = {name: tuple(s if isinstance(s, int) and s >= 0 else None for s in shape) for name, shape in shapes.items()}
-    return [*_by_stride(sides, size), *_one_table(sides, size, keypoints), *_separate(sides)]
+    return [*_by_stride(sides, size), *_one_table(sides, size, keypoints), *_of_points(sides, size), *_separate(sides)]
 
 
 _Sides = Mapping[str, tuple[int | None, ...]]
@@ -202,6 +207,31 @@ def _separate(sides: _Sides) -> list[HeadFit]:
     dense = HeadFit("boxes", columns, {"boxes": boxes[0], "scores": name})
     background = HeadFit("boxes", columns - 1, {**dense.table, "background": True})
     return [background, dense] if columns == 2 else [dense, *([background] if columns > 1 else [])]
+
+
+def _of_points(sides: _Sides, size: tuple[int, int] | None) -> list[HeadFit]:
+    """MediaPipe's: rows with a box and points behind it, and a score each; in one output for both, or one a level."""
+    tables = {name: table for name, shape in sides.items() if (table := _table(shape)) is not None}
+    boxes = {name: (rows or 0, columns or 0) for name, (rows, columns) in tables.items() if columns != 1}
+    scores = {name: rows or 0 for name, (rows, columns) in tables.items() if columns == 1}
+    widths = {columns for _, columns in boxes.values()}
+    if size is None or not boxes or len(tables) != len(sides) or len(scores) != len(boxes) or len(widths) > 1:
+        return []
+    width = widths.pop()
+    for levels in _MEDIAPIPE:
+        counts = [_cells(size, [stride]) * each for stride, each in levels]
+        wanted = counts if len(boxes) > 1 else [sum(counts)]
+        places = [[name for count in wanted for name in rows if rows[name] == count]
+                  for rows in ({name: rows for name, (rows, _) in boxes.items()}, scores)]  # fmt: skip
+        if width > 4 and width % 2 == 0 and all(len(names) == len(wanted) == len(boxes) for names in places):
+            found, chances = (names if len(names) > 1 else names[0] for names in places)
+            fields: dict[str, Any] = {
+                "boxes": found, "scores": chances, "keypoints": found, "linear": True,
+                "strides": [stride for stride, _ in levels], "sizes": [[_ANCHOR] * each for _, each in levels],
+                "variances": [1 / _ANCHOR] * 2,
+            }  # fmt: skip
+            return [HeadFit("retinaface", 1, fields)]
+    return []
 
 
 def _faces_of_anchors(sides: _Sides, boxes: str) -> list[HeadFit]:

@@ -23,6 +23,7 @@ from midstream.models.onnx_model import OnnxModel
 from midstream.models.plausible import natural_image, noise, try_out
 from midstream.models.preprocess import as_type, fitted, layout_of, to_tensor
 from midstream.models.proposals import Proposal, propose, with_bytes, worth_listing
+from midstream.models.recognition.anchors import origin_of
 from midstream.models.recognition.inputs import Inputs, fixed_batch, recognise_inputs
 from midstream.models.recognition.notes import Notes
 from midstream.models.recognition.outputs import Outputs, recognise_outputs
@@ -161,16 +162,17 @@ class _Look:
             self.inputs: Inputs = recognise_inputs(self.graph, known, shapes)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        ends = endings(self.graph)
+        ends, origin = endings(self.graph), origin_of(self.graph, path.stem)
         self.notes.add(self.inputs.notes)
         self._runner = session(self.graph)
         self.fields: dict[str, Any] = {}
         self.size, values = self._running()
-        outputs = recognise_outputs(values, self._image_size, self.about, task, ends)
+        outputs = recognise_outputs(values, self._image_size, self.about, task, ends, origin)
         if self._image_size is not None:  # once more with the image as such a network wants it
             self.fields, notes = self._preprocessing(outputs)
             self.feeds = self._feeds(self.size)
-            outputs = recognise_outputs(self._run(self.feeds), self._image_size, self.about, task, ends)
+            values = self._run(self.feeds)
+            outputs = recognise_outputs(values, self._image_size, self.about, task, ends, origin)
             self.fields, notes = self._preprocessing(outputs)
             self.notes.add(notes)
         self.feeds = self._feeds(self.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,9 @@ from midstream.models.detector_heads import DetectorHead
 from midstream.models.heads.fitting import HeadFit, fitting
 from midstream.models.heads.metadata import Metadata
 from midstream.models.plausible import check_outputs
+from midstream.models.recognition.anchors import Maps, Origin, of_maps
 from midstream.models.recognition.notes import Notes
+from midstream.models.recognition.readings import format_by_name, readings
 from midstream.models.recognition.single import recognise_single
 
 _HEADS: TypeAdapter[Any] = TypeAdapter(DetectorHead)
@@ -24,13 +26,10 @@ _HEADS: TypeAdapter[Any] = TypeAdapter(DetectorHead)
 TASKS = ("detection", "instance segmentation", "keypoints", "classification", "semantic segmentation", "depth",
          "embedding", "tensors")  # fmt: skip
 _COCO = 80
-#: Of coordinates in shares of the image's sides; boxes may reach beyond it.
-_NORMALISED = 2.5
-#: What overlap suppresses a box, by the origin's own evaluation or example; 0.65 for others.
-_OVERLAPS = {"yolov8": 0.7, "scrfd": 0.4, "yunet": 0.4}
-#: Words in the name of an output of boxes, and how these lie: Mask R-CNN's and TensorFlow's detection API.
-_FORMATS = {"rois": "yxyx", "detection_boxes": "yxyx"}
+#: How boxes lie, in words.
 _WORDS = {"xyxy": "left, top, right, bottom", "yxyx": "top, left, bottom, right", "cxcywh": "centre, width, height"}
+#: What MediaPipe's detectors with so many points find.
+_OF_POINTS = {4: "person", 6: "face", 7: "palm"}
 #: Ultralytics' words.
 _ULTRALYTICS = {"classify": "classification", "semantic": "semantic segmentation", "depth": "depth"}
 _DETECTORS = ("detect", "segment", "pose")
@@ -47,9 +46,13 @@ class Outputs:
 
     @property
     def kind(self) -> str:
-        """Of the head, "faces" for boxes of one class with a background."""
-        kind = str(self.head["kind"]) if self.head is not None else ""
-        return "faces" if kind == "boxes" and self.head is not None and self.head.get("background") else kind
+        """Of the head, with words of their own for some: "faces" for boxes of one class with a background."""
+        head = self.head or {"kind": ""}
+        kind = str(head["kind"])
+        special = {"boxes": ("background", "faces"), "yolov5": ("exponential", "darknet"),
+                   "retinaface": ("linear", "mediapipe")}  # fmt: skip
+        flag, word = special.get(kind, ("", kind))
+        return word if head.get(flag) else kind
 
 
 def recognise_outputs(
@@ -58,6 +61,7 @@ def recognise_outputs(
     about: Metadata | None,
     task: str | None,
     ends: Mapping[str, str] | None = None,
+    origin: Origin | None = None,
 ) -> Outputs:
     """Find the head that fits.
 
@@ -67,6 +71,7 @@ def recognise_outputs(
         about: the file's metadata.
         task: one of TASKS if it is asked for.
         ends: output -> the operation that it ends with, where the graph is known; see `single.endings`.
+        origin: what the graph shows of where it comes from, where it is known.
 
     Raises:
         InputError: an unknown task, or one that the outputs do not fit.
@@ -79,7 +84,7 @@ def recognise_outputs(
         return _tensors(outputs, "has oriented boxes, which no head here decodes")
     detects = task in (None, "detection", "instance segmentation", "keypoints")
     if size is not None and detects and (about is None or about.task in _DETECTORS):
-        found = _detector(outputs, size, about, task)
+        found = _raw_maps(outputs, size, about, origin or Origin()) or _detector(outputs, size, about, task)
         if found is not None:
             return found
     found = _by_shape(outputs, size or (1, 1), about, task, ends or {})
@@ -110,10 +115,48 @@ def _tensors(outputs: Mapping[str, NDArray[Any]], why: str, size: tuple[int, int
 def _is_single_row(fit: HeadFit, outputs: Mapping[str, NDArray[Any]]) -> bool:
     """Whether a head's table has one row only, as any vector has."""
     name = fit.table.get("boxes", fit.table.get("output"))
-    if name not in outputs or "labels" in fit.table or "strides" in fit.table:
+    if "labels" in fit.table or "strides" in fit.table or name not in outputs:
         return False
     shape = outputs[str(name)].shape
     return int(np.prod(shape[:-1])) == 1
+
+
+def _raw_maps(
+    outputs: Mapping[str, NDArray[Any]], size: tuple[int, int], about: Metadata | None, origin: Origin
+) -> Outputs | None:
+    """Raw maps of YOLO, if the numbers are plausible as such; what does not follow from a name is a warning."""
+    maps = of_maps(outputs, size, origin)
+    if maps is None:
+        return None
+    for table in maps.tables:
+        fit = HeadFit("yolov5", maps.classes, table)
+        head = next(readings(fit, outputs, about))
+        try:
+            check_outputs(_HEADS.validate_python(head), outputs, size, maps.classes)
+        except (ValidationError, InputError):
+            continue
+        found = _found(head, _classes(fit, head, outputs, about), outputs, about)
+        _say_whose(found, maps, head)
+        return found
+    return None
+
+
+def _say_whose(found: Outputs, maps: Maps, head: Mapping[str, Any]) -> None:
+    """What the maps are reckoned as, and how to say otherwise."""
+    exponential = bool(head.get("exponential"))
+    whose = "YOLOv3" if exponential and not maps.why else maps.whose
+    how = "`exponential = true`, sides are exp(t) of an anchor" if exponential else "sides are (2 sigmoid(t))^2 anchors"
+    other = "take `exponential` out" if exponential else "`exponential = true` is missing"
+    if maps.sure:
+        found.notes.recognised.append(f"maps are {whose}'s, {how}: {maps.why}")
+    else:
+        why = f"since {maps.why}" if maps.why else "but the graph does not tell YOLOv3 and v4 from v7"
+        found.notes.warnings.append(
+            f"maps are taken for {whose}'s ({how}), {why}: where boxes are of wrong sizes, {other} in [head]"
+        )
+    found.notes.guessed.append(
+        f"anchors are those of {whose}'s network for COCO or VOC: check them with its .cfg or .yaml"
+    )
 
 
 def _detector(
@@ -131,7 +174,7 @@ def _detector(
         possible = exact or possible
     second: Outputs | None = None
     for fit in possible:
-        for table in _readings(fit, outputs, about):
+        for table in readings(fit, outputs, about):
             classes = _classes(fit, table, outputs, about)
             try:
                 head = _HEADS.validate_python(table)
@@ -146,50 +189,6 @@ def _detector(
     return second
 
 
-def _readings(fit: HeadFit, outputs: Mapping[str, NDArray[Any]], about: Metadata | None) -> Iterator[dict[str, Any]]:
-    """The tables [head] to try, the likeliest first."""
-    table: dict[str, Any] = {"kind": fit.kind, **fit.table}
-    if about is not None and about.keypoints and fit.kind in ("yolov8", "end2end"):
-        table["keypoints"] = about.keypoints
-    if fit.kind in ("yolov8", "yolov5", "yolox", "gfl", "scrfd", "yunet"):
-        least = 0.001 if fit.kind.startswith("yolo") else 0.02
-        table |= {"score_threshold": least, "nms_iou": _OVERLAPS.get(fit.kind, 0.65)}
-    if fit.kind == "boxes" and "labels" not in table:
-        table |= {"score_threshold": 0.02, "nms_iou": 0.5}
-    if fit.kind in ("boxes", "end2end"):
-        corners = np.asarray(outputs[table["boxes"] if fit.kind == "boxes" else table["output"]], np.float32)[..., :4]
-        table |= {"normalised": True} if corners.size and np.abs(corners).max() <= _NORMALISED else {}
-    if fit.kind in ("yolov5", "yolox") and "maps" not in table:
-        yield from ({**table, "decoded": decoded} for decoded in (True, False))
-        if fit.kind == "yolov5":
-            yield {**table, "decoded": False, "sigmoid": True}
-        else:
-            yield from ({**table, "decoded": decoded, "sigmoid": True} for decoded in (True, False))
-    elif fit.kind == "detr":
-        logits = outputs[table["logits"]]
-        softmax = logits.shape[-1] in (92, 251)  # COCO's 91 ids or panoptic classes, and "no object"
-        first, then = ("softmax", "sigmoid") if softmax else ("sigmoid", "softmax")
-        ids = {"category_labels": True} if logits.shape[-1] in (91, 92) else {}
-        yield from ({**table, "activation": each, "score_threshold": 0.01, **ids} for each in (first, then))
-    elif fit.kind == "boxes":
-        yield from _readings_of_boxes(table)
-    else:
-        yield table
-        if fit.kind == "gfl":
-            yield {**table, "sigmoid": True}
-
-
-def _readings_of_boxes(table: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    named = _format_by_name(str(table["boxes"]))
-    for each in [named] if named else [table["format"]] if "format" in table else ["xyxy", "cxcywh"]:
-        yield {**table, "format": each}
-        yield {**table, "format": each, "sigmoid": True}
-
-
-def _format_by_name(boxes: str) -> str | None:
-    return next((how for word, how in _FORMATS.items() if word in boxes.lower()), None)
-
-
 def _classes(
     fit: HeadFit, table: Mapping[str, Any], outputs: Mapping[str, NDArray[Any]], about: Metadata | None
 ) -> str | tuple[str, ...]:
@@ -201,6 +200,8 @@ def _classes(
         return "coco"
     if fit.kind == "detr" and table["activation"] == "sigmoid":
         count += 1
+    if fit.kind == "retinaface":
+        return (_by_points(table, outputs),)
     if fit.kind in ("scrfd", "yunet") or (fit.kind == "boxes" and table.get("background") and count == 1):
         return ("face",)
     if not count:  # labels are numbers; 80 unless there are more
@@ -208,6 +209,13 @@ def _classes(
         most = int(labels.max(initial=0)) if labels is not None and labels.size else 0
         count = _COCO if most < _COCO else most + 1
     return "coco" if count == _COCO else tuple(f"class {i}" for i in range(count))
+
+
+def _by_points(table: Mapping[str, Any], outputs: Mapping[str, NDArray[Any]]) -> str:
+    """The one class of a detector by anchors: MediaPipe's have so many points behind a box."""
+    boxes = table["boxes"]
+    width = outputs[boxes if isinstance(boxes, str) else boxes[0]].shape[-1]
+    return _OF_POINTS.get((width - 4) // 2, "object") if table.get("linear") else "face"
 
 
 def _found(
@@ -229,7 +237,7 @@ def _found(
         found.notes.recognised.append(f"{sentence}, {len(about.names)} classes by the file's metadata")
         return found
     found.notes.recognised.append(sentence)
-    if table["kind"] == "boxes" and _format_by_name(str(table["boxes"])) is None:
+    if table["kind"] == "boxes" and format_by_name(str(table["boxes"])) is None:
         how = str(table["format"])
         found.notes.guessed.append(
             f"boxes are {how} ({_WORDS[how]}): check, for others fit the numbers as well; `format` says otherwise"

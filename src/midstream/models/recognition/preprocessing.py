@@ -26,6 +26,12 @@ _BY_HEAD: dict[str, tuple[dict[str, Any], str]] = {
     "gfl": (_IMAGENET_BGR, "NanoDet's"),
     "scrfd": ({**_TOP_LEFT, "pad_value": 0, "mean": (127.5,) * 3, "std": (128.0,) * 3}, "InsightFace's"),
     "yunet": ({"color": "BGR"}, "OpenCV's"),
+    "retinaface": ({"color": "BGR", "mean": (104.0, 117.0, 123.0)}, "RetinaFace's"),
+    "mediapipe": (
+        {"resize": "letterbox", "anchor": "center", "pad_value": 0, "mean": (127.5,) * 3, "std": (127.5,) * 3},
+        "MediaPipe's",
+    ),
+    "darknet": ({"scale": BYTE}, "darknet's"),
     "detr": ({**IMAGENET}, "DETR's"),
     "rcnn": ({"scale": BYTE}, "torchvision's"),
     "boxes": ({"scale": BYTE}, "RT-DETR's and torchvision's"),
