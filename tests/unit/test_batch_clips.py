@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from tests.helpers import toy
 from tests.helpers.jobs import commit, outcome
 
 import midstream as ms
-from midstream import models
+from midstream import data as datasets
+from midstream import evaluation, models
 from midstream.batch import schema, sources
 from midstream.batch.folder import Folder, JobManifest
 from midstream.batch.groups import Group
@@ -245,6 +247,32 @@ def test_scores_are_those_of_the_frames(network: SplitModel, tmp_path: Path) -> 
     assert result.images == FRAMES
     assert result.bytes_per_image == pytest.approx(sum(len(each[0]) for each in expected) / FRAMES)
     assert 0 < result.ap <= 100
+
+
+@pytest.mark.parametrize("interval", [2, None])
+def test_labels_of_clips_are_scored_as_eval_does(network: SplitModel, tmp_path: Path, interval: int | None) -> None:
+    """The coder `dense` says the same values of a frame in a stream as by itself, so the scores are those of eval."""
+    truth = json.loads((toy.write_labelled(tmp_path) / "truth.json").read_text())
+    truth["videos"] = [{"id": 2, "name": "later"}, {"id": 1, "name": "street"}]
+    for number, image in enumerate(truth["images"]):
+        image["video_id"] = 1 + number // 2
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    spec = f"coco-video:{tmp_path}/images,{tmp_path}/truth.json"
+    dataset = datasets.load(spec)
+    (expected,) = evaluation.run(network, dataset, [CODEC])
+    job = replace(a_job(network, "eval", key_interval=interval), groups=interval is not None)
+    chunks = sources.of_dataset(dataset, interval)
+    rows = outcome(network, job, pa.concat_tables([table for chunk in chunks for table in chunk.read()]))
+    there = Folder(tmp_path / "eval")
+    with there.opened(JobManifest.of(job, "toy")):
+        commit(there, "a.parquet", rows[1:])
+        commit(there, "b.parquet", rows[:1])
+    result = score(there, network, CODEC, dataset)
+    assert (result.images, result.scores, result.metric) == (4, expected.scores, expected.metric)
+    assert result.scores_uncompressed == expected.scores_uncompressed
+    assert result.scores["ap"] != score(there, network, CODEC, None).scores["ap"], "the agreement is another figure"
+    with pytest.raises(InputError, match="one data set at a time"):
+        sources.find([spec, f"clips:{tmp_path}/images"], "eval", interval)
 
 
 def test_clips_and_images_are_jobs_of_their_own(tmp_path: Path) -> None:

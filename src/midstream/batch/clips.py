@@ -11,12 +11,12 @@ from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 
-from midstream import data as datasets
 from midstream.batch.groups import Group
 from midstream.batch.inputs import Chunk, Row, content_row, failed_row, key_of
 from midstream.codec.clip_layout import ClipHeader, ClipUnit
 from midstream.codec.clip_reader import ClipReader
 from midstream.codec.clip_writer import ClipWriter
+from midstream.data.base import Dataset, ImageFile
 from midstream.data.clips import DEFAULT_RATE
 from midstream.data.video import Video
 from midstream.errors import BitstreamError, InputError
@@ -184,21 +184,30 @@ class ClipFile(Chunk):
         return content_row(name, file.getvalue(), numbers=[unit.number for unit in units])
 
 
-def clips_of(spec: str, key_interval: int) -> list[FrameFiles]:
-    """The clips of a data set, such as `clips:DIR`, by their folders, or clips where one has several.
+def clips_of(dataset: Dataset, key_interval: int) -> list[FrameFiles]:
+    """The clips of a data set. Raises InputError where it is of images."""
+    return [
+        FrameFiles(name, tuple((str(image.path.absolute()), image.time_s or 0.0) for image in images), key_interval)
+        for name, images in _named(dataset)
+    ]
 
-    Raises:
-        InputError: it cannot be read, or is not of clips.
-    """
-    found: list[tuple[str, str, tuple[tuple[str, float], ...]]] = []
-    for clip, images in groupby(datasets.load(spec).images, key=lambda image: image.clip):
+
+def numbers_of(dataset: Dataset, groups: bool) -> dict[str, int]:
+    """The images of a data set, by what the rows of a job call them: a row an image, or a frame of a group."""
+    if dataset.images[0].clip is None:
+        return {str(image.id): image.id for image in dataset.images}
+    if not groups:
+        return {str(image.path.absolute()): image.id for image in dataset.images}
+    return {frame_id(name, number): image.id for name, images in _named(dataset) for number, image in enumerate(images)}
+
+
+def _named(dataset: Dataset) -> list[tuple[str, list[ImageFile]]]:
+    """The clips, by their folders, or clips where one has several. Raises InputError where there is none."""
+    found: list[tuple[str, str, list[ImageFile]]] = []
+    for clip, images in groupby(dataset.images, key=lambda image: image.clip):
         there = list(images)
         if clip is None:
-            raise InputError(f"{spec}: these are no clips")
-        frames = tuple((str(image.path.absolute()), image.time_s or 0.0) for image in there)
-        found.append((str(there[0].path.absolute().parent), clip.name, frames))
+            raise InputError(f"{dataset.spec}: these are no clips")
+        found.append((str(there[0].path.absolute().parent), clip.name, there))
     alone = Counter(folder for folder, _, _ in found)
-    return [
-        FrameFiles(folder if alone[folder] == 1 else f"{folder} ({name})", frames, key_interval)
-        for folder, name, frames in found
-    ]
+    return [(folder if alone[folder] == 1 else f"{folder} ({name})", images) for folder, name, images in found]

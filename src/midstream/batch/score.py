@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from midstream.batch.clips import frame_id
+from midstream.batch.clips import frame_id, numbers_of
 from midstream.batch.folder import Folder
 from midstream.batch.schema import columns_for, read_outputs
 from midstream.codec.base import Codec
@@ -30,8 +30,8 @@ def score(folder: Folder, network: SplitModel, codec: Codec, dataset: Dataset | 
         folder: of a job `eval`; outputs of all its images, or frames, are held in memory.
         network: of the job.
         codec: of the job.
-        dataset: with the ground truth; its images are found by their ids. Without one, and for one without labels,
-            accuracy is agreement with the uncompressed network.
+        dataset: with the ground truth; its images, or frames, are found by their ids. Without one, and for one without
+            labels, accuracy is agreement with the uncompressed network.
 
     Raises:
         InputError: no image was evaluated; and as `evaluate`.
@@ -60,7 +60,7 @@ def _numbers(folder: Folder, dataset: Dataset | None) -> dict[str, int]:
         names += batch["id"].to_pylist()
     if dataset is None:
         return {name: number for number, name in enumerate(sorted(names), start=1)}
-    known = {str(image.id): image.id for image in dataset.images}
+    known = numbers_of(dataset, folder.manifest().groups)
     return {name: known[name] for name in names if name in known}
 
 

@@ -14,7 +14,7 @@ from midstream import data as datasets
 from midstream.batch.clips import ClipFile, FrameFiles, VideoGroups, clips_of, frame_id
 from midstream.batch.inputs import Chunk, Row, content_row, failed_row
 from midstream.batch.schema import JobKind
-from midstream.data import video
+from midstream.data import Dataset, video
 from midstream.data.folder import IMAGE_SUFFIXES, visible_files
 from midstream.errors import InputError
 from midstream.files import expanded, read_bytes
@@ -142,8 +142,8 @@ def find(inputs: Sequence[str], kind: JobKind, key_interval: int | None = None) 
         key_interval: frames of a group at most, as which the frames of a clip are coded; None to code each by itself.
 
     Raises:
-        InputError: nothing there, a kind of file that is none of these, a table without a column for the job, or images
-            beside groups, which are rows of another kind.
+        InputError: nothing there, a kind of file that is none of these, a table without a column for the job, images
+            beside groups, which are rows of another kind, or labels, which are for `of_dataset`.
     """
     whole = _BITSTREAM_SUFFIXES if kind == "decode" else IMAGE_SUFFIXES
     known = (*whole, *_TABLE_SUFFIXES, *(_CLIP_SUFFIXES if kind == "decode" else video.VIDEO_SUFFIXES))
@@ -155,11 +155,11 @@ def find(inputs: Sequence[str], kind: JobKind, key_interval: int | None = None) 
             if each.startswith(_VIDEO):
                 named.append(each.removeprefix(_VIDEO))
                 continue
-            clips = clips_of(each, key_interval or 1)
+            clips = _unlabelled(each) if kind == "eval" else datasets.load(each)
             if key_interval is None:
-                files += [(path, path) for clip in clips for path, _ in clip.frames]
+                files += _frame_files(clips)
             else:
-                chunks += clips
+                chunks += clips_of(clips, key_interval)
         else:
             named.append(each)
     for path in dict.fromkeys(path for each in named for path in _expand(each, known)):
@@ -175,6 +175,26 @@ def find(inputs: Sequence[str], kind: JobKind, key_interval: int | None = None) 
         else:
             raise InputError(f"{path}: unknown kind of input; {kind} takes {', '.join(known)}")
     return _of_one_kind([*in_chunks(list(dict.fromkeys(files))), *chunks], kind)
+
+
+def of_dataset(dataset: Dataset, key_interval: int | None) -> list[Chunk]:
+    """The chunks of a data set, for `eval`; its frames in groups, or each by itself, as `find`."""
+    if dataset.images[0].clip is None:
+        return in_chunks([(str(image.id), str(image.path.absolute())) for image in dataset.images])
+    return in_chunks(_frame_files(dataset)) if key_interval is None else [*clips_of(dataset, key_interval)]
+
+
+def _unlabelled(spec: str) -> Dataset:
+    """A data set beside others, whose labels would be lost. Raises InputError where it has some."""
+    dataset = datasets.load(spec)
+    if dataset.labels is not None:
+        raise InputError("one data set at a time: give --input once")
+    return dataset
+
+
+def _frame_files(dataset: Dataset) -> list[tuple[str, str]]:
+    """Of clips; as `in_chunks` takes them."""
+    return [(path, path) for clip in clips_of(dataset, 1) for path, _ in clip.frames]
 
 
 def are_groups(chunk: Chunk) -> bool:

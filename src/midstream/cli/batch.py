@@ -225,8 +225,8 @@ def eval_command(
 ) -> None:
     """Measure rate and accuracy as 'midstream eval' does, on a large collection.
 
-    --input is a data set as 'midstream eval --data' names it, such as coco:IMAGES_DIR,ANNOTATIONS.json, or anything
-    that 'batch encode' takes; in that case accuracy is the agreement with the uncompressed network.
+    --input is a data set as 'midstream eval --data' names it, such as coco:IMAGES_DIR,ANNOTATIONS.json or mot:ROOT, or
+    anything that 'batch encode' takes; without labels accuracy is the agreement with the uncompressed network.
 
     Example: midstream batch eval -i coco:val2017,instances_val2017.json -o figures -m picodet-s-416 --symbols 4 --z 1.5
     """
@@ -251,13 +251,13 @@ def eval_command(
 def _images(inputs: Sequence[str], key_interval: int | None) -> tuple[Dataset | None, list[Chunk]]:
     from midstream.batch import sources
 
-    if not any(datasets.has_kind(each) and not datasets.has_clips(each) for each in inputs):
+    alone = len(inputs) == 1 and datasets.has_clips(inputs[0]) and not inputs[0].startswith("video:")
+    if not alone and not any(datasets.has_kind(each) and not datasets.has_clips(each) for each in inputs):
         return None, sources.find(inputs, "eval", key_interval)
     if len(inputs) > 1:
         raise InputError("one data set at a time: give --input once")
     dataset = datasets.load(inputs[0])
-    files = [(str(image.id), str(image.path.absolute())) for image in dataset.images]
-    return dataset, sources.in_chunks(files)
+    return dataset, sources.of_dataset(dataset, key_interval)
 
 
 def _job(
