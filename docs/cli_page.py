@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -49,10 +48,9 @@ def _section(path: tuple[str, ...], command: Any) -> str:
 def _prose(text: str) -> str:
     """A help text with its examples as code."""
     paragraphs = []
-    for paragraph in inspect.cleandoc(text).split("\n\n"):
-        joined = " ".join(paragraph.split())
-        example = re.fullmatch(r"Example: (midstream .*)", joined)
-        paragraphs.append(f"    {example[1]}" if example else _escaped(joined))
+    for paragraph in text.split("\n\n"):
+        example = re.fullmatch(r"Example: (midstream .*)", paragraph)
+        paragraphs.append(f"    {example[1]}" if example else _escaped(paragraph))
     return "\n\n".join(paragraphs)
 
 

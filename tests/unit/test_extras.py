@@ -130,7 +130,9 @@ def test_the_table_of_commands_has_what_their_own_help_says() -> None:
     assert list(group.commands) == list(COMMANDS)
     for name, command in group.commands.items():
         assert command.name == name
-        assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].line
+        assert command.help.split("\n\n")[0] == COMMANDS[name].line
+        for each in (command, *getattr(command, "commands", {}).values()):
+            assert all("\n" not in paragraph for paragraph in each.help.split("\n\n"))
 
 
 @pytest.mark.parametrize("module", ["midstream.cli.scenes", "resource"])

@@ -163,6 +163,15 @@ def _extra_of(name: str) -> AbstractContextManager[None]:
     return needing(f"midstream {name}", COMMANDS[name].extra)
 
 
+def _let_flow(command: Any) -> None:
+    """Have help, a command's and its own commands', break at the terminal's width, not where docstrings do."""
+    if command.help:
+        paragraphs = command.help.split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for each in getattr(command, "commands", {}).values():
+        _let_flow(each)
+
+
 class _Loaded(Mapping[str, Any]):
     """By name, each command of the table, loaded now. Raises MissingExtraError."""
 
@@ -176,6 +185,7 @@ class _Loaded(Mapping[str, Any]):
             found = alone
         command = get_command(found)
         command.name = name
+        _let_flow(command)
         return command
 
     def __iter__(self) -> Iterator[str]:
