@@ -91,6 +91,8 @@ def test_streams_stay_at_their_replicas_and_begin_anew_with_a_key_when_one_is_ki
             await passed.wait()
             asked.append(session.traffic.keys_asked)
             assert sum(edge.keys for edge in edges) == STREAMS + asked[0]
+            assert server.metric("midstream_sessions") >= STREAMS
+            assert server.metric("midstream_session_bytes") > 1000 * STREAMS
             os.kill(cluster.pids("ray::ServeReplica")[0], signal.SIGKILL)
             await passed.wait()
             await passed.wait()
@@ -106,3 +108,5 @@ def test_streams_stay_at_their_replicas_and_begin_anew_with_a_key_when_one_is_ki
     # Two or three streams were at the one that ended, and when there is another, as many move to it.
     assert 2 <= after - before <= 2 * STREAMS
     assert server.metric('midstream_errors_total{kind="reference"}') >= after
+    # What moved to another replica is remembered at both; what was at the one that ended is not.
+    assert STREAMS <= server.metric("midstream_sessions") < 2 * STREAMS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -197,15 +198,15 @@ def serve_command(
         return
     from midstream.serve.replicas import ONGOING, ReplicaPlan
     from midstream.serve.replicas import replicas as started
+    from midstream.serve.reports import Reports
 
     streams = chosen.stream_limits(served, most)
     plan = ReplicaPlan(
         Reference.of(network, model, weights), known, max_pixels, served.batch, max_elements, served.embedded, streams
     )
-    with started(ray, plan, least, most) as work:
-        ended = serve.run(
-            dataclasses.replace(chosen, workers=ONGOING * most), served, work=work, remembers=streams is not None
-        )
+    reports = None if streams is None else Reports(streams.idle_s, time.monotonic)
+    with started(ray, plan, least, most, reports) as work:
+        ended = serve.run(dataclasses.replace(chosen, workers=ONGOING * most), served, work=work, reports=reports)
     if not ended:
         end_process()
 

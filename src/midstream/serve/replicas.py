@@ -16,9 +16,10 @@ import io
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any
 
 from midstream.cluster import joined
@@ -26,7 +27,8 @@ from midstream.codec.calibrated.profile import Profile
 from midstream.errors import MidstreamError, MissingExtraError
 from midstream.models.reference import Reference
 from midstream.serve.homes import Homes
-from midstream.serve.streams import StreamLimits
+from midstream.serve.reports import LOOK_S, Report, Reports
+from midstream.serve.streams import StreamLimits, Streams
 from midstream.serve.telemetry import log
 from midstream.serve.work import Outcome, Refused, Work, infer, prepare, remembered
 
@@ -75,16 +77,25 @@ class Replica:
             plan.network.load(threads=1), plan.profile, max_pixels=plan.max_pixels, batch=plan.batch, threads=1,
             elements=plan.elements, embedded=plan.embedded,
         )  # fmt: skip
-        self._streams = None if plan.streams is None else remembered(self._served, plan.streams)
+        self._forgotten = Counter[str]()
+        self._streams = None if plan.streams is None else remembered(self._served, plan.streams, self._forget)
+        self._name, self._numbers = ray.get_runtime_context().get_actor_id(), count()
         self._core = threading.Lock()
 
-    def __call__(self, works: Sequence[Work]) -> list[Outcome]:
-        """As `infer`."""
+    def __call__(self, works: Sequence[Work]) -> tuple[list[Outcome], Report | None]:
+        """As `infer`, and what is remembered of streams; None where none are taken."""
         with self._core:
-            return [_portable(outcome) for outcome in infer(self._served, works, self._streams)]
+            outcomes = [_portable(outcome) for outcome in infer(self._served, works, self._streams)]
+            return outcomes, None if self._streams is None else self._report(self._streams)
+
+    def _report(self, streams: Streams) -> Report:
+        return Report(self._name, next(self._numbers), len(streams), streams.size, dict(self._forgotten))
+
+    def _forget(self, why: str) -> None:
+        self._forgotten[why] += 1
 
     def check_health(self) -> None:
-        """Ray Serve asks every ten seconds."""
+        """Ray Serve asks every LOOK_S seconds."""
         if self._streams is not None:
             self._streams.forget_idle()
 
@@ -117,13 +128,14 @@ def _portable(outcome: Outcome) -> Outcome:
 
 
 @contextlib.contextmanager
-def replicas(address: str, plan: ReplicaPlan, least: int, most: int) -> Iterator[Infer]:
+def replicas(address: str, plan: ReplicaPlan, least: int, most: int, reports: Reports | None = None) -> Iterator[Infer]:
     """Replicas on a Ray, for as long as the block lasts.
 
     Args:
         address: of the Ray, see `midstream.cluster.joined`.
         plan: what each holds.
         least, most: how many; between them, as many as there are batches to compute.
+        reports: told what they remember of streams.
 
     Yields:
         A function as `infer` that any thread may call, ONGOING times `most` at once.
@@ -146,6 +158,7 @@ def replicas(address: str, plan: ReplicaPlan, least: int, most: int) -> Iterator
             ),
             autoscaling_config={"min_replicas": least, "max_replicas": most, "target_ongoing_requests": 1},
             ray_actor_options={"num_cpus": 1},
+            health_check_period_s=LOOK_S,
         )
         try:
             handle = ray.serve.run(deployment.bind(plan), name=name, route_prefix=None)
@@ -153,7 +166,7 @@ def replicas(address: str, plan: ReplicaPlan, least: int, most: int) -> Iterator
             raise MidstreamError(f"the replicas do not start: {' '.join(str(error).split())}") from error
         log.info("replicas", ray=address, application=name, least=least, most=most)
         try:
-            yield lambda works: _call(handle, works)
+            yield lambda works: _call(handle, works, reports)
         finally:
             ray.serve.delete(name)
 
@@ -167,11 +180,11 @@ class _Told(io.TextIOBase):
         return len(text)
 
 
-def _call(handle: Any, works: Sequence[Work]) -> list[Outcome]:
+def _call(handle: Any, works: Sequence[Work], reports: Reports | None) -> list[Outcome]:
     """The outcomes of a batch: what belongs to one stream at its replica, the rest together at another one."""
     numbers = sorted(range(len(works)), key=lambda number: str(works[number].stream))
     shares = [list(share) for _, share in groupby(numbers, key=lambda number: works[number].stream)]
-    waiting = [_Share(handle, [works[number] for number in share]) for share in shares]
+    waiting = [_Share(handle, [works[number] for number in share], reports) for share in shares]
     outcomes: dict[int, Outcome] = {}
     for share, each in zip(shares, waiting, strict=True):
         outcomes.update(zip(share, each.outcomes(), strict=True))
@@ -181,19 +194,24 @@ def _call(handle: Any, works: Sequence[Work]) -> list[Outcome]:
 class _Share:
     """Works for one replica, on their way to it from the begin."""
 
-    def __init__(self, handle: Any, works: list[Work]) -> None:
+    def __init__(self, handle: Any, works: list[Work], reports: Reports | None) -> None:
         stream = works[0].stream
-        self._works = works
+        self._works, self._reports = works, reports
         self._handle = handle if stream is None else handle.options(session_id=" ".join(stream))
         self._response = self._handle.remote(works)
 
     def outcomes(self) -> list[Outcome]:
         for attempt in range(1, _TRIES + 1):
             try:
-                outcomes: list[Outcome] = self._response.result()
+                outcomes: list[Outcome]
+                outcomes, report = self._response.result()
+                if self._reports is not None and report is not None:
+                    self._reports.add(report)
                 return outcomes
             except ray.exceptions.RayActorError as error:
                 log.warning("replica died", attempt=attempt, reason=str(error).splitlines()[0])
+                if self._reports is not None and error.actor_id is not None:
+                    self._reports.ended(error.actor_id)
                 self._response = self._handle.remote(self._works)
         died = RuntimeError("its replicas died")
         return [Refused("this frame could not be computed", "internal", died)] * len(self._works)

@@ -20,6 +20,7 @@ from midstream.errors import InputError
 from midstream.serve.admission import METADATA_BYTES, SERVICE, CallLimits, Gate, Room
 from midstream.serve.engine import Engine
 from midstream.serve.proto import serve_pb2_grpc
+from midstream.serve.reports import Reports
 from midstream.serve.security import check_exposure, is_loopback, read_tokens, server_credentials
 from midstream.serve.service import Offer, Service
 from midstream.serve.streams import StreamLimits, Streams
@@ -127,7 +128,7 @@ def run(
     served: Served,
     on_ready: Callable[[str], None] = lambda address: None,
     work: Callable[[Sequence[Work]], list[Outcome]] | None = None,
-    remembers: bool = False,
+    reports: Reports | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -136,7 +137,7 @@ def run(
         served: what.
         on_ready: called with HOST:PORT when clients can connect.
         work: what to do with a batch of frames, from any thread; by default, `infer` here.
-        remembers: whether `work` remembers streams by itself; else it is given no units of them.
+        reports: of the streams that `work` remembers by itself; without, it is given no units of them.
 
     Returns:
         Whether all that was begun has ended. If not, threads of this process go on computing what nobody waits for, and
@@ -145,7 +146,7 @@ def run(
     Raises:
         InputError: the address or a file cannot be used.
     """
-    return asyncio.run(_run(settings, settings.check(), served, on_ready, work, remembers))
+    return asyncio.run(_run(settings, settings.check(), served, on_ready, work, reports))
 
 
 async def _run(
@@ -154,13 +155,16 @@ async def _run(
     served: Served,
     on_ready: Callable[[str], None],
     work: Callable[[Sequence[Work]], list[Outcome]] | None,
-    remembers: bool,
+    reports: Reports | None,
 ) -> bool:
     telemetry = Telemetry()
     streams, limits = None, settings.stream_limits(served) if work is None else None
     if limits is not None:
         streams = remembered(served, limits, lambda why: telemetry.forgotten.labels(why).inc())
         telemetry.watch(streams)
+    elif reports is not None:
+        reports.dropped = lambda why, count: telemetry.forgotten.labels(why).inc(count)
+        telemetry.watch(reports)
     engine = Engine(
         work or partial(infer, served, streams=streams),
         telemetry,
@@ -170,7 +174,7 @@ async def _run(
         batch=served.batch,
     )
     size = settings.message_bytes or max(_LEAST_MESSAGE, int(_BYTES_PER_ELEMENT * served.limits.elements))
-    offer = Offer(settings.in_flight, size, remembers or streams is not None, secured.tokens)
+    offer = Offer(settings.in_flight, size, streams is not None or reports is not None, secured.tokens)
     service = Service(served, engine, telemetry, offer)
     checks = health.aio.HealthServicer()
     server = _server(settings, secured, size, telemetry)

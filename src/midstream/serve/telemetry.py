@@ -16,6 +16,7 @@ from opentelemetry.context import Context
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from midstream.errors import InputError
+from midstream.serve.reports import Reports
 from midstream.serve.streams import Streams
 from midstream.version import __version__
 
@@ -91,7 +92,7 @@ class Telemetry:
         self.refused.labels(reason).inc()
         sparing.say("warning", "refused", reason=reason, **fields)
 
-    def watch(self, streams: Streams) -> None:
+    def watch(self, streams: Streams | Reports) -> None:
         """Tell of what is remembered of streams."""
         self.sessions.set_function(lambda: len(streams))
         self.session_bytes.set_function(lambda: streams.size)
