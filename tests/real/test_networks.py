@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.helpers.commands import call, midstream, mistake
+from tests.helpers.commands import call, midstream, mistake, process
 from tests.helpers.serving import Server
 
 import midstream as ms
@@ -132,7 +132,7 @@ def served(made: Material, lines: Path) -> None:
     first = data.load(str(made.inputs)).images[0]
     with Server(made.description, "--weights", made.weights, "--profile", made.profile) as server:
         options = ["--codec", "calibrated", "--profile", made.profile, "--quality", 60, "-o", lines]
-        midstream("push", made.inputs, "--to", server.address, *made.named, *options)
+        process("push", made.inputs, "--to", server.address, *made.named, *options)
         with ms.serve.Client(server.address, model, codec="calibrated", profile=profile, quality=60) as client:
             found = client.infer(data.read_image(first.path))
     image = data.read_image(first.path)

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from tests.helpers import toy
-from tests.helpers.commands import midstream, mistake
+from tests.helpers.commands import midstream, mistake, process
 
 import midstream as ms
 from midstream.cli import coding
@@ -112,11 +112,11 @@ def test_bench(tmp_path: Path, source: Path) -> None:
 
 
 def test_pipes(source: Path, pyramid: Pyramid) -> None:
-    encoded = midstream("encode", "-", "-o", "-", stdin=source.read_bytes()).stdout
+    encoded = process("encode", "-", "-o", "-", stdin=source.read_bytes()).stdout
     assert encoded == ms.encode(pyramid)
-    assert json.loads(midstream("inspect", "-", "--json", stdin=encoded).stdout)["codec"] == "paper"
-    decoded = midstream("decode", "-", "-o", "-", stdin=encoded).stdout
-    assert midstream("encode", "-", "-o", "-", stdin=decoded).stdout == ms.encode(ms.decode(encoded))
+    assert json.loads(process("inspect", "-", "--json", stdin=encoded).stdout)["codec"] == "paper"
+    decoded = process("decode", "-", "-o", "-", stdin=encoded).stdout
+    assert process("encode", "-", "-o", "-", stdin=decoded).stdout == ms.encode(ms.decode(encoded))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.helpers import toy_tasks
-from tests.helpers.commands import midstream
+from tests.helpers.commands import process
 from tests.helpers.serving import Server
 
 import midstream as ms
@@ -104,7 +104,7 @@ def test_served(task: str, description: Path, images: Path, tmp_path: Path) -> N
             data = client.edge.encode(image)
         lines = tmp_path / "lines.jsonl"
         options = ("-m", description, "-o", lines, "--symbols", "4", "--z", "1.5")
-        midstream("push", images, "--to", server.address, *options)
+        process("push", images, "--to", server.address, *options)
     assert isinstance(found, Tensors)
     expected = model.task.pack(model.back(ms.decode(data), image.shape[:2]))
     for name, values in model.task.pack(found).items():
