@@ -28,6 +28,7 @@ LOWEST_ONCE := $(addprefix tests/unit/test_compare.py::test_,killed_and_started_
 	images_that_cannot_be_read_are_left_out_of_every_point a_codec_that_fails_takes_its_curve_along_and_nothing_else)
 # The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
 SANITIZED := build/sanitized
+SANITIZED_BUILD := build/core/sanitized
 SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py coefficients.py bitstream.py kept_inputs.py)
 # The runtimes that have to be there before the interpreter; it keeps memory for ever, which is no leak of ours.
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
@@ -84,29 +85,15 @@ test-torch: $(WHEEL)
 test-wheel: $(WHEEL)
 	$(BIN)/python tests/wheels.py $(dir $(WHEEL))*.whl
 
-# The kernels without Python: every instruction set against the scalar reference.
-PATHS := native/tests/paths.cpp $(wildcard native/*.cpp)
+# The kernels without Python: every instruction set against the scalar reference, under the sanitizers.
+test-native: $(SANITIZED)/.installed
+	$(SANITIZED_BUILD)/paths
+
+PATHS := $(wildcard native/tests/*.cpp native/*.cpp)
+# As in CMakeLists.txt, but with symbols.
 PATHS_FLAGS := -std=c++20 -O2 -g1 -ffp-contract=off -Wall -Wextra -Inative
-# Little optimised, as in CMakeLists.txt.
-SANITIZE := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 ARM_CXX := aarch64-linux-gnu-g++
 ARM_RUN := qemu-aarch64
-
-# As in CMakeLists.txt: some files are for instruction sets that the machine need not have.
-ifneq ($(filter x86_64%,$(shell $(CXX) -dumpmachine)),)
-build/native/%_avx2.o: PATHS_FLAGS += -mavx2 -mpopcnt
-build/native/%_avx512.o: PATHS_FLAGS += -mavx2 -mpopcnt -mavx512f -mavx512bw -mavx512vl -mavx512dq \
-	-Wno-uninitialized -Wno-maybe-uninitialized
-build/native/%_avx512vnni.o: PATHS_FLAGS += -mavx512f -mavx512bw -mavx512vnni -Wno-uninitialized -Wno-maybe-uninitialized
-endif
-
-build/native/%.o: native/%.cpp $(wildcard native/*.hpp)
-	mkdir -p $(@D)
-	$(CXX) $(PATHS_FLAGS) $(SANITIZE) -c -o $@ $<
-
-test-native: $(PATHS:native/%.cpp=build/native/%.o)
-	$(CXX) $(SANITIZE) -o build/native/paths $^
-	build/native/paths
 
 tools-neon:
 	@for tool in $(ARM_CXX) $(ARM_RUN); do command -v $$tool > /dev/null || \
@@ -185,12 +172,12 @@ $(LOWEST)/.installed: $(WHEEL)
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.
-$(SANITIZED)/.installed: $(VENV)/.installed-dev $(shell find src -name '*.py')
+$(SANITIZED)/.installed: $(VENV)/.installed-dev $(shell find src -name '*.py') $(wildcard native/tests/*)
 	$(PYTHON) -m venv --without-pip $(SANITIZED)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$($(SANITIZED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth"
 	CXX=g++ $(BIN)/python -m pip --python $(SANITIZED)/bin/python install --quiet --no-deps --force-reinstall . \
-		--no-build-isolation --config-settings=build-dir=build/core/sanitized \
+		--no-build-isolation --config-settings=build-dir=$(SANITIZED_BUILD) \
 		--config-settings=cmake.define.MIDSTREAM_SANITIZE=ON --config-settings=install.strip=false
 	touch $@
 
