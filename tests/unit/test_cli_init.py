@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.helpers.commands import midstream, mistake
+from tests.helpers.commands import midstream, mistake, process
 from tests.helpers.graphs import Builder, pyramid
 
 from midstream import models
@@ -129,7 +129,7 @@ def test_a_network_without_a_description_says_what_is_worth_knowing(
     assert [record.getMessage() for record in caplog.records] == [
         f"{network}: its outputs are of no head that is recognised: what is measured is how far they move"
     ]
-    done = midstream("extract", "-q", "-m", network, "-o", network.parent / "out", _photo(network.parent))
+    done = process("extract", "-q", "-m", network, "-o", network.parent / "out", _photo(network.parent))
     assert "of no head that is recognised" in done.stderr.decode()
 
 
