@@ -452,11 +452,6 @@ def test_an_image_that_cannot_be_read_stays_for_the_evaluation_to_leave_out(tmp_
     assert len(load(f"voc:{tmp_path}").images) == 1
 
 
-def test_maps_of_depth_are_refused_with_the_way_round() -> None:
-    with pytest.raises(InputError, match="maps of depth are no data set yet; give the folder of images alone"):
-        load("depth:images,depths")
-
-
 def test_every_kind_is_named_where_one_is_unknown() -> None:
     with pytest.raises(InputError, match=r"unknown kind of data set 'imagenette'; did you mean imagenet:DIR\? valid:"):
         load("imagenette:here")

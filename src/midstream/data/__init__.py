@@ -17,6 +17,7 @@ with needing(__name__, "networks"):
     from midstream.data.clips import load_clips
     from midstream.data.coco import load_coco
     from midstream.data.coco_video import load_coco_video
+    from midstream.data.depth import load_depth
     from midstream.data.film import load_video
     from midstream.data.folder import load_folder
     from midstream.data.imagenet import load_imagenet
@@ -45,6 +46,7 @@ _IMAGES: dict[str, _Loader] = {
     "cityscapes": _whole(load_cityscapes),
     "imagenet": _whole(load_imagenet),
     "masks": _whole(load_masks),
+    "depth": _whole(load_depth),
     "voc": _whole(load_voc),
     "voc-segmentation": _whole(load_voc_segmentation),
     "yolo": _whole(load_yolo),
@@ -66,6 +68,7 @@ _FORMS = {
     "cityscapes": "cityscapes:ROOT",
     "imagenet": "imagenet:DIR",
     "masks": "masks:IMAGES_DIR,MASKS_DIR",
+    "depth": "depth:IMAGES_DIR,MAPS_DIR",
     "voc": "voc:ROOT",
     "voc-segmentation": "voc-segmentation:ROOT",
     "yolo": "yolo:data.yaml",
@@ -110,10 +113,10 @@ def load(spec: str, limit: int | None = None) -> Dataset:
         spec: Of objects: `coco:IMAGES_DIR,ANNOTATIONS.json`, with boxes, masks or keypoints; `voc:ROOT[,SPLIT]`;
             `yolo:data.yaml[,SPLIT]`; `openimages:IMAGES_DIR,BOXES.csv[,CLASSES.csv]`; `cityscapes:ROOT[,SPLIT]` (a
             split is `val` unless given). Of classes: `imagenet:DIR`, a folder for each.
-            Of maps of classes: `masks:IMAGES_DIR,MASKS_DIR[,CLASSES.txt]`; `voc-segmentation:ROOT[,SPLIT]`. Of what is
-            in it: `parquet:FILE` or `parquet:DIR[,SPLIT]`. Of clips:
-            `video:FILE`; `clips:DIR`, a folder of frames or of such folders; `mot:ROOT`, of MOTChallenge's layout;
-            `coco-video:FRAMES_DIR,ANNOTATIONS.json`, with tracks. `scenes:COUNT,SEED` and, of clips,
+            Of maps of classes: `masks:IMAGES_DIR,MASKS_DIR[,CLASSES.txt]`; `voc-segmentation:ROOT[,SPLIT]`. Of depths:
+            `depth:IMAGES_DIR,MAPS_DIR[,SCALE[,RELATION]]`. Of what is in it: `parquet:FILE` or `parquet:DIR[,SPLIT]`.
+            Of clips: `video:FILE`; `clips:DIR`, a folder of frames or of such folders; `mot:ROOT`, of MOTChallenge's
+            layout; `coco-video:FRAMES_DIR,ANNOTATIONS.json`, with tracks. `scenes:COUNT,SEED` and, of clips,
             `scenes-video:COUNT,SEED`, made on the spot; `folder:DIR` or just a folder for images without labels.
         limit: the first so many images, or frames of each clip; all of them for None.
 
@@ -128,11 +131,6 @@ def load(spec: str, limit: int | None = None) -> Dataset:
         return load_folder(spec, spec).head(limit)
     # One letter before the colon is a drive on Windows, not a kind.
     if re.fullmatch(r"[\w-]{2,}", kind):
-        if kind == "depth":
-            raise InputError(
-                f"'{spec}': maps of depth are no data set yet; give the folder of images alone, and depths are held "
-                "against the uncompressed network's"
-            )
         near = difflib.get_close_matches(kind, _FORMS, n=1)
         hint = f"did you mean {_FORMS[near[0]]}? " if near else ""
         raise InputError(f"unknown kind of data set '{kind}'; {hint}valid: {', '.join([*_IMAGES, *_CLIPS])}")

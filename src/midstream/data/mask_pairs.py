@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from midstream.data.folder import IMAGE_SUFFIXES, visible_files
@@ -14,16 +15,23 @@ from midstream.errors import InputError
 _SEPARATORS = "_-. ("
 
 
-def paired(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[Path], str]:
+def paired(
+    images: Path, masks: Path, suffixes: Sequence[str] = MAP_SUFFIXES, what: str = "mask"
+) -> tuple[list[tuple[Path, Path]], list[Path], str]:
     """The images of a folder with their masks, those without, and what all masks have behind the image's name.
 
     A mask is called as its image, or so with an ending such as `_mask` that all of them have. Both may be in one
     folder: then an image is never its own mask, and a mask no image.
 
+    Args:
+        images, masks: the folders.
+        suffixes: of the masks' files.
+        what: they are, for messages.
+
     Raises:
         InputError: no image has a mask, two images have one name, or two endings are equally common.
     """
-    maps = visible_files(masks, MAP_SUFFIXES)
+    maps = visible_files(masks, suffixes)
     one_folder = images.resolve() == masks.resolve()
     photos = _photos_beside(images, maps) if one_folder else images_by_stem(images)
     ending = _ending(photos, maps, masks)
@@ -31,7 +39,8 @@ def paired(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[Pat
     pairs = [(path, by_name[stem + ending]) for stem, path in photos.items() if stem + ending in by_name]
     if not pairs:
         raise InputError(
-            f"no image in {images} has a mask of its name in {masks}: NAME.png, or NAME and an ending, NAME_mask.png"
+            f"no image in {images} has a {what} of its name in {masks}: NAME{suffixes[0]}, or NAME and an ending, "
+            f"NAME_{what}{suffixes[0]}"
         )
     return pairs, [path for stem, path in photos.items() if stem + ending not in by_name], ending
 

@@ -23,6 +23,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "classification": ("classes",),
     "embedding": ("classes",),
     "semantic segmentation": ("segmentation",),
+    "depth": ("depth",),
 }
 
 

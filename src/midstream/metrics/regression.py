@@ -1,4 +1,4 @@
-"""How near numbers stay: dense maps, embeddings, and tensors of any meaning, beside the uncompressed network's."""
+"""How near numbers stay: embeddings, and tensors of any meaning, beside the uncompressed network's."""
 
 from __future__ import annotations
 
@@ -8,44 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.metrics.outputs import AdditiveMetric, OutputCase
-from midstream.models.tasks.depth import DELTA
 from midstream.models.tasks.embedding import direction
 from midstream.models.tasks.tensors import squared_errors
-
-
-class Delta(AdditiveMetric):
-    """The share of pixels within a factor of 1.25 (Eigen et al. 2014)."""
-
-    name: ClassVar[str] = "delta1"
-    title: ClassVar[str] = "delta < 1.25"
-    rank: ClassVar[int] = 1
-    task: ClassVar[str] = "depth"
-
-    def statistics(self, case: OutputCase) -> NDArray[np.float64]:
-        """Pixels that are near, pixels."""
-        rows = []
-        for identity in case.images:
-            before, now = (side[identity].values["values"] for side in (case.reference, case.found))
-            low, high = np.minimum(before, now), np.maximum(before, now)
-            rows.append([float(((low > 0) & (high < DELTA * low) | (high == low)).sum()), float(before.size)])
-        return np.array(rows)
-
-
-class RelativeAccuracy(AdditiveMetric):
-    """100 % less the mean absolute error over the mean absolute value."""
-
-    name: ClassVar[str] = "relative"
-    title: ClassVar[str] = "1 - relative error"
-    task: ClassVar[str] = "depth"
-
-    def statistics(self, case: OutputCase) -> NDArray[np.float64]:
-        """Absolute values less errors, absolute values."""
-        rows = []
-        for identity in case.images:
-            before, now = (side[identity].values["values"].astype(np.float64) for side in (case.reference, case.found))
-            total = float(np.abs(before).sum())
-            rows.append([total - float(np.abs(now - before).sum()), total])
-        return np.array(rows)
 
 
 class Cosine(AdditiveMetric):
