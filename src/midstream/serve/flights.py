@@ -111,7 +111,7 @@ class Flight:
         key: whether the bitstream stands alone.
         unit: whether it is a unit of a stream, be it a key.
         attempt: of what is sent at present; None while nothing is that is still valid.
-        sent: whether it was sent before.
+        sent: the attempt that went out last, over whatever connection; None before. Nothing else can be answered.
         gone: whether what is valid was sent over the connection that there is.
     """
 
@@ -128,7 +128,7 @@ class Flight:
     key: bool = True
     unit: bool = False
     attempt: int | None = 0
-    sent: bool = False
+    sent: int | None = None
     gone: bool = False
 
     @property

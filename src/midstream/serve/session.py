@@ -299,8 +299,8 @@ class Session:
     async def _send_all(self, call: Any, first: tuple[Flight, pb.InferRequest], outbox: _Outbox) -> None:
         flight, request = first
         while True:
-            self.traffic.resent += flight.sent
-            flight.sent = True
+            self.traffic.resent += flight.sent is not None
+            flight.sent = request.attempt
             self.traffic.sent_bytes += request.ByteSize()
             if flight.stream is not None:
                 flight.stream.sent(request)
@@ -317,7 +317,7 @@ class Session:
         flight = self._waiting.get(reply.frame)
         if flight is None or flight.future.done() or reply.session != flight.session:
             return  # answered, on an earlier connection
-        if reply.attempt != flight.attempt:  # of something that was sent before
+        if not reply.attempt == flight.attempt == flight.sent:  # of something that was sent before, or never
             return
         code = _CODES.get(reply.error.code, _Code.UNKNOWN) if reply.HasField("error") else _Code.OK
         if self._comes_again(flight, code, reply, outbox):
@@ -376,7 +376,7 @@ class Session:
             for frame in [f for f in self._waiting.values() if f.expires is not None and f.expires < now - _TICK_S]:
                 self.refuse(frame, _Code.DEADLINE_EXCEEDED, "no answer in time")
             # What the own rate limit holds back is not the server's to answer; lost connections have their own clock.
-            if self._outbox is None or not any(frame.sent for frame in self._waiting.values()):
+            if self._outbox is None or not any(frame.sent is not None for frame in self._waiting.values()):
                 self._answered = now
             elif now - self._answered > (patience_s := max(self.link.retry_s, _LEAST_PATIENCE_S)):
                 reason = f"the server {self.link.address} has answered no frame for {patience_s:g} s"
