@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midstream.calibration.loss import CalibrationReference, Relation, Seen
 from midstream.calibration.views import View, Views
@@ -92,11 +95,10 @@ def measured(
         advance: told of each point.
         most_bytes: the curve ends with a point that takes more.
     """
-    cases = [_case(reference.views, profile, view) for view in reference.images]
+    cases = cache(lambda: [_case(reference.views, profile, view) for view in reference.images])
     out: list[StepMeasured] = []
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        trips = [_round_trip(reference.model, reference.views, profile, case, step) for case in cases]
-        out.append(_as_measured(reference, step, trips))
+        out.append(_kept_or_measured(reference, profile, cases, step))
         advance(f"step {step}: {out[-1].bytes:,.0f} bytes, disagreement {out[-1].seen.disagreement:.1%}")
         if out[-1].bytes > most_bytes or (
             not reference.empty and finished([each.usual_loss for each in out], least_loss)
@@ -105,6 +107,24 @@ def measured(
         if reference.empty and len(out) == _UNLABELLED:
             break
     return out
+
+
+def _kept_or_measured(
+    reference: CalibrationReference, profile: Profile, cases: Callable[[], Sequence[_Case]], step: int
+) -> StepMeasured:
+    """A point, from what a run that was stopped has left if it came so far."""
+
+    def make() -> dict[str, NDArray[np.float64]]:
+        trips = [_round_trip(reference.model, reference.views, profile, case, step) for case in cases()]
+        made = _as_measured(reference, step, trips)
+        lost = math.nan if made.seen.lost is None else made.seen.lost
+        return {"point": np.array([made.bytes, made.seen.disagreement, lost])}
+
+    names = " ".join(view.file.path.name for view in reference.images)
+    what = f"point {step} of {hashlib.sha256(profile.data).hexdigest()} on {names}"
+    size, disagreement, lost = map(float, reference.views.kept(what, None, make)["point"])
+    seen = Seen(disagreement, None if math.isnan(lost) else lost)
+    return StepMeasured(step, size, seen, reference.usual.loss(disagreement))
 
 
 def curve_points(curve: Sequence[StepMeasured], relation: Relation) -> list[CurvePoint]:

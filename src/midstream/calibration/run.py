@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,6 +67,8 @@ _TRANSFORM_LOSS = 0.01
 _NEVER_MOVED = 1e-3
 #: Of a transform, which leaves a fifth of a profile to all else.
 _MOST_BYTES = 0.8 * MOST_PROFILE_BYTES
+#: Beside the tensors of the groups, whose names have no colon in front.
+_POWER, _VARIANCES = ":power", ":variances "
 Metrics = dict[str, NDArray[np.float64]]
 
 
@@ -109,14 +112,14 @@ def fit(
     measured = _sensitivity(model, views, moments, passes, settings, progress)
     about = _about(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    power = _power(reference, about, moments, metrics_of, passes, settings, progress)
-    sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
-    shown = [*views.fit, *views.parts][:MOST_SHOWN]
-    material = Material(model, views, views.fit, sampled, shown, settings, progress)
-    fits = fitted(material, _enough(material, reference, about, moments, metrics_of(power)), about.importance)
+    made = _Made(reference, about, moments, metrics_of, passes, settings, progress)
     if clips:
+        power, fits = made.fits()
         about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
-    draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
+        tensors, variances = tensors_of([fit.group for fit in fits], COUNT_LIMIT), [fit.variances for fit in fits]
+    else:
+        power, tensors, variances = made.kept()
+    draft = pack_profile(about, tensors)
     progress.stage("measuring rate and loss")
     coded = curve.measured(reference, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
     if reference.empty:
@@ -143,14 +146,50 @@ def fit(
             "power": power,
         }
     )
-    profile = pack_profile(final, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
     return Calibration(
-        profile,
+        pack_profile(final, tensors),
         {name: each.channels for name, each in measured.items()},
         power,
-        [fit.variances for fit in fits],
+        variances,
         views.skipped,
     )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What is fitted to the views, from what sensitivity was measured with so many affordable passes."""
+
+    reference: CalibrationReference
+    about: About
+    moments: Mapping[str, transform.ChannelMoments]
+    metrics_of: Callable[[float], Metrics]
+    passes: int
+    settings: CalibrationSettings
+    progress: Progress
+
+    def fits(self) -> tuple[float, list[Fit]]:
+        """The power of the sensitivity, and the groups."""
+        reference, views, settings, progress = self.reference, self.reference.views, self.settings, self.progress
+        power = _power(reference, self.about, self.moments, self.metrics_of, self.passes, settings, progress)
+        sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
+        shown = [*views.fit, *views.parts][:MOST_SHOWN]
+        material = Material(reference.model, views, views.fit, sampled, shown, settings, progress)
+        best = _enough(material, reference, self.about, self.moments, self.metrics_of(power))
+        return power, fitted(material, best, self.about.importance)
+
+    def kept(self) -> tuple[float, dict[str, NDArray[Any]], list[NDArray[np.float64]]]:
+        """The power, the groups as tensors and the variances of each; from a run that was stopped after it had them."""
+
+        def make() -> dict[str, NDArray[Any]]:
+            power, fits = self.fits()
+            numbers = {f"{_VARIANCES}{number}": fit.variances for number, fit in enumerate(fits)}
+            return {_POWER: np.array([power]), **numbers, **tensors_of([fit.group for fit in fits], COUNT_LIMIT)}
+
+        what = f"fit {self.passes} {self.settings.seed} {self.settings.tools}"
+        found = dict(self.reference.views.kept(what, None, make))
+        power = float(found.pop(_POWER)[0])
+        names = [name for name in found if name.startswith(_VARIANCES)]
+        return power, found, [found.pop(name) for name in sorted(names, key=lambda name: int(name[len(_VARIANCES) :]))]
 
 
 def _with_clips(
@@ -185,18 +224,29 @@ def _with_clips(
 
 
 def _within_budget(model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress) -> int:
-    """The passes that the budget allows for sensitivity; views become fewer where it allows no more."""
+    """The passes that the budget allows for sensitivity; views become fewer where it allows no more.
+
+    A run that was stopped goes on with what it was allowed: with other images nothing of it could be used.
+    """
     progress.stage("what it will take")
+    what = f"allowed {settings.budget_s} {settings.images} {settings.seed} {settings.tools}"
+    found = views.kept(what, None, lambda: _allowed(model, views, settings, progress))
+    views.keep(int(found["images"][0]))
+    return int(found["passes"][0])
+
+
+def _allowed(
+    model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress
+) -> dict[str, NDArray[np.int64]]:
     costs = budget.rehearsed(model, views, _about(model, views, settings), settings, progress)
     before = time.monotonic() - views.started
     allowed = budget.allowance(costs, views.count, settings.budget_s - before)
-    views.keep(allowed.images)
     took, least = before + allowed.seconds, f"the least that this network takes is about {before + allowed.least:.0f} s"
     if before + allowed.least > settings.budget_s:
         progress.warn(f"a budget of {settings.budget_s:.0f} s is too short: {least}")
     else:
-        progress.say(f"about {took:.0f} s in all, with {counted(views.count, 'image')}; {least}")
-    return allowed.passes
+        progress.say(f"about {took:.0f} s in all, with {counted(allowed.images, 'image')}; {least}")
+    return {"images": np.array([allowed.images]), "passes": np.array([allowed.passes])}
 
 
 def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> About:

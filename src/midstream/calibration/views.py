@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from midstream.wording import counted
 HELD_OUT = 4
 #: Sides of a part of an image beside those of the whole, and pixels that they have at least.
 _PART_SIDES, _LEAST_SIDE = (0.4, 0.9), 32
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,14 @@ class Views:
         return sent(self._model, self.full(view))
 
     def kept(
-        self, what: str, view: View, make: Callable[[], dict[str, NDArray[np.float64]]]
-    ) -> dict[str, NDArray[np.float64]]:
-        """Numbers about a view that an earlier run left in the folder, or those that `make` makes now."""
-        about = f"{what}\n{self._model.identity}\n{self.image_hash}\n{view.file.path.name}\n{__version__}"
+        self, what: str, view: View | None, make: Callable[[], dict[str, NDArray[_Number]]]
+    ) -> dict[str, NDArray[_Number]]:
+        """Numbers about a view, or about all of them, that an earlier run left in the folder, or that `make` makes now.
+
+        `what` has all that they depend on besides network, images and release.
+        """
+        name = "" if view is None else view.file.path.name
+        about = f"{what}\n{self._model.identity}\n{self.image_hash}\n{name}\n{__version__}"
         path = self._folder / f"{hashlib.sha256(about.encode()).hexdigest()}.numbers"
         if path.exists():
             try:
