@@ -20,24 +20,27 @@ namespace {
 constexpr size_t huge_page = size_t{2} << 20;
 constexpr size_t smallest_kept = size_t{1} << 16;  // the allocator reuses smaller ones itself
 constexpr size_t most_kept = 64, most_bytes_kept = size_t{1} << 30;
+constexpr size_t most_held = size_t{16} << 20;  // bytes that are kept and not offered to the system, which takes time
 
 struct Kept {
     void* memory;
     size_t bytes;
     Pages pages;
+    bool offered = false;  // whether the system may take these pages whenever it is short of memory
 };
 
 // The buffers that nobody uses, oldest first. Never destroyed: arrays may outlive everything else in a process.
 struct Store {
     std::mutex guard;  // only ever tried: a process that was forked while another thread held it must not wait for ever
     std::vector<Kept> kept;
-    size_t bytes = 0;
+    size_t bytes = 0, held = 0;
 
     Store() { kept.reserve(most_kept); }
 
     Kept remove(std::vector<Kept>::iterator at) {
         const Kept one = *at;
         bytes -= one.bytes;
+        if (!one.offered) held -= one.bytes;
         kept.erase(at);
         return one;
     }
@@ -72,17 +75,27 @@ void* reuse(size_t bytes, Pages pages) {
     return nullptr;
 }
 
-// Keeps a buffer, gives back to the system what is then too much.
+// Keeps a buffer, offers the system or gives back to it what is then too much.
 void keep(const Kept& one) noexcept {
-    // Until it is used again the system may take these pages whenever it is short of memory.
-    const bool given = madvise(one.memory, one.bytes, MADV_FREE) == 0;
     const std::unique_lock lock(store.guard, std::try_to_lock);
-    if (!given || !lock || store.kept.size() == most_kept) {
+    if (!lock || store.kept.size() == most_kept) {
         munmap(one.memory, one.bytes);
         return;
     }
     store.kept.push_back(one);
-    store.bytes += one.bytes;
+    store.bytes += one.bytes, store.held += one.bytes;
+    for (auto at = store.kept.begin(); store.held > most_held;) {
+        if (!at->offered) {
+            if (madvise(at->memory, at->bytes, MADV_FREE) != 0) {
+                const Kept refused = store.remove(at);
+                munmap(refused.memory, refused.bytes);
+                at = store.kept.begin();
+                continue;
+            }
+            at->offered = true, store.held -= at->bytes;
+        }
+        ++at;
+    }
     while (store.bytes > most_bytes_kept) {
         const Kept oldest = store.remove(store.kept.begin());
         munmap(oldest.memory, oldest.bytes);

@@ -58,13 +58,11 @@ class Chooser {
 
     // Whether any coefficient of a band becomes something.
     MIDSTREAM_INLINE bool uses(const Place& place, const uint8_t* levels, size_t from, size_t to, const float* predicted) {
-        const float* values = values_ + place.cell * coefficients_;
+        const float* values = values_ + place.cell * coefficients_ + from;
         const float per_step = per_step_[place.importance];
-        bool may_be = false;
-        for (size_t k = from; k < to; ++k) {
-            scaled_[k - from] = (values[k] - predicted[k]) * per_step;
-            may_be |= !(std::fabs(scaled_[k - from]) < least_);  // a NaN is large
-        }
+        // Of a whole band the compiler knows how many there are.
+        const bool may_be = to - from == band ? scale(values, predicted + from, per_step, band)
+                                              : scale(values, predicted + from, per_step, to - from);
         if (may_be)
             for (size_t k = from; k < to; ++k)
                 if (!(std::fabs(scaled_[k - from]) < thresholds_[levels[k]])) return true;
@@ -110,6 +108,15 @@ class Chooser {
     }
 
    private:
+    // Differences in steps; whether one of them is large enough to become something in any context. A NaN is large.
+    MIDSTREAM_INLINE bool scale(const float* values, const float* predicted, float per_step, size_t count) {
+        int32_t large = 0;
+        for (size_t i = 0; i < count; ++i) {
+            scaled_[i] = (values[i] - predicted[i]) * per_step;
+            large |= std::fabs(scaled_[i]) < least_ ? 0 : 1;
+        }
+        return large != 0;
+    }
     // What zeros would take in a column of levels.
     const float* costs_of_zeros(const uint8_t* levels, size_t column, size_t columns) {
         zeros_.resize(columns);

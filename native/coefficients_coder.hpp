@@ -220,7 +220,9 @@ class CoefficientCoder {
         }
         for (size_t k = 0; k < count; ++k) before_.magnitudes[k] = static_cast<uint8_t>(std::abs(here[k]));
         sums_.write(before_.magnitudes.data(), before_.magnitudes.size(), before_.sums.data());
-        before_.whole = sums_.whole();
+        int32_t whole = 0;
+        for (const uint8_t magnitude : before_.magnitudes) whole += magnitude;
+        before_.whole = whole & 0xFFFF;
     }
     // How much of the band, and of the whole cell, was not zero in the frame before: 0 to 8.
     size_t band_before(size_t from) const {
@@ -239,6 +241,7 @@ class CoefficientCoder {
         Strength strength;
         Band<Kind, Lanes> contexts;
         int before = 1;
+        bool any = false;
         for (size_t b = 0; b * band < count; ++b) {
             const size_t from = b * band, to = std::min(from + band, count);
             std::fill_n(near.here.magnitudes + from, band, uint8_t{0});
@@ -252,6 +255,7 @@ class CoefficientCoder {
             if (used) contexts.find(from, column, near, before_);
             near.here.bands[b] = static_cast<uint8_t>(used);
             before = used;
+            any |= used != 0;
             if (used) {
                 for (size_t k = from; k < to; ++k)
                     if (!code_value(contexts, place, from, k, strength, quantiser)) return false;
@@ -260,7 +264,10 @@ class CoefficientCoder {
             }
             if (coder_.overrun()) return false;
         }
-        sums_.write(near.here.magnitudes, cells_.padded(), near.here.sums);
+        if (any)
+            sums_.write(near.here.magnitudes, cells_.padded(), near.here.sums);
+        else
+            std::fill_n(near.here.sums, cells_.padded(), uint16_t{0});
         return true;
     }
 

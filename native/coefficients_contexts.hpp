@@ -163,21 +163,23 @@ class Expectations {
 // Sums of numbers over `window` before and behind each one; nothing is beyond the ends.
 class WindowSums {
    public:
-    explicit WindowSums(size_t padded) : sums_(padded + 2 * window + 1, 0) {}
-    // `of` and `out` [padded].
+    explicit WindowSums(size_t padded) : wide_(padded + 2 * window, 0) {}
+    // `of` and `out` [padded]. Sums of 2, 4, 8 and at last 16 side by side, each from two of those before.
     template <class T>
     MIDSTREAM_INLINE void write(const T* of, size_t padded, uint16_t* out) {
-        uint16_t* sums = sums_.data() + window;  // of all before; `of` may be wide: differences are right
-        uint16_t sum = 0;
-        for (size_t k = 0; k < padded; ++k) sums[k + 1] = sum = static_cast<uint16_t>(sum + of[k]);
-        std::fill_n(sums + padded + 1, window, sums[padded]);
-        for (size_t k = 0; k < padded; ++k)
-            out[k] = static_cast<uint16_t>(sums_[k + 2 * window] - sums_[k]);
+        uint16_t* sums = wide_.data();
+        std::fill_n(sums, window, uint16_t{0});
+        for (size_t k = 0; k < padded; ++k) sums[window + k] = of[k];
+        std::fill_n(sums + window + padded, window, uint16_t{0});
+        static_assert(2 * window == 16);
+        for (size_t k = 0; k < padded + 14; ++k) sums[k] = static_cast<uint16_t>(sums[k] + sums[k + 1]);
+        for (size_t k = 0; k < padded + 12; ++k) sums[k] = static_cast<uint16_t>(sums[k] + sums[k + 2]);
+        for (size_t k = 0; k < padded + 8; ++k) sums[k] = static_cast<uint16_t>(sums[k] + sums[k + 4]);
+        for (size_t k = 0; k < padded; ++k) out[k] = static_cast<uint16_t>(sums[k] + sums[k + 8]);
     }
-    uint16_t whole() const { return sums_.back(); }
 
    private:
-    std::vector<uint16_t> sums_;
+    std::vector<uint16_t> wide_;
 };
 
 // What is known of a cell that was coded: magnitudes up to 255, signs (1 positive, 2 negative), sums of the magnitudes

@@ -12,10 +12,11 @@
 namespace midstream {
 namespace {
 
-// Elements of a panel that lie side by side in the level.
+// Elements of a panel that lie side by side in the level, at so many elements from its first: those that are `inside`
+// come first, what follows repeats the last one of their row.
 struct LevelRun {
-    size_t panel, lane, length;
-    size_t y, x;
+    size_t panel, lane, length, inside;
+    size_t at, last;
 };
 // Those that do so in a row of a cell, whose number is in the block: the first is its element `at` = y * ratio + x.
 struct CellRun {
@@ -30,22 +31,23 @@ class Sheets {
     static constexpr size_t most_panels = 4;
 
     Sheets(const LevelGrid& grid, const CellBlock& block, bool beyond)
-        : ratio_(grid.ratio), columns_(block.columns()), top_(block.top * ratio_), left_(block.left * ratio_),
-          height_((beyond ? block.bottom * ratio_ : std::min(block.bottom * ratio_, grid.height)) - top_),
-          width_((beyond ? block.right * ratio_ : std::min(block.right * ratio_, grid.width)) - left_) {}
+        : grid_(grid), columns_(block.columns()), top_(block.top * grid.ratio), left_(block.left * grid.ratio),
+          height_((beyond ? block.bottom * grid.ratio : std::min(block.bottom * grid.ratio, grid.height)) - top_),
+          width_((beyond ? block.right * grid.ratio : std::min(block.right * grid.ratio, grid.width)) - left_) {}
 
     // False at the end.
     bool next() {
         in_level.clear(), in_cells.clear();
+        const size_t ratio = grid_.ratio;
         size_t at = 0;
         while (at < most_panels * panel_width && y_ < height_) {
             const size_t panel = at / panel_width, lane = at % panel_width;
             const size_t length = std::min(width_ - x_, panel_width - lane);
-            in_level.push_back({panel, lane, length, top_ + y_, left_ + x_});
+            add_in_level(panel, lane, length);
             for (size_t i = 0; i < length;) {
-                const size_t x = x_ + i, within = x % ratio_, there = std::min(ratio_ - within, length - i);
-                const size_t cell = y_ / ratio_ * columns_ + x / ratio_;
-                in_cells.push_back({panel, lane + i, there, cell, y_ % ratio_ * ratio_ + within});
+                const size_t x = x_ + i, within = x % ratio, there = std::min(ratio - within, length - i);
+                const size_t cell = y_ / ratio * columns_ + x / ratio;
+                in_cells.push_back({panel, lane + i, there, cell, y_ % ratio * ratio + within});
                 i += there;
             }
             at += length, x_ += length;
@@ -60,7 +62,24 @@ class Sheets {
     size_t panels = 0;
 
    private:
-    size_t ratio_, columns_, top_, left_, height_, width_, y_ = 0, x_ = 0;
+    // From where the sheet is: with the run before, if it goes on there, as a row does where the one before it ends.
+    void add_in_level(size_t panel, size_t lane, size_t length) {
+        const size_t y = std::min(top_ + y_, grid_.height - 1), x = left_ + x_;
+        const size_t inside = x < grid_.width ? std::min(length, grid_.width - x) : 0;
+        const size_t at = y * grid_.width + x;
+        if (!in_level.empty()) {
+            LevelRun& before = in_level.back();
+            if (before.panel == panel && before.inside == before.length && inside == length &&
+                before.at + before.length == at) {
+                before.length += length, before.inside += length;
+                return;
+            }
+        }
+        in_level.push_back({panel, lane, length, inside, at, (y + 1) * grid_.width - 1});
+    }
+
+    LevelGrid grid_;
+    size_t columns_, top_, left_, height_, width_, y_ = 0, x_ = 0;
 };
 
 // Most runs are as short as a cell is wide, or a whole panel: a call would take longer than the copy.
@@ -103,7 +122,7 @@ class Packed {
     Panel& at(size_t panel, size_t d) { return reinterpret_cast<Panel&>(values_[(panel * inner_ + d) * panel_width]); }
     // `take` has the number of each of `count` rows [count, inner], and its sums in each of the panels.
     template <class Take>
-    void multiply(const float* rows, size_t count, size_t panels, const Take& take) {
+    MIDSTREAM_INLINE void multiply(const float* rows, size_t count, size_t panels, const Take& take) {
         alignas(cache_line) float sums[Sheets::most_panels][panel_rows * panel_width];
         for (size_t n = 0; n < count; n += panel_rows) {
             const float* lines[panel_rows];
@@ -124,20 +143,21 @@ class Packed {
 
 }  // namespace
 
-bool first_stage(const float* level, const LevelGrid& grid, const float* rows, const float* centre, size_t count,
-                 const CellBlock& block, float* out, size_t stride) {
+namespace {
+
+MIDSTREAM_INLINE bool first_stage_in(const float* level, const LevelGrid& grid, const float* rows, const float* centre,
+                                     size_t count, const CellBlock& block, float* out, size_t stride) {
     const size_t area = grid.ratio * grid.ratio;
     Packed packed(grid.channels);
     Sheets sheets(grid, block, true);
     Packed::Panel seen = {};
     while (sheets.next()) {
         for (size_t c = 0; c < grid.channels; ++c) {
+            const float* from = level + c * grid.height * grid.width;
             for (const LevelRun& run : sheets.in_level) {
-                const float* from = level + (c * grid.height + std::min(run.y, grid.height - 1)) * grid.width;
-                const size_t inside = run.x < grid.width ? std::min(run.length, grid.width - run.x) : 0;
                 float* to = packed.at(run.panel, c) + run.lane;
-                if (inside) copy_run(from + run.x, inside, to);
-                std::fill(to + inside, to + run.length, from[grid.width - 1]);
+                if (run.inside) copy_run(from + run.at, run.inside, to);
+                std::fill(to + run.inside, to + run.length, from[run.last]);
             }
             for (size_t p = 0; p < sheets.panels; ++p) look_at(packed.at(p, c), seen);
         }
@@ -151,8 +171,8 @@ bool first_stage(const float* level, const LevelGrid& grid, const float* rows, c
     return all_finite(seen);
 }
 
-bool last_stage(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
-                const LevelLimits& limits, size_t count, const CellBlock& block, float* out) {
+MIDSTREAM_INLINE bool last_stage_in(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
+                                    const LevelLimits& limits, size_t count, const CellBlock& block, float* out) {
     const size_t area = grid.ratio * grid.ratio;
     Packed packed(count);
     Sheets sheets(grid, block, false);
@@ -167,10 +187,45 @@ bool last_stage(const float* cells, size_t stride, const LevelGrid& grid, const 
             for (size_t p = 0; p < sheets.panels; ++p) limit(sums[p], seen, mean, low, high);
             float* channel = out + c * grid.height * grid.width;
             for (const LevelRun& run : sheets.in_level)
-                copy_run(sums[run.panel] + run.lane, run.length, channel + run.y * grid.width + run.x);
+                copy_run(sums[run.panel] + run.lane, run.length, channel + run.at);
         });
     }
     return all_finite(seen);
+}
+
+#ifdef MIDSTREAM_X86
+MIDSTREAM_AVX2 bool first_stage_avx2(const float* level, const LevelGrid& grid, const float* rows, const float* centre,
+                                     size_t count, const CellBlock& block, float* out, size_t stride) {
+    return first_stage_in(level, grid, rows, centre, count, block, out, stride);
+}
+MIDSTREAM_AVX2 bool last_stage_avx2(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
+                                    const LevelLimits& limits, size_t count, const CellBlock& block, float* out) {
+    return last_stage_in(cells, stride, grid, columns, limits, count, block, out);
+}
+#endif
+
+}  // namespace
+
+bool first_stage(const float* level, const LevelGrid& grid, const float* rows, const float* centre, size_t count,
+                 const CellBlock& block, float* out, size_t stride) {
+    switch (current_path()) {
+#ifdef MIDSTREAM_X86
+        case Path::avx512:
+        case Path::avx2: return first_stage_avx2(level, grid, rows, centre, count, block, out, stride);
+#endif
+        default: return first_stage_in(level, grid, rows, centre, count, block, out, stride);
+    }
+}
+
+bool last_stage(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
+                const LevelLimits& limits, size_t count, const CellBlock& block, float* out) {
+    switch (current_path()) {
+#ifdef MIDSTREAM_X86
+        case Path::avx512:
+        case Path::avx2: return last_stage_avx2(cells, stride, grid, columns, limits, count, block, out);
+#endif
+        default: return last_stage_in(cells, stride, grid, columns, limits, count, block, out);
+    }
 }
 
 }  // namespace midstream

@@ -67,7 +67,7 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
                                                              const Matrix<uint8_t>& importance, bool known,
                                                              const Vector<int16_t>& steps, const Vector<float>& sizes,
                                                              const Begin& state, const std::optional<State>& learnt,
-                                                             float bit_worth) {
+                                                             float bit_worth, bool choices) {
     const CoefficientGrid grid{model.coefficients(), importance.shape(0), importance.shape(1)};
     CoefficientSteps classes = steps_of(steps, sizes);
     classes.bit_worth = bit_worth;
@@ -75,15 +75,16 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
             "coefficients: shapes");
     require_importance(importance, grid, classes);
     Learning learning(state, learnt);
-    auto chosen = buffer<int32_t>(product({grid.coefficients, grid.cells()}));
+    const size_t told = choices ? grid.cells() : 0;
+    auto chosen = buffer<int32_t>(product({grid.coefficients, told}));
     auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
         return model.encode(values.data(), grid, classes, learning.state(),
-                            {map.data(), known, chosen.get(), decoded.get(), nullptr});
+                            {map.data(), known, choices ? chosen.get() : nullptr, decoded.get(), nullptr});
     });
     learning.finish();
-    return {to_bytes(stream), wrap(std::move(chosen), {grid.cells(), grid.coefficients}),
+    return {to_bytes(stream), wrap(std::move(chosen), {told, grid.coefficients}),
             wrap(std::move(decoded), {grid.cells(), grid.coefficients})};
 }
 
@@ -168,14 +169,13 @@ EncodedFrame encode_frame(const FrameModel& model, const Matrix<float>& values, 
     require(!refreshed || (refreshed->shape(0) == grid.height && refreshed->shape(1) == grid.width),
             "coefficients: cells to refresh of another shape");
     const uint8_t* alone = refreshed ? refreshed->data() : nullptr;
-    auto chosen = buffer<int32_t>(product({grid.coefficients, grid.cells()}));
     auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
     auto symbols = buffer<int8_t>(product({grid.coefficients, grid.cells()}));
     auto modes = buffer<uint8_t>(grid.cells());
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
         return model.encode(values.data(), grid, classes, state.data(),
-                            {map.data(), known, chosen.get(), decoded.get(), symbols.get()}, before, modes.get(), alone);
+                            {map.data(), known, nullptr, decoded.get(), symbols.get()}, before, modes.get(), alone);
     });
     return {to_bytes(stream), wrap(std::move(modes), {grid.height, grid.width}),
             wrap(std::move(symbols), {grid.cells(), grid.coefficients}),
@@ -254,7 +254,9 @@ void bind_coefficients(nb::module_& m) {
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,
              "state"_a.noconvert(), "learnt"_a.noconvert() = nb::none(), "bit_worth"_a = usual_bit_worth,
-             "The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map\n"
+             "choices"_a = true,
+             "The stream, what each of the values [cells, coefficients] became (of no cell without `choices`, which take\n"
+             "time), and what a decoder makes of it [cells, coefficients]. A map\n"
              "that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be\n"
              "the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is\n"
              "spent.")

@@ -6,6 +6,7 @@
 #include "arrays.hpp"
 #include "multiply.hpp"
 #include "panels.hpp"
+#include "pool.hpp"
 #include "second_stage.hpp"
 #include "second_stage_back.hpp"
 #include "stages.hpp"
@@ -73,6 +74,17 @@ bool last_stage_into(const Matrix<float>& cells, size_t at, const Matrix<float>&
     });
 }
 
+void pool_into(const Cube<float>& maps, size_t ratio, float leak, const InOut<float, 2>& out) {
+    require(ratio > 0 && maps.shape(1) % ratio == 0 && maps.shape(2) % ratio == 0, "pool: shapes");
+    const size_t count = maps.shape(0), height = maps.shape(1) / ratio, width = maps.shape(2) / ratio;
+    const size_t numbers = ratio > 1 ? 2 : 1;
+    require(out.shape(0) == product({numbers, count}) && out.shape(1) == product({height, width}), "pool: shapes");
+    without_gil([&] {
+        pool(maps.data(), count, height, width, ratio, leak, out.data(),
+             ratio > 1 ? out.data() + count * height * width : nullptr);
+    });
+}
+
 void make_second_stage(SecondStage* self, const Matrix<float>& basis, const Vector<float>& deviations) {
     require(basis.size() > 0 && deviations.size() == basis.shape(0), "second stage: shapes");
     new (self) SecondStage(basis.data(), deviations.data(), basis.shape(0), basis.shape(1));
@@ -131,6 +143,9 @@ void bind_transform(nb::module_& m) {
           "out"_a.noconvert(),
           "columns @ cells[cells, at : at + count * ratio^2] + mean, limited, into a block's part of a level [C, H, W]. False\n"
           "where that is not finite before it is limited.");
+    m.def("pool", &pool_into, "maps"_a, "ratio"_a, "leak"_a, "out"_a.noconvert(),
+          "Of maps [F, H, W], max(x, leak * x): the largest of ratio x ratio elements and, of more than one, their means, into\n"
+          "out [F or 2 * F, cells].");
     m.attr("PART_WIDTH") = SecondStage::part_width;
     nb::class_<SecondStage>(
         m, "SecondStage",

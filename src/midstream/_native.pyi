@@ -255,13 +255,15 @@ class CoefficientModel:
         state: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         learnt: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")] | None = None,
         bit_worth: float = 0.019999999552965164,
+        choices: bool = True,
     ) -> tuple[
         bytes,
         Annotated[NDArray[numpy.int32], dict(shape=(None, None))],
         Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
     ]:
         """
-        The stream, what each of the values [cells, coefficients] became, and what a decoder makes of it. A map
+        The stream, what each of the values [cells, coefficients] became (of no cell without `choices`, which take
+        time), and what a decoder makes of it [cells, coefficients]. A map
         that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be
         the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is
         spent.
@@ -452,6 +454,17 @@ def last_stage(
     """
     columns @ cells[cells, at : at + count * ratio^2] + mean, limited, into a block's part of a level [C, H, W]. False
     where that is not finite before it is limited.
+    """
+
+def pool(
+    maps: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
+    ratio: int,
+    leak: float,
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+) -> None:
+    """
+    Of maps [F, H, W], max(x, leak * x): the largest of ratio x ratio elements and, of more than one, their means, into
+    out [F or 2 * F, cells].
     """
 
 PART_WIDTH: int = 64

@@ -35,6 +35,27 @@ def _path_of_before() -> Iterator[None]:
     _native.set_simd_path(before)
 
 
+@given(
+    seed=st.integers(0, 1 << 30),
+    count=st.integers(1, 5),
+    sides=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    ratio=st.integers(1, 5),
+)
+def test_elements_of_cells_are_pooled(seed: int, count: int, sides: tuple[int, int], ratio: int) -> None:
+    maps = np.random.default_rng(seed).normal(size=(count, *(side * ratio for side in sides))).astype(np.float32)
+    out = np.empty((count * min(ratio, 2), sides[0] * sides[1]), np.float32)
+    _native.pool(maps, ratio, 0.125, out)
+    made = np.maximum(maps, np.float32(0.125) * maps).reshape(count, sides[0], ratio, sides[1], ratio)
+    elements = made.transpose(2, 4, 0, 1, 3).reshape(ratio**2, count, -1)
+    np.testing.assert_array_equal(out[:count], elements.max(axis=0))
+    if ratio > 1:
+        means = np.add.accumulate(elements, axis=0)[-1] * np.float32(1 / ratio**2)  # in order, one after the other
+        np.testing.assert_array_equal(out[count:], means)
+    for bad in (out[:, :-1].copy(), np.empty((len(out) + 1, out.shape[1]), np.float32)):
+        with pytest.raises(ValueError, match="pool: shapes"):
+            _native.pool(maps, ratio, 0.125, bad)
+
+
 def by_the_formula(probe: CellProbe, numbers: Floats, grid: tuple[int, int]) -> np.ndarray:
     """log2 of the scores in float64, cell by cell."""
 

@@ -62,6 +62,10 @@ def test_what_the_encoder_says_is_decoded_is(
     assert found is not None
     assert np.array_equal(found[0], importance)
     assert np.array_equal(found[1], decoded)
+    again = model.encode(values, importance, known, *sizes, _native.coefficient_state(), choices=False)
+    assert again[0] == stream
+    assert again[1].shape == (0, coefficients)
+    assert np.array_equal(again[2], decoded)
     assert np.abs(chosen).max() <= 1 << 20
     assert model.decode(stream + b"\0", height, width, *sizes, _native.coefficient_state(), held) is None
 

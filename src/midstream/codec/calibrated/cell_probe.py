@@ -8,6 +8,7 @@ All products are the native kernel's, so that the same is seen on every machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,28 +37,29 @@ def seen_alone(probe: CellProbe, levels: Sequence[LevelPart], numbers: Floats, s
         numbers: the first-stage coefficients [cells, D].
         size: of the block.
     """
-    features, at = [], 0
+    stacked, at, row = np.empty((probe.mix.shape[1], len(numbers)), np.float32), 0, 0
     for level, sight in zip(levels, probe.levels, strict=True):
-        ratio, most = level.about.ratio, np.full(len(sight.bias), _MOST)
-        out = np.empty((len(sight.bias), size[0] * ratio, size[1] * ratio), np.float32)
+        ratio, count = level.about.ratio, len(sight.bias)
+        low, high = _limits(count)
+        out = np.empty((count, size[0] * ratio, size[1] * ratio), np.float32)
         sides = (0, size[0], 0, size[1])
-        _native.last_stage(numbers, at, sight.rows, sight.bias, -most, most, ratio, sides, out)
-        features += pooled(leaky(out), ratio)
-        at += sight.rows.shape[1] * ratio**2
-    stacked = np.concatenate([each.reshape(len(each), -1) for each in features])
+        _native.last_stage(numbers, at, sight.rows, sight.bias, low, high, ratio, sides, out)
+        features = pooled_size(count, ratio)
+        _native.pool(out, ratio, float(LEAK), stacked[row : row + features])
+        at, row = at + sight.rows.shape[1] * ratio**2, row + features
     return leaky(product(probe.mix, stacked, 1) + probe.mix_bias[:, None])
 
 
-def pooled(maps: Floats, ratio: int) -> list[Floats]:
-    """The largest and, of more than one, the mean of ratio x ratio elements of maps [F, H, W]."""
-    if ratio == 1:
-        return [maps]
-    elements = [maps[:, y::ratio, x::ratio] for y in range(ratio) for x in range(ratio)]
-    largest, total = elements[0].copy(), elements[0].copy()
-    for each in elements[1:]:
-        np.maximum(largest, each, out=largest)
-        total += each
-    return [largest, total * np.float32(1 / ratio**2)]
+def pooled_size(count: int, ratio: int) -> int:
+    """Numbers of a cell from `count` of each element: the largest and, of more than one element, the mean of each."""
+    return count if ratio == 1 else 2 * count
+
+
+@lru_cache(maxsize=64)
+def _limits(count: int) -> tuple[Floats, Floats]:
+    """Of so many features."""
+    most = np.full(count, _MOST)
+    return -most, most
 
 
 def scores_of(probe: CellProbe, seen: Floats, threads: int = 1) -> Floats:

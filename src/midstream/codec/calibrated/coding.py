@@ -145,11 +145,11 @@ def code(analysed: Analysed, step: int, bit_worth: float = _native.BIT_WORTH, em
     for number, (group, importance) in enumerate(zip(profile.groups, analysed.importance, strict=True)):
         values = analysed.values(number, steps)
         if first is None:
-            stream, _, first = quantised(group, steps, values, importance, bit_worth=bit_worth)
+            stream, _, first = _coded(group, steps, values, importance, None, False, bit_worth, choices=False)
             check_size(first)
         else:
             ahead = expected(group, first, (values.shape[1], values.shape[2]))
-            stream, _, left = quantised(group, steps, values - ahead, importance, known=True, bit_worth=bit_worth)
+            stream, _, left = _coded(group, steps, values - ahead, importance, None, True, bit_worth, choices=False)
             check_size(left + ahead)
         streams.append(stream)
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
@@ -168,6 +168,21 @@ def quantised(
 
     `state` is the coder's, left as it has learnt; a map that is `known` to the decoder is not in the stream.
     """
+    stream, chosen, decoded = _coded(group, steps, coefficients, importance, state, known, bit_worth, choices=True)
+    return stream, chosen.T.reshape(coefficients.shape), decoded
+
+
+def _coded(
+    group: GroupPart,
+    steps: NDArray[np.int16],
+    coefficients: Floats,
+    importance: NDArray[np.uint8],
+    state: NDArray[np.uint32] | None,
+    known: bool,
+    bit_worth: float,
+    choices: bool,
+) -> tuple[bytes, NDArray[np.int32], Floats]:
+    """As `quantised`; what the coefficients became [cells, K], of no cell without `choices`."""
     stream, chosen, decoded = group.coefficient_model.encode(
         by_cell(coefficients),
         np.ascontiguousarray(importance),
@@ -177,5 +192,6 @@ def quantised(
         group.state if state is None else state,
         state,
         bit_worth,
+        choices,
     )
-    return stream, chosen.T.reshape(coefficients.shape), decoded.T.reshape(coefficients.shape)
+    return stream, chosen, decoded.T.reshape(coefficients.shape)

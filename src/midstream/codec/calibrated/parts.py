@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,20 @@ PREDICTION_CELLS = PREDICTION_WINDOW**2
 
 def step_sizes(indices: NDArray[np.int16]) -> Floats:
     """Lengths in the weighted domain, float32, of indices in eighths of an octave: steps, and deviations."""
+    if indices.dtype == np.int16 and indices.shape <= (_native.MOST_IMPORTANCE_CLASSES,):
+        return _few_sizes(indices.tobytes())
+    return _sizes(indices)
+
+
+@lru_cache(maxsize=1024)
+def _few_sizes(indices: bytes) -> Floats:
+    """Of the classes of a step, which are asked for again and again; not to be written to."""
+    sizes = _sizes(np.frombuffer(indices, np.int16))
+    sizes.flags.writeable = False
+    return sizes
+
+
+def _sizes(indices: NDArray[np.int16]) -> Floats:
     octaves = (indices.astype(np.float64) - STEP_INDICES / 2) / STEPS_PER_OCTAVE
     return np.exp2(octaves).astype(np.float32)
 

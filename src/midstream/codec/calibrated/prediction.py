@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +13,13 @@ from midstream.codec.calibrated.parts import PREDICTION_CELLS, PREDICTION_WINDOW
 from midstream.codec.calibrated.transform import WHOLE, Block, Size
 from midstream.errors import CorruptError
 
+#: Cells along a side for which it is remembered where they are.
+_MOST_REMEMBERED = 512
+
 
 def importance_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:
     """Classes [grid] of a coarser grid: that of the most important cell of the first group's below each."""
-    rows, columns = (_spans(count, there) for count, there in zip(grid, first.shape, strict=True))
+    rows, columns = (_kept(_spans, count, there) for count, there in zip(grid, first.shape, strict=True))
     # Between two numbers `reduceat` takes what lies between them, behind the second of a pair what is not wanted.
     below = np.minimum.reduceat(np.concatenate([first, first[-1:]]), rows, axis=0)[::2]
     edged = np.concatenate([below, below[:, -1:]], axis=1)
@@ -26,6 +32,18 @@ def _spans(count: int, there: int) -> NDArray[np.intp]:
     begins = cells * there // count
     ends = np.maximum(-(-(cells + 1) * there // count), begins + 1)
     return np.stack([begins, ends], axis=1).reshape(-1)
+
+
+def _kept(find: Callable[[int, int], NDArray[np.intp]], count: int, there: int) -> NDArray[np.intp]:
+    """What `find` says of a side: of usual ones it is remembered, not to be written to."""
+    return _found(find, count, there) if count <= _MOST_REMEMBERED else find(count, there)
+
+
+@lru_cache(maxsize=256)
+def _found(find: Callable[[int, int], NDArray[np.intp]], count: int, there: int) -> NDArray[np.intp]:
+    found = find(count, there)
+    found.flags.writeable = False
+    return found
 
 
 def surroundings(first: Floats, count: int, grid: Size, block: Block = WHOLE) -> Floats:
@@ -42,22 +60,19 @@ def surroundings(first: Floats, count: int, grid: Size, block: Block = WHOLE) ->
     """
     cells = first[:count].transpose(1, 2, 0)
     height, width = cells.shape[:2]
-    rows, columns = _centres(grid[0], height)[block[0]], _centres(grid[1], width)[block[1]]
+    rows, columns = _kept(_around, grid[0], height)[block[0]], _kept(_around, grid[1], width)[block[1]]
     out = np.empty((len(rows), len(columns), count * PREDICTION_CELLS + 1), np.float32)
     around = out[..., :-1].reshape(len(rows), len(columns), PREDICTION_WINDOW, PREDICTION_WINDOW, count)
-    around[...] = cells[_window(rows, height)[:, None, :, None], _window(columns, width)[:, None, :]]
+    around[...] = cells[rows[:, None, :, None], columns[:, None, :]]
     out[..., -1] = 1
     return out.reshape(-1, out.shape[2])
 
 
-def _window(centres: NDArray[np.intp], there: int) -> NDArray[np.intp]:
-    """The cells around each centre, [centres, PREDICTION_WINDOW]; of those beyond a border the nearest one within."""
+def _around(count: int, there: int) -> NDArray[np.intp]:
+    """The cells around each place, [count, PREDICTION_WINDOW]; of those beyond a border the nearest one within."""
+    centres = (2 * np.arange(count, dtype=np.intp) + 1) * there // (2 * count)
     beside = centres[:, None] + np.arange(-(PREDICTION_WINDOW // 2), PREDICTION_WINDOW // 2 + 1)
     return np.asarray(np.minimum(np.maximum(beside, 0), there - 1))
-
-
-def _centres(count: int, there: int) -> NDArray[np.intp]:
-    return (2 * np.arange(count, dtype=np.intp) + 1) * there // (2 * count)
 
 
 def expected(group: GroupPart, first: Floats, grid: Size, block: Block = WHOLE) -> Floats | float:
