@@ -12,8 +12,11 @@ COCO := $(MIDSTREAM_ASSETS)/coco
 SECONDS ?= 30
 # The core is compiled once for a Python: CMake's folder stays, and what compiles there is always that of $(VENV).
 BUILD := --no-build-isolation --config-settings=build-dir=build/core/{wheel_tag}
-# A file's tests stay together; the files in their order, in which the longest do not come last.
-XDIST := --numprocesses auto --dist loadfile --no-loadscope-reorder
+# uv leaves modules as source unless told otherwise, which every process would compile anew.
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python
+# A file's tests stay together; the files in their order, in which the longest do not come last. One more at a time than
+# there are cores: tests of servers wait.
+XDIST := --numprocesses $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)') --dist loadfile --no-loadscope-reorder
 # The wheel that other environments take it from, by a file that says that it is there.
 WHEEL := build/wheel/.built
 # An environment of the lowest versions. torch is too large for it, and Ray's bound is one release.
@@ -34,7 +37,7 @@ SANITIZED_TESTS := $(addprefix tests/unit/test_,native.py symbols.py dense.py co
 UNDER_SANITIZERS = LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(SANITIZED)/bin/python
 
-.PHONY: demo compare test test-lowest test-batch test-torch test-wheel test-native tools-neon test-neon test-sanitized
+.PHONY: environment demo compare test test-lowest test-batch test-torch test-wheel test-native tools-neon test-neon test-sanitized
 .PHONY: tools-browser fuzz soak lint docs proto stub clean
 
 # The founding paper's experiment on the project's own network and scenes: midstream-demo/report.html.
@@ -79,7 +82,7 @@ lint: $(VENV)/.installed-dev
 
 # torch and torchvision are several GB: their environment lives outside the checkout, one for each pair of versions.
 test-torch: $(WHEEL)
-	PYTHON=$(PYTHON) tests/adapters/run.sh $(dir $(WHEEL))*.whl
+	PYTHON=$(PYTHON) INSTALL='$(INSTALL)' tests/adapters/run.sh $(dir $(WHEEL))*.whl
 
 # What is released, in environments that have nothing else, with every Python that is found.
 test-wheel: $(WHEEL)
@@ -130,10 +133,9 @@ fuzz: $(VENV)/.installed-fuzz
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# From 25.1 on pip knows the groups of pyproject.toml.
 $(VENV)/.tools: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group build
+	$(BIN)/python -m pip install --quiet 'uv>=0.8'
+	$(INSTALL) $(BIN)/python --group build
 	touch $@
 
 # One install for each purpose, with all that it takes.
@@ -141,12 +143,18 @@ EXTRAS-compare := compare
 EXTRAS-demo := demo
 EXTRAS-dev := demo,serve,watch
 EXTRAS-ray := ray,serve
+EXTRAS-all := compare,demo,ray,serve,watch
 ALSO-dev := --group dev
 ALSO-ray := --group test-ray
+ALSO-all := --group dev --group test-ray --group docs --group fuzz
 
 $(VENV)/.installed-%: $(VENV)/.tools $(NATIVE)
-	$(BIN)/python -m pip install $(BUILD) --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
+	$(INSTALL) $(BIN)/python $(BUILD) --reinstall-package midstream --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
 	touch $@
+
+# What all targets take in $(VENV), at once; after it they can be made at the same time.
+environment: $(VENV)/.installed-all
+	touch $(addprefix $(VENV)/.installed-,dev compare demo docs fuzz ray)
 
 $(WHEEL): $(VENV)/.tools $(NATIVE) $(shell find src -type f -not -name '*.pyc')
 	rm -rf $(@D)
@@ -154,21 +162,18 @@ $(WHEEL): $(VENV)/.tools $(NATIVE) $(shell find src -type f -not -name '*.pyc')
 	touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --group fuzz
+	$(INSTALL) $(BIN)/python --group fuzz
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --group docs
+	$(INSTALL) $(BIN)/python --group docs
 	touch $@
 
-# uv leaves modules as source, which every process would compile anew.
 $(LOWEST)/.installed: $(WHEEL)
 	$(PYTHON) -m venv --clear $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--requirements pyproject.toml $(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
-	$(LOWEST)/bin/python -m compileall -q -j 0 $(LOWEST)/lib
+	$(INSTALL) $(LOWEST)/bin/python --resolution lowest-direct --requirements pyproject.toml \
+		$(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
+	$(INSTALL) $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.

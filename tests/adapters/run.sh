@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The torch adapters on the real torchvision. torch is several GB, so its environment is kept outside the checkout, one for
-# each Python and pair of versions; the project itself is installed into it anew each time, from the wheel $1.
+# each Python and pair of versions; the project itself is installed into it anew each time, from the wheel $1, by the
+# command $INSTALL INTERPRETER.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
@@ -11,11 +12,8 @@ mkdir -p "$environment"
 exec 9>"$environment.lock"
 flock 9 # two checkouts may share the environment, not a run
 if [ ! -e "$environment/.complete" ]; then
-    "$python" -m venv --clear "$environment"
-    "$environment/bin/pip" install --quiet --requirement "$requirements"
+    "$python" -m venv --clear --without-pip "$environment"
     touch "$environment/.complete"
 fi
-"$environment/bin/python" -m pip install --quiet --upgrade 'pip>=25.1' # it knows groups
-"$environment/bin/pip" install --quiet --no-deps --force-reinstall "$1"
-"$environment/bin/pip" install --quiet --requirement "$requirements" "$1[torch]" --group test
+$INSTALL "$environment/bin/python" --reinstall-package midstream --requirement "$requirements" "$1[torch]" --group test
 exec "$environment/bin/python" -m pytest tests/adapters

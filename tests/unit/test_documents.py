@@ -74,7 +74,8 @@ def test_what_the_lowest_versions_are_not_tried_on_exists() -> None:
 
 @with_gate
 def test_the_gate_runs_commands_that_exist() -> None:
-    named = set(re.findall(r"^ *make (?:--\S+ )*([a-z][\w-]*)", GATE.read_text(), re.MULTILINE))
+    lines = re.findall(r"^ *make (.*)", GATE.read_text().replace("\\\n", ""), re.MULTILINE)
+    named = {word for line in lines for word in line.split() if re.fullmatch(r"[a-z][\w-]*", word)}
     assert {"test", "lint", "docs", "fuzz", "test-sanitized"} <= named <= targets() | {"compiler"}
 
 
