@@ -101,7 +101,7 @@ def image_from(data: bytes, path: str | Path) -> NDArray[np.uint8]:
         InputError: not a whole image; the message names `path`.
     """
     image = decode(data, path, cv2.IMREAD_COLOR)
-    return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(np.asarray(image, np.uint8), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def check_image(image: object) -> NDArray[np.uint8]:

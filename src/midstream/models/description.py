@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -191,11 +194,12 @@ def coco_names() -> tuple[str, ...]:
     return tuple(_coco().values())
 
 
-def _coco() -> dict[int, str]:
+@cache
+def _coco() -> Mapping[int, str]:
     """COCO's category id -> name, for the 80 categories that have objects, in the order of the class indices."""
     text = resources.files("midstream.models").joinpath("descriptions/coco.txt").read_text("utf-8")
     rows = (line.split(" ", 1) for line in text.splitlines())
-    return {int(number): name for number, name in rows}
+    return MappingProxyType({int(number): name for number, name in rows})
 
 
 def read_description(path: Path) -> Description:

@@ -91,14 +91,23 @@ def to_tensor(
     at = place(description, size)
     pixels = np.full((*description.sides(size), 3), description.pad_value, np.uint8)
     pixels[at.top : at.top + at.height, at.left : at.left + at.width] = inner
-    if description.color == "BGR":
-        pixels = pixels[:, :, ::-1]
-    elif description.color == "gray":
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None]  # type: ignore[assignment]
+    if description.color == "gray":
+        planes = [cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)]
+    else:
+        planes = list(cv2.split(pixels))
+        if description.color == "BGR":
+            planes.reverse()
+    values = np.empty((1, len(planes), *pixels.shape[:2]), np.float32)
+    for plane, table, out in zip(planes, _tables(description), values[0], strict=True):
+        cv2.LUT(plane, table, out)
+    return np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if layout == "NHWC" else values
+
+
+def _tables(description: Input) -> NDArray[np.float32]:
+    """What the network gets for each value of a pixel: [C, 256]."""
     channels = description.channels
-    mean, std = (np.asarray(v[:channels], np.float32) for v in (description.mean, description.std))
-    values = (pixels.astype(np.float32) * np.float32(description.scale) - mean) / std
-    return np.ascontiguousarray(values[None] if layout == "NHWC" else values.transpose(2, 0, 1)[None])
+    mean, std = (np.asarray(v[:channels], np.float32)[:, None] for v in (description.mean, description.std))
+    return (np.arange(256, dtype=np.float32) * np.float32(description.scale) - mean) / std
 
 
 def _of_shape(shape: tuple[int, ...], values: NDArray[Any]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,9 @@ def candidates(head: GflHead, outputs: Mapping[str, NDArray[Any]], size: tuple[i
 
 def _boxes(points: NDArray[np.float32], sides: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
     """Expectation of each side's distribution, times the stride, is its distance from the cell's point."""
-    weights = np.exp(sides - sides.max(axis=2, keepdims=True))
+    # NumPy takes several times as long along an axis as short as this one.
+    largest = functools.reduce(np.maximum, np.moveaxis(sides, 2, 0))
+    weights = np.exp(sides - largest[:, :, None])
     # No product of matrices: a BLAS rounds by the machine and by its threads, and calibrations are to be repeatable.
     moment = np.zeros(weights.shape[:2], np.float32)
     for distance in range(1, weights.shape[2]):

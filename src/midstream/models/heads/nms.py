@@ -84,18 +84,28 @@ def suppress(found: Candidates, threshold: float, iou: float | None, most: int) 
         iou: a box that overlaps a better one of its class by more than this is dropped; None drops none.
         most: how many are kept, best first.
     """
-    cells, labels = np.nonzero(found.scores > threshold)
-    values = found.scores[cells, labels]
-    order = np.argsort(-values, kind="stable")
+    scores = found.scores.reshape(-1)
+    above = np.flatnonzero(scores > threshold)
+    values = scores[above]
+    cells, labels = np.divmod(above, max(found.scores.shape[1], 1))
     considered = most if iou is None else 10 * most
     while True:  # a candidate is only ever dropped for a better one, so the best of the first few are the best of all
-        first = order[:considered]
+        first = _best(values, considered)
         kept = first
         if iou is not None:
             kept = first[_kept(found.boxes[cells[first]], values[first], labels[first], iou)][:most]
-        if len(kept) == most or considered >= len(order):
+        if len(kept) == most or considered >= len(values):
             return found.chosen(cells[kept], labels[kept])
         considered *= 4
+
+
+def _best(values: NDArray[np.floating], most: int) -> NDArray[np.int64]:
+    """Indices of the `most` largest, those first; of equal ones the first."""
+    if len(values) <= most:
+        return np.argsort(-values, kind="stable")
+    least = np.partition(values, len(values) - most)[len(values) - most]
+    enough = np.flatnonzero(values >= least)
+    return enough[np.argsort(-values[enough], kind="stable")[:most]]
 
 
 def ranked(found: Boxes, iou: float | None, most: int) -> Boxes:
@@ -112,8 +122,10 @@ def _kept(
     """Indices of what survives among candidates that are sorted by score, in the same order."""
     corners_and_sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
     kept = [np.zeros(0, np.int64)]
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    by_label = np.argsort(labels, kind="stable")
+    for members in np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1):
+        if not len(members):  # there are none at all
+            continue
         chosen = cv2.dnn.NMSBoxes(corners_and_sizes[members], scores[members], 0.0, iou)  # type: ignore[arg-type]
         kept.append(members[np.asarray(chosen, np.int64).reshape(-1)])
     return np.sort(np.concatenate(kept))
