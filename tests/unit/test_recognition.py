@@ -93,6 +93,8 @@ def test_a_tensor_that_is_no_image_needs_a_shape() -> None:
     model = inputs_model(("input", FLOAT, [1, "n"]), ("state", FLOAT, [2, 1, 8]))
     with pytest.raises(InputError, match=r"give one, such as --shape input=1,512"):
         recognise_inputs(model, None, {})
+    with pytest.raises(InputError, match=r"such as --shape mel=1,80,512$"):
+        recognise_inputs(inputs_model(("mel", FLOAT, [1, 80, "t"])), None, {})
     found = recognise_inputs(model, None, {"input": [1, 512]})
     assert (found.image.name, found.shape, found.constants((1, 1))) == ("input", (1, 512), {"state": 0.0})
     with pytest.raises(InputError, match=r"--shape input=3: the graph has the input 'input' float32 \[1, \?\]"):

@@ -17,6 +17,8 @@ from midstream.models.recognition.notes import Notes
 SIZES = ((640, 640), (48, 320), (32, 320), (320, 320), (416, 416), (512, 512), (224, 224), (384, 384), (256, 256),
          (128, 128), (112, 112))  # fmt: skip
 _CHANNELS = (1, 3)
+#: In the example of a shape: the batch, and a side that is open.
+_BATCH, _OPEN = 1, 512
 _UNKNOWN = "a guess, for its name says nothing"
 _IMAGE_TYPES = ("float32", "float16", "float64", "uint8", "int8")
 #: Words in the name of an input, and what such a one is usually given. "sizes" stands for the input's own.
@@ -207,8 +209,10 @@ def _shape(value: GraphInput, given: Sequence[int] | None) -> tuple[int, ...]:
             raise InputError(f"--shape {value.name}={','.join(map(str, given))}: the graph has the input {value.text}")
         return tuple(given)
     if value.shape is None or None in value.shape[1:]:
+        sides = [_BATCH, _OPEN] if value.shape is None else [_BATCH, *(side or _OPEN for side in value.shape[1:])]
+        such = ",".join(map(str, sides))
         raise InputError(
-            f"input {value.text} is no image and of no fixed shape: give one, such as --shape {value.name}=1,512"
+            f"input {value.text} is no image and of no fixed shape: give one, such as --shape {value.name}={such}"
         )
     return tuple(side or 1 for side in value.shape)
 
