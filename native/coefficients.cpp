@@ -64,6 +64,18 @@ size_t coefficient_sets() { return sets; }
 size_t coefficient_state_size() { return AloneAt::size; }
 void coefficient_state_reset(uint32_t* state) { fresh<Alone>(state); }
 
+void coefficient_state_copy(const uint32_t* from, size_t coefficients, uint32_t* to) {
+    const size_t there = std::min(coefficients, numbered);
+    const auto copy = [&](size_t at, size_t count) { std::copy_n(from + at, count, to + at); };
+    for (int context = 0; context < Alone::contexts; ++context) {
+        const size_t all = Alone::sizes[static_cast<size_t>(context)] * decisions;
+        copy(AloneAt::context(context), Alone::by_number[static_cast<size_t>(context)] ? all / numbered * there : all);
+    }
+    static_assert(Alone::signed_alone == numbered);
+    copy(AloneAt::signs, Alone::sign_slots / numbered * there);
+    copy(AloneAt::bands, AloneAt::size - AloneAt::bands);
+}
+
 size_t frame_slots() { return PredictedAt::slots; }
 size_t frame_state_size() { return PredictedAt::size; }
 size_t frame_state_carried() { return PredictedAt::carried; }

@@ -79,6 +79,8 @@ size_t coefficient_slots();
 size_t coefficient_sets();
 size_t coefficient_state_size();
 void coefficient_state_reset(uint32_t* state);
+// Copies what coding so many coefficients looks at: many slots are of one coefficient each.
+void coefficient_state_copy(const uint32_t* from, size_t coefficients, uint32_t* to);
 // The same of predicted frames. What lies from `carried` on is handed on from frame to frame; what comes before it
 // begins anew with each.
 size_t frame_slots();

@@ -34,6 +34,7 @@ struct Alone {
     static constexpr int contexts = 7;
     static constexpr std::array<size_t, contexts> sizes = {
         32 * 16 * 4, numbered * 4, 8 * 32 * 8, 32 * 64, 16 * 16 * 16, 4096, numbered * 4};
+    static constexpr std::array<bool, contexts> by_number = {false, true, false, false, false, false, true};
     static constexpr size_t signed_alone = numbered;  // coefficients from here on share the contexts of their signs
     static constexpr size_t sign_slots = signed_alone * 9, band_slots = coefficient_levels * 4 * 3 * 2;
     static constexpr size_t importance_slots = classes * classes * classes, mode_slots = 0;

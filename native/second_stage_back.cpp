@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "dispatch.hpp"
 #include "whole.hpp"
 
 namespace midstream {
@@ -19,6 +20,29 @@ struct Listed {
     size_t first, count;  // of the list
     float units[pair_rows];
 };
+
+// What `pair_rows` rows of sums stand for, `there` of each.
+MIDSTREAM_INLINE void take_in_lanes(const int32_t* __restrict sums, const float* units, size_t rows, size_t there,
+                                    size_t stride, float* __restrict out) {
+    for (size_t n = 0; n < rows; ++n)
+        for (size_t lane = 0; lane < there; ++lane)
+            out[n * stride + lane] = static_cast<float>(sums[n * pair_lanes + lane]) * units[n];
+}
+#ifdef MIDSTREAM_X86
+MIDSTREAM_AVX2 void take_avx2(const int32_t* sums, const float* units, size_t rows, size_t there, size_t stride,
+                              float* out) {
+    take_in_lanes(sums, units, rows, there, stride, out);
+}
+#endif
+void take(const int32_t* sums, const float* units, size_t rows, size_t there, size_t stride, float* out) {
+    switch (current_path()) {
+#ifdef MIDSTREAM_X86
+        case Path::avx512:
+        case Path::avx2: return take_avx2(sums, units, rows, there, stride, out);
+#endif
+        default: take_in_lanes(sums, units, rows, there, stride, out);
+    }
+}
 
 }  // namespace
 
@@ -74,10 +98,8 @@ bool SecondStageBack::multiply(const float* coefficients, size_t cells, size_t f
             const int16_t* rows[pair_rows];
             for (size_t n = 0; n < pair_rows; ++n) rows[n] = &numbers[(n * most + lists[i].first) * 2];
             pair_sums(rows, pair_rows, lists[i].count, panel, sums.data(), at.get() + lists[i].first);
-            for (size_t n = 0; n < std::min(pair_rows, cells - i * pair_rows); ++n)
-                for (size_t lane = 0; lane < there; ++lane)
-                    out[(i * pair_rows + n) * count + d + lane] =
-                        static_cast<float>(sums[n * pair_lanes + lane]) * lists[i].units[n];
+            take(sums.data(), lists[i].units, std::min(pair_rows, cells - i * pair_rows), there, count,
+                 out + i * pair_rows * count + d);
         }
     }
     return true;
