@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +228,45 @@ def test_numbers_in_names_of_frames_count_as_such(tmp_path: Path) -> None:
     for number in (10, 9, 0):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((4, 4, 3), number, np.uint8))
     assert [frame.name for frame in open_source(str(tmp_path)).frames()] == ["0.png", "9.png", "10.png"]
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_who_interrupts_reading_from_a_pipe_is_heard(frames: int, capfd: pytest.CaptureFixture[str]) -> None:
+    class Interrupted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if data := super().read(size):
+                return data
+            raise KeyboardInterrupt
+
+        def seekable(self) -> bool:
+            return False
+
+    with pytest.raises(KeyboardInterrupt):
+        list(Video(Interrupted(y4m(frames) if frames else b""), "a pipe").frames())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_ends_while_a_thread_waits_for_its_standard_input() -> None:
+    """A reader with a buffer holds a lock that the interpreter needs at its end, and aborts it."""
+    script = """
+import threading
+from midstream.data.frames import open_source
+read = threading.Event()
+def frames():
+    for frame in open_source("-").frames():
+        read.set()
+threading.Thread(target=frames, daemon=True).start()
+assert read.wait(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(y4m(20))
+        process.stdin.flush()
+        code = process.wait(60)
+        assert (code, process.stderr.read()) == (0, b"")
+
+
+def y4m(count: int) -> bytes:
+    """So many grey frames, as a pipe has them."""
+    return b"YUV4MPEG2 W64 H48 F25:1 Ip C420jpeg\n" + count * (b"FRAME\n" + bytes([128]) * (64 * 48 * 3 // 2))

@@ -91,7 +91,9 @@ def open_source(spec: str, realtime: bool = False, rate: float | None = None, li
 
 def _opened(spec: str, realtime: bool, rate: float | None) -> _Opened:
     if spec == STANDARD:
-        return _film(Video(sys.stdin.buffer, "standard input"), "standard input", usual=rate)
+        # A thread that waits in a buffered reader would abort the process at its end.
+        raw = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+        return _film(Video(raw, "standard input"), "standard input", usual=rate)
     kind, _, numbers = spec.partition(":")
     if kind == SCENES:
         return _Opened(_scenes(spec, numbers), motion.RATE, realtime, Fraction(1, motion.RATE))

@@ -67,10 +67,12 @@ class Video:
         # Of a bare name FFmpeg takes what is before a colon for a protocol, and %d for the numbers of many images.
         url, options = (f"file:{source}", _ONE_FILE) if isinstance(source, Path) else (source, {})
         times = (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
+        self._pipe = None if isinstance(source, Path | str) else _Pipe(source)
         try:
-            self._container = av.open(url, "r", format=form, timeout=times, options=options)
+            self._container = av.open(self._pipe or url, "r", format=form, timeout=times, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:  # the last: a name that is no valid Unicode
             raise self._failure(error) from error
+        self._check_uninterrupted()
         if not self._container.streams.video:
             raise InputError(f"cannot read the video {self._name}: it has no video stream")
         self._stream = self._container.streams.video[0]
@@ -120,6 +122,7 @@ class Video:
             yield from self._container.demux(self._stream)
         except (self._av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
+        self._check_uninterrupted()
 
     def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
         try:
@@ -130,8 +133,35 @@ class Video:
         except (self._av.FFmpegError, ValueError) as error:
             yield VideoFrame(None, str(self._failure(error)))
 
+    def _check_uninterrupted(self) -> None:
+        if self._pipe is not None and self._pipe.interrupted:
+            raise KeyboardInterrupt
+
     def _failure(self, error: Exception) -> InputError:
+        self._check_uninterrupted()
         return InputError(f"cannot read the video {self._name}: {getattr(error, 'strerror', None) or error}")
+
+
+class _Pipe:
+    """An open file for PyAV, which prints what reading raises and goes on as if the file had ended.
+
+    Attributes:
+        interrupted: whether somebody wanted all to end, while it was read.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.interrupted = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return b""
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
