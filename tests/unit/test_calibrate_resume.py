@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.helpers import toy
 from tests.helpers.calibration import FAST, calibrated
@@ -90,7 +91,27 @@ def test_a_run_by_the_clock_goes_on_with_the_images_that_it_was_allowed(
         network = models.load(str(folder / "toy.toml"), threads=1)
         images: Sequence[Any] = datasets.load(str(folder / "calib")).images
         views = Views(network, images, tmp_path, settings)
-        passes = run._within_budget(network, views, replace(settings, budget_s=budget), Quiet())
+        passes, until = run._within_budget(network, views, replace(settings, budget_s=budget), Quiet())
         counts.append((views.count, passes))
+        assert until == np.inf  # nothing is tried
     assert counts == [(21, 4), (21, 4), (20, 5)]
     assert asked == [24, 24]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_machine_that_has_become_slow_leaves_the_trial_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    settings = replace(SETTINGS, passes=None, budget_s=1000.0, tools=replace(SETTINGS.tools, power=True))
+    tried: list[int] = []
+
+    def power(*_: object) -> float:
+        tried.append(1)
+        return 0.5
+
+    after = 1200.0 if late else 100.0
+    monkeypatch.setattr(run.budget, "allowance", lambda *_: run.budget.Allowance(20, 4, 1.0, 0.5, after))
+    monkeypatch.setattr(run.budget, "rehearsed", lambda *_: None)
+    monkeypatch.setattr(run, "_power", power)
+    assert calibrated(folder, tmp_path, settings).power == (1.0 if late else 0.5)
+    assert len(tried) == (not late)

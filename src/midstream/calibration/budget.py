@@ -77,7 +77,7 @@ class Costs:
         held_out = -(-images // HELD_OUT)
         views = (images - held_out) * self.mirrored
         return (
-            (2 * views + 2 * held_out) * self.front
+            self._fronts(images)
             + self._probe(min(2 * views, MOST_SHOWN))
             + _TRANSFORMS * (self.transform + views * self.view)
             + self.fit
@@ -85,6 +85,14 @@ class Costs:
             + (_POINTS + 2) * held_out * self.case
             + _RELATED_POINTS * images * self.case
         )
+
+    def after_sensitivity(self, images: int) -> float:
+        """Of the trial of its powers, and of all that is fitted and measured then."""
+        return self.trial(images) + self.fitting(images) - self._fronts(images)
+
+    def _fronts(self, images: int) -> float:
+        held_out = -(-images // HELD_OUT)
+        return (2 * (images - held_out) * self.mirrored + 2 * held_out) * self.front
 
     def trial(self, images: int) -> float:
         """Of the trial of all powers."""
@@ -106,12 +114,14 @@ class Allowance:
         passes: for sensitivity.
         seconds: what these take.
         least: seconds that the fewest images and passes take.
+        after: seconds of them behind sensitivity, with the trial of its powers; none where there is no trial.
     """
 
     images: int
     passes: int
     seconds: float
     least: float
+    after: float = 0.0
 
 
 def rehearsed(
@@ -175,7 +185,8 @@ def allowance(costs: Costs, images: int, seconds: float) -> Allowance:
         passes = min(passes, int((left - trial) / costs.step))
     passes = max(passes, _LEAST_PASSES)
     spent = fitting + passes * costs.step + (trial if passes >= tried else 0)
-    return Allowance(chosen, passes, spent, costs.fitting(LEAST_IMAGES) + _LEAST_PASSES * costs.step)
+    after = costs.after_sensitivity(chosen) if passes >= tried else 0.0
+    return Allowance(chosen, passes, spent, costs.fitting(LEAST_IMAGES) + _LEAST_PASSES * costs.step, after)
 
 
 def _timed(work: Callable[[], _T]) -> tuple[float, _T]:

@@ -61,6 +61,8 @@ _CURVE_ABOVE = 4
 _TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
 #: A trial that takes so many times the bytes of another is not carried on.
 _HOPELESS = 1.5
+#: By which a budget may be missed before what improves on a profile by trying is left out.
+_LATE = 1.1
 #: The estimated loss that the transform alone may have.
 _TRANSFORM_LOSS = 0.01
 #: A disagreement at the coarsest step below which a network does not look at its features.
@@ -103,7 +105,8 @@ def fit(
     Raises InputError for a network that none fits, and for a clip that cannot be read.
     """
     settings = settings.used_for(model)
-    passes = settings.passes or _within_budget(model, views, settings, progress)
+    by_clock = None if settings.passes else _within_budget(model, views, settings, progress)
+    passes, trial_until = by_clock or (settings.passes or 0, math.inf)
     progress.stage("running the front", len(views.all))
     views.prepare(progress.step)
     reference = reference_for(model, views, views.held_out)
@@ -112,7 +115,7 @@ def fit(
     measured = _sensitivity(model, views, moments, passes, settings, progress)
     about = _about(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    made = _Made(reference, about, moments, metrics_of, passes, settings, progress)
+    made = _Made(reference, about, moments, metrics_of, passes, trial_until, settings, progress)
     if clips:
         power, fits = made.fits()
         about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
@@ -157,20 +160,28 @@ def fit(
 
 @dataclass(frozen=True)
 class _Made:
-    """What is fitted to the views, from what sensitivity was measured with so many affordable passes."""
+    """What is fitted to the views, from what sensitivity was measured with so many affordable passes.
+
+    The powers of it are tried if that can begin before `trial_until`, by the monotonic clock.
+    """
 
     reference: CalibrationReference
     about: About
     moments: Mapping[str, transform.ChannelMoments]
     metrics_of: Callable[[float], Metrics]
     passes: int
+    trial_until: float
     settings: CalibrationSettings
     progress: Progress
 
     def fits(self) -> tuple[float, list[Fit]]:
         """The power of the sensitivity, and the groups."""
         reference, views, settings, progress = self.reference, self.reference.views, self.settings, self.progress
-        power = _power(reference, self.about, self.moments, self.metrics_of, self.passes, settings, progress)
+        power = POWERS[0]
+        if time.monotonic() <= self.trial_until:
+            power = _power(reference, self.about, self.moments, self.metrics_of, self.passes, settings, progress)
+        else:
+            progress.warn("slower than it was at first: the powers of the sensitivity are not tried (--without power)")
         sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
         shown = [*views.fit, *views.parts][:MOST_SHOWN]
         material = Material(reference.model, views, views.fit, sampled, shown, settings, progress)
@@ -223,8 +234,12 @@ def _with_clips(
     return about.model_copy(update=update), out
 
 
-def _within_budget(model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress) -> int:
+def _within_budget(
+    model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress
+) -> tuple[int, float]:
     """The passes that the budget allows for sensitivity; views become fewer where it allows no more.
+
+    And until when, by the monotonic clock, there is time for the trial of its powers and for what comes then.
 
     A run that was stopped goes on with what it was allowed: with other images nothing of it could be used.
     """
@@ -232,12 +247,13 @@ def _within_budget(model: SplitModel, views: Views, settings: CalibrationSetting
     what = f"allowed {settings.budget_s} {settings.images} {settings.seed} {settings.tools}"
     found = views.kept(what, None, lambda: _allowed(model, views, settings, progress))
     views.keep(int(found["images"][0]))
-    return int(found["passes"][0])
+    until = views.started + _LATE * settings.budget_s - found["after"][0] if found["after"][0] else math.inf
+    return int(found["passes"][0]), until
 
 
 def _allowed(
     model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress
-) -> dict[str, NDArray[np.int64]]:
+) -> dict[str, NDArray[np.float64]]:
     costs = budget.rehearsed(model, views, _about(model, views, settings), settings, progress)
     before = time.monotonic() - views.started
     allowed = budget.allowance(costs, views.count, settings.budget_s - before)
@@ -246,7 +262,8 @@ def _allowed(
         progress.warn(f"a budget of {settings.budget_s:.0f} s is too short: {least}")
     else:
         progress.say(f"about {took:.0f} s in all, with {counted(allowed.images, 'image')}; {least}")
-    return {"images": np.array([allowed.images]), "passes": np.array([allowed.passes])}
+    numbers = {"images": allowed.images, "passes": allowed.passes, "after": allowed.after}
+    return {name: np.array([float(number)]) for name, number in numbers.items()}
 
 
 def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> About:
