@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.helpers import attacks, profiles, serving, toy
+from tests.helpers import attacks, profiles, serving
 from tests.helpers.attacks import (
     FRAMES,
     INFER,
@@ -50,11 +50,6 @@ def infer(served, works, streams=None):
     time.sleep(86400)
 server.infer = infer
 """
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.write_toy(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.helpers import serving, streaming, toy
+from tests.helpers import serving, streaming
 from tests.helpers.serving import Proxy, Server
 from tests.helpers.storm import Storm, StreamStorm
 from tests.helpers.streaming import CODEC
@@ -21,25 +21,28 @@ from midstream.serve.client import side_of
 from midstream.serve.session import Session
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.write_toy(tmp_path_factory.mktemp("toy"))
+def through_faults(
+    push: subprocess.Popen[str], output: Path, server: Server, proxy: Proxy, after: tuple[int, int, int, int]
+) -> str:
+    """What a push prints that sees a kill, a reset, a cut message and another kill, after so many lines each."""
+    for lines, fault in zip(after, ("kill", "reset", "cut", "kill"), strict=True):
+        serving.wait_for_lines(output, lines, push)
+        if fault == "kill":
+            server.kill()
+            server.start()
+        else:
+            proxy.cut_after = 3000 if fault == "cut" else None
+            proxy.reset()
+    summary, errors = push.communicate(timeout=300)
+    assert push.returncode == 0, errors
+    return summary
 
 
 def test_every_frame_has_one_right_line_through_kills_resets_and_cut_messages(model: Path, tmp_path: Path) -> None:
     images, output = serving.write_images(tmp_path / "images", 300), tmp_path / "out.jsonl"
     with Server(model) as server, Proxy(server.port) as proxy:
         push = serving.start_push(images, proxy.address, model, output, "--rate-limit", "150kbit", "--json")
-        for lines, fault in ((30, "kill"), (90, "reset"), (130, "cut"), (190, "kill")):
-            serving.wait_for_lines(output, lines, push)
-            if fault == "kill":
-                server.kill()
-                server.start()
-            else:
-                proxy.cut_after = 3000 if fault == "cut" else None
-                proxy.reset()
-        summary, errors = push.communicate(timeout=300)
-    assert push.returncode == 0, errors
+        summary = through_faults(push, output, server, proxy, (30, 90, 130, 190))
     assert serving.read_lines(output) == serving.local_lines(models.load(str(model), threads=1), images)
     report = json.loads(summary)
     assert (report["answered"], report["refused"], report["unreadable"], report["dropped"]) == (300, 0, 0, 0)
@@ -56,16 +59,7 @@ def test_every_frame_of_a_video_has_one_right_line_through_kills_resets_and_cut_
     with Server(model) as server, Proxy(server.port) as proxy:
         options = ["--coder", "dense", "--rate-limit", "60kbit", "--json"]
         push = serving.start_push(video, proxy.address, model, output, *options)
-        for lines, fault in ((30, "kill"), (70, "reset"), (100, "cut"), (140, "kill")):
-            serving.wait_for_lines(output, lines, push)
-            if fault == "kill":
-                server.kill()
-                server.start()
-            else:
-                proxy.cut_after = 3000 if fault == "cut" else None
-                proxy.reset()
-        summary, errors = push.communicate(timeout=300)
-    assert push.returncode == 0, errors
+        summary = through_faults(push, output, server, proxy, (30, 70, 100, 140))
     network, report = models.load(str(model), threads=1), json.loads(summary)
     frames = list(open_source(str(video)).frames())
     lines = serving.read_lines(output)

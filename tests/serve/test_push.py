@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.helpers import serving, streaming, toy
 from tests.helpers.serving import Server
@@ -20,11 +21,6 @@ from midstream.halves.coding import ReadyFrame
 from midstream.json_lines import Lines
 from midstream.models import Image
 from midstream.serve import Edge, Link, behind, push
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.write_toy(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")
@@ -132,4 +128,58 @@ def test_a_push_ends_where_another_server_comes_back(model: Path, tmp_path: Path
     assert "Traceback" not in errors
     lines = serving.read_lines(output)
     assert 3 <= len(lines) < 60
+    assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]
+
+
+def test_push_names_what_it_cannot_read_and_answers_the_rest(model: Path, tmp_path: Path, server: Server) -> None:
+    images, output = serving.write_images(tmp_path / "images", 4), tmp_path / "out.jsonl"
+    (images / "00001.png").write_bytes(b"no image")
+    done = subprocess.run(
+        serving.push_command(images, server.address, model, output), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "00001.png: it is not a whole image" in done.stderr
+    assert "3 frames answered" in done.stderr
+    assert "1 unreadable" in done.stderr
+    lines = serving.read_lines(output)
+    assert [line["source"] for line in lines] == [f"0000{i}.png" for i in range(4)]
+    assert [line.get("error", {}).get("code") for line in lines] == [None, "UNREADABLE", None, None]
+
+
+def test_push_of_a_video_draws_what_was_found(model: Path, tmp_path: Path, server: Server) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "in.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(15):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 15 * i, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    output, drawn = tmp_path / "out.jsonl", tmp_path / "drawn.mp4"
+    options = ["--draw", drawn, "--realtime", "--rate-limit", "1Mbit", "--timeout", "300s"]
+    command = serving.push_command(tmp_path / "in.mp4", server.address, model, output, *options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = serving.read_lines(output)
+    assert [line["frame"] for line in lines] == list(range(15))
+    assert [line["time_s"] for line in lines] == pytest.approx([i / 25 for i in range(15)])
+    with av.open(str(drawn)) as container:
+        assert container.streams.video[0].average_rate == 25
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 15
+    assert frames[0].shape == (48, 64, 3)
+    assert frames[5].std() > 5  # a grey image with boxes in it
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_signal_ends_the_source_and_finishes_what_is_in_flight(model: Path, tmp_path: Path, server: Server) -> None:
+    images, output = serving.write_images(tmp_path / "images", 200), tmp_path / "out.jsonl"
+    push = serving.start_push(images, server.address, model, output, "--rate-limit", "30kbit")
+    serving.wait_for_lines(output, 5, push)
+    push.send_signal(signal.SIGINT)
+    _, errors = push.communicate(timeout=300)
+    assert push.returncode == 0, errors
+    lines = serving.read_lines(output)
+    assert 5 <= len(lines) < 200
+    assert f"{len(lines)} frames answered" in errors
     assert lines == serving.local_lines(models.load(str(model)), images)[: len(lines)]

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tests.helpers import streaming, toy
+from tests.helpers import streaming
 from tests.helpers.attacks import FRAMES, SHARE, TOKENS, exchange, guarded_server, stream_share
 from tests.helpers.serving import SIZE, Server
 from tests.helpers.streaming import CODEC, Recorded, ready
@@ -28,16 +28,6 @@ _REFERENCE = grpc.StatusCode.FAILED_PRECONDITION.value[0]
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 #: Streams that the server remembers.
 _ROOM = 5
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.write_toy(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def network(model: Path) -> models.SplitModel:
-    return models.load(str(model), threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.helpers import serving, streaming, toy
+from tests.helpers import serving, streaming
 from tests.helpers.serving import SIZE, Server
 from tests.helpers.streaming import CODEC, Recorded, frames, ready
 
@@ -27,16 +27,6 @@ from midstream.serve.frame_stream import FrameStream
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
 from midstream.serve.session import Session
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.write_toy(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def network(model: Path) -> models.SplitModel:
-    return models.load(str(model), threads=1)
 
 
 @pytest.fixture(scope="module")

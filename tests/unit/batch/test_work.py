@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.helpers.jobs import OPTIONS, a_job, commit, inputs_of, outcome
-from tests.helpers.toy import write_labelled
 
 import midstream as ms
 from midstream import data as datasets
@@ -26,23 +24,6 @@ from midstream.errors import InputError
 from midstream.models import Detections, SplitModel
 from midstream.models.reference import Reference
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
-
-
-@pytest.fixture
-def labelled(tmp_path: Path) -> Path:
-    return write_labelled(tmp_path)
-
-
-@pytest.fixture
-def network(labelled: Path) -> SplitModel:
-    return models.load(str(labelled / "toy.toml"), threads=1)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, network: SplitModel) -> Iterator[Folder]:
-    there = Folder(tmp_path / "out")
-    with there.opened(JobManifest.of(a_job(network, "encode"), "toy")):
-        yield there
 
 
 def test_encoding_makes_the_bitstreams_of_encode(labelled: Path, network: SplitModel) -> None:

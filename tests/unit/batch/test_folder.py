@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.helpers.jobs import a_job, commit, inputs_of, outcome
-from tests.helpers.toy import write_labelled
 
-from midstream import models
 from midstream.batch import folder as folder_module
 from midstream.batch import schema
 from midstream.batch.folder import KEY, Attempts, Folder, JobManifest
@@ -21,23 +18,6 @@ from midstream.cli import main
 from midstream.errors import InputError, MidstreamError
 from midstream.models import SplitModel
 from midstream.models.tasks.detection import Detection
-
-
-@pytest.fixture
-def labelled(tmp_path: Path) -> Path:
-    return write_labelled(tmp_path)
-
-
-@pytest.fixture
-def network(labelled: Path) -> SplitModel:
-    return models.load(str(labelled / "toy.toml"), threads=1)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, network: SplitModel) -> Iterator[Folder]:
-    there = Folder(tmp_path / "out")
-    with there.opened(JobManifest.of(a_job(network, "encode"), "toy")):
-        yield there
 
 
 def test_parts_split_results_from_failures(labelled: Path, network: SplitModel, folder: Folder) -> None:

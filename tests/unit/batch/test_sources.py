@@ -10,23 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.helpers.jobs import a_job, inputs_of, outcome
-from tests.helpers.toy import write_labelled
 
 import midstream as ms
-from midstream import models
 from midstream.batch import inputs, schema, sources
 from midstream.errors import InputError
 from midstream.models import SplitModel
-
-
-@pytest.fixture
-def labelled(tmp_path: Path) -> Path:
-    return write_labelled(tmp_path)
-
-
-@pytest.fixture
-def network(labelled: Path) -> SplitModel:
-    return models.load(str(labelled / "toy.toml"), threads=1)
 
 
 def write_video(path: Path, frames: int) -> None:
