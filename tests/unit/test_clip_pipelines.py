@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from tests.helpers import clips, toy
+from tests.helpers.one_process import comparing_here
 
 from midstream import data as datasets
 from midstream import models
@@ -268,6 +270,13 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, Path]:
     return request, folder
 
 
+@pytest.fixture
+def here(compared: tuple[Request, Path]) -> Iterator[None]:
+    """Without processes for it, which the first test below has."""
+    with comparing_here(models.load(compared[0].model, threads=1)):
+        yield
+
+
 def test_a_comparison_of_clips(compared: tuple[Request, Path]) -> None:
     request, folder = compared
     results = compare(request, folder / "out")
@@ -288,6 +297,7 @@ def test_a_comparison_of_clips(compared: tuple[Request, Path]) -> None:
     assert [reference.accuracy[name].value for name in ("ap", "hota", "idf1", "mota")] == pytest.approx([100] * 4)
 
 
+@pytest.mark.usefixtures("here")
 def test_the_best_of_several_anchors_is_the_first_of_them(compared: tuple[Request, Path]) -> None:
     request, folder = compared
     results = compare(replace(request, anchors=[*request.anchors, "webp:quality=10,80"]), folder / "out")
@@ -300,6 +310,7 @@ def test_the_best_of_several_anchors_is_the_first_of_them(compared: tuple[Reques
     assert {each.test for each in results.comparisons if each.anchor == best.label} >= set(request.tests)
 
 
+@pytest.mark.usefixtures("here")
 def test_the_report_is_of_clips(compared: tuple[Request, Path]) -> None:
     request, folder = compared
     results = compare(request, folder / "out")
@@ -320,6 +331,7 @@ def test_the_report_is_of_clips(compared: tuple[Request, Path]) -> None:
     assert abs(np.log(anchor.bytes / first.bytes)) == min(abs(np.log(rate / first.bytes)) for rate in rates)
 
 
+@pytest.mark.usefixtures("here")
 def test_of_one_clip_there_are_no_intervals(compared: tuple[Request, Path], tmp_path: Path) -> None:
     request, folder = compared
     one = replace(request, data=f"clips:{folder / 'set' / 'clip0'}", tests=["jpeg:quality=20,50,90"])
@@ -332,6 +344,7 @@ def test_of_one_clip_there_are_no_intervals(compared: tuple[Request, Path], tmp_
     assert results == Results.model_validate_json((tmp_path / "results.json").read_bytes())
 
 
+@pytest.mark.usefixtures("here")
 def test_a_frame_that_cannot_be_read_is_left_out_of_its_clip(compared: tuple[Request, Path], tmp_path: Path) -> None:
     request, _ = compared
     clips.write_clips(tmp_path / "set", (4, 4))
@@ -344,6 +357,7 @@ def test_a_frame_that_cannot_be_read_is_left_out_of_its_clip(compared: tuple[Req
         compare(replace(one, strict=True), tmp_path / "strict")
 
 
+@pytest.mark.usefixtures("here")
 def test_frames_of_several_sizes_are_refused(compared: tuple[Request, Path], tmp_path: Path) -> None:
     request, _ = compared
     clips.write_frames(tmp_path / "clip", [*clips.frames(2), clips.frames(1)[0][:40]])
@@ -353,6 +367,7 @@ def test_frames_of_several_sizes_are_refused(compared: tuple[Request, Path], tmp
         compare(replace(request, data=f"clips:{tmp_path / 'clip'}"), tmp_path / "out")
 
 
+@pytest.mark.usefixtures("here")
 def test_what_was_measured_is_kept(compared: tuple[Request, Path]) -> None:
     request, folder = compared
     compare(request, folder / "out")

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.helpers import toy
+from tests.helpers.one_process import comparing_here
 from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
@@ -57,6 +59,13 @@ def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result
     return compare(request_of(folder), output, Quiet()), output
 
 
+@pytest.fixture
+def here(folder: Path) -> Iterator[None]:
+    """Without processes for it, which `done` has."""
+    with comparing_here(models.load(str(folder / "toy.toml"), threads=1)):
+        yield
+
+
 def test_results_are_what_the_pipelines_do(folder: Path, done: tuple[Results, Path]) -> None:
     results, output = done
     assert [(curve.label, curve.role, len(curve.points)) for curve in results.curves] == [
@@ -96,6 +105,7 @@ def test_files_hold_the_results(done: tuple[Results, Path]) -> None:
     assert rows[0].startswith("curve,role,spec,bytes,bytes_low,bytes_high,bits_per_pixel,bits_per_element,ap,")
 
 
+@pytest.mark.usefixtures("here")
 def test_a_second_run_measures_nothing_and_finds_the_same(folder: Path, done: tuple[Results, Path]) -> None:
     results, output = done
     before = {path: path.stat().st_mtime_ns for path in (output / "points").iterdir()}
@@ -181,6 +191,7 @@ def test_mistakes(folder: Path, tmp_path: Path, changes: dict[str, Any], message
     assert message in str(error.value)
 
 
+@pytest.mark.usefixtures("here")
 def test_images_without_labels_are_compared_by_agreement(folder: Path, tmp_path: Path) -> None:
     results = compare(request_of(folder, data=str(folder / "images"), anchors=[]), tmp_path, Quiet())
     assert results.run.agreement
@@ -255,6 +266,7 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, tmp_path: Path) -> Non
         Store(tmp_path, models.load(request.model), datasets.load(request.data))
 
 
+@pytest.mark.usefixtures("here")
 def test_images_that_cannot_be_read_are_left_out_of_every_point(tmp_path: Path) -> None:
     """The rest is scored as if they were not listed; sizes that are wrong in the labels are said."""
     folder = toy.write_labelled(tmp_path)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.helpers import toy_tasks
 from tests.helpers.commands import process
+from tests.helpers.one_process import comparing_here
 from tests.helpers.serving import Server
 
 import midstream as ms
@@ -78,7 +79,8 @@ def test_compared_with_coded_images(task: str, description: Path, images: Path, 
         str(description), str(images), limit=6, anchors=("jpeg:quality=95,60,20",), tests=("paper:symbols=4,z=1,2",),
         resamples=20, jobs=1,
     )  # fmt: skip
-    results = compare(request, tmp_path / "out")
+    with comparing_here(models.load(str(description), threads=1)):
+        results = compare(request, tmp_path / "out")
     assert results.run.metric == MAIN[task]
     assert not results.failures
     accuracies = [point.accuracy[MAIN[task]].value for point in results.points]
