@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.graphs import Builder
 
 from midstream import models
+from midstream.models.heads.metadata import Metadata
 from midstream.models.recognition import Draft, draft
 from midstream.models.recognition.anchors import Origin, of_maps, origin_of
 from midstream.models.recognition.outputs import recognise_outputs
@@ -113,6 +114,13 @@ def test_maps_of_chances_are_yolo_v5s_whatever_the_activations() -> None:
     assert (found.whose, found.sure) == ("YOLOv5", True)
     assert "sigmoid" not in found.tables[0]
     assert "exponential" not in found.tables[0]
+
+
+@pytest.mark.parametrize(("names", "task"), [(("a", "b"), "tensors"), (("a",), "detection")])
+def test_names_in_the_file_have_to_be_as_many_as_the_maps_have_classes(names: tuple[str, ...], task: str) -> None:
+    maps = {f"m{s}": np.full((1, 3, SIDE // s, SIDE // s, 6), -3.0, np.float32) for s in (8, 16, 32)}
+    found = recognise_outputs(maps, (SIDE, SIDE), Metadata("detect", names), None, origin=Origin(3))
+    assert found.task == task
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def _raw_maps(
 ) -> Outputs | None:
     """Raw maps of YOLO, if the numbers are plausible as such; what does not follow from a name is a warning."""
     maps = of_maps(outputs, size, origin)
-    if maps is None:
+    if maps is None or (about is not None and len(about.names) not in (0, maps.classes)):
         return None
     for table in maps.tables:
         fit = HeadFit("yolov5", maps.classes, table)
