@@ -288,11 +288,12 @@ class OnnxModel:
     def _outputs(self, pyramids: Sequence[FloatPyramid], sizes: Sequence[tuple[int, int]]) -> dict[str, NDArray[Any]]:
         feeds = {}
         for level in self.description.pyramid:
-            feeds[level.tensor] = np.concatenate([to_value(level, pyramid) for pyramid in pyramids])
+            values = [to_value(level, pyramid) for pyramid in pyramids]
+            feeds[level.tensor] = values[0] if len(values) == 1 else np.concatenate(values)  # one need not be copied
         names = [output.name for output in self._back.get_outputs()]
-        values = dict(zip(names, self._run(self._back, names, feeds, sizes), strict=True))
+        found = dict(zip(names, self._run(self._back, names, feeds, sizes), strict=True))
         # Some releases of ONNX Runtime return an input that is also an output without copying it.
-        return {name: value.copy() if name in feeds else value for name, value in values.items()}
+        return {name: value.copy() if name in feeds else value for name, value in found.items()}
 
     def _run(
         self, part: Any, names: list[str], feeds: Mapping[str, NDArray[np.float32]], sizes: Sequence[tuple[int, int]]
