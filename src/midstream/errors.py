@@ -26,11 +26,11 @@ class OptionError(InputError):
 
     def __init__(self, text: str) -> None:
         super().__init__(_OPTION.sub(r"\1", text))
-        self._text = text
+        self.text = text
 
     def spelled(self, spell: Callable[[str], str]) -> str:
         """The message with each option as `spell` has it: the command line names what was typed."""
-        return _OPTION.sub(lambda found: spell(found[1]), self._text)
+        return _OPTION.sub(lambda found: spell(found[1]), self.text)
 
 
 class MissingExtraError(MidstreamError, ImportError):

@@ -14,7 +14,7 @@ import midstream as ms
 from midstream.errors import OptionError
 from midstream.files import write_pyramid
 
-OWN = "--profile, --quality, --max-bytes, --max-loss, --embed, --importance"
+OWN = "its own are --profile, --quality, --max-bytes, --max-loss, --embed, --importance; --codec paper has it"
 
 
 @pytest.fixture
@@ -33,7 +33,10 @@ def base(tmp_path: Path) -> tuple[object, ...]:
         (("--max-bytes", 20), "--max-bytes 20: the least that this pyramid takes is"),
         (("--max-loss", "2"), "--max-loss is a share of the accuracy"),
         (("--max-loss", "some"), "such as 1% or 0.01, not 'some'"),
-        (("--symbols", 4), f"--symbols is no option of the codec calibrated; its own are {OWN}\n"),
+        (
+            ("--symbols", 4),
+            f"--symbols is no option of the codec calibrated; {OWN}\n",
+        ),
         (("--codec", "paper"), "--profile is no option of the codec paper; its own are --symbols, --z"),
         (("--profile", ""), "--profile '': the name of a file is needed"),
         (("--profile", "/"), "--profile '/': the name of a file"),
@@ -65,7 +68,7 @@ def test_a_profile_is_needed(base: tuple[object, ...], capsys: pytest.CaptureFix
 def test_eval_has_the_options_of_encode(base: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
     common = ("eval", "-m", "toy", "-d", ".", *base[4:])
     assert call(*common, "--embed", "--importance", "probe", "--symbols", 4) == 2
-    assert f"--symbols is no option of the codec calibrated; its own are {OWN}\n" in capsys.readouterr().err
+    assert f"--symbols is no option of the codec calibrated; {OWN}\n" in capsys.readouterr().err
 
 
 def test_the_earlier_spelling_of_importance_goes_on_with_a_notice(
@@ -115,3 +118,11 @@ def test_a_profile_can_come_from_standard_input(
     assert call(*base[:-1], "-") == 0
     decoded = ms.decode((tmp_path / "x.mids").read_bytes(), profile=tmp_path / "x.profile")
     assert set(decoded) == set(profiles.pyramid())
+
+
+def test_options_say_which_codec_is_meant(base: tuple[object, ...], tmp_path: Path) -> None:
+    assert call(*base) == 0
+    named = (tmp_path / "x.mids").read_bytes()
+    assert call(*base[:4], *base[6:]) == 0
+    assert (tmp_path / "x.mids").read_bytes() == named
+    assert call(*base[:4], "--quality", 5, "--symbols", 4) == 2  # no codec has both

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.helpers.commands import midstream, mistake, process
+from tests.helpers.commands import call, midstream, mistake, process
 from tests.helpers.graphs import Builder, pyramid
 
 from midstream import models
@@ -54,11 +54,24 @@ def test_what_init_cannot_use_is_one_line(network: Path, tmp_path: Path) -> None
     assert "convert it with tf2onnx" in mistake("init", tmp_path / "x.tflite")
 
 
-def test_a_description_in_another_folder_says_what_to_do(network: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    done = midstream("init", network, "-o", tmp_path / "elsewhere" / "best.toml")
-    said = " ".join(done.stderr.decode().split())
-    assert f"write it with -o {network.parent / 'best.toml'}, or give --weights {network} in each command" in said
+def test_a_description_in_another_folder_finds_its_weights(network: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "best.toml"
+    elsewhere.parent.mkdir()
+    done = midstream("init", network, "-o", elsewhere)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f'file = "../{network.name}"' in elsewhere.read_text()
+    assert models.load(str(elsewhere)).fingerprint == models.load(str(network)).fingerprint
+
+
+def test_a_description_that_was_edited_is_kept(network: Path, tmp_path: Path) -> None:
+    output, kept = tmp_path / "best.toml", tmp_path / "best.toml.bak"
+    for _ in range(2):
+        assert call("init", network, "-o", output) == 0
+        assert not kept.exists()
+    output.write_text(edited := output.read_text() + "# mine\n")
+    done = midstream("init", network, "-o", output)
+    assert f"what it said is in {kept}" in " ".join(done.stderr.decode().split())
+    assert (kept.read_text(), output.read_text() + "# mine\n") == (edited, edited)
 
 
 def test_an_onnx_file_is_a_network(network: Path, tmp_path: Path) -> None:

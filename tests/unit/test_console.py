@@ -161,3 +161,30 @@ def test_a_command_whose_reader_leaves_ends_without_a_word(tmp_path: Path) -> No
 
 def test_one_is_no_plural() -> None:
     assert [counted(count, "frame") for count in (0, 1, 2, 1000)] == ["0 frames", "1 frame", "2 frames", "1,000 frames"]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_interrupt_says_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], begun: bool
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    model = toy.write_toy(tmp_path)
+    work = tmp_path / "w"
+    if begun:
+        work.mkdir()
+    monkeypatch.setattr("midstream.calibration.whole.calibrated", interrupted)
+    arguments = ("calibrate", "-m", model, "--images", tmp_path, "--work", work, "-o", tmp_path / "x.profile")
+    assert call(*arguments) == 130
+    kept = f"the same command goes on from {work}" if begun else "nothing is kept"
+    assert capsys.readouterr().err.splitlines()[-1] == f"midstream: interrupted: {kept}"
+
+
+def test_an_interrupt_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("midstream.data.load", interrupted)
+    assert call("eval", "-m", toy.write_toy(tmp_path), "-d", tmp_path) == 130
+    assert capsys.readouterr().err == "midstream: interrupted\n"

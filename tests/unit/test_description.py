@@ -13,10 +13,16 @@ from midstream.errors import InputError
 from midstream.models.description import PyramidLevel, parse_description, read_description
 
 
-@pytest.mark.parametrize("file", ["weights/toy.onnx", "/toy.onnx", "C:\\\\toy.onnx"])
-def test_a_path_to_the_weights_is_for_the_command_line(file: str) -> None:
-    with pytest.raises(InputError, match=r"weights.file: the file's name only, .*; a path goes to --weights$"):
-        parse_description(toy.DESCRIPTION.replace("toy.onnx", file), "x.toml")
+def test_weights_are_found_from_the_description_whatever_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    toy.write_gfl(tmp_path / "a" / "toy.onnx")
+    for file in ("../a/toy.onnx", str(tmp_path / "a" / "toy.onnx")):
+        (tmp_path / "b" / "x.toml").write_text(toy.DESCRIPTION.replace("toy.onnx", file))
+        assert models.load(str(tmp_path / "b" / "x.toml")).name == "toy"
+    (tmp_path / "b" / "x.toml").write_text(toy.DESCRIPTION.replace("toy.onnx", "../c/toy.onnx"))
+    with pytest.raises(InputError, match=r"looked for .*b/\.\./c/toy\.onnx, .*; give it with --weights FILE"):
+        models.load(str(tmp_path / "b" / "x.toml"))
 
 
 @pytest.mark.parametrize(("old", "new"), [("[32, 32]", "[16384, 16384]"), ('"p4"', '"p3"')])

@@ -25,6 +25,7 @@ from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
 from midstream.cli.progress import Stages
+from midstream.cli.signals import kept_in
 from midstream.errors import InputError
 from midstream.files import STANDARD, check_writable, write_bytes
 from midstream.wording import counted
@@ -125,7 +126,7 @@ def calibrate_command(
     named = images if datasets.has_kind(images) else f"folder:{images}"
     network = models.load(model, weights)
     folder, stays = work or Path(f"{output}.work"), work is not None or keep
-    with Stages(quiet) as stages:
+    with kept_in(folder), Stages(quiet) as stages:
         done = calibrated(
             network, named, folder, settings, stages, video=video or (), strict=strict, output=output, keep=stays
         )

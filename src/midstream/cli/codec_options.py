@@ -29,7 +29,7 @@ def takes_codec(
 
     Args:
         without: options that the command has itself.
-        default: the codec where none is named.
+        default: the codec where none is named, unless the options that are given are another's.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -43,7 +43,8 @@ def takes_codec(
         def wrapped(**given: Any) -> None:
             options = {each.name: given.pop(each.name) for each in added}
             source = given.get("source")
-            command(**given, codec=_chosen(options.pop(_CODEC), options, source if isinstance(source, str) else ""))
+            name = options.pop(_CODEC) or _meant(options, default)
+            command(**given, codec=_chosen(name, options, source if isinstance(source, str) else ""))
 
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -55,8 +56,9 @@ def takes_codec(
 def _parameters(taken: Collection[str], default: str) -> list[inspect.Parameter]:
     """--codec, and each option once, of whichever codecs have it; none by a name that the command has itself."""
     known = codecs()
-    name = Annotated[str, typer.Option("--codec", help=f"The codec: {', '.join(known)}.", rich_help_panel=_PANEL)]
-    out = [_parameter(_CODEC, name, default)]
+    text, shown_default = f"The codec: {', '.join(known)}.", f"{default}, or the one whose options are given"
+    option = typer.Option("--codec", help=text, show_default=shown_default, rich_help_panel=_PANEL)
+    out = [_parameter(_CODEC, Annotated[str | None, option], None)]
     seen = {*taken, _CODEC}
     for codec in known.values():
         shown = codec.shown()
@@ -88,6 +90,16 @@ def _default(value: Any, shown: Shown) -> str | bool:
     if shown.default is not None:
         return shown.default
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else False
+
+
+def _meant(options: Mapping[str, Any], default: str) -> str:
+    """The codec that has all options that are given: the usual one, or the first other one, or none but the usual."""
+    given = {key for key, value in options.items() if value is not None}
+    for name in dict.fromkeys([default, *codecs()]):
+        kind = codec_named(name)
+        if given <= {*kind.model_fields, *(old for each in kind.shown().values() for old in each.old)}:
+            return name
+    return default
 
 
 def _chosen(name: str, options: Mapping[str, Any], source: str) -> Codec:

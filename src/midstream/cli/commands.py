@@ -141,9 +141,11 @@ class Commands(TyperGroup):
         super(Commands, listed).format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; what it loads on the way may be missing, too. Raises MissingExtraError."""
+        """Run the command; what it loads on the way may be missing, too. Raises MissingExtraError and typer.Abort."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # of which Typer makes an end without a word
+            raise typer.Abort(*error.args) from None
         except ImportError:
             if ctx.invoked_subcommand is None:
                 raise

@@ -11,6 +11,7 @@ import typer
 from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.cli.progress import Stages
+from midstream.cli.signals import kept_in
 from midstream.compare.text import averaged_over, figure, measured_on
 from midstream.errors import InputError, MidstreamError, unknown
 from midstream.report.lead import busy, sentences
@@ -98,7 +99,7 @@ def compare_command(
         strict=strict,
         command=shlex.join(["midstream", *sys.argv[1:]]),
     )
-    with Stages(quiet) as stages:
+    with kept_in(output), Stages(quiet) as stages:
         results = compare(request, output, stages)
         write_report(results, request, output, stages)
     if json:

@@ -21,6 +21,7 @@ from midstream.models.proposals import worth_listing
 from midstream.models.recognition import Draft, draft
 from midstream.models.recognition.outputs import TASKS
 from midstream.models.recognition.trial import on_images
+from midstream.wording import counted
 
 COLUMNS = ["work before it", "elements", "bytes", "tensors"]
 #: Images that a detector is tried on.
@@ -75,29 +76,38 @@ def init_command(
     --images photos, init vad.onnx --shape input=1,512 --task tensors. The description is meant to be read and edited;
     docs/models.md explains it.
     """
+    if output is not None and output.suffix.lower() != ".toml":
+        raise InputError(f"{output}: a description ends in .toml")
+    if size == "any":
+        raise InputError('--size any: a look at the graph needs one, such as 640x480; size = "any" in the description '
+                         "then takes each image at its own")  # fmt: skip
     wide = options.width_height("--size", size) if size is not None else None
     tensors = names_of(load_graph(model), at) if at else []
     shapes = dict(shape_of(text) for text in shape or [])
     with Stages(quiet) as progress:
-        found = draft(model, tensors, task, wide[::-1] if wide else None, shapes, progress=progress)
+        home = None if output is None else output.parent
+        found = draft(model, tensors, task, wide[::-1] if wide else None, shapes, progress=progress, home=home)
         if images is not None:
             progress.stage("trying it on images")
             first = load_data(images).images[:_IMAGES]
             found.notes.warnings += on_images(found, [read_image(image.path) for image in first])
     if output is not None:
-        if output.suffix.lower() != ".toml":
-            raise InputError(f"{output}: a description ends in .toml")
-        write_bytes(str(output), found.text.encode())
-        if output.absolute().parent != model.absolute().parent:
-            beside = model.parent / output.name
-            found.notes.warnings.append(
-                f"{model.name} is in another folder, and a description finds its weights in its own only: write it "
-                f"with -o {beside}, or give --weights {model} in each command"
-            )
+        _write(output, found)
     if json:
         print_json(_as_json(found, output))
         return
     _print(found, output)
+
+
+def _write(output: Path, found: Draft) -> None:
+    """The description; one that is there and differs, by hand perhaps, is kept beside it."""
+    text = found.text.encode()
+    before = output.read_bytes() if output.is_file() else text
+    if before != text:
+        kept = output.with_name(f"{output.name}.bak")
+        write_bytes(str(kept), before)
+        found.notes.warnings.append(f"{output} was there and differed: what it said is in {kept}")
+    write_bytes(str(output), text)
 
 
 def _print(found: Draft, output: Path | None) -> None:
@@ -111,7 +121,8 @@ def _print(found: Draft, output: Path | None) -> None:
             [row[0], row[1], row[2], row[3], proposal.why]
             for row, proposal in zip(as_rows([p.cut for p in found.proposals]), found.proposals, strict=True)
         ]
-        print_table("Three cuts of many; 'midstream split MODEL.onnx' lists more.", [*COLUMNS, "why"], rows, left=0)
+        title = f"{len(rows)} of {counted(len(found.cuts), 'cut')}; 'midstream split {found.path.name}' lists more"
+        print_table(title, [*COLUMNS, "why"], rows, left=0)
     for line in found.notes.warnings:
         note(f"warning: {line}")
     print(f"wrote {output}" if output is not None else "nothing is written; -o FILE.toml writes the description")

@@ -61,8 +61,8 @@ def run() -> None:
     except MemoryError:
         note("midstream: not enough memory")
         sys.exit(_USAGE_ERROR)
-    except (KeyboardInterrupt, typer.Abort):
-        note("midstream: interrupted")
+    except (KeyboardInterrupt, typer.Abort) as error:
+        note(": ".join(["midstream: interrupted", *map(str, error.args)]))
         sys.exit(_INTERRUPTED)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would flush once more at exit

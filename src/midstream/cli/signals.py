@@ -1,10 +1,12 @@
-"""Work in asyncio that ends in an orderly way when a signal comes."""
+"""What happens to a command's work when a signal comes."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -38,3 +40,13 @@ async def until_signal(
         return await task
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+@contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Have an interrupt of work whose intermediate results are in a folder say so. Raises KeyboardInterrupt."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        there = f"the same command goes on from {folder}" if folder.is_dir() else "nothing is kept"
+        raise KeyboardInterrupt(there) from None

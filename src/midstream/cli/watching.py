@@ -208,10 +208,11 @@ def _status(status: WatchStatus) -> str:
 def _summary(tally: WatchTally) -> str:
     mean = tally.bytes / max(tally.frames, 1)
     others = {"JPEG": tally.jpeg_bytes, "x264": tally.x264_bytes}
-    beside = ", ".join(f"{name} {size / max(tally.bytes, 1):.1f}" for name, size in others.items() if size is not None)
+    ratios = {name: size / max(tally.bytes, 1) for name, size in others.items() if size is not None}
+    beside = ", ".join(f"{name} takes {ratio:.1f} times as many" for name, ratio in ratios.items())
     return (
         f"{counted(tally.frames, 'frame')} ({counted(tally.keys, 'key')}), {mean:,.0f} bytes a frame"
-        + (f" (times as many: {beside})" if beside else "")
+        + (f" ({beside})" if beside else "")
         + f", {_latency(tally)}"
         + _troubles(tally)
     )

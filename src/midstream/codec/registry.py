@@ -100,6 +100,15 @@ def codec_numbered(number: int) -> type[Codec]:
     raise UnsupportedError("; ".join(reasons))
 
 
+def _whose(codec: type[Codec], options: Mapping[str, Any]) -> str:
+    """What to say of the first option that another codec has."""
+    for key in options:
+        if key not in codec.model_fields:
+            having = next((each.name for each in codecs().values() if key in each.model_fields), None)
+            return "" if having is None else f"; `codec` {having} has it"
+    return ""
+
+
 def make_codec(codec: str | Codec, options: Mapping[str, Any]) -> Codec:
     """A codec from its name and its options, which may be text; options of None are not given.
 
@@ -110,7 +119,11 @@ def make_codec(codec: str | Codec, options: Mapping[str, Any]) -> Codec:
     if not isinstance(codec, Codec):
         kind = codec_named(codec)
         # A flag that is off asks for nothing, of a codec without it either.
-        return kind(**{key: value for key, value in given.items() if value is not False or key in kind.model_fields})
+        asked = {key: value for key, value in given.items() if value is not False or key in kind.model_fields}
+        try:
+            return kind(**asked)
+        except OptionError as error:
+            raise OptionError(error.text + _whose(kind, asked)) from error
     if given:
         raise OptionError(f"`{next(iter(given))}` goes with the name of a codec: a {type(codec).__name__} has its own")
     return codec

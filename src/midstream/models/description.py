@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     Discriminator,
     Field,
     SerializerFunctionWrapHandler,
@@ -27,7 +26,7 @@ from pydantic_core import ErrorDetails
 from midstream.errors import InputError
 from midstream.layout import MOST_AXES, positions_of
 from midstream.models.detector_heads import DetectorHead, YoloV5Head, YoloxHead
-from midstream.models.fields import LEVELS, Name, Side, Strict, Stride, TensorName
+from midstream.models.fields import LEVELS, Name, PathName, Side, Strict, Stride, TensorName
 from midstream.models.input_description import Constants, Input, check_constants
 from midstream.models.task_heads import TaskHead, TensorsHead
 
@@ -39,16 +38,10 @@ _DOTS = 100
 CategoryId = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
 
 
-def _without_folder(file: str) -> str:
-    if "/" in file or "\\" in file:
-        raise ValueError("the file's name only, looked for beside the description; a path goes to --weights")
-    return file
-
-
 class Weights(Strict):
-    """The ONNX file: its name, and in words or as an address where it comes from."""
+    """The ONNX file, by its name or path from the description's folder; and where it comes from, in words."""
 
-    file: Annotated[Name, AfterValidator(_without_folder)]
+    file: PathName
     source: str = Field(default="", max_length=1000)
 
 

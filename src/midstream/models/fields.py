@@ -14,7 +14,10 @@ LEVELS = 64
 #: Of a name. No control characters: they would drive a terminal.
 _NAME_CHARACTERS = 200
 
-Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"
+Name = Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS, pattern=_PRINTABLE)]
+#: As long as paths are on Linux.
+PathName = Annotated[str, Field(min_length=1, max_length=4096, pattern=_PRINTABLE)]
 #: A tensor's name can be the whole path through a program.
 TensorName = Annotated[str, Field(min_length=1, max_length=10_000)]
 #: TOML has booleans: "yes" is none.

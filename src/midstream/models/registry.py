@@ -159,10 +159,10 @@ def find_weights(description: Description, weights: Path | None, beside: Path | 
 
 
 def _places(description: Description, beside: Path | None = None) -> list[Path]:
+    file = description.weights.file
     folders = [
-        *([beside] if beside is not None else []),
         SHIPPED,
         Path(os.environ.get(ASSETS_VARIABLE) or _DEFAULT_ASSETS) / "models",
         Path.home() / ".cache" / "midstream" / "models",
     ]
-    return [folder / description.weights.file for folder in folders]
+    return [*([beside / file] if beside is not None else []), *(folder / Path(file).name for folder in folders)]

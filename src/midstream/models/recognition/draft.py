@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -85,6 +87,7 @@ def draft(
     shapes: Mapping[str, Sequence[int]] | None = None,
     estimate: bool = True,
     progress: Progress = SILENT,
+    home: Path | None = None,
 ) -> Draft:
     """Look at an ONNX file and describe it. The network runs a few times on a made image.
 
@@ -96,12 +99,13 @@ def draft(
         shapes: input name -> shape, for a network of something else than images.
         estimate: whether to estimate the bytes of the cuts.
         progress: hears of the stages, which take minutes with large networks.
+        home: the folder that the description is for; that of the file by default.
 
     Raises:
         InputError: no ONNX file, a network that does not run, one without a complete cut, an `at`, a `task` or a `size`
             that does not fit.
     """
-    looking = _Look(path, task, size, shapes or {}, progress)
+    looking = _Look(path, task, size, shapes or {}, progress, home)
     proposals = [] if at and not estimate else propose(looking.cuts)
     cuts = looking.cuts
     if estimate:
@@ -114,6 +118,7 @@ def draft(
         tensors = _in_order(looking.seen, at)
     elif proposals:
         tensors = proposals[0].cut.tensors
+        looking.notes.warnings += looking.dearer_than_input(proposals[0].cut)
     else:
         why = fixed_batch(looking.inputs.image) or "name one with --at"
         raise InputError(f"{path}: no complete cut of up to six float tensors was found: {why}")
@@ -150,9 +155,10 @@ class _Look:
         size: tuple[int, int] | None,
         shapes: Mapping[str, Sequence[int]],
         progress: Progress,
+        home: Path | None,
     ) -> None:
         progress.stage("running the network")
-        self.path = path
+        self.path, self._home = path, home
         self._progress = progress
         self.graph = load_graph(path)
         self.notes = Notes()
@@ -205,6 +211,13 @@ class _Look:
     @property
     def _image_size(self) -> tuple[int, int] | None:
         return None if self.inputs.shape is not None else self.size
+
+    def dearer_than_input(self, cut: CutPoint) -> list[str]:
+        """A warning where an array that is no image takes fewer bytes than what is made of it."""
+        own = math.prod(self.inputs.shape or ()) * np.dtype(self.inputs.image.dtype).itemsize
+        if self.inputs.shape is None or cut.bytes is None or cut.bytes <= own:
+            return []
+        return [f"the cut takes about {cut.bytes:,} bytes and the input itself {own:,}: sending that is cheaper"]
 
     @property
     def _steps(self) -> int | None:
@@ -287,7 +300,7 @@ class _Look:
         values: dict[str, Any] = {"name": _printable(self.path.stem)}
         if outputs.classes:
             values["classes"] = outputs.classes if isinstance(outputs.classes, str) else list(outputs.classes)
-        values["weights"] = {"file": self.path.name}
+        values["weights"] = {"file": _path_from(self._home, self.path)}
         values["input"] = {"name": self.inputs.image.name, **self._input_fields()}
         if self.inputs.others:
             values["constants"] = self.inputs.constants(self.size)
@@ -310,6 +323,7 @@ class _Look:
             f"Made by `midstream init` from {self.path.name}; task {outputs.task}. What was guessed is to be checked.",
             *(f"Recognised: {each}." for each in self.notes.recognised),
             *(f"Guessed: {each}." for each in self.notes.guessed),
+            *(f"Warning: {each}." for each in self.notes.warnings),
         ]
 
 
@@ -360,6 +374,13 @@ def _stride(sides: tuple[int, int] | None, size: tuple[int, int]) -> int | None:
     possible += [stride for stride in range(1, _LARGEST_STRIDE) if stride not in possible]
     fits = (s for s in possible if all(-(-side // s) == cells for side, cells in zip(size, sides, strict=True)))
     return next(fits, None)
+
+
+def _path_from(folder: Path | None, file: Path) -> str:
+    """How a file is found from a folder: by its name alone in its own."""
+    if folder is None:
+        return file.name
+    return Path(os.path.relpath(file.parent.resolve(), folder.resolve()), file.name).as_posix()
 
 
 def _printable(text: str) -> str:
