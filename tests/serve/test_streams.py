@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.helpers import serving, streaming
+from tests.helpers.commands import midstream
 from tests.helpers.serving import SIZE, Server
 from tests.helpers.streaming import CODEC, Recorded, frames, ready
 
@@ -217,7 +218,7 @@ def test_streams_survive_a_server_that_has_no_room(model: Path, network: models.
 
     async def run(address: str) -> tuple[int, int]:
         async def one(session: Session, seed: int) -> None:
-            edge, clip = Recorded(network), ready(network, 40, seed)
+            edge, clip = Recorded(network), ready(network, 25, seed)
             stream = session.stream(edge)
             waiting = [await stream.send(frame) for frame in clip]
             for frame, future in zip(clip, waiting, strict=True):
@@ -292,6 +293,12 @@ def test_any_client_can_send_units_and_is_asked_for_a_key(server: Server, networ
     assert asked(server, "any", 3, sent[3]).HasField("detections")
 
 
+def pushed(source: Path, address: str, model: Path, output: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
+    """In this process, which is much faster than one of its own."""
+    command = serving.push_command(source, address, model, output, *options)
+    return midstream(*command[command.index("push") :])
+
+
 def test_push_of_a_video_is_a_stream_and_of_a_folder_is_none(model: Path, tmp_path: Path, server: Server) -> None:
     streaming.write_video(tmp_path / "in.mp4", 12)
     images = serving.write_images(tmp_path / "images", 3)
@@ -301,22 +308,18 @@ def test_push_of_a_video_is_a_stream_and_of_a_folder_is_none(model: Path, tmp_pa
         (images, [], 3),
     ):
         output = tmp_path / "out.jsonl"
-        command = serving.push_command(source, server.address, model, output, "--coder", "dense", "--json", *options)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        done = pushed(source, server.address, model, output, "--coder", "dense", "--json", *options)
         summary = json.loads(done.stdout)
         assert summary["keys"] == keys
-        assert "coded by itself" not in done.stderr
+        assert b"coded by itself" not in done.stderr
         assert len(serving.read_lines(output)) == summary["answered"] == (3 if source == images else 12)
 
 
 def test_a_codec_that_keeps_nothing_of_a_stream_is_told_of(model: Path, tmp_path: Path, server: Server) -> None:
     streaming.write_video(tmp_path / "in.mp4", 3)
     for options, said in (([], 1), (["-q"], 0), (["--independent"], 0)):
-        command = serving.push_command(tmp_path / "in.mp4", server.address, model, tmp_path / "out", *options)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stderr.count("keeps nothing of a stream: --codec calibrated --profile FILE does") == said
+        done = pushed(tmp_path / "in.mp4", server.address, model, tmp_path / "out", *options)
+        assert done.stderr.count(b"keeps nothing of a stream: --codec calibrated --profile FILE does") == said
 
 
 def test_what_the_link_cannot_take_is_dropped_before_it_is_coded(model: Path, tmp_path: Path, server: Server) -> None:
