@@ -132,6 +132,21 @@ def test_a_network_that_finds_nothing_is_warned_of(
     assert not [line for line in progress.said if "losses are estimated from 0 objects" in line]
 
 
+@pytest.mark.parametrize("least", [0.04, 0.09])
+def test_a_loss_that_no_step_is_without_is_warned_of(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float
+) -> None:
+    network, progress, points = models.load(str(folder / "toy.toml"), threads=1), Quiet(), curve.curve_points
+    monkeypatch.setattr(
+        curve,
+        "curve_points",
+        lambda *given: [p.model_copy(update={"loss": least + 0.5 * p.loss}) for p in points(*given)],
+    )
+    fit(network, Views(network, datasets.load(str(folder / "calib")).images, tmp_path, FAST), FAST, progress)
+    said = [line for line in progress.said if "even the finest steps lose about 9%" in line]
+    assert len(said) == (least > 0.05)
+
+
 def test_a_run_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = calibrated(folder, tmp_path)
 

@@ -188,3 +188,13 @@ def test_an_interrupt_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr("midstream.data.load", interrupted)
     assert call("eval", "-m", toy.write_toy(tmp_path), "-d", tmp_path) == 130
     assert capsys.readouterr().err == "midstream: interrupted\n"
+
+
+@pytest.mark.parametrize("columns", ["60", ""])
+def test_a_table_in_a_pipe_is_as_wide_as_columns_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    console.print_table("", ["a", "b"], [["word " * 20, "1"]])
+    widest = max(map(len, capsys.readouterr().out.splitlines()))
+    assert widest <= 60 if columns else widest > 100

@@ -67,6 +67,8 @@ _LATE = 1.1
 _TRANSFORM_LOSS = 0.01
 #: A disagreement at the coarsest step below which a network does not look at its features.
 _NEVER_MOVED = 1e-3
+#: A loss at the finest steps that people are told of: quality 50 stands for half of it.
+_POOR = 0.05
 #: Of a transform, which leaves a fifth of a profile to all else.
 _MOST_BYTES = 0.8 * MOST_PROFILE_BYTES
 #: Beside the tensors of the groups, whose names have no colon in front.
@@ -142,6 +144,11 @@ def fit(
         relation = curve.relation_shown(both, draft, coded, progress.step)
         progress.say(f"where detections change, this network loses {relation.factor:.2f} times the usual accuracy")
     points = curve.curve_points(coded, relation)
+    if not reference.empty and (least := min(point.loss for point in points)) > _POOR:
+        progress.warn(
+            f"even the finest steps lose about {least:.0%}, and no quality less: more or other images may help, or "
+            "another cut"
+        )
     final = about.model_copy(
         update={
             "curve": tuple(points),

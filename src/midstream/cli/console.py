@@ -69,7 +69,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         lines = ([escape(printable(line)) for line in cell.split("\n")] for cell in row)
         table.add_row(*("\n".join(cell) for cell in lines))
     console = Console()
-    if not console.is_terminal:
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console = Console(width=_PIPE_WIDTH)
     if title:
         console.print(escape(title), style="italic", highlight=False, soft_wrap=True)  # however narrow the table is
