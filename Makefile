@@ -12,8 +12,9 @@ COCO := $(MIDSTREAM_ASSETS)/coco
 SECONDS ?= 30
 # The core is compiled once for a Python: CMake's folder stays, and what compiles there is always that of $(VENV).
 BUILD := --no-build-isolation --config-settings=build-dir=build/core/{wheel_tag}
-# uv leaves modules as source unless told otherwise, which every process would compile anew.
-INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python
+# Into environments of tests. pip, which knows how a machine is set up, is what installs into $(VENV). uv leaves modules
+# as source unless told otherwise, which every process would compile anew.
+UV_INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python
 # A file's tests stay together; the files in their order, in which the longest do not come last. One more at a time than
 # there are cores: tests of servers wait.
 XDIST := --numprocesses $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)') --dist loadfile --no-loadscope-reorder
@@ -81,8 +82,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 # torch and torchvision are several GB: their environment lives outside the checkout, one for each pair of versions.
-test-torch: $(WHEEL)
-	PYTHON=$(PYTHON) INSTALL='$(INSTALL)' tests/adapters/run.sh $(dir $(WHEEL))*.whl
+test-torch: $(WHEEL) $(BIN)/uv
+	PYTHON=$(PYTHON) INSTALL='$(UV_INSTALL)' tests/adapters/run.sh $(dir $(WHEEL))*.whl
 
 # What is released, in environments that have nothing else, with every Python that is found.
 test-wheel: $(WHEEL)
@@ -133,10 +134,14 @@ fuzz: $(VENV)/.installed-fuzz
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# From 25.1 on pip knows the groups of pyproject.toml.
 $(VENV)/.tools: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet 'uv>=0.8'
-	$(INSTALL) $(BIN)/python --group build
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group build
 	touch $@
+
+$(BIN)/uv: | $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet 'uv>=0.8'
 
 # One install for each purpose, with all that it takes.
 EXTRAS-compare := compare
@@ -149,7 +154,7 @@ ALSO-ray := --group test-ray
 ALSO-all := --group dev --group test-ray --group docs --group fuzz
 
 $(VENV)/.installed-%: $(VENV)/.tools $(NATIVE)
-	$(INSTALL) $(BIN)/python $(BUILD) --reinstall-package midstream --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
+	$(BIN)/python -m pip install $(BUILD) --editable '.[$(EXTRAS-$*)]' $(ALSO-$*)
 	touch $@
 
 # What all targets take in $(VENV), at once; after it they can be made at the same time.
@@ -162,18 +167,18 @@ $(WHEEL): $(VENV)/.tools $(NATIVE) $(shell find src -type f -not -name '*.pyc')
 	touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev
-	$(INSTALL) $(BIN)/python --group fuzz
+	$(BIN)/python -m pip install --quiet --group fuzz
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
-	$(INSTALL) $(BIN)/python --group docs
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
-$(LOWEST)/.installed: $(WHEEL)
+$(LOWEST)/.installed: $(WHEEL) $(BIN)/uv
 	$(PYTHON) -m venv --clear $(LOWEST)
-	$(INSTALL) $(LOWEST)/bin/python --resolution lowest-direct --requirements pyproject.toml \
+	$(UV_INSTALL) $(LOWEST)/bin/python --resolution lowest-direct --requirements pyproject.toml \
 		$(addprefix --extra ,$(LOWEST_EXTRAS)) --group test
-	$(INSTALL) $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
+	$(UV_INSTALL) $(LOWEST)/bin/python --no-deps $(dir $(WHEEL))*.whl
 	touch $@
 
 # A path in a .pth file lends the packages of the other environment, but not its editable install of midstream.
