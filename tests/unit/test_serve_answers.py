@@ -156,6 +156,16 @@ def test_tensors_are_what_the_greeting_says() -> None:
     assert other.found().values["b"].shape == (1,)
 
 
+@pytest.mark.parametrize("shape", [[0, 2**31, 2**31, 2**31], [2**31, 2**31, 2**31, 0], [2**64 - 1, 0], [0] * 80])
+def test_an_empty_tensor_of_an_impossible_shape_spoils_its_own_frame_only(shape: list[int]) -> None:
+    empty = pb.Tensors(tensors=[pb.Tensor(name="x", dtype="float32", shape=shape)])
+    spoils: list[Spoil] = [lambda reply: reply.tensors.CopyFrom(empty), _tensors(x=np.ones(2))]
+    bad, good = asyncio.run(asyncio.wait_for(asked(Hostile(spoils, task="tensors"), 2), 60))
+    assert bad.error is not None
+    assert (bad.error.code, "a tensor of a shape that none has" in str(bad.error)) == ("INTERNAL", True)
+    assert good.found().values["x"].shape == (2,)
+
+
 def test_a_server_that_promises_nothing_is_believed() -> None:
     (answer,) = asyncio.run(asyncio.wait_for(asked(Hostile([_tensors(x=np.ones(2))], task="tensors"), 1), 60))
     assert list(answer.found().values) == ["x"]

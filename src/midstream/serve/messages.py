@@ -39,7 +39,7 @@ _DTYPES = (
 )  # fmt: skip
 #: Of a tensor; ONNX Runtime's own operators stop at eight or so.
 _MOST_AXES = 16
-#: Along an axis: more than any message holds.
+#: Of a tensor, with an axis of none counted as one: NumPy refuses arrays by it. More than any message holds.
 _MOST_ENTRIES = 1 << 31
 #: Pixels from the image's corner, farther than any image that is decoded is wide.
 _FAR = 1e6
@@ -200,7 +200,7 @@ def _array(message: pb.Tensor) -> NDArray[Any]:
     if message.dtype not in _DTYPES:
         raise InputError(f"the server's answer has a tensor of type '{readable(message.dtype)}'")
     dtype = np.dtype(message.dtype).newbyteorder("<")
-    if len(message.shape) > _MOST_AXES or max(message.shape, default=0) > _MOST_ENTRIES:
+    if len(message.shape) > _MOST_AXES or math.prod(max(side, 1) for side in message.shape) > _MOST_ENTRIES:
         raise InputError(f"the server's answer has a tensor of a shape that none has, of {len(message.shape)} axes")
     if math.prod(message.shape) * dtype.itemsize != len(message.values):
         raise InputError("the server's answer has a tensor that is not as long as its shape says")
