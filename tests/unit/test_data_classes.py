@@ -187,6 +187,7 @@ _OBJECT = "<annotation><object><name>a</name>{}</object></annotation>"
         (_OBJECT.format(""), "the bndbox of 'a' has no numbers xmin"),
         (_OBJECT.format("<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>nan</xmax><ymax>2</ymax></bndbox>"), "no extent"),
         (_OBJECT.format("<bndbox><xmin>9</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox>"), "no extent"),
+        (_OBJECT.format("<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>1e308</xmax><ymax>2</ymax></bndbox>"), "no extent"),
     ],
 )
 def test_unusable_xml(tmp_path: Path, xml: str | bytes, message: str) -> None:

@@ -115,6 +115,8 @@ def hollow() -> bytes:
         ("a.npy", None, "", "no image in .* has a map of its name"),
         ("a.npz", archive(x=np.full(SIDES, 1e9)), "", "depths up to 1e.09 m: is its scale right"),
         ("a.npz", archive(x=np.ones(SIDES)), ",0", "a scale is how many values are a metre"),
+        ("a.npz", archive(x=np.ones(SIDES)), ",1e-320", "a scale is how many values are a metre.* not '1e-320'"),
+        ("a.npz", archive(x=np.full(SIDES, 1e307)), ",1e-6", "depths up to inf m: is its scale right"),
         ("a.npz", archive(x=np.ones(SIDES)), ",nan", "not 'nan'"),
         ("a.npz", archive(x=np.ones(SIDES)), ",1e300", "a scale is how many"),
         ("a.npz", archive(x=np.ones(SIDES)), ",mm", "not 'mm'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,10 @@ def test_a_column_without_names_is_nothing_to_speak_of(tmp_path: Path) -> None:
     assert load(f"parquet:{_table(tmp_path / 'a.parquet', {'image': _images(1), 'label': [1]}, about)}").notes == ()
 
 
-@pytest.mark.parametrize("box", [[1, 1, -2, 3], [1, 1, 2, -3]])
-def test_boxes_with_negative_sides(tmp_path: Path, box: list[int]) -> None:
+@pytest.mark.parametrize(
+    "box", [[1, 1, -2, 3], [1, 1, 2, -3], [-1e308, 1, 2, 3], [1, 1, 2, 1e308], [1, math.nan, 2, 3]]
+)
+def test_boxes_that_no_image_has(tmp_path: Path, box: list[float]) -> None:
     objects = [{"bbox": [box], "category": [0]}]
     file = _table(tmp_path / "a.parquet", {"image": _images(1), "objects": objects})
     with pytest.raises(InputError, match=r"a box that is not \[left, top, width, height\] in pixels"):

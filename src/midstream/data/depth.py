@@ -28,8 +28,8 @@ Relation = Literal["metric", "affine", "inverse"]
 _PNG, _ARRAYS = (".png",), (".npy", ".npz")
 #: How an .npz begins, and bytes of the array in it.
 _ZIP_MAGIC, _MOST_BYTES = b"PK", 1 << 28
-#: Of a map, in metres; of a scale, in values for a metre.
-_FURTHEST, _MOST_SCALE = 1e5, 1e6
+#: Of a map, in metres; of a scale, in values for a metre: from megametres to micrometres.
+_FURTHEST, _LEAST_SCALE, _MOST_SCALE = 1e5, 1e-6, 1e6
 
 
 def load_depth(spec: str, where: str) -> Dataset:
@@ -82,7 +82,7 @@ def _scale(text: str, where: str) -> float:
         scale = float(text)
     except ValueError:
         scale = math.nan
-    if not 0 < scale <= _MOST_SCALE:
+    if not _LEAST_SCALE <= scale <= _MOST_SCALE:
         raise InputError(f"'{where}': a scale is how many values are a metre, such as 1000 or 256, not '{text}'")
     return scale
 
@@ -97,11 +97,14 @@ def depth_map(annotation: Mapping[str, Any]) -> NDArray[np.float64]:
     values = _grey(path) if path.suffix.lower() in _PNG else _array(path)
     if values.ndim != 2 or not values.size:
         raise InputError(f"{path} is no map of depths: its shape is {list(values.shape)}, not [height, width]")
-    depths = values.astype(np.float64) / float(annotation["scale"])
-    depths[~((depths > 0) & (depths < np.inf))] = np.nan
-    furthest = float(np.nanmax(depths, initial=0))
+    scale = float(annotation["scale"])
+    with np.errstate(over="ignore"):  # what is not finite has no depth, and what is too far is refused
+        values = values.astype(np.float64)
+        depths = values / scale
+    furthest = float(np.max(values, where=np.isfinite(values), initial=0)) / scale
     if furthest > _FURTHEST:
         raise InputError(f"{path} has depths up to {furthest:.3g} m: is its scale right?")
+    depths[~((depths > 0) & (depths < np.inf))] = np.nan
     return np.asarray(depths)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.data.base import Dataset, ImageFile
+from midstream.data.bounds import MOST_SIDE
 from midstream.data.segmentation import image_entry
 from midstream.errors import InputError
 
@@ -109,7 +109,7 @@ def _objects(row: object, where: str) -> list[tuple[list[float], Any]]:
 def _box(box: object, where: str) -> list[float]:
     if isinstance(box, list) and len(box) == _BOX_SIDES and all(isinstance(side, int | float) for side in box):
         sides = [float(side) for side in box]
-        if all(map(math.isfinite, sides)) and min(sides[2:]) >= 0:
+        if all(abs(side) <= MOST_SIDE for side in sides) and min(sides[2:]) >= 0:
             return sides
     raise InputError(f"{where} has a box that is not [left, top, width, height] in pixels: {str(box)[:80]}")
 

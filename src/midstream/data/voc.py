@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from midstream.data.base import Dataset
+from midstream.data.bounds import MOST_SIDE
 from midstream.data.folder import visible_files
 from midstream.data.listed import folder_at, images_by_stem, is_file, lines_of, numbered, place_of
 from midstream.data.segmentation import image_entry, mapped
@@ -136,8 +136,11 @@ def _object(element: Element, file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{file}: the bndbox of '{name}' has no numbers {', '.join(_SIDES)}") from error
     width, height = right - left + 1, bottom - top + 1
-    if not (all(map(math.isfinite, (left, top, width, height))) and width > 0 and height > 0):
-        raise InputError(f"{file}: the bndbox of '{name}' has no extent: {left:g}, {top:g} to {right:g}, {bottom:g}")
+    if not (all(abs(side) <= MOST_SIDE for side in (left, top, width, height)) and width > 0 and height > 0):
+        raise InputError(
+            f"{file}: the bndbox of '{name}' has no extent, or one that no image has: {left:g}, {top:g} to {right:g}, "
+            f"{bottom:g}"
+        )
     difficult = (element.findtext("difficult") or "0").strip() not in ("0", "")
     return {
         "name": name,
