@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,15 +54,32 @@ def reached_from_the_image(count: int, edges: list[Wire]) -> set[int]:
     return reached
 
 
-@given(graphs(), st.integers(1, 4))
-def test_the_smallest_cuts_through_each_tensor(graph: tuple[int, list[Wire]], most: int) -> None:
+@pytest.mark.parametrize("patience", [flow._PATIENCE, -1])
+@given(graph=graphs(), most=st.integers(1, 4))
+def test_the_smallest_cuts_through_each_tensor(patience: int, graph: tuple[int, list[Wire]], most: int) -> None:
     count, edges = graph
     live = reached_from_the_image(count, edges)  # a graph of content has no other operations
     edges = [edge for edge in edges if edge.producer in live]
     network = Flow(count, edges)
-    for tensor in range(len(edges)):
-        found = {(front.operations & members(live), front.crossing) for front in network.through(tensor, most)}
-        assert found == by_definition(count, edges, tensor, most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow, "_PATIENCE", patience)  # -1: what is learned of a tensor without a cut is of use at once
+        for tensor in range(len(edges)):
+            found = {(front.operations & members(live), front.crossing) for front in network.through(tensor, most)}
+            assert found == by_definition(count, edges, tensor, most)
+
+
+@contextmanager
+def counted(built: list[object]) -> Iterator[None]:
+    """Has each network that is built leave something in a list."""
+
+    class Counted(flow._Local):
+        def __init__(self, *given: object) -> None:
+            built.append(given)
+            super().__init__(*given)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow, "_Local", Counted)
+        yield
 
 
 def test_what_is_beside_a_branch_is_looked_at_once() -> None:
@@ -66,18 +87,39 @@ def test_what_is_beside_a_branch_is_looked_at_once() -> None:
     length = 200
     chains = [[0, *range(first, first + 2 * length, 2)] for first in (1, 2)]
     edges = [Wire(a, (b,), a > 0) for chain in chains for a, b in zip(chain, [*chain[1:], 2 * length + 1], strict=True)]
-    network, built = Flow(2 * length + 2, edges), []
-
-    class Counted(flow._Local):
-        def __init__(self, *given: object) -> None:
-            built.append(given)
-            super().__init__(*given)  # type: ignore[arg-type]
-
-    try:
-        flow._Local, kept = Counted, flow._Local  # type: ignore[misc]
+    network = Flow(2 * length + 2, edges)
+    built: list[object] = []
+    with counted(built):
         cuts = {front.crossing for tensor in range(len(edges)) for front in network.through(tensor, 2)}
-    finally:
-        flow._Local = kept  # type: ignore[misc]
     assert len(built) <= 4
     assert {len(cut) for cut in cuts} == {2}
     assert len(cuts) >= 2 * length
+
+
+WIDTH = 500
+#: 0 is the image, 1 a convolution: what it makes is an output in five hundred ways.
+MANY_OUTPUTS = [
+    Wire(0, (1,), False),
+    Wire(1, tuple(range(2, WIDTH + 2)), False),
+    *(Wire(each, (WIDTH + 2,), True) for each in range(2, WIDTH + 2)),
+]
+#: As many branches, which are added one after another.
+MANY_BRANCHES = [
+    Wire(0, tuple(range(1, WIDTH + 1)), False),
+    *(Wire(each, (WIDTH + max(each - 1, 1),), True) for each in range(1, WIDTH + 1)),
+    *(Wire(each, (each + 1,), True) for each in range(WIDTH + 1, 2 * WIDTH)),
+]
+
+
+@pytest.mark.parametrize(
+    ("operations", "edges", "cuts"),
+    [(WIDTH + 3, MANY_OUTPUTS, 0), (2 * WIDTH + 1, MANY_BRANCHES, 5)],
+    ids=["many outputs", "many branches"],
+)
+def test_why_there_is_no_cut_is_found_out_once(operations: int, edges: list[Wire], cuts: int) -> None:
+    network = Flow(operations, edges)
+    built: list[object] = []
+    with counted(built):
+        found = {front.crossing for tensor in range(len(edges)) for front in network.through(tensor, 5)}
+    assert len(found) == cuts
+    assert len(built) < WIDTH / 10

@@ -10,11 +10,14 @@ arcs. Sets of operations and of tensors are whole numbers with a bit for each me
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 #: Capacity of what must not be cut.
 _ENDLESS = 1 << 30
+#: Networks of all operations that may be built in vain before it is asked what they have in common.
+_PATIENCE = 4
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ class Flow:
                     self._read[each] |= self._read[consumer]
         self._asked: dict[int, int] = {}
         self._known: dict[tuple[int, int, int], list[_Cut]] = {}
+        #: By the tensors that a cut may have: operations that no cut has in front, and that none has behind it.
+        self._never: dict[int, tuple[int, int]] = {}
+        self._in_vain = 0
 
     def through(self, tensor: int, most: int) -> list[CutSide]:
         """The smallest cuts that go through a tensor: that with least and with most in front of it.
@@ -85,12 +91,22 @@ class Flow:
             most: tensors that a cut may have; with more there is none.
         """
         edge = self._edges[tensor]
-        ends = (*edge.consumers, len(self.behind) - 1)
-        before, behind, read = self.before[edge.producer], 0, 0
-        for each in ends:
+        in_front, behind = self._never.get(most, (0, 0))
+        if in_front >> edge.producer & 1 or any(behind >> each & 1 for each in edge.consumers):
+            return []
+        found = self._between(edge.producer, edge.consumers, most)
+        if not found and self._in_vain > _PATIENCE * len(self.before):
+            self._learn(edge, most)
+            self._in_vain = 0
+        return found
+
+    def _between(self, first: int, then: Iterable[int], most: int) -> list[CutSide]:
+        """The smallest cuts that have one operation in front and some behind, each with all that this takes along."""
+        before, behind, read = self.before[first], 0, 0
+        for each in (*then, len(self.behind) - 1):
             behind |= self.behind[each]
             read |= self._read[each]
-        made = self._made[edge.producer]
+        made = self._made[first]
         direct = made & read
         room = most - direct.bit_count()
         if room < 0 or direct & self._uncuttable:
@@ -99,6 +115,27 @@ class Flow:
         return [
             CutSide(before | operations, tuple(sorted((*bits(direct), *crossing)))) for operations, crossing in found
         ]
+
+    def _learn(self, edge: Wire, most: int) -> None:
+        """Find out why there is no cut through a tensor, so that others of which the same holds need no network.
+
+        An operation that no cut has in front takes all behind it along, one that none has behind it all before it: on
+        a way through the graph such ones come last, or first, and a search by halves finds where they begin.
+        """
+        in_front, behind = self._never.get(most, (0, 0))
+        way = [edge.producer]
+        while self._reads[way[-1]]:
+            way.append(self._edges[self._reads[way[-1]][0]].producer)
+        able = bisect_left(way, True, key=lambda each: bool(self._between(each, (), most)))
+        if able:
+            in_front |= self.behind[way[able - 1]]
+        way = [edge.consumers[0]]
+        while self._makes[way[-1]]:
+            way.append(self._edges[self._makes[way[-1]][0]].consumers[0])
+        able = bisect_left(way, True, key=lambda each: bool(self._between(0, (each,), most)))
+        if able:
+            behind |= self.before[way[able - 1]]
+        self._never[most] = in_front, behind
 
     def _cuts_beside(self, beside: int, made: int, room: int) -> list[_Cut]:
         """The cuts of what is beside a tensor: the same for all tensors of a branch, and so remembered."""
@@ -112,6 +149,8 @@ class Flow:
             there = list(bits(beside))
             local = _Local(self._edges, there, list(bits(entering)), [n for each in there for n in self._makes[each]])
             self._known[key] = list(dict.fromkeys(local.cuts(room)))
+            if not self._known[key]:
+                self._in_vain += len(there)
         return self._known[key]
 
 
