@@ -19,6 +19,8 @@ _skipped_real: list[str] = []
 _BROWSER = "tests/watch/test_browser.py"
 _without_browser: list[str] = []
 
+# pytest-xdist sets it in its workers, to the width of nobody's terminal, where tables would break their lines.
+os.environ.pop("COLUMNS", None)
 # Shared machines: an example that takes long says nothing about the code.
 settings.register_profile("midstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("midstream")

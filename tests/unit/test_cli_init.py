@@ -64,14 +64,36 @@ def test_a_description_in_another_folder_finds_its_weights(network: Path, tmp_pa
 
 
 def test_a_description_that_was_edited_is_kept(network: Path, tmp_path: Path) -> None:
-    output, kept = tmp_path / "best.toml", tmp_path / "best.toml.bak"
+    output, kept = tmp_path / "best.toml", [tmp_path / f"best.toml.bak{number}" for number in ("", "2", "3")]
     for _ in range(2):
         assert call("init", network, "-o", output) == 0
-        assert not kept.exists()
-    output.write_text(edited := output.read_text() + "# mine\n")
-    done = midstream("init", network, "-o", output)
-    assert f"what it said is in {kept}" in " ".join(done.stderr.decode().split())
-    assert (kept.read_text(), output.read_text() + "# mine\n") == (edited, edited)
+        assert not kept[0].exists()
+    kept[0].symlink_to(tmp_path / "other")  # somebody else's: nothing goes through it
+    for file, words in zip(kept[1:], ("# mine\n", "# mine, too\n"), strict=True):
+        made = output.read_text()
+        output.write_text(made + words)
+        done = midstream("init", network, "-o", output)
+        assert f"what it said is in {file}" in " ".join(done.stderr.decode().split())
+        assert (file.read_text(), output.read_text()) == (made + words, made)
+    assert not (tmp_path / "other").exists()
+
+
+def test_names_in_a_strangers_graph_do_not_drive_the_terminal(network: Path, tmp_path: Path) -> None:
+    model, evil = onnx.load(str(network)), "\x1b[31mred\x1b]0;title\x07\nline"
+    for names in (each for node in model.graph.node for each in (node.input, node.output)):
+        names[:] = [f"{name}{evil}" if name else "" for name in names]
+    for each in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        each.name += evil
+    onnx.save(model, str(network))
+    output = tmp_path / "best.toml"
+    for command in (["init", network, "-o", output], ["split", network]):
+        done = midstream(*command)
+        assert done.returncode == 0
+        assert b"\x1b" not in done.stdout + done.stderr
+    assert b"\x1b" not in output.read_bytes()
+    assert models.load(str(output)).fingerprint == models.load(str(network)).fingerprint
+    odd = network.rename(tmp_path / "a\nb.onnx")
+    assert "which has control characters: rename the file" in mistake("init", odd)
 
 
 def test_an_onnx_file_is_a_network(network: Path, tmp_path: Path) -> None:

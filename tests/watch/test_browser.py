@@ -98,7 +98,7 @@ def test_knobs_do_what_they_say(browser: Chrome, program: Program, width: int) -
     quality, value = view["quality"], view["quality-value"]
     for key in (Keys.END, Keys.HOME, Keys.ARROW_RIGHT):
         quality.send_keys(key)
-    assert value.text == "2"
+    view.until(lambda: value.text == "2")
     view.until(lambda: view.script("return store.said.quality") == 2)
     view["by-bitrate"].click()
     view.until(lambda: view.script("return store.said.bitrate") == 2e5)

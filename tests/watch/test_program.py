@@ -210,10 +210,14 @@ def test_a_signal_ends_it_and_its_tabs(network: list[object], folder: Path, numb
             return one.channel.close_code
 
     with Program(folder, *network) as program:
+        with socket.create_connection(("127.0.0.1", int(program.host.partition(":")[2]))) as raw:
+            raw.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+            assert b" 400 " in raw.recv(100)
         assert asyncio.run(watch(program)) == 1001
         code, out, errors = program.left()
     assert (code, out) == (0, "")
     assert "a frame (JPEG takes " in errors.splitlines()[-1]
+    assert "Traceback" not in errors  # for what was no HTTP
 
 
 def test_once_ends_with_the_source_and_json_has_the_summary(network: list[object], folder: Path) -> None:

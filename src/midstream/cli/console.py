@@ -55,6 +55,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def say(text: str) -> None:
+    """A line on standard output, whatever names of other people's are in it."""
+    print(printable(text))
+
+
 def print_json(value: Any) -> None:
     """A JSON document on standard output."""
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

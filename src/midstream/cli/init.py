@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from midstream.cli import options
-from midstream.cli.console import note, print_json, print_table
+from midstream.cli.console import note, print_json, print_table, say
 from midstream.cli.networks import Shape, names_of, shape_of
 from midstream.cli.progress import Stages
 from midstream.data import load as load_data
 from midstream.data import read_image
 from midstream.errors import InputError
-from midstream.files import write_bytes
+from midstream.files import check_writable, write_bytes
 from midstream.models.cuts import CutPoint, as_rows
 from midstream.models.graph import load_graph
 from midstream.models.proposals import worth_listing
@@ -76,8 +78,10 @@ def init_command(
     --images photos, init vad.onnx --shape input=1,512 --task tensors. The description is meant to be read and edited;
     docs/models.md explains it.
     """
-    if output is not None and output.suffix.lower() != ".toml":
-        raise InputError(f"{output}: a description ends in .toml")
+    if output is not None:
+        if output.suffix.lower() != ".toml":
+            raise InputError(f"{output}: a description ends in .toml")
+        check_writable(str(output))
     if size == "any":
         raise InputError('--size any: a look at the graph needs one, such as 640x480; size = "any" in the description '
                          "then takes each image at its own")  # fmt: skip
@@ -104,28 +108,31 @@ def _write(output: Path, found: Draft) -> None:
     text = found.text.encode()
     before = output.read_bytes() if output.is_file() else text
     if before != text:
-        kept = output.with_name(f"{output.name}.bak")
+        names = (f"{output.name}.bak{number}" for number in ("", *range(2, 1000)))
+        kept = next(path for name in names if not os.path.lexists(path := output.with_name(name)))
         write_bytes(str(kept), before)
         found.notes.warnings.append(f"{output} was there and differed: what it said is in {kept}")
     write_bytes(str(output), text)
 
 
 def _print(found: Draft, output: Path | None) -> None:
-    print(f"{found.path.name}: {found.task}")
+    say(f"{found.path.name}: {found.task}")
     for title, lines in (("recognised", found.notes.recognised), ("guessed", found.notes.guessed)):
         for line in lines:
-            print(f"  {title}: {line}")
-    print(f"  cut: {', '.join(level.tensor for level in found.description.pyramid)}")
+            say(f"  {title}: {line}")
+    say(f"  cut: {', '.join(level.tensor for level in found.description.pyramid)}")
     if found.proposals:
         rows = [
             [row[0], row[1], row[2], row[3], proposal.why]
             for row, proposal in zip(as_rows([p.cut for p in found.proposals]), found.proposals, strict=True)
         ]
-        title = f"{len(rows)} of {counted(len(found.cuts), 'cut')}; 'midstream split {found.path.name}' lists more"
+        title = f"{len(rows)} of {counted(len(found.cuts), 'cut')}"
+        if len(rows) < len(found.cuts):
+            title += f"; 'midstream split {found.path.name}' lists more"
         print_table(title, [*COLUMNS, "why"], rows, left=0)
     for line in found.notes.warnings:
         note(f"warning: {line}")
-    print(f"wrote {output}" if output is not None else "nothing is written; -o FILE.toml writes the description")
+    say(f"wrote {output}" if output is not None else "nothing is written; -o FILE.toml writes the description")
 
 
 def _as_json(found: Draft, output: Path | None) -> dict[str, Any]:
@@ -167,6 +174,7 @@ def listing(found: Draft, json: bool) -> None:
         left=0,
     )
     if len(listed) < len(found.cuts):
-        print(f"{len(found.cuts) - len(listed)} more have more elements for more work; --json has them all")
+        say(f"{len(found.cuts) - len(listed)} more have more elements for more work; --json has them all")
     if found.proposals:
-        print(f"to cut: midstream split {found.path} --at {','.join(found.proposals[0].cut.names)} -o DIR")
+        cut = ",".join(found.proposals[0].cut.names)
+        say(f"to cut: {shlex.join(['midstream', 'split', str(found.path), '--at', cut])} -o DIR")

@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto
 
 from midstream import models
 from midstream.cli import options
-from midstream.cli.console import leave_with_skipped, note, print_json, print_table
+from midstream.cli.console import leave_with_skipped, note, print_json, print_table, say
 from midstream.cli.progress import Stages, progress
 from midstream.data.reading import Skipped, read_or_skip
 from midstream.errors import InputError
@@ -107,13 +107,13 @@ def split_command(
             }
         )
         return
-    print(f"wrote {' and '.join(str(path) for paths in files.values() for path in paths)}")
+    say(f"wrote {' and '.join(str(path) for paths in files.values() for path in paths)}")
     if cut.shapes:
-        print(f"what crosses besides, as a few integers each: {', '.join(cut.shapes)}")
+        say(f"what crosses besides, as a few integers each: {', '.join(cut.shapes)}")
     for name, beside in integer_tensors(cut):
         instead = f"; '{beside}' beside it is float" if beside is not None else ""
-        print(f"'{name}' is of integers, which the codec paper keeps without loss{instead}")
-    print(f"largest difference of the recomposed network on a random input: {error:.3g}")
+        say(f"'{name}' is of integers, which the codec paper keeps without loss{instead}")
+    say(f"largest difference of the recomposed network on a random input: {error:.3g}")
 
 
 def _halves(cut: Cut) -> list[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http import HttpProcessingError
 
 from midstream.errors import InputError
 from midstream.watch.board import Board
@@ -38,6 +40,15 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }  # fmt: skip
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LOG = logging.getLogger("midstream.watch")
+
+
+def _is_own_fault(record: logging.LogRecord) -> bool:
+    """Whether it was this program that failed: what is no HTTP is answered with 400, and needs no traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_LOG.addFilter(_is_own_fault)
 
 
 def listen(port: int) -> list[socket.socket]:
@@ -115,7 +126,7 @@ class Site:
         application.router.add_get("/", self._get)
         application.router.add_get("/live", self._live)
         application.on_shutdown.append(self._leave)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = web.AppRunner(application, access_log=None, logger=_LOG, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         ticking = asyncio.create_task(self._tick())
         try:

@@ -377,10 +377,12 @@ def _stride(sides: tuple[int, int] | None, size: tuple[int, int]) -> int | None:
 
 
 def _path_from(folder: Path | None, file: Path) -> str:
-    """How a file is found from a folder: by its name alone in its own."""
-    if folder is None:
-        return file.name
-    return Path(os.path.relpath(file.parent.resolve(), folder.resolve()), file.name).as_posix()
+    """How a file is found from a folder: by its name alone in its own. Raises InputError."""
+    folder = file.parent if folder is None else folder
+    found = Path(os.path.relpath(file.parent.resolve(), folder.resolve()), file.name).as_posix()
+    if not found.isprintable():
+        raise InputError(f"{file}: no description can have this name, which has control characters: rename the file")
+    return found
 
 
 def _printable(text: str) -> str:

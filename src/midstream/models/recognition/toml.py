@@ -77,8 +77,9 @@ def _text(value: str) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
+    """A comment's lines, without what TOML has no place for in one."""
     lines, line = [], ""
-    for word in text.split():
+    for word in "".join(c if c.isprintable() or c.isspace() else "?" for c in text).split():
         if line and len(line) + len(word) > _WIDTH:
             lines.append(line)
             line = "  "
