@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from typing import Any
 
 import onnx
@@ -17,6 +19,10 @@ CPU, CUDA = "cpu", "cuda"
 _PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 #: Seconds that a graph with a Loop may take for one run: whether such a one ever ends, nothing can tell beforehand.
 LOOP_S = 60.0
+#: Seconds that a run which was told to end may take for it.
+_ENDING_S = 1.0
+#: Seconds of a run that nobody interrupts; one more thread, a fraction of a millisecond, would be felt there.
+_QUICK_S = 0.05
 
 
 class EndlessError(InputError):
@@ -30,6 +36,7 @@ class Runner:
         """`loops` is whether it might never end."""
         self._made = made
         self._loops = loops
+        self._quick = False
 
     def get_inputs(self) -> list[Any]:
         """ONNX Runtime's own descriptions: name, type, shape."""
@@ -46,26 +53,38 @@ class Runner:
             EndlessError: a Loop that does not end.
             Exception: of ONNX Runtime, whose exceptions have no common public base.
         """
-        wanted = None if names is None else list(names)
-        if not self._loops:
-            return list(self._made.run(wanted, dict(feeds)))
-        options, over = ort.RunOptions(), threading.Event()
+        wanted, given = None if names is None else list(names), dict(feeds)
+        in_main = threading.current_thread() is threading.main_thread()
+        if not self._loops and (self._quick or not in_main):
+            return list(self._made.run(wanted, given))
+        # The main thread hears of an interrupt only while it runs Python, and so it has another one run the graph.
+        began = time.monotonic()
+        options, result = ort.RunOptions(), Future[list[Any]]()
 
-        def end() -> None:
-            over.set()
-            options.terminate = True
+        def work() -> None:
+            try:
+                result.set_result(list(self._made.run(wanted, given, options)))
+            except BaseException as error:
+                result.set_exception(error)
 
-        timer = threading.Timer(LOOP_S, end)
-        timer.daemon = True
-        timer.start()
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
         try:
-            return list(self._made.run(wanted, dict(feeds), options))
-        except Exception as error:
-            if not over.is_set():
-                raise
-            raise EndlessError(f"it has a Loop that did not end within {LOOP_S:g} s for one input") from error
-        finally:
-            timer.cancel()
+            over = not wait([result], LOOP_S if self._loops else None).done
+        except BaseException:
+            self._end(options, worker)
+            raise
+        if over:
+            self._end(options, worker)
+            raise EndlessError(f"it has a Loop that did not end within {LOOP_S:g} s for one input")
+        self._quick = time.monotonic() - began < _QUICK_S
+        return result.result()
+
+    @staticmethod
+    def _end(options: ort.RunOptions, worker: threading.Thread) -> None:
+        """Ask a run to end, which it does after its present operation, and do not wait long for that."""
+        options.terminate = True
+        worker.join(_ENDING_S)
 
 
 def has_device(device: str) -> bool:
