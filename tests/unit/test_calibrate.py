@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,14 +20,11 @@ from midstream import data as datasets
 from midstream import models
 from midstream.calibration import curve, sensitivity
 from midstream.calibration.distance import responder
-from midstream.calibration.layout import groups_of
 from midstream.calibration.run import Calibration, fit
 from midstream.calibration.settings import EARLIER_NAMES, Tools
-from midstream.calibration.transform import ChannelMoments, level_parts
 from midstream.calibration.views import Views
 from midstream.cli.console import SOME_FAILED
 from midstream.codec.calibrated.coding import analyse, code
-from midstream.codec.calibrated.document import CurvePoint, GroupAbout, LevelAbout
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
 from midstream.evaluation.codecs import calibrated_options, paper_options
@@ -250,36 +246,6 @@ def test_with_so_many_passes_no_clock_is_asked(folder: Path, tmp_path: Path, mon
     assert some == same != more
 
 
-def test_a_small_budget_measures_channels_together() -> None:
-    assert sensitivity.plan(384, 10**9) == sensitivity.SensitivityPlan(16, 1)
-    slow = sensitivity.plan(1024, 75)
-    assert slow.images == 2
-    assert -(-1024 // slow.together) * slow.images <= 76
-
-
-def test_layout() -> None:
-    def cells(**shapes: tuple[int, int, int]) -> list[dict[str, int]]:
-        return [{level.name: level.ratio for level in group.levels} for group in groups_of(shapes)]
-
-    assert cells(a=(9, 52, 52), b=(9, 26, 26), c=(9, 13, 13), d=(9, 7, 7)) == [{"a": 4, "b": 2, "c": 1}, {"d": 1}]
-    assert cells(p2=(9, 200, 304), p3=(9, 100, 152), p4=(9, 50, 76), p5=(9, 25, 38)) == [
-        {"p2": 4, "p3": 2, "p4": 1}, {"p5": 2},
-    ]  # fmt: skip
-    assert cells(only=(9, 80, 100)) == [{"only": 4}]
-    assert cells(odd=(9, 30, 40), other=(9, 17, 9)) == [{"odd": 2}, {"other": 1}]
-
-
-def test_the_strongest_direction_comes_first_and_goes_back() -> None:
-    about = GroupAbout(levels=(LevelAbout(name="a", channels=3, size=(4, 4), ratio=1),))
-    moments = ChannelMoments(np.zeros(3), np.eye(3), np.zeros(3, np.float32), np.ones(3, np.float32))
-    part = level_parts(about, {"a": moments}, {"a": np.diag([1.0, 4.0, 9.0])}, 0.0)[0]
-    assert np.allclose(part.weight, [1, 2, 3])
-    assert np.allclose(np.abs(part.basis).argmax(axis=1), [2, 1, 0])
-    mixed = np.random.default_rng(0).normal(size=(3, 3))
-    part = level_parts(about, {"a": moments}, {"a": mixed @ mixed.T}, 0.0)[0]
-    assert np.allclose(part.synthesis @ part.basis, np.eye(3), atol=5e-3)
-
-
 def test_what_is_left_out_depends_on_what_detections_need(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,16 +254,6 @@ def test_what_is_left_out_depends_on_what_detections_need(
     monkeypatch.setattr(curve, "transform_loss", lambda *_: 0.0)
     content = calibrated(folder, tmp_path / "b").profile
     assert len(needy.groups[0].basis) > len(content.groups[0].basis)
-
-
-def test_directions_that_do_nothing_hardly_count() -> None:
-    alike = np.full((3, 3), 0.0)
-    alike[:2, :2], alike[2, 2] = 1, 1  # two channels of which the network sees the sum only
-    measured = {"a": sensitivity.Sensitivity(np.array([1.0, 1.0, 1.0]), alike)}
-    metric = sensitivity.metrics(measured, 1, directions=True)["a"]
-    together, apart = np.array([1, 1, 0]), np.array([1, -1, 0])
-    assert together @ metric @ together > 3 * (apart @ metric @ apart) > 0
-    assert np.allclose(sensitivity.metrics(measured, 1, directions=False)["a"], np.eye(3))
 
 
 def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> None:
@@ -332,42 +288,6 @@ def test_noise_stands_out_from_a_networks_own_rounding(
 
     monkeypatch.setattr(sensitivity, "responder", lambda *_: moved)
     assert set(sensitivity.chosen_noises(network, views, deviations).values()) == {noise}
-
-
-def test_curves_are_compared_at_equal_loss() -> None:
-    def points(factor: float) -> list[CurvePoint]:
-        return [CurvePoint(step=s, bytes=factor * 2 ** (8 - s / 8), loss=0.01 * s) for s in range(0, 40, 8)]
-
-    a, b = curve.costs_at_equal_loss([points(100), points(150)])
-    assert b / a == pytest.approx(1.5)
-    assert curve.quality_loss(100) < curve.quality_loss(60) < curve.quality_loss(1)
-
-
-@pytest.mark.parametrize(
-    ("losses", "done"),
-    [
-        ([1.0] * 12, False),
-        ([1.0, 0.6, 0.2, 0.001], True),
-        ([1.0, 0.02, 0.02, 0.02, 0.02], True),
-        ([1.0, 0.02, 0.015, 0.012, 0.01], False),
-        ([1.0, *[0.1] * 8], False),
-        ([1.0, *[0.1] * 9], True),
-    ],
-)
-def test_a_curve_ends_where_finer_steps_help_no_more(losses: list[float], done: bool) -> None:
-    assert curve.finished(losses, 0.002) is done
-
-
-@pytest.mark.parametrize("losses", [(0.0, 0.0), (0.004, 0.05), (0.06, 0.4), (0.0001, 0.002)])
-def test_no_two_far_qualities_have_one_step(losses: tuple[float, float]) -> None:
-    points = [
-        CurvePoint(step=int(s), bytes=1e5 / s, loss=float(loss))
-        for s, loss in zip(range(60, 130, 4), np.geomspace(*np.maximum(losses, 1e-6), 18), strict=True)
-    ]
-    steps = curve.quality_steps(points)
-    assert len(steps) == 100
-    assert all(a >= b for a, b in itertools.pairwise(steps))
-    assert all(a > b for a, b in zip(steps, steps[5:], strict=False))
 
 
 def test_evaluation_and_comparison(folder: Path, done: Calibration, tmp_path: Path) -> None:
