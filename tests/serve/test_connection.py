@@ -49,7 +49,7 @@ def test_an_unreachable_server_says_what_was_tried(model: Path, tmp_path: Path) 
     port = serving.free_port()
     images = serving.write_images(tmp_path / "images", 2)
     message = refused("push", images, "--to", f"127.0.0.1:{port}", "--model", model, "--retry", "300ms")
-    assert re.search(rf"cannot reach the server 127.0.0.1:{port} without TLS \(tried \d+ times in \d+ s\)", message)
+    assert re.search(rf"cannot reach the server 127.0.0.1:{port} without TLS \(tried \d+ times? in \d+ s\)", message)
     assert "Connection refused" in message
 
 

@@ -284,6 +284,30 @@ def test_a_server_that_answers_no_frame_ends_the_session(again: int | None, monk
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
+def test_a_greeting_that_never_comes_takes_no_longer_than_the_time_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midstream.serve.session._LEAST_PATIENCE_S", 0.1)
+    monkeypatch.setattr("midstream.serve.link._GREETING_S", 1e6)
+    greeted = []
+
+    class Mute(Hostile):
+        async def Describe(self, request: Any, context: Any) -> pb.DescribeReply:  # noqa: N802
+            greeted.append(request)
+            await asyncio.sleep(1e6)
+            return pb.DescribeReply()
+
+    async def run() -> None:
+        server, port = await served(Mute([]))
+        try:
+            with pytest.raises(ServiceError, match=r"\(tried 1 time in \d+ s\): .*Deadline Exceeded"):
+                async with Session(Link(f"127.0.0.1:{port}", retry_s=1), pb.Side()):
+                    pass
+        finally:
+            await server.stop(None)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert len(greeted) == 1
+
+
 def test_where_nobody_waits_the_session_goes_on() -> None:
     async def run() -> None:
         server, port = await served(Hostile([lambda reply: None] * 2))

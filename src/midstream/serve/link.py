@@ -43,8 +43,8 @@ class Link:
         tls: whether to use TLS; the machine's certificate authorities are trusted, or those of `tls_ca`.
         tls_ca, tls_cert, tls_key: PEM files; the last two where the server wants a client's certificate.
         in_flight: the most frames that are unanswered at a time; the server may allow fewer.
-        retry_s: how long to go on trying without one answer before giving up; a server that is connected has at least
-            three seconds for one.
+        retry_s: how long to go on trying without one answer before giving up; a server that can be reached has at least
+            three seconds for one, and for its greeting.
     """
 
     address: str
@@ -99,8 +99,8 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(link: Link, own: pb.Side) -> AsyncIterator[Connection]:
-    """Connect and greet.
+async def connect(link: Link, own: pb.Side, greeting_s: float = _GREETING_S) -> AsyncIterator[Connection]:
+    """Connect and greet, which may take `greeting_s`, and never more than 10 s.
 
     Raises:
         grpc.aio.AioRpcError: the server cannot be reached, or does not fit: see `failure`.
@@ -126,7 +126,7 @@ async def connect(link: Link, own: pb.Side) -> AsyncIterator[Connection]:
     async with channel:
         stub = serve_pb2_grpc.SplitInferenceStub(channel)  # type: ignore[no-untyped-call]
         request = pb.DescribeRequest(client=own)
-        offer = await stub.Describe(request, metadata=metadata, timeout=_GREETING_S)
+        offer = await stub.Describe(request, metadata=metadata, timeout=min(greeting_s, _GREETING_S))
         yield Connection(channel, stub, offer, metadata)
 
 

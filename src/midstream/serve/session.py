@@ -23,7 +23,7 @@ from midstream.serve.frame_stream import FrameStream
 from midstream.serve.link import PASSING, Connection, Link, check_same, connect, failure
 from midstream.serve.pace import Pace
 from midstream.serve.proto import serve_pb2 as pb
-from midstream.wording import readable
+from midstream.wording import counted, readable
 
 _Code = grpc.StatusCode
 _CODES = {code.value[0]: code for code in _Code if code is not _Code.OK}
@@ -34,7 +34,7 @@ _FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 2.0
 _MOST_RETRY_S = 10.0
 #: How often frames are looked through for those whose time is over.
 _TICK_S = 0.05
-#: An answer is awaited for so long, however short `retry_s` is: a frame that is being computed is no trouble yet.
+#: An answer or a greeting is awaited for so long, however short `retry_s` is: what is being computed is no trouble yet.
 _LEAST_PATIENCE_S = 3.0
 #: How often a connection on which nothing is sent is looked at.
 _LOOK_S = 0.5
@@ -204,31 +204,38 @@ class Session:
 
     async def _keep_connected(self) -> None:
         wait, attempts = _FIRST_WAIT_S, 0
+        self._trouble_since = time.monotonic()  # until there is a greeting
         while True:
             error = _ENDED
             attempts += 1
             try:
-                async with connect(self.link, self._own) as connection:
+                async with connect(self.link, self._own, self._greeting_s()) as connection:
                     self._greeted(connection.offer)
                     await self._exchange(connection)
             except grpc.aio.AioRpcError as raised:
                 error = raised
             now = time.monotonic()
-            if self._trouble_since is None:  # it had worked
-                self._trouble_since, wait, attempts = now, _FIRST_WAIT_S, 1
-                self.traffic.lost += self._greeting.done()
-            if self._greeting.done() and not self._waiting:  # nobody waits: there is time
-                self._trouble_since = now
+            lost = self._trouble_since is None
+            if self._trouble_since is None or (self._greeting.done() and not self._waiting):
+                self._trouble_since = now  # it had worked, or nobody waits: there is time
+            if lost:
+                wait, attempts = _FIRST_WAIT_S, 0
+                self.traffic.lost += 1
             seconds = now - self._trouble_since
-            tried = f" (tried {attempts} times in {seconds:.0f} s)"
+            tried = f" (tried {counted(attempts, 'time')} in {seconds:.0f} s)" if attempts else ""
             if error.code() not in PASSING or seconds > self.link.retry_s:
                 raise failure(self.link, error, tried)
-            if attempts == 1:
-                what = "lost the connection" if self._greeting.done() else "no connection"
+            if lost or (attempts == 1 and not self._greeting.done()):
+                what = "lost the connection" if lost else "no connection"
                 reason = readable(error.details() or error.code().name)
                 self.on_event(f"{self.link.address}: {what} ({reason}); trying again for {self.link.retry_s:.0f} s")
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # not all clients of a server at once
             wait = min(2 * wait, _MOST_WAIT_S)
+
+    def _greeting_s(self) -> float:
+        """How long a greeting is waited for: as long as there is to go on trying, but never too short for a reply."""
+        spent_s = 0.0 if self._trouble_since is None else time.monotonic() - self._trouble_since
+        return max(self.link.retry_s - spent_s, _LEAST_PATIENCE_S) + _TICK_S  # to be over the time, not just below it
 
     def _greeted(self, offer: pb.DescribeReply) -> None:
         messages.check_offer(offer)
