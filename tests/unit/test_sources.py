@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +247,18 @@ def test_who_interrupts_reading_from_a_pipe_is_heard(frames: int, capfd: pytest.
     with pytest.raises(KeyboardInterrupt):
         list(Video(Interrupted(y4m(frames) if frames else b""), "a pipe").frames())
     assert capfd.readouterr() == ("", "")
+
+
+def test_who_interrupts_the_opening_of_a_named_pipe_is_heard(tmp_path: Path) -> None:
+    """FFmpeg waits there for somebody who writes; PyAV loses what Python's handler raises."""
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    timer = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        open_source(str(pipe))
+    timer.join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_process_ends_while_a_thread_waits_for_its_standard_input() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -69,7 +73,8 @@ class Video:
         times = (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
         self._pipe = None if isinstance(source, Path | str) else _Pipe(source)
         try:
-            self._container = av.open(self._pipe or url, "r", format=form, timeout=times, options=options)
+            with _interruptible():
+                self._container = av.open(self._pipe or url, "r", format=form, timeout=times, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:  # the last: a name that is no valid Unicode
             raise self._failure(error) from error
         self._check_uninterrupted()
@@ -118,10 +123,16 @@ class Video:
             raise self._failure(error) from error
 
     def _packets(self) -> Iterator[Any]:
-        try:
-            yield from self._container.demux(self._stream)
-        except (self._av.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                with _interruptible():
+                    packet = next(packets, None)
+            except (self._av.FFmpegError, OSError) as error:
+                raise self._failure(error) from error
+            if packet is None:
+                break
+            yield packet
         self._check_uninterrupted()
 
     def _decoded(self, packet: Any) -> Iterator[VideoFrame]:
@@ -140,6 +151,32 @@ class Video:
     def _failure(self, error: Exception) -> InputError:
         self._check_uninterrupted()
         return InputError(f"cannot read the video {self._name}: {getattr(error, 'strerror', None) or error}")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have an interrupt that comes meanwhile be raised in any case: PyAV loses those that come while FFmpeg waits.
+
+    Only the main thread hears of interrupts, and only where nobody else has taken them over. Raises KeyboardInterrupt.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if came:
+            raise KeyboardInterrupt
 
 
 class _Pipe:
