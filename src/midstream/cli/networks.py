@@ -23,6 +23,7 @@ from midstream.halves import levels
 from midstream.models.graph import Cut, cut_graph, load_graph, recomposition_error, save_graph
 from midstream.models.quantised import float_beside
 from midstream.models.random_inputs import random_inputs
+from midstream.models.room import check_room
 
 
 def models_command(json: options.Json = False) -> None:
@@ -95,7 +96,9 @@ def split_command(
         raise InputError("say with -o DIR where the two halves go")
     graph = load_graph(model)
     cut = cut_graph(graph, names_of(graph, at))
-    error = recomposition_error(graph, cut, random_inputs(graph, shapes, given=_arrays(inputs)))
+    given = random_inputs(graph, shapes, given=_arrays(inputs))
+    check_room(graph, {name: value.shape for name, value in given.items()})
+    error = recomposition_error(graph, cut, given)
     with own_folder(output):
         files = {part: save_graph(half, output / f"{part}.onnx") for part, half in _halves(cut)}
     if json:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from midstream.errors import InputError
 from midstream.models.graph import uses, without_initialisers_as_inputs
+from midstream.models.room import fitting, tensor_bytes
 from midstream.models.running import Runner, session
 from midstream.progress import SILENT, Progress
 
@@ -111,8 +112,9 @@ def _runs(
     model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]], names: list[str]
 ) -> Iterator[tuple[list[str], list[Any]]]:
     """What these tensors hold, some at a time: ONNX Runtime keeps all outputs of a session until the run is over."""
-    count = _FIRST
+    count, sizes = _FIRST, tensor_bytes(model, {name: value.shape for name, value in feeds.items()})
     while names:
+        count = fitting(names[:count], sizes, _BYTES)
         some, names = names[:count], names[count:]
         values = _run(session(_giving(model, some), optimised=False), some, feeds)
         yield some, values

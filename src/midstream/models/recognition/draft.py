@@ -32,6 +32,7 @@ from midstream.models.recognition.outputs import Outputs, recognise_outputs
 from midstream.models.recognition.preprocessing import preprocessing
 from midstream.models.recognition.single import endings
 from midstream.models.recognition.toml import to_toml
+from midstream.models.room import check_room
 from midstream.models.running import EndlessError, session
 from midstream.models.survey import Survey, survey
 from midstream.progress import SILENT, Progress
@@ -166,6 +167,7 @@ class _Look:
         known = size or (self.about.size if self.about is not None and self._open() else None)
         try:
             self.inputs: Inputs = recognise_inputs(self.graph, known, shapes)
+            check_room(self.graph)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         ends, origin = endings(self.graph), origin_of(self.graph, path.stem)
@@ -279,6 +281,10 @@ class _Look:
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         names = [value.name for value in self._runner.get_outputs()]
+        try:
+            check_room(self.graph, {name: value.shape for name, value in feeds.items()})
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from error
         try:
             values = self._runner.run(names, dict(feeds))
         except Exception as error:  # ONNX Runtime's exceptions have no common public base
