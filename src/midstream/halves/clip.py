@@ -17,6 +17,7 @@ from midstream.errors import BitstreamError, InputError, MidstreamError
 from midstream.halves.coding import ReadyFrame, prepared
 from midstream.halves.levels import completed
 from midstream.models import FloatPyramid, Image, Output, SplitModel
+from midstream.wording import InARow
 
 #: Grey levels of an image from which a network tells the shapes of its levels.
 _GREY = 114
@@ -129,38 +130,40 @@ def encode_clip(
     """Code a source's frames into the file of a clip, up to `limit` of them.
 
     Times are the source's own, from 0 on; files of a folder follow one another at its rate. A frame that cannot be read
-    or coded is left out, and `skipped` is told why. `tally` is kept up to date; `done` is called after each frame that
-    was coded.
+    or coded is left out, and `skipped` is told which and why, once for several in a row. `tally` is kept up to date;
+    `done` is called after each frame that was coded.
 
     Raises:
         InputError: the source fails, the first frame cannot be coded, or the file cannot be written.
     """
     first_s: float | None = None
     last_s = 0.0
-    for frame in source.frames():
-        if frame.image is None:
-            tally.skipped += 1
-            skipped(frame.problem)
-            continue
-        taken_s = frame.number / source.rate if frame.time_s is None else frame.time_s
-        first_s = taken_s if first_s is None else first_s
-        last_s = max(taken_s - first_s, last_s)  # some sources have a time twice, or go back
-        try:
-            unit = edge.encode(frame.image, last_s)
-        except InputError as error:
-            if not tally.frames:
-                raise
-            tally.skipped += 1
-            skipped(f"frame {frame.number}: {error}")
-            continue
-        sent = edge.encoder.last
-        assert sent is not None
-        writer.write(unit, time_s=last_s, key=sent.key, size=(frame.image.shape[0], frame.image.shape[1]))
-        tally.frames, tally.keys, tally.bytes = tally.frames + 1, tally.keys + sent.key, tally.bytes + len(unit)
-        tally.duration_s = duration_of(tally.frames, 0.0, writer.last_s)
-        done()
-        if tally.frames == limit:
-            break
+    with InARow(skipped) as faults:
+        for frame in source.frames():
+            if frame.image is None:
+                tally.skipped += 1
+                faults.add(frame.number, frame.problem)
+                continue
+            taken_s = frame.number / source.rate if frame.time_s is None else frame.time_s
+            first_s = taken_s if first_s is None else first_s
+            last_s = max(taken_s - first_s, last_s)  # some sources have a time twice, or go back
+            try:
+                unit = edge.encode(frame.image, last_s)
+            except InputError as error:
+                if not tally.frames:
+                    raise
+                tally.skipped += 1
+                faults.add(frame.number, str(error))
+                continue
+            faults.end()
+            sent = edge.encoder.last
+            assert sent is not None
+            writer.write(unit, time_s=last_s, key=sent.key, size=(frame.image.shape[0], frame.image.shape[1]))
+            tally.frames, tally.keys, tally.bytes = tally.frames + 1, tally.keys + sent.key, tally.bytes + len(unit)
+            tally.duration_s = duration_of(tally.frames, 0.0, writer.last_s)
+            done()
+            if tally.frames == limit:
+                break
 
 
 def about_clip(edge: ClipEdge, source: Source) -> ClipHeader:

@@ -29,6 +29,7 @@ from midstream.serve.messages import offered_task
 from midstream.serve.pace import Pace
 from midstream.serve.senders import Sender, sender
 from midstream.serve.session import Session
+from midstream.wording import InARow
 
 #: Of the live line: what the last so many seconds were like.
 _WINDOW_S = 5.0
@@ -280,14 +281,17 @@ async def _write(
     film: FilmWriter | None,
 ) -> None:
     task, classes = offered_task(session.offer), tuple(session.offer.classes)
-    while (item := await pending.get()) is not None:
-        frame, future, waited_s = item
-        answer = None if future is None else await future
-        await asyncio.to_thread(_record, frame, answer, waited_s, task, classes, category_ids, run, lines, film)
-        if answer is None:
-            run.watching.event(f"unreadable: {frame.problem}")
-        elif answer.error is not None:
-            run.watching.event(f"frame {frame.number} ({frame.name}): {answer.error.code}: {answer.error}")
+    with InARow(lambda which: run.watching.event(f"unreadable: {which}")) as faults:
+        while (item := await pending.get()) is not None:
+            frame, future, waited_s = item
+            answer = None if future is None else await future
+            await asyncio.to_thread(_record, frame, answer, waited_s, task, classes, category_ids, run, lines, film)
+            if answer is None:
+                faults.add(frame.number, frame.problem)
+                continue
+            faults.end()
+            if answer.error is not None:
+                run.watching.event(f"frame {frame.number} ({frame.name}): {answer.error.code}: {answer.error}")
 
 
 def _record(
