@@ -74,7 +74,7 @@ class FrameWorker:
     def _one(self, frame: Frame) -> None:
         image, at_s = frame.image, frame.time_s or 0.0
         if image is None:
-            self._board.left_out(frame.problem, unreadable=True)
+            self._board.left_out(f"frame {frame.number}: {frame.problem}", unreadable=True)
             return
         try:
             if not self._warm:  # the first run of everything takes longer, and tells nothing
