@@ -18,6 +18,7 @@ from midstream.errors import ServiceError
 from midstream.masks import check_mask
 from midstream.models import Detections
 from midstream.models.annotate import annotate
+from midstream.models.tasks.tensors import AnyTensors, Tensors
 from midstream.serve import Answer, Link, messages
 from midstream.serve.proto import serve_pb2 as pb
 from midstream.serve.proto import serve_pb2_grpc
@@ -164,6 +165,21 @@ def test_an_empty_tensor_of_an_impossible_shape_spoils_its_own_frame_only(shape:
     assert bad.error is not None
     assert (bad.error.code, "a tensor of a shape that none has" in str(bad.error)) == ("INTERNAL", True)
     assert good.found().values["x"].shape == (2,)
+
+
+@pytest.mark.parametrize(("task", "name", "dtype"), [("depth", "values", "float32"),
+                                                     ("semantic segmentation", "labels", "uint8")])  # fmt: skip
+def test_maps_without_a_pixel_are_no_answers(task: str, name: str, dtype: str) -> None:
+    spoils = [_tensors(**{name: np.ones(shape, dtype)}) for shape in ((0, 3), (3, 0), (2, 3))]
+    *bad, good = asyncio.run(asyncio.wait_for(asked(Hostile(spoils, task=task), 3), 60))
+    assert ["a map has no pixels" in str(each.error) for each in bad] == [True, True]
+    assert good.found().values[name].shape == (2, 3)
+
+
+def test_of_an_empty_tensor_only_the_shape_is_listed() -> None:
+    listed = AnyTensors().listed(Tensors({"x": np.ones((1 << 31, 0)), "y": np.ones((2, 0))}), (), None)["outputs"]
+    assert listed["x"] == {"shape": [1 << 31, 0], "dtype": "float64"}
+    assert listed["y"]["values"] == [[], []]
 
 
 def test_a_server_that_promises_nothing_is_believed() -> None:

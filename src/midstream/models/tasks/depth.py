@@ -13,6 +13,8 @@ from midstream.models.tasks.tensors import Tensors, TensorTask, thinned
 
 #: A pixel is right whose ratio to the truth is below this (Eigen et al. 2014: delta < 1.25).
 DELTA = 1.25
+#: Numbers are drawn up to here, so that differences of two are finite.
+_FAR = 1e300
 
 
 class Depth(TensorTask):
@@ -20,6 +22,10 @@ class Depth(TensorTask):
 
     name: ClassVar[str] = "depth"
     needs: ClassVar[Mapping[str, int]] = {"values": 2}
+
+    def fault(self, output: Tensors, classes: int) -> str:
+        """See Task."""
+        return super().fault(output, classes) or ("" if output.values["values"].size else "a map has no pixels")
 
     def moved(self, reference: Tensors, now: Tensors) -> Vector:
         """See Task: in units of the mean of the map."""
@@ -38,7 +44,7 @@ class Depth(TensorTask):
         import cv2  # of an extra, which the core does without
 
         del classes
-        values = np.asarray(output.values["values"], np.float32)
+        values = np.clip(output.values["values"].astype(np.float64), -_FAR, _FAR)
         low, high = float(values.min()), float(values.max())
         scaled = ((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
         drawn = cv2.applyColorMap(cv2.resize(scaled, (image.shape[1], image.shape[0])), cv2.COLORMAP_VIRIDIS)

@@ -44,7 +44,9 @@ class SemanticSegmentation(TensorTask):
             labels = labels_of(output)
         except InputError as error:
             return str(error)
-        if classes and labels.size and int(labels.max()) >= max(classes, 2):
+        if not labels.size:
+            return "a map has no pixels"
+        if classes and int(labels.max()) >= max(classes, 2):
             return f"a label is not one of the {classes} classes"
         return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -124,8 +125,10 @@ class TensorTask(Task[Tensors]):
 
 def _listed(values: NDArray[Any]) -> dict[str, Any]:
     out: dict[str, Any] = {"shape": list(values.shape), "dtype": str(values.dtype)}
-    if values.size <= _MOST_LISTED:
+    if math.prod(max(side, 1) for side in values.shape) <= _MOST_LISTED:
         return {**out, "values": values.tolist()}
+    if not values.size:  # lists of nothing, as many as its other axes say
+        return out
     numbers = np.asarray(values, np.float64)
     return {**out, "min": float(numbers.min()), "max": float(numbers.max()), "mean": float(numbers.mean())}
 
