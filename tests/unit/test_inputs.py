@@ -267,3 +267,9 @@ def test_a_network_of_tokens_takes_their_ids(tmp_path: Path, kind: int) -> None:
         model.front(np.full((1, 6), 2**24 + 1))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="does not run"):
         model.front(ids + 2)  # type: ignore[arg-type]
+
+
+def test_one_number_for_all_channels() -> None:
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    alike, each = (Input(size=(2, 3), scale=0.5, mean=(3.0,) * n, std=(2.0,) * n) for n in (1, 3))
+    np.testing.assert_array_equal(to_tensor(alike, image, (2, 3)), to_tensor(each, image, (2, 3)))

@@ -104,9 +104,12 @@ def to_tensor(
 
 
 def _tables(description: Input) -> NDArray[np.float32]:
-    """What the network gets for each value of a pixel: [C, 256]."""
+    """What the network gets for each value of a pixel: [C, 256]. One number may be there for all channels."""
     channels = description.channels
-    mean, std = (np.asarray(v[:channels], np.float32)[:, None] for v in (description.mean, description.std))
+    mean, std = (
+        np.broadcast_to(np.asarray(v[:channels], np.float32), channels)[:, None]
+        for v in (description.mean, description.std)
+    )
     return (np.arange(256, dtype=np.float32) * np.float32(description.scale) - mean) / std
 
 
