@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def assets() -> Path:
     if not (ASSETS / "models").is_dir():
         pytest.skip(f"no real material at {ASSETS} (MIDSTREAM_ASSETS)")
     return ASSETS.resolve()
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Interrupts are heard, as they are not by what a shell runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=_native.simd_paths())

@@ -47,6 +47,7 @@ def test_a_loop_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     assert set(threading.enumerate()) <= before
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_ends_a_run() -> None:
     main = threading.main_thread().ident
     assert main is not None

@@ -249,6 +249,7 @@ def test_who_interrupts_reading_from_a_pipe_is_heard(frames: int, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_who_interrupts_the_opening_of_a_named_pipe_is_heard(tmp_path: Path) -> None:
     """FFmpeg waits there for somebody who writes; PyAV loses what Python's handler raises."""
     pipe = tmp_path / "pipe.mp4"

@@ -152,8 +152,10 @@ function figures() {
   }
 }
 
-// The knobs. What they show is what the server says, but for one that is being moved.
-let moving = null;
+// The knobs. What they show is what the server says, but for one that is being moved, or has just been: what comes then
+// may have been said before the order was heard.
+let moving = null, heldUntil = 0;
+const HELD_MS = 1000;
 const LEAST_SHOWN = 8e3, MOST_SHOWN = 20e6;
 const toRate = (position) => +(LEAST_SHOWN * (MOST_SHOWN / LEAST_SHOWN) ** (position / 100)).toPrecision(2);
 const toPosition = (rate) => (100 * Math.log(rate / LEAST_SHOWN)) / Math.log(MOST_SHOWN / LEAST_SHOWN);
@@ -177,7 +179,7 @@ function labels() {
 }
 
 function targets(said) {
-  if (moving) return;
+  if (moving || performance.now() < heldUntil) return;
   const quality = said.quality ?? store.about.quality, byRate = said.bitrate !== null;
   byId("by-bitrate").checked = byRate;
   byId("by-quality").checked = !byRate && quality !== null;
@@ -186,8 +188,9 @@ function targets(said) {
   labels();
 }
 
-function sendQuality() { send({ do: "quality", value: +byId("quality").value }); }
-function sendBitrate() { send({ do: "bitrate", value: toRate(byId("bitrate").value) }); }
+function aim(order) { heldUntil = performance.now() + HELD_MS; send(order); }
+function sendQuality() { aim({ do: "quality", value: +byId("quality").value }); }
+function sendBitrate() { aim({ do: "bitrate", value: toRate(byId("bitrate").value) }); }
 
 for (const [id, order] of [["quality", sendQuality], ["bitrate", sendBitrate]]) {
   byId(id).addEventListener("input", () => { moving = id; byId(`by-${id}`).checked = true; labels(); });
