@@ -164,8 +164,8 @@ def test_whoever_does_not_see_it_can_use_it(browser: Chrome, program: Program) -
     for element in browser.find_elements(By.CSS_SELECTOR, "button, input, canvas, table"):
         if element.is_displayed():
             assert element.accessible_name, element.get_attribute("outerHTML")
-    assert view["screen"].accessible_name.startswith(f"Frame of {clips.WIDTH} by {clips.HEIGHT} pixels: ")
-    assert view["words"].text in view["screen"].accessible_name
+    view.until(lambda: view["screen"].accessible_name.startswith(f"Frame of {clips.WIDTH} by {clips.HEIGHT} pixels: "))
+    view.until(lambda: view["words"].text in view["screen"].accessible_name)  # of the same frame, while they change
     roles = {each: view[each].aria_role for each in ("phase", "pause", "quality")}
     assert roles == {"phase": "status", "pause": "button", "quality": "slider"}
 
