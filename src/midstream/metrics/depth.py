@@ -8,6 +8,7 @@ as the uncompressed one's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import cv2
@@ -84,6 +85,12 @@ class _OfDepth(AdditiveMetric):
         return Score(np.asarray(self.value(evidence.weights @ rows), np.float64))
 
 
+def _pairs(case: OutputCase) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """The maps of each image, before coding and now."""
+    for identity in case.images:
+        yield case.reference[identity].values["values"], case.found[identity].values["values"]
+
+
 class RelativeAccuracy(_OfDepth):
     """100 % less the mean relative error (AbsRel), which may be more than 100 %.
 
@@ -97,8 +104,8 @@ class RelativeAccuracy(_OfDepth):
     def statistics(self, case: OutputCase) -> _Doubles:
         """Absolute values less errors, absolute values."""
         rows = []
-        for identity in case.images:
-            before, now = (side[identity].values["values"].astype(np.float64) for side in (case.reference, case.found))
+        for before, now in _pairs(case):
+            before, now = before.astype(np.float64), now.astype(np.float64)
             total = float(np.abs(before).sum())
             rows.append([total - float(np.abs(now - before).sum()), total])
         return np.array(rows)
@@ -115,8 +122,7 @@ class Delta(_OfDepth):
     def statistics(self, case: OutputCase) -> _Doubles:
         """Pixels that are near, pixels."""
         rows = []
-        for identity in case.images:
-            before, now = (side[identity].values["values"] for side in (case.reference, case.found))
+        for before, now in _pairs(case):
             low, high = np.minimum(before, now), np.maximum(before, now)
             rows.append([float(((low > 0) & (high < DELTA * low) | (high == low)).sum()), float(before.size)])
         return np.array(rows)
