@@ -5,6 +5,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "dispatch.hpp"
+
 namespace midstream {
 namespace {
 
@@ -34,7 +36,7 @@ int16_t rounded(float value) {
 
 // Adds up in lanes, so that the sum is the same with any vectors.
 template <class Value>
-float sum_of_squares(size_t count, const Value& value) {
+MIDSTREAM_INLINE float sum_of_squares(size_t count, const Value& value) {
     constexpr size_t lanes = 16;
     float sum[lanes] = {};
     for (size_t i = 0; i + lanes <= count; i += lanes)
@@ -43,6 +45,32 @@ float sum_of_squares(size_t count, const Value& value) {
     for (size_t half = lanes / 2; half > 0; half /= 2)
         for (size_t lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
     return sum[0];
+}
+
+MIDSTREAM_INLINE float square_in(const float* values, size_t count) {
+    return sum_of_squares(count, [&](size_t i) { return values[i]; });
+}
+MIDSTREAM_INLINE void round_in(const float* __restrict values, size_t count, float scale, int16_t* __restrict out) {
+    for (size_t i = 0; i < count; ++i) out[i] = rounded(values[i] * scale);
+}
+#ifdef MIDSTREAM_X86
+MIDSTREAM_AVX2 float square_avx2(const float* values, size_t count) { return square_in(values, count); }
+MIDSTREAM_AVX2 void round_avx2(const float* values, size_t count, float scale, int16_t* out) {
+    round_in(values, count, scale, out);
+}
+#endif
+bool has_avx2() { return current_path() == Path::avx2 || current_path() == Path::avx512; }
+float square_of(const float* values, size_t count) {
+#ifdef MIDSTREAM_X86
+    if (has_avx2()) return square_avx2(values, count);
+#endif
+    return square_in(values, count);
+}
+void round_all(const float* values, size_t count, float scale, int16_t* out) {
+#ifdef MIDSTREAM_X86
+    if (has_avx2()) return round_avx2(values, count, scale, out);
+#endif
+    round_in(values, count, scale, out);
 }
 
 }  // namespace
@@ -77,11 +105,11 @@ SecondStage::SecondStage(const float* basis, const float* deviations, size_t coe
 float SecondStage::round(const float* numbers, size_t cells, int16_t* whole, float* units) const {
     double longest = 0;
     for (size_t cell = 0; cell < cells; ++cell, numbers += dimensions_, whole += whole_size()) {
-        const double length = std::sqrt(double{sum_of_squares(dimensions_, [&](size_t d) { return numbers[d]; })});
+        const double length = std::sqrt(double{square_of(numbers, dimensions_)});
         if (!(length < HUGE_VAL)) return HUGE_VALF;
         longest = std::max(longest, length);
         const auto scale = static_cast<float>(scale_for(length));
-        for (size_t d = 0; d < dimensions_; ++d) whole[d] = rounded(numbers[d] * scale);
+        round_all(numbers, dimensions_, scale, whole);
         std::fill(whole + dimensions_, whole + whole_size(), int16_t{0});
         units[cell] = unit_ / scale;
     }

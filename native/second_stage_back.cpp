@@ -70,13 +70,20 @@ bool SecondStageBack::multiply(const float* coefficients, size_t cells, size_t f
     size_t end = 0;
     for (size_t cell = 0; cell < cells; cell += pair_rows) {
         Listed list{end, 0, {}};
-        std::fill(whole.begin(), whole.end(), int16_t{0});
+        size_t there[pair_rows] = {}, most_there = 0;
         for (size_t n = 0; n < std::min(pair_rows, cells - cell); ++n) {
-            const int exponent = to_whole(coefficients + (cell + n) * coefficients_, coefficients_, &whole[n * 2 * pairs_]);
+            const float* own = coefficients + (cell + n) * coefficients_;
+            there[n] = used(own, coefficients_), most_there = std::max(most_there, there[n]);
+            const int exponent = to_whole(own, there[n], &whole[n * 2 * pairs_]);
             if (exponent == not_finite) return false;
             list.units[n] = std::ldexp(1.0f, -exponent - exponent_);
         }
-        for (size_t i = 0; i < pairs_; ++i) {
+        const size_t pairs = (most_there + 1) / 2;
+        for (size_t n = 0; n < pair_rows; ++n) {
+            int16_t* own = &whole[n * 2 * pairs_];
+            std::fill(own + there[n], own + 2 * pairs, int16_t{0});
+        }
+        for (size_t i = 0; i < pairs; ++i) {
             uint32_t any = 0;
             for (size_t n = 0; n < pair_rows; ++n) {
                 uint32_t pair;

@@ -24,16 +24,16 @@ struct CellRun {
     size_t cell, at;
 };
 
-// A few panels at a time of a block's elements, row by row, those beyond the level's borders among them or not. A few,
-// because going to each channel of a level is worth it for more than one panel.
+// A few panels at a time of a block's elements, row by row, those beyond the level's borders among them. A few, because
+// going to each channel of a level is worth it for more than one panel.
 class Sheets {
    public:
     static constexpr size_t most_panels = 4;
 
-    Sheets(const LevelGrid& grid, const CellBlock& block, bool beyond)
+    Sheets(const LevelGrid& grid, const CellBlock& block)
         : grid_(grid), columns_(block.columns()), top_(block.top * grid.ratio), left_(block.left * grid.ratio),
-          height_((beyond ? block.bottom * grid.ratio : std::min(block.bottom * grid.ratio, grid.height)) - top_),
-          width_((beyond ? block.right * grid.ratio : std::min(block.right * grid.ratio, grid.width)) - left_) {}
+          height_(block.bottom * grid.ratio - top_),
+          width_(block.right * grid.ratio - left_) {}
 
     // False at the end.
     bool next() {
@@ -102,16 +102,6 @@ bool all_finite(const float* seen) {
     return std::all_of(seen, seen + panel_width, [](float sum) { return sum == 0; });
 }
 
-// What the last stage makes of its sums.
-MIDSTREAM_INLINE void limit(float* __restrict sums, float* __restrict seen, float mean, float low, float high) {
-    for (size_t i = 0; i < panel_width; ++i) {
-        const float value = sums[i] + mean;
-        seen[i] += value * 0.0f;
-        const float raised = value > low ? value : low;
-        sums[i] = raised < high ? raised : high;
-    }
-}
-
 // The panels of a sheet, [panels][inner][panel_width], and products with them.
 class Packed {
    public:
@@ -149,7 +139,7 @@ MIDSTREAM_INLINE bool first_stage_in(const float* level, const LevelGrid& grid, 
                                      size_t count, const CellBlock& block, float* out, size_t stride) {
     const size_t area = grid.ratio * grid.ratio;
     Packed packed(grid.channels);
-    Sheets sheets(grid, block, true);
+    Sheets sheets(grid, block);
     Packed::Panel seen = {};
     while (sheets.next()) {
         for (size_t c = 0; c < grid.channels; ++c) {
@@ -171,36 +161,10 @@ MIDSTREAM_INLINE bool first_stage_in(const float* level, const LevelGrid& grid, 
     return all_finite(seen);
 }
 
-MIDSTREAM_INLINE bool last_stage_in(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
-                                    const LevelLimits& limits, size_t count, const CellBlock& block, float* out) {
-    const size_t area = grid.ratio * grid.ratio;
-    Packed packed(count);
-    Sheets sheets(grid, block, false);
-    Packed::Panel seen = {};
-    while (sheets.next()) {
-        for (const CellRun& run : sheets.in_cells) {
-            const float* from = cells + run.cell * stride + run.at;
-            for (size_t j = 0; j < count; ++j) copy_run(from + j * area, run.length, packed.at(run.panel, j) + run.lane);
-        }
-        packed.multiply(columns, grid.channels, sheets.panels, [&](size_t c, float* const* sums) {
-            const float mean = limits.mean[c], low = limits.low[c], high = limits.high[c];
-            for (size_t p = 0; p < sheets.panels; ++p) limit(sums[p], seen, mean, low, high);
-            float* channel = out + c * grid.height * grid.width;
-            for (const LevelRun& run : sheets.in_level)
-                copy_run(sums[run.panel] + run.lane, run.length, channel + run.at);
-        });
-    }
-    return all_finite(seen);
-}
-
 #ifdef MIDSTREAM_X86
 MIDSTREAM_AVX2 bool first_stage_avx2(const float* level, const LevelGrid& grid, const float* rows, const float* centre,
                                      size_t count, const CellBlock& block, float* out, size_t stride) {
     return first_stage_in(level, grid, rows, centre, count, block, out, stride);
-}
-MIDSTREAM_AVX2 bool last_stage_avx2(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
-                                    const LevelLimits& limits, size_t count, const CellBlock& block, float* out) {
-    return last_stage_in(cells, stride, grid, columns, limits, count, block, out);
 }
 #endif
 
@@ -214,17 +178,6 @@ bool first_stage(const float* level, const LevelGrid& grid, const float* rows, c
         case Path::avx2: return first_stage_avx2(level, grid, rows, centre, count, block, out, stride);
 #endif
         default: return first_stage_in(level, grid, rows, centre, count, block, out, stride);
-    }
-}
-
-bool last_stage(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
-                const LevelLimits& limits, size_t count, const CellBlock& block, float* out) {
-    switch (current_path()) {
-#ifdef MIDSTREAM_X86
-        case Path::avx512:
-        case Path::avx2: return last_stage_avx2(cells, stride, grid, columns, limits, count, block, out);
-#endif
-        default: return last_stage_in(cells, stride, grid, columns, limits, count, block, out);
     }
 }
 

@@ -1,5 +1,5 @@
-// The first stage of the transform, and the last one of the way back: from a level's channels to coefficients, which lie
-// cell by cell, and from these to channels.
+// The first stage of the transform: from a level's channels to coefficients, which lie cell by cell, as calibration takes
+// it, in binary32. An encoder's is in first_whole.hpp, the way back in last_stage.hpp.
 #pragma once
 
 #include <cstddef>
@@ -27,16 +27,5 @@ struct CellBlock {
 // `stride` what a cell has there. False where an element is not finite.
 bool first_stage(const float* level, const LevelGrid& grid, const float* rows, const float* centre, size_t count,
                  const CellBlock& block, float* out, size_t stride);
-
-// The way back: from what `cells` has of the first cell, and so on, into the block's part of a level,
-//
-//     out[c, y, x] = limit(sum over j of columns[c, j] * cell[j * ratio^2 + y * ratio + x] + mean[c], low[c], high[c]).
-//
-// False where that is not finite before it is limited.
-struct LevelLimits {
-    const float *mean, *low, *high;  // [channels]
-};
-bool last_stage(const float* cells, size_t stride, const LevelGrid& grid, const float* columns,
-                const LevelLimits& limits, size_t count, const CellBlock& block, float* out);
 
 }  // namespace midstream

@@ -19,6 +19,12 @@ inline int32_t rounded(float value) {
 constexpr int not_finite = 1 << 20;
 int to_whole(const float* values, size_t count, int16_t* whole);
 
+// How many of some numbers there are up to the last one that is not zero, or a few more.
+size_t used(const float* values, size_t count);
+
+// The largest magnitude of some numbers; a NaN if there is one.
+float largest(const float* values, size_t count);
+
 // The largest exponent up to 15 with which no value, times 2^exponent, is above 32767 in magnitude.
 int whole_exponent(const float* values, size_t count);
 

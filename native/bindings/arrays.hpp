@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "stages.hpp"
 #include "symbols.hpp"
 
 namespace nb = nanobind;
@@ -70,6 +72,15 @@ inline void require(bool ok, const char* what) {
     if (!ok) throw std::invalid_argument(what);
 }
 
+// [top, bottom, left, right]
+inline CellBlock block_of(const std::array<size_t, 4>& sides) {
+    const CellBlock block{sides[0], sides[1], sides[2], sides[3]};
+    constexpr size_t most = size_t{1} << 31;  // no product of a side and a ratio of a level wraps around
+    require(block.top < block.bottom && block.left < block.right && block.bottom <= most && block.right <= most,
+            "stages: an empty block");
+    return block;
+}
+
 template <class Work>
 auto without_gil(const Work& work) {
     nb::gil_scoped_release release;
@@ -79,6 +90,7 @@ auto without_gil(const Work& work) {
 // Each adds to the module what its file binds.
 void bind_coders(nb::module_& m);
 void bind_coefficients(nb::module_& m);
+void bind_forward(nb::module_& m);
 void bind_matrices(nb::module_& m);
 void bind_quantize(nb::module_& m);
 void bind_transform(nb::module_& m);

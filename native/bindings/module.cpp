@@ -36,6 +36,7 @@ NB_MODULE(_native, m) {
     bind_coefficients(m);
     bind_matrices(m);
     bind_transform(m);
+    bind_forward(m);
     m.def("crc32c", &crc32c_of, "data"_a, "before"_a = 0, "CRC-32C of data behind data whose own is `before`.");
     m.def("empty_floats", &empty_floats, "rows"_a, "columns"_a, "Uninitialised, of memory that is used again.");
     m.def("read_pass", &read_pass_of, "x"_a, "Read all elements once: what speeds of memory are measured by.");

@@ -70,5 +70,8 @@ void test_products();
 void test_stages();
 void test_second_stage();
 void test_second_stage_back();
+void test_forward();
+void test_inverse();
+void test_coarser();
 
 }  // namespace midstream

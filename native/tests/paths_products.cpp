@@ -73,17 +73,6 @@ void test_stages() {
         const bool finite = first_stage(maps.data(), level, rows.data(), centre.data(), count, block, out.data(), stride);
         return finite ? bytes_of(out) : Bytes{};
     });
-    auto cells = random_matrix(block.rows() * block.columns() * stride, 0.1);
-    const auto mean = random_matrix(level.channels, 0), low = random_matrix(level.channels, 0.5);
-    auto high = low;
-    for (float& e : high) e += 0.5f;
-    if (chance(0.1)) one_of(cells) = HUGE_VALF;
-    expect_as_reference("last_stage", [&] {
-        std::vector<float> out(maps.size(), -1.0f);
-        const LevelLimits limits{mean.data(), low.data(), high.data()};
-        const bool finite = last_stage(cells.data(), stride, level, rows.data(), limits, count, block, out.data());
-        return finite ? bytes_of(out) : Bytes{};
-    });
 }
 
 void test_second_stage() {

@@ -410,21 +410,10 @@ def eigen(
     that are not finite.
     """
 
-PANEL_WIDTH: int = 64
-
 def pack_panels(
     matrix: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
 ) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
-    """A matrix [inner, columns] in panels of columns, for `multiply_sparse`."""
-
-def multiply_sparse(
-    a: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-    panels: Annotated[NDArray[numpy.float32], dict(shape=(None, None, 64), order="C", device="cpu", writable=False)],
-    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
-) -> bool:
-    """
-    out = a @ b, to the same bits as `multiply`, for a `b` in panels that is finite. False where `a` is not.
-    """
+    """A matrix [inner, columns] in panels of columns, for `predict_coarser`."""
 
 def first_stage(
     level: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
@@ -440,31 +429,33 @@ def first_stage(
     out[cells, at : at + count * ratio^2], the border repeated beyond it. False where the level is not finite.
     """
 
-def last_stage(
-    cells: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-    at: int,
-    columns: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-    mean: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-    low: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-    high: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-    ratio: int,
+def predict_coarser(
+    first: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    first_grid: Sequence[int],
+    panels: Annotated[NDArray[numpy.float32], dict(shape=(None, None, 64), order="C", device="cpu", writable=False)],
+    grid: Sequence[int],
     block: Sequence[int],
-    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu")],
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
 ) -> bool:
     """
-    columns @ cells[cells, at : at + count * ratio^2] + mean, limited, into a block's part of a level [C, H, W]. False
-    where that is not finite before it is limited.
+    What cells of the first group, [cells, ..] on its grid, say of those in a block (top, bottom, left, right) of a
+    coarser grid: the matrix in panels times the surroundings of each, as docs/format.md has it. False where one of
+    these is not finite.
     """
 
-def pool(
-    maps: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
-    ratio: int,
-    leak: float,
-    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
-) -> None:
+def least_below(
+    first: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    grid: Sequence[int],
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
     """
-    Of maps [F, H, W], max(x, leak * x): the largest of ratio x ratio elements and, of more than one, their means, into
-    out [F or 2 * F, cells].
+    Of each cell of a grid the least of the numbers [height, width] of the cells below it.
+    """
+
+def largest(
+    values: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+) -> float:
+    """
+    The largest magnitude of a matrix; a NaN if there is one, 0 of nothing.
     """
 
 PART_WIDTH: int = 64
@@ -483,6 +474,10 @@ class SecondStage:
     @property
     def whole_size(self) -> int:
         """Whole numbers that stand for those of a cell."""
+
+    @property
+    def coefficients(self) -> int:
+        """That a cell has."""
 
     @property
     def parts(self) -> int:
@@ -515,28 +510,122 @@ class SecondStage:
         become the parts that this needs.
         """
 
-class SecondStageBack:
+class CellScores:
     """
-    A basis [coefficients, dimensions] for the way back, in whole numbers. Never changes: any number of threads may
-    use it at once. Raises ValueError for numbers that are too large for a basis.
+    The probe of a profile, of cells: layers of rows and biases, and what is made of the last one and a one. Never
+    changes: any number of threads may use it at once. Raises ValueError where these do not belong together.
     """
 
     def __init__(
         self,
-        basis: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-    ) -> None: ...
-    def multiply(
-        self,
-        coefficients: Annotated[
-            NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        mix: tuple[
+            Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+            Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         ],
-        first: int,
+        around: tuple[
+            Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+            Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        ],
+        out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    ) -> None: ...
+    @property
+    def mixed(self) -> int:
+        """Numbers that there are of each cell."""
+
+    def octaves(
+        self,
+        mixed: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        top: int,
         out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
-    ) -> bool:
+    ) -> None:
         """
-        From coefficients [cells, coefficients] numbers [cells, count] of the dimensions from `first` on, a multiple
-        of PART_WIDTH. False where a coefficient is not finite.
+        log2 of the scores of rows [.., width] from `top` on, from the numbers [cells, mixed] of all cells.
         """
+
+class Forward:
+    """
+    The first stage of a group in whole numbers: of each level the basis [k, C], the channels' weights and means [C],
+    ratio and what a probe asks. Never changes: any number of threads may use it at once. Raises ValueError where
+    these do not belong together.
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[
+            tuple[
+                Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+                Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+                Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+                int,
+                tuple[
+                    Annotated[
+                        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+                    ],
+                    Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+                ]
+                | None,
+            ]
+        ],
+        second: SecondStage,
+        scores: CellScores | None,
+    ) -> None: ...
+    def begin(
+        self,
+        maps: Sequence[
+            Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu", writable=False)]
+        ],
+        block: Sequence[int],
+        whole: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu")],
+        units: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu")],
+        mixed: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")] | None = None,
+    ) -> float:
+        """
+        For a block (top, bottom, left, right) of cells, from levels [C, H, W] with their borders repeated, what
+        `SecondStage.round` makes of the first stage and returns: infinity, too, where a level is not finite. With
+        scores, `mixed` becomes what these make of each cell alone, [cells, mixed].
+        """
+
+class Inverse:
+    """
+    The way back of a group: of each level columns [C, k], means [C] and ratio, and the basis [K, D], in whole numbers
+    or not. Never changes: any number of threads may use it at once. Raises ValueError where these do not belong
+    together, and for numbers that are too large for whole ones.
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[
+            tuple[
+                Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+                Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+                int,
+            ]
+        ],
+        basis: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        whole: bool,
+        whole_levels: bool,
+    ) -> None: ...
+    def restore(
+        self,
+        cells: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        places: Sequence[
+            tuple[
+                Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+                Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+                Sequence[int],
+                Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu")],
+            ]
+            | None
+        ],
+    ) -> int:
+        """
+        Put cells [cells, K] into levels: low, high, block (top, bottom, left, right) and array [C, H, W] of each, or
+        None. What is not finite, if anything: OF_COEFFICIENTS, or the number of a level; ALL_FINITE otherwise.
+        """
+
+ALL_FINITE: int = -1
+
+OF_COEFFICIENTS: int = -2
 
 def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before: int = 0) -> int:
     """CRC-32C of data behind data whose own is `before`."""

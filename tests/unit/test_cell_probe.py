@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +15,12 @@ import midstream as ms
 from midstream import _native
 from midstream.calibration import probe
 from midstream.calibration.probe import Sight
-from midstream.codec.calibrated.cell_probe import scores_of, seen_alone
+from midstream.codec.calibrated.cell_probe import octaves_of
 from midstream.codec.calibrated.coding import analyse
+from midstream.codec.calibrated.forward import Coefficients
 from midstream.codec.calibrated.importance import classes_of, importance_in
-from midstream.codec.calibrated.parts import CellProbe, Floats
-from midstream.codec.calibrated.transform import WHOLE, forward, grid_of, stacked
+from midstream.codec.calibrated.parts import CellProbe, Floats, GroupPart, LevelPart
+from midstream.codec.calibrated.transform import WHOLE, Size, forward, grid_of, stacked
 from midstream.features import check_pyramid
 
 PROFILE = profiles.profile(cells=True)
@@ -35,38 +36,17 @@ def _path_of_before() -> Iterator[None]:
     _native.set_simd_path(before)
 
 
-@given(
-    seed=st.integers(0, 1 << 30),
-    count=st.integers(1, 5),
-    sides=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    ratio=st.integers(1, 5),
-)
-def test_elements_of_cells_are_pooled(seed: int, count: int, sides: tuple[int, int], ratio: int) -> None:
-    maps = np.random.default_rng(seed).normal(size=(count, *(side * ratio for side in sides))).astype(np.float32)
-    out = np.empty((count * min(ratio, 2), sides[0] * sides[1]), np.float32)
-    _native.pool(maps, ratio, 0.125, out)
-    made = np.maximum(maps, np.float32(0.125) * maps).reshape(count, sides[0], ratio, sides[1], ratio)
-    elements = made.transpose(2, 4, 0, 1, 3).reshape(ratio**2, count, -1)
-    np.testing.assert_array_equal(out[:count], elements.max(axis=0))
-    if ratio > 1:
-        means = np.add.accumulate(elements, axis=0)[-1] * np.float32(1 / ratio**2)  # in order, one after the other
-        np.testing.assert_array_equal(out[count:], means)
-    for bad in (out[:, :-1].copy(), np.empty((len(out) + 1, out.shape[1]), np.float32)):
-        with pytest.raises(ValueError, match="pool: shapes"):
-            _native.pool(maps, ratio, 0.125, bad)
+def leaky(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0, values, values / 8)
 
 
-def by_the_formula(probe: CellProbe, numbers: Floats, grid: tuple[int, int]) -> np.ndarray:
-    """log2 of the scores in float64, cell by cell."""
-
-    def leaky(values: np.ndarray) -> np.ndarray:
-        return np.where(values > 0, values, values / 8)
-
+def by_the_formula(probe: CellProbe, levels: Sequence[LevelPart], numbers: np.ndarray, grid: Size) -> np.ndarray:
+    """log2 of the scores in float64, from the first-stage coefficients [cells, D], cell by cell."""
     cells = {}
     for at, cell in enumerate(numbers.astype(np.float64)):
         features, begin = [], 0
-        for level, sight in zip(GROUP.levels, probe.levels, strict=True):
-            count, area = len(level.basis), level.about.ratio**2
+        for level, sight in zip(levels, probe.levels, strict=True):
+            count, area = sight.rows.shape[1], level.about.ratio**2
             elements = cell[begin : begin + count * area].reshape(count, area)
             begin += count * area
             made = leaky(sight.rows @ elements + sight.bias[:, None])
@@ -80,33 +60,52 @@ def by_the_formula(probe: CellProbe, numbers: Floats, grid: tuple[int, int]) -> 
     return out
 
 
+def octaves_in(group: GroupPart, pyramid: Mapping[str, Floats]) -> np.ndarray:
+    """What an encoder makes of a pyramid."""
+    grid = grid_of(group.levels, {name: (values.shape[1], values.shape[2]) for name, values in pyramid.items()})
+    seen = Coefficients(group, pyramid, grid, 1).seen
+    assert seen is not None
+    assert group.scores is not None
+    return octaves_of(group.scores, seen, grid)
+
+
 @given(st.integers(0, 1 << 32), st.integers(1, 5), st.integers(1, 5))
 def test_scores_are_those_of_the_formula_and_the_same_on_every_path(seed: int, rows: int, columns: int) -> None:
-    width = sum(len(level.basis) * level.about.ratio**2 for level in GROUP.levels)
-    numbers = np.random.default_rng(seed).normal(size=(rows * columns, width)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    pyramid = {
+        level.about.name: rng.normal(
+            size=(level.about.channels, rows * level.about.ratio, columns * level.about.ratio)
+        ).astype(np.float32)
+        for level in GROUP.levels
+    }
     found = []
     for path in _native.simd_paths():
         _native.set_simd_path(path)
-        seen = seen_alone(PROBE, GROUP.levels, numbers, (rows, columns))
-        found.append(scores_of(PROBE, seen.reshape(-1, rows, columns)))
+        found.append(octaves_in(GROUP, pyramid))
         assert found[-1].tobytes() == found[0].tobytes()
-    wanted = np.exp2(np.clip(by_the_formula(PROBE, numbers, (rows, columns)), -20, 0))
-    np.testing.assert_allclose(found[0], wanted, rtol=1e-4)
+    numbers = stacked(GROUP.levels, pyramid, (rows, columns), WHOLE)
+    np.testing.assert_allclose(found[0], by_the_formula(PROBE, GROUP.levels, numbers, (rows, columns)), atol=2e-3)
 
 
 def test_the_encoder_looks_at_the_first_stage_in_blocks_or_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     pyramid = profiles.pyramid(5, 0.7)
     levels = check_pyramid(pyramid)
     importance = PROFILE.about.importance
-    grid = grid_of(GROUP.levels, {name: values.shape[1:] for name, values in pyramid.items()})
-    whole = seen_alone(PROBE, GROUP.levels, stacked(GROUP.levels, pyramid, grid, WHOLE), grid).reshape(-1, *grid)
-    classes = classes_of(importance, scores_of(PROBE, whole))
+    classes = classes_of(importance, np.exp2(octaves_in(GROUP, pyramid)))
     assert len(np.unique(classes)) > 1
     for numbers in (1 << 18, 200):
         monkeypatch.setattr("midstream.codec.calibrated.transform._BLOCK_NUMBERS", numbers)
         for threads in (1, 3):
             np.testing.assert_array_equal(analyse(levels, PROFILE, threads=threads).importance[0], classes)
     np.testing.assert_array_equal(importance_in(GROUP, importance, pyramid), classes)
+
+
+@given(seed=st.integers(0, 1 << 30), sides=st.tuples(st.integers(1, 9), st.integers(1, 9)), threads=st.integers(1, 12))
+def test_scores_are_the_same_by_rows(seed: int, sides: tuple[int, int], threads: int) -> None:
+    scores = GROUP.scores
+    assert scores is not None
+    seen = np.random.default_rng(seed).normal(size=(sides[0] * sides[1], scores.mixed)).astype(np.float32)
+    assert octaves_of(scores, seen, sides, threads).tobytes() == octaves_of(scores, seen, sides).tobytes()
 
 
 def test_what_the_probe_sees_decides_the_stream() -> None:
@@ -120,21 +119,32 @@ def test_what_the_probe_sees_decides_the_stream() -> None:
     assert size(1) > size(0.25) > size(0.05)
 
 
-def test_whatever_the_levels_hold_there_are_scores() -> None:
-    """Numbers that overflow are refused by the encoder, not by a warning of NumPy's."""
-    width = sum(len(level.basis) * level.about.ratio**2 for level in GROUP.levels)
-    numbers = np.random.default_rng(0).normal(size=(6, width)).astype(np.float32)
-    numbers[1], numbers[2, 0], numbers[3], numbers[4, ::2] = 3e38, np.nan, -3e38, np.inf
+@pytest.mark.parametrize("size", [1e-30, 1e18])
+def test_whatever_the_levels_hold_there_are_scores(size: float) -> None:
+    """What overflows is refused by the encoder, not by a warning of NumPy's."""
+    pyramid = {name: values * np.float32(size) for name, values in profiles.pyramid().items()}
     most = replace(
         PROBE,
         **{name: np.full_like(getattr(PROBE, name), 1024) for name in ("mix", "mix_bias", "around", "around_bias")},
         out=np.full_like(PROBE.out, -1024),
     )
     for each in (PROBE, most):
-        scores = scores_of(each, seen_alone(each, GROUP.levels, numbers, (2, 3)).reshape(-1, 2, 3))
-        assert np.isfinite(scores).all()
-        assert (scores >= 0).all()
-        assert (scores <= 1).all()
+        group = replace(GROUP, probe=each)
+        assert np.isfinite(octaves_in(group, pyramid)).all()
+        assert importance_in(group, PROFILE.about.importance, pyramid).max() < PROFILE.about.importance.classes
+
+
+def test_scores_that_cannot_be() -> None:
+    ones = np.ones((2, 3), np.float32), np.ones(2, np.float32)
+    around = np.ones((4, 18), np.float32), np.ones(4, np.float32)
+    scores = _native.CellScores(ones, around, np.ones(5, np.float32))
+    assert scores.mixed == 2
+    for given_mix, given_around, out in ((ones, ones, 3), (ones, around, 4), ((ones[0], around[1]), around, 5)):
+        with pytest.raises(ValueError, match="cell scores"):
+            _native.CellScores(given_mix, given_around, np.ones(out, np.float32))
+    for shape, top, grid in (((6, 3), 0, (2, 3)), ((5, 2), 0, (2, 3)), ((6, 2), 1, (2, 3)), ((6, 2), 3, (1, 3))):
+        with pytest.raises(ValueError, match="cell scores"):
+            scores.octaves(np.ones(shape, np.float32), top, np.empty(grid, np.float32))
 
 
 def sights(count: int, seed: int, grid: tuple[int, int] = (5, 6), constant: bool = False) -> list[Sight]:
@@ -178,8 +188,7 @@ def seen(fitted: CellProbe, sight: Sight) -> np.ndarray:
     )
     abouts = [GROUP.levels[0].about.model_copy(update={"ratio": ratio}) for ratio in (2, 1)]
     levels = [replace(GROUP.levels[0], about=about) for about in abouts]
-    cells = seen_alone(fitted, levels, numbers.astype(np.float32), (grid[0], grid[1]))
-    return np.log2(scores_of(fitted, cells.reshape(-1, *grid)))
+    return np.clip(by_the_formula(fitted, levels, numbers, (grid[0], grid[1])), -20, 0)
 
 
 def test_a_fit_finds_what_is_to_be_seen() -> None:

@@ -17,6 +17,7 @@ from midstream.arrays import unpack_tensors
 from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.coding import analyse, quantised
 from midstream.codec.calibrated.profile import pack_profile
+from midstream.codec.calibrated.transform import laid_out
 from midstream.features import check_pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "calibrated.mids.xz"
@@ -48,7 +49,8 @@ def test_the_numbers_of_coefficients_and_the_importance_classes() -> None:
     for (_, steps), importance in zip(found, analysed.importance, strict=True):
         np.testing.assert_array_equal(steps, step + profile.about.importance.spacing * importance.astype(int))
     steps = profile.about.importance.steps(step)
-    own = quantised(profile.groups[0], steps, analysed.values(0, steps), analysed.importance[0])
+    values = laid_out(analysed.values(0, steps), analysed.importance[0].shape)
+    own = quantised(profile.groups[0], steps, values, analysed.importance[0])
     np.testing.assert_array_equal(found[0][0], own[1].transpose(1, 2, 0))
 
 
@@ -92,8 +94,9 @@ def test_a_grid_far_larger_than_the_first_is_corrupt(sides: tuple[int, int], mon
     profile, pyramid = profiles.profile(layout=layout), profiles.pyramid(layout=(layout[0], far))
     with pytest.raises(ms.InputError, match="do not lie over one another"):
         ms.encode(pyramid, "calibrated", profile=profile)
-    monkeypatch.setattr(coding, "_check_levels", lambda *_: None)
-    data = ms.encode(pyramid, "calibrated", profile=profile)
+    with monkeypatch.context() as without:
+        without.setattr("midstream.codec.calibrated.transform._MOST_LARGER", 99)
+        data = ms.encode(pyramid, "calibrated", profile=profiles.profile(layout=layout))
     with pytest.raises(ms.CorruptError, match=r"level p5: .* cells beside"):
         ms.decode(data, profile=profile)
     with pytest.raises(ValueError, match="corrupt: a grid that is too large beside the first"):

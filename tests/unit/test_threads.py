@@ -6,15 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.helpers import profiles
 
 import midstream as ms
 from midstream import _native
 from midstream.codec import threads as threads_module
-from midstream.codec.calibrated.cell_probe import scores_of
-from midstream.codec.calibrated.parts import CellProbe, step_sizes
+from midstream.codec.calibrated.parts import step_sizes
 from midstream.codec.threads import Following
 
 PROFILES = {"floats": profiles.profile(), "whole numbers": profiles.profile(cells=True)}
@@ -88,14 +85,6 @@ def test_rows_are_told_of_as_they_are_decoded() -> None:
 
     with pytest.raises(RuntimeError, match="row 1"):
         model.decode(stream, *sides, steps, step_sizes(steps), begin, done=fails)
-
-
-@given(seed=st.integers(0, 1 << 30), sides=st.tuples(st.integers(1, 9), st.integers(1, 9)), threads=st.integers(1, 12))
-def test_scores_are_the_same_by_rows(seed: int, sides: tuple[int, int], threads: int) -> None:
-    probe = PROFILES["whole numbers"].groups[0].probe
-    assert isinstance(probe, CellProbe)
-    seen = np.random.default_rng(seed).normal(size=(len(probe.mix), *sides)).astype(np.float32)
-    assert scores_of(probe, seen, threads).tobytes() == scores_of(probe, seen).tobytes()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.helpers.format_values import first_stage_in_whole_numbers
 
 from midstream import _native
+from midstream.codec.calibrated import prediction
 
 SEEDS = st.integers(0, 1 << 32)
 PATHS = st.sampled_from(_native.simd_paths())
@@ -42,11 +43,31 @@ def test_products_without_the_zeros(path, seed, rows, inner, columns, share):
     a[rng.random(a.shape) < 0.1] = -0.0
     b = rng.normal(size=(inner, columns)).astype(np.float32)
     b[rng.random(b.shape) < 0.1] = -0.0
-    out = np.full((rows, columns), np.nan, np.float32)
-    assert _native.multiply_sparse(a, _native.pack_panels(b), out)
-    assert same_bits(out, in_order(a, b))
+    back = second_stage_back(b, whole=False)
+    assert same_bits(restored(back, a, columns), in_order(a, b))
     a[rng.integers(rows), rng.integers(inner)] = rng.choice([np.nan, np.inf, -np.inf])
-    assert not _native.multiply_sparse(a, _native.pack_panels(b), out)
+    assert restored(back, a, columns) is None
+
+
+def second_stage_back(basis: np.ndarray, whole: bool, levels: tuple[int, ...] = ()) -> _native.Inverse:
+    """An inverse that gives what the second stage does: of levels with so many channels, which are dimensions."""
+    sizes = levels or (basis.shape[1],)
+    parts = [(np.eye(size, dtype=np.float32), np.zeros(size, np.float32), 1) for size in sizes]
+    return _native.Inverse(parts, basis, whole, False)
+
+
+def restored(back: _native.Inverse, cells: np.ndarray, *levels: int) -> np.ndarray | None:
+    """What an inverse gives for cells in a row, [cells, channels] of all levels; of those below 0, nothing."""
+    out = [np.full((size, 1, len(cells)), np.nan, np.float32) for size in levels if size > 0]
+    left, places = list(out), []
+    for size in levels:
+        far = np.full(size, np.finfo(np.float32).max) if size > 0 else None
+        places.append(None if far is None else (-far, far, (0, 1, 0, len(cells)), left.pop(0)))
+    found = back.restore(np.ascontiguousarray(cells), places)
+    if found == _native.OF_COEFFICIENTS:
+        return None
+    assert found == _native.ALL_FINITE
+    return np.ascontiguousarray(np.concatenate([each[:, 0] for each in out]).T)
 
 
 LEVELS = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(1, 7), st.integers(1, 9))
@@ -89,31 +110,71 @@ def test_the_first_stage(path, seed, shape):
     assert not _native.first_stage(level, rows, centre, ratio, block, out, 2)
 
 
-@given(PATHS, SEEDS, LEVELS)
-def test_the_last_stage(path, seed, shape):
+def in_whole_numbers(columns: np.ndarray, elements: np.ndarray) -> np.ndarray:
+    """columns [C, k] @ elements [k, P] as docs/format.md has it of whole numbers, but for what is added to it."""
+    lower = next(octaves for octaves in range(32) if 4**octaves >= len(elements))
+    largest = np.abs(elements).max(axis=0).astype(np.float64)
+    exponents = np.where(largest > 0, np.minimum(14 - lower - np.frexp(largest)[1], 100), 0)
+    numbers = np.rint(np.ldexp(elements.astype(np.float64), exponents)).astype(np.int64)
+    out = []
+    for row in columns.astype(np.float64):
+        exponent = next(e for e in range(15, -40, -1) if np.abs(row).max() * 2.0**e <= 32767)
+        while (np.rint(row * 2.0**exponent) ** 2).sum() > 2.0**31:
+            exponent -= 1
+        sums = np.rint(row * 2.0**exponent).astype(np.int64) @ numbers
+        assert (np.abs(sums) < 2**31).all()
+        out.append(np.ldexp(sums.astype(np.float32), -exponents - exponent))
+    return np.array(out, np.float32)
+
+
+@given(PATHS, SEEDS, LEVELS, st.booleans())
+def test_the_last_stage(path, seed, shape, whole):
     _native.set_simd_path(path)
     rng = np.random.default_rng(seed)
     height, width, ratio, count, channels = shape
     grid = -(-height // ratio), -(-width // ratio)
     cells = rng.normal(size=(grid[0] * grid[1], count * ratio**2 + 2)).astype(np.float32)
+    cells *= np.exp2(rng.integers(-9, 9, (len(cells), 1))).astype(np.float32) * (rng.random((len(cells), 1)) < 0.9)
     columns, mean = rng.normal(size=(channels, count)).astype(np.float32), rng.normal(size=channels).astype(np.float32)
+    columns *= np.exp2(rng.integers(-9, 9, (channels, 1))).astype(np.float32)
     low, high = np.sort(rng.normal(size=(2, channels)), axis=0).astype(np.float32) * 3
     low[rng.random(channels) < 0.2] = -0.0
     high = np.maximum(low, high)
     maps = cells[:, 1:-1].reshape(*grid, count, ratio, ratio).transpose(2, 0, 3, 1, 4)
     maps = maps.reshape(count, grid[0] * ratio, grid[1] * ratio)[:, :height, :width].reshape(count, -1)
-    values = mean[:, None] + in_order(columns, np.ascontiguousarray(maps))
+    product = in_whole_numbers if whole else in_order
+    values = product(columns, np.ascontiguousarray(maps)) + mean[:, None]
     expected = np.clip(values, low[:, None], high[:, None]).reshape(channels, height, width)
     block = some_block(rng, grid)
     own = cells[inside(block, grid)]
+    beside = np.ones((1, 1), np.float32), np.zeros(1, np.float32), 1  # a level of which nobody wants anything
+    back = _native.Inverse([beside, (columns, mean, ratio), beside], np.eye(own.shape[1], dtype="f4"), False, whole)
     out = np.full((channels, height, width), 7, np.float32)
-    assert _native.last_stage(own, 1, columns, mean, low, high, ratio, block, out)
+    assert back.restore(own, [None, (low, high, block, out), None]) == _native.ALL_FINITE
     place = (slice(None), slice(block[0] * ratio, block[1] * ratio), slice(block[2] * ratio, block[3] * ratio))
     assert same_bits(np.ascontiguousarray(out[place]), np.ascontiguousarray(expected[place]))
     out[place] = 7
     assert (out == 7).all()
+    own[:, 1] = 3e38
+    if not whole:
+        columns[:, 0] = 3
+        back = _native.Inverse([beside, (columns, mean, ratio), beside], np.eye(own.shape[1], dtype="f4"), False, whole)
+        assert back.restore(own, [None, (low, high, block, out), None]) == 1
     own[:, 1] = np.nan
-    assert not _native.last_stage(own, 1, columns, mean, low, high, ratio, block, out)
+    assert back.restore(own, [None, (low, high, block, out), None]) == _native.OF_COEFFICIENTS
+
+
+@pytest.mark.parametrize("ratio", [9, 11])
+def test_the_last_stage_of_cells_larger_than_all_lanes(simd_path: str, ratio: int) -> None:
+    rng = np.random.default_rng(ratio)
+    cells = rng.normal(size=(2, 3 * ratio**2)).astype(np.float32)
+    columns, mean = rng.normal(size=(2, 3)).astype(np.float32), np.zeros(2, np.float32)
+    back = _native.Inverse([(columns, mean, ratio)], np.eye(cells.shape[1], dtype="f4"), False, False)
+    out, far = np.full((2, ratio - 1, 2 * ratio - 3), 7, np.float32), np.full(2, 1e30, np.float32)
+    assert back.restore(cells, [(-far, far, (0, 1, 0, 2), out)]) == _native.ALL_FINITE
+    maps = cells.reshape(2, 3, ratio, ratio).transpose(1, 2, 0, 3).reshape(3, ratio, 2 * ratio)[:, :-1, :-3]
+    expected = in_order(columns, np.ascontiguousarray(maps).reshape(3, -1)).reshape(out.shape)
+    assert same_bits(out, expected)
 
 
 def second_stage(rng: np.random.Generator) -> tuple[_native.SecondStage, np.ndarray, np.ndarray, np.ndarray]:
@@ -200,25 +261,48 @@ def test_the_second_stage_back(path, seed, cells, count, dimensions, share):
     sizes = np.exp2(rng.integers(-20, 20, (cells, 1)))
     values = np.where(rng.random((cells, count)) < share, rng.normal(size=(cells, count)) * sizes, 0).astype(np.float32)
     basis = np.linalg.qr(rng.normal(size=(max(count, dimensions),) * 2))[0][:count, :dimensions].astype(np.float32)
-    stage, out = _native.SecondStageBack(np.ascontiguousarray(basis)), np.empty((cells, dimensions), np.float32)
-    assert stage.multiply(values, 0, out)
+    basis = np.ascontiguousarray(basis)
+    out = restored(second_stage_back(basis, True), values, dimensions)
+    assert out is not None
     assert same_bits(out, first_stage_in_whole_numbers(values[None], basis)[0])
     lengths = np.linalg.norm(values.astype(np.float64), axis=1)
     assert (np.linalg.norm(out - values.astype(np.float64) @ basis, axis=1) <= lengths * 2**-10).all()
-    part = np.empty((cells, max(dimensions - _native.PART_WIDTH, 0)), np.float32)
-    assert stage.multiply(values, _native.PART_WIDTH if part.size else 0, part)
-    assert same_bits(part, np.ascontiguousarray(out[:, _native.PART_WIDTH :]))
+    if dimensions > 2:
+        first = int(rng.integers(1, dimensions - 1))
+        back = second_stage_back(basis, True, (first, dimensions - first - 1, 1))
+        part = restored(back, values, -1, dimensions - first - 1, -1)
+        assert part is not None
+        assert same_bits(part, np.ascontiguousarray(out[:, first:-1]))
     values[rng.integers(cells), rng.integers(count)] = rng.choice([np.nan, np.inf, -np.inf])
-    assert not stage.multiply(values, 0, out)
+    assert restored(second_stage_back(basis, True), values, dimensions) is None
 
 
-def test_a_second_stage_back_that_cannot_be() -> None:
+def test_an_inverse_that_cannot_be() -> None:
+    level, one = (np.ones((1, 1), np.float32), np.ones(1, np.float32), 2), np.ones((1, 1), np.float32)
     with pytest.raises(ValueError, match="too large"):
-        _native.SecondStageBack(np.full((1, 1), 2.0**15, np.float32))
-    stage = _native.SecondStageBack(np.ones((2, 70), np.float32))
-    for values, first, count in (((3, 1), 0, 70), ((3, 2), 0, 71), ((3, 2), 1, 1), ((3, 2), 64, 7), ((3, 2), 128, 0)):
-        with pytest.raises(ValueError, match="second stage"):
-            stage.multiply(np.ones(values, np.float32), first, np.empty((3, count), np.float32))
+        _native.Inverse([(*level[:2], 1)], np.full((1, 1), 2.0**15, np.float32), True, False)
+    with pytest.raises(ValueError, match="too large"):
+        _native.Inverse([(np.full((1, 1), 2.0**15, np.float32), level[1], 1)], one, True, True)
+    for levels, basis in (([level], one), ([], one), ([(level[0], np.ones(2, np.float32), 1)], one)):
+        with pytest.raises(ValueError, match="inverse"):
+            _native.Inverse(levels, basis, True, False)
+    back, cells, far = _native.Inverse([level], np.ones((3, 4), np.float32), True, False), (2, 3), np.ones(1, "f4")
+    out = np.empty((1, 2, 4), np.float32)
+    good = (far, far, (0, 1, 0, 2), out)
+    assert back.restore(np.zeros(cells, np.float32), [good]) == _native.ALL_FINITE
+    for shape, places in (
+        ((2, 4), [good]),
+        ((3, 3), [good]),
+        (cells, []),
+        (cells, [good, None]),
+        (cells, [(far, np.ones(2, np.float32), (0, 1, 0, 2), out)]),
+        (cells, [(far, far, (0, 1, 1, 3), out)]),
+        (cells, [(far, far, (1, 2, 0, 2), out)]),
+        (cells, [(far, far, (0, 0, 0, 2), out)]),
+        (cells, [(far, far, (0, 1, 0, 2), np.empty((2, 2, 4), np.float32))]),
+    ):
+        with pytest.raises(ValueError, match=r"inverse|block"):
+            back.restore(np.zeros(shape, np.float32), places)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
@@ -237,16 +321,74 @@ def test_a_second_stage_that_cannot_be() -> None:
 
 
 def test_shapes_that_do_not_fit() -> None:
-    a, b = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
-    for left, right, out in ((a[:, :2], b, (2, 4)), (a, b, (3, 4)), (a, b, (2, 65))):
-        with pytest.raises(ValueError, match="multiply_sparse"):
-            _native.multiply_sparse(np.ascontiguousarray(left), _native.pack_panels(right), np.empty(out, np.float32))
     one, level = np.ones(1, np.float32), np.ones((1, 4, 4), np.float32)
     for block, at in (((0, 2, 0, 2), 1), ((0, 3, 0, 2), 0)):
         with pytest.raises(ValueError, match="first_stage"):
             _native.first_stage(level, np.ones((1, 1), "f4"), one, 2, block, np.empty((4, 4), np.float32), at)
-    for block, at in (((0, 2, 0, 2), 1), ((0, 3, 0, 2), 0), ((1, 3, 0, 2), 0)):
-        with pytest.raises(ValueError, match="last_stage"):
-            _native.last_stage(np.ones((4, 4), "f4"), at, np.ones((1, 1), "f4"), one, one, one, 2, block, level)
     with pytest.raises(ValueError, match="block"):
         _native.first_stage(level, np.ones((1, 1), "f4"), one, 2, (1, 1, 0, 2), np.empty((0, 4), np.float32), 0)
+
+
+def surroundings(first: np.ndarray, count: int, grid: tuple[int, int]) -> np.ndarray:
+    """Of docs/format.md: of each cell of a grid, [cells, count * 9 + 1], from the first group's [h, w, ..]."""
+    height, width = first.shape[:2]
+    out = np.ones((*grid, 9 * count + 1), np.float32)
+    for i in range(grid[0]):
+        for j in range(grid[1]):
+            row, column = (2 * i + 1) * height // (2 * grid[0]), (2 * j + 1) * width // (2 * grid[1])
+            cells = [
+                first[min(max(row + y, 0), height - 1), min(max(column + x, 0), width - 1), :count]
+                for y in (-1, 0, 1)
+                for x in (-1, 0, 1)
+            ]
+            out[i, j, :-1] = np.concatenate(cells)
+    return out.reshape(grid[0] * grid[1], -1)
+
+
+SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+@given(PATHS, SEEDS, SIDES, SIDES, st.integers(1, 5))
+def test_what_a_coarser_group_is_expected_to_be(path, seed, first_grid, grid, count):
+    _native.set_simd_path(path)
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=(first_grid[0] * first_grid[1], count + 2)).astype(np.float32)
+    matrix = rng.normal(size=(9 * count + 1, rng.integers(1, 70))).astype(np.float32)
+    block = some_block(rng, grid)
+    cells = inside(block, grid)
+    out = np.full((len(cells), matrix.shape[1]), np.nan, np.float32)
+    panels = _native.pack_panels(matrix)
+    assert _native.predict_coarser(first, first_grid, panels, grid, block, out)
+    around = surroundings(first.reshape(*first_grid, -1), count, grid)
+    assert same_bits(out, in_order(around, matrix)[cells])
+    calibrated = prediction.surroundings(first.reshape(*first_grid, -1).transpose(2, 0, 1), count, grid)
+    assert same_bits(np.ascontiguousarray(calibrated), around)
+    first[:] = np.inf
+    assert not _native.predict_coarser(first, first_grid, panels, grid, block, out)
+    for bad, sides in ((first[:-1], grid), (first[:, : count - 1], grid), (first, (grid[0], block[3] - 1))):
+        with pytest.raises(ValueError, match=r"predict_coarser|grids"):
+            _native.predict_coarser(np.ascontiguousarray(bad), first_grid, panels, sides, block, out)
+
+
+@given(SEEDS, SIDES, SIDES)
+def test_the_most_important_cell_below(seed, first_grid, grid):
+    first = np.random.default_rng(seed).integers(0, 4, first_grid).astype(np.uint8)
+    expected = np.empty(grid, np.uint8)
+    for i in range(grid[0]):
+        for j in range(grid[1]):
+            (top, bottom), (left, right) = (
+                (at * there // count, max(-(-(at + 1) * there // count), at * there // count + 1))
+                for at, count, there in zip((i, j), grid, first_grid, strict=True)
+            )
+            expected[i, j] = first[top:bottom, left:right].min()
+    np.testing.assert_array_equal(_native.least_below(first, grid), expected)
+
+
+def test_the_largest_magnitude(simd_path: str) -> None:
+    values = np.random.default_rng(0).normal(size=(7, 13)).astype(np.float32)
+    assert _native.largest(values) == np.abs(values).max()
+    values[3, 5] = -np.inf
+    assert _native.largest(values) == np.inf
+    values[6, 12] = np.nan
+    assert np.isnan(_native.largest(values))
+    assert _native.largest(values[:0]) == 0

@@ -13,10 +13,10 @@ from midstream import _native
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.importance import check_scores, classes_of, importance_of, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
-from midstream.codec.calibrated.prediction import expected, importance_from
+from midstream.codec.calibrated.prediction import expected_cells, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import write_stream
-from midstream.codec.calibrated.transform import Size, by_cell, grids_of
+from midstream.codec.calibrated.transform import Size, by_cell
 from midstream.codec.threads import thread_count
 from midstream.errors import InputError
 from midstream.features import DeviceLevel, Level
@@ -37,7 +37,7 @@ class Analysed:
     dtypes: dict[str, str]
 
     def values(self, number: int, indices: NDArray[np.int16], there: NDArray[np.bool_] | None = None) -> Floats:
-        """A group's coefficients [K, height, width] at these steps of the classes; see Coefficients.for_steps."""
+        """A group's coefficients [cells, K] at these steps of the classes; see Coefficients.for_steps."""
         return self.coefficients[number].for_steps(step_sizes(indices)[self.importance[number]], there)
 
 
@@ -58,9 +58,7 @@ def analyse(
         )
     count = thread_count(threads, sum(level.elements for level in levels))
     maps = {name: _maps(level) for name, level in by_name.items()}
-    _check_levels(profile, maps)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
-        coefficients = _transformed(levels, profile, maps, count)
+    coefficients = _transformed(levels, profile, maps, _checked_grids(profile, by_name), count)
     for each in coefficients:
         if not each.largest <= LARGEST:  # a NaN is not
             _check_finite(levels)
@@ -72,19 +70,21 @@ def analyse(
 
 
 def _transformed(
-    levels: Sequence[Level], profile: Profile, maps: Mapping[str, Any], threads: int
+    levels: Sequence[Level], profile: Profile, maps: Mapping[str, Any], grids: Sequence[Size], threads: int
 ) -> Sequence[Coefficients | KnownCoefficients]:
     """Each group's coefficients, on the host: where the levels are on a device, they are made there."""
+    groups = zip(profile.groups, grids, strict=True)
     if not isinstance(levels[0], DeviceLevel):
-        return [Coefficients(group, maps, threads) for group in profile.groups]
+        return [Coefficients(group, maps, grid, threads) for group, grid in groups]
     from midstream.codec.calibrated.device_transform import forward_on  # imports torch
 
-    return [KnownCoefficients(*forward_on(group, maps)) for group in profile.groups]
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is too large
+        return [KnownCoefficients(*forward_on(group, maps, grid)) for group, grid in groups]
 
 
 def check_size(coefficients: Floats) -> None:
-    """Refuse coefficients that are too large to code. Raises InputError."""
-    if not (coefficients.min() >= -LARGEST and coefficients.max() <= LARGEST):  # a NaN is not
+    """Refuse coefficients [cells, K] that are too large to code. Raises InputError."""
+    if not _native.largest(coefficients) <= LARGEST:  # a NaN is not
         raise InputError(TOO_LARGE)
 
 
@@ -106,19 +106,19 @@ def _check_finite(levels: Sequence[Level]) -> None:
             raise InputError(f"level '{level.name}', channel {channel} holds a NaN or an infinity")
 
 
-def _check_levels(profile: Profile, maps: Mapping[str, Any]) -> None:
-    """Channels, and sizes that belong together. Raises InputError."""
+def _checked_grids(profile: Profile, levels: Mapping[str, Level]) -> Sequence[Size]:
+    """Each group's grid, if channels are the profile's and sizes belong together. Raises InputError."""
     for group in profile.groups:
         for level in group.levels:
-            channels = len(maps[level.about.name])
+            channels = levels[level.about.name].shape[0]
             if channels != level.about.channels:
                 raise InputError(
                     f"level '{level.about.name}' has {channels} channels, the profile is for {level.about.channels}"
                 )
     try:
-        grids_of(profile.groups, {name: values.shape[1:] for name, values in maps.items()})
+        return profile.grids(tuple(levels[name].shape[1:] for name in profile.about.order))
     except ValueError as error:
-        shapes = {name: list(values.shape) for name, values in maps.items()}
+        shapes = {name: list(level.shape) for name, level in levels.items()}
         raise InputError(
             f"levels of {shapes} do not lie over one another as those that the profile was made with: {error}"
         ) from error
@@ -148,7 +148,7 @@ def code(analysed: Analysed, step: int, bit_worth: float = _native.BIT_WORTH, em
             stream, _, first = _coded(group, steps, values, importance, None, False, bit_worth, choices=False)
             check_size(first)
         else:
-            ahead = expected(group, first, (values.shape[1], values.shape[2]))
+            ahead = expected_cells(group, first, analysed.importance[0].shape, importance.shape)
             stream, _, left = _coded(group, steps, values - ahead, importance, None, True, bit_worth, choices=False)
             check_size(left + ahead)
         streams.append(stream)
@@ -168,23 +168,24 @@ def quantised(
 
     `state` is the coder's, left as it has learnt; a map that is `known` to the decoder is not in the stream.
     """
-    stream, chosen, decoded = _coded(group, steps, coefficients, importance, state, known, bit_worth, choices=True)
-    return stream, chosen.T.reshape(coefficients.shape), decoded
+    cells = by_cell(coefficients)
+    stream, chosen, decoded = _coded(group, steps, cells, importance, state, known, bit_worth, choices=True)
+    return stream, chosen.T.reshape(coefficients.shape), decoded.T.reshape(coefficients.shape)
 
 
 def _coded(
     group: GroupPart,
     steps: NDArray[np.int16],
-    coefficients: Floats,
+    cells: Floats,
     importance: NDArray[np.uint8],
     state: NDArray[np.uint32] | None,
     known: bool,
     bit_worth: float,
     choices: bool,
 ) -> tuple[bytes, NDArray[np.int32], Floats]:
-    """As `quantised`; what the coefficients became [cells, K], of no cell without `choices`."""
-    stream, chosen, decoded = group.coefficient_model.encode(
-        by_cell(coefficients),
+    """As `quantised`, all [cells, K]; what the coefficients became of no cell without `choices`."""
+    return group.coefficient_model.encode(
+        cells,
         np.ascontiguousarray(importance),
         known,
         steps,
@@ -194,4 +195,3 @@ def _coded(
         bit_worth,
         choices,
     )
-    return stream, chosen, decoded.T.reshape(coefficients.shape)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart, LevelPart, step_sizes
-from midstream.codec.calibrated.prediction import expected, importance_from
+from midstream.codec.calibrated.prediction import expected_cells, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
-from midstream.codec.calibrated.transform import Block, Size, blocks, by_cell, grids_of, inverse_block
+from midstream.codec.calibrated.transform import Block, Size, blocks, grids_of, inverse_block, laid_out
 from midstream.codec.threads import Following, thread_count
 from midstream.errors import CorruptError, LimitError, unknown
 from midstream.features import DTYPES
@@ -27,9 +27,9 @@ from midstream.limits import Limits
 _DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 4
 
 
-#: Importance map [height, width] and coefficients [K, height, width] of a group.
+#: Importance map [height, width] and coefficients [cells, K] of a group.
 Dequantised = tuple[NDArray[np.uint8], Floats]
-#: Called, while a group is decoded, with its coefficients [K, height, width] and how many rows are decoded.
+#: Called, while a group is decoded, with its coefficients [cells, K] and how many rows are decoded.
 RowsDone = Callable[[Floats, int], None]
 #: Decodes a group by its number, with the importance map where that is known.
 DecodeGroup = Callable[[int, NDArray[np.uint8] | None, RowsDone | None], Dequantised]
@@ -95,10 +95,10 @@ def begin_groups(
         group = profile.groups[number]
         importance, values = coefficients(number, None if first is None else importance_from(first[0], grid), None)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
-            own = values if first is None else values + expected(group, first[1], grid)
+            own = values if first is None else values + expected_cells(group, first[1], first[0].shape, grid)
         if not np.isfinite(own).all():
             raise CorruptError(f"group {number}: coefficients out of range")
-        whole.append((group, own))
+        whole.append((group, laid_out(own, grid)))
         if first is None:
             first = importance, looked_at(profile, values)
 
@@ -159,13 +159,13 @@ def _restoring(
     threads: int,
 ) -> RowsDone:
     """What has a group's rows, as they are decoded, put into its levels, block by block."""
-    group, first_values = profile.groups[number], None if first is None else first[1]
+    group = profile.groups[number]
     left = deque(blocks(group, grid, threads))
 
     def done(values: Floats, rows: int) -> None:
         while left and left[0][0].stop <= rows:
             block = left.popleft()
-            following.add(partial(restore_block, group, values, first_values, block, out, f"group {number}"))
+            following.add(partial(restore_block, group, values, grid, first, block, out, f"group {number}"))
 
     return done
 
@@ -203,20 +203,28 @@ def limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Siz
 
 
 def looked_at(profile: Profile, coefficients: Floats) -> Floats:
-    """What other groups are predicted from, of the first group's [K, height, width]."""
+    """What other groups are predicted from, of the first group's [cells, K]."""
     inputs = max(group.input_sizes[1] for group in profile.groups)
-    return np.ascontiguousarray(coefficients[: inputs // PREDICTION_CELLS].transpose(1, 2, 0)).transpose(2, 0, 1)
+    return coefficients[:, : inputs // PREDICTION_CELLS].copy()
 
 
 def restore_block(
-    group: GroupPart, coefficients: Floats, first: Floats | None, block: Block, out: dict[str, NDArray[Any]], what: str
+    group: GroupPart,
+    coefficients: Floats,
+    grid: Size,
+    first: Dequantised | None,
+    block: Block,
+    out: dict[str, NDArray[Any]],
+    what: str,
 ) -> None:
-    """Put a block of a group's coefficients [K, height, width] into its levels. Raises CorruptError."""
-    part = coefficients[:, *block]
+    """Put a block of a group's coefficients [cells, K] into its levels. Raises CorruptError."""
+    rows, columns = block
+    begin, end = rows.start * grid[1] + columns.start, (rows.stop - 1) * grid[1] + columns.stop
+    part = coefficients[begin:end]  # whole rows, or a part of one
     if first is not None:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
-            part = part + expected(group, first, (coefficients.shape[1], coefficients.shape[2]), block)
-    inverse_block(group, by_cell(part), block, out, what)
+            part = part + expected_cells(group, first[1], first[0].shape, grid, block)
+    inverse_block(group, part, block, out, what)
 
 
 def dequantised(
@@ -228,7 +236,7 @@ def dequantised(
     what: str,
     done: RowsDone | None = None,
 ) -> Dequantised:
-    """Importance map [height, width] and coefficients [K, height, width] from a group's stream.
+    """Importance map [height, width] and coefficients [cells, K] from a group's stream.
 
     Args:
         group: of the profile.
@@ -243,13 +251,8 @@ def dequantised(
         CorruptError: a stream that does not decode.
     """
 
-    def laid_out(coefficients: Floats) -> Floats:
-        return coefficients.reshape(*grid, -1).transpose(2, 0, 1)
-
-    row_done = None if done is None else lambda coefficients, rows: done(laid_out(coefficients), rows)
     model = group.coefficient_model
-    found = model.decode(stream, *grid, steps, step_sizes(steps), group.state, known, done=row_done)
+    found = model.decode(stream, *grid, steps, step_sizes(steps), group.state, known, done=done)
     if found is None:
         raise CorruptError(f"{what}: the coefficients do not decode")
-    importance, coefficients = found
-    return importance, laid_out(coefficients)
+    return found

@@ -18,7 +18,7 @@ from torch.nn.functional import leaky_relu, pad
 
 from midstream.codec.calibrated.cell_probe import LEAK
 from midstream.codec.calibrated.parts import CellProbe, Floats, GroupPart, LevelPart
-from midstream.codec.calibrated.transform import Size, grid_of
+from midstream.codec.calibrated.transform import Size
 from midstream.errors import CorruptError, InputError
 from midstream.features import DeviceLevel
 
@@ -97,14 +97,13 @@ def checked_map(level: DeviceLevel) -> Any:
     return level.tensor.reshape(level.shape)
 
 
-def forward_on(group: GroupPart, maps: Mapping[str, Any]) -> tuple[Floats, Floats | None]:
-    """Coefficients [K, height, width] on the host, of a group's levels, [C, H, W] by name on one device.
+def forward_on(group: GroupPart, maps: Mapping[str, Any], grid: Size) -> tuple[Floats, Size, Floats | None]:
+    """Coefficients [cells, K] on the host, of a group's levels, [C, H, W] by name on one device, and their grid.
 
-    And what its CellProbe makes of each cell alone, [M, height, width], if it has one.
+    And what its CellProbe makes of each cell alone, [cells, M], if it has one.
     """
     first = maps[group.levels[0].about.name]
     own = _on(first.device, group)
-    grid = grid_of(group.levels, {level.about.name: _size(maps[level.about.name]) for level in group.levels})
     with torch.autocast(first.device.type, enabled=False):
         stacked = [
             _first_stage(level, on, maps[level.about.name], grid)
@@ -112,15 +111,16 @@ def forward_on(group: GroupPart, maps: Mapping[str, Any]) -> tuple[Floats, Float
         ]
         coefficients = torch.matmul(own.basis, torch.cat(stacked))
         seen = _seen(group.probe, group, stacked) if isinstance(group.probe, CellProbe) else None
-    return _on_host(coefficients, grid), None if seen is None else _on_host(seen, grid)
+    return _by_cell(coefficients), grid, None if seen is None else _by_cell(seen)
 
 
-def _on_host(values: Any, grid: Size) -> Floats:
-    return np.asarray(values.cpu().numpy()).reshape(-1, *grid)
+def _by_cell(values: Any) -> Floats:
+    """[cells, ..] on the host."""
+    return np.asarray(values.T.contiguous().cpu().numpy())
 
 
 def _seen(probe: CellProbe, group: GroupPart, stacked: Sequence[Any]) -> Any:
-    """As seen_alone of cell_probe.py, from the first-stage coefficients of each level, [M, cells]."""
+    """What the probe sees of each cell (native/first_whole.hpp), from first-stage coefficients, [M, cells]."""
 
     def on(array: Floats) -> Any:
         return torch.from_numpy(np.array(array)).to(stacked[0].device)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.cell_probe import scores_of
+from midstream.codec.calibrated.cell_probe import octaves_of
 from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, ImportanceClasses
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
-from midstream.codec.calibrated.parts import PROBE_FEATURES, CellProbe, Floats, GroupPart, Probe, step_sizes
-from midstream.codec.calibrated.transform import product
+from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, GroupPart, Probe, step_sizes
+from midstream.codec.calibrated.transform import grid_of, laid_out, product
 from midstream.errors import InputError
 
 #: How much of its neighbours' score a cell has: what lies at the border of an object is seen from both sides.
@@ -22,9 +23,13 @@ _EXPONENT = 0.5
 
 def classes_of(importance: ImportanceClasses, scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Classes [height, width] of cells from the scores that the network gives there, 0 to 1."""
-    octaves = _EXPONENT * np.log2(importance.knee / np.maximum(scores, LEAST_SCORE))
-    steps = np.rint(octaves * (STEPS_PER_OCTAVE / importance.spacing))
-    return np.asarray(np.clip(steps, 0, importance.classes - 1), np.uint8)
+    return _classes_of(importance, np.log2(np.maximum(scores, LEAST_SCORE)))
+
+
+def _classes_of(importance: ImportanceClasses, octaves: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The same from log2 of scores, of which none is below LEAST_SCORE."""
+    steps = np.rint((math.log2(importance.knee) - octaves) * (_EXPONENT * STEPS_PER_OCTAVE / importance.spacing))
+    return np.asarray(np.minimum(np.maximum(steps, 0), importance.classes - 1), np.uint8)
 
 
 def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -41,15 +46,18 @@ def importance_of(
     """Classes [height, width] of the cells of the first group, as its probe sees them, by so many threads at most."""
     if group.probe is None:
         return np.zeros(coefficients.grid, np.uint8)
-    if isinstance(group.probe, CellProbe):
-        assert coefficients.seen is not None
-        return classes_of(importance, scores_of(group.probe, coefficients.seen, threads))
-    return classes_of(importance, probed(group.probe, coefficients.values, group.scales))
+    if group.scores is not None and coefficients.seen is not None:
+        octaves = octaves_of(group.scores, coefficients.seen, coefficients.grid, threads)
+        return _classes_of(importance, np.maximum(octaves, math.log2(LEAST_SCORE)))
+    assert isinstance(group.probe, Probe)
+    values = laid_out(coefficients.values, coefficients.grid)
+    return classes_of(importance, probed(group.probe, values, group.scales))
 
 
 def importance_in(group: GroupPart, importance: ImportanceClasses, maps: Mapping[str, Floats]) -> NDArray[np.uint8]:
     """Classes of the cells of the first group, as its probe sees them in levels [C, H, W] by name."""
-    return importance_of(group, importance, Coefficients(group, maps, 1), 1)
+    grid = grid_of(group.levels, {name: (values.shape[1], values.shape[2]) for name, values in maps.items()})
+    return importance_of(group, importance, Coefficients(group, maps, grid, 1), 1)
 
 
 def probed(probe: Probe, coefficients: Floats, scales: NDArray[np.int16]) -> Floats:

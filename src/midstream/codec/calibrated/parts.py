@@ -197,6 +197,7 @@ class GroupPart:
         frames: from clips; None where there were none.
         whole: whether the second stage is undone and cells are predicted from their neighbours in whole numbers, as in
             profiles of version 3 (docs/format.md).
+        whole_levels: whether the first stage is, too.
     """
 
     levels: tuple[LevelPart, ...]
@@ -210,6 +211,7 @@ class GroupPart:
     prediction: Floats | None = field(default=None)
     frames: FramePart | None = field(default=None)
     whole: bool = field(default=False)
+    whole_levels: bool = field(default=False)
 
     def __repr__(self) -> str:
         names = " ".join(level.about.name for level in self.levels)
@@ -241,14 +243,28 @@ class GroupPart:
         return _native.SecondStage(self.basis, step_sizes(self.scales))
 
     @cached_property
-    def panels(self) -> Floats:
-        """The basis as a decoder multiplies with it, in panels of its columns."""
-        return _native.pack_panels(self.basis)
+    def scores(self) -> _native.CellScores | None:
+        """What makes scores of what a CellProbe sees; None where the group has none."""
+        probe = self.probe
+        if not isinstance(probe, CellProbe):
+            return None
+        return _native.CellScores((probe.mix, probe.mix_bias), (probe.around, probe.around_bias), probe.out)
 
     @cached_property
-    def second_stage_back(self) -> _native.SecondStageBack:
-        """The basis as a decoder multiplies with it in whole numbers."""
-        return _native.SecondStageBack(self.basis)
+    def forward(self) -> _native.Forward:
+        """The first stage as an encoder takes it, and what a CellProbe makes of its elements."""
+        seen = self.probe.levels if isinstance(self.probe, CellProbe) else [None] * len(self.levels)
+        levels = [
+            (each.basis, each.weight, each.mean, each.about.ratio, None if sight is None else (sight.rows, sight.bias))
+            for each, sight in zip(self.levels, seen, strict=True)
+        ]
+        return _native.Forward(levels, self.second_stage, self.scores)
+
+    @cached_property
+    def inverse(self) -> _native.Inverse:
+        """The way back as a decoder takes it."""
+        levels = [(level.columns, level.mean, level.about.ratio) for level in self.levels]
+        return _native.Inverse(levels, self.basis, self.whole, self.whole_levels)
 
     @cached_property
     def prediction_panels(self) -> Floats:

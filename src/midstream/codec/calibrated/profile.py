@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from midstream.codec.calibrated.document import QUALITIES, About
 from midstream.codec.calibrated.parts import GroupPart
 from midstream.codec.calibrated.profile_file import read_profile, write_profile
+from midstream.codec.calibrated.transform import Size, grids_of
 from midstream.errors import InputError
 from midstream.files import read_bytes, write_bytes
 
@@ -21,6 +22,8 @@ from midstream.files import read_bytes, write_bytes
 MOST_PROFILE_BYTES = 8_000_000
 #: Of the SHA-256 of the file, what a bitstream carries.
 HASH_BYTES = 8
+#: Sizes of pyramids for which it is remembered how their levels lie over one another.
+_SIZES_REMEMBERED = 64
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,23 @@ class Profile:
     def name(self) -> str:
         """The key as people read it."""
         return self.key.hex()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what is made of them is made again."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def grids(self) -> Callable[[tuple[Size, ...]], Sequence[Size]]:
+        """Each group's grid by the levels' sizes, in the profile's order; ValueError as `grids_of` raises it.
+
+        What was asked for lately is remembered, by all threads.
+        """
+
+        @lru_cache(maxsize=_SIZES_REMEMBERED)
+        def grids(sizes: tuple[Size, ...]) -> Sequence[Size]:
+            return grids_of(self.groups, dict(zip(self.about.order, sizes, strict=True)))
+
+        return grids
 
     @classmethod
     def read(cls, path: str | Path) -> Profile:

@@ -139,6 +139,11 @@ def by_cell(coefficients: NDArray[_T]) -> NDArray[_T]:
     return np.ascontiguousarray(coefficients.transpose(1, 2, 0)).reshape(-1, len(coefficients))
 
 
+def laid_out(cells: NDArray[_T], grid: Size) -> NDArray[_T]:
+    """[K, height, width] from [cells, K]: a view."""
+    return cells.reshape(*grid, -1).transpose(2, 0, 1)
+
+
 def inverse_block(
     group: GroupPart, cells: Floats, block: Block, out: Mapping[str, NDArray[Any]], what: str = "transform"
 ) -> None:
@@ -147,46 +152,35 @@ def inverse_block(
     Only into those that `out` has, in their own element types. Raises CorruptError, which names `what`, for a
     coefficient or a value that is not finite.
     """
-    begins = list(accumulate((level.dimensions for level in group.levels), initial=0))
-    wanted = [number for number, level in enumerate(group.levels) if level.about.name in out]
-    # Of the panels that hold dimensions of what is wanted, the numbers that they begin and end with.
-    width = _native.PANEL_WIDTH
-    first, last = (begins[wanted[0]] // width, -(-begins[wanted[-1] + 1] // width)) if wanted else (0, 0)
-    begin, end = first * width, min(last * width, begins[-1])
-    numbers = _native.empty_floats(len(cells), end - begin)
-    if not (
-        group.second_stage_back.multiply(cells, begin, numbers)
-        if group.whole
-        else _native.multiply_sparse(cells, group.panels[first:last], numbers)
-    ):
+    rows, columns = block
+    sides = rows.start, rows.stop, columns.start, columns.stop
+    own = 0, rows.stop - rows.start, 0, columns.stop - columns.start
+    places: list[tuple[Floats, Floats, tuple[int, int, int, int], Floats] | None] = []
+    wide: list[tuple[NDArray[Any], Floats]] = []
+    for level in group.levels:
+        values = out.get(level.about.name)
+        if values is None:
+            places.append(None)
+        elif values.dtype == np.float32:
+            places.append((level.low, level.high, sides, values))
+        else:
+            part = values[:, *(slice(side.start * level.about.ratio, side.stop * level.about.ratio) for side in block)]
+            wide.append((part, np.empty(part.shape, np.float32)))
+            places.append((*_limits(level, values.dtype), own, wide[-1][1]))
+    bad = group.inverse.restore(cells, places)
+    if bad == _native.OF_COEFFICIENTS:
         raise CorruptError(f"{what}: coefficients out of range")
-    for number in wanted:
-        level = group.levels[number]
-        _last_stage(level, numbers, begins[number] - begin, block, out[level.about.name])
+    if bad != _native.ALL_FINITE:
+        raise CorruptError(f"level '{group.levels[bad].about.name}': values out of range")
+    for part, numbers in wide:
+        part[...] = numbers
+
+
+def _limits(level: LevelPart, dtype: np.dtype[Any]) -> tuple[Floats, Floats]:
+    """Within which a level's values are, and of this element type."""
+    largest = np.float32(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+    return np.clip(level.low, -largest, largest), np.clip(level.high, -largest, largest)
 
 
 def _size(maps: Floats) -> Size:
     return maps.shape[1], maps.shape[2]
-
-
-def _last_stage(level: LevelPart, numbers: Floats, at: int, block: Block, out: NDArray[Any]) -> None:
-    """Put a level's values into a block's part of it, from the cells' first-stage coefficients, which begin at `at`."""
-    rows, columns = block
-    sides = rows.start, rows.stop, columns.start, columns.stop
-    if out.dtype == np.float32:
-        _values(level, numbers, at, sides, level.low, level.high, out)
-        return
-    largest = np.float32(ml_dtypes.finfo(out.dtype).max)  # type: ignore[no-untyped-call]
-    low, high = np.clip(level.low, -largest, largest), np.clip(level.high, -largest, largest)
-    place = out[:, *(slice(side.start * level.about.ratio, side.stop * level.about.ratio) for side in block)]
-    wide = np.empty(place.shape, np.float32)
-    _values(level, numbers, at, (0, rows.stop - rows.start, 0, columns.stop - columns.start), low, high, wide)
-    place[...] = wide
-
-
-def _values(
-    level: LevelPart, numbers: Floats, at: int, sides: tuple[int, int, int, int], low: Floats, high: Floats, out: Floats
-) -> None:
-    finite = _native.last_stage(numbers, at, level.columns, level.mean, low, high, level.about.ratio, sides, out)
-    if not finite:
-        raise CorruptError(f"level '{level.about.name}': values out of range")

@@ -76,7 +76,7 @@ def decode_unit(
             decoded, frame, learnt = decode_predicted(group, steps, stream, known, before.groups[number], own, what)
             contexts.append(learnt)
         kept.append(frame)
-        return frame.importance, decoded.reshape(*grids[number], -1).transpose(2, 0, 1)
+        return frame.importance, decoded
 
     arrays = begin_groups(
         profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads, request.device

@@ -13,7 +13,7 @@ from midstream.codec.calibrated.coding import Analysed, check_size
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.prediction import expected
 from midstream.codec.calibrated.rate import code_within, finest_step
-from midstream.codec.calibrated.transform import by_cell
+from midstream.codec.calibrated.transform import by_cell, laid_out
 from midstream.codec.chain import ReferringFrames, digest_of
 from midstream.codec.sequence import PendingFrame
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
@@ -105,8 +105,9 @@ class _TemporalFrame(PendingFrame):
         out: list[CodedGroup] = []
         for number, group in enumerate(analysed.profile.groups):
             there = None if before is None else before.groups[number].values != 0
-            values, importance = analysed.values(number, steps.indices, there), analysed.importance[number]
-            ahead = expected(group, out[0].decoded, (values.shape[1], values.shape[2])) if number else 0.0
+            importance = analysed.importance[number]
+            values = laid_out(analysed.values(number, steps.indices, there), importance.shape)
+            ahead = expected(group, out[0].decoded, importance.shape) if number else 0.0
             left = values - ahead if number else values
             if before is None:
                 coded = code_alone(group, steps, left, importance, known=number > 0)
@@ -122,7 +123,7 @@ class _TemporalFrame(PendingFrame):
                     contexts,
                     refreshed=self._stream.refreshed(importance.shape),
                 )
-            check_size(coded.decoded + ahead)
+            check_size(by_cell(coded.decoded + ahead))
             out.append(coded)
         return out
 
@@ -131,6 +132,6 @@ def likeness(analysed: Analysed, before: FrameMemory) -> float:
     """The cosine, -1 to 1, of the first group's coefficients and those of a frame before, where that has something."""
     then = before.groups[0].decoded(before.octave)
     there = then != 0
-    now = by_cell(analysed.coefficients[0].for_steps(np.full(analysed.importance[0].shape, np.inf, np.float32), there))
+    now = analysed.coefficients[0].for_steps(np.full(analysed.importance[0].shape, np.inf, np.float32), there)
     energy = float(np.square(now[there]).sum()) * float(np.vdot(then, then))
     return float(np.vdot(now, then)) / math.sqrt(energy) if energy > 0 else 1.0

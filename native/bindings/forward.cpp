@@ -1,0 +1,153 @@
+// Bindings of what an encoder of `calibrated` makes of a pyramid before it knows a step.
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <array>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "arrays.hpp"
+#include "forward.hpp"
+#include "inverse.hpp"
+
+namespace midstream {
+namespace {
+
+// Rows, and what is added to their products.
+using Layer = std::tuple<Matrix<float>, Vector<float>>;
+// Basis, weight, mean, ratio and, of a level that a probe looks at, its sight.
+using LevelArrays = std::tuple<Matrix<float>, Vector<float>, Vector<float>, size_t, std::optional<Layer>>;
+
+CellScores::Layer layer_of(const Layer& layer) {
+    const auto& [rows, bias] = layer;
+    require(rows.size() > 0 && bias.size() == rows.shape(0), "cell scores: shapes");
+    return {rows.data(), bias.data(), rows.shape(1), rows.shape(0)};
+}
+
+void make_scores(CellScores* self, const Layer& mix, const Layer& around, const Vector<float>& out) {
+    require(out.size() == std::get<0>(around).shape(0) + 1, "cell scores: shapes");
+    new (self) CellScores(layer_of(mix), layer_of(around), out.data());
+}
+
+void octaves_into(const CellScores& scores, const Matrix<float>& mixed, size_t top, const InOut<float, 2>& out) {
+    const size_t rows = out.shape(0), width = out.shape(1);
+    require(out.size() > 0 && mixed.shape(0) % width == 0 && top <= mixed.shape(0) / width &&
+                rows <= mixed.shape(0) / width - top && mixed.shape(1) == scores.mixed(),
+            "cell scores: shapes");
+    without_gil([&] { scores.octaves(mixed.data(), mixed.shape(0) / width, width, top, top + rows, out.data()); });
+}
+
+FirstWhole first_of(const LevelArrays& level) {
+    const auto& [basis, weight, mean, ratio, sight] = level;
+    const size_t channels = basis.shape(1);
+    require(basis.size() > 0 && weight.size() == channels && mean.size() == channels && ratio > 0 && ratio <= 255,
+            "forward: shapes");
+    FirstWhole::Sight seen;
+    if (sight) {
+        const auto& [rows, bias] = *sight;
+        require(rows.shape(1) == basis.shape(0) && bias.size() == rows.shape(0), "forward: shapes");
+        seen = {rows.shape(0), rows.data(), bias.data()};
+    }
+    return FirstWhole({channels, ratio, basis.shape(0), basis.data(), weight.data(), mean.data()}, seen);
+}
+
+void make_forward(Forward* self, const std::vector<LevelArrays>& levels, const SecondStage& second, const CellScores* scores) {
+    std::vector<FirstWhole> stages;
+    for (const LevelArrays& level : levels) stages.push_back(first_of(level));
+    new (self) Forward(std::move(stages), second, scores);
+}
+
+float begin_into(const Forward& forward, const std::vector<Cube<float>>& maps, const std::array<size_t, 4>& sides,
+                 const InOut<int16_t, 2>& whole, const InOut<float, 1>& units,
+                 const std::optional<InOut<float, 2>>& mixed) {
+    const CellBlock block = block_of(sides);
+    const size_t cells = product({block.rows(), block.columns()});
+    const CellScores* scores = forward.scores();
+    require(maps.size() == forward.levels().size() && whole.shape(0) == cells &&
+                whole.shape(1) == forward.second().whole_size() && units.size() == cells &&
+                (!scores || (mixed && mixed->shape(0) == cells && mixed->shape(1) == scores->mixed())),
+            "forward: shapes");
+    std::vector<Forward::Map> levels;
+    for (size_t i = 0; i < maps.size(); ++i) {
+        require(maps[i].size() > 0 && maps[i].shape(0) == forward.levels()[i].channels(), "forward: shapes");
+        levels.push_back({maps[i].data(), maps[i].shape(1), maps[i].shape(2)});
+    }
+    return without_gil(
+        [&] { return forward.begin(levels.data(), block, whole.data(), units.data(), mixed ? mixed->data() : nullptr); });
+}
+
+// Columns, mean and ratio.
+using BackArrays = std::tuple<Matrix<float>, Vector<float>, size_t>;
+// Low, high, block and array of a level.
+using PlaceArrays = std::tuple<Vector<float>, Vector<float>, std::array<size_t, 4>, InOut<float, 3>>;
+
+void make_inverse(Inverse* self, const std::vector<BackArrays>& levels, const Matrix<float>& basis, bool whole,
+                  bool whole_levels) {
+    require(basis.size() > 0, "inverse: shapes");
+    std::vector<LastStage> stages;
+    for (const auto& [columns, mean, ratio] : levels) {
+        require(columns.size() > 0 && mean.size() == columns.shape(0) && ratio > 0 && ratio <= 255, "inverse: shapes");
+        stages.emplace_back(LastStage::Level{columns.shape(0), ratio, columns.shape(1), columns.data(), mean.data()},
+                            whole_levels);
+    }
+    new (self) Inverse(std::move(stages), basis.data(), basis.shape(0), basis.shape(1), whole);
+}
+
+int restore_into(const Inverse& inverse, const Matrix<float>& cells, const std::vector<std::optional<PlaceArrays>>& places) {
+    require(cells.shape(1) == inverse.coefficients() && places.size() == inverse.levels().size(), "inverse: shapes");
+    std::vector<Inverse::Place> to;
+    for (size_t i = 0; i < places.size(); ++i) {
+        to.push_back({{0, 0, 0, 0}, 0, 0, nullptr, nullptr, nullptr});
+        if (!places[i]) continue;
+        const auto& [low, high, sides, out] = *places[i];
+        const CellBlock block = block_of(sides);
+        const size_t ratio = inverse.levels()[i].ratio(), channels = inverse.levels()[i].channels();
+        require(product({block.rows(), block.columns()}) == cells.shape(0) && low.size() == channels &&
+                    high.size() == channels && out.shape(0) == channels && (block.bottom - 1) * ratio < out.shape(1) &&
+                    (block.right - 1) * ratio < out.shape(2),
+                "inverse: shapes");
+        to.back() = {block, out.shape(1), out.shape(2), low.data(), high.data(), out.data()};
+    }
+    return without_gil([&] { return inverse.restore(cells.data(), cells.shape(0), to.data()); });
+}
+
+}  // namespace
+
+void bind_forward(nb::module_& m) {
+    nb::class_<CellScores>(
+        m, "CellScores",
+        "The probe of a profile, of cells: layers of rows and biases, and what is made of the last one and a one. Never\n"
+        "changes: any number of threads may use it at once. Raises ValueError where these do not belong together.")
+        .def("__init__", &make_scores, "mix"_a, "around"_a, "out"_a)
+        .def_prop_ro("mixed", &CellScores::mixed, "Numbers that there are of each cell.")
+        .def("octaves", &octaves_into, "mixed"_a, "top"_a, "out"_a.noconvert(),
+             "log2 of the scores of rows [.., width] from `top` on, from the numbers [cells, mixed] of all cells.");
+    nb::class_<Forward>(
+        m, "Forward",
+        "The first stage of a group in whole numbers: of each level the basis [k, C], the channels' weights and means [C],\n"
+        "ratio and what a probe asks. Never changes: any number of threads may use it at once. Raises ValueError where\n"
+        "these do not belong together.")
+        .def("__init__", &make_forward, "levels"_a, "second"_a, "scores"_a.none(), nb::keep_alive<1, 3>(),
+             nb::keep_alive<1, 4>())
+        .def("begin", &begin_into, "maps"_a, "block"_a, "whole"_a.noconvert(), "units"_a.noconvert(),
+             "mixed"_a.noconvert() = nb::none(),
+             "For a block (top, bottom, left, right) of cells, from levels [C, H, W] with their borders repeated, what\n"
+             "`SecondStage.round` makes of the first stage and returns: infinity, too, where a level is not finite. With\n"
+             "scores, `mixed` becomes what these make of each cell alone, [cells, mixed].");
+    nb::class_<Inverse>(
+        m, "Inverse",
+        "The way back of a group: of each level columns [C, k], means [C] and ratio, and the basis [K, D], in whole numbers\n"
+        "or not. Never changes: any number of threads may use it at once. Raises ValueError where these do not belong\n"
+        "together, and for numbers that are too large for whole ones.")
+        .def("__init__", &make_inverse, "levels"_a, "basis"_a, "whole"_a, "whole_levels"_a)
+        .def("restore", &restore_into, "cells"_a, "places"_a.noconvert(),
+             "Put cells [cells, K] into levels: low, high, block (top, bottom, left, right) and array [C, H, W] of each, or\n"
+             "None. What is not finite, if anything: OF_COEFFICIENTS, or the number of a level; ALL_FINITE otherwise.");
+    m.attr("ALL_FINITE") = Inverse::nothing;
+    m.attr("OF_COEFFICIENTS") = Inverse::of_coefficients;
+}
+
+}  // namespace midstream
