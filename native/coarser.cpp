@@ -4,38 +4,58 @@
 
 #include "buffer.hpp"
 #include "multiply.hpp"
+#include "panels.hpp"
 
 namespace midstream {
 namespace {
 
-constexpr size_t side = 3;            // of what surrounds a place, in cells
-constexpr size_t most_cells = 64;     // whose surroundings are there at a time
+constexpr size_t side = 3;         // of what surrounds a place, in cells
+constexpr size_t most_cells = 64;  // whose surroundings are there at a time
 
 // The cells around a place of `count`, among `there`; of one beyond a border the nearest one within.
-size_t around(size_t at, size_t count, size_t there, size_t i) {
-    const size_t beside = (2 * at + 1) * there / (2 * count) + i;
-    return std::min(beside - std::min<size_t>(beside, side / 2), there - 1);
+size_t beside(size_t at, size_t count, size_t there, size_t i) {
+    const size_t next = (2 * at + 1) * there / (2 * count) + i;
+    return std::min(next - std::min<size_t>(next, side / 2), there - 1);
 }
 
 }  // namespace
 
-bool predict_coarser(const float* first, size_t stride, const GridSize& first_grid, const float* panels, size_t inner,
-                     size_t columns, const GridSize& grid, const CellBlock& block, float* out) {
-    const size_t cells = block.rows() * block.columns(), count = (inner - 1) / (side * side);
-    const auto inputs = buffer<float>(std::min(cells, most_cells) * inner);
+Coarser::Coarser(const float* matrix, size_t outputs, size_t inputs, bool whole) : inputs_(inputs), outputs_(outputs) {
+    std::vector<float> columns(inputs * outputs);
+    for (size_t o = 0; o < outputs; ++o)
+        for (size_t i = 0; i < inputs; ++i) columns[i * outputs + o] = matrix[o * inputs + i];
+    if (whole) {
+        whole_.emplace_back(columns.data(), inputs - 1, outputs, true);
+        constant_.assign(columns.end() - static_cast<std::ptrdiff_t>(outputs), columns.end());
+    } else {
+        panels_.resize(panels_of(outputs) * inputs * panel_width);
+        pack_panels(columns.data(), inputs, outputs, panels_.data());
+    }
+}
+
+bool Coarser::predict(const float* first, size_t stride, const GridSize& first_grid, const GridSize& grid,
+                      const CellBlock& block, float* out) const {
+    const size_t cells = block.rows() * block.columns(), numbers = whole_.empty() ? inputs_ : inputs_ - 1;
+    const auto around = buffer<float>(std::min(cells, most_cells) * numbers);
     for (size_t begin = 0; begin < cells; begin += most_cells) {
         const size_t now = std::min(most_cells, cells - begin);
-        float* to = inputs.get();
+        float *to = around.get(), *made = out + begin * outputs_;
         for (size_t cell = begin; cell < begin + now; ++cell) {
             const size_t y = block.top + cell / block.columns(), x = block.left + cell % block.columns();
-            for (size_t i = 0; i < side * side; ++i, to += count) {
-                const size_t row = around(y, grid.height, first_grid.height, i / side);
-                const size_t column = around(x, grid.width, first_grid.width, i % side);
-                std::copy_n(first + (row * first_grid.width + column) * stride, count, to);
+            for (size_t i = 0; i < side * side; ++i, to += count()) {
+                const size_t row = beside(y, grid.height, first_grid.height, i / side);
+                const size_t column = beside(x, grid.width, first_grid.width, i % side);
+                std::copy_n(first + (row * first_grid.width + column) * stride, count(), to);
             }
-            *to++ = 1;
+            if (whole_.empty()) *to++ = 1;
         }
-        if (!multiply_sparse(inputs.get(), panels, out + begin * columns, now, inner, columns)) return false;
+        if (whole_.empty()) {
+            if (!multiply_sparse(around.get(), panels_.data(), made, now, inputs_, outputs_)) return false;
+            continue;
+        }
+        if (!whole_[0].multiply(around.get(), now, 0, outputs_, made)) return false;
+        for (size_t cell = 0; cell < now; ++cell, made += outputs_)
+            for (size_t o = 0; o < outputs_; ++o) made[o] += constant_[o];
     }
     return true;
 }

@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "aligned.hpp"
 #include "stages.hpp"
+#include "whole_product.hpp"
 
 namespace midstream {
 
@@ -12,11 +15,28 @@ struct GridSize {
     size_t height, width;
 };
 
-// What the surroundings of the cells of a block of a grid make of the first group's cells [grid, stride], decoded: out
-// [cells, columns], of a matrix [inner, columns] in panels. Surroundings are the first (inner - 1) / 9 numbers of 3x3 cells,
-// and a one. False where one of them is not finite.
-bool predict_coarser(const float* first, size_t stride, const GridSize& first_grid, const float* panels, size_t inner,
-                     size_t columns, const GridSize& grid, const CellBlock& block, float* out);
+// What a coarser group's coefficients are expected to be. Never changes: any number of threads may use it at once.
+class Coarser {
+   public:
+    // A matrix [outputs, inputs] of the first (inputs - 1) / 9 numbers of 3x3 cells of the first group, and a one; in whole
+    // numbers, with numbers up to 2^16, or std::invalid_argument is thrown, or in binary32, every sum in order.
+    Coarser(const float* matrix, size_t outputs, size_t inputs, bool whole);
+
+    size_t outputs() const { return outputs_; }
+    // How many numbers of a cell of the first group are looked at.
+    size_t count() const { return (inputs_ - 1) / 9; }
+
+    // Of the cells of a block of a grid, out [cells, outputs], from the first group's cells [grid, stride], decoded. False
+    // where one of them is not finite.
+    bool predict(const float* first, size_t stride, const GridSize& first_grid, const GridSize& grid, const CellBlock& block,
+                 float* out) const;
+
+   private:
+    size_t inputs_, outputs_;
+    std::vector<WholeProduct> whole_;  // one, or none
+    AlignedVector<float> panels_;      // see panels.hpp
+    std::vector<float> constant_;      // [outputs]
+};
 
 // Of each cell of a grid the least of the first group's numbers below it.
 void least_below(const uint8_t* first, const GridSize& first_grid, const GridSize& grid, uint8_t* out);

@@ -15,7 +15,7 @@ Inverse::Inverse(std::vector<LastStage> levels, const float* basis, size_t coeff
     for (const LastStage& level : levels_) all += level.dimensions();
     if (all != dimensions) throw std::invalid_argument("inverse: shapes");
     if (whole) {
-        whole_.emplace_back(basis, coefficients, dimensions);
+        whole_.emplace_back(basis, coefficients, dimensions, false);
     } else {
         panels_.resize(panels_of(dimensions) * coefficients * panel_width);
         pack_panels(basis, coefficients, dimensions, panels_.data());

@@ -6,7 +6,7 @@
 
 #include "aligned.hpp"
 #include "last_stage.hpp"
-#include "second_stage_back.hpp"
+#include "whole_product.hpp"
 
 namespace midstream {
 
@@ -30,7 +30,7 @@ class Inverse {
    private:
     std::vector<LastStage> levels_;
     size_t coefficients_, dimensions_;
-    std::vector<SecondStageBack> whole_;  // one, or none
+    std::vector<WholeProduct> whole_;  // one, or none
     AlignedVector<float> panels_;         // see panels.hpp
 };
 

@@ -13,8 +13,6 @@ namespace {
 
 constexpr size_t lanes = CellLanes::most;
 static_assert(lanes == panel_width && pair_rows == panel_rows);
-constexpr float most_column = 1 << 14;
-constexpr int most_exponent = 100;
 
 // What becomes of the elements [count, lanes] of some lanes: pairs of whole numbers [pairs, lanes, 2] of a unit [lanes], of
 // which the largest is between 2^(13 - lower) and 2^(14 - lower). False where one is not finite.
@@ -112,8 +110,8 @@ LastStage::LastStage(const Level& level, bool whole)
     pairs_.resize(channels * 2 * pairs);
     for (size_t c = 0; c < channels; ++c) {
         const float* row = level.columns + c * count_;
-        if (!std::all_of(row, row + count_, [](float x) { return std::fabs(x) <= most_column; }))
-            throw std::invalid_argument("last stage: the columns are too large");
+        if (!std::all_of(row, row + count_, [](float x) { return std::isfinite(x); }))
+            throw std::invalid_argument("last stage: columns that are not finite");
         int16_t* out = &pairs_[c * 2 * pairs];
         int64_t square;
         int exponent = whole_exponent(row, count_) + 1;

@@ -17,7 +17,7 @@ class LastStage {
         size_t channels, ratio, count;
         const float *columns, *mean;  // [channels, count], [channels]
     };
-    // In binary32, every sum in the order of `count`; or in whole numbers, with columns up to 2^14 in magnitude, or
+    // In binary32, every sum in the order of `count`; or in whole numbers, with finite columns, or
     // std::invalid_argument is thrown. docs/format.md is normative ("In whole numbers").
     LastStage(const Level& level, bool whole);
 

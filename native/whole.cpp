@@ -9,7 +9,7 @@
 namespace midstream {
 namespace {
 
-constexpr int largest_exponent = 15, most_exponent = 100;
+constexpr int largest_exponent = 15;
 constexpr int64_t most_square = int64_t{1} << 30;  // of a cell's length
 
 // The sum of the squares of what values times 2^exponent become: exact in doubles, whatever the order.

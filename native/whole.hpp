@@ -16,7 +16,7 @@ inline int32_t rounded(float value) {
 
 // Values times 2^exponent, with an exponent for which the sum of their squares is below 2^30. Which one that is; none, but
 // `not_finite`, where a value is not.
-constexpr int not_finite = 1 << 20;
+constexpr int not_finite = 1 << 20, most_exponent = 100;
 int to_whole(const float* values, size_t count, int16_t* whole);
 
 // How many of some numbers there are up to the last one that is not zero, or a few more.

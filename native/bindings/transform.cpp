@@ -5,22 +5,12 @@
 
 #include "arrays.hpp"
 #include "coarser.hpp"
-#include "panels.hpp"
 #include "second_stage.hpp"
 #include "stages.hpp"
 #include "whole.hpp"
 
 namespace midstream {
 namespace {
-
-using Panels = In<float, nb::shape<-1, -1, panel_width>>;
-
-Out<float, 3> packed(const Matrix<float>& matrix) {
-    const size_t inner = matrix.shape(0), columns = matrix.shape(1), panels = panels_of(columns);
-    auto out = buffer<float>(product({panels, inner, panel_width}));
-    without_gil([&] { pack_panels(matrix.data(), inner, columns, out.get()); });
-    return wrap(std::move(out), {panels, inner, panel_width});
-}
 
 // Whether so many columns are there from `at` on.
 bool fits(size_t columns, size_t at, size_t count) { return at <= columns && count <= columns - at; }
@@ -48,18 +38,21 @@ GridSize grid_of(const Sides& sides) {
     return {sides[0], sides[1]};
 }
 
-bool predict_coarser_into(const Matrix<float>& first, const Sides& first_sides, const Panels& panels, const Sides& sides,
-                          const std::array<size_t, 4>& part, const InOut<float, 2>& out) {
+void make_coarser(Coarser* self, const Matrix<float>& matrix, bool whole) {
+    require(matrix.size() > 0 && matrix.shape(1) > 9 && matrix.shape(1) % 9 == 1, "coarser: shapes");
+    new (self) Coarser(matrix.data(), matrix.shape(0), matrix.shape(1), whole);
+}
+
+bool predict_into(const Coarser& coarser, const Matrix<float>& first, const Sides& first_sides, const Sides& sides,
+                  const std::array<size_t, 4>& part, const InOut<float, 2>& out) {
     const GridSize first_grid = grid_of(first_sides), grid = grid_of(sides);
     const CellBlock block = block_of(part);
-    const size_t inner = panels.shape(1), columns = out.shape(1);
-    require(first.shape(0) == product({first_grid.height, first_grid.width}) && inner % 9 == 1 &&
-                inner / 9 <= first.shape(1) && block.bottom <= grid.height && block.right <= grid.width &&
-                out.shape(0) == product({block.rows(), block.columns()}) && panels_of(columns) == panels.shape(0),
-            "predict_coarser: shapes");
+    require(first.shape(0) == product({first_grid.height, first_grid.width}) && coarser.count() <= first.shape(1) &&
+                block.bottom <= grid.height && block.right <= grid.width &&
+                out.shape(0) == product({block.rows(), block.columns()}) && out.shape(1) == coarser.outputs(),
+            "coarser: shapes");
     return without_gil([&] {
-        return predict_coarser(first.data(), first.shape(1), first_grid, panels.data(), inner, columns, grid, block,
-                               out.data());
+        return coarser.predict(first.data(), first.shape(1), first_grid, grid, block, out.data());
     });
 }
 
@@ -106,16 +99,19 @@ void go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Ve
 }  // namespace
 
 void bind_transform(nb::module_& m) {
-    m.def("pack_panels", &packed, "matrix"_a, "A matrix [inner, columns] in panels of columns, for `predict_coarser`.");
     m.def("first_stage", &first_stage_into, "level"_a, "rows"_a, "centre"_a, "ratio"_a, "block"_a, "out"_a.noconvert(),
           "at"_a,
           "rows @ level - centre for the elements of a block (top, bottom, left, right) of cells, into\n"
           "out[cells, at : at + count * ratio^2], the border repeated beyond it. False where the level is not finite.");
-    m.def("predict_coarser", &predict_coarser_into, "first"_a, "first_grid"_a, "panels"_a, "grid"_a, "block"_a,
-          "out"_a.noconvert(),
-          "What cells of the first group, [cells, ..] on its grid, say of those in a block (top, bottom, left, right) of a\n"
-          "coarser grid: the matrix in panels times the surroundings of each, as docs/format.md has it. False where one of\n"
-          "these is not finite.");
+    nb::class_<Coarser>(
+        m, "Coarser",
+        "What a coarser group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any\n"
+        "number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.")
+        .def("__init__", &make_coarser, "matrix"_a, "whole"_a)
+        .def("predict", &predict_into, "first"_a, "first_grid"_a, "grid"_a, "block"_a, "out"_a.noconvert(),
+             "Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] of the\n"
+             "first group on its own: the matrix times the surroundings of each, as docs/format.md has it. False where one\n"
+             "of these is not finite.");
     m.def("least_below", &least_below_of, "first"_a, "grid"_a,
           "Of each cell of a grid the least of the numbers [height, width] of the cells below it.");
     m.def("largest", &largest_of, "values"_a, "The largest magnitude of a matrix; a NaN if there is one, 0 of nothing.");

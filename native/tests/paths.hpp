@@ -69,7 +69,7 @@ void test_coefficients();
 void test_products();
 void test_stages();
 void test_second_stage();
-void test_second_stage_back();
+void test_whole_product();
 void test_forward();
 void test_inverse();
 void test_coarser();

@@ -6,7 +6,7 @@
 #include "panels.hpp"
 #include "paths.hpp"
 #include "second_stage.hpp"
-#include "second_stage_back.hpp"
+#include "whole_product.hpp"
 #include "stages.hpp"
 
 namespace midstream {
@@ -39,21 +39,21 @@ void test_products() {
     });
 }
 
-void test_second_stage_back() {
+void test_whole_product() {
     const size_t cells = random_size(1, 11), inner = random_size(1, 130), columns = random_size(1, 200);
     auto a = random_matrix(cells * inner, random_real(0, 1));
     auto basis = random_matrix(inner * columns, 0.1);
     for (float& x : basis) x = std::clamp(x, -2.0f, 2.0f) / (chance(0.5) ? 1.0f : 16.0f);
-    const SecondStageBack stage(basis.data(), inner, columns);
+    const WholeProduct stage(basis.data(), inner, columns, chance(0.5));
     const size_t first = columns > pair_lanes && chance(0.5) ? pair_lanes : 0, count = random_size(1, columns - first);
     current = std::to_string(cells) + " x " + std::to_string(inner) + " x " + std::to_string(columns);
     std::vector<float> out(cells * count);
-    expect_as_reference("second_stage_back", [&] {
+    expect_as_reference("whole_product", [&] {
         std::fill(out.begin(), out.end(), -1.0f);
         return stage.multiply(a.data(), cells, first, count, out.data()) ? bytes_of(out) : Bytes{};
     });
     one_of(a) = one_of(std::vector{std::nanf(""), HUGE_VALF, -HUGE_VALF});
-    expect("second_stage_back of what is not finite", {}, [&] {
+    expect("whole_product of what is not finite", {}, [&] {
         return stage.multiply(a.data(), cells, first, count, out.data()) ? bytes_of(out) : Bytes{};
     });
 }

@@ -5,7 +5,6 @@
 #include "coarser.hpp"
 #include "forward.hpp"
 #include "inverse.hpp"
-#include "panels.hpp"
 #include "paths.hpp"
 
 namespace midstream {
@@ -124,15 +123,12 @@ void test_coarser() {
     const auto matrix = random_numbers(inner * columns);
     auto values = random_numbers(first.height * first.width * stride, random_real(0, 1));
     if (chance(0.1)) one_of(values) = one_of(std::vector{std::nanf(""), HUGE_VALF});
-    std::vector<float> panels(panels_of(columns) * inner * panel_width);
-    pack_panels(matrix.data(), inner, columns, panels.data());
+    const Coarser coarser(matrix.data(), columns, inner, chance(0.5));
     current = std::to_string(grid.height) + " x " + std::to_string(grid.width) + " of " + std::to_string(inner);
-    expect_as_reference("predict_coarser", [&] {
+    expect_as_reference("Coarser", [&] {
         std::vector<float> out(grid.height * grid.width * columns, -1.0f);
         const CellBlock all{0, grid.height, 0, grid.width};
-        return predict_coarser(values.data(), stride, first, panels.data(), inner, columns, grid, all, out.data())
-                   ? bytes_of(out)
-                   : Bytes{};
+        return coarser.predict(values.data(), stride, first, grid, all, out.data()) ? bytes_of(out) : Bytes{};
     });
 }
 

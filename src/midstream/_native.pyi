@@ -410,11 +410,6 @@ def eigen(
     that are not finite.
     """
 
-def pack_panels(
-    matrix: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
-    """A matrix [inner, columns] in panels of columns, for `predict_coarser`."""
-
 def first_stage(
     level: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu", writable=False)],
     rows: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
@@ -429,19 +424,30 @@ def first_stage(
     out[cells, at : at + count * ratio^2], the border repeated beyond it. False where the level is not finite.
     """
 
-def predict_coarser(
-    first: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-    first_grid: Sequence[int],
-    panels: Annotated[NDArray[numpy.float32], dict(shape=(None, None, 64), order="C", device="cpu", writable=False)],
-    grid: Sequence[int],
-    block: Sequence[int],
-    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
-) -> bool:
+class Coarser:
     """
-    What cells of the first group, [cells, ..] on its grid, say of those in a block (top, bottom, left, right) of a
-    coarser grid: the matrix in panels times the surroundings of each, as docs/format.md has it. False where one of
-    these is not finite.
+    What a coarser group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any
+    number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.
     """
+
+    def __init__(
+        self,
+        matrix: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        whole: bool,
+    ) -> None: ...
+    def predict(
+        self,
+        first: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        first_grid: Sequence[int],
+        grid: Sequence[int],
+        block: Sequence[int],
+        out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+    ) -> bool:
+        """
+        Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] of the
+        first group on its own: the matrix times the surroundings of each, as docs/format.md has it. False where one
+        of these is not finite.
+        """
 
 def least_below(
     first: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)],

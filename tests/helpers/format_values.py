@@ -73,20 +73,43 @@ def said_in_whole_numbers(cells: Sequence[Array | None], neighbours: Array) -> A
 def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array:
     """What is added to the coefficients [rows, columns, K] of another group."""
     matrix = prediction.astype(np.float32)
-    count = (matrix.shape[1] - 1) // 9
+    around = surroundings(first, shape, (matrix.shape[1] - 1) // 9)
+    out = np.zeros((*shape, len(matrix)), np.float32)
+    for place in np.ndindex(shape):
+        for column, value in enumerate([*around[place], np.float32(1)]):
+            out[place] += matrix[:, column] * value
+    return out
+
+
+def surroundings(first: Array, shape: Place, count: int) -> Array:
+    """The first components of the 3 x 3 cells around each, [rows, columns, 9 * count]."""
     (h, w), (rows, columns) = first.shape[:2], shape
-    out = np.zeros((rows, columns, len(matrix)), np.float32)
+    out = np.zeros((rows, columns, 9 * count), np.float32)
     for y in range(rows):
         for x in range(columns):
             middle = (2 * y + 1) * h // (2 * rows), (2 * x + 1) * w // (2 * columns)
-            inputs = [
+            out[y, x] = [
                 first[min(max(middle[0] + dy, 0), h - 1), min(max(middle[1] + dx, 0), w - 1), i]
                 for dy in (-1, 0, 1)
                 for dx in (-1, 0, 1)
                 for i in range(count)
             ]
-            for column, value in enumerate([*inputs, np.float32(1)]):
-                out[y, x] += matrix[:, column] * value
+    return out
+
+
+def predicted_in_whole_numbers(first: Array, shape: Place, prediction: Array) -> Array:
+    """The same with a profile of version 4."""
+    matrix = prediction.astype(np.float32)
+    weights, constant = matrix[:, :-1], matrix[:, -1]
+    a = largest_exponent(weights)
+    while (whole(weights, a) ** 2).sum(axis=1).max() > 2**31:
+        a -= 1
+    around = surroundings(first, shape, weights.shape[1] // 9)
+    out = np.zeros((*shape, len(matrix)), np.float32)
+    for place in np.ndindex(shape):
+        y = cell_exponent(around[place])
+        sums = whole(weights, a) @ whole(around[place], y)
+        out[place] = sums.astype(np.float32) * np.float32(2.0 ** (-y - a)) + constant
     return out
 
 
@@ -131,16 +154,45 @@ def first_stage_in_whole_numbers(coefficients: Array, basis: Array) -> Array:
     return stage
 
 
-def features(level: dict[str, Any], size: Place, stage: Array, tensors: dict[str, Array]) -> Array:
+def last_stage(matrix: Array, stage: Array) -> Array:
+    """matrix [C, k] times first-stage components [k, H, W]."""
+    total = np.zeros((len(matrix), *stage.shape[1:]), np.float32)
+    for row, plane in zip(matrix.T, stage, strict=True):
+        total += row[:, None, None] * plane
+    return total
+
+
+def last_stage_in_whole_numbers(matrix: Array, stage: Array) -> Array:
+    """The same with a profile of version 4."""
+    lower = 0
+    while 4**lower < len(stage):
+        lower += 1
+    exponents = []
+    for row in matrix:
+        exponents.append(largest_exponent(row))
+        while (whole(row, exponents[-1]) ** 2).sum() > 2**31:
+            exponents[-1] -= 1
+    total = np.zeros((len(matrix), *stage.shape[1:]), np.float32)
+    for place in np.ndindex(stage.shape[1:]):
+        element = stage[:, *place]
+        largest = float(np.abs(element).max())
+        x = min(13 - lower - (math.frexp(largest)[1] - 1), 100) if largest else 0
+        for c, row in enumerate(matrix):
+            sums = np.float32(whole(row, exponents[c]) @ whole(element, x))
+            total[c, *place] = sums * np.float32(2.0 ** (-x - exponents[c]))
+    return total
+
+
+def features(
+    level: dict[str, Any], size: Place, stage: Array, tensors: dict[str, Array], in_whole_numbers: bool
+) -> Array:
     """A level [C, H, W]; `stage` are its own first-stage components, [rows, columns, k * ratio^2]."""
     name, n = level["name"], level["ratio"]
     rows, width, _ = stage.shape
     stage = stage.reshape(rows, width, -1, n, n).transpose(2, 0, 3, 1, 4).reshape(-1, rows * n, width * n)
     stage = stage[:, : size[0], : size[1]]
     weighted = tensors[f"{name}.synthesis"].astype(np.float32) / tensors[f"{name}.weight"][:, None]
-    total = np.zeros((level["channels"], *stage.shape[1:]), np.float32)
-    for row, plane in zip(weighted.T, stage, strict=True):
-        total += row[:, None, None] * plane
+    total = (last_stage_in_whole_numbers if in_whole_numbers else last_stage)(weighted, stage)
     mean, low, high = (tensors[f"{name}.{kind}"][:, None, None] for kind in ("mean", "low", "high"))
     need(bool(np.isfinite(mean + total).all()), "a value that is not finite")
     return np.clip(mean + total, low, high)
@@ -156,17 +208,20 @@ def restored(
 ) -> dict[str, Array]:
     """The levels from what each group's streams say, [rows, columns, K]."""
     out: dict[str, Array] = {}
+    version = profile.about["version"]
     for number, coefficients in enumerate(groups):
         tensors = profile.group(number)
         if number and "prediction" in tensors:
             shape = coefficients.shape[:2]
-            coefficients = coefficients + predicted_from_first(groups[0], shape, tensors["prediction"])
+            expected = predicted_in_whole_numbers if version >= 4 else predicted_from_first
+            coefficients = coefficients + expected(groups[0], shape, tensors["prediction"])
         need(bool(np.isfinite(coefficients).all()), "a coefficient that is not finite")
-        made = first_stage_in_whole_numbers if profile.about["version"] >= 3 else first_stage
-        stage, at = made(coefficients, tensors["basis"]), 0
+        made = first_stage_in_whole_numbers if version >= 3 else first_stage
+        stage = made(coefficients, tensors["basis"])
+        at = 0
         for level in profile.about["groups"][number]["levels"]:
             size = len(tensors[f"{level['name']}.basis"]) * level["ratio"] ** 2
-            values = features(level, sizes[level["name"]], stage[..., at : at + size], tensors)
+            values = features(level, sizes[level["name"]], stage[..., at : at + size], tensors, version >= 4)
             out[level["name"]] = values.astype(dtypes[level["name"]])
             at += size
     return {name: out[name] for name in profile.about["order"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from tests.helpers import format_coefficients, profiles
 from tests.helpers.drawn import CASES, Case, frames_of, profile_of, scores_of
+from tests.helpers.format_values import components, restored
 
 import midstream as ms
 from midstream.arrays import unpack_tensors
@@ -85,6 +87,22 @@ def test_what_is_not_finite_is_corrupt(width: int, what: str, monkeypatch: pytes
         ms.decode(data, profile=profile)
     with pytest.raises(ValueError, match=f"corrupt: a {what} that is not finite"):
         format_coefficients.decode(data, profile.data)
+
+
+@settings(max_examples=20)
+@given(CASES)
+def test_a_decoder_all_in_whole_numbers(case: Case) -> None:
+    """As with profiles of version 4, but for what that has of its own in its streams."""
+    before = profile_of(replace(case, cells=True))
+    profile = replace(before, groups=tuple(replace(group, all_whole=True) for group in before.groups))
+    (pyramid,) = frames_of(case, 1)
+    data = ms.encode(pyramid, "calibrated", profile=profile, quality=50)
+    header = format_coefficients.read_header(data, profile.data)
+    found = format_coefficients.decode_coefficients(header)
+    groups = [components(header.profile.group(number), *each, True) for number, each in enumerate(found)]
+    header.profile.about["version"] = 4
+    theirs = restored(header.profile, header.sizes, header.dtypes, groups)
+    agree(ms.decode(data, profile=profile), theirs)
 
 
 @pytest.mark.parametrize("sides", [(5, 5), (9, 1), (1, 9)])

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers.format_values import first_stage_in_whole_numbers
+from tests.helpers.format_values import (
+    first_stage_in_whole_numbers,
+    last_stage_in_whole_numbers,
+    predicted_in_whole_numbers,
+)
 
 from midstream import _native
 from midstream.codec.calibrated import prediction
@@ -111,20 +115,8 @@ def test_the_first_stage(path, seed, shape):
 
 
 def in_whole_numbers(columns: np.ndarray, elements: np.ndarray) -> np.ndarray:
-    """columns [C, k] @ elements [k, P] as docs/format.md has it of whole numbers, but for what is added to it."""
-    lower = next(octaves for octaves in range(32) if 4**octaves >= len(elements))
-    largest = np.abs(elements).max(axis=0).astype(np.float64)
-    exponents = np.where(largest > 0, np.minimum(14 - lower - np.frexp(largest)[1], 100), 0)
-    numbers = np.rint(np.ldexp(elements.astype(np.float64), exponents)).astype(np.int64)
-    out = []
-    for row in columns.astype(np.float64):
-        exponent = next(e for e in range(15, -40, -1) if np.abs(row).max() * 2.0**e <= 32767)
-        while (np.rint(row * 2.0**exponent) ** 2).sum() > 2.0**31:
-            exponent -= 1
-        sums = np.rint(row * 2.0**exponent).astype(np.int64) @ numbers
-        assert (np.abs(sums) < 2**31).all()
-        out.append(np.ldexp(sums.astype(np.float32), -exponents - exponent))
-    return np.array(out, np.float32)
+    """columns [C, k] @ elements [k, P] as docs/format.md has it, but for what is added to it."""
+    return last_stage_in_whole_numbers(columns, elements[:, None])[:, 0]
 
 
 @given(PATHS, SEEDS, LEVELS, st.booleans())
@@ -280,9 +272,9 @@ def test_the_second_stage_back(path, seed, cells, count, dimensions, share):
 def test_an_inverse_that_cannot_be() -> None:
     level, one = (np.ones((1, 1), np.float32), np.ones(1, np.float32), 2), np.ones((1, 1), np.float32)
     with pytest.raises(ValueError, match="too large"):
-        _native.Inverse([(*level[:2], 1)], np.full((1, 1), 2.0**15, np.float32), True, False)
-    with pytest.raises(ValueError, match="too large"):
-        _native.Inverse([(np.full((1, 1), 2.0**15, np.float32), level[1], 1)], one, True, True)
+        _native.Inverse([(*level[:2], 1)], np.full((1, 1), 2.0**17, np.float32), True, False)
+    with pytest.raises(ValueError, match="not finite"):
+        _native.Inverse([(np.full((1, 1), np.inf, np.float32), level[1], 1)], one, True, True)
     for levels, basis in (([level], one), ([], one), ([(level[0], np.ones(2, np.float32), 1)], one)):
         with pytest.raises(ValueError, match="inverse"):
             _native.Inverse(levels, basis, True, False)
@@ -357,17 +349,30 @@ def test_what_a_coarser_group_is_expected_to_be(path, seed, first_grid, grid, co
     block = some_block(rng, grid)
     cells = inside(block, grid)
     out = np.full((len(cells), matrix.shape[1]), np.nan, np.float32)
-    panels = _native.pack_panels(matrix)
-    assert _native.predict_coarser(first, first_grid, panels, grid, block, out)
+    coarser = _native.Coarser(np.ascontiguousarray(matrix.T), False)
+    assert coarser.predict(first, first_grid, grid, block, out)
     around = surroundings(first.reshape(*first_grid, -1), count, grid)
     assert same_bits(out, in_order(around, matrix)[cells])
     calibrated = prediction.surroundings(first.reshape(*first_grid, -1).transpose(2, 0, 1), count, grid)
     assert same_bits(np.ascontiguousarray(calibrated), around)
+    whole = _native.Coarser(np.ascontiguousarray(matrix.T), True)
+    assert whole.predict(first, first_grid, grid, block, out)
+    expected = predicted_in_whole_numbers(first.reshape(*first_grid, -1), grid, matrix.T)
+    assert same_bits(out, expected.reshape(-1, matrix.shape[1])[cells])
     first[:] = np.inf
-    assert not _native.predict_coarser(first, first_grid, panels, grid, block, out)
+    for each in (coarser, whole):
+        assert not each.predict(first, first_grid, grid, block, out)
     for bad, sides in ((first[:-1], grid), (first[:, : count - 1], grid), (first, (grid[0], block[3] - 1))):
-        with pytest.raises(ValueError, match=r"predict_coarser|grids"):
-            _native.predict_coarser(np.ascontiguousarray(bad), first_grid, panels, sides, block, out)
+        with pytest.raises(ValueError, match=r"coarser|grids"):
+            coarser.predict(np.ascontiguousarray(bad), first_grid, sides, block, out)
+
+
+def test_a_prediction_that_cannot_be() -> None:
+    for shape in ((0, 10), (3, 9), (3, 1)):
+        with pytest.raises(ValueError, match="coarser"):
+            _native.Coarser(np.ones(shape, np.float32), False)
+    with pytest.raises(ValueError, match="too large"):
+        _native.Coarser(np.full((3, 10), 2.0**17, np.float32), True)
 
 
 @given(SEEDS, SIDES, SIDES)

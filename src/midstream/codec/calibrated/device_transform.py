@@ -35,9 +35,10 @@ class _LevelOn:
     high: Any
 
     @classmethod
-    def of(cls, level: LevelPart, device: Any) -> _LevelOn:
+    def of(cls, level: LevelPart, device: Any, whole: bool) -> _LevelOn:
         columns = (each[:, None] for each in (level.mean, level.low, level.high))
-        arrays = level.rows, level.centre[:, None], level.columns, *columns
+        back = _whole_columns(level.columns) if whole else level.columns
+        arrays = level.rows, level.centre[:, None], back, *columns
         return cls(*(torch.from_numpy(np.array(array)).to(device) for array in arrays))
 
 
@@ -53,9 +54,10 @@ class _GroupOn:
 def _on(device: Any, group: GroupPart) -> _GroupOn:
     """The group's matrices, which stay on the device as long as the profile is there."""
     if device not in group.on_devices:
-        levels = [_LevelOn.of(level, device) for level in group.levels]
+        levels = [_LevelOn.of(level, device, group.all_whole) for level in group.levels]
         basis = torch.from_numpy(np.array(group.basis)).to(device)
         back = torch.from_numpy(_whole_basis(group.basis)).to(device) if group.whole else basis
+        back = back.double() if group.all_whole else back
         group.on_devices[device] = _GroupOn(basis, back, levels)
     found: _GroupOn = group.on_devices[device]
     return found
@@ -70,6 +72,25 @@ def _whole_basis(basis: Floats) -> Floats:
     largest = float(np.abs(basis).max())
     exponent = next(b for b in range(15, -16, -1) if largest * 2.0**b <= _MOST)
     return np.asarray(np.ldexp(np.rint(np.ldexp(basis, exponent)), -exponent), np.float32)
+
+
+def _whole_columns(columns: Floats) -> NDArray[np.float64]:
+    """What whole numbers make of the columns [C, k] of a level's last stage."""
+    out = []
+    for row in columns.astype(np.float64):
+        exponent = next(b for b in range(15, -128, -1) if np.abs(row).max() * 2.0**b <= _MOST)
+        while np.square(np.rint(np.ldexp(row, exponent))).sum() > 2 * _MOST_SQUARE:
+            exponent -= 1
+        out.append(np.ldexp(np.rint(np.ldexp(row, exponent)), -exponent))
+    return np.array(out)
+
+
+def _whole_elements(elements: Any) -> Any:
+    """What whole numbers make of the first-stage coefficients [k, H * W] of elements, on their device, in doubles."""
+    lower = next(octaves for octaves in range(32) if 4**octaves >= len(elements))
+    octaves = torch.frexp(elements.abs().amax(dim=0)).exponent
+    exponents = torch.clamp(14 - lower - octaves, max=100)
+    return torch.ldexp(torch.round(torch.ldexp(elements.double(), exponents)), -exponents)
 
 
 def _whole_cells(coefficients: Floats) -> Floats:
@@ -167,11 +188,13 @@ def inverse_on(
     with torch.autocast(device.type, enabled=False):
         flat = np.ascontiguousarray(coefficients).reshape(len(coefficients), -1)
         cells = torch.from_numpy(_whole_cells(flat) if group.whole else flat).to(device)
-        stacked = torch.matmul(own.back.T, cells)
+        stacked = torch.matmul(
+            own.back.T, cells.to(own.back.dtype)
+        ).float()  # sums of whole numbers are exact in doubles
         for level, on in zip(group.levels, own.levels, strict=True):
             name, count = level.about.name, level.dimensions
             if name in wanted:
-                values = _last_stage(level, on, stacked[at : at + count], grid, sizes[name])
+                values = _last_stage(level, on, stacked[at : at + count], grid, sizes[name], group.all_whole)
                 finite.append(torch.isfinite(values).all())
                 out[name] = _limited(values, on, getattr(torch, dtypes[name])).reshape(-1, *sizes[name])
             at += count
@@ -181,12 +204,12 @@ def inverse_on(
     return out
 
 
-def _last_stage(level: LevelPart, on: _LevelOn, stacked: Any, grid: Size, size: Size) -> Any:
+def _last_stage(level: LevelPart, on: _LevelOn, stacked: Any, grid: Size, size: Size, whole: bool) -> Any:
     """[C, H * W]."""
     ratio, count = level.about.ratio, len(level.basis)
     cells = stacked.reshape(count, ratio, ratio, *grid).permute(0, 3, 1, 4, 2)
-    maps = cells.reshape(count, grid[0] * ratio, grid[1] * ratio)[:, : size[0], : size[1]]
-    return torch.matmul(on.columns, maps.reshape(count, -1)) + on.mean
+    maps = cells.reshape(count, grid[0] * ratio, grid[1] * ratio)[:, : size[0], : size[1]].reshape(count, -1)
+    return torch.matmul(on.columns, _whole_elements(maps) if whole else maps).float() + on.mean
 
 
 def _limited(values: Any, on: _LevelOn, dtype: Any) -> Any:

@@ -15,6 +15,8 @@ from midstream.errors import InputError
 
 #: Of the file's layout: with a linear probe, without clips and with them; and with a probe of cells, with clips or not.
 PROFILE_VERSION, VIDEO_PROFILE_VERSION, CELL_PROBE_VERSION = 1, 2, 3
+#: From this one on, all of a decoder's sums are in whole numbers (docs/format.md).
+ALL_WHOLE_VERSION = 4
 #: Steps are 2^((index - STEP_INDICES / 2) / STEPS_PER_OCTAVE) in the weighted domain.
 STEPS_PER_OCTAVE = 8
 #: Of a step's index in a bitstream.

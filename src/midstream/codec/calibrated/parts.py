@@ -197,7 +197,7 @@ class GroupPart:
         frames: from clips; None where there were none.
         whole: whether the second stage is undone and cells are predicted from their neighbours in whole numbers, as in
             profiles of version 3 (docs/format.md).
-        whole_levels: whether the first stage is, too.
+        all_whole: whether a decoder's other sums are in whole numbers, too, as in profiles of version 4.
     """
 
     levels: tuple[LevelPart, ...]
@@ -211,7 +211,7 @@ class GroupPart:
     prediction: Floats | None = field(default=None)
     frames: FramePart | None = field(default=None)
     whole: bool = field(default=False)
-    whole_levels: bool = field(default=False)
+    all_whole: bool = field(default=False)
 
     def __repr__(self) -> str:
         names = " ".join(level.about.name for level in self.levels)
@@ -264,13 +264,13 @@ class GroupPart:
     def inverse(self) -> _native.Inverse:
         """The way back as a decoder takes it."""
         levels = [(level.columns, level.mean, level.about.ratio) for level in self.levels]
-        return _native.Inverse(levels, self.basis, self.whole, self.whole_levels)
+        return _native.Inverse(levels, self.basis, self.whole, self.all_whole)
 
     @cached_property
-    def prediction_panels(self) -> Floats:
-        """The prediction as cells are multiplied with it, in panels of coefficients."""
+    def coarser(self) -> _native.Coarser:
+        """The prediction from the first group."""
         assert self.prediction is not None
-        return _native.pack_panels(np.ascontiguousarray(self.prediction.T))
+        return _native.Coarser(self.prediction, self.all_whole)
 
     @cached_property
     def on_devices(self) -> dict[Any, Any]:

@@ -62,6 +62,6 @@ def expected_cells(
     rows, columns = (range(side)[part] for side, part in zip(grid, block, strict=True))
     sides = rows.start, rows.stop, columns.start, columns.stop
     out = np.empty((len(rows) * len(columns), len(group.prediction)), np.float32)
-    if not _native.predict_coarser(first, first_grid, group.prediction_panels, grid, sides, out):
+    if not group.coarser.predict(first, first_grid, grid, sides, out):
         raise CorruptError("what coefficients are predicted from is out of range")
     return out

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.codec.calibrated.document import CELL_PROBE_VERSION, About, GroupAbout, LevelAbout, read_about
+from midstream.codec.calibrated.document import (
+    ALL_WHOLE_VERSION,
+    CELL_PROBE_VERSION,
+    About,
+    GroupAbout,
+    LevelAbout,
+    read_about,
+)
 from midstream.codec.calibrated.parts import (
     PREDICTION_CELLS,
     PROBE_FEATURES,
@@ -171,6 +178,7 @@ def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
         prediction,
         _frames(tensors, count) if whole.frames is not None else None,
         whole.version >= CELL_PROBE_VERSION,
+        whole.version >= ALL_WHOLE_VERSION,
     )
 
 

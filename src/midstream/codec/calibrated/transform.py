@@ -145,7 +145,11 @@ def laid_out(cells: NDArray[_T], grid: Size) -> NDArray[_T]:
 
 
 def inverse_block(
-    group: GroupPart, cells: Floats, block: Block, out: Mapping[str, NDArray[Any]], what: str = "transform"
+    group: GroupPart,
+    cells: Floats,
+    block: Block,
+    out: Mapping[str, NDArray[Any]],
+    what: str = "transform",
 ) -> None:
     """Put what the coefficients [cells, K] of a block of cells stand for into levels [C, H, W] of a group.
 

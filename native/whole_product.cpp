@@ -1,4 +1,4 @@
-#include "second_stage_back.hpp"
+#include "whole_product.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,8 @@
 namespace midstream {
 namespace {
 
-constexpr float most_basis = 1 << 14;
+constexpr float most_number = 1 << 16;
+constexpr int64_t most_square = int64_t{1} << 31;  // with that of a row's numbers, no sum is beyond 2^31
 
 // The pairs of `pair_rows` cells that are not all zero.
 struct Listed {
@@ -46,22 +47,28 @@ void take(const int32_t* sums, const float* units, size_t rows, size_t there, si
 
 }  // namespace
 
-SecondStageBack::SecondStageBack(const float* basis, size_t coefficients, size_t dimensions)
-    : coefficients_(coefficients), dimensions_(dimensions), pairs_((coefficients + 1) / 2) {
-    if (!std::all_of(basis, basis + coefficients * dimensions, [](float x) { return std::fabs(x) <= most_basis; }))
-        throw std::invalid_argument("second stage: the basis is too large");
-    exponent_ = whole_exponent(basis, coefficients * dimensions);
-    const float scale = std::ldexp(1.0f, exponent_);
-    const size_t panels = (dimensions + pair_lanes - 1) / pair_lanes;
-    panels_.resize(panels * pairs_ * 2 * pair_lanes);
-    for (size_t k = 0; k < coefficients; ++k)
-        for (size_t d = 0; d < dimensions; ++d) {
-            const size_t at = ((d / pair_lanes * pairs_ + k / 2) * pair_lanes + d % pair_lanes) * 2 + k % 2;
-            panels_[at] = static_cast<int16_t>(rounded(basis[k * dimensions + d] * scale));
-        }
+WholeProduct::WholeProduct(const float* matrix, size_t inputs, size_t outputs, bool bounded)
+    : inputs_(inputs), outputs_(outputs), pairs_((inputs + 1) / 2) {
+    if (!std::all_of(matrix, matrix + inputs * outputs, [](float x) { return std::fabs(x) <= most_number; }))
+        throw std::invalid_argument("whole product: the matrix is too large");
+    exponent_ = whole_exponent(matrix, inputs * outputs);
+    panels_.resize((outputs + pair_lanes - 1) / pair_lanes * pairs_ * 2 * pair_lanes);
+    const auto fill = [&] {
+        const float scale = std::ldexp(1.0f, exponent_);
+        std::vector<int64_t> squares(outputs);
+        for (size_t i = 0; i < inputs; ++i)
+            for (size_t o = 0; o < outputs; ++o) {
+                const int64_t number = rounded(matrix[i * outputs + o] * scale);
+                panels_[((o / pair_lanes * pairs_ + i / 2) * pair_lanes + o % pair_lanes) * 2 + i % 2] =
+                    static_cast<int16_t>(number);
+                squares[o] += number * number;
+            }
+        return std::all_of(squares.begin(), squares.end(), [](int64_t square) { return square <= most_square; });
+    };
+    while (!fill() && bounded) --exponent_;
 }
 
-bool SecondStageBack::multiply(const float* coefficients, size_t cells, size_t first, size_t count, float* out) const {
+bool WholeProduct::multiply(const float* values, size_t cells, size_t first, size_t count, float* out) const {
     const size_t most = (cells + pair_rows - 1) / pair_rows * pairs_;
     std::vector<Listed> lists;
     std::unique_ptr<uint32_t[]> at(new uint32_t[most]);                      // the pairs of all lists
@@ -72,8 +79,8 @@ bool SecondStageBack::multiply(const float* coefficients, size_t cells, size_t f
         Listed list{end, 0, {}};
         size_t there[pair_rows] = {}, most_there = 0;
         for (size_t n = 0; n < std::min(pair_rows, cells - cell); ++n) {
-            const float* own = coefficients + (cell + n) * coefficients_;
-            there[n] = used(own, coefficients_), most_there = std::max(most_there, there[n]);
+            const float* own = values + (cell + n) * inputs_;
+            there[n] = used(own, inputs_), most_there = std::max(most_there, there[n]);
             const int exponent = to_whole(own, there[n], &whole[n * 2 * pairs_]);
             if (exponent == not_finite) return false;
             list.units[n] = std::ldexp(1.0f, -exponent - exponent_);
