@@ -77,6 +77,18 @@ def test_a_curve_ends_where_finer_steps_help_no_more(losses: list[float], done: 
     assert curve.finished(losses, 0.002) is done
 
 
+def test_a_cliff_is_where_a_step_loses_several_times_as_much() -> None:
+    losses = {80: 0.002, 84: 0.008, 88: 0.012, 92: 0.06, 96: 0.15, 100: 0.3}
+    points = [CurvePoint(step=step, bytes=1e5 / step, loss=loss) for step, loss in losses.items()]
+    qualities = curve.quality_steps(points)
+    ((finer, coarser, above, below),) = curve.cliffs(points, qualities)
+    assert (finer, coarser) == (points[2], points[3]), "of small losses none is"
+    assert qualities[above - 1] <= 88 < qualities[above - 2]
+    assert qualities[below - 1] >= 92 > qualities[below]
+    assert 0.012 < curve.quality_loss(above) < curve.quality_loss(below) < 0.06
+    assert curve.cliffs(points[3:], qualities) == []
+
+
 @pytest.mark.parametrize("losses", [(0.0, 0.0), (0.004, 0.05), (0.06, 0.4), (0.0001, 0.002)])
 def test_no_two_far_qualities_have_one_step(losses: tuple[float, float]) -> None:
     points = [

@@ -1,4 +1,4 @@
-"""What the codec costs and loses at each step, by the agreement of detections with the uncompressed network's."""
+"""What the codec costs and loses at each step, by what the network finds of what it found without coding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,10 @@ from midstream.models import SplitModel
 
 #: Between measured steps, in eighths of an octave.
 RUNG = 4
-#: The curve is measured down to this loss.
+#: The curve is measured down to this loss, even of a network that loses much by little.
 LEAST_LOSS = 0.002
 #: A curve whose loss is below this and has not fallen for so many points has come to what the transform leaves out.
-_SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.03, 0.95, 3
+_SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.05, 0.95, 3
 #: So has one of any loss but a hopeless one after more points: four octaves of the step without a gain.
 _HOPELESS_LOSS, _MORE_PATIENCE = 0.5, 8
 #: Nobody works at a higher loss than this: what a transform does there says nothing.
@@ -41,7 +42,9 @@ _FEWEST_USEFUL = 2
 #: Steps finer than the coarsest one whose loss is so near the least are for the eye only.
 _AS_GOOD, _AS_GOOD_BY = 1.2, 5e-4
 #: Disagreements of the steps at which it is measured what they cost, and how many of these there are about.
-_USEFUL, _RELATED = (0.04, 0.3), 3
+_USEFUL, _RELATED = (0.05, 0.4), 3
+#: Of a cliff: how many times the loss of the step before, half an octave finer, a step has, and how much at least.
+_CLIFF, _CLIFF_LOSS = 3.0, 0.02
 #: Qualities so far apart have different steps, which are 9 % long.
 _APART = 5
 #: The estimated relative losses that quality 1 and 100 stand for.
@@ -55,13 +58,11 @@ class StepMeasured:
     Attributes:
         bytes: mean of an image.
         seen: what the network sees in them.
-        usual_loss: what most networks of the task lose with such a disagreement.
     """
 
     step: int
     bytes: float
     seen: Seen
-    usual_loss: float
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def measured(
     coarsest: int,
     rung: int,
     least_loss: float,
+    relation: Relation,
     advance: Callable[[str], None],
     most_bytes: float = math.inf,
 ) -> list[StepMeasured]:
@@ -91,7 +93,8 @@ def measured(
         profile: as far as it is known.
         coarsest: the step to begin with.
         rung: from a step to the next finer one.
-        least_loss: the curve ends with a usual loss below it, or where finer steps help no more.
+        least_loss: the curve ends with a loss below it, or where finer steps help no more.
+        relation: by which the loss is estimated for that.
         advance: told of each point.
         most_bytes: the curve ends with a point that takes more.
     """
@@ -101,7 +104,7 @@ def measured(
         out.append(_kept_or_measured(reference, profile, cases, step))
         advance(f"step {step}: {out[-1].bytes:,.0f} bytes, disagreement {out[-1].seen.disagreement:.1%}")
         if out[-1].bytes > most_bytes or (
-            not reference.empty and finished([each.usual_loss for each in out], least_loss)
+            not reference.empty and finished([relation.loss(each.seen.disagreement) for each in out], least_loss)
         ):
             break
         if reference.empty and len(out) == _UNLABELLED:
@@ -121,10 +124,10 @@ def _kept_or_measured(
         return {"point": np.array([made.bytes, made.seen.disagreement, lost])}
 
     names = " ".join(view.file.path.name for view in reference.images)
-    what = f"point {step} of {hashlib.sha256(profile.data).hexdigest()} on {names}"
+    what = f"expected point {step} of {hashlib.sha256(profile.data).hexdigest()} on {names}"
     size, disagreement, lost = map(float, reference.views.kept(what, None, make)["point"])
     seen = Seen(disagreement, None if math.isnan(lost) else lost)
-    return StepMeasured(step, size, seen, reference.usual.loss(disagreement))
+    return StepMeasured(step, size, seen)
 
 
 def curve_points(curve: Sequence[StepMeasured], relation: Relation) -> list[CurvePoint]:
@@ -148,7 +151,7 @@ def relation_shown(
             trips[step].append(_round_trip(reference.model, reference.views, profile, case, step))
         advance("")
     seen = [_as_measured(reference, step, trips[step]).seen for step in steps]
-    return Relation.of(seen, reference.objects or 0) or reference.usual
+    return Relation.of(seen, reference.objects or 0)
 
 
 def seconds_a_case(model: SplitModel, views: Views, profile: Profile, step: int) -> float:
@@ -192,7 +195,7 @@ def _as_measured(reference: CalibrationReference, step: int, trips: Sequence[Rou
     found = {view.file.id: trip.output for view, trip in zip(reference.images, trips, strict=True)}
     seen = reference.seen(found)
     mean = float(np.mean([len(trip.data) for trip in trips]))
-    return StepMeasured(step, mean, seen, reference.usual.loss(seen.disagreement))
+    return StepMeasured(step, mean, seen)
 
 
 def transform_loss(reference: CalibrationReference, groups: Sequence[GroupPart], advance: Callable[[], None]) -> float:
@@ -253,6 +256,20 @@ def quality_steps(points: Sequence[CurvePoint]) -> tuple[int, ...]:
     wanted = np.log([quality_loss(quality) for quality in QUALITIES])
     found = np.rint(np.interp(wanted, rising, [point.step for point in useful])).astype(int)
     return _apart([int(step) for step in np.minimum.accumulate(found)])
+
+
+def cliffs(points: Sequence[CurvePoint], qualities: Sequence[int]) -> list[tuple[CurvePoint, CurvePoint, int, int]]:
+    """Neighbouring points of which the coarser loses several times as much, and the qualities next to them.
+
+    Qualities between these are interpolated, and what they lose is known least.
+    """
+    out = []
+    for finer, coarser in pairwise(points):
+        if coarser.loss > max(_CLIFF * finer.loss, _CLIFF_LOSS):
+            above = [q for q, step in zip(QUALITIES, qualities, strict=True) if step <= finer.step]
+            below = [q for q, step in zip(QUALITIES, qualities, strict=True) if step >= coarser.step]
+            out.append((finer, coarser, min(above, default=QUALITIES[-1]), max(below, default=QUALITIES[0])))
+    return out
 
 
 def _apart(steps: list[int]) -> tuple[int, ...]:

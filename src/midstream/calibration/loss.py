@@ -1,10 +1,10 @@
 """How much accuracy is lost, without labels: by what the network itself finds, in an image and in its mirror image.
 
-Agreement with its own detections says exactly how far the network was disturbed, but asks for more than people's
-labels do. Detections in the mirror image are a stand-in for labels: they differ from those in the image itself by as
-much as the network repeats itself, in boxes, in scores, and in what is found at all. What AP loses beside them is a
-small difference of two large numbers, on few images; so it only says how much a disagreement costs this network
-(docs/method.md, "Quality, loss").
+What a network finds of what it found before says how far it was disturbed. But not all of this is lost: what changes at
+random was as likely wrong before as after. Detections in the mirror image are a stand-in for labels: they differ from
+those in the image itself by as much as the network repeats itself, in boxes, in scores, and in what is found at all.
+What is lost beside them is a small difference of two large numbers, on few images; so it only says how much a
+disagreement costs this network (docs/method.md, "Quality, loss").
 """
 
 from __future__ import annotations
@@ -17,29 +17,25 @@ import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 
+from midstream.calibration.expected import ExpectedTruth
 from midstream.calibration.sensitivity import TINY
 from midstream.calibration.views import View, Views
-from midstream.data import Dataset
-from midstream.errors import InputError
 from midstream.halves.levels import completed
 from midstream.masks import decode_mask
-from midstream.metrics.agreement import REFERENCE_THRESHOLD, reference_dataset
-from midstream.metrics.case import Case
-from midstream.metrics.coco import CocoState
+from midstream.metrics.agreement import REFERENCE_THRESHOLD
 from midstream.models import Detections, Output, SplitModel
 from midstream.models.tasks.detection import Detection, detections_of
 
-#: Overlaps 0.50 to 0.75, of COCO's: where networks repeat themselves, and where most of their AP is.
-_REPEATED = slice(0, 6)
-#: Below this share of its own AP a network does not find the same in a mirror image: text, say, or asymmetric things.
+#: Below this share of its own precision a network does not find the same in a mirror image: text, say, or asymmetric
+#: things.
 _LEAST_REPEATED = 0.3
-#: Nobody works at a larger disagreement, and one that is smaller than this is known no better than to this.
-_MOST_USEFUL, _KNOWN_TO = 0.35, 0.02
-#: Points that a relation is fitted to, at least; and factors beyond which it is the noise that was fitted.
-_FEWEST, _FACTORS = 2, (0.05, 4.0)
-#: Objects with which a relation is what was fitted; with fewer it is nearer to the usual one.
+#: A relation: those that are tried, and how far, in natural logarithms, a network's may be from the usual one.
+_HALVES, _UNLIKE = np.geomspace(0.01, 100, 201), 3.0
+#: What is lost is known no better than to this, however many objects there are.
+_KNOWN_TO = 0.005
+#: Objects with which losses are what they are; with fewer they are told to be uncertain.
 ENOUGH_OBJECTS = 200
-#: With fewer sure ones, less sure ones count as well: four that any step keeps say that no step loses anything.
+#: With fewer sure ones, less sure ones count as well.
 FEWEST_OBJECTS = 20
 
 
@@ -54,8 +50,8 @@ class Seen:
     Attributes:
         disagreement: with what it saw before, 0 to 1, beyond what the network's own rounding makes of any change, and
             never less than can be seen with so many objects.
-        lost: of its AP beside what it sees in mirror images, relative, negative for a gain; None where the network does
-            not repeat itself.
+        lost: of its precision beside what it sees in mirror images, relative, negative for a gain; None where the
+            network does not repeat itself.
     """
 
     disagreement: float
@@ -64,40 +60,40 @@ class Seen:
 
 @dataclass(frozen=True)
 class Relation:
-    """The relative loss that goes with a disagreement d: factor * (linear * d + square * d^2).
+    """The relative loss that goes with a disagreement d: (1 + half) d^2 / (d + half).
 
-    By default that of detectors, see USUAL.
+    Of a disagreement of `half`, about half is lost, and of a smaller one less: the rest was chance before, too. With 0
+    all of it is lost, and far above 1 it is d^2, as if all of it were chance.
     """
 
-    factor: float
-    linear: float = 0.75
-    square: float = 0.5
+    half: float
 
     @classmethod
-    def of(cls, seen: Sequence[Seen], objects: int = ENOUGH_OBJECTS) -> Self | None:
-        """The one that fits best, each point by its relative error; None for too few of them.
-
-        So many `objects` were there to be lost. What a few of them show is chance: their factor is drawn towards 1.
-        """
-        useful = [(s.disagreement, s.lost) for s in seen if s.lost is not None and s.disagreement < _MOST_USEFUL]
-        if len(useful) < _FEWEST:
-            return None
-        usual = np.array([USUAL.loss(disagreement) for disagreement, _ in useful])
-        lost = np.array([lost for _, lost in useful])
-        weights = 1 / np.square(usual + _KNOWN_TO)
-        factor = float((weights * usual * lost).sum() / max((weights * usual * usual).sum(), 1e-12))
-        factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
-        return cls(factor ** min(objects / ENOUGH_OBJECTS, 1.0))
+    def of(cls, seen: Sequence[Seen], objects: int) -> Self:
+        """The likeliest one, if so many `objects` were there to be lost: near the usual one where they say little."""
+        points = [(each.disagreement, each.lost) for each in seen if each.lost is not None]
+        off = np.square(np.log(_HALVES / USUAL.half) / _UNLIKE)
+        for disagreement, lost in points:
+            variance = disagreement / max(objects, 1) + _KNOWN_TO**2
+            # All points are of the same images, and say hardly more than one of them.
+            off += np.square(_lost(disagreement, _HALVES) - lost) / variance / len(points)
+        return cls(float(_HALVES[off.argmin()]))
 
     def loss(self, disagreement: float) -> float:
         """0 to 1."""
-        return min(self.factor * (self.linear * disagreement + self.square * disagreement**2), 1.0)
+        return float(_lost(disagreement, np.array(self.half))) if disagreement > 0 else 0.0
 
 
-#: Between what fits PicoDet-S-416, 0.87 d, and YOLOX-Nano, 0.67 d + 0.99 d^2, on 50 photographs each.
+def _lost(disagreement: float, half: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((1 + half) * disagreement**2 / (disagreement + half))
+
+
+#: The middle of what labels show: the harmonic mean of a disagreement and its square.
 USUAL = Relation(1.0)
+#: Of a network that loses much by little, of those seen.
+HARSH = Relation(0.05)
 #: Of tasks whose disagreement is what is lost.
-ITSELF = Relation(1.0, 1.0, 0.0)
+ITSELF = Relation(0.0)
 
 
 class CalibrationReference(Protocol):
@@ -105,15 +101,19 @@ class CalibrationReference(Protocol):
 
     Attributes:
         model, views, images: the network, and the images of `views` that are measured.
-        usual: the loss that goes with a disagreement as far as nothing more is known of the network.
+        usual, harsh: the loss that goes with a disagreement as far as nothing more is known of the network, and the
+            largest that may go with it.
         empty: whether nothing is found anywhere: noise, or a network that was never trained.
         objects: how many things there are to be lost; None where that is no question.
+        unseen: a disagreement that cannot be told from none.
     """
 
     model: SplitModel
     views: Views
     images: Sequence[View]
     usual: Relation
+    harsh: Relation
+    unseen: float
 
     @property
     def empty(self) -> bool: ...  # noqa: D102
@@ -134,7 +134,7 @@ def reference_for(model: SplitModel, views: Views, images: Sequence[View]) -> Ca
 class OutputReference:
     """The outputs of a network that is no detector: what is lost is what the task calls disagreement."""
 
-    usual, empty, objects = ITSELF, False, None
+    usual, harsh, unseen, empty, objects = ITSELF, ITSELF, 0.0, False, None
 
     def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
         self.model, self.views, self.images = model, views, images
@@ -152,11 +152,10 @@ class OutputReference:
 class PseudoLabels:
     """What the uncompressed detector, `model`, finds in `images` of `views`, and in their mirror images.
 
-    `objects` is how many of them count: those that it is sure of, and of its other detections the best where these are
-    too few.
+    `objects` is how many it is sure of, and of its other detections the best where these are too few.
     """
 
-    usual = USUAL
+    usual, harsh = USUAL, HARSH
 
     def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
         self.model, self.views, self.images = model, views, images
@@ -166,42 +165,36 @@ class PseudoLabels:
             other = View(view.file, not view.flipped, view.size)
             seen = detections_of(model.back(views.full(other), view.size), WHO)
             mirrored[view.file.id] = mirror(seen, view.size[1])
-        dataset = Dataset("calibration", None, tuple(view.file for view in images), None)
         least = least_score([each.scores for each in found.values()])
-        self._own, self._mirrored = self._as_truth(dataset, found, least), self._as_truth(dataset, mirrored, least)
-        self._best = 0.0 if self._mirrored is None else self._ap(self._mirrored, found)
-        self.objects = 0 if self._own is None else len((self._own.ground_truth or {})["annotations"])
-        self._rounding = self._moved(touched(model, views, images))
+        self.objects = sum(int((each.scores >= least).sum()) for each in found.values())
+        self._own, self._mirrored = (ExpectedTruth(each, len(model.classes)) for each in (found, mirrored))
+        self._best, self._best_mirrored = self._own.precision(found), self._mirrored.precision(found)
+        # Half an object of those that there are: a smaller disagreement cannot be seen.
+        self.unseen = min(0.5 / self._own.objects, 1.0) if self._own.objects else 1.0
+        self._rounding = 0.0 if self.empty else self._moved(touched(model, views, images))
 
     @property
     def empty(self) -> bool:
         """Whether nothing is found anywhere: noise, or a network that was never trained."""
-        return self._own is None
+        return self.objects == 0 or self._best == 0
 
     def seen(self, found: Mapping[int, Output]) -> Seen:
         """What becomes of the network's detections where these are found instead, by image id."""
-        if self._own is None:  # nobody can say what is lost: a cap on the loss is to be refused
+        if self.empty:  # nobody can say what is lost: a cap on the loss is to be refused
             return Seen(1.0, None)
-        repeats = self._mirrored is not None and self._best > _LEAST_REPEATED
-        lost = 1 - self._ap(self._mirrored, found) / self._best if repeats and self._mirrored is not None else None
-        # Half an object of those that there are: a smaller disagreement cannot be seen.
-        return Seen(min(max(self._moved(found) - self._rounding, 0.0) + 0.5 / self.objects, 1.0), lost)
+        # Two draws of the same rounding differ by it: what is kept is held against that.
+        moved = max(self._moved(found) - self._rounding, 0.0) / max(1 - self._rounding, self.unseen)
+        lost = None
+        if self._best_mirrored > _LEAST_REPEATED * self._best:
+            lost = 1 - self._mirrored.precision(_detections(found)) / self._best_mirrored
+        return Seen(min(moved + self.unseen, 1.0), lost)
 
     def _moved(self, found: Mapping[int, Output]) -> float:
-        return 0.0 if self._own is None else 1 - self._ap(self._own, found)
+        return 1 - self._own.precision(_detections(found)) / self._best
 
-    def _as_truth(self, dataset: Dataset, found: Mapping[int, Detections], least: float) -> Dataset | None:
-        try:
-            return reference_dataset(dataset, found, self.model.classes, least)
-        except InputError:
-            return None
 
-    def _ap(self, truth: Dataset, found: Mapping[int, Output]) -> float:
-        """0 to 1, of masks where there are some."""
-        detections = {identity: detections_of(each, WHO) for identity, each in found.items()}
-        case = Case.of(truth, detections, self.model.classes)
-        state = CocoState.of(case, "segm" if case.has_masks else "bbox")
-        return state.average_precision(_REPEATED)[0] / 100
+def _detections(found: Mapping[int, Output]) -> dict[int, Detections]:
+    return {identity: detections_of(each, WHO) for identity, each in found.items()}
 
 
 def least_score(scores: Sequence[NDArray[np.float32]]) -> float:

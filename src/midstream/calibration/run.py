@@ -126,7 +126,9 @@ def fit(
         power, tensors, variances = made.kept()
     draft = pack_profile(about, tensors)
     progress.stage("measuring rate and loss")
-    coded = curve.measured(reference, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, progress.step)
+    coded = curve.measured(
+        reference, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, reference.harsh, progress.step
+    )
     if reference.empty:
         progress.warn(
             f"nothing is found in {counted(len(views.held_out), 'image')} even without coding, so that every quality "
@@ -142,20 +144,21 @@ def fit(
         progress.stage("what disagreement costs", views.count)
         both = reference_for(model, views, views.plain + views.held_out)
         relation = curve.relation_shown(both, draft, coded, progress.step)
-        progress.say(f"where detections change, this network loses {relation.factor:.2f} times the usual accuracy")
+        tenth = f"{relation.loss(0.1):.1%} of its accuracy, where {reference.usual.loss(0.1):.1%} is usual"
+        progress.say(f"where a tenth of what it finds changes, this network loses {tenth}")
     points = curve.curve_points(coded, relation)
     if not reference.empty and (least := min(point.loss for point in points)) > _POOR:
         progress.warn(
             f"even the finest steps lose about {least:.0%}, and no quality less: more or other images may help, or "
             "another cut"
         )
-    final = about.model_copy(
-        update={
-            "curve": tuple(points),
-            "qualities": curve.quality_steps(points),
-            "power": power,
-        }
-    )
+    qualities = curve.quality_steps(points)
+    for finer, coarser, above, below in curve.cliffs(points, qualities):
+        progress.say(
+            f"a cliff: from quality {above} to {below}, half an octave of the step, the estimated loss rises from "
+            f"{finer.loss:.1%} to {coarser.loss:.1%}"
+        )
+    final = about.model_copy(update={"curve": tuple(points), "qualities": qualities, "power": power})
     return Calibration(
         pack_profile(final, tensors),
         {name: each.channels for name, each in measured.items()},
@@ -332,7 +335,7 @@ def _enough(
     if reference.objects == 0:  # nothing is found, so nothing says what can be done without
         return best
     # Of few objects, a share that nobody can see is counted as lost.
-    unseen = 0.0 if reference.objects is None else reference.usual.loss(0.5 / reference.objects)
+    unseen = reference.usual.loss(reference.unseen)
     for share, finer in pairwise(transform.LEFT_OUT):
         progress.stage("what the transform leaves out", len(material.views.held_out))
         loss = curve.transform_loss(reference, [fit.group for fit in best], progress.step)
@@ -366,15 +369,15 @@ def _power(
         return POWERS[0]
     chosen = views.plain[:TRIAL_SAMPLES]
     material = Material(reference.model, views, chosen, chosen, chosen, settings, progress)
-    curves: list[list[CurvePoint]] = []
+    usual, curves = reference.usual, list[list[CurvePoint]]()
     for power in POWERS:
         trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
         fits = fitted(material, trial, about.importance)
         draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
-        coded = curve.measured(reference, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, progress.step, most)
-        curves.append(curve.curve_points(coded, reference.usual))
+        coded = curve.measured(reference, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, usual, progress.step, most)
+        curves.append(curve.curve_points(coded, usual))
     costs = curve.costs_at_equal_loss(curves)
     for power, cost in zip(POWERS, costs, strict=True):
         progress.say(f"sensitivity to the power of {power:g}: {cost:,.0f} bytes an image at the same loss")
