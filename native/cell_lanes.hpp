@@ -1,4 +1,4 @@
-// Elements of a level as lanes, cell by cell: what stages in whole numbers, and the last stage, take at a time.
+// Elements of a level as lanes, cell by cell: what an encoder's first stage takes at a time.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,6 @@ struct CellLanes {
 
     size_t cells, begin, elements;  // how many; of each cell, the first element and how many
     size_t at[most];                // where the lanes lie in a channel, those beyond its borders at the nearest place
-    bool beyond[most];              // which of them these are
     Row rows[most];
     size_t count;  // of rows; 0 where cells reach beyond the level
 
@@ -49,7 +48,6 @@ struct CellLanes {
             const size_t cell = first + lane / elements, e = begin + lane % elements;
             const size_t y = (block.top + cell / columns) * ratio + e / ratio;
             const size_t x = (block.left + cell % columns) * ratio + e % ratio;
-            beyond[lane] = y >= level.height || x >= level.width;
             at[lane] = std::min(y, level.height - 1) * level.width + std::min(x, level.width - 1);
         }
     }

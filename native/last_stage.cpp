@@ -1,18 +1,20 @@
 #include "last_stage.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
 
+#include "pairs.hpp"
 #include "panels.hpp"
+#include "sheets.hpp"
 #include "whole.hpp"
 
 namespace midstream {
 namespace {
 
-constexpr size_t lanes = CellLanes::most;
-static_assert(lanes == panel_width && pair_rows == panel_rows);
+constexpr size_t lanes = panel_width;
+static_assert(lanes == pair_lanes && pair_rows == panel_rows);
 
 // What becomes of the elements [count, lanes] of some lanes: pairs of whole numbers [pairs, lanes, 2] of a unit [lanes], of
 // which the largest is between 2^(13 - lower) and 2^(14 - lower). False where one is not finite.
@@ -62,34 +64,6 @@ MIDSTREAM_INLINE void limit_in(float* __restrict sums, float* __restrict seen, f
     }
 }
 
-// On an instruction set.
-struct Kernels {
-    bool (*to_pairs)(const float* panel, size_t count, int lower, int32_t* pairs, float* units);
-    void (*to_numbers)(const int32_t* sums, const float* units, float unit, float* out);
-    void (*limit)(float* sums, float* seen, float mean, float low, float high);
-};
-#ifdef MIDSTREAM_X86
-MIDSTREAM_AVX2 bool to_pairs_avx2(const float* panel, size_t count, int lower, int32_t* pairs, float* units) {
-    return to_pairs_in(panel, count, lower, pairs, units);
-}
-MIDSTREAM_AVX2 void to_numbers_avx2(const int32_t* sums, const float* units, float unit, float* out) {
-    to_numbers_in(sums, units, unit, out);
-}
-MIDSTREAM_AVX2 void limit_avx2(float* sums, float* seen, float mean, float low, float high) {
-    limit_in(sums, seen, mean, low, high);
-}
-#endif
-
-Kernels kernels() {
-    switch (current_path()) {
-#ifdef MIDSTREAM_X86
-        case Path::avx512:
-        case Path::avx2: return {to_pairs_avx2, to_numbers_avx2, limit_avx2};
-#endif
-        default: return {to_pairs_in, to_numbers_in, limit_in};
-    }
-}
-
 // log2 of the root of a count, rounded up: so much longer than its largest number a vector of so many may be.
 int octaves_longer(size_t count) {
     int octaves = 0;
@@ -127,73 +101,73 @@ LastStage::LastStage(const Level& level, bool whole)
     }
 }
 
-bool LastStage::run(const float* numbers, size_t stride, const Place& place) const {
-    const CellBlock& block = place.block;
+// Of `panel_rows` channels from `first` on: what they make of a panel, [panel_rows, lanes].
+void LastStage::product(size_t first, const float* panel, float* sums) const {
+    const float* from[panel_rows];
+    for (size_t n = 0; n < panel_rows; ++n) from[n] = &columns_[std::min(first + n, channels() - 1) * count_];
+    panel_sums(from, panel_rows, count_, panel, sums);
+}
+void LastStage::product(size_t first, const int32_t* pairs, int32_t* sums) const {
+    const size_t size = (count_ + 1) / 2;
+    const int16_t* from[pair_rows];
+    for (size_t n = 0; n < pair_rows; ++n) from[n] = &pairs_[std::min(first + n, channels() - 1) * 2 * size];
+    pair_sums(from, pair_rows, size, reinterpret_cast<const int16_t*>(pairs), sums);
+}
+
+MIDSTREAM_INLINE bool LastStage::run_in(const float* numbers, size_t stride, const Place& place) const {
     const LevelGrid grid{channels(), place.height, place.width, ratio_};
-    const size_t cells = block.rows() * block.columns(), area = ratio_ * ratio_, together = CellLanes::together(ratio_);
-    const size_t pairs = (count_ + 1) / 2, plane = place.height * place.width;
-    AlignedVector<float> panel(count_ * lanes), sums(pair_rows * lanes);
-    AlignedVector<int32_t> numbers_in_pairs(whole_ ? pairs * lanes : 0), whole_sums(whole_ ? pair_rows * lanes : 0);
-    alignas(cache_line) float units[lanes] = {}, seen[lanes] = {};
-    const Kernels on = kernels();
-    CellLanes chunk;
-    for (size_t cell = 0; cell < cells; cell += together) {
-        const size_t now = std::min(together, cells - cell);
-        for (size_t begin = 0; begin < area; begin += chunk.elements) {
-            chunk.set(grid, block, cell, now, begin);
-            gather(numbers + cell * stride, stride, chunk, panel.data());
-            if (whole_ && !on.to_pairs(panel.data(), count_, lower_, numbers_in_pairs.data(), units)) return false;
-            for (size_t first = 0; first < channels(); first += pair_rows) {
-                const size_t rows = std::min(pair_rows, channels() - first);
-                if (whole_) {
-                    const int16_t* from[pair_rows];
-                    for (size_t n = 0; n < pair_rows; ++n) from[n] = &pairs_[(first + std::min(n, rows - 1)) * 2 * pairs];
-                    pair_sums(from, pair_rows, pairs, reinterpret_cast<const int16_t*>(numbers_in_pairs.data()),
-                              whole_sums.data());
-                    for (size_t n = 0; n < rows; ++n)
-                        on.to_numbers(&whole_sums[n * lanes], units, units_[first + n], &sums[n * lanes]);
-                } else {
-                    const float* from[panel_rows];
-                    for (size_t n = 0; n < panel_rows; ++n) from[n] = &columns_[(first + std::min(n, rows - 1)) * count_];
-                    panel_sums(from, panel_rows, count_, panel.data(), sums.data());
+    const size_t area = ratio_ * ratio_, plane = place.height * place.width, panel = count_ * lanes;
+    const size_t pairs = (count_ + 1) / 2 * lanes;
+    AlignedVector<float> values(Sheets::most_panels * panel), sums(Sheets::most_panels * panel_rows * lanes);
+    AlignedVector<int32_t> whole(whole_ ? Sheets::most_panels * pairs : 0), whole_sums(whole_ ? pair_rows * lanes : 0);
+    alignas(cache_line) float units[Sheets::most_panels][lanes], seen[lanes] = {};
+    Sheets sheets(grid, place.block, false);
+    while (sheets.next()) {
+        for (const CellRun& run : sheets.in_cells) {
+            const float* from = numbers + run.cell * stride + run.at;
+            float* to = &values[run.panel * panel + run.lane];
+            for (size_t j = 0; j < count_; ++j) copy_run(from + j * area, run.length, to + j * lanes);
+        }
+        for (size_t p = 0; whole_ && p < sheets.panels; ++p)
+            if (!to_pairs_in(&values[p * panel], count_, lower_, &whole[p * pairs], units[p])) return false;
+        for (size_t first = 0; first < channels(); first += panel_rows) {
+            for (size_t p = 0; p < sheets.panels; ++p) {
+                float* to = &sums[p * panel_rows * lanes];
+                if (!whole_) {
+                    product(first, &values[p * panel], to);
+                    continue;
                 }
-                for (size_t n = 0; n < rows; ++n) {
-                    const size_t c = first + n;
-                    float *from = &sums[n * lanes], *to = place.out + c * plane;
-                    on.limit(from, seen, mean_[c], place.low[c], place.high[c]);
-                    if (chunk.count == 0)
-                        for (size_t i = 0; i < chunk.used(); ++i)
-                            if (!chunk.beyond[i]) to[chunk.at[i]] = from[i];
-                    with_ratio(ratio_, [&](auto ratio) {
-                        for (const CellLanes::Row* row = chunk.rows; row < chunk.rows + chunk.count; ++row)
-                            copy_row(*row, place.width, ratio, [&](size_t at, size_t lane, auto count) {
-                                std::memcpy(to + at, from + lane, count * sizeof(float));
-                            });
-                    });
-                }
+                product(first, &whole[p * pairs], whole_sums.data());
+                for (size_t n = 0; n < std::min(pair_rows, channels() - first); ++n)
+                    to_numbers_in(&whole_sums[n * lanes], units[p], units_[first + n], to + n * lanes);
+            }
+            for (size_t n = 0; n < std::min(panel_rows, channels() - first); ++n) {
+                const size_t c = first + n;
+                float* channel = place.out + c * plane;
+                for (size_t p = 0; p < sheets.panels; ++p)
+                    limit_in(&sums[(p * panel_rows + n) * lanes], seen, mean_[c], place.low[c], place.high[c]);
+                for (const LevelRun& run : sheets.in_level)
+                    copy_run(&sums[(run.panel * panel_rows + n) * lanes + run.lane], run.length, channel + run.at);
             }
         }
     }
     return std::all_of(seen, seen + lanes, [](float sum) { return sum == 0; });
 }
 
-// What cells have of some lanes, [count, lanes]; 0 of what is beyond them, and beyond the level.
-void LastStage::gather(const float* numbers, size_t stride, const CellLanes& chunk, float* panel) const {
-    const size_t area = ratio_ * ratio_, elements = chunk.elements, used = chunk.used();
-    with_ratio(elements == area ? ratio_ : 0, [&](auto ratio) {
-        const auto each = [&] {
-            if constexpr (std::is_same_v<decltype(ratio), size_t>) return elements;
-            else return Ratio<ratio * ratio>{};
-        }();
-        for (size_t j = 0; j < count_; ++j, panel += lanes) {
-            const float* from = numbers + j * area + chunk.begin;
-            for (size_t i = 0; i < chunk.cells; ++i, from += stride)
-                std::memcpy(panel + i * each, from, each * sizeof(float));
-            std::fill(panel + used, panel + lanes, 0.0f);
-            if (chunk.count == 0)
-                for (size_t i = 0; i < used; ++i) panel[i] = chunk.beyond[i] ? 0.0f : panel[i];
-        }
-    });
+#ifdef MIDSTREAM_X86
+MIDSTREAM_AVX2 bool LastStage::run_avx2(const float* numbers, size_t stride, const Place& place) const {
+    return run_in(numbers, stride, place);
+}
+#endif
+
+bool LastStage::run(const float* numbers, size_t stride, const Place& place) const {
+    switch (current_path()) {
+#ifdef MIDSTREAM_X86
+        case Path::avx512:
+        case Path::avx2: return run_avx2(numbers, stride, place);
+#endif
+        default: return run_in(numbers, stride, place);
+    }
 }
 
 }  // namespace midstream

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "aligned.hpp"
-#include "cell_lanes.hpp"
+#include "stages.hpp"
 
 namespace midstream {
 
@@ -40,7 +40,10 @@ class LastStage {
     bool run(const float* numbers, size_t stride, const Place& place) const;
 
    private:
-    void gather(const float* numbers, size_t stride, const CellLanes& lanes, float* panel) const;
+    bool run_in(const float* numbers, size_t stride, const Place& place) const;
+    bool run_avx2(const float* numbers, size_t stride, const Place& place) const;
+    void product(size_t first, const float* panel, float* sums) const;
+    void product(size_t first, const int32_t* pairs, int32_t* sums) const;
 
     size_t ratio_, count_;
     std::vector<float> mean_;
