@@ -10,6 +10,7 @@
 #include "arithmetic.hpp"
 #include "coefficients_chooser.hpp"
 #include "coefficients_coder.hpp"
+#include "entropy.hpp"
 
 namespace midstream {
 
@@ -100,7 +101,7 @@ void frame_state_from(const uint32_t* alone, uint32_t* state) {
 namespace {
 
 CoefficientStatistics checked(CoefficientStatistics statistics) {
-    const auto& [scales, references, offsets, prediction, inputs, outputs, whole] = statistics;
+    const auto& [scales, references, offsets, prediction, inputs, outputs, whole, entropy] = statistics;
     const auto require = [](bool ok, const char* what) {
         if (!ok) throw std::invalid_argument(what);
     };
@@ -112,6 +113,7 @@ CoefficientStatistics checked(CoefficientStatistics statistics) {
     require(inputs <= scales.size() && outputs <= scales.size() && prediction.size() == 3 * inputs * outputs &&
                 std::all_of(prediction.begin(), prediction.end(), [](float x) { return std::isfinite(x); }),
             "coefficients: prediction");
+    require(!entropy || (whole && entropy->coefficients() == scales.size()), "coefficients: the entropy model");
     return statistics;
 }
 
@@ -145,6 +147,7 @@ std::vector<uint8_t> CoefficientModel::encode(const float* values, const Coeffic
                                               const CoefficientSteps& steps, uint32_t* state,
                                               const CoefficientImage& image) const {
     if (image.chosen) std::fill_n(image.chosen, grid.cells() * grid.coefficients, 0);
+    if (statistics_.entropy) return entropy::encode(*this, values, grid, steps, image);
     ArithmeticEncoder encoder;
     std::vector<uint8_t> known(grid.coefficients * steps.classes);
     levels(steps, known.data());
@@ -156,10 +159,11 @@ std::vector<uint8_t> CoefficientModel::encode(const float* values, const Coeffic
 bool CoefficientModel::decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid,
                               const CoefficientSteps& steps, uint32_t* state, const CoefficientImage& image,
                               const RowsDone& done) const {
+    if (!image.known) std::fill_n(image.importance, grid.cells(), uint8_t{0});
+    if (statistics_.entropy) return entropy::decode(*this, data, bytes, grid, steps, image, done);
     ArithmeticDecoder decoder(data, bytes);
     std::vector<uint8_t> known(grid.coefficients * steps.classes);
     levels(steps, known.data());
-    if (!image.known) std::fill_n(image.importance, grid.cells(), uint8_t{0});
     Reader reader;
     const Task task{*this, grid, steps, image, std::move(known), nullptr, nullptr, nullptr, done};
     return code<Alone>(decoder, task, state, reader) && decoder.finished();

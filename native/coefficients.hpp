@@ -5,12 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "neighbours.hpp"
 #include "whole_neighbours.hpp"
 
 namespace midstream {
+
+namespace entropy {
+class Model;
+}
 
 constexpr int most_importance_classes = 8;
 constexpr int most_frame_modes = 4;        // ways to predict a cell from the frame before, standing alone included
@@ -35,6 +40,8 @@ struct CoefficientStatistics {
     std::vector<float> prediction;
     size_t inputs, outputs;
     bool whole = false;  // whether that is in whole numbers, as in profiles of version 3
+    // What codes frames that stand alone, from version 4 on; without it that is context mixing.
+    std::shared_ptr<const entropy::Model> entropy = {};
 };
 
 // How finely one image is quantised.

@@ -57,9 +57,10 @@ class Chooser {
     }
 
     // Whether any coefficient of a band becomes something.
-    MIDSTREAM_INLINE bool uses(const Place& place, const uint8_t* levels, size_t from, size_t to, const float* predicted) {
-        const float* values = values_ + place.cell * coefficients_ + from;
-        const float per_step = per_step_[place.importance];
+    MIDSTREAM_INLINE bool uses(size_t cell, size_t importance, const uint8_t* levels, size_t from, size_t to,
+                               const float* predicted) {
+        const float* values = values_ + cell * coefficients_ + from;
+        const float per_step = per_step_[importance];
         // Of a whole band the compiler knows how many there are.
         const bool may_be = to - from == band ? scale(values, predicted + from, per_step, band)
                                               : scale(values, predicted + from, per_step, to - from);

@@ -250,7 +250,7 @@ class CoefficientCoder {
             slot += static_cast<size_t>(before);
             if constexpr (Kind::predicted) slot = slot * 9 + band_before(from);
             int used = 0;
-            if constexpr (Quantiser::decides) used = quantiser.uses(place, column.level, from, to, predicted);
+            if constexpr (Quantiser::decides) used = quantiser.uses(place.cell, place.importance, column.level, from, to, predicted);
             code_bit(slots_[At::bands + slot], used);
             if (used) contexts.find(from, column, near, before_);
             near.here.bands[b] = static_cast<uint8_t>(used);

@@ -91,6 +91,7 @@ auto without_gil(const Work& work) {
 void bind_coders(nb::module_& m);
 void bind_coefficients(nb::module_& m);
 void bind_forward(nb::module_& m);
+void bind_entropy(nb::module_& m);
 void bind_matrices(nb::module_& m);
 void bind_quantize(nb::module_& m);
 void bind_transform(nb::module_& m);

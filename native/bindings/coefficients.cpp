@@ -9,6 +9,7 @@
 
 #include "arrays.hpp"
 #include "coefficients.hpp"
+#include "entropy_model.hpp"
 
 namespace midstream {
 namespace {
@@ -27,9 +28,10 @@ auto copied(const Array& array) {
 }
 
 void make_model(CoefficientModel* self, const Vector<int16_t>& scales, const References& references,
-                const Offsets& offsets, const Prediction& prediction, bool whole) {
+                const Offsets& offsets, const Prediction& prediction, bool whole, const entropy::Model* by) {
     new (self) CoefficientModel({copied(scales), copied(references), copied(offsets), copied(prediction),
-                                 prediction.shape(1), prediction.shape(2), whole});
+                                 prediction.shape(1), prediction.shape(2), whole,
+                                 by ? std::make_shared<const entropy::Model>(*by) : nullptr});
 }
 
 CoefficientSteps steps_of(const Vector<int16_t>& steps, const Vector<float>& sizes) {
@@ -252,7 +254,7 @@ void bind_coefficients(nb::module_& m) {
         "of threads may use it at once. With `whole`, cells are predicted from their neighbours in whole numbers. Raises\n"
         "ValueError where sizes disagree or a reference leads to no coefficient.")
         .def("__init__", &make_model, "scales"_a, "references"_a, "offsets"_a, "prediction"_a,
-             "whole"_a = false)
+             "whole"_a = false, "entropy"_a.none() = nb::none())
         .def("levels", &levels, "steps"_a,
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,

@@ -34,6 +34,7 @@ NB_MODULE(_native, m) {
     bind_quantize(m);
     bind_coders(m);
     bind_coefficients(m);
+    bind_entropy(m);
     bind_matrices(m);
     bind_transform(m);
     bind_forward(m);

@@ -237,6 +237,7 @@ class CoefficientModel:
             NDArray[numpy.float32], dict(shape=(3, None, None), order="C", device="cpu", writable=False)
         ],
         whole: bool = False,
+        entropy: EntropyModel | None = None,
     ) -> None: ...
     def levels(
         self, steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)]
@@ -385,6 +386,71 @@ class FrameModel:
         The importance map and the modes [height, width], the symbols and the coefficients [cells, coefficients];
         None for what is not valid.
         """
+
+ENTROPY_INPUTS: int = 13
+
+ENTROPY_UNITS: int = 16
+
+ENTROPY_ROWS: int = 128
+
+ENTROPY_SYMBOLS: int = 16
+
+FLAG_INPUTS: int = 10
+
+FLAG_UNITS: int = 8
+
+FLAG_ROWS: int = 64
+
+BAND: int = 16
+
+ROW_PRECISION: int = 14
+
+class EntropyModel:
+    """
+    How probable values of coefficients are: networks of one hidden layer, `bias` [items, units],
+    `weights` [inputs, units], `out` [units + 1], for magnitudes (an item a coefficient) and for flags
+    (an item a band), and the rows [distributions, symbols + 1] that they choose from: where the
+    places of symbols begin, and end. Raises ValueError for what does not fit, or could overflow.
+    """
+
+    def __init__(
+        self,
+        bias: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        weights: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        out: Annotated[NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        rows: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        flag_bias: Annotated[NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        flag_weights: Annotated[
+            NDArray[numpy.int16], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        flag_out: Annotated[NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        flag_rows: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        importance_rows: Annotated[
+            NDArray[numpy.uint16], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+    ) -> None: ...
+
+def record_coefficients(
+    model: CoefficientModel,
+    chosen: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    importance: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    steps: Annotated[NDArray[numpy.int16], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    step_sizes: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    every: int,
+    first: int = 0,
+) -> tuple[
+    Annotated[NDArray[numpy.int8], dict(shape=(None,))],
+    Annotated[NDArray[numpy.uint16], dict(shape=(None,))],
+    Annotated[NDArray[numpy.uint8], dict(shape=(None,))],
+    Annotated[NDArray[numpy.int8], dict(shape=(None,))],
+    Annotated[NDArray[numpy.uint16], dict(shape=(None,))],
+    Annotated[NDArray[numpy.uint8], dict(shape=(None,))],
+]:
+    """
+    What an entropy model is fitted to, of coefficients that became `chosen` [cells, coefficients], in one band of
+    `every`, the `first` of which decides on the turn: inputs of values, the coefficient and the symbol of each,
+    inputs of flags, the band and the flag of each; flat.
+    """
 
 @overload
 def multiply(

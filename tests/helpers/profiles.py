@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
+    ENTROPY_VERSION,
     PROFILE_VERSION,
     VIDEO_PROFILE_VERSION,
     About,
@@ -34,12 +35,14 @@ def profile(
     kept: float = 1.0,
     ways: int = 0,
     cells: bool = False,
+    entropy: bool = False,
     **changes: Any,
 ) -> Profile:
     """A profile of levels p3, p4 (one group) and p5, or others.
 
     It has `kept` of all coefficients, and is of version 2 with so many `ways` to predict a frame from the one before;
-    with a probe of `cells` instead of a linear one it is of version 3. `changes` are of the document.
+    with a probe of `cells` instead of a linear one it is of version 3, and with that and `entropy` models of version 4.
+    `changes` are of the document.
     """
     rng = np.random.default_rng(seed)
     groups = tuple(
@@ -49,7 +52,9 @@ def profile(
     tensors: dict[str, NDArray[Any]] = {}
     for number, group in enumerate(groups):
         own = _group(group, number, kept, rng)
-        if cells and number == 0:
+        if entropy:
+            own |= _entropy(len(own["scales"]), rng)
+        if (cells or entropy) and number == 0:
             own = {name: values for name, values in own.items() if "probe." not in name} | _cell_probe(group, own, seed)
         tensors |= {f"{number}/{name}": values for name, values in (own | _frames(own, ways)).items()}
     about = About(
@@ -69,8 +74,8 @@ def profile(
     )
     if ways:
         changes = {"version": VIDEO_PROFILE_VERSION, "frames": 10, "frame_hash": "0" * 64} | changes
-    if cells:
-        changes = changes | {"version": CELL_PROBE_VERSION}
+    if cells or entropy:
+        changes = changes | {"version": ENTROPY_VERSION if entropy else CELL_PROBE_VERSION}
     return pack_profile(about.model_copy(update=changes), tensors)
 
 
@@ -107,6 +112,28 @@ def _group(about: GroupAbout, number: int, kept: float, rng: np.random.Generator
     else:
         out["prediction"] = (0.1 * rng.normal(size=(count, 9 * 3 + 1))).astype(np.float16)
     return out | pack_state(_native.coefficient_state(), 60, ALONE)
+
+
+def _entropy(count: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Networks that see a little of everything."""
+    out: dict[str, NDArray[Any]] = {}
+    sizes = {
+        "values": (count, _native.ENTROPY_INPUTS, _native.ENTROPY_UNITS),
+        "flags": (-(-count // _native.BAND), _native.FLAG_INPUTS, _native.FLAG_UNITS),
+    }
+    for name, (items, inputs, units) in sizes.items():
+        out[f"{name}.bias"] = rng.integers(-400, 400, (items, units)).astype(np.int16)
+        out[f"{name}.weights"] = rng.integers(-18, 19, (inputs, units)).astype(np.int16)
+        out[f"{name}.out"] = np.append(rng.integers(-20000, 20001, units), 30 << 16).astype(np.int32)
+    kinds = {
+        "values": (_native.ENTROPY_ROWS, _native.ENTROPY_SYMBOLS),
+        "flags": (_native.FLAG_ROWS, 2),
+        "importance": (_native.MOST_IMPORTANCE_CLASSES**2, _native.MOST_IMPORTANCE_CLASSES),
+    }
+    for name, (rows, symbols) in kinds.items():
+        widths = rng.multinomial((1 << _native.ROW_PRECISION) - symbols, rng.dirichlet(np.ones(symbols)), rows) + 1
+        out[f"{name}.rows"] = np.pad(np.cumsum(widths, axis=1), ((0, 0), (1, 0))).astype(np.uint16)
+    return {f"entropy.{name}": values for name, values in out.items()}
 
 
 def _cell_probe(about: GroupAbout, own: Mapping[str, NDArray[Any]], seed: int) -> dict[str, NDArray[Any]]:

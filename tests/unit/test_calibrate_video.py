@@ -35,7 +35,7 @@ def test_a_profile_of_clips_is_that_of_the_images_and_what_frames_show(
     without = calibrated(folder, tmp_path).profile
     tensors, about = unpack_tensors(profile.data, "it")
     others, other_about = unpack_tensors(without.data, "it")
-    assert (about["version"], other_about["version"]) == (3, 3)
+    assert (about["version"], other_about["version"]) == (4, 4)
     assert {name for name in tensors if "frames." not in name} == set(others)
     assert all(np.array_equal(tensors[name], values) for name, values in others.items())
     assert profile.about.frames is not None

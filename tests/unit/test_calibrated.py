@@ -292,7 +292,7 @@ def rebuilt(document: dict[str, object] | None = None, **tensors: np.ndarray) ->
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"version": 4, "more": 1}, "a profile of version 4"),
+        ({"version": 5, "more": 1}, "a profile of version 5"),
         ({"curve": [{"step": 1, "bytes": float("nan"), "loss": 0.1}]}, "curve"),
         ({"curve": [{"step": 1, "bytes": 0, "loss": 0.1}]}, "curve"),
         ({"qualities": list(range(100))}, "do not increase"),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.calibration import coder, predict, probe, transform
+from midstream.calibration import coder, entropy, predict, probe, transform
 from midstream.calibration.neighbours import with_neighbours
 from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import View, Views
@@ -25,6 +25,8 @@ from midstream.progress import Progress
 
 #: Steps that the contexts are pre-trained at, below the strongest coefficient, in eighths of an octave.
 _PRETRAINED_BELOW = (12, 20, 28, 36)
+#: And those that the entropy model is fitted to: about those of the qualities 10 to 90.
+_LEARNT_BELOW = (0, 6, 12, 18, 25, 34)
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,12 @@ def _fit_group(
     covariance = transform.cell_covariance(parts, moments, material.views, material.fit, material.progress.step)
     variances, rows = transform.coefficients_of(covariance, parts, material.tools.fused, left_out)
     basis = rows.astype(np.float16)
-    return Fit(_group(parts, basis, variances), variances)
+    return Fit(_group(parts, basis, variances, material.tools), variances)
 
 
-def _group(parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: NDArray[np.float64]) -> GroupPart:
+def _group(
+    parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: NDArray[np.float64], tools: Tools
+) -> GroupPart:
     return GroupPart(
         parts,
         basis.astype(np.float32),
@@ -102,6 +106,7 @@ def _group(parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: 
         np.zeros((3, 0, 0), np.float32),
         _native.coefficient_state(),
         whole=True,
+        all_whole=tools.pretrained,
     )
 
 
@@ -130,9 +135,17 @@ def with_probe(material: Material, first: Fit) -> Fit:
 
 def with_coder(material: Material, fits: Sequence[Fit], importance: ImportanceClasses) -> list[Fit]:
     """All groups with what the coder begins with, and with their prediction from the first group."""
-    views, chosen, tools, progress = material.views, material.sampled, material.tools, material.progress
-    steps = [importance.steps(int(fits[0].group.scales[0]) - below) for below in _PRETRAINED_BELOW]
-    first = _pretrained(fits[0], _first_samples(views, fits[0], importance, chosen), steps, tools, progress)
+    views, chosen, tools = material.views, material.sampled, material.tools
+    strongest = int(fits[0].group.scales[0])
+    steps, finer = (
+        [importance.steps(strongest - below) for below in each] for each in (_PRETRAINED_BELOW, _LEARNT_BELOW)
+    )
+
+    def coded(fit: Fit, samples: Sequence[coder.Sample]) -> Fit:
+        pretrained = _pretrained(fit, samples, steps, tools, material.progress)
+        return _with_entropy(pretrained, samples, finer, material) if tools.pretrained else pretrained
+
+    first = coded(fits[0], _first_samples(views, fits[0], importance, chosen))
     out = [first]
     decoded = _decoded(views, first, importance, chosen, steps[len(steps) // 2]) if len(fits) > 1 else []
     for fit in fits[1:]:
@@ -142,8 +155,16 @@ def with_coder(material: Material, fits: Sequence[Fit], importance: ImportanceCl
             group = predict.with_prediction(group, values, [coefficients for _, coefficients in decoded])
         left = [each - expected(group, d, each.shape[1:]) for each, (_, d) in zip(values, decoded, strict=True)]
         samples = [(each, importance_from(p, each.shape[1:])) for each, (p, _) in zip(left, decoded, strict=True)]
-        out.append(_pretrained(replace(fit, group=group), samples, steps, tools, progress))
+        out.append(coded(replace(fit, group=group), samples))
     return out
+
+
+def _with_entropy(
+    fit: Fit, samples: Sequence[coder.Sample], steps: Sequence[NDArray[np.int16]], material: Material
+) -> Fit:
+    material.progress.stage("fitting the entropy model", entropy.length(len(samples)))
+    model = entropy.fit_entropy(fit.group, samples, steps, material.settings.seed, material.progress.step)
+    return replace(fit, group=replace(fit.group, entropy=model))
 
 
 def _first_samples(views: Views, fit: Fit, importance: ImportanceClasses, chosen: Sequence[View]) -> list[coder.Sample]:

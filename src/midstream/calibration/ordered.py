@@ -60,3 +60,10 @@ def solve(a: Doubles, b: Doubles) -> Doubles:
     values, vectors = eigh(a)
     inverse = np.divide(1, values, out=np.zeros_like(values), where=values > 0)
     return product(vectors, product(vectors.T, b) * inverse[:, None])
+
+
+def small_product(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+    """a [N, M] times b [M, P], in their own element type, on one core."""
+    out = np.empty((len(a), b.shape[1]), a.dtype)
+    _native.multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
+    return out

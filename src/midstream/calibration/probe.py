@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream import _native
+from midstream.calibration.ordered import small_product
 from midstream.codec.calibrated.cell_probe import LEAK, leaky, windows
 from midstream.codec.calibrated.parts import PROBE_WINDOW, CellProbe, Floats, LevelPart, LevelSight
 
@@ -168,15 +168,9 @@ def _begin(batches: _Batches, rng: np.random.Generator) -> Weights:
     return weights
 
 
-def _product(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
-    out = np.empty((len(a), b.shape[1]), a.dtype)
-    _native.multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
-    return out
-
-
 def _sums(values: Floats) -> Floats:
     """Of each row, [rows, 1], in order."""
-    return _product(values, np.ones((values.shape[1], 1), np.float32))
+    return small_product(values, np.ones((values.shape[1], 1), np.float32))
 
 
 def _slope(values: Floats) -> Floats:
@@ -208,14 +202,14 @@ def _passed(weights: Weights, batches: _Batches, chosen: Sequence[int], rng: np.
     cells = len(chosen) * batches.grid[0] * batches.grid[1]
     for number in range(len(batches.counts)):
         inputs.append(batches.elements(chosen, number, rng))
-        values = leaky(_product(weights[f"rows{number}"], inputs[-1]) + weights[f"bias{number}"])
+        values = leaky(small_product(weights[f"rows{number}"], inputs[-1]) + weights[f"bias{number}"])
         made.append(values.reshape(len(values), -1, cells))
     stacked = np.concatenate([feature for values in made for feature in _pooled(values)])
-    mixed = leaky(_product(weights["mix"], stacked) + weights["mix_bias"])
+    mixed = leaky(small_product(weights["mix"], stacked) + weights["mix_bias"])
     by_view = mixed.reshape(-1, len(chosen), *batches.grid).transpose(1, 0, 2, 3)
     windowed = np.concatenate([windows(each, 0, each.shape[1]) for each in by_view], axis=1)
-    last = leaky(_product(weights["around"], windowed) + weights["around_bias"])
-    octaves = _product(weights["out"], last) + weights["out_bias"]
+    last = leaky(small_product(weights["around"], windowed) + weights["around_bias"])
+    octaves = small_product(weights["out"], last) + weights["out_bias"]
     wanted = batches.wanted(chosen).reshape(1, -1)
     right = ((wanted <= _LOWEST) & (octaves < wanted)) | ((wanted >= np.float32(_HIGHEST)) & (octaves > wanted))
     return _Pass(inputs, made, stacked, mixed, windowed, last, np.where(right, np.float32(0), octaves - wanted))
@@ -224,12 +218,12 @@ def _passed(weights: Weights, batches: _Batches, chosen: Sequence[int], rng: np.
 def _gradients(weights: Weights, views: int, grid: tuple[int, int], done: _Pass) -> Weights:
     """Of the mean of the squared error."""
     error = done.error * np.float32(2 / done.error.size)
-    out: Weights = {"out": _product(error, done.last.T), "out_bias": _sums(error)}
-    error = _product(weights["out"].T, error) * _slope(done.last)
-    out |= {"around": _product(error, done.windowed.T), "around_bias": _sums(error)}
-    error = _from_windows(_product(weights["around"].T, error), views, grid) * _slope(done.mixed)
-    out |= {"mix": _product(error, done.stacked.T), "mix_bias": _sums(error)}
-    error = _product(weights["mix"].T, error)
+    out: Weights = {"out": small_product(error, done.last.T), "out_bias": _sums(error)}
+    error = small_product(weights["out"].T, error) * _slope(done.last)
+    out |= {"around": small_product(error, done.windowed.T), "around_bias": _sums(error)}
+    error = _from_windows(small_product(weights["around"].T, error), views, grid) * _slope(done.mixed)
+    out |= {"mix": small_product(error, done.stacked.T), "mix_bias": _sums(error)}
+    error = small_product(weights["mix"].T, error)
     at = 0
     for number, values in enumerate(done.made):
         count, area, _ = values.shape
@@ -240,7 +234,7 @@ def _gradients(weights: Weights, views: int, grid: tuple[int, int], done: _Pass)
             own = own * (values == values.max(axis=1, keepdims=True)) + mean
             at += count
         back = (own * _slope(values)).reshape(count, -1)
-        out[f"rows{number}"] = _product(back, done.inputs[number].T)
+        out[f"rows{number}"] = small_product(back, done.inputs[number].T)
         out[f"bias{number}"] = _sums(back)
     return out
 

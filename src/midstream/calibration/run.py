@@ -36,6 +36,7 @@ from midstream.calibration.settings import (
 from midstream.calibration.views import Views
 from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
+    ENTROPY_VERSION,
     QUALITIES,
     About,
     CurvePoint,
@@ -279,7 +280,7 @@ def _allowed(
 def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> About:
     shapes = {name: values.shape for name, values in views.sent(views.plain[0]).items()}
     return About(
-        version=CELL_PROBE_VERSION,
+        version=ENTROPY_VERSION if settings.tools.pretrained else CELL_PROBE_VERSION,
         made_by=_made_by(),
         network=model.name,
         cut=model.fingerprint,

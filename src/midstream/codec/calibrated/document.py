@@ -13,10 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from midstream import _native
 from midstream.errors import InputError
 
-#: Of the file's layout: with a linear probe, without clips and with them; and with a probe of cells, with clips or not.
-PROFILE_VERSION, VIDEO_PROFILE_VERSION, CELL_PROBE_VERSION = 1, 2, 3
-#: From this one on, all of a decoder's sums are in whole numbers (docs/format.md).
-ALL_WHOLE_VERSION = 4
+#: Of the file's layout: with a linear probe, without clips and with them; and with a probe of cells, with clips or not;
+#: and with entropy models, and all of a decoder's sums in whole numbers.
+PROFILE_VERSION, VIDEO_PROFILE_VERSION, CELL_PROBE_VERSION, ENTROPY_VERSION = 1, 2, 3, 4
 #: Steps are 2^((index - STEP_INDICES / 2) / STEPS_PER_OCTAVE) in the weighted domain.
 STEPS_PER_OCTAVE = 8
 #: Of a step's index in a bitstream.
@@ -81,7 +80,8 @@ class About(_Strict):
     """The document in the header of a profile.
 
     Attributes:
-        version: PROFILE_VERSION, VIDEO_PROFILE_VERSION where clips were calibrated on, or CELL_PROBE_VERSION for both.
+        version: PROFILE_VERSION, VIDEO_PROFILE_VERSION where clips were calibrated on, or CELL_PROBE_VERSION for both;
+            ENTROPY_VERSION for both, with entropy models.
         made_by: release of midstream, and what else decides the last bits.
         network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
         images, image_hash, seed: what it was fitted on; in the file `pictures` and `picture_hash`.
@@ -95,7 +95,7 @@ class About(_Strict):
         frames, frame_hash: what predicted frames were fitted on; None without clips.
     """
 
-    version: int = Field(ge=PROFILE_VERSION, le=CELL_PROBE_VERSION)
+    version: int = Field(ge=PROFILE_VERSION, le=ENTROPY_VERSION)
     made_by: _Text
     network: _Text
     cut: _Text
@@ -134,7 +134,9 @@ class About(_Strict):
         if there != (self.frame_hash is not None) or self.version == (
             PROFILE_VERSION if there else VIDEO_PROFILE_VERSION
         ):
-            raise ValueError("frames and frame_hash belong together, to version 2, and to version 3 where it has clips")
+            raise ValueError(
+                "frames and frame_hash belong together, to version 2, and to later ones where they have clips"
+            )
         return self
 
     @model_validator(mode="after")
@@ -148,8 +150,8 @@ class About(_Strict):
 def read_about(document: object, origin: str) -> About:
     """The checked document; `origin` is named in errors. Raises InputError."""
     version = document.get("version") if isinstance(document, dict) else None
-    if isinstance(version, int) and not PROFILE_VERSION <= version <= CELL_PROBE_VERSION:
-        readable = f"{PROFILE_VERSION} to {CELL_PROBE_VERSION}"
+    if isinstance(version, int) and not PROFILE_VERSION <= version <= ENTROPY_VERSION:
+        readable = f"{PROFILE_VERSION} to {ENTROPY_VERSION}"
         raise InputError(f"{origin}: a profile of version {version}; this release reads {readable}")
     try:
         return About.model_validate_json(json.dumps(document))  # strictly, but lists of JSON are tuples

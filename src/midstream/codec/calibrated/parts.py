@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE, LevelAbout
+from midstream.codec.calibrated.entropy import EntropyPart
 
 Floats = NDArray[np.float32]
 #: That a probe makes of each coefficient (importance.py).
@@ -198,6 +199,7 @@ class GroupPart:
         whole: whether the second stage is undone and cells are predicted from their neighbours in whole numbers, as in
             profiles of version 3 (docs/format.md).
         all_whole: whether a decoder's other sums are in whole numbers, too, as in profiles of version 4.
+        entropy: codes what stands alone, as in profiles of version 4; None where that is context mixing.
     """
 
     levels: tuple[LevelPart, ...]
@@ -212,6 +214,7 @@ class GroupPart:
     frames: FramePart | None = field(default=None)
     whole: bool = field(default=False)
     all_whole: bool = field(default=False)
+    entropy: EntropyPart | None = field(default=None)
 
     def __repr__(self) -> str:
         names = " ".join(level.about.name for level in self.levels)
@@ -224,7 +227,8 @@ class GroupPart:
     @cached_property
     def coefficient_model(self) -> _native.CoefficientModel:
         """What codes the group's coefficients. Raises ValueError for arrays that do not belong together."""
-        return _native.CoefficientModel(self.scales, self.references, self.offsets, self.neighbours, self.whole)
+        by = None if self.entropy is None else self.entropy.model
+        return _native.CoefficientModel(self.scales, self.references, self.offsets, self.neighbours, self.whole, by)
 
     @cached_property
     def predicted_frames(self) -> FramePart:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated.document import (
-    ALL_WHOLE_VERSION,
     CELL_PROBE_VERSION,
+    ENTROPY_VERSION,
     About,
     GroupAbout,
     LevelAbout,
     read_about,
 )
+from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, EntropyPart, Network
 from midstream.codec.calibrated.parts import (
     PREDICTION_CELLS,
     PROBE_FEATURES,
@@ -101,8 +102,22 @@ def tensors_of(groups: Sequence[GroupPart], most_seen: int) -> dict[str, NDArray
             packed = pack_state(group.frames.state, most_seen, PREDICTED)
             own |= {f"frames.{name}": values for name, values in packed.items()}
         own |= {f"probe.{name}": values for name, values in _tensors_of_probe(group).items()}
+        own |= {f"entropy.{name}": values for name, values in _tensors_of_entropy(group.entropy).items()}
         out |= {f"{number}/{name}": values for name, values in own.items()}
     return out
+
+
+def _tensors_of_entropy(entropy: EntropyPart | None) -> dict[str, NDArray[Any]]:
+    if entropy is None:
+        return {}
+    out: dict[str, NDArray[Any]] = {}
+    for name, network, rows in (
+        ("values", entropy.values, entropy.value_rows),
+        ("flags", entropy.flags, entropy.flag_rows),
+    ):
+        out |= {f"{name}.bias": network.bias, f"{name}.weights": network.weights, f"{name}.out": network.out}
+        out[f"{name}.rows"] = rows
+    return out | {"importance.rows": entropy.importance_rows}
 
 
 def _tensors_of_probe(group: GroupPart) -> dict[str, NDArray[Any]]:
@@ -177,9 +192,34 @@ def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
         _any_probe(tensors, levels, count, whole.version) if tensors.has("probe.out") else None,
         prediction,
         _frames(tensors, count) if whole.frames is not None else None,
-        whole.version >= CELL_PROBE_VERSION,
-        whole.version >= ALL_WHOLE_VERSION,
+        whole=whole.version >= CELL_PROBE_VERSION,
+        all_whole=whole.version >= ENTROPY_VERSION,
+        entropy=_entropy(tensors, count) if whole.version >= ENTROPY_VERSION else None,
     )
+
+
+def _entropy(tensors: _Tensors, count: int) -> EntropyPart:
+    """The native model checks what it holds. Raises ValueError."""
+
+    def taken(name: str, dtype: str, *shape: int) -> NDArray[Any]:
+        return np.ascontiguousarray(tensors.take(f"entropy.{name}", dtype, *shape))
+
+    def network(name: str, items: int, inputs: int, units: int) -> Network:
+        return Network(
+            taken(f"{name}.bias", "int16", items, units),
+            taken(f"{name}.weights", "int16", inputs, units),
+            taken(f"{name}.out", "int32", units + 1),
+        )
+
+    out = EntropyPart(
+        network("values", count, _native.ENTROPY_INPUTS, _native.ENTROPY_UNITS),
+        network("flags", -(-count // _native.BAND), _native.FLAG_INPUTS, _native.FLAG_UNITS),
+        taken("values.rows", "uint16", _native.ENTROPY_ROWS, _native.ENTROPY_SYMBOLS + 1),
+        taken("flags.rows", "uint16", _native.FLAG_ROWS, 3),
+        taken("importance.rows", "uint16", IMPORTANCE_ROWS, _native.MOST_IMPORTANCE_CLASSES + 1),
+    )
+    _ = out.model
+    return out
 
 
 def _frames(tensors: _Tensors, count: int) -> FramePart:
