@@ -22,11 +22,13 @@ from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
 
 # Where the numbers come from: docs/method.md, "Entropy model".
 #: Values that are looked at, at the most; passes over them, values of a step, and steps at least and at most.
-_MOST_VALUES, _PASSES, _BATCH, _LEAST_STEPS, _MOST_STEPS = 1_500_000, 8, 4096, 100, 2500
+_MOST_VALUES, _PASSES, _BATCH, _LEAST_STEPS, _MOST_STEPS = 1_500_000, 6, 4096, 100, 2000
 #: The length of steps at the most; what goes by until they are longest.
 _RATE, _WARMING = 8e-3, 0.3
 #: Steps of progress that are shown of each network.
 _TICKS = 20
+#: A step's share of what is looked at goes with its values to this power; and what becomes less of an item's features.
+_SHARE, _FADING = 0.5, np.float32(0.1)
 #: Adam's decays, and what its roots are at least.
 _DECAY, _SQUARES_DECAY, _LEAST_ROOT = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 #: Features of an item that are learnt, beside its number; rows between knots; inputs count in units of so many.
@@ -235,15 +237,18 @@ def _descend(
     there = [each for each in seen if len(each.symbols)]
     count = sum(len(each.symbols) for each in there)
     total = int(np.clip(_PASSES * count // _BATCH, _LEAST_STEPS, _MOST_STEPS)) if there else 0
+    # Coarse steps have few values, and are as dear as fine ones to those who work there; too few to see them often.
+    shares = np.array([len(each.symbols) ** _SHARE for each in there])
+    parts = np.maximum(_BATCH * shares / shares.sum(), 1).astype(int) if there else shares
     moments = {name: np.zeros_like(each) for name, each in weights.items()}
     squares = {name: np.zeros_like(each) for name, each in weights.items()}
     for step in range(total):
-        # As many of each: coarse steps have few values, and are as dear as fine ones to those who work there.
-        batch = [each.some(rng.integers(0, len(each.symbols), _BATCH // len(there))) for each in there]
+        batch = [each.some(rng.integers(0, len(each.symbols), part)) for each, part in zip(there, parts, strict=True)]
         gradients = _gradients(weights, features, Seen.of(batch, _BATCH, rng), rows)
         pace = min(step / total / _WARMING, (1 - step / total) / (1 - _WARMING))
         rate = np.float32(_RATE * (0.04 + 0.96 * pace)) / (1 - _DECAY ** np.float32(step + 1))
         root = 1 - _SQUARES_DECAY ** np.float32(step + 1)
+        weights["features"] *= 1 - rate * _FADING
         for name, gradient in gradients.items():
             moments[name] += (1 - _DECAY) * (gradient - moments[name])
             squares[name] += (1 - _SQUARES_DECAY) * (gradient * gradient - squares[name])
