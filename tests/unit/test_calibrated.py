@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import lzma
 import subprocess
 import sys
@@ -150,11 +151,16 @@ def test_a_cap_below_what_is_possible_says_what_is() -> None:
         ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_bytes=20)
 
 
-def test_a_loss_is_the_coarsest_step_within_it() -> None:
-    data = ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_loss=0.105)
-    found = inspect(data)
+def inspected_step(max_loss: float) -> int:
+    found = inspect(ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_loss=max_loss))
     assert isinstance(found, CalibratedInfo)
-    assert found.step == 100
+    return found.step
+
+
+def test_a_loss_is_the_coarsest_step_within_it() -> None:
+    assert inspected_step(0.105) == 105, "in equal ratios between 0.1 at 100 and 0.11 at 110"
+    assert inspected_step(0.1) == 100
+    assert inspected_step(0.5) == 180
     with pytest.raises(InputError, match=r"the least is 6\.00%"):
         ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_loss=0.01)
 
@@ -402,3 +408,20 @@ def test_bytes_do_not_depend_on_the_steps_that_were_tried_before() -> None:
     tried = analyse(levels, PROFILE)
     code(tried, 40)
     assert code(tried, 120) == code(analyse(levels, PROFILE), 120)
+
+
+def test_losses_between_measured_steps_rise() -> None:
+    losses = [PROFILE.loss_of(step) for step in range(40, 200)]
+    assert all(a <= b for a, b in itertools.pairwise(losses))
+    for point in PROFILE.about.curve:
+        assert PROFILE.loss_of(point.step) == point.loss
+    assert losses[0] == PROFILE.about.curve[0].loss
+    assert losses[-1] == PROFILE.about.curve[-1].loss
+    nothing = replace(
+        PROFILE,
+        about=PROFILE.about.model_copy(
+            update={"curve": (CurvePoint(step=60, bytes=9, loss=0), *PROFILE.about.curve[1:])}
+        ),
+    )
+    assert nothing.loss_of(65) == nothing.about.curve[1].loss, "no ratio to nothing"
+    assert nothing.loss_of(60) == 0

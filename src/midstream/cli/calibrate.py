@@ -207,8 +207,7 @@ def _print(done: Calibration) -> None:
         if points[0].step <= step <= points[-1].step:
             steps = [point.step for point in points]
             size = np.exp(np.interp(step, steps, [math.log(point.bytes) for point in points]))
-            loss = np.interp(step, steps, [point.loss for point in points])
-            shown.append([f"{quality}", f"{step}", f"{size:,.0f}", f"{loss:.1%}"])
+            shown.append([f"{quality}", f"{step}", f"{size:,.0f}", f"{done.profile.loss_of(step):.1%}"])
         else:
             shown.append([f"{quality}", f"{step}", "not measured", ""])
     print_table("on the held-out quarter: bytes an image, estimated relative loss of accuracy, between measured steps",

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,17 +120,25 @@ class Profile:
         """The quality, 1 to 100, whose step is nearest to this one."""
         return min(QUALITIES, key=lambda quality: abs(self.about.qualities[quality - 1] - step))
 
+    def loss_of(self, step: int) -> float:
+        """The estimated relative loss at a step, 0 to 1: in equal ratios between measured ones, none beyond them."""
+        points = self.about.curve
+        for finer, coarser in pairwise(points):
+            if finer.step < step < coarser.step and finer.loss > 0:
+                share = (step - finer.step) / (coarser.step - finer.step)
+                return float(finer.loss * (coarser.loss / finer.loss) ** share)
+        return next((point.loss for point in points if point.step >= step), points[-1].loss)
+
     def step_for_loss(self, loss: float) -> int:
         """The coarsest step whose estimated relative loss of accuracy is at most `loss`, 0 to 1. Raises InputError."""
         if not 0 < loss < 1:
             raise InputError(f"the loss is a share of the accuracy, above 0 and below 1 (or 1% for 0.01), not {loss:g}")
-        fitting = [point.step for point in self.about.curve if point.loss <= loss]
-        if not fitting:
-            least = min(self.about.curve, key=lambda point: point.loss)
+        finest, coarsest = self.about.curve[0], self.about.curve[-1]
+        if finest.loss > loss:
             raise InputError(
-                f"no step of this profile has an estimated loss of {loss:.2%}: the least is {least.loss:.2%}"
+                f"no step of this profile has an estimated loss of {loss:.2%}: the least is {finest.loss:.2%}"
             )
-        return max(fitting)
+        return max(step for step in range(finest.step, coarsest.step + 1) if self.loss_of(step) <= loss)
 
 
 def pack_profile(about: About, tensors: Mapping[str, NDArray[Any]]) -> Profile:
