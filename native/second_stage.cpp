@@ -133,7 +133,7 @@ bool SecondStage::hides(size_t part, float step, float energy, const float* coef
            std::max(least_square * square, std::min(unusual * usual_left_[part], most_square * square));
 }
 
-void SecondStage::go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
+bool SecondStage::go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
                         uint8_t* made, uint8_t* ends, float* coefficients) const {
     const size_t count = deviations_.size();
     std::fill_n(ends, cells, static_cast<uint8_t>(largest_.size()));
@@ -174,6 +174,7 @@ void SecondStage::go_on(const int16_t* whole, const float* units, const float* s
             }
         }
     }
+    return !std::equal(made, made + cells, ends);
 }
 
 }  // namespace midstream

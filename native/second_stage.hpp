@@ -33,8 +33,8 @@ class SecondStage {
     // Goes on with the coefficients [cells, coefficients] of cells of which parts were `made` already: `least` parts, and
     // of what follows as much as may become something in a cell that is quantised with a step [cells]. A cell unlike those
     // of the profile, which hides something where they have next to nothing, is made until nothing is hidden. `ends` become
-    // the parts that these steps need: of what was made for finer ones before, more may be there.
-    void go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
+    // the parts that these steps need. Whether more is there in a cell, which was made for a finer step before.
+    bool go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
                uint8_t* made, uint8_t* ends, float* coefficients) const;
 
    private:

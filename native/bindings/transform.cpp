@@ -82,7 +82,7 @@ float round_into(const SecondStage& stage, const Matrix<float>& numbers, const I
     return without_gil([&] { return stage.round(numbers.data(), cells, whole.data(), units.data()); });
 }
 
-void go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Vector<float>& units,
+bool go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Vector<float>& units,
                 const Vector<float>& steps, const Vector<uint8_t>& least, const InOut<uint8_t, 1>& made,
                 const InOut<uint8_t, 1>& ends, const InOut<float, 2>& coefficients) {
     const size_t cells = units.size();
@@ -90,8 +90,8 @@ void go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Ve
                 least.size() == cells && made.size() == cells && ends.size() == cells && coefficients.shape(0) == cells &&
                 coefficients.shape(1) == stage.coefficients(),
             "second stage: shapes");
-    without_gil([&] {
-        stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), ends.data(),
+    return without_gil([&] {
+        return stage.go_on(whole.data(), units.data(), steps.data(), least.data(), cells, made.data(), ends.data(),
                       coefficients.data());
     });
 }
@@ -131,7 +131,7 @@ void bind_transform(nb::module_& m) {
              "ends"_a.noconvert(), "coefficients"_a.noconvert(),
              "Goes on with coefficients [cells, coefficients] of cells of which uint8 [cells] parts were `made`: `least`\n"
              "parts, and of what follows as much as may become something in a cell that is quantised with a step. `ends`\n"
-             "become the parts that this needs.");
+             "become the parts that this needs. Whether there are more in a cell.");
 }
 
 }  // namespace midstream

@@ -575,11 +575,11 @@ class SecondStage:
         made: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu")],
         ends: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu")],
         coefficients: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
-    ) -> None:
+    ) -> bool:
         """
         Goes on with coefficients [cells, coefficients] of cells of which uint8 [cells] parts were `made`: `least`
         parts, and of what follows as much as may become something in a cell that is quantised with a step. `ends`
-        become the parts that this needs.
+        become the parts that this needs. Whether there are more in a cell.
         """
 
 class CellScores:
@@ -704,6 +704,9 @@ def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before:
 
 def empty_floats(rows: int, columns: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
     """Uninitialised, of memory that is used again."""
+
+def zero_floats(rows: int, columns: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """Zeros, of memory that is used again."""
 
 def read_pass(
     x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],

@@ -16,7 +16,7 @@ from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart
 from midstream.codec.calibrated.prediction import expected_cells, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
-from midstream.codec.calibrated.transform import Block, Size, blocks, grids_of, inverse_block, laid_out
+from midstream.codec.calibrated.transform import Block, Size, blocks, inverse_block, laid_out
 from midstream.codec.threads import Following, thread_count
 from midstream.errors import CorruptError, LimitError, unknown
 from midstream.features import DTYPES
@@ -183,10 +183,10 @@ def levels_named(group: GroupPart, names: Sequence[str]) -> list[LevelPart]:
     return [level for level in group.levels if level.about.name in names]
 
 
-def limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Size], limits: Limits) -> list[Size]:
+def limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Size], limits: Limits) -> Sequence[Size]:
     """Each group's grid, if those to be read are within the limits. Raises CorruptError, LimitError."""
     try:
-        grids = grids_of(profile.groups, sizes)
+        grids = profile.grids(tuple(sizes[name] for name in profile.about.order))
     except ValueError as error:
         raise CorruptError(f"header: {error}") from error
     dimensions, most = 0, _DIMENSIONS * limits.elements + _MORE_DIMENSIONS

@@ -45,8 +45,7 @@ class Coefficients:
         self._whole = _native.empty_floats(cells, self._stage.whole_size // 2).view(np.int16)
         self._units = np.empty(cells, np.float32)
         self._made = np.zeros(cells, np.uint8)
-        self.values = _native.empty_floats(cells, len(group.scales))
-        self.values.fill(0)
+        self.values = _native.zero_floats(cells, len(group.scales))
         scores = group.scores
         self.seen = None if scores is None else np.empty((cells, scores.mixed), np.float32)
         levels = [maps[level.about.name] for level in group.levels]
@@ -79,7 +78,7 @@ class Coefficients:
             parts = np.where(there.any(axis=1), -(-ends // _native.PART_WIDTH), 0)
             least = np.maximum(least, parts.astype(np.uint8))
         ends = self._go_on(np.ascontiguousarray(steps.reshape(-1)), least)
-        if np.array_equal(self._made, ends):
+        if ends is None:
             return self.values
         more = np.flatnonzero(self._made > ends)  # finer steps were asked for before: these need not be known here
         values = self.values.copy()
@@ -87,14 +86,14 @@ class Coefficients:
         values[more] = np.where(beyond, np.float32(0), values[more])
         return values
 
-    def _go_on(self, steps: Floats, least: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The parts that these steps need of each cell."""
+    def _go_on(self, steps: Floats, least: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """The parts that these steps need of each cell, if there are more in one."""
         ends = np.empty_like(self._made)
         count = len(steps) if self._threads == 1 else max(_LEAST_CELLS, -(-len(steps) // (2 * self._threads)))
 
-        def go_on(first: int) -> None:
+        def go_on(first: int) -> bool:
             part = slice(first, first + count)
-            self._stage.go_on(
+            return self._stage.go_on(
                 self._whole[part],
                 self._units[part],
                 steps[part],
@@ -104,8 +103,8 @@ class Coefficients:
                 self.values[part],
             )
 
-        run(go_on, range(0, len(steps), count), self._threads)
-        return ends
+        more = run(go_on, range(0, len(steps), count), self._threads)
+        return ends if any(more) else None
 
 
 class KnownCoefficients:
