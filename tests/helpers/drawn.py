@@ -35,6 +35,7 @@ class Case:
     dtypes: list[str]
     scores: bool
     cells: bool  # a probe of these, not a linear one
+    entropy: bool  # models of it, too: a profile of version 4
     embed: bool
     ways: int
     change: float
@@ -70,6 +71,7 @@ CASES = st.builds(
     dtypes=st.lists(st.sampled_from(list(DTYPES)), min_size=6, max_size=6) | st.just(["float32"] * 6),
     scores=st.booleans(),
     cells=st.booleans(),
+    entropy=st.booleans(),
     embed=st.booleans(),
     ways=st.integers(0, 3),
     change=st.sampled_from([0.0, 0.05, 0.5]),
@@ -81,7 +83,7 @@ def profile_of(case: Case) -> ms.Profile:
     rng = np.random.default_rng(case.seed)
     importance = ImportanceClasses(classes=case.classes, spacing=case.spacing, knee=0.9)
     changes = {"importance": importance, "qualities": (case.step,) * 100}
-    made = profiles.profile(case.seed, case.layout, case.kept, case.ways, case.cells, **changes)
+    made = profiles.profile(case.seed, case.layout, case.kept, case.ways, case.cells, case.entropy, **changes)
     tensors = {
         name: values
         for name, values in unpack_tensors(made.data, "")[0].items()
@@ -89,7 +91,7 @@ def profile_of(case: Case) -> ms.Profile:
     }
     for name, values in tensors.items() if case.primed else ():
         high = {"chances": 1 << 16, "counts": 256, "weights": 1 << 16, "learnt": 4097}.get(name.split(".")[-1])
-        if high is not None:
+        if high is not None and "state." in name:
             tensors[name] = rng.integers(0, high, values.shape).astype(values.dtype)
     return pack_profile(made.about, tensors)
 
@@ -112,3 +114,11 @@ def scores_of(case: Case, pyramid: Mapping[str, Any]) -> NDArray[np.float64] | N
     name, (_, _, ratio) = next(iter(case.layout[0].items()))
     grid = [-(-side // ratio) for side in pyramid[name].shape[1:]]
     return np.random.default_rng(case.seed).uniform(size=grid) ** 8 if case.scores else None
+
+
+def agree(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """That two readers read the same levels, to the bit."""
+    assert list(ours) == list(theirs)
+    for name, values in ours.items():
+        assert values.dtype == theirs[name].dtype
+        np.testing.assert_array_equal(values.view(np.uint8), np.ascontiguousarray(theirs[name]).view(np.uint8))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load
 from tests.helpers.format_decoder import FLOATS, LIMIT, Array, Dense, Reader, check_crc, need, within
+from tests.helpers.format_entropy import EXPECTED, EntropyGroup
 from tests.helpers.format_values import Place, components, restored
 
 TABLES = [2048, 4096, 2048, 2048, 4096, 4096, 4096]  # contexts, of six decisions each
@@ -20,30 +21,6 @@ BANDS = SIGNS + 9216
 PLACES = BANDS + 768
 ESCAPES = PLACES + 512
 SLOTS = ESCAPES + 32
-EXPECTED = [1] * 10 + [
-    2,
-    5,
-    9,
-    15,
-    24,
-    35,
-    50,
-    68,
-    89,
-    115,
-    145,
-    180,
-    222,
-    272,
-    330,
-    400,
-    482,
-    580,
-    695,
-    833,
-    996,
-    1190,
-]
 DECISIONS = [0, 1, 2, 3, 3, 4, 4, 4, 4] + [5] * 12
 
 
@@ -71,7 +48,7 @@ class Header:
 def read_profile(data: bytes) -> Profile:
     size = int.from_bytes(data[:8], "little")
     about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["midstream"])
-    need(about["version"] in (1, 2, 3), "version of the profile", "unsupported")
+    need(about["version"] in (1, 2, 3, 4), "version of the profile", "unsupported")
     return Profile(about, load(data))
 
 
@@ -205,8 +182,8 @@ class Group(Dense):
     def levels(self, step: int) -> list[int]:
         return [min(max((scale - step + 40) >> 1, 0), 31) for scale in self.scales]
 
-    def cells(self, steps: dict[Place, int]) -> None:
-        """The coefficients of each cell, whose step has this index."""
+    def cells(self, classes: dict[Place, int], steps: dict[Place, int]) -> None:
+        """The coefficients of each cell, whose class and step's index these are."""
         for y in range(self.grid[0]):
             for x in range(self.grid[1]):
                 self.cell(y, x, steps[y, x])
@@ -310,6 +287,12 @@ def grids_of(about: dict[str, Any], sizes: dict[str, Place]) -> list[Place]:
     return grids
 
 
+def lone_group(profile: Profile, number: int, stream: bytes, grid: Place) -> Group | EntropyGroup:
+    """The reader of a group's stream that follows no other frame."""
+    made = EntropyGroup if profile.about["version"] == 4 else Group
+    return made(stream, profile.group(number), grid)
+
+
 def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
     """Of each group the whole numbers [rows, columns, K] and the steps' indices [rows, columns]."""
     about, out = header.profile.about, []
@@ -317,12 +300,12 @@ def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
     fine = (0, 0)
     grids = grids_of(about, header.sizes)
     for number, (stream, grid) in enumerate(zip(header.streams, grids, strict=True)):
-        coder = Group(stream, header.profile.group(number), grid)
+        coder = lone_group(header.profile, number, stream, grid)
         if number == 0:
             fine, classes = grid, coder.importance(about["places"]["classes"])
         own = coarser(classes, fine, grid) if number else classes
         steps = {place: header.step + each * about["places"]["spacing"] for place, each in own.items()}
-        coder.cells(steps)
+        coder.cells(own, steps)
         numbers = np.array([coder.coefficients[place] for place in steps]).reshape(*grid, -1)
         out.append((numbers, np.array(list(steps.values())).reshape(grid)))
     return out

@@ -18,10 +18,12 @@ from tests.helpers.format_coefficients import (
     few,
     grids_of,
     half,
+    lone_group,
     read_profile,
     side,
 )
 from tests.helpers.format_decoder import CRCS, DTYPES, Array, Dense, Reader, check_crc, need, within
+from tests.helpers.format_entropy import EntropyGroup
 from tests.helpers.format_values import Place, dequantized, predicted_from_cells, restored
 
 TABLES = [2048, 4096, 2048, 2048, 4096, 4096, 4096, 2048, 4096, 4096, 256]
@@ -74,7 +76,7 @@ class Frame:
     sizes: dict[str, Place]
     dtypes: dict[str, np.dtype[Any]]
     groups: list[Kept]
-    coder: Coder
+    coder: Coder | None  # None of a key, which hands nothing on
 
 
 @dataclass
@@ -241,13 +243,13 @@ def begun(profile: Profile, tensors: dict[str, Array], handed_on: Coder | None) 
 
 def decoded_group(
     unit: Unit, number: int, frame: Frame, before: Frame | None, grid: Place, first: Kept | None
-) -> tuple[Array, Kept, Coder]:
+) -> tuple[Array, Kept, Coder | None]:
     """Components [rows, columns, K], what is kept of them, and what the coder has learnt."""
     profile = frame.profile
     tensors, places = profile.group(number), profile.about["places"]
     ways = ways_of(profile, tensors)
     if before is None:
-        coder = Group(unit.streams[number], tensors, grid)
+        coder: Group | EntropyGroup = lone_group(profile, number, unit.streams[number], grid)
     else:
         handed_on = None if before.key or number else before.coder
         state = begun(profile, tensors, handed_on)
@@ -258,7 +260,7 @@ def decoded_group(
         fine = first.numbers.shape[0], first.numbers.shape[1]
         classes = coarser(first.classes, fine, grid)
     steps = {place: unit.step + each * places["spacing"] for place, each in classes.items()}
-    coder.cells(steps)
+    coder.cells(classes, steps)
     numbers = np.array([coder.coefficients[place] for place in steps]).reshape(*grid, -1)
     modes = coder.modes if isinstance(coder, Later) else dict.fromkeys(steps, 0)
     all_scales = np.array([tensors["scales"], *ways.scales]).astype(int)
@@ -273,7 +275,8 @@ def decoded_group(
     scaled = np.clip(np.rint(values * np.float32(2.0 ** (4 - frame.unit))), -32767, 32767)
     again = (scaled * np.float32(2.0 ** (frame.unit - 4))).astype(np.float32)
     kept = Kept(again, np.clip(numbers, -127, 127), classes, modes)
-    return values, kept, Coder(coder.slots, coder.weights, coder.updates)
+    learnt = Coder(coder.slots, coder.weights, coder.updates) if isinstance(coder, Later) else None
+    return values, kept, learnt
 
 
 class Decoder:
@@ -308,7 +311,6 @@ class Decoder:
         return before
 
     def begin(self, unit: Unit, before: Frame | None) -> Frame:
-        nothing = Coder(Slots(np.zeros(0), np.zeros(0)), [], [])
         if before is not None:
             profile, sizes, dtypes = before.profile, before.sizes, before.dtypes
             exponent = min(before.unit, (unit.step - 128) // 8)
@@ -321,7 +323,7 @@ class Decoder:
             sizes = dict(zip(order, unit.sizes or usual, strict=True))
             dtypes = dict(zip(order, unit.dtypes or [DTYPES[0]] * len(order), strict=True))
         need(len(unit.streams) == len(profile.about["groups"]), "groups")
-        return Frame(unit.number, unit.own, exponent, before is None, profile, sizes, dtypes, [], nothing)
+        return Frame(unit.number, unit.own, exponent, before is None, profile, sizes, dtypes, [], None)
 
     def keep(self, frame: Frame) -> None:
         there = self.frames.get(frame.number)

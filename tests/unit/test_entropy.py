@@ -11,29 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.helpers import profiles
+from tests.helpers.entropy import COUNT, GROUP, PROFILE, STEPS, coefficients, decoded
 
 import midstream as ms
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.calibration.entropy import Seen, fit_entropy, laplacians
 from midstream.codec.calibrated.coding import quantised
-from midstream.codec.calibrated.parts import GroupPart, step_sizes
 from midstream.errors import InputError
-
-PROFILE = profiles.profile(entropy=True)
-GROUP = PROFILE.groups[0]
-COUNT = len(GROUP.scales)
-STEPS = np.array([120, 126, 132], np.int16)
-
-
-def coefficients(seed: int, grid: tuple[int, int], scale: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    rng = np.random.default_rng(seed)
-    values = rng.laplace(scale=scale, size=(COUNT, *grid)) * step_sizes(GROUP.scales)[:, None, None]
-    return values.astype(np.float32), rng.integers(0, len(STEPS), grid).astype(np.uint8)
-
-
-def decoded(group: GroupPart, stream: bytes, grid: tuple[int, int], known: NDArray[np.uint8] | None = None) -> Any:
-    return group.coefficient_model.decode(stream, *grid, STEPS, step_sizes(STEPS), group.state, known)
 
 
 @example(0, (1, 1), 1.0, True)

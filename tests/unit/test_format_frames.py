@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from tests.helpers import format_frames, format_values, profiles
-from tests.helpers.drawn import CASES, Case, frames_of, profile_of, scores_of
+from tests.helpers.drawn import CASES, Case, agree, frames_of, profile_of, scores_of
 from tests.helpers.golden import fingerprint, golden_units
 
 import midstream as ms
@@ -23,13 +23,6 @@ from midstream.codec.temporal.reference import FrameMemory
 from midstream.features import check_pyramid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
-
-
-def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    assert list(ours) == list(theirs)
-    for name, values in ours.items():
-        assert values.dtype == theirs[name].dtype
-        np.testing.assert_array_equal(values.view(np.uint8), np.ascontiguousarray(theirs[name]).view(np.uint8))
 
 
 def kept_by(decoder: ms.StreamDecoder) -> dict[int, FrameMemory]:
