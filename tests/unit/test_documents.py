@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -200,12 +201,14 @@ def test_constants_are_those_that_have_a_source(file: str, name: str, value: str
         return
     module = importlib.import_module("midstream." + file.removesuffix(".py").replace("/", "."))
     base, _, power = value.partition("^")
-    assert getattr(module, name) == (float(base) ** float(power) if power else float(value))
+    found = getattr(module, name)
+    wanted = float(base) ** float(power) if power else float(value)
+    assert found == (np.float32(wanted) if isinstance(found, np.float32) else wanted)
 
 
 def test_every_number_of_the_fits_has_a_source() -> None:
     told = {(file, name) for file, name, _ in constants()}
-    for file in ("probe", "predict", "neighbours", "coder", "clips", "predicting"):
+    for file in ("probe", "predict", "neighbours", "coder", "clips", "predicting", "entropy"):
         text = (ROOT / "src/midstream/calibration" / f"{file}.py").read_text()
         for names in re.findall(r"^([A-Z_, ]+) = [\d.]", text, re.MULTILINE):
             assert {(f"calibration/{file}.py", name) for name in names.split(", ")} <= told, names
