@@ -66,6 +66,7 @@ void test_reconstruct();
 void test_crc32c();
 void test_frames();
 void test_coefficients();
+void test_entropy();
 void test_products();
 void test_stages();
 void test_second_stage();
