@@ -11,6 +11,7 @@ import json
 import lzma
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, ".")
 from tests.helpers import profiles
@@ -19,15 +20,19 @@ from tests.helpers.golden import KEY_INTERVAL, fingerprint, golden_units
 import midstream as ms
 
 FOLDER = Path(__file__).parent / "v1"
+#: By the version of profiles.
+PROFILES: dict[int, dict[str, Any]] = {1: {}, 2: {"ways": 2}, 4: {"ways": 2, "entropy": True}}
 
 
 def main() -> None:
     """Write a stream for a profile of each version, the profiles, and what the streams decode to."""
-    index = []
-    for version, ways in ((1, 0), (2, 2)):
-        name, profile = f"frames-{version}", profiles.profile(ways=ways)
+    index_file = FOLDER / "frames.json"
+    index = json.loads(index_file.read_text()) if index_file.exists() else []
+    for version, options in PROFILES.items():
+        name, profile = f"frames-{version}", profiles.profile(**options)
         if (FOLDER / f"{name}.midv").exists():
-            sys.exit(f"{name} is there")
+            print(f"{name} is there")
+            continue
         units, decoder, clip, frames = golden_units(profile), ms.StreamDecoder(profile), io.BytesIO(), []
         with ms.ClipWriter(clip, ms.ClipHeader("toy", profile.name)) as writer:
             for number, unit in enumerate(units):
@@ -37,7 +42,7 @@ def main() -> None:
         (FOLDER / f"{name}.profile.xz").write_bytes(lzma.compress(profile.data, preset=9))
         written = hashlib.sha256(b"".join(units)).hexdigest()  # by the encoder of today
         index.append({"file": name, "written": written, "frames": frames})
-    (FOLDER / "frames.json").write_text(json.dumps(index, indent=1) + "\n")
+    index_file.write_text(json.dumps(index, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def wide_pyramid() -> dict[str, Any]:
 def golden_frames(version: int) -> list[tuple[dict[str, Any], Any]]:
     """Pyramids of a scene before which something moves, and what a network sees in each cell.
 
-    For profiles of this version; with 2, sizes and element types are not the usual ones.
+    For profiles of this version; from 2 on sizes are not the usual ones, with 2 neither are element types.
     """
     more = version - 1
     shapes = {"p3": (6, 16 + 2 * more, 20 + 2 * more), "p4": (5, 8 + more, 10 + more), "p5": (4, 4 + more, 5 + more)}

@@ -19,15 +19,16 @@ from midstream.codec.calibrated.profile import pack_profile
 from midstream.codec.calibrated.transform import laid_out
 from midstream.features import check_pyramid
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "calibrated.mids.xz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 
 
 def test_it_is_short() -> None:
     assert len(Path(format_coefficients.__file__).read_text().splitlines()) <= 400
 
 
-def test_the_golden_stream() -> None:
-    data = lzma.decompress(GOLDEN.read_bytes())
+@pytest.mark.parametrize("name", ["calibrated", "calibrated-4"])
+def test_the_golden_streams(name: str) -> None:
+    data = lzma.decompress((GOLDEN / f"{name}.mids.xz").read_bytes())
     agree(ms.decode(data), format_coefficients.decode(data))
 
 
