@@ -21,10 +21,11 @@ from midstream.codec.temporal.units import UnitHeader, read_unit_fields
 from midstream.codec.wire import varint
 
 STREAM = b"UNIT"
-#: Of version 1 and of version 2.
+#: Of versions 1, 2 and 4.
 PROFILES = (
     calibrated.PROFILE,
     calibrated.profiles.profile(layout=calibrated.LAYOUT, kept=0.6, ways=2, qualities=(120,) * 100),
+    calibrated.profiles.profile(layout=calibrated.LAYOUT, kept=0.6, ways=2, entropy=True, qualities=(120,) * 100),
 )
 _SIZES = struct.Struct("<HH")
 _MOST_UNITS, MOST_FIELDS, MOST_CHUNK = 8, 1000, 1 << 12
@@ -35,7 +36,7 @@ Part = tuple[bytes, bytes]
 
 def read(data: bytes) -> tuple[ms.Profile, list[Part]]:
     """Profile and units of any bytes behind STREAM; what is missing is empty."""
-    number = (data[len(STREAM) : len(STREAM) + 1] or b"\0")[0] % 2
+    number = (data[len(STREAM) : len(STREAM) + 1] or b"\0")[0] % len(PROFILES)
     return PROFILES[number], unpacked(data[len(STREAM) + 1 :])
 
 
