@@ -10,6 +10,8 @@ namespace midstream::entropy {
 
 namespace {
 
+// With more, 256 times the magnitudes of a cell, each up to 255, could overflow.
+constexpr size_t most_coefficients = 1 << 14;
 constexpr int32_t largest_short = 32767, largest_outs = 1 << 19, largest_offset = 1 << 29;
 
 void require(bool ok, const char* what) {
@@ -49,6 +51,7 @@ Model::Model(Statistics statistics) : statistics_(std::move(statistics)) {
     coefficients_ = statistics_.values.bias.size() / value_units;
     bands_ = (coefficients_ + band - 1) / band;
     require(coefficients_ > 0, "entropy model: no coefficients");
+    require(coefficients_ <= most_coefficients, "entropy model: more than 16384 coefficients");
     check_network(statistics_.values, coefficients_);
     check_network(statistics_.flags, bands_);
     check_rows(statistics_.value_rows, value_distributions);

@@ -134,3 +134,12 @@ def test_samples_are_as_many_as_there_is_room_for() -> None:
     part = Seen(np.zeros((10, 3), np.int8), np.arange(10, dtype=np.uint16), np.zeros(10, np.uint8))
     some = Seen.of([part, part], 7, np.random.default_rng(0))
     assert len(some.inputs) == len(some.items) == len(some.symbols) == 7
+
+
+def test_more_coefficients_than_sums_hold_are_refused() -> None:
+    part = GROUP.entropy
+    assert part is not None
+    many = replace(part.values, bias=np.zeros((16385, part.values.bias.shape[1]), np.int16))
+    flags = replace(part.flags, bias=np.zeros((1025, part.flags.bias.shape[1]), np.int16))
+    with pytest.raises(ValueError, match="16384"):
+        _ = replace(part, values=many, flags=flags).model
