@@ -56,7 +56,19 @@ MIDSTREAM_INLINE int to_whole_in_lanes(const float* values, size_t count, int16_
     multiplied(values, count, exponent, whole);
     return exponent;
 }
+MIDSTREAM_INLINE size_t used_in_lanes(const float* values, size_t count) {
+    constexpr size_t chunk = 64;
+    for (; count % chunk != 0; --count)
+        if (values[count - 1] != 0) return count;
+    for (; count > 0; count -= chunk) {
+        uint32_t any = 0;
+        for (size_t k = count - chunk; k < count; ++k) any |= std::bit_cast<uint32_t>(values[k]) << 1;
+        if (any != 0) return count;
+    }
+    return 0;
+}
 #ifdef MIDSTREAM_X86
+MIDSTREAM_AVX2 size_t used_avx2(const float* values, size_t count) { return used_in_lanes(values, count); }
 MIDSTREAM_AVX2 int to_whole_avx2(const float* values, size_t count, int16_t* whole) {
     return to_whole_in_lanes(values, count, whole);
 }
@@ -76,15 +88,13 @@ int to_whole(const float* values, size_t count, int16_t* whole) {
 }
 
 size_t used(const float* values, size_t count) {
-    constexpr size_t chunk = 16;
-    while (count > 0) {
-        const size_t from = (count - 1) / chunk * chunk;
-        uint32_t any = 0;
-        for (size_t k = from; k < count; ++k) any |= std::bit_cast<uint32_t>(values[k]) << 1;
-        if (any != 0) break;
-        count = from;
+    switch (current_path()) {
+#ifdef MIDSTREAM_X86
+        case Path::avx512:
+        case Path::avx2: return used_avx2(values, count);
+#endif
+        default: return used_in_lanes(values, count);
     }
-    return count;
 }
 
 float largest(const float* values, size_t count) {
