@@ -33,22 +33,32 @@ from tests.helpers import profiles
 
 LAYOUT = ({"a": (3, (4, 5), 2), "b": (3, (2, 3), 1)}, {"c": (3, (2, 2), 1)})
 #: The one that streams without their own are read with; a short document.
-PROFILE = profiles.profile(
-    layout=LAYOUT,
-    kept=0.6,
-    cut="",
-    image_hash="",
-    qualities=(120,) * 100,
-    curve=(CurvePoint(step=1, bytes=1.0, loss=0.0),),
-)
+SHORT: dict[str, Any] = {
+    "layout": LAYOUT,
+    "kept": 0.6,
+    "cut": "",
+    "image_hash": "",
+    "qualities": (120,) * 100,
+    "curve": (CurvePoint(step=1, bytes=1.0, loss=0.0),),
+}
+PROFILE = profiles.profile(**SHORT)
+#: With entropy models, which recipes begin with, too.
+LATER = profiles.profile(**SHORT, entropy=True)
 _START = 8 + int.from_bytes(PROFILE.data[:8], "little")  # of the tensors in its file
-DOCUMENT: str = json.loads(PROFILE.data[8:_START])["__metadata__"]["midstream"]
-TENSORS = unpack_tensors(PROFILE.data, "the profile")[0]
+TENSORS, LATER_TENSORS = (unpack_tensors(profile.data, "the profile")[0] for profile in (PROFILE, LATER))
 RECIPE = b"PROF"
+_MARK = b'"version": 4'  # of the document of a profile with entropy models
 _SIZES = struct.Struct("<HHH")
 _CHANGE = struct.Struct("<IB")
 _EMBEDDED = 1
 Mutate = Callable[[bytes, int], bytes]
+
+
+def _document(profile: ms.Profile) -> bytes:
+    """As it stands in the file."""
+    start = 8 + int.from_bytes(profile.data[:8], "little")
+    text: str = json.loads(profile.data[8:start])["__metadata__"]["midstream"]
+    return text.encode()
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,8 @@ class Recipe:
 
     def profile(self) -> bytes:
         """The profile's file."""
-        made = safetensors.numpy.save(TENSORS, {"midstream": self.document.decode(errors="replace")})
+        tensors = LATER_TENSORS if _MARK in self.document else TENSORS
+        made = safetensors.numpy.save(tensors, {"midstream": self.document.decode(errors="replace")})
         file = bytearray(made)
         for at in range(0, len(self.changes) - _CHANGE.size + 1, _CHANGE.size):
             place, value = _CHANGE.unpack_from(self.changes, at)
@@ -150,9 +161,10 @@ def seeds() -> dict[str, bytes]:
         ]
         for scale in (1.0, 300.0):
             pyramid = {level: values.astype(dtype) for level, values in profiles.pyramid(0, scale, layout).items()}
-            data = ms.encode(pyramid, CODEC, profile=PROFILE, quality=60)
-            out[f"calibrated-{name}-{scale:g}"] = data
-            size = int.from_bytes(data[6:8], "little")
-            recipe = Recipe(DOCUMENT.encode(), b"", data[9 + HASH_BYTES : size - 4], data[size:-4])
-            out[f"recipe-{name}-{scale:g}"] = recipe.write()
+            out[f"calibrated-{name}-{scale:g}"] = ms.encode(pyramid, CODEC, profile=PROFILE, quality=60)
+            for kind, profile in (("recipe", PROFILE), ("recipe-entropy", LATER)):
+                made = ms.encode(pyramid, CODEC, profile=profile, quality=60)
+                size = int.from_bytes(made[6:8], "little")
+                recipe = Recipe(_document(profile), b"", made[9 + HASH_BYTES : size - 4], made[size:-4])
+                out[f"{kind}-{name}-{scale:g}"] = recipe.write()
     return out
