@@ -20,7 +20,7 @@ from midstream.codec.calibrated.parts import PROBE_WINDOW, CellProbe, Floats, Le
 #: Features of a level with several elements in a cell, and of one with a single one; numbers of a cell, and around it.
 _FEATURES, _FEATURES_OF_ONE, _MIXED, _AROUND = 16, 24, 32, 48
 #: log2 of scores that are told from higher and from lower ones: importance classes know no others.
-_HIGHEST, _LOWEST = -0.7, -6.0
+_HIGHEST, _LOWEST = -0.7, -7.25
 #: Passes over all views, views of a step, and its length at the most.
 _PASSES, BATCH, _RATE = 10, 5, 3e-3
 #: Steps, however few views there are.

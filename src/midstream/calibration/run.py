@@ -53,8 +53,8 @@ from midstream.progress import SILENT, Progress
 from midstream.version import __version__
 from midstream.wording import counted
 
-#: Four classes, three quarters of an octave apart: steps up to 4.8 times coarser where nothing is seen.
-IMPORTANCE_CLASSES = ImportanceClasses(classes=4, spacing=6, knee=0.5)
+#: Five classes, three quarters of an octave apart: steps up to 8 times coarser where nothing is seen.
+IMPORTANCE_CLASSES = ImportanceClasses(classes=5, spacing=6, knee=0.5)
 _ONE_CLASS = ImportanceClasses(classes=1, spacing=1, knee=0.5)
 #: Above the strongest coefficient, in eighths of an octave, the curve begins.
 _CURVE_ABOVE = 4
