@@ -16,7 +16,7 @@ from tests.helpers.entropy import COUNT, GROUP, PROFILE, STEPS, coefficients, de
 import midstream as ms
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.calibration.entropy import Seen, fit_entropy, laplacians
+from midstream.calibration.entropy import Observed, fit_entropy, laplacians
 from midstream.codec.calibrated.coding import quantised
 from midstream.errors import InputError
 
@@ -131,8 +131,8 @@ def test_distributions_are_wider_from_row_to_row() -> None:
 
 
 def test_samples_are_as_many_as_there_is_room_for() -> None:
-    part = Seen(np.zeros((10, 3), np.int8), np.arange(10, dtype=np.uint16), np.zeros(10, np.uint8))
-    some = Seen.of([part, part], 7, np.random.default_rng(0))
+    part = Observed(np.zeros((10, 3), np.int8), np.arange(10, dtype=np.uint16), np.zeros(10, np.uint8))
+    some = Observed.of([part, part], 7, np.random.default_rng(0))
     assert len(some.inputs) == len(some.items) == len(some.symbols) == 7
 
 

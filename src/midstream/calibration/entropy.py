@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.calibration.ordered import small_product
 from midstream.codec.calibrated.coding import quantised
-from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, WHOLE, EntropyPart, Network
+from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, WHOLE, EntropyPart, RowNetwork
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
 
 # Where the numbers come from: docs/method.md, "Entropy model".
@@ -50,7 +50,7 @@ _LEAST_REACH = 1e-3
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """What a network is fitted to: inputs int8 [n, I], the item [n] that each is of, and what came of it, [n]."""
 
     inputs: NDArray[np.int8]
@@ -58,7 +58,7 @@ class Seen:
     symbols: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, parts: Sequence[Seen], most: int, rng: np.random.Generator) -> Seen:
+    def of(cls, parts: Sequence[Observed], most: int, rng: np.random.Generator) -> Observed:
         """All of them, or as many as `most` that `rng` chooses."""
         arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "items", "symbols")]
         if len(arrays[0]) > most:
@@ -66,9 +66,9 @@ class Seen:
             arrays = [each[chosen] for each in arrays]
         return cls(*arrays)
 
-    def some(self, chosen: NDArray[np.intp]) -> Seen:
+    def some(self, chosen: NDArray[np.intp]) -> Observed:
         """Those that are chosen, in this order."""
-        return Seen(self.inputs[chosen], self.items[chosen], self.symbols[chosen])
+        return Observed(self.inputs[chosen], self.items[chosen], self.symbols[chosen])
 
 
 def laplacians() -> Floats:
@@ -113,8 +113,8 @@ def _beginning(group: GroupPart) -> EntropyPart:
     """That knows nothing: what the coder needs to take down what a network is fitted to."""
     count = len(group.scales)
 
-    def network(items: int, inputs: int, units: int) -> Network:
-        return Network(
+    def network(items: int, inputs: int, units: int) -> RowNetwork:
+        return RowNetwork(
             np.zeros((items, units), np.int16), np.zeros((inputs, units), np.int16), np.zeros(units + 1, np.int32)
         )
 
@@ -133,13 +133,13 @@ def _recorded(
     steps: Sequence[NDArray[np.int16]],
     rng: np.random.Generator,
     advance: Callable[[], None],
-) -> tuple[list[Seen], list[Seen]]:
+) -> tuple[list[Observed], list[Observed]]:
     """Of values and flags, at each of the steps, of as many bands as there is room for."""
     cells = sum(importance.size for _, importance in samples)
     most = _MOST_VALUES // len(steps)
     every = max(cells * len(group.scales) // (4 * most), 1)
-    values: list[list[Seen]] = [[] for _ in steps]
-    flags: list[list[Seen]] = [[] for _ in steps]
+    values: list[list[Observed]] = [[] for _ in steps]
+    flags: list[list[Observed]] = [[] for _ in steps]
     for number, (coefficients, importance) in enumerate(samples):
         for at, indices in enumerate(steps):
             chosen = quantised(group, indices, coefficients, importance)[1]
@@ -147,10 +147,10 @@ def _recorded(
             parts = _native.record_coefficients(
                 group.coefficient_model, by_cell, importance, indices, step_sizes(indices), every, number
             )
-            values[at].append(Seen(parts[0].reshape(-1, _native.ENTROPY_INPUTS), parts[1], parts[2]))
-            flags[at].append(Seen(parts[3].reshape(-1, _native.FLAG_INPUTS), parts[4], parts[5]))
+            values[at].append(Observed(parts[0].reshape(-1, _native.ENTROPY_INPUTS), parts[1], parts[2]))
+            flags[at].append(Observed(parts[3].reshape(-1, _native.FLAG_INPUTS), parts[4], parts[5]))
         advance()
-    return [Seen.of(each, most, rng) for each in values], [Seen.of(each, most, rng) for each in flags]
+    return [Observed.of(each, most, rng) for each in values], [Observed.of(each, most, rng) for each in flags]
 
 
 def _importance_rows(samples: Sequence[tuple[Floats, NDArray[np.uint8]]]) -> NDArray[np.uint16]:
@@ -182,14 +182,14 @@ def _like_scale(weights: dict[str, Floats]) -> None:
 
 
 def _fitted(
-    seen: Sequence[Seen],
+    seen: Sequence[Observed],
     items: int,
     units: int,
     chances: Floats,
     begin: Callable[[dict[str, Floats]], None] | None,
     rng: np.random.Generator,
     advance: Callable[[], None],
-) -> tuple[Network, NDArray[np.uint16]]:
+) -> tuple[RowNetwork, NDArray[np.uint16]]:
     """A network and the rows that it chooses from, which begin as `chances` [rows, symbols]."""
     rows = len(chances)
     inputs = seen[0].inputs.shape[1]
@@ -228,7 +228,7 @@ def _between(at: Floats, knots: int) -> Floats:
 def _descend(
     weights: dict[str, Floats],
     features: Floats,
-    seen: Sequence[Seen],
+    seen: Sequence[Observed],
     rows: int,
     rng: np.random.Generator,
     advance: Callable[[], None],
@@ -244,7 +244,7 @@ def _descend(
     squares = {name: np.zeros_like(each) for name, each in weights.items()}
     for step in range(total):
         batch = [each.some(rng.integers(0, len(each.symbols), part)) for each, part in zip(there, parts, strict=True)]
-        gradients = _gradients(weights, features, Seen.of(batch, _BATCH, rng), rows)
+        gradients = _gradients(weights, features, Observed.of(batch, _BATCH, rng), rows)
         pace = min(step / total / _WARMING, (1 - step / total) / (1 - _WARMING))
         rate = np.float32(_RATE * (0.04 + 0.96 * pace)) / (1 - _DECAY ** np.float32(step + 1))
         root = 1 - _SQUARES_DECAY ** np.float32(step + 1)
@@ -258,7 +258,7 @@ def _descend(
             advance()
 
 
-def _gradients(weights: dict[str, Floats], features: Floats, seen: Seen, rows: int) -> dict[str, Floats]:
+def _gradients(weights: dict[str, Floats], features: Floats, seen: Observed, rows: int) -> dict[str, Floats]:
     inputs = seen.inputs.astype(np.float32) / _UNIT
     items, count = seen.items, len(seen.items)
     of_items = np.concatenate([weights["features"], features[:, _FEATURES:]], axis=1)[items]
@@ -290,7 +290,7 @@ def _gradients(weights: dict[str, Floats], features: Floats, seen: Seen, rows: i
     }
 
 
-def _whole_network(weights: dict[str, Floats], features: Floats) -> Network:
+def _whole_network(weights: dict[str, Floats], features: Floats) -> RowNetwork:
     """Rounded to whole numbers, each unit as finely as what it can reach allows."""
     bias = small_product(features, weights["items"])
     by_input = weights["weights"] / _UNIT
@@ -300,7 +300,7 @@ def _whole_network(weights: dict[str, Floats], features: Floats) -> Network:
     out = weights["out"][:-1] / scale * 2.0 ** (_ROW_SHIFT + _UNIT_SHIFT)
     out *= min(1.0, _LARGEST_OUTS / (np.abs(out).sum() + len(out)))
     offset = np.clip(weights["out"][-1] * 2.0**_ROW_SHIFT, -_LARGEST_OFFSET, _LARGEST_OFFSET)
-    return Network(
+    return RowNetwork(
         np.rint(bias * scale).astype(np.int16),
         np.rint(by_input * scale).astype(np.int16),
         np.rint(np.append(out, offset)).astype(np.int32),

@@ -18,7 +18,7 @@ IMPORTANCE_ROWS = _native.MOST_IMPORTANCE_CLASSES**2
 
 
 @dataclass(frozen=True, repr=False)
-class Network:
+class RowNetwork:
     """One hidden layer, in whole numbers: which row of probabilities something has.
 
     Attributes:
@@ -43,8 +43,8 @@ class EntropyPart:
             at WHOLE; those of importance classes are by the classes to the west and north.
     """
 
-    values: Network
-    flags: Network
+    values: RowNetwork
+    flags: RowNetwork
     value_rows: NDArray[np.uint16]
     flag_rows: NDArray[np.uint16]
     importance_rows: NDArray[np.uint16]

@@ -22,7 +22,7 @@ from midstream.codec.calibrated.document import (
     LevelAbout,
     read_about,
 )
-from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, EntropyPart, Network
+from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, EntropyPart, RowNetwork
 from midstream.codec.calibrated.parts import (
     PREDICTION_CELLS,
     PROBE_FEATURES,
@@ -204,8 +204,8 @@ def _entropy(tensors: _Tensors, count: int) -> EntropyPart:
     def taken(name: str, dtype: str, *shape: int) -> NDArray[Any]:
         return np.ascontiguousarray(tensors.take(f"entropy.{name}", dtype, *shape))
 
-    def network(name: str, items: int, inputs: int, units: int) -> Network:
-        return Network(
+    def network(name: str, items: int, inputs: int, units: int) -> RowNetwork:
+        return RowNetwork(
             taken(f"{name}.bias", "int16", items, units),
             taken(f"{name}.weights", "int16", inputs, units),
             taken(f"{name}.out", "int32", units + 1),
