@@ -61,7 +61,7 @@ struct Undecided {
 class Recorder {
    public:
     static constexpr bool records = true;
-    Recorder(size_t every, size_t first) : every_(every), seen_(first) {}
+    Recorder(size_t every, size_t first) : every_(every), seen_(first), recorded_(first) {}
 
     static bool overrun() { return false; }
     template <class Row>
@@ -86,7 +86,7 @@ class Recorder {
     Record take() { return std::move(out_); }
 
    private:
-    size_t every_, seen_, recorded_ = 0;
+    size_t every_, seen_, recorded_;  // flags, and bands that are not zero
     Record out_;
 };
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "dispatch.hpp"
+#include "round_pairs.hpp"
 #include "whole.hpp"
 
 namespace midstream {
@@ -40,17 +41,7 @@ MIDSTREAM_INLINE bool to_pairs_in(float* __restrict panel, const float* mean, co
         scales[i] = std::bit_cast<float>((127 + exponent) << 23);
         units[i] = std::bit_cast<float>((127 - exponent) << 23);
     }
-    constexpr float shift = 12582912;  // 1.5 * 2^23, beyond which there are no fractions
-    for (size_t c = 0; c < channels; c += 2) {
-        const float *first = panel + c * lanes, *second = panel + std::min(c + 1, channels - 1) * lanes;
-        const float there = c + 1 < channels ? 1.0f : 0.0f;
-        int32_t* out = pairs + c / 2 * lanes;
-        for (size_t i = 0; i < lanes; ++i) {
-            const auto low = std::bit_cast<uint32_t>(first[i] * scales[i] + shift);
-            const auto high = std::bit_cast<uint32_t>(second[i] * there * scales[i] + shift);
-            out[i] = static_cast<int32_t>((high << 16) | (low & 0xFFFF));
-        }
-    }
+    round_pairs(panel, channels, scales, pairs);
     return largest < 0x7F800000;
 }
 

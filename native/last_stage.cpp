@@ -7,6 +7,7 @@
 
 #include "pairs.hpp"
 #include "panels.hpp"
+#include "round_pairs.hpp"
 #include "sheets.hpp"
 #include "whole.hpp"
 
@@ -35,17 +36,7 @@ MIDSTREAM_INLINE bool to_pairs_in(const float* __restrict panel, size_t count, i
         scales[i] = std::bit_cast<float>((127 + exponent) << 23);
         units[i] = std::bit_cast<float>((127 - exponent) << 23);
     }
-    constexpr float shift = 12582912;  // 1.5 * 2^23, beyond which there are no fractions
-    for (size_t j = 0; j < count; j += 2) {
-        const float *first = panel + j * lanes, *second = panel + (j + 1 < count ? j + 1 : j) * lanes;
-        const float there = j + 1 < count ? 1.0f : 0.0f;
-        int32_t* out = pairs + j / 2 * lanes;
-        for (size_t i = 0; i < lanes; ++i) {
-            const auto low = std::bit_cast<uint32_t>(first[i] * scales[i] + shift);
-            const auto high = std::bit_cast<uint32_t>(second[i] * there * scales[i] + shift);
-            out[i] = static_cast<int32_t>((high << 16) | (low & 0xFFFF));
-        }
-    }
+    round_pairs(panel, count, scales, pairs);
     return most < 0x7F800000;
 }
 

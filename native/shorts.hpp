@@ -32,7 +32,6 @@ struct ShortVectors {
     using Longs = typename ShortTypes<count>::Longs;
 
     MIDSTREAM_INLINE static Shorts all(int16_t x) { return Shorts{} + x; }
-    MIDSTREAM_INLINE static Longs all_long(int32_t x) { return Longs{} + x; }
     MIDSTREAM_INLINE static Longs wide(const Shorts& x) { return __builtin_convertvector(x, Longs); }
     MIDSTREAM_INLINE static Shorts positive(const Shorts& x) { return x & (x > 0); }
 };
@@ -57,7 +56,6 @@ struct ShortVectors {
     using Longs = Numbers<int32_t>;
 
     static Shorts all(int16_t x) { return Shorts::each([&](size_t) { return x; }); }
-    static Longs all_long(int32_t x) { return Longs::each([&](size_t) { return x; }); }
     static Longs wide(const Shorts& x) { return Longs::each([&](size_t i) { return x[i]; }); }
     static Shorts positive(const Shorts& x) { return Shorts::each([&](size_t i) { return x[i] > 0 ? x[i] : 0; }); }
 };

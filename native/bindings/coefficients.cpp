@@ -40,17 +40,20 @@ CoefficientSteps steps_of(const Vector<int16_t>& steps, const Vector<float>& siz
     return {steps.data(), sizes.data(), steps.size()};
 }
 
-// A state to code so many coefficients with: it begins as `begin` and, if asked for, is handed out as it has learnt.
+// A state to code a model's coefficients with: it begins as `begin` and, if asked for, is handed out as it has learnt. An
+// entropy model learns nothing, and takes no time here.
 class Learning {
    public:
-    Learning(const Begin& begin, const std::optional<State>& learnt, size_t coefficients)
-        : state_(buffer<uint32_t>(coefficient_state_size())), learnt_(learnt) {
+    Learning(const Begin& begin, const std::optional<State>& learnt, const CoefficientModel& model) : learnt_(learnt) {
         require(begin.size() == coefficient_state_size() && (!learnt || learnt->size() == begin.size()),
                 "coefficients: a state of another size");
+        require(!learnt || !model.statistics().entropy, "coefficients: an entropy model does not learn");
+        if (model.statistics().entropy) return;
+        state_ = buffer<uint32_t>(coefficient_state_size());
         if (learnt)
             std::copy_n(begin.data(), begin.size(), state_.get());
         else
-            coefficient_state_copy(begin.data(), coefficients, state_.get());
+            coefficient_state_copy(begin.data(), model.coefficients(), state_.get());
     }
     uint32_t* state() { return state_.get(); }
     void finish() const {
@@ -79,7 +82,7 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
     require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients,
             "coefficients: shapes");
     require_importance(importance, grid, classes);
-    Learning learning(state, learnt, grid.coefficients);
+    Learning learning(state, learnt, model);
     const size_t told = choices ? grid.cells() : 0;
     auto chosen = buffer<int32_t>(product({grid.coefficients, told}));
     auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
@@ -109,7 +112,7 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
         require_importance(*known, grid, classes);
         std::copy_n(known->data(), grid.cells(), importance.get());
     }
-    Learning learning(state, std::nullopt, grid.coefficients);
+    Learning learning(state, std::nullopt, model);
     require(!symbols || (symbols->shape(0) == grid.cells() && symbols->shape(1) == grid.coefficients),
             "coefficients: symbols of another shape");
     const CoefficientImage image{importance.get(), known.has_value(), nullptr, decoded.get(),

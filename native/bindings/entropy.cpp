@@ -53,6 +53,8 @@ Out<T, 1> copied(const std::vector<T>& from) {
     return wrap(std::move(out), {from.size()});
 }
 
+Out<int32_t, 1> bases() { return copied(std::vector<int32_t>(symbol_base.begin(), symbol_base.end())); }
+
 using Recorded = std::tuple<Out<int8_t, 1>, Out<uint16_t, 1>, Out<uint8_t, 1>, Out<int8_t, 1>, Out<uint16_t, 1>, Out<uint8_t, 1>>;
 
 Recorded record_of(const CoefficientModel& model, const Matrix<int32_t>& chosen, const Matrix<uint8_t>& importance,
@@ -90,6 +92,7 @@ void bind_entropy(nb::module_& m) {
                       "places of symbols begin, and end. Raises ValueError for what does not fit, or could overflow.")
         .def("__init__", &make_model, "bias"_a, "weights"_a, "out"_a, "rows"_a, "flag_bias"_a, "flag_weights"_a,
              "flag_out"_a, "flag_rows"_a, "importance_rows"_a);
+    m.def("entropy_bases", &bases, "The least magnitude that each symbol of magnitudes stands for.");
     m.def("record_coefficients", &record_of, "model"_a, "chosen"_a, "importance"_a, "steps"_a, "step_sizes"_a, "every"_a,
           "first"_a = 0,
           "What an entropy model is fitted to, of coefficients that became `chosen` [cells, coefficients], in one band of\n"

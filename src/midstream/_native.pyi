@@ -430,6 +430,9 @@ class EntropyModel:
         ],
     ) -> None: ...
 
+def entropy_bases() -> Annotated[NDArray[numpy.int32], dict(shape=(None,))]:
+    """The least magnitude that each symbol of magnitudes stands for."""
+
 def record_coefficients(
     model: CoefficientModel,
     chosen: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order="C", device="cpu", writable=False)],

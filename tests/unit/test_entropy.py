@@ -143,3 +143,8 @@ def test_more_coefficients_than_sums_hold_are_refused() -> None:
     flags = replace(part.flags, bias=np.zeros((1025, part.flags.bias.shape[1]), np.int16))
     with pytest.raises(ValueError, match="16384"):
         _ = replace(part, values=many, flags=flags).model
+
+
+def test_a_model_that_does_not_learn_is_not_asked_to() -> None:
+    with pytest.raises(ValueError, match="does not learn"):
+        quantised(GROUP, STEPS, *coefficients(1, (3, 3), 1.0), GROUP.state.copy())

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
+from midstream.calibration.descent import Adam, Weights
 from midstream.calibration.ordered import small_product
 from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, WHOLE, EntropyPart, RowNetwork
@@ -23,17 +24,16 @@ from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
 # Where the numbers come from: docs/method.md, "Entropy model".
 #: Values that are looked at, at the most; passes over them, values of a step, and steps at least and at most.
 _MOST_VALUES, _PASSES, _BATCH, _LEAST_STEPS, _MOST_STEPS = 1_500_000, 6, 4096, 100, 2000
-#: The length of steps at the most; what goes by until they are longest.
-_RATE, _WARMING = 8e-3, 0.3
+#: The length of steps at the most.
+_RATE = 8e-3
 #: Steps of progress that are shown of each network.
 _TICKS = 20
 #: A step's share of what is looked at goes with its values to this power; and what becomes less of an item's features.
-_SHARE, _FADING = 0.5, np.float32(0.1)
-#: Adam's decays, and what its roots are at least.
-_DECAY, _SQUARES_DECAY, _LEAST_ROOT = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
+_SHARE, _FADING = 0.5, 0.1
 #: Features of an item that are learnt, beside its number; rows between knots; inputs count in units of so many.
 _FEATURES, _KNOTS_APART, _UNIT = 2, 4, np.float32(16)
-#: A row of magnitudes is an eighth of an octave of the deviation, in steps; the middle one is that of one step.
+#: A row of magnitudes is an eighth of an octave of the deviation, in steps, as inputs are; the middle one is that of
+#: one step.
 _ROWS_PER_OCTAVE, _MIDDLE = 8, _native.ENTROPY_ROWS // 2
 #: Of a flag's rows, how many make log odds of one.
 _ROWS_PER_ODDS = 4
@@ -41,7 +41,6 @@ _ROWS_PER_ODDS = 4
 _DEAD, _ROUNDED = 0.6, 0.4
 #: Of a probability, at least: it costs 12 bits.
 _LEAST_CHANCE = 2.0**-12
-_BASES = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 24, 40, 72])
 #: What a unit and an output may reach (native/entropy_model.cpp).
 _LARGEST_SHORT, _LARGEST_INPUT, _LARGEST_OUTS, _LARGEST_OFFSET = 32767, 127, 1 << 19, 1 << 29
 _UNIT_SHIFT, _ROW_SHIFT = 4, 16
@@ -74,7 +73,7 @@ class Observed:
 def laplacians() -> Floats:
     """Probabilities of the symbols of magnitudes in each row, [rows, symbols], of Laplacians quantised to steps."""
     fall = np.sqrt(2) / np.exp2((np.arange(_native.ENTROPY_ROWS) - _MIDDLE) / _ROWS_PER_OCTAVE)[:, None]
-    beyond = np.exp(-fall * np.append(_BASES[1:] - _ROUNDED, np.inf))
+    beyond = np.exp(-fall * np.append(_native.entropy_bases()[1:] - _ROUNDED, np.inf))
     beyond[:, 0] = np.exp(-fall[:, 0] * _DEAD)
     chances = -np.diff(np.concatenate([np.ones((len(fall), 1)), beyond], axis=1), axis=1)
     chances = np.maximum(chances, _LEAST_CHANCE)
@@ -174,11 +173,11 @@ def _places(chances: Floats) -> NDArray[np.uint16]:
     return np.concatenate([np.zeros((len(widths), 1), np.int64), np.cumsum(widths, axis=1)], axis=1).astype(np.uint16)
 
 
-def _like_scale(weights: dict[str, Floats]) -> None:
+def _like_scale(weights: Weights) -> None:
     """Begin with rows that are the expected magnitude's own: the first input, of both signs."""
     for unit, sign in enumerate((1, -1)):
         weights["weights"][:, unit], weights["items"][:, unit] = 0, 0
-        weights["weights"][0, unit], weights["out"][unit] = sign, sign * _UNIT * _ROWS_PER_OCTAVE / 8
+        weights["weights"][0, unit], weights["out"][unit] = sign, sign * _UNIT
 
 
 def _fitted(
@@ -186,7 +185,7 @@ def _fitted(
     items: int,
     units: int,
     chances: Floats,
-    begin: Callable[[dict[str, Floats]], None] | None,
+    begin: Callable[[Weights], None] | None,
     rng: np.random.Generator,
     advance: Callable[[], None],
 ) -> tuple[RowNetwork, NDArray[np.uint16]]:
@@ -226,39 +225,29 @@ def _between(at: Floats, knots: int) -> Floats:
 
 
 def _descend(
-    weights: dict[str, Floats],
+    weights: Weights,
     features: Floats,
     seen: Sequence[Observed],
     rows: int,
     rng: np.random.Generator,
     advance: Callable[[], None],
 ) -> None:
-    """Adam, on the length of the code, with one cycle of the steps' lengths."""
+    """On the length of the code."""
     there = [each for each in seen if len(each.symbols)]
     count = sum(len(each.symbols) for each in there)
     total = int(np.clip(_PASSES * count // _BATCH, _LEAST_STEPS, _MOST_STEPS)) if there else 0
     # Coarse steps have few values, and are as dear as fine ones to those who work there; too few to see them often.
     shares = np.array([len(each.symbols) ** _SHARE for each in there])
     parts = np.maximum(_BATCH * shares / shares.sum(), 1).astype(int) if there else shares
-    moments = {name: np.zeros_like(each) for name, each in weights.items()}
-    squares = {name: np.zeros_like(each) for name, each in weights.items()}
+    adam = Adam(weights, _RATE, total, longer={"out": _ROWS_PER_ODDS}, fading={"features": _FADING})
     for step in range(total):
         batch = [each.some(rng.integers(0, len(each.symbols), part)) for each, part in zip(there, parts, strict=True)]
-        gradients = _gradients(weights, features, Observed.of(batch, _BATCH, rng), rows)
-        pace = min(step / total / _WARMING, (1 - step / total) / (1 - _WARMING))
-        rate = np.float32(_RATE * (0.04 + 0.96 * pace)) / (1 - _DECAY ** np.float32(step + 1))
-        root = 1 - _SQUARES_DECAY ** np.float32(step + 1)
-        weights["features"] *= 1 - rate * _FADING
-        for name, gradient in gradients.items():
-            moments[name] += (1 - _DECAY) * (gradient - moments[name])
-            squares[name] += (1 - _SQUARES_DECAY) * (gradient * gradient - squares[name])
-            own = rate * (_ROWS_PER_ODDS if name == "out" else 1)
-            weights[name] -= own * moments[name] / (np.sqrt(squares[name] / root) + _LEAST_ROOT)
+        adam.step(_gradients(weights, features, Observed.of(batch, _BATCH, rng), rows))
         for _ in range(step * _TICKS // total, (step + 1) * _TICKS // total):
             advance()
 
 
-def _gradients(weights: dict[str, Floats], features: Floats, seen: Observed, rows: int) -> dict[str, Floats]:
+def _gradients(weights: Weights, features: Floats, seen: Observed, rows: int) -> Weights:
     inputs = seen.inputs.astype(np.float32) / _UNIT
     items, count = seen.items, len(seen.items)
     of_items = np.concatenate([weights["features"], features[:, _FEATURES:]], axis=1)[items]
@@ -290,7 +279,7 @@ def _gradients(weights: dict[str, Floats], features: Floats, seen: Observed, row
     }
 
 
-def _whole_network(weights: dict[str, Floats], features: Floats) -> RowNetwork:
+def _whole_network(weights: Weights, features: Floats) -> RowNetwork:
     """Rounded to whole numbers, each unit as finely as what it can reach allows."""
     bias = small_product(features, weights["items"])
     by_input = weights["weights"] / _UNIT

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.calibration.descent import Adam, Weights
 from midstream.calibration.ordered import small_product
 from midstream.codec.calibrated.cell_probe import LEAK, leaky, windows
 from midstream.codec.calibrated.parts import PROBE_WINDOW, CellProbe, Floats, LevelPart, LevelSight
@@ -25,19 +26,13 @@ _HIGHEST, _LOWEST = -0.7, -7.25
 _PASSES, BATCH, _RATE = 10, 5, 3e-3
 #: Steps, however few views there are.
 _LEAST_STEPS = 150
-#: Of the passes, what goes by until steps are longest; by how much shorter the first ones are.
-_WARMING, _FIRST = 0.3, 0.04
 #: Share of coefficients that a step does without, so that none is relied upon.
 _DROPPED = 0.1
-#: Adam's decays, and what its roots are at least.
-_DECAY, _SQUARES_DECAY, _LEAST_ROOT = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 #: Cells on a side that are looked at in a view, at most; and standard deviations, at least.
 _MOST_CELLS = 16
 #: What a float16 holds.
 _MOST_UNITS = 60000
 _LEAST_DEVIATION = 1e-5
-
-Weights = dict[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -79,31 +74,16 @@ def fit_probe(sights: Sequence[Sight], unit: float, seed: int, advance: Callable
     grid = tuple(min(sight.scores.shape[axis] for sight in sights) for axis in range(2))
     batches = _Batches(sights, (grid[0], grid[1]))
     weights = _begin(batches, rng)
-    moments: Weights = {name: np.zeros_like(each) for name, each in weights.items()}
-    squares: Weights = {name: np.zeros_like(each) for name, each in weights.items()}
     count = max(len(sights) // BATCH, 1)
     total = steps_for(len(sights))
-    seen = [np.float32(1), np.float32(1)]
+    adam = Adam(weights, _RATE, total)
     for step in range(total):
         if step % count == 0:
             order = rng.permutation(len(sights))
         chosen = order[step % count * BATCH :][:BATCH].tolist()
-        gradients = _gradients(weights, len(chosen), batches.grid, _passed(weights, batches, chosen, rng))
-        seen = [seen[0] * _DECAY, seen[1] * _SQUARES_DECAY]
-        rate = np.float32(_RATE * _pace(step / total)) / (1 - seen[0])
-        for name, gradient in gradients.items():
-            moments[name] += (1 - _DECAY) * (gradient - moments[name])
-            squares[name] += (1 - _SQUARES_DECAY) * (gradient * gradient - squares[name])
-            weights[name] -= rate * moments[name] / (np.sqrt(squares[name] / (1 - seen[1])) + _LEAST_ROOT)
+        adam.step(_gradients(weights, len(chosen), batches.grid, _passed(weights, batches, chosen, rng)))
         advance()
     return _folded(weights, batches, unit)
-
-
-def _pace(done: float) -> float:
-    """The length of steps beside the longest ones."""
-    if done < _WARMING:
-        return _FIRST + (1 - _FIRST) * done / _WARMING
-    return (1 - done) / (1 - _WARMING)
 
 
 class _Batches:
