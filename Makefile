@@ -95,7 +95,7 @@ test-native: $(SANITIZED)/.installed
 
 PATHS := $(wildcard native/tests/*.cpp native/*.cpp)
 # As in CMakeLists.txt, but with symbols.
-PATHS_FLAGS := -std=c++20 -O2 -g1 -ffp-contract=off -Wall -Wextra -Inative
+PATHS_FLAGS := -std=c++20 -O2 -g1 -ffp-contract=off -fno-trapping-math -Wall -Wextra -Inative
 ARM_CXX := aarch64-linux-gnu-g++
 ARM_RUN := qemu-aarch64
 

@@ -40,6 +40,17 @@ inline const auto rough_octaves = [] {
 // What a bit is worth that says how a cell is predicted: the ways differ in bits alone.
 inline constexpr float mode_bit_worth = 0.07f;
 
+// In steps, what is below it becomes zero, by level: where one and zero cost the same.
+inline std::array<float, coefficient_levels> thresholds(const CoefficientModel& model, float bit_worth) {
+    std::array<float, coefficient_levels> out;
+    for (uint32_t level = 0; level < coefficient_levels; ++level) {
+        const float one = model.reconstruction(level, 1);
+        const float bits = (rough_bits[level].more - rough_bits[level].zero) / 256;
+        out[level] = (one + bit_worth * bits / one) / 2;
+    }
+    return out;
+}
+
 class Chooser {
    public:
     static constexpr bool decides = true;
@@ -48,11 +59,7 @@ class Chooser {
             const uint8_t* refreshed = nullptr)
         : model_(model), values_(values), refreshed_(refreshed), coefficients_(grid.coefficients), classes_(steps.classes) {
         for (size_t m = 0; m < steps.classes; ++m) per_step_.push_back(1 / steps.sizes[m]);
-        for (uint32_t level = 0; level < coefficient_levels; ++level) {
-            const float one = model.reconstruction(level, 1);
-            const float bits = (rough_bits[level].more - rough_bits[level].zero) / 256;
-            thresholds_[level] = (one + steps.bit_worth * bits / one) / 2;  // where one and zero cost the same
-        }
+        thresholds_ = thresholds(model, steps.bit_worth);
         least_ = *std::min_element(thresholds_.begin(), thresholds_.end());
     }
 

@@ -17,71 +17,77 @@ namespace {
 constexpr size_t few_cells = 64;
 size_t lanes_of(const CoefficientGrid& grid) { return grid.cells() < few_cells ? 1 : rans::most_lanes; }
 
-struct Writer : rans::Encoder {
-    using rans::Encoder::Encoder;
-    static constexpr bool records = false;
-};
-struct Reader : rans::Decoder {
-    using rans::Decoder::Decoder;
-    static constexpr bool records = false;
-};
-
 // What an encoder makes of each value.
-struct Choosing {
-    static constexpr bool decides = true;
-    coefficients::Chooser chooser;
-    size_t coefficients;
+class Choosing {
+   public:
+    Choosing(const CoefficientModel& model, const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
+             const std::vector<uint8_t>& levels)
+        : choice_(model, steps, levels), values_(values), coefficients_(grid.coefficients) {}
 
-    MIDSTREAM_INLINE uint8_t choose(size_t cell, size_t importance, const uint8_t* levels, size_t from,
-                                    const float* predicted, int32_t* values) {
-        const size_t to = std::min(from + band, coefficients);
-        if (!chooser.uses(cell, importance, levels, from, to, predicted)) return 0;
-        for (size_t k = from; k < to; ++k) values[k - from] = chooser.value(levels[k], k - from);
-        return 1;
+    MIDSTREAM_INLINE bool choose(size_t cell, size_t importance, size_t from, const float* predicted, int32_t* out) const {
+        const float* values = values_ + cell * coefficients_ + from;
+        if (from + band <= coefficients_) return choice_.choose(importance, from, values, predicted + from, out);
+        float padded[band] = {};
+        std::copy_n(values, coefficients_ - from, padded);
+        return choice_.choose(importance, from, padded, predicted + from, out);
     }
+
+   private:
+    Choice choice_;
+    const float* values_;
+    size_t coefficients_;
 };
 // What they became.
 struct Chosen {
-    static constexpr bool decides = true;
     const int32_t* chosen;
     size_t coefficients;
 
-    uint8_t choose(size_t cell, size_t, const uint8_t*, size_t from, const float*, int32_t* values) const {
+    bool choose(size_t cell, size_t, size_t from, const float*, int32_t* values) const {
         const int32_t* here = chosen + cell * coefficients;
         const size_t to = std::min(from + band, coefficients);
         std::copy(here + from, here + to, values);
         return std::any_of(here + from, here + to, [](int32_t value) { return value != 0; });
     }
 };
-struct Undecided {
-    static constexpr bool decides = false;
-};
+struct Undecided {};
 
 // Takes down what is coded of some bands.
 class Recorder {
    public:
-    static constexpr bool records = true;
+    static constexpr bool reads = false;
     Recorder(size_t every, size_t first) : every_(every), seen_(first), recorded_(first) {}
 
     static bool overrun() { return false; }
     template <class Row>
-    static void code(size_t, const Row&, uint32_t&) {}
-    static void bits(size_t, int, uint32_t&) {}
-    void record_flag(size_t b, const std::array<int16_t, flag_inputs>& inputs, uint32_t flag) {
-        if (++seen_ % every_) return;
-        out_.flag_inputs_of.insert(out_.flag_inputs_of.end(), inputs.begin(), inputs.end());
-        out_.bands.push_back(static_cast<uint16_t>(b));
-        out_.flags.push_back(static_cast<uint8_t>(flag));
+    static uint8_t importance(size_t, const Row&, uint8_t importance) {
+        return importance;
     }
-    void record_band(size_t from, size_t count, const ValueInputs& inputs, const std::array<int16_t, band_inputs>& of_band,
-                     const int32_t* values) {
-        if (++recorded_ % every_) return;
+    size_t flags(const FlagRows&, const Expected::Class& expected, const Neighbours& near, size_t importance,
+                 const Model& model, const uint8_t* flags) {
+        Flags before;
+        for (size_t b = 0; b < model.bands(); ++b) {
+            if (++seen_ % every_ == 0) {
+                std::array<int16_t, flag_inputs> inputs;
+                before.inputs(expected, near, importance, b, inputs);
+                out_.flag_inputs_of.insert(out_.flag_inputs_of.end(), inputs.begin(), inputs.end());
+                out_.bands.push_back(static_cast<uint16_t>(b));
+                out_.flags.push_back(flags[b]);
+            }
+            before.add(flags[b]);
+        }
+        return static_cast<size_t>(before.used);
+    }
+    bool values(const Model&, const BandSight& sight, size_t count, const int32_t* values) {
+        if (++recorded_ % every_) return true;
+        ValueInputs inputs;
+        inputs_of_values(sight.expected, sight.near, sight.from, inputs);
         for (size_t i = 0; i < count; ++i) {
             for (const auto& input : inputs) out_.value_inputs_of.push_back(static_cast<int8_t>(input[i]));
-            out_.value_inputs_of.insert(out_.value_inputs_of.end(), of_band.begin(), of_band.end());
-            out_.coefficients.push_back(static_cast<uint16_t>(from + i));
+            out_.value_inputs_of.insert(out_.value_inputs_of.end(), sight.of_band.begin(), sight.of_band.end());
+            out_.coefficients.push_back(static_cast<uint16_t>(sight.from + i));
             out_.symbols.push_back(static_cast<uint8_t>(symbol_of(std::abs(values[i]))));
         }
+        return true;
     }
     Record take() { return std::move(out_); }
 
@@ -92,47 +98,72 @@ class Recorder {
 
 const Model& model_of(const CoefficientModel& coefficients) { return *coefficients.statistics().entropy; }
 
-template <class End, class Chooser>
-MIDSTREAM_INLINE bool code_with(End& end, Chooser& chooser, const CoefficientModel& coefficients,
-                                const CoefficientGrid& grid, const CoefficientSteps& steps, const CoefficientImage& image,
-                                const std::vector<uint8_t>& levels, const RowsDone& done) {
-    return Coder<End, Chooser>(end, model_of(coefficients), coefficients, grid, steps, image, levels).run(chooser, done);
-}
-#ifdef MIDSTREAM_X86
-template <class End, class Chooser>
-MIDSTREAM_AVX2 bool code_avx2(End& end, Chooser& chooser, const CoefficientModel& coefficients,
-                              const CoefficientGrid& grid, const CoefficientSteps& steps, const CoefficientImage& image,
-                              const std::vector<uint8_t>& levels, const RowsDone& done) {
-    return code_with(end, chooser, coefficients, grid, steps, image, levels, done);
-}
-#endif
-template <class End, class Chooser>
-bool code(End& end, Chooser& chooser, const CoefficientModel& coefficients, const CoefficientGrid& grid,
-          const CoefficientSteps& steps, const CoefficientImage& image, const RowsDone& done = {}) {
-    std::vector<uint8_t> levels(grid.coefficients * steps.classes);
+using Levels = std::vector<uint8_t>;
+Levels levels_of(const CoefficientModel& coefficients, const CoefficientGrid& grid, const CoefficientSteps& steps) {
+    Levels levels(grid.coefficients * steps.classes);
     coefficients.levels(steps, levels.data());
+    return levels;
+}
+
+// All that there is to code of an image.
+struct Task {
+    const CoefficientModel& coefficients;
+    const CoefficientGrid& grid;
+    const CoefficientSteps& steps;
+    const CoefficientImage& image;
+    const Levels levels = levels_of(coefficients, grid, steps);
+    const RowsDone& done;
+};
+template <class End, class Source>
+MIDSTREAM_INLINE bool code_in(End& end, const Source& source, const Task& of) {
+    return Coder<End, Source>(end, model_of(of.coefficients), of.coefficients, of.grid, of.steps, of.image, of.levels)
+        .run(source, of.done);
+}
+template <class End, class Source>
+bool code(End& end, const Source& source, const Task& task) {
+    return code_in(end, source, task);
+}
 #ifdef MIDSTREAM_X86
-    if (current_path() == Path::avx2 || current_path() == Path::avx512)
-        return code_avx2(end, chooser, coefficients, grid, steps, image, levels, done);
+template <class End, class Source>
+MIDSTREAM_AVX2 bool code_avx2(End& end, const Source& source, const Task& task) {
+    return code_in(end, source, task);
+}
 #endif
-    return code_with(end, chooser, coefficients, grid, steps, image, levels, done);
+// Calls `work` with what the path in force has for a set, and what codes on it.
+template <class Work>
+auto with_path(const Task& task, const Work& work) {
+    const auto usual = [&](auto& end, const auto& source) { return code(end, source, task); };
+    switch (current_path()) {
+        case Path::reference: return work(Plain{}, usual);
+#ifdef MIDSTREAM_X86
+        case Path::avx512:
+        case Path::avx2: return work(Usual{}, [&](auto& end, const auto& source) { return code_avx2(end, source, task); });
+#endif
+        default: return work(Usual{}, usual);
+    }
 }
 
 }  // namespace
 
 std::vector<uint8_t> encode(const CoefficientModel& coefficients, const float* values, const CoefficientGrid& grid,
                             const CoefficientSteps& steps, const CoefficientImage& image) {
-    Writer writer(lanes_of(grid));
-    Choosing choosing{coefficients::Chooser(coefficients, values, grid, steps), grid.coefficients};
-    code(writer, choosing, coefficients, grid, steps, image);
-    return writer.finish();
+    const RowsDone none;
+    const Task task{.coefficients = coefficients, .grid = grid, .steps = steps, .image = image, .done = none};
+    const Choosing choosing(coefficients, values, grid, steps, task.levels);
+    return with_path(task, [&](auto set, const auto& code) {
+        Writer<decltype(set)> writer(lanes_of(grid));
+        code(writer, choosing);
+        return writer.finish();
+    });
 }
 
 bool decode(const CoefficientModel& coefficients, const uint8_t* data, size_t bytes, const CoefficientGrid& grid,
             const CoefficientSteps& steps, const CoefficientImage& image, const RowsDone& done) {
-    Reader reader(data, bytes, lanes_of(grid));
-    Undecided undecided;
-    return code(reader, undecided, coefficients, grid, steps, image, done) && reader.finished();
+    const Task task{.coefficients = coefficients, .grid = grid, .steps = steps, .image = image, .done = done};
+    return with_path(task, [&](auto set, const auto& code) {
+        Reader<decltype(set)> reader(data, bytes, lanes_of(grid));
+        return code(reader, Undecided{}) && reader.finished();
+    });
 }
 
 Record record(const CoefficientModel& coefficients, const int32_t* chosen, uint8_t* importance, const CoefficientGrid& grid,
@@ -140,7 +171,9 @@ Record record(const CoefficientModel& coefficients, const int32_t* chosen, uint8
     Recorder recorder(every, first);
     Chosen as_chosen{chosen, grid.coefficients};
     std::vector<float> decoded(grid.cells() * grid.coefficients);
-    code(recorder, as_chosen, coefficients, grid, steps, {importance, true, nullptr, decoded.data(), nullptr});
+    const CoefficientImage image{importance, true, nullptr, decoded.data(), nullptr};
+    const RowsDone none;
+    code(recorder, as_chosen, {.coefficients = coefficients, .grid = grid, .steps = steps, .image = image, .done = none});
     return recorder.take();
 }
 

@@ -45,6 +45,30 @@ void check_rows(const std::vector<Row>& rows, size_t count) {
     }
 }
 
+int32_t pair(int32_t first, int32_t second) {
+    return static_cast<int32_t>(static_cast<uint16_t>(first) | uint32_t{static_cast<uint16_t>(second)} << 16);
+}
+
+Model::Pairs pairs_of(const decltype(Statistics::values)& network) {
+    Model::Pairs out;
+    const auto weight = [&](size_t input, size_t unit) {
+        return input < network.inputs ? network.weights[input][unit] : 0;
+    };
+    for (size_t unit = 0; unit < value_units; ++unit) {
+        for (size_t p = 0; p < Model::Pairs::of_value; ++p)
+            out.weights[unit][p] = pair(weight(2 * p, unit), weight(2 * p + 1, unit));
+        for (size_t p = 0; p < Model::Pairs::of_band; ++p) {
+            const size_t input = value_inputs + 2 * p;
+            out.common[p][unit] = pair(weight(input, unit), weight(input + 1, unit));
+        }
+    }
+    for (size_t unit = 0; unit < value_units; unit += 2) {
+        const int32_t first = network.out[unit], second = network.out[unit + 1];
+        out.out_high[unit / 2] = pair(first >> 8, second >> 8), out.out_low[unit / 2] = pair(first & 255, second & 255);
+    }
+    return out;
+}
+
 }  // namespace
 
 Model::Model(Statistics statistics) : statistics_(std::move(statistics)) {
@@ -61,6 +85,10 @@ Model::Model(Statistics statistics) : statistics_(std::move(statistics)) {
     for (size_t k = 0; k < coefficients_; ++k)
         for (size_t unit = 0; unit < value_units; ++unit)
             laid_out_[(k / band * value_units + unit) * band + k % band] = statistics_.values.bias[k * value_units + unit];
+    value_starts_.assign(value_distributions * places_room, 0);
+    for (size_t row = 0; row < value_distributions; ++row)
+        std::copy(statistics_.value_rows[row].begin(), statistics_.value_rows[row].end(), &value_starts_[row * places_room]);
+    pairs_ = pairs_of(statistics_.values);
 }
 
 }  // namespace midstream::entropy

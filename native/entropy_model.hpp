@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned.hpp"
 #include "rans.hpp"
 
 namespace midstream::entropy {
@@ -58,11 +59,29 @@ class Model {
     const Statistics& statistics() const { return statistics_; }
     // [bands, value_units, band]: of the coefficients of a band side by side.
     const int16_t* biases(size_t b) const { return &laid_out_[b * value_units * band]; }
+    // Where the symbols of a row of `values` begin, and `whole`: a line of a cache.
+    const uint16_t* value_starts(size_t row) const { return &value_starts_[row * places_room]; }
+    // Where a one begins in a row of `flags`.
+    uint32_t flag_start(size_t row) const { return statistics_.flag_rows[row][1]; }
+
+    // The network of values in pairs of numbers of 16 bits, the first one below: inputs of a value, for each unit; inputs of
+    // a band, for all units side by side; what is put out of two units, in two parts, of which the higher counts 256.
+    struct Pairs {
+        static constexpr size_t of_value = value_inputs / 2, of_band = (band_inputs + 1) / 2;
+        std::array<std::array<int32_t, of_value>, value_units> weights;
+        std::array<std::array<int32_t, value_units>, of_band> common;
+        std::array<int32_t, value_units / 2> out_high, out_low;
+    };
+    const Pairs& pairs() const { return pairs_; }
 
    private:
+    static constexpr size_t places_room = cache_line / sizeof(uint16_t);
+
     Statistics statistics_;
     size_t coefficients_, bands_;
     std::vector<int16_t> laid_out_;
+    AlignedVector<uint16_t> value_starts_;
+    Pairs pairs_;
 };
 
 }  // namespace midstream::entropy
