@@ -1,6 +1,7 @@
 #include "cell_scores.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "panels.hpp"
@@ -71,6 +72,15 @@ void CellScores::octaves(const float* mixed, size_t height, size_t width, size_t
         float sums[panel_rows] = {};
         around_.run(from, [&](size_t n, size_t o, float value) { sums[n] += out_[o] * value; });
         for (size_t n = 0; n < there; ++n) out[cell + n - first] = sums[n] + out_.back();
+    }
+}
+
+void classes_of(const ScoreClasses& classes, const float* octaves, size_t cells, uint8_t* out) {
+    const auto last = static_cast<float>(classes.count - 1);
+    for (size_t cell = 0; cell < cells; ++cell) {
+        const float score = octaves[cell] > classes.least ? octaves[cell] : classes.least;
+        const float steps = std::nearbyint((classes.knee - score) * classes.by);  // ties to even
+        out[cell] = static_cast<uint8_t>(std::min(steps > 0 ? steps : 0.0f, last));
     }
 }
 

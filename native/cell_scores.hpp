@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "aligned.hpp"
@@ -41,5 +42,12 @@ class CellScores {
     Packed mix_, around_;
     std::vector<float> out_;
 };
+
+// Classes from log2 of scores: so many, one more for each `1 / by` octaves that a score is below `knee`.
+struct ScoreClasses {
+    float least, knee, by;  // a score below the least one is like it
+    int count;
+};
+void classes_of(const ScoreClasses& classes, const float* octaves, size_t cells, uint8_t* out);
 
 }  // namespace midstream

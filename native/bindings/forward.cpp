@@ -40,6 +40,13 @@ void octaves_into(const CellScores& scores, const Matrix<float>& mixed, size_t t
     without_gil([&] { scores.octaves(mixed.data(), mixed.shape(0) / width, width, top, top + rows, out.data()); });
 }
 
+Out<uint8_t, 2> classes_from(const Matrix<float>& octaves, float least, float knee, float by, int count) {
+    require(count > 0 && count <= 255, "score classes: 1 to 255");
+    auto out = buffer<uint8_t>(octaves.size());
+    classes_of({least, knee, by, count}, octaves.data(), octaves.size(), out.get());
+    return wrap(std::move(out), {octaves.shape(0), octaves.shape(1)});
+}
+
 FirstWhole first_of(const LevelArrays& level) {
     const auto& [basis, weight, mean, ratio, sight] = level;
     const size_t channels = basis.shape(1);
@@ -125,6 +132,9 @@ void bind_forward(nb::module_& m) {
         .def_prop_ro("mixed", &CellScores::mixed, "Numbers that there are of each cell.")
         .def("octaves", &octaves_into, "mixed"_a, "top"_a, "out"_a.noconvert(),
              "log2 of the scores of rows [.., width] from `top` on, from the numbers [cells, mixed] of all cells.");
+    m.def("score_classes", &classes_from, "octaves"_a, "least"_a, "knee"_a, "by"_a, "count"_a,
+          "Classes [height, width] from log2 of scores, none of which counts as less than `least`: how many steps of an octave\n"
+          "divided `by` it is below the knee, rounded, 0 to count - 1.");
     nb::class_<Forward>(
         m, "Forward",
         "The first stage of a group in whole numbers: of each level the basis [k, C], the channels' weights and means [C],\n"

@@ -617,6 +617,18 @@ class CellScores:
         log2 of the scores of rows [.., width] from `top` on, from the numbers [cells, mixed] of all cells.
         """
 
+def score_classes(
+    octaves: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    least: float,
+    knee: float,
+    by: float,
+    count: int,
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
+    """
+    Classes [height, width] from log2 of scores, none of which counts as less than `least`: how many steps of an octave
+    divided `by` it is below the knee, rounded, 0 to count - 1.
+    """
+
 class Forward:
     """
     The first stage of a group in whole numbers: of each level the basis [k, C], the channels' weights and means [C],

@@ -29,6 +29,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
 #: Those of quantised networks, which are coded without loss; their codes follow.
 INTEGERS: dict[str, np.dtype[Any]] = {"int8": np.dtype(np.int8), "uint8": np.dtype(np.uint8)}
 ELEMENT_TYPES = DTYPES | INTEGERS
+_TYPE_NAMES = {dtype: name for name, dtype in ELEMENT_TYPES.items()}
+_FLOAT32 = DTYPES["float32"]
 #: Longest level name in UTF-8: the bitstream has one byte for its length.
 MAX_NAME_BYTES = 255
 #: Kinds of torch's devices on which codecs work; what is on another one comes to the host first. They have float64, in
@@ -181,16 +183,22 @@ def check_level(name: object, value: Any, layout: Layout | None = None) -> Level
         raise InputError(f"level name {name!r} is not valid Unicode text") from error
     if size > MAX_NAME_BYTES:
         raise InputError(f"level name '{name[:20]}...' is longer than {MAX_NAME_BYTES} bytes")
-    if is_torch(value) and works_on(value.device) and _torch_type(value) not in INTEGERS:
+    of_torch = is_torch(value)
+    if of_torch and works_on(value.device) and _torch_type(value) not in INTEGERS:
         return _device_level(name, value, layout)
-    array = _from_torch(name, value) if is_torch(value) else np.asarray(value)
-    native = array.dtype.newbyteorder("=")
-    dtype = next((key for key, known in ELEMENT_TYPES.items() if native == known), None)
+    array = _from_torch(name, value) if of_torch else np.asarray(value)
+    dtype = _TYPE_NAMES.get(array.dtype) or _TYPE_NAMES.get(array.dtype.newbyteorder("="))
     if dtype is None:
         raise _wrong_type(name, array.dtype)
     shape = _checked_shape(name, array.shape)
-    values = np.require(array, np.float32, ["C", "ALIGNED"]).reshape(shape[0], -1)
-    return Level(name, values, shape, dtype, layout)
+    return Level(name, _as_floats(array).reshape(shape[0], -1), shape, dtype, layout)
+
+
+def _as_floats(array: NDArray[Any]) -> NDArray[np.float32]:
+    """The array as float32, C-contiguous and aligned: itself, where it is."""
+    if array.dtype == _FLOAT32 and array.flags.carray:
+        return array
+    return np.require(array, np.float32, ["C", "ALIGNED"])
 
 
 def _wrong_type(name: str, dtype: object) -> InputError:
@@ -203,7 +211,7 @@ def _checked_shape(name: str, shape: Sequence[int]) -> tuple[int, int, int]:
         other = "; for tokens, sequences and vectors say what the axes are: midstream.Tensor(x, axes='NC')"
         what = f"level '{name}' has shape {list(shape)}, expected [channels, height, width]"
         raise InputError(what + (hint if len(shape) == 4 else other))
-    channels, height, width = (int(size) for size in shape)
+    channels, height, width = map(int, shape)
     if 0 in shape:
         raise InputError(f"level '{name}' is empty: shape {[channels, height, width]}")
     return channels, height, width
@@ -224,10 +232,7 @@ def check_pyramid(pyramid: Mapping[str, Any], *, maps: bool = False) -> list[Lev
     if not pyramid:
         raise InputError("the pyramid has no levels")
     plain = {name: value.values if isinstance(value, Tensor) else value for name, value in pyramid.items()}
-    places = {name: f"a torch tensor on {value.device}" if is_torch(value) else "" for name, value in plain.items()}
-    if len(set(places.values())) > 1:
-        shown = ", ".join(f"'{name}' {place or 'a numpy array'}" for name, place in places.items())
-        raise InputError(f"all levels have to be in one place: {shown}")
+    _check_place(plain)
     levels = []
     for name, value in pyramid.items():
         try:
@@ -241,10 +246,21 @@ def check_pyramid(pyramid: Mapping[str, Any], *, maps: bool = False) -> list[Lev
             shape = list(getattr(plain[name], "shape", ()))
             raise InputError(f"level '{name}' of shape {shape} does not fit into memory as it is coded") from error
     _check_decodes(levels)
-    twice = [level.name for at, level in enumerate(levels) if level.name in {other.name for other in levels[:at]}]
-    if twice:
-        raise InputError(f"two levels are called '{twice[0]}': the extra tokens of an array take that name")
+    names = [level.name for level in levels]
+    if len(set(names)) < len(names):
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise InputError(f"two levels are called '{twice}': the extra tokens of an array take that name")
     return levels
+
+
+def _check_place(plain: Mapping[str, Any]) -> None:
+    """Refuse arrays beside tensors, and tensors on several devices. Raises InputError."""
+    if "torch" not in sys.modules:
+        return
+    places = {name: f"a torch tensor on {value.device}" if is_torch(value) else "" for name, value in plain.items()}
+    if len(set(places.values())) > 1:
+        shown = ", ".join(f"'{name}' {place or 'a numpy array'}" for name, place in places.items())
+        raise InputError(f"all levels have to be in one place: {shown}")
 
 
 def _check_decodes(levels: Sequence[Level]) -> None:

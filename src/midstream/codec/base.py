@@ -14,7 +14,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -217,6 +217,15 @@ def checked_by(check: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: None if value is None else check(value))
 
 
+@cache
+def _shown(codec: type[Codec]) -> dict[str, Shown]:
+    """`Codec.shown`, which every call with options asks for."""
+    return {
+        key: next((each for each in field.metadata if isinstance(each, Shown)), Shown())
+        for key, field in codec.model_fields.items()
+    }
+
+
 class Codec(BaseModel, ABC):
     """A codec with its options, checked; the fields are the options, and their descriptions the help.
 
@@ -281,11 +290,8 @@ class Codec(BaseModel, ABC):
 
     @classmethod
     def shown(cls) -> dict[str, Shown]:
-        """How each option appears."""
-        return {
-            key: next((each for each in field.metadata if isinstance(each, Shown)), Shown())
-            for key, field in cls.model_fields.items()
-        }
+        """How each option appears; not to be written to."""
+        return _shown(cls)
 
     @abstractmethod
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:

@@ -119,5 +119,4 @@ def given_profile(request: DecodeRequest) -> Profile | None:
 def declared_shapes(header: Shapes, profile: Profile, limits: Limits) -> tuple[dict[str, Shape], dict[str, str]]:
     """[C, H, W] and element types of the levels by name. Raises CorruptError, LimitError."""
     sizes, dtypes = stream_shape(header, profile, limits)
-    channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
-    return {name: (channels[name], *size) for name, size in sizes.items()}, dtypes
+    return {name: (profile.channels[name], *size) for name, size in sizes.items()}, dtypes

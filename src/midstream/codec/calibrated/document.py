@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated
 
@@ -53,6 +54,14 @@ class GroupAbout(_Strict):
     levels: tuple[LevelAbout, ...] = Field(min_length=1)
 
 
+@lru_cache(maxsize=1024)
+def _steps(step: int, spacing: int, classes: int) -> NDArray[np.int16]:
+    """`ImportanceClasses.steps`, which is asked for with every image; not to be written to."""
+    steps = (step + spacing * np.arange(classes)).astype(np.int16)
+    steps.flags.writeable = False
+    return steps
+
+
 class ImportanceClasses(_Strict):
     """Classes of cells: class 0 has the finest step, each further one is `spacing` eighths of an octave coarser.
 
@@ -64,8 +73,8 @@ class ImportanceClasses(_Strict):
     knee: float = Field(ge=LEAST_SCORE, le=1)
 
     def steps(self, step: int) -> NDArray[np.int16]:
-        """The step's index of each class, int16 [classes], where class 0 has `step`."""
-        return (step + self.spacing * np.arange(self.classes)).astype(np.int16)
+        """The step's index of each class, int16 [classes], where class 0 has `step`; not to be written to."""
+        return _steps(step, self.spacing, self.classes)
 
 
 class CurvePoint(_Strict):

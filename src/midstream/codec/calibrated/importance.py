@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream import _native
 from midstream.codec.calibrated.cell_probe import octaves_of
 from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, ImportanceClasses
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
@@ -19,17 +20,18 @@ from midstream.errors import InputError
 SPREAD = 0.5
 #: Octaves of step for an octave of score: noise moves a score by as much as it is high, roughly.
 _EXPONENT = 0.5
+_LEAST_OCTAVES = math.log2(LEAST_SCORE)
 
 
 def classes_of(importance: ImportanceClasses, scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Classes [height, width] of cells from the scores that the network gives there, 0 to 1."""
-    return _classes_of(importance, np.log2(np.maximum(scores, LEAST_SCORE)))
+    return _classes_of(importance, np.asarray(np.log2(np.maximum(scores, LEAST_SCORE)), np.float32))
 
 
-def _classes_of(importance: ImportanceClasses, octaves: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """The same from log2 of scores, of which none is below LEAST_SCORE."""
-    steps = np.rint((math.log2(importance.knee) - octaves) * (_EXPONENT * STEPS_PER_OCTAVE / importance.spacing))
-    return np.asarray(np.minimum(np.maximum(steps, 0), importance.classes - 1), np.uint8)
+def _classes_of(importance: ImportanceClasses, octaves: Floats) -> NDArray[np.uint8]:
+    """The same from log2 of scores."""
+    by = _EXPONENT * STEPS_PER_OCTAVE / importance.spacing
+    return _native.score_classes(octaves, _LEAST_OCTAVES, math.log2(importance.knee), by, importance.classes)
 
 
 def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -48,7 +50,7 @@ def importance_of(
         return np.zeros(coefficients.grid, np.uint8)
     if group.scores is not None and coefficients.seen is not None:
         octaves = octaves_of(group.scores, coefficients.seen, coefficients.grid, threads)
-        return _classes_of(importance, np.maximum(octaves, math.log2(LEAST_SCORE)))
+        return _classes_of(importance, octaves)
     assert isinstance(group.probe, Probe)
     values = laid_out(coefficients.values, coefficients.grid)
     return classes_of(importance, probed(group.probe, values, group.scales))

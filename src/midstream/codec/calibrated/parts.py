@@ -281,7 +281,7 @@ class GroupPart:
         """By torch device, the matrices that are there (device_transform.py)."""
         return {}
 
-    @property
+    @cached_property
     def input_sizes(self) -> tuple[int, int]:
         """Numbers of a cell that the transform back, D, and the prediction from the first group are made of."""
         return self.basis.shape[1], 0 if self.prediction is None else self.prediction.shape[1]

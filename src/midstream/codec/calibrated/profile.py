@@ -60,6 +60,21 @@ class Profile:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
+    def sizes(self) -> dict[str, Size]:
+        """(H, W) of each level in the images that it was calibrated on; not to be written to."""
+        return {level.name: level.size for group in self.about.groups for level in group.levels}
+
+    @cached_property
+    def channels(self) -> dict[str, int]:
+        """Of each level; not to be written to."""
+        return {level.name: level.channels for group in self.about.groups for level in group.levels}
+
+    @cached_property
+    def transform_size(self) -> int:
+        """Numbers in what makes levels of coefficients, of all groups."""
+        return sum(group.transform_size for group in self.groups)
+
+    @cached_property
     def grids(self) -> Callable[[tuple[Size, ...]], Sequence[Size]]:
         """Each group's grid by the levels' sizes, in the profile's order; ValueError as `grids_of` raises it.
 

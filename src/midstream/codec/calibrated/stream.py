@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -77,7 +76,7 @@ def write_stream(
 def write_shapes(profile: Profile, sizes: Mapping[str, Size], dtypes: Mapping[str, str]) -> tuple[int, bytes]:
     """Flags, and what they announce, of sizes and element types by level name where they are not the usual ones."""
     order = profile.about.order
-    usual = profile_sizes(profile)
+    usual = profile.sizes
     flags = 0
     extra = bytearray()
     if any(sizes[name] != usual[name] for name in order):
@@ -93,11 +92,6 @@ def write_shapes(profile: Profile, sizes: Mapping[str, Size], dtypes: Mapping[st
 def write_sizes(streams: Sequence[bytes]) -> bytes:
     """How many groups there are, and the bytes of each."""
     return varint(len(streams)) + b"".join(varint(len(stream)) for stream in streams)
-
-
-def profile_sizes(profile: Profile) -> dict[str, Size]:
-    """(H, W) of each level in the images that a profile was calibrated on."""
-    return {level.name: level.size for group in profile.about.groups for level in group.levels}
 
 
 def read_stream_header(opened: container.Opened, limits: Limits, present: int) -> StreamHeader:
@@ -191,10 +185,10 @@ def profile_for(key: bytes, embedded: bytes, given: Profile | None) -> Profile:
 
 def _check_limits(profile: Profile, sizes: Mapping[str, Size], limits: Limits) -> None:
     """Of what a profile, which may come with the stream, makes of the header. Raises LimitError."""
-    channels = {level.name: level.channels for group in profile.about.groups for level in group.levels}
-    elements = sum(channels[name] * math.prod(size) for name, size in sizes.items())
+    channels = profile.channels
+    elements = sum(channels[name] * height * width for name, (height, width) in sizes.items())
     limits.check(levels=len(channels), channels=channels, elements=elements)
-    values = sum(group.transform_size for group in profile.groups)
+    values = profile.transform_size
     if values > limits.values:
         raise LimitError(f"{values} values in the profile's transforms; the limit is {limits.values}")
 
@@ -210,7 +204,7 @@ class Shapes(Protocol):
     def streams(self) -> tuple[int, ...]: ...  # noqa: D102
 
 
-def stream_shape(header: Shapes, profile: Profile, limits: Limits) -> tuple[dict[str, Size], dict[str, str]]:
+def stream_shape(header: Shapes, profile: Profile, limits: Limits) -> tuple[Mapping[str, Size], dict[str, str]]:
     """Sizes and element types of the levels by name. Raises CorruptError, LimitError."""
     order = profile.about.order
     for listed in (header.sizes, header.dtypes):
@@ -218,8 +212,7 @@ def stream_shape(header: Shapes, profile: Profile, limits: Limits) -> tuple[dict
             raise CorruptError(f"header: {len(listed)} levels, the profile has {len(order)}")
     if len(header.streams) != len(profile.groups):
         raise CorruptError(f"header: {len(header.streams)} groups, the profile has {len(profile.groups)}")
-    usual = profile_sizes(profile)
-    sizes = usual if header.sizes is None else dict(zip(order, header.sizes, strict=True))
+    sizes: Mapping[str, Size] = profile.sizes if header.sizes is None else dict(zip(order, header.sizes, strict=True))
     _check_limits(profile, sizes, limits)
     dtypes = (
         dict.fromkeys(order, _DEFAULT_TYPE) if header.dtypes is None else dict(zip(order, header.dtypes, strict=True))
