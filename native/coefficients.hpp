@@ -59,6 +59,11 @@ struct CoefficientImage {
     int32_t* chosen;      // [cells, coefficients]: what each became; may be null
     float* decoded;       // [cells, coefficients]: what a decoder makes of it
     int8_t* symbols;      // [cells, coefficients]: the same as `chosen` within +-127; may be null
+    // Of an encoder with an entropy model. Of how many of a cell's coefficients `decoded` tells, at least those that the
+    // cells after it are predicted from; 0 for all. And how many parts (second_stage.hpp) there are of each cell, [cells]:
+    // what is behind them is zero, whatever the values say. All of them, if that is null.
+    size_t told = 0;
+    const uint8_t* parts = nullptr;
 };
 
 // How cells are predicted from the frame before. In mode 0 a cell stands alone; in mode m > 0 each coefficient is

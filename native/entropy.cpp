@@ -8,6 +8,7 @@
 #include "coefficients_chooser.hpp"
 #include "entropy_coder.hpp"
 #include "rans.hpp"
+#include "second_stage.hpp"
 
 namespace midstream::entropy {
 
@@ -21,21 +22,25 @@ size_t lanes_of(const CoefficientGrid& grid) { return grid.cells() < few_cells ?
 class Choosing {
    public:
     Choosing(const CoefficientModel& model, const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
-             const std::vector<uint8_t>& levels)
-        : choice_(model, steps, levels), values_(values), coefficients_(grid.coefficients) {}
+             const std::vector<uint8_t>& levels, const uint8_t* parts)
+        : choice_(model, steps, levels), values_(values), parts_(parts), coefficients_(grid.coefficients),
+          predicted_(model.whole_neighbours().predicted()) {}
 
     MIDSTREAM_INLINE bool choose(size_t cell, size_t importance, size_t from, const float* predicted, int32_t* out) const {
         const float* values = values_ + cell * coefficients_ + from;
-        if (from + band <= coefficients_) return choice_.choose(importance, from, values, predicted + from, out);
+        const size_t there = parts_ ? std::min(parts_[cell] * SecondStage::part_width, coefficients_) : coefficients_;
+        if (from >= there && from >= predicted_) return false;  // nothing, and nothing else expected
+        if (from + band <= there) return choice_.choose(importance, from, values, predicted + from, out);
         float padded[band] = {};
-        std::copy_n(values, coefficients_ - from, padded);
+        if (from < there) std::copy_n(values, there - from, padded);
         return choice_.choose(importance, from, padded, predicted + from, out);
     }
 
    private:
     Choice choice_;
     const float* values_;
-    size_t coefficients_;
+    const uint8_t* parts_;
+    size_t coefficients_, predicted_;
 };
 // What they became.
 struct Chosen {
@@ -149,7 +154,7 @@ std::vector<uint8_t> encode(const CoefficientModel& coefficients, const float* v
                             const CoefficientSteps& steps, const CoefficientImage& image) {
     const RowsDone none;
     const Task task{.coefficients = coefficients, .grid = grid, .steps = steps, .image = image, .done = none};
-    const Choosing choosing(coefficients, values, grid, steps, task.levels);
+    const Choosing choosing(coefficients, values, grid, steps, task.levels, image.parts);
     return with_path(task, [&](auto set, const auto& code) {
         Writer<decltype(set)> writer(lanes_of(grid));
         code(writer, choosing);

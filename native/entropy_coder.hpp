@@ -32,7 +32,8 @@ class Coder {
           expected_(coefficients.statistics().scales.data(), levels, steps, grid.coefficients),
           cells_(model.bands(), grid.width), flag_rows_(model, expected_, steps.classes), sums_(cells_.padded()),
           predicted_(std::min(grid.coefficients, coefficients.whole_neighbours().predicted())),
-          around_(coefficients.whole_neighbours(), image.decoded, grid.coefficients, grid.width),
+          told_(image.told ? image.told : grid.coefficients),
+          around_(coefficients.whole_neighbours(), image.decoded, told_, grid.width),
           alone_(std::max(cells_.padded(), coefficients.whole_neighbours().predicted())), values_(cells_.padded()),
           kept_(cells_.padded()), flags_(model.bands() + 1) {}
 
@@ -76,13 +77,13 @@ class Coder {
 
     MIDSTREAM_INLINE bool code_cell(size_t y, size_t x, const Source& source) {
         const size_t cell = y * grid_.width + x, importance = image_.importance[cell];
-        float* decoded = image_.decoded + cell * grid_.coefficients;
+        float* decoded = image_.decoded + cell * told_;
         const Neighbours near = cells_.around(y, x);
         if constexpr (End::reads) {
-            std::fill_n(decoded, grid_.coefficients, 0.0f);
+            std::fill_n(decoded, told_, 0.0f);
         } else {
             around_.predict(y, x, alone_.data());
-            std::copy_n(alone_.data(), grid_.coefficients, decoded);
+            std::copy_n(alone_.data(), told_, decoded);
             for (size_t b = 0; b < model_.bands(); ++b)
                 flags_[b] = source.choose(cell, importance, b * band, alone_.data(), &values_[b * band]);
         }
@@ -145,10 +146,11 @@ class Coder {
             const float before = End::reads ? 0.0f : alone_[from + i], after = before + made[i];
             made[i] = chosen_by(mask_of(values[i] != 0), after, before);
         }
-        if (count == band)
-            std::memcpy(image_.decoded + at, made, sizeof made);
-        else
-            std::memcpy(image_.decoded + at, made, count * sizeof(float));
+        float* decoded = image_.decoded + cell * told_ + from;
+        if (from + band <= told_)
+            std::memcpy(decoded, made, sizeof made);
+        else if (from < told_)
+            std::memcpy(decoded, made, (told_ - from) * sizeof(float));
         if (image_.chosen) std::copy_n(values, count, image_.chosen + at);
         if (image_.symbols)
             std::transform(values, values + count, image_.symbols + at,
@@ -165,7 +167,7 @@ class Coder {
     Cells cells_;
     FlagRows flag_rows_;
     coefficients::WindowSums sums_;
-    size_t predicted_;  // coefficients of a cell
+    size_t predicted_, told_;  // coefficients of a cell
     WholeNeighbours::Pass around_;
     std::vector<float> alone_;     // what the cell is expected to be
     std::vector<int32_t> values_;  // of the cell, and their magnitudes up to 255

@@ -151,10 +151,16 @@ MIDSTREAM_AVX2 bool LastStage::run_avx2(const float* numbers, size_t stride, con
 }
 #endif
 
+#ifdef MIDSTREAM_X86
+MIDSTREAM_AVX512 bool LastStage::run_avx512(const float* numbers, size_t stride, const Place& place) const {
+    return run_in(numbers, stride, place);
+}
+#endif
+
 bool LastStage::run(const float* numbers, size_t stride, const Place& place) const {
     switch (current_path()) {
 #ifdef MIDSTREAM_X86
-        case Path::avx512:
+        case Path::avx512: return run_avx512(numbers, stride, place);
         case Path::avx2: return run_avx2(numbers, stride, place);
 #endif
         default: return run_in(numbers, stride, place);

@@ -42,6 +42,7 @@ class LastStage {
    private:
     bool run_in(const float* numbers, size_t stride, const Place& place) const;
     bool run_avx2(const float* numbers, size_t stride, const Place& place) const;
+    bool run_avx512(const float* numbers, size_t stride, const Place& place) const;
     void product(size_t first, const float* panel, float* sums) const;
     void product(size_t first, const int32_t* pairs, int32_t* sums) const;
 

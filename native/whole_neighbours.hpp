@@ -16,6 +16,8 @@ class WholeNeighbours {
     // As NeighbourPrediction has them, within +-2^14, or std::invalid_argument is thrown.
     WholeNeighbours(const std::vector<float>& weights, size_t inputs, size_t outputs);
 
+    // How many numbers of a cell are looked at.
+    size_t inputs() const { return inputs_; }
     // How many numbers are predicted: what is behind the outputs is zero.
     size_t predicted() const { return panels_ * pair_lanes; }
 

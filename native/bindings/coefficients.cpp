@@ -75,25 +75,32 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
                                                              const Matrix<uint8_t>& importance, bool known,
                                                              const Vector<int16_t>& steps, const Vector<float>& sizes,
                                                              const Begin& state, const std::optional<State>& learnt,
-                                                             float bit_worth, bool choices) {
+                                                             float bit_worth, bool choices, size_t told,
+                                                             const std::optional<Vector<uint8_t>>& parts) {
     const CoefficientGrid grid{model.coefficients(), importance.shape(0), importance.shape(1)};
     CoefficientSteps classes = steps_of(steps, sizes);
     classes.bit_worth = bit_worth;
     require(grid.cells() > 0 && values.shape(0) == grid.cells() && values.shape(1) == grid.coefficients,
             "coefficients: shapes");
     require_importance(importance, grid, classes);
+    const size_t needed = model.whole_neighbours().inputs();
+    require((told == 0 && !parts) || model.statistics().entropy, "coefficients: only an entropy model codes parts");
+    require(told == 0 || (told >= needed && told <= grid.coefficients), "coefficients: how many are told");
+    require(!parts || parts->size() == grid.cells(), "coefficients: parts of another grid");
     Learning learning(state, learnt, model);
-    const size_t told = choices ? grid.cells() : 0;
-    auto chosen = buffer<int32_t>(product({grid.coefficients, told}));
-    auto decoded = buffer<float>(product({grid.coefficients, grid.cells()}));
+    if (told == 0) told = grid.coefficients;
+    const size_t chosen_cells = choices ? grid.cells() : 0;
+    auto chosen = buffer<int32_t>(product({grid.coefficients, chosen_cells}));
+    auto decoded = buffer<float>(product({told, grid.cells()}));
     std::vector<uint8_t> map = copied(importance);
     const std::vector<uint8_t> stream = without_gil([&] {
         return model.encode(values.data(), grid, classes, learning.state(),
-                            {map.data(), known, choices ? chosen.get() : nullptr, decoded.get(), nullptr});
+                            {map.data(), known, choices ? chosen.get() : nullptr, decoded.get(), nullptr, told,
+                             parts ? parts->data() : nullptr});
     });
     learning.finish();
-    return {to_bytes(stream), wrap(std::move(chosen), {told, grid.coefficients}),
-            wrap(std::move(decoded), {grid.cells(), grid.coefficients})};
+    return {to_bytes(stream), wrap(std::move(chosen), {chosen_cells, grid.coefficients}),
+            wrap(std::move(decoded), {grid.cells(), told})};
 }
 
 std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const CoefficientModel& model, const Octets& data,
@@ -262,9 +269,11 @@ void bind_coefficients(nb::module_& m) {
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,
              "state"_a.noconvert(), "learnt"_a.noconvert() = nb::none(), "bit_worth"_a = usual_bit_worth,
-             "choices"_a = true,
+             "choices"_a = true, "told"_a = 0, "parts"_a = nb::none(),
              "The stream, what each of the values [cells, coefficients] became (of no cell without `choices`, which take\n"
-             "time), and what a decoder makes of it [cells, coefficients]. A map\n"
+             "time), and what a decoder makes of it [cells, coefficients], or of the first so many that are to be `told`,\n"
+             "if not 0. Behind the `parts` of PART_WIDTH, uint8 [cells], that there are of a cell all values are zero,\n"
+             "whatever they say. These two are for entropy models. A map\n"
              "that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be\n"
              "the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is\n"
              "spent.")

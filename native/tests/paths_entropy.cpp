@@ -6,6 +6,7 @@
 #include "coefficients.hpp"
 #include "entropy.hpp"
 #include "paths.hpp"
+#include "second_stage.hpp"
 
 namespace midstream {
 namespace {
@@ -49,7 +50,7 @@ std::vector<rans::Row<symbols>> random_rows(size_t count) {
 }
 
 struct Case {
-    CoefficientGrid grid{random_size(1, 60), random_size(1, 11), random_size(1, 11)};
+    CoefficientGrid grid{random_size(1, chance(0.2) ? 200 : 60), random_size(1, 11), random_size(1, 11)};
     std::vector<int16_t> steps;
     std::vector<float> sizes;
     CoefficientModel model = made();
@@ -98,6 +99,30 @@ Bytes decoded(const Case& one, const Bytes& stream) {
     return valid ? bytes_of(importance, values, symbols) : Bytes{};
 }
 
+// What lies behind the parts of a cell, and is not zero, makes no difference; nor how much is told.
+void test_parts(const Case& one, std::vector<float> values) {
+    const size_t width = SecondStage::part_width, coefficients = one.grid.coefficients;
+    Bytes parts;
+    for (size_t cell = 0; cell < one.grid.cells(); ++cell)
+        parts.push_back(static_cast<uint8_t>(random_size(0, coefficients / width + 1)));
+    const size_t told = random_size(std::max<size_t>(one.model.whole_neighbours().inputs(), 1), coefficients);
+    const auto coded = [&](const uint8_t* of, size_t tell) {
+        Bytes importance = one.importance;
+        std::vector<float> out(one.grid.cells() * tell);
+        const CoefficientImage image{importance.data(), one.known, nullptr, out.data(), nullptr, tell, of};
+        const Bytes stream = entropy::encode(one.model, values.data(), one.grid, one.classes(), image);
+        std::vector<float> first;
+        for (size_t cell = 0; cell < one.grid.cells(); ++cell)
+            for (size_t k = 0; k < told; ++k) first.push_back(out[cell * tell + k]);
+        return bytes_of(stream, first);
+    };
+    Bytes said;
+    expect_as_reference("entropy::encode of parts", [&] { return said = coded(parts.data(), told); });
+    for (size_t cell = 0; cell < one.grid.cells(); ++cell)
+        for (size_t k = parts[cell] * width; k < coefficients; ++k) values[cell * coefficients + k] = 0;
+    expect("entropy::encode of what is there", said, [&] { return coded(nullptr, coefficients); });
+}
+
 }  // namespace
 
 void test_entropy() {
@@ -125,6 +150,7 @@ void test_entropy() {
     Bytes noise(random_size(1, 4000));
     for (uint8_t& each : noise) each = static_cast<uint8_t>(engine());
     expect_as_reference("entropy::decode of noise", [&] { return decoded(one, noise); });
+    test_parts(one, values);
     const size_t every = random_size(1, 4);
     expect_as_reference("entropy::record", [&] {
         Bytes importance = one.importance;

@@ -257,6 +257,9 @@ class CoefficientModel:
         learnt: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order="C", device="cpu")] | None = None,
         bit_worth: float = 0.019999999552965164,
         choices: bool = True,
+        told: int = 0,
+        parts: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)]
+        | None = None,
     ) -> tuple[
         bytes,
         Annotated[NDArray[numpy.int32], dict(shape=(None, None))],
@@ -264,7 +267,9 @@ class CoefficientModel:
     ]:
         """
         The stream, what each of the values [cells, coefficients] became (of no cell without `choices`, which take
-        time), and what a decoder makes of it [cells, coefficients]. A map
+        time), and what a decoder makes of it [cells, coefficients], or of the first so many that are to be `told`,
+        if not 0. Behind the `parts` of PART_WIDTH, uint8 [cells], that there are of a cell all values are zero,
+        whatever they say. These two are for entropy models. A map
         that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be
         the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is
         spent.

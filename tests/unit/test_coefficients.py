@@ -31,6 +31,12 @@ def encoded(model: _native.CoefficientModel, steps: NDArray[np.int16] = STEPS) -
     return model.encode(VALUES, IMPORTANCE, False, steps, step_sizes(steps), _native.coefficient_state())[0]
 
 
+def test_context_mixing_codes_all_that_there_is() -> None:
+    model = _native.CoefficientModel(SCALES, REFERENCES, OFFSETS, PREDICTION, False)
+    with pytest.raises(ValueError, match="only an entropy model"):
+        model.encode(VALUES, IMPORTANCE, False, STEPS, step_sizes(STEPS), _native.coefficient_state(), told=2)
+
+
 @given(
     seed=st.integers(0, 1 << 30),
     height=st.integers(1, 6),

@@ -18,6 +18,7 @@ from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.calibration.entropy import Observed, fit_entropy, laplacians
 from midstream.codec.calibrated.coding import quantised
+from midstream.codec.calibrated.parts import Floats, step_sizes
 from midstream.errors import InputError
 
 
@@ -46,6 +47,26 @@ def test_every_path_writes_the_same_bytes() -> None:
     finally:
         _native.set_simd_path(before)
     assert len(streams) == 1
+
+
+def test_an_encoder_looks_at_the_parts_that_there_are() -> None:
+    grid = (9, 11)
+    values, importance = coefficients(5, grid, 0.4)
+    cells = np.ascontiguousarray(values.reshape(len(values), -1).T)
+    parts = np.arange(len(cells)).astype(np.uint8) % 2
+
+    def encoded(cells: Floats, **more: Any) -> tuple[bytes, Floats]:
+        model, sizes = GROUP.coefficient_model, step_sizes(STEPS)
+        return model.encode(cells, importance, False, STEPS, sizes, GROUP.state, choices=False, **more)[::2]
+
+    told = max(GROUP.neighbours.shape[1], 1)
+    stream, few = encoded(np.where(parts[:, None] > 0, cells, np.float32(np.nan)), parts=parts, told=told)
+    wanted, all_of_them = encoded(np.where(parts[:, None] > 0, cells, np.float32(0)))
+    assert stream == wanted
+    np.testing.assert_array_equal(few, all_of_them[:, :told])
+    for wrong in ({"parts": parts[1:]}, {"told": len(values) + 1}):
+        with pytest.raises(ValueError, match="coefficients: "):
+            encoded(cells, **wrong)
 
 
 @pytest.mark.parametrize("grid", [(3, 4), (9, 11)])

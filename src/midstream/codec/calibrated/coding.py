@@ -23,6 +23,7 @@ from midstream.features import DeviceLevel, Level
 
 #: The largest coefficient, in magnitude, that is coded: with it no sum of a decoder overflows (profile_file.py).
 LARGEST = 2.0**40
+_MARGIN = 16
 TOO_LARGE = "the pyramid holds values that are too large to code: this is no output of the network"
 
 
@@ -143,16 +144,32 @@ def code(analysed: Analysed, step: int, bit_worth: float = _native.BIT_WORTH, em
     streams: list[bytes] = []
     first: Floats | None = None
     for number, (group, importance) in enumerate(zip(profile.groups, analysed.importance, strict=True)):
-        values = analysed.values(number, steps)
         if first is None:
-            stream, _, first = _coded(group, steps, values, importance, None, False, bit_worth, choices=False)
+            stream, first = _first_coded(analysed, steps, bit_worth)
             check_size(first)
         else:
+            values = analysed.values(number, steps)
             ahead = expected_cells(group, first, analysed.importance[0].shape, importance.shape)
-            stream, _, left = _coded(group, steps, values - ahead, importance, None, True, bit_worth, choices=False)
+            stream, _, left = _coded(group, steps, values - ahead, importance, None, True, bit_worth)
             check_size(left + ahead)
         streams.append(stream)
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
+
+
+def _first_coded(analysed: Analysed, steps: NDArray[np.int16], bit_worth: float) -> tuple[bytes, Floats]:
+    """The first group's stream, and what a decoder makes of its coefficients [cells, ..].
+
+    Where none is near to being too large, these are only those of which something is expected, or from which it is:
+    what is decoded of any other is within a few times what it was.
+    """
+    profile, coefficients, importance = analysed.profile, analysed.coefficients[0], analysed.importance[0]
+    group = profile.groups[0]
+    small = coefficients.largest <= LARGEST / _MARGIN
+    if group.entropy is None or isinstance(coefficients, KnownCoefficients) or not small:
+        return _coded(group, steps, analysed.values(0, steps), importance, None, False, bit_worth)[::2]
+    values, parts = coefficients.parts_for_steps(step_sizes(steps)[importance])
+    told = min(max(*group.neighbours.shape[1:], profile.looked_at, 1), len(group.scales))
+    return _coded(group, steps, values, importance, None, False, bit_worth, told=told, parts=parts)[::2]
 
 
 def quantised(
@@ -181,9 +198,11 @@ def _coded(
     state: NDArray[np.uint32] | None,
     known: bool,
     bit_worth: float,
-    choices: bool,
+    choices: bool = False,
+    told: int = 0,
+    parts: NDArray[np.uint8] | None = None,
 ) -> tuple[bytes, NDArray[np.int32], Floats]:
-    """As `quantised`, all [cells, K]; what the coefficients became of no cell without `choices`."""
+    """As `quantised`, all [cells, K]; see CoefficientModel.encode of the rest."""
     return group.coefficient_model.encode(
         cells,
         np.ascontiguousarray(importance),
@@ -194,4 +213,6 @@ def _coded(
         state,
         bit_worth,
         choices,
+        told,
+        parts,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.parts import PREDICTION_CELLS, Floats, GroupPart, LevelPart, step_sizes
+from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, step_sizes
 from midstream.codec.calibrated.prediction import expected_cells, importance_from
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
@@ -204,8 +204,7 @@ def limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Siz
 
 def looked_at(profile: Profile, coefficients: Floats) -> Floats:
     """What other groups are predicted from, of the first group's [cells, K]."""
-    inputs = max(group.input_sizes[1] for group in profile.groups)
-    return coefficients[:, : inputs // PREDICTION_CELLS].copy()
+    return coefficients[:, : profile.looked_at].copy()
 
 
 def restore_block(

@@ -77,8 +77,8 @@ class Coefficients:
             ends = there.shape[1] - np.argmax(there[:, ::-1], axis=1)
             parts = np.where(there.any(axis=1), -(-ends // _native.PART_WIDTH), 0)
             least = np.maximum(least, parts.astype(np.uint8))
-        ends = self._go_on(np.ascontiguousarray(steps.reshape(-1)), least)
-        if ends is None:
+        ends, more_made = self._go_on(np.ascontiguousarray(steps.reshape(-1)), least)
+        if not more_made:
             return self.values
         more = np.flatnonzero(self._made > ends)  # finer steps were asked for before: these need not be known here
         values = self.values.copy()
@@ -86,8 +86,13 @@ class Coefficients:
         values[more] = np.where(beyond, np.float32(0), values[more])
         return values
 
-    def _go_on(self, steps: Floats, least: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """The parts that these steps need of each cell, if there are more in one."""
+    def parts_for_steps(self, steps: Floats) -> tuple[Floats, NDArray[np.uint8]]:
+        """The same, and how many parts [cells] of a cell that is: what lies behind them counts for nothing."""
+        least = np.full(len(self._made), self._least, np.uint8)
+        return self.values, self._go_on(steps.reshape(-1), least)[0]
+
+    def _go_on(self, steps: Floats, least: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
+        """The parts that these steps need of each cell, and whether there are more in one."""
         ends = np.empty_like(self._made)
         count = len(steps) if self._threads == 1 else max(_LEAST_CELLS, -(-len(steps) // (2 * self._threads)))
 
@@ -104,7 +109,7 @@ class Coefficients:
             )
 
         more = run(go_on, range(0, len(steps), count), self._threads)
-        return ends if any(more) else None
+        return ends, any(more)
 
 
 class KnownCoefficients:

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from midstream.codec.calibrated.document import QUALITIES, About
-from midstream.codec.calibrated.parts import GroupPart
+from midstream.codec.calibrated.parts import PREDICTION_CELLS, GroupPart
 from midstream.codec.calibrated.profile_file import read_profile, write_profile
 from midstream.codec.calibrated.transform import Size, grids_of
 from midstream.errors import InputError
@@ -73,6 +73,11 @@ class Profile:
     def transform_size(self) -> int:
         """Numbers in what makes levels of coefficients, of all groups."""
         return sum(group.transform_size for group in self.groups)
+
+    @cached_property
+    def looked_at(self) -> int:
+        """How many of a cell's coefficients of the first group others are predicted from."""
+        return max(group.input_sizes[1] for group in self.groups) // PREDICTION_CELLS
 
     @cached_property
     def grids(self) -> Callable[[tuple[Size, ...]], Sequence[Size]]:
