@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 
 #include "dispatch.hpp"
@@ -53,7 +54,11 @@ MIDSTREAM_INLINE float square_in(const float* values, size_t count) {
 MIDSTREAM_INLINE void round_in(const float* __restrict values, size_t count, float scale, int16_t* __restrict out) {
     for (size_t i = 0; i < count; ++i) out[i] = rounded(values[i] * scale);
 }
+MIDSTREAM_INLINE void take_in(const int32_t* __restrict sums, size_t count, float unit, float* __restrict out) {
+    for (size_t k = 0; k < count; ++k) out[k] = static_cast<float>(sums[k]) * unit;
+}
 #ifdef MIDSTREAM_X86
+MIDSTREAM_AVX2 void take_avx2(const int32_t* sums, size_t count, float unit, float* out) { take_in(sums, count, unit, out); }
 MIDSTREAM_AVX2 float square_avx2(const float* values, size_t count) { return square_in(values, count); }
 MIDSTREAM_AVX2 void round_avx2(const float* values, size_t count, float scale, int16_t* out) {
     round_in(values, count, scale, out);
@@ -65,6 +70,12 @@ float square_of(const float* values, size_t count) {
     if (has_avx2()) return square_avx2(values, count);
 #endif
     return square_in(values, count);
+}
+void take_all(const int32_t* sums, size_t count, float unit, float* out) {
+#ifdef MIDSTREAM_X86
+    if (has_avx2()) return take_avx2(sums, count, unit, out);
+#endif
+    take_in(sums, count, unit, out);
 }
 void round_all(const float* values, size_t count, float scale, int16_t* out) {
 #ifdef MIDSTREAM_X86
@@ -100,6 +111,7 @@ SecondStage::SecondStage(const float* basis, const float* deviations, size_t coe
                                           ? rounded(static_cast<float>(basis[k * dimensions + d] * scale))
                                           : int16_t{0});
     }
+    tiles_ = TileMatrix(panels_.data(), parts, whole_size() / 2);
 }
 
 float SecondStage::round(const float* numbers, size_t cells, int16_t* whole, float* units) const {
@@ -133,11 +145,58 @@ bool SecondStage::hides(size_t part, float step, float energy, const float* coef
            std::max(least_square * square, std::min(unusual * usual_left_[part], most_square * square));
 }
 
+// A part of the coefficients of some cells, in their order.
+template <class Take>
+void SecondStage::multiply(const int16_t* whole, const std::vector<size_t>& cells, size_t part, const Take& take) const {
+    const int16_t* panel = &panels_[part * pair_lanes * whole_size()];
+    alignas(cache_line) int32_t sums[pair_rows * pair_lanes];
+    for (size_t i = 0; i < cells.size(); i += pair_rows) {
+        const int16_t* rows[pair_rows];
+        for (size_t n = 0; n < pair_rows; ++n) rows[n] = whole + cells[std::min(i + n, cells.size() - 1)] * whole_size();
+        pair_sums(rows, pair_rows, whole_size() / 2, panel, sums);
+        for (size_t n = 0; n < std::min(pair_rows, cells.size() - i); ++n) take(cells[i + n], sums + n * pair_lanes);
+    }
+}
+
+// The same by tiles. `rows` are those of the cells that are `packed`. They become those of `cells` if some of these are not
+// among them, or too few are.
+template <class Take>
+void SecondStage::multiply_tiles(const int16_t* whole, const std::vector<size_t>& cells, size_t part, TileRows& rows,
+                                 std::vector<size_t>& packed, const Take& take) const {
+    std::vector<uint8_t> wanted(std::max(packed.empty() ? 0 : packed.back(), cells.empty() ? 0 : cells.back()) + 1);
+    for (const size_t cell : cells) wanted[cell] = 1;
+    const auto count_in = [&](size_t i) {
+        size_t count = 0;
+        for (size_t n = i; n < std::min(i + tile_rows, packed.size()); ++n) count += wanted[packed[n]];
+        return count;
+    };
+    size_t blocks = 0, found = 0;
+    for (size_t i = 0; i < packed.size(); i += tile_rows) blocks += count_in(i) > 0, found += count_in(i);
+    if (found < cells.size() || 2 * blocks * tile_rows > 3 * (cells.size() + tile_rows)) {
+        packed = cells;
+        for (size_t i = 0; i < cells.size(); i += tile_rows) {
+            const size_t there = std::min(tile_rows, cells.size() - i);
+            const int16_t* from[tile_rows];
+            for (size_t n = 0; n < there; ++n) from[n] = whole + cells[i + n] * whole_size();
+            rows.pack(i / tile_rows, from, there, whole_size());
+        }
+    }
+    alignas(cache_line) int32_t sums[tile_rows * pair_lanes];
+    for (size_t i = 0; i < packed.size(); i += tile_rows) {
+        if (count_in(i) == 0) continue;
+        tiles_.multiply(rows, i / tile_rows, part, sums);
+        for (size_t n = 0; n < std::min(tile_rows, packed.size() - i); ++n)
+            if (wanted[packed[i + n]]) take(packed[i + n], sums + n * pair_lanes);
+    }
+}
+
 bool SecondStage::go_on(const int16_t* whole, const float* units, const float* steps, const uint8_t* least, size_t cells,
                         uint8_t* made, uint8_t* ends, float* coefficients) const {
     const size_t count = deviations_.size();
     std::fill_n(ends, cells, static_cast<uint8_t>(largest_.size()));
-    std::vector<size_t> now;
+    std::vector<size_t> now, packed;
+    std::optional<TileRows> rows;
+    if (use_tiles()) rows.emplace(cells, whole_size());
     std::vector<float> energies(cells, -1);
     const auto energy_of = [&](size_t cell) {
         if (energies[cell] < 0) {
@@ -147,7 +206,6 @@ bool SecondStage::go_on(const int16_t* whole, const float* units, const float* s
         }
         return energies[cell];
     };
-    AlignedVector<int32_t> sums(pair_rows * pair_lanes);
     for (size_t part = 0; part < largest_.size(); ++part) {
         now.clear();
         for (size_t cell = 0; cell < cells; ++cell) {
@@ -161,18 +219,14 @@ bool SecondStage::go_on(const int16_t* whole, const float* units, const float* s
             }
         }
         const size_t from = part * pair_lanes, there = std::min(pair_lanes, count - from);
-        const int16_t* panel = &panels_[from * whole_size()];
-        for (size_t i = 0; i < now.size(); i += pair_rows) {
-            const int16_t* rows[pair_rows];
-            for (size_t n = 0; n < pair_rows; ++n) rows[n] = whole + now[std::min(i + n, now.size() - 1)] * whole_size();
-            pair_sums(rows, pair_rows, whole_size() / 2, panel, sums.data());
-            for (size_t n = 0; n < std::min(pair_rows, now.size() - i); ++n) {
-                const size_t cell = now[i + n];
-                float* out = coefficients + cell * count + from;
-                for (size_t k = 0; k < there; ++k) out[k] = static_cast<float>(sums[n * pair_lanes + k]) * units[cell];
-                made[cell] = static_cast<uint8_t>(part + 1);
-            }
-        }
+        const auto take = [&](size_t cell, const int32_t* sums) {
+            take_all(sums, there, units[cell], coefficients + cell * count + from);
+            made[cell] = static_cast<uint8_t>(part + 1);
+        };
+        if (rows)
+            multiply_tiles(whole, now, part, *rows, packed, take);
+        else
+            multiply(whole, now, part, take);
     }
     return !std::equal(made, made + cells, ends);
 }

@@ -9,6 +9,7 @@
 
 #include "aligned.hpp"
 #include "pairs.hpp"
+#include "tiles.hpp"
 
 namespace midstream {
 
@@ -38,12 +39,18 @@ class SecondStage {
                uint8_t* made, uint8_t* ends, float* coefficients) const;
 
    private:
+    template <class Take>
+    void multiply(const int16_t* whole, const std::vector<size_t>& cells, size_t part, const Take& take) const;
+    template <class Take>
+    void multiply_tiles(const int16_t* whole, const std::vector<size_t>& cells, size_t part, TileRows& rows,
+                        std::vector<size_t>& packed, const Take& take) const;
     bool needed(size_t part, float step, const float* coefficients) const;
     bool hides(size_t part, float step, float energy, const float* coefficients) const;
 
     size_t dimensions_;
     float unit_;                      // of the basis
     AlignedVector<int16_t> panels_;    // see pairs.hpp
+    TileMatrix tiles_;                // the same
     std::vector<float> deviations_;   // [coefficients]
     std::vector<float> largest_;      // [parts]: the largest of them in a part
     std::vector<float> usual_left_;   // [parts]: energy that a cell has beyond the parts before, on average

@@ -22,7 +22,7 @@ struct Listed {
     float units[pair_rows];
 };
 
-// What `pair_rows` rows of sums stand for, `there` of each.
+// What rows of sums stand for, `there` of each.
 MIDSTREAM_INLINE void take_in_lanes(const int32_t* __restrict sums, const float* units, size_t rows, size_t there,
                                     size_t stride, float* __restrict out) {
     for (size_t n = 0; n < rows; ++n)
@@ -66,9 +66,43 @@ WholeProduct::WholeProduct(const float* matrix, size_t inputs, size_t outputs, b
         return std::all_of(squares.begin(), squares.end(), [](int64_t square) { return square <= most_square; });
     };
     while (!fill() && bounded) --exponent_;
+    tiles_ = TileMatrix(panels_.data(), (outputs + pair_lanes - 1) / pair_lanes, pairs_);
 }
 
 bool WholeProduct::multiply(const float* values, size_t cells, size_t first, size_t count, float* out) const {
+    return use_tiles() ? multiply_tiles(values, cells, first, count, out) : multiply_pairs(values, cells, first, count, out);
+}
+
+bool WholeProduct::multiply_tiles(const float* values, size_t cells, size_t first, size_t count, float* out) const {
+    TileRows rows(cells, inputs_);
+    std::vector<float> units(cells);
+    std::vector<int16_t> whole(tile_rows * inputs_);
+    const int16_t* from[tile_rows];
+    for (size_t n = 0; n < tile_rows; ++n) from[n] = &whole[n * inputs_];
+    for (size_t cell = 0; cell < cells; cell += tile_rows) {
+        const size_t now = std::min(tile_rows, cells - cell);
+        size_t there[tile_rows], most = 0;
+        for (size_t n = 0; n < now; ++n) {
+            const float* own = values + (cell + n) * inputs_;
+            there[n] = used(own, inputs_), most = std::max(most, there[n]);
+            const int exponent = to_whole(own, there[n], &whole[n * inputs_]);
+            if (exponent == not_finite) return false;
+            units[cell + n] = std::ldexp(1.0f, -exponent - exponent_);
+        }
+        for (size_t n = 0; n < now; ++n) std::fill(&whole[n * inputs_] + there[n], &whole[n * inputs_] + most, int16_t{0});
+        rows.pack(cell / tile_rows, from, now, most);
+    }
+    alignas(cache_line) int32_t sums[tile_rows * pair_lanes];
+    for (size_t d = 0; d < count; d += pair_lanes)
+        for (size_t cell = 0; cell < cells; cell += tile_rows) {
+            tiles_.multiply(rows, cell / tile_rows, (first + d) / pair_lanes, sums);
+            take(sums, &units[cell], std::min(tile_rows, cells - cell), std::min(pair_lanes, count - d), count,
+                 out + cell * count + d);
+        }
+    return true;
+}
+
+bool WholeProduct::multiply_pairs(const float* values, size_t cells, size_t first, size_t count, float* out) const {
     const size_t most = (cells + pair_rows - 1) / pair_rows * pairs_;
     std::vector<Listed> lists;
     std::unique_ptr<uint32_t[]> at(new uint32_t[most]);                      // the pairs of all lists

@@ -8,6 +8,7 @@
 
 #include "aligned.hpp"
 #include "pairs.hpp"
+#include "tiles.hpp"
 
 namespace midstream {
 
@@ -26,9 +27,13 @@ class WholeProduct {
     bool multiply(const float* numbers, size_t rows, size_t first, size_t count, float* out) const;
 
    private:
+    bool multiply_pairs(const float* numbers, size_t rows, size_t first, size_t count, float* out) const;
+    bool multiply_tiles(const float* numbers, size_t rows, size_t first, size_t count, float* out) const;
+
     size_t inputs_, outputs_, pairs_;
     int exponent_;                   // of two, that the matrix is multiplied with
     AlignedVector<int16_t> panels_;  // [panels][pairs][pair_lanes][2], see pairs.hpp
+    TileMatrix tiles_;               // the same
 };
 
 }  // namespace midstream

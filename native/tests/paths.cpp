@@ -10,7 +10,7 @@ int main() {
     constexpr unsigned rounds = 300;
     const auto tests = {test_coder, test_statistics, test_quantize, test_reconstruct, test_crc32c, test_frames,
                         test_coefficients, test_entropy, test_dense, test_products, test_stages, test_second_stage,
-                        test_whole_product, test_forward, test_inverse, test_coarser};
+                        test_whole_product, test_tiles, test_forward, test_inverse, test_coarser};
     for (engine.seed(1); const auto test : tests)
         for (unsigned i = 0; i < rounds; ++i) test();
     std::printf("%zu cases on", rounds * tests.size());

@@ -71,6 +71,7 @@ void test_products();
 void test_stages();
 void test_second_stage();
 void test_whole_product();
+void test_tiles();
 void test_forward();
 void test_inverse();
 void test_coarser();

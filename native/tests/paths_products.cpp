@@ -8,6 +8,7 @@
 #include "second_stage.hpp"
 #include "whole_product.hpp"
 #include "stages.hpp"
+#include "tiles.hpp"
 
 namespace midstream {
 namespace {
@@ -40,7 +41,8 @@ void test_products() {
 }
 
 void test_whole_product() {
-    const size_t cells = random_size(1, 11), inner = random_size(1, 130), columns = random_size(1, 200);
+    const size_t cells = random_size(1, chance(0.1) ? 40 : 11), inner = random_size(1, chance(0.1) ? 700 : 130);
+    const size_t columns = random_size(1, 200);
     auto a = random_matrix(cells * inner, random_real(0, 1));
     auto basis = random_matrix(inner * columns, 0.1);
     for (float& x : basis) x = std::clamp(x, -2.0f, 2.0f) / (chance(0.5) ? 1.0f : 16.0f);
@@ -56,6 +58,37 @@ void test_whole_product() {
     expect("whole_product of what is not finite", {}, [&] {
         return stage.multiply(a.data(), cells, first, count, out.data()) ? bytes_of(out) : Bytes{};
     });
+}
+
+// Any numbers at all, rows that are zero in a step among them, as pairs have them.
+void test_tiles() {
+    if (!machine_has_tiles()) return;
+    const size_t pairs = random_size(1, chance(0.2) ? 400 : 60), rows = random_size(1, 40), panels = random_size(1, 2);
+    const auto any = [] { return static_cast<int16_t>(chance(0.1) ? -32768 : chance(0.1) ? 32767 : engine()); };
+    AlignedVector<int16_t> matrix(panels * pairs * 2 * pair_lanes);
+    for (int16_t& e : matrix) e = any();
+    std::vector<int16_t> numbers(rows * 2 * pairs);
+    for (size_t row = 0; row < rows; ++row)
+        for (size_t i = random_size(0, 2 * pairs); i < random_size(0, 2 * pairs); ++i) numbers[row * 2 * pairs + i] = any();
+    const TileMatrix tiles(matrix.data(), panels, pairs);
+    TileRows packed(rows, 2 * pairs);
+    std::vector<int32_t> sums(tile_rows * pair_lanes), wanted(pair_lanes);
+    for (size_t block = 0; block * tile_rows < rows; ++block) {
+        const int16_t* from[tile_rows];
+        const size_t there = std::min(tile_rows, rows - block * tile_rows);
+        for (size_t n = 0; n < there; ++n) from[n] = &numbers[(block * tile_rows + n) * 2 * pairs];
+        packed.pack(block, from, there, 2 * pairs);
+        for (size_t panel = 0; panel < panels; ++panel) {
+            tiles.multiply(packed, block, panel, sums.data());
+            for (size_t n = 0; n < there; ++n) {
+                current = std::to_string(pairs) + " pairs of " + std::to_string(rows) + " rows";
+                expect("tiles", bytes_of(std::vector(&sums[n * pair_lanes], &sums[n * pair_lanes] + pair_lanes)), [&] {
+                    pair_sums(&from[n], 1, pairs, &matrix[panel * pairs * 2 * pair_lanes], wanted.data());
+                    return bytes_of(wanted);
+                });
+            }
+        }
+    }
 }
 
 void test_stages() {
@@ -76,7 +109,8 @@ void test_stages() {
 }
 
 void test_second_stage() {
-    const size_t coefficients = random_size(1, 200), dimensions = random_size(1, 70), cells = random_size(1, 9);
+    const size_t coefficients = random_size(1, 200), dimensions = random_size(1, chance(0.1) ? 700 : 70);
+    const size_t cells = random_size(1, chance(0.1) ? 40 : 9);
     const double scale = one_of(std::vector{1e-30, 1e-3, 1.0, 1e6});
     auto basis = random_matrix(coefficients * dimensions, 0.2), numbers = random_matrix(cells * dimensions, 0.1);
     for (float& e : numbers) e = static_cast<float>(e * scale);
