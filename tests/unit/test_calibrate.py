@@ -9,7 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from tests.helpers import toy
 from tests.helpers.calibration import FAST, calibrated
 from tests.helpers.commands import call
@@ -268,7 +270,23 @@ def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> Non
         assert np.allclose(each.alike, each.alike.T)
         assert np.abs(each.alike).max() <= 1 + 1e-6
         assert not np.allclose(each.alike, np.eye(len(each.alike)))
-        assert np.array_equal(bundled[name].alike, np.eye(len(each.alike)))
+        assert np.allclose(bundled[name].alike, _cosines(folder, LEVELS[name]))
+
+
+LEVELS = {"p3": "fine", "p4": "coarse"}
+
+
+def _cosines(folder: Path, level: str) -> np.ndarray:
+    """Between the weights that two channels of a level meet in the head's convolutions."""
+    graph = onnx.load(folder / "toy.onnx").graph
+    kernels = [
+        numpy_helper.to_array(each)
+        for each in graph.initializer
+        if each.name in (f"w_scores_{level}", f"w_boxes_{level}")
+    ]
+    weights = np.concatenate([kernel[:, :, 0, 0] for kernel in kernels])
+    weights = weights / np.linalg.norm(weights, axis=0)
+    return weights.T @ weights
 
 
 @pytest.mark.parametrize(("rounding", "noise"), [(0.0, 0.3), (0.05, 1.0), (0.5, 3.0)])

@@ -14,7 +14,7 @@ from midstream.calibration import ordered
 from midstream.calibration.distance import Vector, responder
 from midstream.calibration.views import View, Views
 from midstream.halves.levels import completed
-from midstream.models import ProposingModel, SplitModel
+from midstream.models import ProposingModel, SplitModel, TransparentModel
 
 #: Noise beside a channel's own deviation: about what coding does to it at a useful rate, and stronger, in turn, for
 #: networks whose own rounding would drown that.
@@ -112,6 +112,8 @@ def measured_sensitivity(
             products[name] += each / mean
     average = np.mean([np.exp(each).mean() for each in logs.values()])
     channels = {name: np.maximum(np.exp(each) / average, _LEAST_CHANNEL) for name, each in logs.items()}
+    if not _comparable(model, chosen.together) and isinstance(model, TransparentModel):
+        products |= {name: ordered.gram(np.ascontiguousarray(each.T)) for name, each in model.first_weights().items()}
     return {name: Sensitivity(channels[name], _cosines(products[name])) for name in logs}
 
 
@@ -167,8 +169,7 @@ def _image(
     """
     pyramid, sent = views.full(view), views.sent(view)
     respond, rng = responder(model, pyramid, view.size), np.random.default_rng(seed)
-    proposing = isinstance(model, ProposingModel) and model.proposes
-    comparable = together == 1 and (proposing or model.task.directed)
+    comparable = _comparable(model, together)
     out = {}
     for name, deviation in deviations.items():
         signs = rng.integers(0, 2, pyramid[name].shape[1:]).astype(np.float32) * 2 - 1
@@ -192,6 +193,12 @@ def _image(
             out[name] = ordered.gram(found)
             np.fill_diagonal(out[name], lengths)
     return out
+
+
+def _comparable(model: SplitModel, together: int) -> bool:
+    """Whether what one channel does to the outputs can be compared with what another does."""
+    proposing = isinstance(model, ProposingModel) and model.proposes
+    return together == 1 and (proposing or model.task.directed)
 
 
 def _signs(signs: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from midstream.models.base import (
     Image,
     ProposingModel,
     SplitModel,
+    TransparentModel,
 )
 from midstream.models.detections import Detections
 from midstream.models.tasks import Output, Task, Tensors
@@ -35,6 +36,7 @@ __all__ = [
     "Task",
     "Tensors",
     "TorchSplit",
+    "TransparentModel",
     "known_models",
     "load",
     "load_model",

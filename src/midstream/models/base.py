@@ -109,6 +109,15 @@ class ProposingModel(SplitModel, Protocol):
 
 
 @runtime_checkable
+class TransparentModel(SplitModel, Protocol):
+    """A network whose first layers behind the cut can be looked at."""
+
+    def first_weights(self) -> Mapping[str, NDArray[np.float64]]:
+        """What multiplies the channels of a level first, [weights, C], of levels that only convolutions read."""
+        ...
+
+
+@runtime_checkable
 class BatchingModel(SplitModel, Protocol):
     """A network whose back can take several images at once."""
 

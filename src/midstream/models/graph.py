@@ -182,6 +182,16 @@ def _extract(
     return part
 
 
+def constant(model: onnx.ModelProto, name: str) -> NDArray[Any] | None:
+    """A tensor that no input decides: a weight, or what is made of weights alone; None for any other."""
+    sources = {output: uses(node) for node in model.graph.node for output in node.output if output}
+    needed = _ancestors(sources, [name], stop=[])
+    if needed & {value.name for value in model.graph.input}:
+        return None
+    value: NDArray[Any] = _run(_extract(model, needed, [], [name], _value_infos(model, [name])), {})[name]
+    return value
+
+
 def _value_infos(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, Any]:
     """Types and shapes of all tensors that have some; the named ones are floats of any shape where they have none."""
     try:

@@ -17,6 +17,7 @@ from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.constants import check_names, constants_of
 from midstream.models.description import Description
 from midstream.models.detector_heads import DetectorHead
+from midstream.models.first_layers import first_weights
 from midstream.models.graph import cut_graph, graph_hash, load_graph, with_input_shape
 from midstream.models.heads import (
     Candidates,
@@ -276,6 +277,18 @@ class OnnxModel:
         outputs = self._outputs([pyramid], [size])
         assert isinstance(self.description.head, DetectorHead)
         return candidates(self.description.head, outputs, size, len(self.classes), self.category_ids)
+
+    def first_weights(self) -> dict[str, NDArray[np.float64]]:
+        """Of each level that only convolutions read first, what multiplies its channels: see `first_layers`."""
+        described = self.description.pyramid
+        back = cut_graph(load_graph(self.weights), [level.tensor for level in described]).back
+        tensors: dict[str, list[str]] = {}
+        for level in described:
+            if level.axes is None:  # what is derived from a level is read of that level
+                tensors.setdefault(level.derived_from or level.name, []).append(level.tensor)
+        found = {name: [first_weights(back, tensor) for tensor in of_level] for name, of_level in tensors.items()}
+        known = {name: [each for each in of_level if each is not None] for name, of_level in found.items()}
+        return {name: np.concatenate(each) for name, each in known.items() if len(each) == len(tensors[name])}
 
     def _size_of(self, pyramid: FloatPyramid) -> tuple[int, int]:
         """(height, width) of the input that a pyramid is of."""
