@@ -273,6 +273,35 @@ def test_how_alike_channels_are_is_measured(folder: Path, tmp_path: Path) -> Non
         assert np.allclose(bundled[name].alike, _cosines(folder, LEVELS[name]))
 
 
+def test_levels_are_measured_in_more_images_than_channels(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of outputs that are the features themselves, p4 seven times as much, except in the first two images."""
+    network = models.load(str(folder / "toy.toml"), threads=1)
+    views = Views(network, datasets.load(str(folder / "calib")).images, tmp_path, FAST)
+    deviations = {name: np.ones(len(maps)) for name, maps in views.sent(views.plain[0]).items()}
+    asked = [0]
+
+    def responding(model: Any, pyramid: dict[str, np.ndarray], size: tuple[int, int]) -> Any:
+        asked[0] += 1
+        usual = any(np.array_equal(pyramid["p3"], views.full(view)["p3"]) for view in views.plain[2:])
+        by = {"p3": 1.0, "p4": 7.0 if usual else 0.1}
+        return lambda disturbed: np.concatenate([by[name] * (disturbed[name] - pyramid[name]).ravel() for name in by])
+
+    monkeypatch.setattr(sensitivity, "responder", responding)
+    few, more = (
+        sensitivity.measured_sensitivity(network, views, deviations, plan, 0, lambda: None)
+        for plan in (sensitivity.SensitivityPlan(2, 2), sensitivity.SensitivityPlan(2, 2, 12))
+    )
+
+    def ratio(found: dict[str, sensitivity.Sensitivity]) -> float:
+        return float(found["p4"].channels.mean() / found["p3"].channels.mean())
+
+    assert ratio(few) == pytest.approx(0.01, rel=0.01)
+    # The geometric mean of ten images, and of the two in which p4 counts little.
+    assert ratio(more) == pytest.approx((49**10 * 0.01**2) ** (1 / 12), rel=0.01)
+
+
 LEVELS = {"p3": "fine", "p4": "coarse"}
 
 

@@ -13,11 +13,14 @@ from midstream.calibration.transform import ChannelMoments, level_parts
 from midstream.codec.calibrated.document import CurvePoint, GroupAbout, LevelAbout
 
 
-def test_a_small_budget_measures_channels_together() -> None:
-    assert sensitivity.plan(384, 10**9) == sensitivity.SensitivityPlan(16, 1)
-    slow = sensitivity.plan(1024, 75)
+def test_a_small_budget_measures_channels_together_and_levels_in_more_images() -> None:
+    assert sensitivity.plan(384, 10**9, 4) == sensitivity.SensitivityPlan(16, 1)
+    slow = sensitivity.plan(1024, 75, 4)
     assert slow.images == 2
-    assert -(-1024 // slow.together) * slow.images <= 76
+    assert slow.level_images == 9
+    deviations = {name: np.ones(256) for name in "abcd"}
+    assert sensitivity.passes_of(slow, deviations) <= 76
+    assert sensitivity.plan(1024, 75, 1).level_images == 0
 
 
 def test_layout() -> None:

@@ -314,8 +314,8 @@ def _sensitivity(
     if not settings.tools.sensitivity:
         return {name: Sensitivity(np.ones(len(each)), np.eye(len(each))) for name, each in deviations.items()}
     passes = sum(len(each) for each in deviations.values())
-    chosen = sensitivity.plan(passes, affordable)
-    total = chosen.images * sum(-(-len(each) // chosen.together) for each in deviations.values())
+    chosen = sensitivity.plan(passes, affordable, len(deviations))
+    total = sensitivity.passes_of(chosen, deviations)
     progress.say(
         f"sensitivity from {counted(chosen.images, 'image')}, channels {chosen.together} at a time; "
         f"--max-images {views.count} --passes {affordable} does the same without the clock"

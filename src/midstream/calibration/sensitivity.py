@@ -27,6 +27,8 @@ _TIMED = 5
 #: Images beyond these add little.
 _MOST_IMAGES = 16
 _LEAST_IMAGES = 2
+#: Of the seed of noise in whole levels, beside those of noise in channels.
+_WHOLE_LEVELS = 1
 #: A channel counts at least this share of its level's mean in an image, for what the image did not show.
 _FLOOR = 1e-4
 #: And this much of the mean of all levels: behind a cut, of all tokens only that of the class may count.
@@ -40,16 +42,37 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SensitivityPlan:
-    """How sensitivity is sampled within a budget: images, and channels that are disturbed together."""
+    """How sensitivity is sampled within a budget.
+
+    Attributes:
+        images: in which channels are disturbed.
+        together: so many channels at once.
+        level_images: in which each level is disturbed as a whole; 0 where that is not needed.
+    """
 
     images: int
     together: int
+    level_images: int = 0
 
 
-def plan(passes: int, affordable: int) -> SensitivityPlan:
-    """A plan for `passes` passes of an image, with channels one by one if so many are affordable."""
-    images = int(np.clip(affordable // passes, _LEAST_IMAGES, _MOST_IMAGES))
-    return SensitivityPlan(images, -(-passes * images // max(affordable, images)))
+def plan(channels: int, affordable: int, levels: int) -> SensitivityPlan:
+    """A plan for so many `affordable` passes, with channels one by one if these are enough.
+
+    Where they do not do for all images, up to half of them are for levels as a whole, in more images.
+    """
+    images = int(np.clip(affordable // channels, _LEAST_IMAGES, _MOST_IMAGES))
+    of_levels = int(np.clip(affordable // (2 * levels), _LEAST_IMAGES, _MOST_IMAGES)) if levels > 1 else 0
+    if images >= of_levels:
+        return SensitivityPlan(images, -(-channels * images // max(affordable, images)))
+    left = max(affordable - of_levels * levels, _LEAST_IMAGES)
+    images = int(np.clip(left // channels, _LEAST_IMAGES, _MOST_IMAGES))
+    return SensitivityPlan(images, -(-channels * images // left), of_levels)
+
+
+def passes_of(chosen: SensitivityPlan, deviations: Mapping[str, Doubles]) -> int:
+    """How often the network is asked by this plan."""
+    bundles = sum(-(-len(each) // chosen.together) for each in deviations.values())
+    return chosen.images * bundles + chosen.level_images * len(deviations)
 
 
 def seconds_a_pass(model: SplitModel, views: Views) -> float:
@@ -110,6 +133,13 @@ def measured_sensitivity(
             own = np.diag(each)
             logs[name] += np.log(np.maximum(own, _FLOOR * max(own.mean(), 1e-30)) / mean) / len(images)
             products[name] += each / mean
+    if chosen.level_images:
+        found = {name: np.exp(each) for name, each in logs.items()}
+        wanted = _levels(model, views, deviations, noises, chosen, seed, advance)
+        logs = {
+            name: each + np.log(wanted[name] / _over_level(found[name], deviations[name]))
+            for name, each in logs.items()
+        }
     average = np.mean([np.exp(each).mean() for each in logs.values()])
     channels = {name: np.maximum(np.exp(each) / average, _LEAST_CHANNEL) for name, each in logs.items()}
     if not _comparable(model, chosen.together) and isinstance(model, TransparentModel):
@@ -173,7 +203,7 @@ def _image(
     out = {}
     for name, deviation in deviations.items():
         signs = rng.integers(0, 2, pyramid[name].shape[1:]).astype(np.float32) * 2 - 1
-        scales = noises[name] * np.maximum(deviation, 1e-3 * deviation.max(initial=1e-6))
+        scales = noises[name] * _noisy(deviation)
         lengths, steps = np.zeros(len(deviation)), []
         # Those of like strength go together, where not each has a pass of its own.
         for channels in _bundles(deviation, together):
@@ -193,6 +223,51 @@ def _image(
             out[name] = ordered.gram(found)
             np.fill_diagonal(out[name], lengths)
     return out
+
+
+def _levels(
+    model: SplitModel,
+    views: Views,
+    deviations: Mapping[str, Doubles],
+    noises: Mapping[str, float],
+    chosen: SensitivityPlan,
+    seed: int,
+    advance: Callable[[], None],
+) -> dict[str, float]:
+    """How much the outputs move with each level as a whole, on more images than there are passes for its channels.
+
+    In one or two images nothing may be large, or nothing small, and a level that is for such things would not count.
+    All channels of a level are disturbed at once, as strongly as those of a bundle are altogether.
+    """
+    logs = dict.fromkeys(deviations, 0.0)
+    images = views.plain[: chosen.level_images]
+    for number, view in enumerate(images):
+        pyramid, sent = views.full(view), views.sent(view)
+        respond, rng = responder(model, pyramid, view.size), np.random.default_rng([seed, number, _WHOLE_LEVELS])
+        moved = {}
+        for name, deviation in deviations.items():
+            shape = pyramid[name].shape
+            scales = noises[name] * _noisy(deviation) * np.sqrt(min(chosen.together / len(deviation), 1))
+            noise = (scales[:, None, None] * (rng.integers(0, 2, shape) * 2 - 1)).astype(np.float32)
+            step = respond(completed(model, {**sent, name: pyramid[name] + noise}, list(pyramid)))
+            energy = max(float(np.sum(noise.astype(np.float64) ** 2)), 1e-30)
+            moved[name] = float(np.square(step, dtype=np.float64).sum()) / energy
+            advance()
+        mean = max(float(np.mean(list(moved.values()))), 1e-30)
+        for name, each in moved.items():
+            logs[name] += np.log(max(each / mean, _FLOOR)) / len(images)
+    return {name: float(np.exp(each)) for name, each in logs.items()}
+
+
+def _noisy(deviation: Doubles) -> Doubles:
+    """What noise of a channel is measured by: its deviation, and of one that hardly changes a little of the largest."""
+    return np.asarray(np.maximum(deviation, 1e-3 * deviation.max(initial=1e-6)))
+
+
+def _over_level(channels: Doubles, deviation: Doubles) -> float:
+    """What noise in all channels of a level moves for its energy, from what noise in each does."""
+    energies = np.square(_noisy(deviation))
+    return float((channels * energies).sum() / energies.sum())
 
 
 def _comparable(model: SplitModel, together: int) -> bool:
