@@ -20,11 +20,16 @@ _MOST_STEPS = 1 << 20
 _MORE_PASSES, _MOST_PASSES, _NEAR_PERCENT = 2, 9, 80
 #: Percent of a cap that are enough, the share that is aimed at, and passes that may be spent on it.
 _FULL_PERCENT, _AIM, _TRIMS = 95, 0.98, 5
-#: A bit that is worth so many octaves more takes off an octave of bytes, about: 7 times as much, a fifth. Below the
-#: least worth, in octaves beside the usual one, hardly anything comes back; so many steps are an octave of bytes.
-_WORTH_SLOPE, _LEAST_WORTH, _STEPS_OCTAVE = 8.7, -2.0, 9
+#: Octaves of bytes that a bit takes off which is worth an octave more: of some networks, and five times as many of
+#: others; and at least, for what is believed of it. Below the least worth, in octaves beside the usual one, hardly
+#: anything comes back, and at the most nothing is left.
+_WORTH_FALL, _LEAST_WORTH_FALL, _LEAST_WORTH, _MOST_WORTH = 1 / 8.7, 0.02, -2.0, 30.0
+#: What is aimed at between a worth that is too small and one that is too large keeps this share of the way from both.
+_INSIDE = 0.1
 #: Octaves of bytes per step, usually, and at least: what a search begins with.
 _USUAL_SLOPE, _LEAST_SLOPE = 1 / 6, 1e-3
+#: Octaves of bytes per step that are believed where a worth is looked for.
+_LEAST_FALL, _MOST_FALL = 0.05, 0.5
 #: By how much of the way to what fits a search goes beyond it, and by how many octaves of bytes at least.
 _MARGIN, _LEAST_MARGIN = 0.25, 0.02
 
@@ -52,50 +57,107 @@ def code_within(
     """
     sizes: dict[int, int] = {}
     best: bytes | None = None
-    best_step = 0
-    step = _guess(profile, most - beside, {}, finest)
-    while step not in sizes and (best is None or len(sizes) <= (_MORE_PASSES if _near(best, most) else _MOST_PASSES)):
+    room = most - beside
+    step = _guess(profile, room, {}, finest)
+    while step not in sizes and (
+        best is None or len(sizes) <= (_MORE_PASSES if _uses(_NEAR_PERCENT, best, room, beside) else _MOST_PASSES)
+    ):
         data = at(step)
         sizes[step] = len(data) - beside
         if len(data) <= most and (best is None or len(data) > len(best)):
-            best, best_step = data, step
-        step = _guess(profile, most - beside, sizes, finest)
+            best = data
+        step = _guess(profile, room, sizes, finest)
     if best is None:
         least = min(sizes.values()) + beside
         raise OptionError(f"`max_bytes` {most:,}: the least that this pyramid takes is {least:,} bytes")
-    if trimmed is None or _full(best, most) or best_step <= finest:
+    if trimmed is None or _uses(_FULL_PERCENT, best, room, beside) or sizes.get(finest, room + 1) <= room:
         return best
-    return _trimmed(trimmed, best_step - 1, finest, best, most)
+    return _trimmed(trimmed, sizes, finest, best, room, beside)
 
 
-def _near(data: bytes, most: int) -> bool:
-    return 100 * len(data) >= _NEAR_PERCENT * most
+def _uses(percent: int, data: bytes, room: int, beside: int) -> bool:
+    """Whether a stream takes at least so much of the bytes that depend on the step."""
+    return 100 * (len(data) - beside) >= percent * room
 
 
-def _full(data: bytes, most: int) -> bool:
-    return 100 * len(data) >= _FULL_PERCENT * most
-
-
-def _trimmed(at: Callable[[int, float], bytes], step: int, finest: int, best: bytes, most: int) -> bytes:
+def _trimmed(
+    at: Callable[[int, float], bytes], sizes: Mapping[int, int], finest: int, best: bytes, room: int, beside: int
+) -> bytes:
     """A finer step, with so many small coefficients left out that it fits; `best`, if nothing that is larger does."""
-    aim = math.log2(_AIM * most)
-    worth = 1.0  # octaves above what a bit is usually worth
-    slope = -1 / _WORTH_SLOPE  # octaves of bytes for an octave of worth
-    before: tuple[float, float] | None = None
+    search = _WorthSearch(sizes, len(best) - beside, math.log2(_AIM * room), finest)
     for _ in range(_TRIMS):
-        data = at(step, _native.BIT_WORTH * 2**worth)
-        if len(best) < len(data) <= most:
-            best = data
-        if _full(best, most):
+        if search.step < finest:
             break
-        size = math.log2(len(data))
-        if before is not None and (size - before[1]) * (worth - before[0]) < 0:
-            slope = (size - before[1]) / (worth - before[0])
-        before = worth, size
-        worth += (aim - size) / slope
-        if worth < _LEAST_WORTH and step > finest:  # nothing is left to be put back: the next step
-            step, worth, before = step - 1, worth + _WORTH_SLOPE / _STEPS_OCTAVE, None
+        data = at(search.step, _native.BIT_WORTH * 2**search.worth)
+        if len(best) < len(data) <= room + beside:
+            best = data
+        if _uses(_FULL_PERCENT, best, room, beside):
+            break
+        search.learn(math.log2(len(data) - beside))
     return best
+
+
+class _WorthSearch:
+    """For what a bit should be worth, at the step next to the last that fits, or at a finer one.
+
+    Networks differ: an octave of worth takes off from a tenth to two thirds of an octave of bytes, and a step from a
+    ninth to a third. So lines go through what is known: what steps have taken, and the worths that were tried.
+
+    Attributes:
+        step: to be tried next.
+        worth: to be tried there: octaves above what a bit is usually worth.
+    """
+
+    def __init__(self, sizes: Mapping[int, int], best: int, aim: float, finest: int) -> None:
+        """A search for `aim`, in octaves of bytes.
+
+        Args:
+            sizes: what steps have taken, in bytes.
+            best: the size among these that fits best.
+            aim: binary logarithm of the bytes that are wanted.
+            finest: the finest step that may be tried.
+        """
+        logs = {step: math.log2(size) for step, size in sizes.items()}
+        fits = next(step for step in sorted(sizes) if sizes[step] == best)
+        others = sorted((step for step in sizes if step != fits), key=lambda step: abs(step - fits))
+        self._step_fall = _USUAL_SLOPE
+        if others:
+            fall = (logs[others[0]] - logs[fits]) / (fits - others[0])
+            self._step_fall = min(max(fall, _LEAST_FALL), _MOST_FALL)
+        self._aim, self._fall = aim, _WORTH_FALL
+        self._over: tuple[float, float] | None = None  # worth, and octaves of bytes: the nearest that is too large
+        self._under: tuple[float, float] | None = None  # and the nearest that is not
+        self.step = fits - 1
+        whole = logs.get(self.step, logs[fits] + self._step_fall)
+        while whole < aim and self.step > finest:
+            self.step -= 1
+            whole = logs.get(self.step, whole + self._step_fall)
+        if self.step in logs and whole > aim:
+            self._over = 0.0, whole
+        self._begin(whole)
+
+    def _begin(self, whole: float) -> None:
+        """At a step that takes so many octaves of bytes with nothing left out, about."""
+        self._whole, self.worth = whole, min(max((whole - self._aim) / self._fall, 0.0), _MOST_WORTH)
+
+    def learn(self, size: float) -> None:
+        """Go on from what the step and the worth that were tried have taken, in octaves of bytes."""
+        tried, near = (self.worth, size), self._over if size <= self._aim else self._under
+        if size > self._aim:
+            before, self._over = self._over, tried
+        else:
+            before, self._under = self._under, tried
+        other = near or before or (0.0, self._whole)
+        if (other[0] - tried[0]) * (other[1] - size) < 0:
+            self._fall = max((other[1] - size) / (tried[0] - other[0]), _LEAST_WORTH_FALL)
+        self.worth = min(self.worth + (size - self._aim) / self._fall, _MOST_WORTH)
+        if self._over is not None and self._under is not None:
+            low, high = sorted((self._over[0], self._under[0]))
+            inside = _INSIDE * (high - low)
+            self.worth = min(max(self.worth, low + inside), high - inside)
+        elif self.worth < _LEAST_WORTH:  # nothing is left to be put back: the next step
+            self.step, self._under = self.step - 1, None
+            self._begin(size + self._fall * tried[0] + self._step_fall)
 
 
 def finest_step(analysed: Analysed) -> int:
