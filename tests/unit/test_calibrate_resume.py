@@ -74,6 +74,29 @@ def test_what_was_fitted_and_measured_is_not_done_again(
         assert (mine == theirs).all()
 
 
+@pytest.mark.parametrize("at", [0.5, 0.999])
+def test_numbers_that_have_changed_are_made_again(at: float, folder: Path, tmp_path: Path) -> None:
+    wanted = calibrated(folder, tmp_path, SETTINGS)
+    kept = sorted(tmp_path.glob("*.numbers"))
+    assert kept
+    for path in kept:
+        data = bytearray(path.read_bytes())
+        data[int(at * len(data))] ^= 1
+        path.write_bytes(bytes(data))
+    assert calibrated(folder, tmp_path, SETTINGS).profile.data == wanted.profile.data
+
+
+def test_images_that_are_all_the_same_are_warned_of(folder: Path, tmp_path: Path) -> None:
+    one = next((folder / "calib").iterdir()).read_bytes()
+    (tmp_path / "calib").mkdir()
+    for number in range(24):
+        (tmp_path / "calib" / f"{number}.png").write_bytes(one)
+    files, quiet = datasets.load(str(tmp_path / "calib")).images, Quiet()
+    network = models.load(str(folder / "toy.toml"), threads=1)
+    run.fit(network, Views(network, files, tmp_path / "work", SETTINGS), SETTINGS, quiet)
+    assert any(said.startswith("of 24 images only 1 differ") for said in quiet.said)
+
+
 def test_a_run_by_the_clock_goes_on_with_the_images_that_it_was_allowed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

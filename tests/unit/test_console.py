@@ -20,6 +20,7 @@ from tests.helpers import toy
 from tests.helpers.commands import call
 from typer.main import get_command
 
+from midstream.__main__ import main as program
 from midstream.cli import console, main
 from midstream.cli import progress as showing
 from midstream.cli.console import note
@@ -198,3 +199,30 @@ def test_a_table_in_a_pipe_is_as_wide_as_columns_says(
     console.print_table("", ["a", "b"], [["word " * 20, "1"]])
     widest = max(map(len, capsys.readouterr().out.splitlines()))
     assert widest <= 60 if columns else widest > 100
+
+
+def test_a_title_does_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table("codec\np6\x1b[31mRED\x07\r", ["part"], [["header"]])
+    shown = capsys.readouterr().out
+    assert "p6\\x1b[31mRED\\x07\\r" in shown
+    assert not {"\x1b", "\x07", "\r"} & set(shown)
+
+
+class Interrupting:
+    """An import that an interrupt ends."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "midstream.cli.main":
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_program_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "midstream.cli.main")
+    monkeypatch.delattr("midstream.cli.main", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        program()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "midstream: interrupted\n"

@@ -112,6 +112,9 @@ def fit(
     passes, trial_until = by_clock or (settings.passes or 0, math.inf)
     progress.stage("running the front", len(views.all))
     views.prepare(progress.step)
+    if 2 * views.different < views.count:
+        alike = f"of {counted(views.count, 'image')} only {views.different} differ"
+        progress.warn(f"{alike}: a profile that is fitted to them may be fit for little else")
     reference = reference_for(model, views, views.held_out)
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)

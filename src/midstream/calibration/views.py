@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,7 @@ class Views:
         fit: views to fit to; `plain` of them are not mirrored.
         parts: of the images that are fitted to, a part each; the importance map is learnt from them, too.
         held_out: images to measure on.
+        different: how many of the images are not the same file under another name.
         started: when the reading of images began, by the monotonic clock.
         skipped: path of each file that cannot be read, and why; with `strict` the first raises InputError.
     """
@@ -102,10 +103,12 @@ class Views:
         self._use(self._readable_ones[:count])
 
     def _use(self, chosen: list[View]) -> None:
-        digest = hashlib.sha256()
+        digest, ones = hashlib.sha256(), set()
         for view in chosen:
-            digest.update(view.file.path.read_bytes())
-        self.image_hash = digest.hexdigest()
+            data = view.file.path.read_bytes()
+            digest.update(data)
+            ones.add(hashlib.sha256(data).digest())
+        self.image_hash, self.different = digest.hexdigest(), len(ones)
         self._readable_ones = chosen
         self.count = len(chosen)
         self.held_out = chosen[::HELD_OUT]
@@ -155,12 +158,22 @@ class Views:
         path = self._folder / f"{hashlib.sha256(about.encode()).hexdigest()}.numbers"
         if path.exists():
             try:
-                return read_tensors(path)[0]
-            except InputError:  # damaged: made again
+                found, about = read_tensors(path)
+                if about == [what, _digest(found)]:
+                    return found
+            except InputError:  # damaged, as where the numbers are not those that were written: made again
                 pass
         made = make()
-        write_tensors(path, made, what)
+        write_tensors(path, made, [what, _digest(made)])
         return made
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _part(view: View, rng: np.random.Generator) -> View:

@@ -77,5 +77,10 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console = Console(width=_PIPE_WIDTH)
     if title:
-        console.print(escape(title), style="italic", highlight=False, soft_wrap=True)  # however narrow the table is
+        console.print(
+            "\n".join(escape(printable(line)) for line in title.split("\n")),
+            style="italic",
+            highlight=False,
+            soft_wrap=True,
+        )  # however narrow the table is
     console.print(table)

@@ -19,6 +19,7 @@ from midstream.codec.calibrated.stream import (
 )
 from midstream.codec.container import CRC_BYTES, VERSION, Opened
 from midstream.limits import Limits
+from midstream.wording import readable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,9 @@ class CalibratedInfo(StreamInfo):
 
     def table(self) -> Table:
         """See StreamInfo."""
-        levels = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in (self.shapes or {}).items())
+        levels = ", ".join(
+            f"{readable(name)} {'x'.join(map(str, shape))}" for name, shape in (self.shapes or {}).items()
+        )
         rate = "" if self.bits_per_element is None else f", {self.bits_per_element:.3f} bits per element"
         title = (
             f"bitstream version {self.version}, codec {self.codec}: step {self.step}, profile {self.profile}"
