@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from tests.helpers import serving
 from tests.helpers.requests import image, request
 from tests.helpers.serving import SIZE, Server
 
@@ -39,6 +41,24 @@ def test_sigterm_finishes_what_is_in_flight(model: Path) -> None:
         for frame in frames:
             if frame.exception() is not None:
                 assert "cannot reach the server" in str(frame.exception())
+
+
+def test_a_client_that_has_its_answers_and_goes_is_no_fault(model: Path, tmp_path: Path) -> None:
+    images = serving.write_images(tmp_path / "images", 3)
+    with Server(model, "--metrics-port", serving.free_port()) as server:
+        with Client(server.address, str(model)) as client:
+            assert [answer.frame for answer in client.stream([image(seed) for seed in range(3)])] == [0, 1, 2]
+        with Client(server.address, str(model)) as client:
+            client.infer(image())
+        with Client(server.address, str(model)):
+            pass
+        push = serving.push_command(images, server.address, model, tmp_path / "out.jsonl")
+        assert "lost the connection" not in subprocess.run(push, capture_output=True, text=True, check=True).stderr
+        cut_off = server.metric('midstream_refused_total{reason="cut off"}')
+        assert server.stop() == 0
+    assert not server.events("cut off")
+    assert cut_off == 0
+    assert len(server.events("client")) == 4
 
 
 def test_a_draining_server_is_not_serving_and_takes_no_new_work(model: Path) -> None:

@@ -40,8 +40,10 @@ _LEAST_PATIENCE_S = 3.0
 _LOOK_S = 0.5
 #: A unit of a stream refers to what the server does not have.
 _KEY_WANTED = _Code.FAILED_PRECONDITION
-#: What waits to be sent, and of which attempt.
-_Outbox = asyncio.Queue[tuple[Flight, int | None]]
+#: What waits to be sent, and of which attempt; None for that nothing comes any more.
+_Outbox = asyncio.Queue[tuple[Flight, int | None] | None]
+#: How long a session that is left waits for the server to end its stream.
+_PARTING_S = 1.0
 _ENDED = grpc.aio.AioRpcError(
     _Code.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "the server has ended the stream"
 )
@@ -83,6 +85,7 @@ class Session:
         self._trouble_since: float | None = None
         self._answered = time.monotonic()  # or when nothing was there to be answered
         self._ended: ServiceError | InputError | None = None
+        self._parting = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: WeakValueDictionary[str, FrameStream] = WeakValueDictionary()
 
@@ -97,10 +100,20 @@ class Session:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.end(ServiceError(_Code.CANCELLED.name, "the session is closed"))
+        try:
+            await self._part()
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self.end(ServiceError(_Code.CANCELLED.name, "the session is closed"))
+
+    async def _part(self) -> None:
+        """Where all is answered, tell the server so, which then ends the stream: to be cancelled is a fault, there."""
+        self._parting = True
+        if self._outbox is not None and not self._waiting:
+            self._outbox.put_nowait(None)
+            await asyncio.wait({self._living}, timeout=_PARTING_S)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Something that goes on until it is done, or the session is left."""
@@ -214,6 +227,8 @@ class Session:
                     await self._exchange(connection)
             except grpc.aio.AioRpcError as raised:
                 error = raised
+            if self._parting:
+                return
             now = time.monotonic()
             lost = self._trouble_since is None
             if self._trouble_since is None or (self._greeting.done() and not self._waiting):
@@ -263,6 +278,8 @@ class Session:
         self._outbox = outbox
         try:
             first = await self._first(connection, outbox)  # servers do not keep streams on which nothing comes
+            if first is None:
+                return
             call = connection.stub.InferStream(metadata=(*connection.metadata, *carrier.items()))
             sending = asyncio.create_task(self._send_all(call, first, outbox))
             try:
@@ -275,8 +292,8 @@ class Session:
         finally:
             self._outbox = None
 
-    async def _first(self, connection: Connection, outbox: _Outbox) -> tuple[Flight, pb.InferRequest]:
-        """The first frame to be sent. Raises AioRpcError where the connection is lost before there is one."""
+    async def _first(self, connection: Connection, outbox: _Outbox) -> tuple[Flight, pb.InferRequest] | None:
+        """As `_next`. Raises AioRpcError where the connection is lost before."""
         coming = asyncio.create_task(self._next(outbox))
         try:
             # Asked for, since what gRPC would tell by itself outlives the loop that waits for it.
@@ -289,10 +306,10 @@ class Session:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
 
-    async def _next(self, outbox: _Outbox) -> tuple[Flight, pb.InferRequest]:
-        """The next frame, when it may be sent, and what is sent."""
-        while True:
-            flight, attempt = await outbox.get()
+    async def _next(self, outbox: _Outbox) -> tuple[Flight, pb.InferRequest] | None:
+        """The next frame, when it may be sent, and what is sent; None at the end."""
+        while (waits := await outbox.get()) is not None:
+            flight, attempt = waits
             # Of a stream, what nobody waits for any more goes all the same: those after it refer to it.
             if flight.attempt != attempt or (flight.stream is None and flight.future.done()):
                 continue
@@ -302,10 +319,12 @@ class Session:
                 if flight.attempt != attempt:
                     continue
             return flight, request
+        return None
 
     async def _send_all(self, call: Any, first: tuple[Flight, pb.InferRequest], outbox: _Outbox) -> None:
-        flight, request = first
-        while True:
+        following: tuple[Flight, pb.InferRequest] | None = first
+        while following is not None:
+            flight, request = following
             self.traffic.resent += flight.sent is not None
             flight.sent = request.attempt
             self.traffic.sent_bytes += request.ByteSize()
@@ -316,7 +335,8 @@ class Session:
                 flight.gone = True
             if flight.stream is not None:
                 flight.stream.moved()
-            flight, request = await self._next(outbox)
+            following = await self._next(outbox)
+        await call.done_writing()
 
     def _received(self, reply: pb.InferReply, outbox: _Outbox) -> None:
         if (stream := self._streams.get(reply.session)) is not None:
