@@ -321,6 +321,15 @@ def test_a_network_of_sound():
     assert ms.evaluate(model, sounds[:3], "calibrated", profile=profile, quality=100).scores["fidelity"] > 90
 
 
+@pytest.mark.parametrize("preprocess", [INPUT, tensor])
+def test_what_is_no_image_is_refused(preprocess):
+    network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Flatten(), nn.Linear(256, 3))
+    model = ms.split(network, at=["0"], preprocess=preprocess, task="classification")
+    for bad in (torch.zeros(3, 64, 64), np.zeros((64, 64)), np.zeros((64, 64, 3), np.float32), "image.png"):
+        with pytest.raises(InputError, match="an image is a uint8 array of RGB"):
+            model.front(bad)
+
+
 def test_splitting_does_what_its_docstring_shows(images, caplog):
     text = re.findall(r"^ *(?:>>>|\.\.\.) ?(.*)$", ms.split.__doc__, re.MULTILINE)
     shown = "\n".join(text[:-1]).replace('"photos"', "images, passes=1").replace("(14, 14)", "(8, 8)")

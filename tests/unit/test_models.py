@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,6 +49,26 @@ def test_a_network_needs_a_toml_file_and_no_code(description: Path) -> None:
     assert model.input_size((50, 40)) == (32, 32)
     assert model.classes == toy.CLASSES
     assert repr(model) == "<network toy: detection, 3 classes (cat, dog, ...), input 32x32, cut at p3/8 p4/16>"
+
+
+@pytest.mark.parametrize(
+    ("bad", "was"),
+    [
+        (image() / np.float32(255), r"float32 \[50, 40, 3\]"),
+        (image().astype(np.uint16), r"uint16 \[50, 40, 3\]"),
+        (image()[:0], r"uint8 \[0, 40, 3\]"),
+        (image()[..., 0], r"uint8 \[50, 40\]"),
+        (np.dstack([image(), image()[..., :1]]), r"uint8 \[50, 40, 4\]"),
+        (image().tolist(), "list"),
+        ("image.png", "str"),
+        (None, "NoneType"),
+    ],
+)
+def test_a_front_says_what_an_image_is(description: Path, bad: Any, was: str) -> None:
+    model = models.load(str(description))
+    for take in (model.front, model.resized):
+        with pytest.raises(InputError, match=rf"an image is a uint8 array of RGB \[height, width, 3\], not {was}"):
+            take(bad)
 
 
 def test_the_fingerprint_follows_all_that_the_front_depends_on(description: Path) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.data.base import Dataset, ImageFile
-from midstream.data.images import ARRAY_SUFFIX, check_image, read_image
+from midstream.data.images import ARRAY_SUFFIX, read_image
 from midstream.errors import InputError
 from midstream.files import expanded, write_bytes
+from midstream.images import check_image
 
 #: A data set; what `data.load` takes; or files and arrays in a list: images, uint8 RGB [H, W, 3], or arrays of numbers
 #: for networks of something else.

@@ -104,16 +104,6 @@ def image_from(data: bytes, path: str | Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(np.asarray(image, np.uint8), cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def check_image(image: object) -> NDArray[np.uint8]:
-    """The same image. Raises InputError for anything but uint8 RGB [height, width, 3]."""
-    if not isinstance(image, np.ndarray):
-        raise InputError(f"an image is a uint8 array of RGB [height, width, 3], not {type(image).__name__}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        was = f"{image.dtype} {list(image.shape)}"
-        raise InputError(f"an image is a uint8 array of RGB [height, width, 3], not {was}")
-    return image
-
-
 def _is_cut_jpeg(data: bytes) -> bool:
     """Whether these are the bytes of a JPEG file without an end.
 

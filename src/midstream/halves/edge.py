@@ -11,8 +11,8 @@ from midstream import models
 from midstream.codec.api import DEFAULT_CODEC, encode_levels
 from midstream.codec.base import Codec
 from midstream.codec.registry import make_codec
-from midstream.data.images import check_image
 from midstream.halves.coding import ReadyFrame, prepared
+from midstream.images import check_image
 from midstream.models import Image, SplitModel
 
 

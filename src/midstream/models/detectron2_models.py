@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError, unknown
+from midstream.images import check_image
 from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.detections import Detections
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
@@ -86,7 +87,8 @@ class Detectron2Model:
         return int(height), int(width)
 
     def resized(self, image: Image) -> Image:
-        """The image at `input_size`, uint8 RGB."""
+        """The image at `input_size`, uint8 RGB. Raises InputError for what is no image."""
+        check_image(image)
         return np.ascontiguousarray(self._resize.get_transform(image).apply_image(image))
 
     def front_resized(self, image: Image, size: tuple[int, int]) -> FloatPyramid:
@@ -96,6 +98,7 @@ class Detectron2Model:
 
     def front(self, image: Image) -> FloatPyramid:
         """The levels of an image (8-bit RGB [H, W, 3]), float32 [C, h, w] each, named as the backbone names them."""
+        check_image(image)
         ordered = image[:, :, ::-1] if self._cfg.INPUT.FORMAT == "BGR" else image
         resized = self._resize.get_transform(ordered).apply_image(np.ascontiguousarray(ordered))
         pixels = torch.from_numpy(np.array(resized.transpose(2, 0, 1), np.float32, order="C"))

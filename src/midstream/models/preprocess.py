@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
+from midstream.images import check_image
 from midstream.models.input_description import Input, Layout
 
 _INTERPOLATIONS = {
@@ -60,10 +61,13 @@ def place(description: Input, size: tuple[int, int]) -> Placement:
 def fitted(description: Input, image: NDArray[Any]) -> NDArray[Any]:
     """The image at the size that it has within the network's input, without padding: uint8 RGB [h, w, 3].
 
-    An array for a network that takes no images is what it was.
+    An array for a network that takes no images is what it was. Raises InputError for what is no image, or no array.
     """
     if description.shape is not None:
+        if not isinstance(image, np.ndarray):
+            raise InputError(f"the network takes arrays of shape {list(description.shape)}, not {type(image).__name__}")
         return image
+    check_image(image)
     at = place(description, (image.shape[0], image.shape[1]))
     return np.asarray(
         cv2.resize(image, (at.width, at.height), interpolation=_INTERPOLATIONS[description.interpolation])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, MissingExtraError
+from midstream.images import check_image
 from midstream.layout import Layout, Tensor
 from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.input_description import Input
@@ -110,8 +111,8 @@ class TorchModel:
         return int(found[0]), int(found[1])
 
     def resized(self, image: Image) -> Image:
-        """The image within the network's input; as it is where only a function knows how."""
-        return fitted(self._preprocess, image) if isinstance(self._preprocess, Input) else image
+        """The image within the network's input; as it is where only a function knows how. Raises InputError."""
+        return fitted(self._preprocess, image) if isinstance(self._preprocess, Input) else check_image(image)
 
     def front(self, image: Image) -> FloatPyramid:
         """Levels, float32 [C, h, w], of a uint8 RGB image [H, W, 3]; tokens are maps, or rows of positions."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from midstream.errors import InputError, MissingExtraError, unknown
+from midstream.images import check_image
 from midstream.models.base import DerivedLevel, FloatPyramid, Image, shown
 from midstream.models.detections import Detections
 from midstream.models.tasks.detection import Detection, InstanceSegmentation
@@ -106,8 +107,8 @@ class TorchvisionModel:
 
 
 def _to_tensor(image: Image) -> torch.Tensor:
-    """float32 [3, H, W], 0 to 1."""
-    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C")).float() / 255
+    """float32 [3, H, W], 0 to 1. Raises InputError for what is no image."""
+    return torch.from_numpy(np.array(check_image(image).transpose(2, 0, 1), order="C")).float() / 255
 
 
 def load_torchvision(
