@@ -119,12 +119,24 @@ def test_names_as_a_mapping(tmp_path: Path) -> None:
         {"path": "elsewhere"},  # written on another machine
         {"val": ["images/val", "images/val/a.jpg.txt"]},
         {"val": "list.txt"},
+        {"val": "images\\val"},  # written on Windows
+        {"val": ".\\images\\val"},
+        {"path": None, "val": "..\\images\\val"},
+        {"path": ".\\images\\", "val": ["val", ".\\val\\a.jpg.txt"]},
     ],
 )
 def test_where_images_are(tmp_path: Path, about: dict[str, Any]) -> None:
     _text(tmp_path / "list.txt", f"./images/val/b.jpg\n{tmp_path / 'images' / 'val' / 'a.jpg'}\n")
     _text(tmp_path / "images" / "val" / "a.jpg.txt", "a.jpg\n")
     assert [image.path.name for image in load(_yolo(tmp_path, **about)).images] == ["a.jpg", "b.jpg"]
+
+
+def test_a_backslash_may_be_part_of_a_name(tmp_path: Path) -> None:
+    _yolo(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "im\\ages")
+    (tmp_path / "im\\ages" / "val").rename(tmp_path / "im\\ages" / "images")
+    with pytest.raises(InputError, match="has labels"):
+        load(f"{_yolo(tmp_path / 'set', path=str(tmp_path), val='im' + chr(92) + 'ages')}")
 
 
 def test_labels_are_in_the_last_folder_of_images(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def load_yolo(spec: str, where: str) -> Dataset:
     An image without a file of labels has no object, and a line that is there twice counts once, as in Ultralytics' own
     evaluation. `path` may be absolute or relative to the file; a split that begins with `../` and is not there is
     looked for beside the file, as Roboflow's exports need it. What a text file lists is within `path`, or within the
-    folder of that text file.
+    folder of that text file. A backslash that is no part of a name stands for `/`.
 
     Raises:
         InputError: the file or what it names is not there or unusable, the split is unknown (the message lists those
@@ -131,13 +131,23 @@ def _images(about: dict[str, Any], file: Path, split: str) -> Iterator[Path]:
     root = about.get("path") or ""
     if not isinstance(root, str):
         raise InputError(f"'path' in {file} is to be a folder, not {root!r}"[:200])
-    base = file.parent / expanded(root)
+    roots = [file.parent / expanded(way) for way in _ways(root)]
+    base = next(filter(is_folder, roots), roots[-1])
     for each in named:
-        places = [base / each, file.parent / each, file.parent / each.removeprefix("../")]
+        places = [
+            place
+            for way in _ways(each)
+            for place in (base / way, file.parent / way, file.parent / way.removeprefix("../"))
+        ]
         place = next((place for place in places if is_folder(place) or is_file(place)), None)
         if place is None:
-            raise InputError(f"'{split}' of {file} is not there: {str(places[0])!r}")
+            raise InputError(f"'{split}' of {file} is not there: {str(base / _ways(each)[-1])!r}")
         yield from _in_folder(place) if place.is_dir() else _in_list(place, base)
+
+
+def _ways(name: str) -> list[str]:
+    """A path as it is written, and as it is meant where that was on Windows."""
+    return list(dict.fromkeys((name, name.replace("\\", "/"))))
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
