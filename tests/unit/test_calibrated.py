@@ -161,7 +161,7 @@ def test_a_loss_is_the_coarsest_step_within_it() -> None:
     assert inspected_step(0.105) == 105, "in equal ratios between 0.1 at 100 and 0.11 at 110"
     assert inspected_step(0.1) == 100
     assert inspected_step(0.5) == 180
-    with pytest.raises(InputError, match=r"the least is 6\.00%"):
+    with pytest.raises(InputError, match=r"the least is 6\.00%; allow as much, or calibrate with more images"):
         ms.encode(PYRAMID, "calibrated", profile=PROFILE, max_loss=0.01)
 
 

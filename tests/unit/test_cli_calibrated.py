@@ -88,7 +88,16 @@ def test_no_command_asks_a_network_that_is_not_there(
     base: tuple[object, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(*base, "--importance", "network") == 2
-    assert "--importance 'network' needs the network's scores" in capsys.readouterr().err
+    assert re.search("--importance 'network' needs the network's scores.* eval, push", capsys.readouterr().err)
+    assert call("encode", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "commands that have the network, as eval, push" in shown
+
+
+def test_a_map_of_symbols_is_of_another_codec(base: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*base) == 0
+    assert call("inspect", base[3], "--map", "p3:1", "-o", f"{base[3]}.png") == 2
+    assert "a bitstream of the codec calibrated has no symbols of channels" in capsys.readouterr().err
 
 
 def test_the_map_comes_from_the_probe_or_from_a_network_that_is_asked_for(

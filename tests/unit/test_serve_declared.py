@@ -110,5 +110,7 @@ def test_the_sides_of_an_image_are_no_longer_than_a_photograph_s(
     for size in ((1, 1 << 24), (1 << 24, 1), (65_536, 1), (200, 65_536)):
         refused = undecoded(monkeypatch, roomy, bitstream, size=size)
         assert (refused.kind, "at most 65535 along a side" in refused.reason) == ("size", True)
+    refused = undecoded(monkeypatch, roomy, bitstream, size=(6000, 9000))
+    assert "9000x6000, 54,000,000 pixels; this server takes 1 to 16,777,216 pixels (its --max-pixels)" in refused.reason
     for size in ((65_535, 256), (200, 65_535), (1000, 16_000), (4096, 4096)):  # panoramas, and as many pixels as may be
         assert isinstance(outcome(roomy, bitstream, size), Done)

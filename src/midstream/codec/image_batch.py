@@ -21,7 +21,7 @@ from midstream.codec.base import NO_HINTS
 from midstream.codec.laid_out import with_layouts
 from midstream.codec.registry import make_codec
 from midstream.codec.threads import core_count, thread_count
-from midstream.errors import InputError, MidstreamError
+from midstream.errors import BitstreamError, InputError, OptionError
 from midstream.features import check_pyramid
 from midstream.layout import Layout
 
@@ -52,7 +52,7 @@ def encode_batch(
         A bitstream an image.
 
     Raises:
-        InputError: as `encode`; a note says of which image.
+        InputError: as `encode`; the message begins with the number of the image.
     """
     chosen = make_codec(codec, options)
     workers, own = _shares(threads, pyramids)
@@ -91,7 +91,7 @@ def decode_batch(
         threads: how many to use at most, all cores by default.
 
     Raises:
-        BitstreamError, InputError: as `decode`; a note says of which image.
+        BitstreamError, InputError: as `decode`; the message begins with the number of the image.
     """
     if profile is not None:
         from midstream.codec.calibrated.profile import Profile
@@ -159,6 +159,9 @@ def _in_turn(tasks: Iterable[Callable[[], _T]], workers: int) -> Iterator[_T]:
 def _about(number: int) -> Iterator[None]:
     try:
         yield
-    except MidstreamError as error:
-        error.add_note(f"in image {number} of the batch, counted from 0")
+    except (InputError, BitstreamError) as error:
+        about = f"image {number} of the batch, counted from 0: "
+        error.args = (about + str(error),)
+        if isinstance(error, OptionError):
+            error.text = about + error.text
         raise

@@ -310,8 +310,8 @@ def _check_header(served: Served, work: Work) -> Declaration:
     """Refuse what the network does not take, before anything is decoded."""
     height, width = work.size
     if min(height, width) < 1 or max(height, width) > _MOST_SIDE or height * width > served.max_pixels:
-        taken = f"1 to {served.max_pixels} pixels, at most {_MOST_SIDE} along a side"
-        raise _refusal("size", f"an image of {width}x{height}; this server takes {taken}")
+        taken = f"1 to {served.max_pixels:,} pixels (its --max-pixels), at most {_MOST_SIDE} along a side"
+        raise _refusal("size", f"an image of {width}x{height}, {width * height:,} pixels; this server takes {taken}")
     declared = declaration(work.bitstream, limits=served.limits, profile=served.profile)
     if declared.embedded and not served.embedded:
         raise _refusal("profile", _NOT_EMBEDDED)

@@ -124,8 +124,9 @@ class Calibrated(Codec):
         Shown(metavar="SOURCE", old=("places",)),
         Field(
             description="Where the importance map comes from, which spends the bits where the network looks: probe "
-            "(the profile's own guess from the features) or network (a run of its back: an upper bound, for research, "
-            "since a device that can do this needs no server)."
+            "(the profile's own guess from the features) or network (a run of its back, in commands that have the "
+            "network, as eval, push and video encode do, and encode does not: an upper bound, for research, since a "
+            "device that can do this needs no server)."
         ),
     ] = "probe"
 
@@ -218,7 +219,10 @@ class Calibrated(Codec):
 
     def _analysed(self, levels: Sequence[Level], hints: Hints, threads: int | None) -> Analysed:
         if self.importance == "network" and hints.scores is None and self.profile.about.importance.classes > 1:
-            raise OptionError("`importance` 'network' needs the network's scores, and no network is at hand here")
+            raise OptionError(
+                "`importance` 'network' needs the network's scores, and no network is at hand here: leave "
+                "it out, or use a command that has one: eval, push, video encode, batch"
+            )
         return analyse(levels, self.profile, hints.scores, threads)
 
     def _step(self) -> int:

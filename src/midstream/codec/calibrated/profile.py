@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
@@ -155,8 +156,10 @@ class Profile:
             raise InputError(f"the loss is a share of the accuracy, above 0 and below 1 (or 1% for 0.01), not {loss:g}")
         finest, coarsest = self.about.curve[0], self.about.curve[-1]
         if finest.loss > loss:
+            least = math.ceil(finest.loss * 1e4 - 1e-6) / 1e4  # rounded up, so that it can be asked for
             raise InputError(
-                f"no step of this profile has an estimated loss of {loss:.2%}: the least is {finest.loss:.2%}"
+                f"no step of this profile has an estimated loss of {loss:.2%}: the least is {least:.2%}; allow as "
+                "much, or calibrate with more images or for longer, or at another cut"
             )
         return max(step for step in range(finest.step, coarsest.step + 1) if self.loss_of(step) <= loss)
 
