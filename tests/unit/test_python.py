@@ -148,6 +148,12 @@ def test_a_list_of_something_else_is_refused(images: list[Any]) -> None:
             pass
     with given([np.arange(6.0).reshape(2, 3)]) as dataset:
         np.testing.assert_array_equal(ms.data.read_image(dataset.images[0].path), np.arange(6.0).reshape(2, 3))
+    for grey in (images[0][..., 0], images[0].transpose(2, 0, 1)):
+        with (
+            pytest.raises(InputError, match=r"entry 2 of the images: an image is .* not uint8 \["),
+            given([images[0], grey], arrays=False),
+        ):
+            pass
     with pytest.raises(InputError, match="no images in the list"), given([]):
         pass
     with given(images, limit=4) as dataset:

@@ -27,6 +27,7 @@ from midstream.data.given import Images, given
 from midstream.errors import InputError, unknown
 from midstream.files import own_folder
 from midstream.models import SplitModel, load
+from midstream.models.base import takes_arrays
 from midstream.progress import Progress, logged
 
 
@@ -112,7 +113,7 @@ def calibrated(
         InputError: as `calibrate`; another process works in the folder, or nothing can be written to it.
     """
     clips = clip_sources(video)
-    with given(images) as dataset:
+    with given(images, arrays=takes_arrays(model)) as dataset:
         progress.stage("reading images")
         views = Views(model, dataset.images, work, settings, strict)
         for _, why in views.skipped:

@@ -24,12 +24,13 @@ Images: TypeAlias = "Dataset | str | Path | Sequence[str | Path | NDArray[Any]]"
 
 
 @contextmanager
-def given(images: Images, limit: int | None = None) -> Iterator[Dataset]:
+def given(images: Images, limit: int | None = None, arrays: bool = True) -> Iterator[Dataset]:
     """The data set that `images` are; arrays are files while the context lasts.
 
     Args:
         images: see Images; those of a list are numbered from 1 and have no labels.
         limit: the first so many.
+        arrays: whether others than images may be in a list: for a network that takes arrays.
 
     Raises:
         InputError: what `data.load` raises; an empty list, or something else than images in it.
@@ -43,19 +44,21 @@ def given(images: Images, limit: int | None = None) -> Iterator[Dataset]:
     else:
         with tempfile.TemporaryDirectory(prefix="midstream-") as folder:
             chosen = list(images)[:limit]
-            files = tuple(ImageFile(number, _file(each, number, Path(folder))) for number, each in enumerate(chosen, 1))
+            files = tuple(
+                ImageFile(number, _file(each, number, Path(folder), arrays)) for number, each in enumerate(chosen, 1)
+            )
             if not files:
                 raise InputError("there are no images in the list")
             yield Dataset(f"a list of {len(files)}", None, files, None)
 
 
-def _file(image: Any, number: int, folder: Path) -> Path:
+def _file(image: Any, number: int, folder: Path, arrays: bool) -> Path:
     if isinstance(image, str | Path):
         return expanded(str(image))
     values = np.asarray(image)
     path = folder / f"{number:06}.png"
     try:
-        if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        if arrays and (values.ndim != 3 or values.shape[2] not in (1, 3, 4)):
             path = path.with_suffix(ARRAY_SUFFIX)
             np.save(path, values, allow_pickle=False)
             read_image(path)  # which says what is wrong with it, by entry and before any work

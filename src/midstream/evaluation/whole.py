@@ -12,6 +12,7 @@ from midstream.codec.registry import make_codec
 from midstream.data.given import Images, given
 from midstream.evaluation.run import EvalResult, run
 from midstream.models import SplitModel, load
+from midstream.models.base import takes_arrays
 
 
 def evaluate(
@@ -52,5 +53,5 @@ def evaluate(
     chosen = make_codec(codec, options)
     network = load(model) if isinstance(model, str) else model
     folder = None if cache is None else Path(cache)
-    with given(data, limit) as dataset:
+    with given(data, limit, arrays=takes_arrays(network)) as dataset:
         return run(network, dataset, [chosen], folder, on_image=on_image, strict=strict)[0]

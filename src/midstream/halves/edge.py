@@ -14,6 +14,7 @@ from midstream.codec.registry import make_codec
 from midstream.halves.coding import ReadyFrame, prepared
 from midstream.images import check_image
 from midstream.models import Image, SplitModel
+from midstream.models.base import takes_arrays
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Edge:
 
     def ready(self, image: Image) -> ReadyFrame:
         """What the front makes of an image, as `encode` takes it, to be coded. Raises InputError."""
-        if getattr(self.model, "tensor_shape", None) is None:
+        if not takes_arrays(self.model):
             check_image(image)
         image = np.atleast_2d(image)
         size = image.shape[0], image.shape[1]

@@ -42,6 +42,11 @@ def shown(model: SplitModel, input: str, cut: str) -> str:
     return f"<network {model.name}: {model.task.name}, {classes}input {input}, cut at {cut}>"
 
 
+def takes_arrays(model: SplitModel) -> bool:
+    """Whether a network takes arrays of one shape instead of images."""
+    return getattr(model, "tensor_shape", None) is not None
+
+
 class SplitModel(Protocol):
     """A network cut in two at its feature pyramid.
 
