@@ -90,7 +90,7 @@ def test_what_a_frame_holds_spoils_only_its_own_answer(served: Served) -> None:
         ("limit", "LimitError"): Work(large, SIZE),
         ("shapes", "toy takes 'p3'"): Work(other, SIZE),
         ("profile", "another profile than this server has: none"): Work(calibrated, SIZE),
-        ("size", "1 to 10000 pixels"): Work(good, (1000, 1000)),
+        ("size", "1 to 10,000 pixels (its --max-pixels)"): Work(good, (1000, 1000)),
         ("size", "an image of 0x5"): Work(good, (5, 0)),
     }
     outcomes = infer(served, [Work(good, SIZE), *works.values(), Work(good, SIZE)])
