@@ -16,6 +16,10 @@ _OPTION = re.compile("`([a-z_]+)`")
 class MidstreamError(Exception):
     """Base of all errors; the command line prints it as one line and leaves with exit code 2."""
 
+    def begin(self, about: str) -> None:
+        """Put what it is about before the message."""
+        self.args = (about + str(self),)
+
 
 class InputError(MidstreamError, ValueError):
     """An argument, a file or a tensor that cannot be used as it is."""
@@ -27,6 +31,11 @@ class OptionError(InputError):
     def __init__(self, text: str) -> None:
         super().__init__(_OPTION.sub(r"\1", text))
         self.text = text
+
+    def begin(self, about: str) -> None:
+        """See MidstreamError."""
+        super().begin(about)
+        self.text = about + self.text
 
     def spelled(self, spell: Callable[[str], str]) -> str:
         """The message with each option as `spell` has it: the command line names what was typed."""

@@ -40,7 +40,7 @@ def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
 def test_a_convolution_is_its_weights(groups: int, side: int, outputs_of_each: int, seed: int) -> None:
     weights = kernel(outputs_of_each * groups, CHANNELS // groups, side, seed)
     model = graph_of([node("Conv", ["x", "k"], "y", group=groups)], {"k": weights}, ["y"])
-    rows = first_weights(model, "x")
+    rows = first_weights(model, ["x"])
     assert rows is not None
     assert rows.shape[1] == CHANNELS
     # A convolution's output at one place is the sum over positions of rows times what lies there.
@@ -53,7 +53,7 @@ def test_a_convolution_is_its_weights(groups: int, side: int, outputs_of_each: i
 
 def test_what_no_weight_sees_changes_nothing() -> None:
     model = graph_of([node("Conv", ["x", "k"], "y")], {"k": kernel(3, CHANNELS, 1)}, ["y"])
-    rows = first_weights(model, "x")
+    rows = first_weights(model, ["x"])
     assert rows is not None
     unseen = np.linalg.svd(rows)[2][3]
     x = np.random.default_rng(1).normal(size=(1, CHANNELS, 5, 6)).astype(np.float32)
@@ -72,7 +72,7 @@ def test_several_convolutions_and_what_lies_before_them() -> None:
         node("Conv", ["every_second", "k2"], "c"),
     ]
     half, other = kernel(2, CHANNELS, 1).astype(np.float16), kernel(3, CHANNELS, 1, 1)
-    rows = first_weights(graph_of(nodes, {"half": half, "k2": other}, ["a", "b", "c"]), "x")
+    rows = first_weights(graph_of(nodes, {"half": half, "k2": other}, ["a", "b", "c"]), ["x"])
     expected = np.concatenate([half[:, :, 0, 0], other[:, :, 0, 0], other[:, :, 0, 0]])
     assert rows == pytest.approx(expected)
 
@@ -98,7 +98,7 @@ def test_other_readers_tell_nothing(other: Any) -> None:
     if "made" not in other.input:
         del nodes[1:3]
     model = graph_of(nodes, {"k": kernel(2, CHANNELS, 1), "big": kernel(1, CHANNELS, 9)}, ["y", "z"])
-    assert first_weights(model, "x") is None
+    assert first_weights(model, ["x"]) is None
 
 
 def test_a_body_that_reads_from_outside_tells_nothing() -> None:
@@ -107,7 +107,7 @@ def test_a_body_that_reads_from_outside_tells_nothing() -> None:
     )
     nodes = [node("Conv", ["x", "k"], "y"), node("If", ["yes"], "z", then_branch=body, else_branch=body)]
     model = graph_of(nodes, {"k": kernel(2, CHANNELS, 1), "yes": np.array(True)}, ["y", "z"])
-    assert first_weights(model, "x") is None
+    assert first_weights(model, ["x"]) is None
 
 
 def test_a_network_of_the_project() -> None:

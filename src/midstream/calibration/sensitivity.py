@@ -14,7 +14,7 @@ from midstream.calibration import ordered
 from midstream.calibration.distance import Vector, responder
 from midstream.calibration.views import View, Views
 from midstream.halves.levels import completed
-from midstream.models import ProposingModel, SplitModel, TransparentModel
+from midstream.models import FloatPyramid, ProposingModel, SplitModel, TransparentModel
 
 #: Noise beside a channel's own deviation: about what coding does to it at a useful rate, and stronger, in turn, for
 #: networks whose own rounding would drown that.
@@ -28,7 +28,7 @@ _TIMED = 5
 _MOST_IMAGES = 16
 _LEAST_IMAGES = 2
 #: Of the seed of noise in whole levels, beside those of noise in channels.
-_WHOLE_LEVELS = 1
+_WHOLE = 1
 #: A channel counts at least this share of its level's mean in an image, for what the image did not show.
 _FLOOR = 1e-4
 #: And this much of the mean of all levels: behind a cut, of all tokens only that of the class may count.
@@ -119,12 +119,11 @@ def measured_sensitivity(
     """
     images = views.plain[: chosen.images]
     noises = chosen_noises(model, views, deviations)
-    spelled = "".join(f" {noise:g}" for noise in noises.values())
     logs = {name: np.zeros(len(each)) for name, each in deviations.items()}
     products = {name: np.zeros((len(each), len(each))) for name, each in deviations.items()}
     for number, view in enumerate(images):
         moved = views.kept(
-            f"products {seed} {number} {chosen.together}{spelled}",
+            f"products {seed} {number} {chosen.together}{_spelled(noises)}",
             view,
             partial(_image, model, views, view, deviations, noises, chosen.together, [seed, number], advance),
         )
@@ -133,13 +132,8 @@ def measured_sensitivity(
             own = np.diag(each)
             logs[name] += np.log(np.maximum(own, _FLOOR * max(own.mean(), 1e-30)) / mean) / len(images)
             products[name] += each / mean
-    if chosen.level_images:
-        found = {name: np.exp(each) for name, each in logs.items()}
-        wanted = _levels(model, views, deviations, noises, chosen, seed, advance)
-        logs = {
-            name: each + np.log(wanted[name] / _over_level(found[name], deviations[name]))
-            for name, each in logs.items()
-        }
+    for name, wanted in _levels(model, views, deviations, noises, chosen, seed, advance).items():
+        logs[name] += np.log(wanted / _over_level(np.exp(logs[name]), deviations[name]))
     average = np.mean([np.exp(each).mean() for each in logs.values()])
     channels = {name: np.maximum(np.exp(each) / average, _LEAST_CHANNEL) for name, each in logs.items()}
     if not _comparable(model, chosen.together) and isinstance(model, TransparentModel):
@@ -158,10 +152,9 @@ def chosen_noises(model: SplitModel, views: Views, deviations: Mapping[str, Doub
     respond, rng = responder(model, pyramid, view.size), np.random.default_rng(0)
 
     def moved(name: str, channels: NDArray[np.intp], noise: float) -> float:
-        changed = {**sent, name: pyramid[name].copy()}
-        signs = rng.integers(0, 2, changed[name][channels].shape) * 2 - 1
-        changed[name][channels] += (noise * deviations[name][channels, None, None] * signs).astype(np.float32)
-        return float(np.square(respond(completed(model, changed, list(pyramid))), dtype=np.float64).sum())
+        signs = rng.integers(0, 2, pyramid[name][channels].shape) * 2 - 1
+        scaled = (noise * deviations[name][channels, None, None] * signs).astype(np.float32)
+        return _square(respond(_disturbed(model, pyramid, sent, name, channels, scaled)))
 
     out = {}
     for name, deviation in deviations.items():
@@ -173,6 +166,10 @@ def chosen_noises(model: SplitModel, views: Views, deviations: Mapping[str, Doub
         )  # fmt: skip
         out[name] = next(enough, NOISES[-1])
     return out
+
+
+def _spelled(noises: Mapping[str, float]) -> str:
+    return "".join(f" {noise:g}" for noise in noises.values())
 
 
 def _cosines(products: Doubles) -> Doubles:
@@ -208,11 +205,8 @@ def _image(
         # Those of like strength go together, where not each has a pass of its own.
         for channels in _bundles(deviation, together):
             noise = scales[channels, None, None].astype(np.float32) * _signs(signs, len(channels), rng)
-            changed = {**sent, name: pyramid[name].copy()}
-            changed[name][channels] += noise
-            step = respond(completed(model, changed, list(pyramid)))
-            energy = max(float(np.sum(noise.astype(np.float64) ** 2)), 1e-30)
-            lengths[channels] = float(np.square(step, dtype=np.float64).sum()) / energy
+            step, energy = respond(_disturbed(model, pyramid, sent, name, channels, noise)), max(_square(noise), 1e-30)
+            lengths[channels] = _square(step) / energy
             if comparable:
                 steps.append(_sketch(step) / np.sqrt(energy))
             advance()
@@ -234,29 +228,71 @@ def _levels(
     seed: int,
     advance: Callable[[], None],
 ) -> dict[str, float]:
-    """How much the outputs move with each level as a whole, on more images than there are passes for its channels.
+    """How much the outputs move with each level as a whole, where that is measured in images of its own.
 
     In one or two images nothing may be large, or nothing small, and a level that is for such things would not count.
-    All channels of a level are disturbed at once, as strongly as those of a bundle are altogether.
     """
-    logs = dict.fromkeys(deviations, 0.0)
-    images = views.plain[: chosen.level_images]
-    for number, view in enumerate(images):
-        pyramid, sent = views.full(view), views.sent(view)
-        respond, rng = responder(model, pyramid, view.size), np.random.default_rng([seed, number, _WHOLE_LEVELS])
-        moved = {}
-        for name, deviation in deviations.items():
-            shape = pyramid[name].shape
-            scales = noises[name] * _noisy(deviation) * np.sqrt(min(chosen.together / len(deviation), 1))
-            noise = (scales[:, None, None] * (rng.integers(0, 2, shape) * 2 - 1)).astype(np.float32)
-            step = respond(completed(model, {**sent, name: pyramid[name] + noise}, list(pyramid)))
-            energy = max(float(np.sum(noise.astype(np.float64) ** 2)), 1e-30)
-            moved[name] = float(np.square(step, dtype=np.float64).sum()) / energy
-            advance()
+    found = [
+        views.kept(
+            f"levels {seed} {number} {chosen.together}{_spelled(noises)}",
+            view,
+            partial(
+                _whole_levels, model, views, view, deviations, noises, chosen.together, [seed, number, _WHOLE], advance
+            ),
+        )
+        for number, view in enumerate(views.plain[: chosen.level_images])
+    ]
+    logs = {name: 0.0 for name in deviations if found}
+    for moved in found:
         mean = max(float(np.mean(list(moved.values()))), 1e-30)
         for name, each in moved.items():
-            logs[name] += np.log(max(each / mean, _FLOOR)) / len(images)
+            logs[name] += np.log(max(each[0] / mean, _FLOOR)) / len(found)
     return {name: float(np.exp(each)) for name, each in logs.items()}
+
+
+def _whole_levels(
+    model: SplitModel,
+    views: Views,
+    view: View,
+    deviations: Mapping[str, Doubles],
+    noises: Mapping[str, float],
+    together: int,
+    seed: list[int],
+    advance: Callable[[], None],
+) -> dict[str, Doubles]:
+    """How far the outputs move, squared, per unit of squared noise in a level as a whole, [1] by level.
+
+    All channels of a level are disturbed at once, as strongly as those of a bundle are altogether.
+    """
+    pyramid, sent = views.full(view), views.sent(view)
+    respond, rng = responder(model, pyramid, view.size), np.random.default_rng(seed)
+    out = {}
+    for name, deviation in deviations.items():
+        scales = noises[name] * _noisy(deviation) * np.sqrt(min(together / len(deviation), 1))
+        signs = rng.integers(0, 2, pyramid[name].shape) * 2 - 1
+        noise = (scales[:, None, None] * signs).astype(np.float32)
+        step = respond(_disturbed(model, pyramid, sent, name, np.arange(len(deviation)), noise))
+        out[name] = np.array([_square(step) / max(_square(noise), 1e-30)])
+        advance()
+    return out
+
+
+def _disturbed(
+    model: SplitModel,
+    pyramid: FloatPyramid,
+    sent: FloatPyramid,
+    name: str,
+    channels: NDArray[np.intp],
+    noise: NDArray[np.float32],
+) -> FloatPyramid:
+    """The pyramid with noise added to some channels of a level, and what is derived from it."""
+    changed = {**sent, name: pyramid[name].copy()}
+    changed[name][channels] += noise
+    return completed(model, changed, list(pyramid))
+
+
+def _square(values: NDArray[np.float32]) -> float:
+    return float(np.square(values, dtype=np.float64).sum())
 
 
 def _noisy(deviation: Doubles) -> Doubles:

@@ -18,6 +18,7 @@ from midstream.codec.api import decode, encode, inspect
 from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.paper.decoder import open_levels
+from midstream.codec.paper.options import Paper
 from midstream.errors import BitstreamError, InputError, LimitError, unknown
 from midstream.files import STANDARD, check_writable, read_bytes, read_pyramid, write_bytes, write_pyramid
 from midstream.limits import Limits
@@ -176,6 +177,9 @@ def _drawn_map(data: bytes, place: str) -> Image:
     name, _, number = place.rpartition(":")
     if not name or not number.isdecimal() or len(number) > _MOST_DIGITS:
         raise InputError(f"--map is LEVEL:CHANNEL, such as p3:17, not '{place}'")
+    codec = inspect(data).codec
+    if codec != Paper.name:
+        raise InputError(f"a bitstream of the codec {codec} has no symbols of channels: only {Paper.name} has")
     levels = open_levels(data)
     if name not in levels:
         raise unknown("level", name, levels)

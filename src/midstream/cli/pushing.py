@@ -19,6 +19,7 @@ from midstream.cli.signals import until_signal
 from midstream.codec.base import Codec
 from midstream.errors import InputError, OptionError
 from midstream.files import STANDARD, locked
+from midstream.models.base import takes_arrays
 from midstream.quantities import bits_per_second, seconds
 from midstream.wording import counted
 
@@ -185,7 +186,7 @@ def push_command(
     encoder = stream_encoder(codec, threads=threads, **rate) if as_stream else None
     edge = serve.Edge(models.load(model, weights, threads), codec)
     edge.check()
-    if draw is not None and getattr(edge.model, "tensor_shape", None) is not None:
+    if draw is not None and takes_arrays(edge.model):
         raise InputError(f"--draw: {edge.model.name} takes arrays, into which nothing can be drawn")
     if as_stream and encoder is None and not quiet:
         note(_ALONE)

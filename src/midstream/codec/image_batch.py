@@ -21,7 +21,7 @@ from midstream.codec.base import NO_HINTS
 from midstream.codec.laid_out import with_layouts
 from midstream.codec.registry import make_codec
 from midstream.codec.threads import core_count, thread_count
-from midstream.errors import BitstreamError, InputError, OptionError
+from midstream.errors import BitstreamError, InputError
 from midstream.features import check_pyramid
 from midstream.layout import Layout
 
@@ -160,8 +160,5 @@ def _about(number: int) -> Iterator[None]:
     try:
         yield
     except (InputError, BitstreamError) as error:
-        about = f"image {number} of the batch, counted from 0: "
-        error.args = (about + str(error),)
-        if isinstance(error, OptionError):
-            error.text = about + error.text
+        error.begin(f"image {number} of the batch, counted from 0: ")
         raise

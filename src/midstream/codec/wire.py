@@ -75,10 +75,7 @@ class Reader:
 
     def u8(self) -> int:
         """One byte."""
-        if self._at == len(self._data):
-            raise self.corrupt("a field of 1 bytes where 0 are left")
-        self._at += 1
-        return self._data[self._at - 1]
+        return self.view(1)[0]
 
     def f32(self) -> float:
         """A finite float32."""

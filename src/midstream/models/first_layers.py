@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,19 @@ from midstream.models.graph import constant, uses
 _PASSING = frozenset({"Identity", "Cast", "Dropout", "AveragePool", "GlobalAveragePool", "Resize", "Upsample", "Pad"})
 
 
-def first_weights(back: onnx.ModelProto, tensor: str) -> NDArray[np.float64] | None:
-    """What multiplies the channels of a tensor [1, C, ...] first.
+def first_weights(back: onnx.ModelProto, tensors: Sequence[str]) -> NDArray[np.float64] | None:
+    """What multiplies the channels of tensors [1, C, ...] of a level first.
 
     Args:
         back: the graph behind the cut.
-        tensor: one of its inputs.
+        tensors: inputs of it: the level, and what is derived from it.
 
     Returns:
-        [weights, C], of all convolutions that read it, their outputs and their positions. None where something else
-        reads it, too.
+        [weights, C], of all convolutions that read them, their outputs and their positions. None where something else
+        reads one, too.
     """
     found: list[NDArray[np.float64]] = []
-    names = [tensor]
+    names = [*tensors]
     outputs = {value.name for value in back.graph.output}
     for name in names:  # grows
         if name in outputs:

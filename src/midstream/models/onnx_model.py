@@ -286,9 +286,8 @@ class OnnxModel:
         for level in described:
             if level.axes is None:  # what is derived from a level is read of that level
                 tensors.setdefault(level.derived_from or level.name, []).append(level.tensor)
-        found = {name: [first_weights(back, tensor) for tensor in of_level] for name, of_level in tensors.items()}
-        known = {name: [each for each in of_level if each is not None] for name, of_level in found.items()}
-        return {name: np.concatenate(each) for name, each in known.items() if len(each) == len(tensors[name])}
+        found = {name: first_weights(back, of_level) for name, of_level in tensors.items()}
+        return {name: weights for name, weights in found.items() if weights is not None}
 
     def _size_of(self, pyramid: FloatPyramid) -> tuple[int, int]:
         """(height, width) of the input that a pyramid is of."""

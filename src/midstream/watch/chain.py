@@ -12,6 +12,7 @@ from midstream.codec.stream import StreamDecoder, StreamEncoder
 from midstream.errors import InputError
 from midstream.halves.clip import ClipBack, ClipEdge
 from midstream.models import FloatPyramid, Image, Output, SplitModel
+from midstream.models.base import takes_arrays
 from midstream.watch.controls import Target
 
 STAGES = ("front", "encode", "decode", "back")
@@ -147,5 +148,5 @@ def _timed(out: Crossed, stage: str, step: Callable[[], _T]) -> _T:
 
 def check_shown(model: SplitModel) -> None:
     """Refuse a network of arrays. Raises InputError."""
-    if getattr(model, "tensor_shape", None) is not None:
+    if takes_arrays(model):
         raise InputError(f"{model.name} takes arrays: there is no image to watch")

@@ -23,6 +23,8 @@ from midstream.features import DeviceLevel, Level
 
 #: The largest coefficient, in magnitude, that is coded: with it no sum of a decoder overflows (profile_file.py).
 LARGEST = 2.0**40
+#: So much smaller, nothing too large is decoded where nothing is expected from neighbours: zero, or what is within a
+#: few times the coefficient.
 _MARGIN = 16
 TOO_LARGE = "the pyramid holds values that are too large to code: this is no output of the network"
 

@@ -83,10 +83,7 @@ def open_levels(data: bytes | bytearray | memoryview, limits: Limits | None = No
     view, limits = as_bytes(data), limits or Limits()
     opened = open_bitstream(view)
     if opened.codec != header.NUMBER:
-        from midstream.codec.registry import codec_numbered  # which knows this module
-
-        name = codec_numbered(opened.codec).name
-        raise InputError(f"a bitstream of the codec {name} has no symbols of channels: only those of {_NAME} have")
+        raise InputError(f"a bitstream of codec number {opened.codec} has no symbols of channels: only {_NAME} has")
     head = header.read_header(opened, view, limits)
     parameters = _parameters(head)
     chosen = header.select(head.levels, None, parameters.symbols, limits)
