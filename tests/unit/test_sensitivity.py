@@ -71,6 +71,24 @@ def test_levels_are_measured_in_more_images_than_channels(
     assert ratio(more) == pytest.approx((49**10 * 0.01**2) ** (1 / 12), rel=0.01)
 
 
+def test_what_images_say_is_kept(folder: Path, tmp_path: Path) -> None:
+    network = models.load(str(folder / "toy.toml"), threads=1)
+    views = Views(network, datasets.load(str(folder / "calib")).images, tmp_path, FAST)
+    deviations = {name: np.ones(len(maps)) for name, maps in views.sent(views.plain[0]).items()}
+    plan = sensitivity.SensitivityPlan(2, 2, 5)
+    passes: list[int] = []
+
+    def measured() -> dict[str, sensitivity.Sensitivity]:
+        return sensitivity.measured_sensitivity(network, views, deviations, plan, 0, lambda: passes.append(1))
+
+    first = measured()
+    assert len(passes) == sensitivity.passes_of(plan, deviations)
+    again = measured()
+    assert len(passes) == sensitivity.passes_of(plan, deviations)
+    for name, each in first.items():
+        assert np.array_equal(each.channels, again[name].channels)
+
+
 def _cosines(folder: Path, level: str) -> np.ndarray:
     """Between the weights that two channels of a level meet in the head's convolutions."""
     graph = onnx.load(folder / "toy.onnx").graph
