@@ -64,7 +64,7 @@ def fitted_profile(pyramids: Sequence[Mapping[str, Any]], moved: Moved | None) -
     )  # fmt: skip
     material = Material(None, views, fit, fit, [], CalibrationSettings(tools=TOOLS), SILENT)
     metrics = sensitivity.metrics(measured, POWER if moved else 0.0, TOOLS.directions)
-    fits = fitted(material, transforms(material, about.groups, moments, metrics, LEFT_OUT), ONE_CLASS)
+    fits = fitted(material, transforms(material, about, moments, metrics, LEFT_OUT), about)
     return pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
 
 

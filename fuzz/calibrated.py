@@ -32,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.helpers import profiles
 
 LAYOUT = ({"a": (3, (4, 5), 2), "b": (3, (2, 3), 1)}, {"c": (3, (2, 2), 1)})
+#: The same levels, of which two are layers.
+LAYERED = ({"b": (3, (2, 3), 1)}, {"a": (3, (4, 5), 2)}, {"c": (3, (2, 2), 1)})
 #: The one that streams without their own are read with; a short document.
 SHORT: dict[str, Any] = {
     "layout": LAYOUT,
@@ -42,12 +44,16 @@ SHORT: dict[str, Any] = {
     "curve": (CurvePoint(step=1, bytes=1.0, loss=0.0),),
 }
 PROFILE = profiles.profile(**SHORT)
-#: With entropy models, which recipes begin with, too.
-LATER = profiles.profile(**SHORT, entropy=True)
+#: With entropy models, and with layers, which recipes begin with, too.
+LATER = {
+    b'"version": 4': profiles.profile(**SHORT, entropy=True),
+    b'"version": 5': profiles.profile(**{**SHORT, "layout": LAYERED}, layers=2),
+}
 _START = 8 + int.from_bytes(PROFILE.data[:8], "little")  # of the tensors in its file
-TENSORS, LATER_TENSORS = (unpack_tensors(profile.data, "the profile")[0] for profile in (PROFILE, LATER))
+TENSORS = unpack_tensors(PROFILE.data, "the profile")[0]
+#: By what is in their documents.
+LATER_TENSORS = {mark: unpack_tensors(profile.data, "the profile")[0] for mark, profile in LATER.items()}
 RECIPE = b"PROF"
-_MARK = b'"version": 4'  # of the document of a profile with entropy models
 _SIZES = struct.Struct("<HHH")
 _CHANGE = struct.Struct("<IB")
 _EMBEDDED = 1
@@ -87,7 +93,7 @@ class Recipe:
 
     def profile(self) -> bytes:
         """The profile's file."""
-        tensors = LATER_TENSORS if _MARK in self.document else TENSORS
+        tensors = next((found for mark, found in LATER_TENSORS.items() if mark in self.document), TENSORS)
         made = safetensors.numpy.save(tensors, {"midstream": self.document.decode(errors="replace")})
         file = bytearray(made)
         for at in range(0, len(self.changes) - _CHANGE.size + 1, _CHANGE.size):
@@ -162,7 +168,9 @@ def seeds() -> dict[str, bytes]:
         for scale in (1.0, 300.0):
             pyramid = {level: values.astype(dtype) for level, values in profiles.pyramid(0, scale, layout).items()}
             out[f"calibrated-{name}-{scale:g}"] = ms.encode(pyramid, CODEC, profile=PROFILE, quality=60)
-            for kind, profile in (("recipe", PROFILE), ("recipe-entropy", LATER)):
+            for kind, profile in zip(
+                ("recipe", "recipe-entropy", "recipe-layers"), (PROFILE, *LATER.values()), strict=True
+            ):
                 made = ms.encode(pyramid, CODEC, profile=profile, quality=60)
                 size = int.from_bytes(made[6:8], "little")
                 recipe = Recipe(_document(profile), b"", made[9 + HASH_BYTES : size - 4], made[size:-4])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import struct
+from typing import Any
 
 import calibrated
 import numpy as np
@@ -21,11 +22,13 @@ from midstream.codec.temporal.units import UnitHeader, read_unit_fields
 from midstream.codec.wire import varint
 
 STREAM = b"UNIT"
-#: Of versions 1, 2 and 4.
+_SHORT: dict[str, Any] = {"kept": 0.6, "ways": 2, "qualities": (120,) * 100}
+#: Of versions 1, 2, 4 and 5.
 PROFILES = (
     calibrated.PROFILE,
-    calibrated.profiles.profile(layout=calibrated.LAYOUT, kept=0.6, ways=2, qualities=(120,) * 100),
-    calibrated.profiles.profile(layout=calibrated.LAYOUT, kept=0.6, ways=2, entropy=True, qualities=(120,) * 100),
+    calibrated.profiles.profile(layout=calibrated.LAYOUT, **_SHORT),
+    calibrated.profiles.profile(layout=calibrated.LAYOUT, entropy=True, **_SHORT),
+    calibrated.profiles.profile(layout=calibrated.LAYERED, layers=2, **_SHORT),
 )
 _SIZES = struct.Struct("<HH")
 _MOST_UNITS, MOST_FIELDS, MOST_CHUNK = 8, 1000, 1 << 12

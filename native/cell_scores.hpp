@@ -4,42 +4,60 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "aligned.hpp"
 
 namespace midstream {
 
-// Never changes: any number of threads may use it at once.
-class CellScores {
+// A layer of the probe: rows [outputs, inputs] and a bias [outputs]. Never changes.
+class ScoreLayer {
    public:
-    struct Layer {
-        const float *rows, *bias;  // [outputs, inputs], [outputs]
-        size_t inputs, outputs;
-    };
-    // `mix` of the features of a cell, `around` of what that makes of 3x3 cells, row by row, and `out` [around.outputs + 1]
-    // of that and a one. std::invalid_argument where they do not belong together.
-    CellScores(const Layer& mix, const Layer& around, const float* out);
+    ScoreLayer(const float* rows, const float* bias, size_t inputs, size_t outputs);
 
-    size_t features() const { return mix_.inputs; }
-    size_t mixed() const { return mix_.outputs; }
-    // Numbers [cells, mixed()] of cells from their features [cells, features()].
-    void mix(const float* features, size_t cells, float* mixed) const;
-    // log2 of the scores of rows [top, bottom), from the numbers of all cells [height, width]; there is nothing beyond the
-    // border.
-    void octaves(const float* mixed, size_t height, size_t width, size_t top, size_t bottom, float* out) const;
+    size_t inputs() const { return inputs_; }
+    size_t outputs() const { return bias_.size(); }
+    // rows * input + bias, as take(n, o, value), of `panel_rows` inputs.
+    template <class Take>
+    void run(const float* const* from, const Take& take) const;
 
    private:
-    struct Packed {
-        explicit Packed(const Layer& layer);
-        // leaky(rows * input + bias), [outputs], of `panel_rows` inputs.
-        template <class Take>
-        void run(const float* const* from, const Take& take) const;
-        size_t inputs, outputs;
-        AlignedVector<float> panels;
-        std::vector<float> bias;
-    };
-    Packed mix_, around_;
+    size_t inputs_;
+    AlignedVector<float> panels_;
+    std::vector<float> bias_;
+};
+
+// What the features of a cell come to: numbers, to which those of other groups are added.
+class CellMix {
+   public:
+    explicit CellMix(ScoreLayer layer) : layer_(std::move(layer)) {}
+
+    size_t features() const { return layer_.inputs(); }
+    size_t mixed() const { return layer_.outputs(); }
+    // Numbers [cells, mixed()] of cells from their features [cells, features()].
+    void mix(const float* features, size_t cells, float* mixed) const;
+
+   private:
+    ScoreLayer layer_;
+};
+
+// Scores from these numbers. Never changes: any number of threads may use it at once.
+class CellScores {
+   public:
+    // `around` of 3x3 cells, row by row, and for each map `out` [around.outputs() + 1] of that and a one.
+    // std::invalid_argument where they do not belong together.
+    CellScores(ScoreLayer around, size_t mixed, const float* out, size_t maps);
+
+    size_t mixed() const { return mixed_; }
+    size_t maps() const { return maps_; }
+    // log2 of the scores of rows [top, bottom) of each map, `stride` apart, from the numbers of all cells [height, width];
+    // there is nothing beyond the border.
+    void octaves(const float* mixed, size_t height, size_t width, size_t top, size_t bottom, float* out, size_t stride) const;
+
+   private:
+    ScoreLayer around_;
+    size_t mixed_, maps_;
     std::vector<float> out_;
 };
 

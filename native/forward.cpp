@@ -14,17 +14,17 @@ constexpr size_t least_cells = 16, most_cells = pair_lanes, most_numbers = size_
 
 }  // namespace
 
-Forward::Forward(std::vector<FirstWhole> levels, const SecondStage& second, const CellScores* scores)
-    : levels_(std::move(levels)), second_(second), scores_(scores) {
+Forward::Forward(std::vector<FirstWhole> levels, const SecondStage& second, const CellMix* sight)
+    : levels_(std::move(levels)), second_(second), sight_(sight) {
     size_t dimensions = 0, pooled = 0;
     for (const FirstWhole& level : levels_) dimensions += level.dimensions(), pooled += level.pooled();
-    if (dimensions != second_.dimensions() || pooled != (scores_ ? scores_->features() : 0))
+    if (dimensions != second_.dimensions() || pooled != (sight_ ? sight_->features() : 0))
         throw std::invalid_argument("forward: shapes");
 }
 
 float Forward::begin(const Map* maps, const CellBlock& block, int16_t* whole, float* units, float* mixed) const {
     const size_t cells = block.rows() * block.columns(), stride = second_.dimensions();
-    const size_t features = scores_ ? scores_->features() : 0;
+    const size_t features = sight_ ? sight_->features() : 0;
     const size_t together = std::clamp(most_numbers / stride, least_cells, most_cells);
     const auto numbers = buffer<float>(std::min(together, cells) * stride);
     std::vector<float> seen(together * features);
@@ -39,7 +39,7 @@ float Forward::begin(const Map* maps, const CellBlock& block, int16_t* whole, fl
                 return HUGE_VALF;
             at += level.dimensions(), feature += level.pooled();
         }
-        if (scores_) scores_->mix(seen.data(), count, mixed + cell * scores_->mixed());
+        if (sight_) sight_->mix(seen.data(), count, mixed + cell * sight_->mixed());
         const float now = second_.round(numbers.get(), count, whole + cell * second_.whole_size(), units + cell);
         if (!(now < HUGE_VALF)) return HUGE_VALF;
         largest = std::max(largest, now);

@@ -16,8 +16,8 @@ namespace midstream {
 // Never changes: any number of threads may use it at once.
 class Forward {
    public:
-    // `scores` may be null. std::invalid_argument where levels, scores and second stage do not belong together.
-    Forward(std::vector<FirstWhole> levels, const SecondStage& second, const CellScores* scores);
+    // `sight` may be null. std::invalid_argument where levels, sight and second stage do not belong together.
+    Forward(std::vector<FirstWhole> levels, const SecondStage& second, const CellMix* sight);
 
     struct Map {
         const float* values;  // [channels, height, width]
@@ -25,15 +25,15 @@ class Forward {
     };
     const std::vector<FirstWhole>& levels() const { return levels_; }
     const SecondStage& second() const { return second_; }
-    const CellScores* scores() const { return scores_; }
+    const CellMix* sight() const { return sight_; }
 
-    // For the cells of a block, what SecondStage::round makes of the levels and returns; and, with scores, CellScores::mix.
+    // For the cells of a block, what SecondStage::round makes of the levels and returns; and, with a sight, CellMix::mix.
     float begin(const Map* maps, const CellBlock& block, int16_t* whole, float* units, float* mixed) const;
 
    private:
     std::vector<FirstWhole> levels_;
     const SecondStage& second_;
-    const CellScores* scores_;
+    const CellMix* sight_;
 };
 
 }  // namespace midstream

@@ -21,23 +21,28 @@ using Layer = std::tuple<Matrix<float>, Vector<float>>;
 // Basis, weight, mean, ratio and, of a level that a probe looks at, its sight.
 using LevelArrays = std::tuple<Matrix<float>, Vector<float>, Vector<float>, size_t, std::optional<Layer>>;
 
-CellScores::Layer layer_of(const Layer& layer) {
+ScoreLayer layer_of(const Layer& layer) {
     const auto& [rows, bias] = layer;
     require(rows.size() > 0 && bias.size() == rows.shape(0), "cell scores: shapes");
     return {rows.data(), bias.data(), rows.shape(1), rows.shape(0)};
 }
 
-void make_scores(CellScores* self, const Layer& mix, const Layer& around, const Vector<float>& out) {
-    require(out.size() == std::get<0>(around).shape(0) + 1, "cell scores: shapes");
-    new (self) CellScores(layer_of(mix), layer_of(around), out.data());
+void make_mix(CellMix* self, const Layer& layer) { new (self) CellMix(layer_of(layer)); }
+
+void make_scores(CellScores* self, const Layer& around, size_t mixed, const Matrix<float>& out) {
+    require(out.size() > 0 && out.shape(1) == std::get<0>(around).shape(0) + 1, "cell scores: shapes");
+    new (self) CellScores(layer_of(around), mixed, out.data(), out.shape(0));
 }
 
-void octaves_into(const CellScores& scores, const Matrix<float>& mixed, size_t top, const InOut<float, 2>& out) {
-    const size_t rows = out.shape(0), width = out.shape(1);
-    require(out.size() > 0 && mixed.shape(0) % width == 0 && top <= mixed.shape(0) / width &&
+Out<float, 3> octaves_of(const CellScores& scores, const Matrix<float>& mixed, size_t width, size_t top, size_t rows) {
+    require(width > 0 && rows > 0 && mixed.shape(0) % width == 0 && top <= mixed.shape(0) / width &&
                 rows <= mixed.shape(0) / width - top && mixed.shape(1) == scores.mixed(),
             "cell scores: shapes");
-    without_gil([&] { scores.octaves(mixed.data(), mixed.shape(0) / width, width, top, top + rows, out.data()); });
+    auto out = buffer<float>(product({scores.maps(), rows, width}));
+    without_gil([&] {
+        scores.octaves(mixed.data(), mixed.shape(0) / width, width, top, top + rows, out.get(), rows * width);
+    });
+    return wrap(std::move(out), {scores.maps(), rows, width});
 }
 
 Out<uint8_t, 2> classes_from(const Matrix<float>& octaves, float least, float knee, float by, int count) {
@@ -61,10 +66,10 @@ FirstWhole first_of(const LevelArrays& level) {
     return FirstWhole({channels, ratio, basis.shape(0), basis.data(), weight.data(), mean.data()}, seen);
 }
 
-void make_forward(Forward* self, const std::vector<LevelArrays>& levels, const SecondStage& second, const CellScores* scores) {
+void make_forward(Forward* self, const std::vector<LevelArrays>& levels, const SecondStage& second, const CellMix* sight) {
     std::vector<FirstWhole> stages;
     for (const LevelArrays& level : levels) stages.push_back(first_of(level));
-    new (self) Forward(std::move(stages), second, scores);
+    new (self) Forward(std::move(stages), second, sight);
 }
 
 float begin_into(const Forward& forward, const std::vector<Cube<float>>& maps, const std::array<size_t, 4>& sides,
@@ -72,10 +77,10 @@ float begin_into(const Forward& forward, const std::vector<Cube<float>>& maps, c
                  const std::optional<InOut<float, 2>>& mixed) {
     const CellBlock block = block_of(sides);
     const size_t cells = product({block.rows(), block.columns()});
-    const CellScores* scores = forward.scores();
+    const CellMix* sight = forward.sight();
     require(maps.size() == forward.levels().size() && whole.shape(0) == cells &&
                 whole.shape(1) == forward.second().whole_size() && units.size() == cells &&
-                (!scores || (mixed && mixed->shape(0) == cells && mixed->shape(1) == scores->mixed())),
+                (!sight || (mixed && mixed->shape(0) == cells && mixed->shape(1) == sight->mixed())),
             "forward: shapes");
     std::vector<Forward::Map> levels;
     for (size_t i = 0; i < maps.size(); ++i) {
@@ -124,14 +129,16 @@ int restore_into(const Inverse& inverse, const Matrix<float>& cells, const std::
 }  // namespace
 
 void bind_forward(nb::module_& m) {
+    nb::class_<CellMix>(m, "CellMix", "What the features of a group's cells come to, by rows and a bias. Never changes.")
+        .def("__init__", &make_mix, "layer"_a)
+        .def_prop_ro("mixed", &CellMix::mixed, "Numbers that there are of each cell.");
     nb::class_<CellScores>(
         m, "CellScores",
-        "The probe of a profile, of cells: layers of rows and biases, and what is made of the last one and a one. Never\n"
+        "The probe of a profile, of cells: a layer of rows and biases, and what is made of it and a one, [maps, ..]. Never\n"
         "changes: any number of threads may use it at once. Raises ValueError where these do not belong together.")
-        .def("__init__", &make_scores, "mix"_a, "around"_a, "out"_a)
-        .def_prop_ro("mixed", &CellScores::mixed, "Numbers that there are of each cell.")
-        .def("octaves", &octaves_into, "mixed"_a, "top"_a, "out"_a.noconvert(),
-             "log2 of the scores of rows [.., width] from `top` on, from the numbers [cells, mixed] of all cells.");
+        .def("__init__", &make_scores, "around"_a, "mixed"_a, "out"_a)
+        .def("octaves", &octaves_of, "mixed"_a, "width"_a, "top"_a, "rows"_a,
+             "log2 of the scores of rows from `top` on, [maps, rows, width], from the numbers [cells, mixed] of all cells.");
     m.def("score_classes", &classes_from, "octaves"_a, "least"_a, "knee"_a, "by"_a, "count"_a,
           "Classes [height, width] from log2 of scores, none of which counts as less than `least`: how many steps of an octave\n"
           "divided `by` it is below the knee, rounded, 0 to count - 1.");
@@ -140,13 +147,13 @@ void bind_forward(nb::module_& m) {
         "The first stage of a group in whole numbers: of each level the basis [k, C], the channels' weights and means [C],\n"
         "ratio and what a probe asks. Never changes: any number of threads may use it at once. Raises ValueError where\n"
         "these do not belong together.")
-        .def("__init__", &make_forward, "levels"_a, "second"_a, "scores"_a.none(), nb::keep_alive<1, 3>(),
+        .def("__init__", &make_forward, "levels"_a, "second"_a, "sight"_a.none(), nb::keep_alive<1, 3>(),
              nb::keep_alive<1, 4>())
         .def("begin", &begin_into, "maps"_a, "block"_a, "whole"_a.noconvert(), "units"_a.noconvert(),
              "mixed"_a.noconvert() = nb::none(),
              "For a block (top, bottom, left, right) of cells, from levels [C, H, W] with their borders repeated, what\n"
              "`SecondStage.round` makes of the first stage and returns: infinity, too, where a level is not finite. With\n"
-             "scores, `mixed` becomes what these make of each cell alone, [cells, mixed].");
+             "a sight, `mixed` becomes what it makes of each cell alone, [cells, mixed].");
     nb::class_<Inverse>(
         m, "Inverse",
         "The way back of a group: of each level columns [C, k], means [C] and ratio, and the basis [K, D], in whole numbers\n"

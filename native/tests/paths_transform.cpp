@@ -44,6 +44,7 @@ struct Group {
 void test_forward() {
     const Group group;
     const size_t count = group.ratios.size(), mixed = random_size(1, 5), around = random_size(1, 70);
+    const size_t score_maps = random_size(1, 3);
     const auto basis = random_numbers(group.dimensions), deviations = std::vector<float>(1, 1.0f);
     const SecondStage second(basis.data(), deviations.data(), 1, group.dimensions);
     std::vector<FirstWhole> levels;
@@ -61,21 +62,22 @@ void test_forward() {
     if (chance(0.1)) one_of(one_of(maps)) = one_of(std::vector{std::nanf(""), HUGE_VALF, 3e38f});
     size_t features = 0;
     for (const FirstWhole& level : levels) features += level.pooled();
-    const auto mix = random_numbers(mixed * features), mix_bias = random_numbers(mixed), out = random_numbers(around + 1);
+    const auto mix = random_numbers(mixed * features), mix_bias = random_numbers(mixed);
     const auto rows = random_numbers(around * 9 * mixed), bias = random_numbers(around);
-    const CellScores scores({mix.data(), mix_bias.data(), features, mixed}, {rows.data(), bias.data(), 9 * mixed, around},
-                            out.data());
-    const Forward forward(levels, second, &scores);
+    const auto out = random_numbers(score_maps * (around + 1));
+    const CellMix sight({mix.data(), mix_bias.data(), features, mixed});
+    const CellScores scores({rows.data(), bias.data(), 9 * mixed, around}, mixed, out.data(), score_maps);
+    const Forward forward(levels, second, &sight);
     const CellBlock block = group.block();
     const size_t cells = block.rows() * block.columns();
     expect_as_reference("Forward", [&] {
         std::vector<Forward::Map> views;
         for (size_t i = 0; i < count; ++i) views.push_back({maps[i].data(), group.heights[i], group.widths[i]});
         std::vector<int16_t> whole(cells * second.whole_size());
-        std::vector<float> units(cells), seen(cells * mixed), octaves(cells);
+        std::vector<float> units(cells), seen(cells * mixed), octaves(cells * score_maps);
         const std::vector largest{forward.begin(views.data(), block, whole.data(), units.data(), seen.data())};
         if (!std::isfinite(largest[0])) return bytes_of(largest);
-        scores.octaves(seen.data(), block.rows(), block.columns(), 0, block.rows(), octaves.data());
+        scores.octaves(seen.data(), block.rows(), block.columns(), 0, block.rows(), octaves.data(), cells);
         return bytes_of(largest, whole, units, seen, octaves);
     });
 }

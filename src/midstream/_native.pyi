@@ -590,36 +590,46 @@ class SecondStage:
         become the parts that this needs. Whether there are more in a cell.
         """
 
-class CellScores:
+class CellMix:
     """
-    The probe of a profile, of cells: layers of rows and biases, and what is made of the last one and a one. Never
-    changes: any number of threads may use it at once. Raises ValueError where these do not belong together.
+    What the features of a group's cells come to, by rows and a bias. Never changes.
     """
 
     def __init__(
         self,
-        mix: tuple[
+        layer: tuple[
             Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
             Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
         ],
-        around: tuple[
-            Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-            Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-        ],
-        out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
     ) -> None: ...
     @property
     def mixed(self) -> int:
         """Numbers that there are of each cell."""
 
+class CellScores:
+    """
+    The probe of a profile, of cells: a layer of rows and biases, and what is made of it and a one, [maps, ..]. Never
+    changes: any number of threads may use it at once. Raises ValueError where these do not belong together.
+    """
+
+    def __init__(
+        self,
+        around: tuple[
+            Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+            Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        ],
+        mixed: int,
+        out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    ) -> None: ...
     def octaves(
         self,
         mixed: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        width: int,
         top: int,
-        out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
-    ) -> None:
+        rows: int,
+    ) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
         """
-        log2 of the scores of rows [.., width] from `top` on, from the numbers [cells, mixed] of all cells.
+        log2 of the scores of rows from `top` on, [maps, rows, width], from the numbers [cells, mixed] of all cells.
         """
 
 def score_classes(
@@ -659,7 +669,7 @@ class Forward:
             ]
         ],
         second: SecondStage,
-        scores: CellScores | None,
+        sight: CellMix | None,
     ) -> None: ...
     def begin(
         self,
@@ -674,7 +684,7 @@ class Forward:
         """
         For a block (top, bottom, left, right) of cells, from levels [C, H, W] with their borders repeated, what
         `SecondStage.round` makes of the first stage and returns: infinity, too, where a level is not finite. With
-        scores, `mixed` becomes what these make of each cell alone, [cells, mixed].
+        a sight, `mixed` becomes what it makes of each cell alone, [cells, mixed].
         """
 
 class Inverse:

@@ -130,10 +130,12 @@ def largest_difference(made, plain):
 
 
 @pytest.mark.parametrize("smaller", [0, 1])
-@pytest.mark.parametrize("whole", ["nothing", "cells", "all"])
+@pytest.mark.parametrize("whole", ["nothing", "cells", "all", "all of layers"])
 def test_calibrated_is_within_its_tolerance(device, smaller, whole):
     layout = [profiles.GROUPS[0]] if smaller else profiles.GROUPS
     profile = profiles.profile(layout=layout, cells=whole != "nothing")
+    if whole == "all of layers":
+        profile = profiles.profile(layout=profiles.LAYERED[: 3 - smaller], layers=2)
     if whole == "all":
         profile = replace(profile, groups=tuple(replace(group, all_whole=True) for group in profile.groups))
     tensors = of_profile(profile, 1, smaller=smaller)
@@ -143,7 +145,7 @@ def test_calibrated_is_within_its_tolerance(device, smaller, whole):
         assert abs(len(data) - len(host)) <= 0.01 * len(host) + 2
         plain = ms.decode(data, profile=profile)  # a stream that was made on a device decodes as any other one
         made = ms.decode(data, profile=profile, like="torch", device="cpu")
-        assert largest_difference(made, plain) <= (0 if whole == "all" else TOLERANCE)
+        assert largest_difference(made, plain) <= (0 if whole.startswith("all") else TOLERANCE)
         error, error_host = (
             sum(float((torch.from_numpy(out[name]) - tensors[name]).square().sum()) for name in tensors)
             for out in (plain, ms.decode(host, profile=profile))
@@ -175,9 +177,9 @@ def test_autocast_does_not_reach_the_transform(device):
     assert all(torch.equal(made[name], plain[name]) for name in plain)
 
 
-@pytest.mark.parametrize("codec", ["paper", "calibrated"])
-def test_streams_take_and_give_tensors(device, codec):
-    profile = profiles.profile(ways=2)
+@pytest.mark.parametrize(("codec", "layers"), [("paper", 0), ("calibrated", 0), ("calibrated", 2)])
+def test_streams_take_and_give_tensors(device, codec, layers):
+    profile = profiles.profile(ways=2, layers=layers)
     options = {"profile": profile} if codec == "calibrated" else {"coder": "dense"}
     encoder = ms.StreamEncoder(codec, **options)
     decoders = [ms.StreamDecoder(profile=profile) for _ in range(2)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import lzma
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, ".")
 from tests.helpers import profiles
@@ -15,12 +16,18 @@ from tests.helpers import profiles
 import midstream as ms
 
 FOLDER = Path(__file__).parent / "v1"
+#: By the version of profiles, but for the first.
+PROFILES: dict[str, dict[str, Any]] = {
+    "calibrated": {},
+    "calibrated-4": {"entropy": True},
+    "calibrated-5": {"layers": 2},
+}
 
-for name, entropy in (("calibrated", False), ("calibrated-4", True)):
+for name, options in PROFILES.items():
     target = FOLDER / f"{name}.mids.xz"
     if target.exists():
         print(f"{target} is there")
         continue
-    profile = profiles.profile(entropy=entropy)
+    profile = profiles.profile(**options)
     data = ms.encode(profiles.pyramid(), "calibrated", profile=profile, quality=70, embed=True)
     target.write_bytes(lzma.compress(data, preset=9))

@@ -21,7 +21,12 @@ import midstream as ms
 
 FOLDER = Path(__file__).parent / "v1"
 #: By the version of profiles.
-PROFILES: dict[int, dict[str, Any]] = {1: {}, 2: {"ways": 2}, 4: {"ways": 2, "entropy": True}}
+PROFILES: dict[int, dict[str, Any]] = {
+    1: {},
+    2: {"ways": 2},
+    4: {"ways": 2, "entropy": True},
+    5: {"ways": 2, "layers": 2},
+}
 
 
 def main() -> None:

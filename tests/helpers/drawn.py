@@ -36,6 +36,8 @@ class Case:
     scores: bool
     cells: bool  # a probe of these, not a linear one
     entropy: bool  # models of it, too: a profile of version 4
+    layers: bool  # the first group's levels one by one, if it has several: a profile of version 5
+    one_map: bool  # for all layers
     embed: bool
     ways: int
     change: float
@@ -72,18 +74,37 @@ CASES = st.builds(
     scores=st.booleans(),
     cells=st.booleans(),
     entropy=st.booleans(),
+    layers=st.booleans(),
+    one_map=st.booleans(),
     embed=st.booleans(),
     ways=st.integers(0, 3),
     change=st.sampled_from([0.0, 0.05, 0.5]),
 )
 
 
+def maps_of(case: Case) -> int:
+    """Importance maps in a stream."""
+    layers = len(case.layout[0]) if case.layers else 1
+    return 1 if case.one_map or "probe" in case.lacking else layers
+
+
 def profile_of(case: Case) -> ms.Profile:
     """Without what a profile may lack, or with a state that any calibration might have left."""
-    rng = np.random.default_rng(case.seed)
-    importance = ImportanceClasses(classes=case.classes, spacing=case.spacing, knee=0.9)
-    changes = {"importance": importance, "qualities": (case.step,) * 100}
-    made = profiles.profile(case.seed, case.layout, case.kept, case.ways, case.cells, case.entropy, **changes)
+    rng, layout, layers = np.random.default_rng(case.seed), case.layout, 0
+    if case.layers and len(layout[0]) > 1:
+        layout, layers = (*({name: about} for name, about in layout[0].items()), *layout[1:]), len(layout[0])
+    made = profiles.profile(
+        case.seed,
+        layout,
+        case.kept,
+        case.ways,
+        case.cells,
+        case.entropy,
+        layers,
+        maps_of(case),
+        importance=ImportanceClasses(classes=case.classes, spacing=case.spacing, knee=0.9),
+        qualities=(case.step,) * 100,
+    )
     tensors = {
         name: values
         for name, values in unpack_tensors(made.data, "")[0].items()
@@ -110,10 +131,11 @@ def frames_of(case: Case, count: int) -> list[dict[str, Any]]:
 
 
 def scores_of(case: Case, pyramid: Mapping[str, Any]) -> NDArray[np.float64] | None:
-    """What a network sees in each cell, where the case has it."""
+    """What a network sees in each cell, of each map or of all, where the case has it."""
     name, (_, _, ratio) = next(iter(case.layout[0].items()))
     grid = [-(-side // ratio) for side in pyramid[name].shape[1:]]
-    return np.random.default_rng(case.seed).uniform(size=grid) ** 8 if case.scores else None
+    shape = grid if case.seed % 2 else [maps_of(case), *grid]
+    return np.random.default_rng(case.seed).uniform(size=shape) ** 8 if case.scores else None
 
 
 def agree(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

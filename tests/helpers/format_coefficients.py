@@ -48,7 +48,7 @@ class Header:
 def read_profile(data: bytes) -> Profile:
     size = int.from_bytes(data[:8], "little")
     about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["midstream"])
-    need(about["version"] in (1, 2, 3, 4), "version of the profile", "unsupported")
+    need(about["version"] in (1, 2, 3, 4, 5), "version of the profile", "unsupported")
     return Profile(about, load(data))
 
 
@@ -284,12 +284,13 @@ def grids_of(about: dict[str, Any], sizes: dict[str, Place]) -> list[Place]:
             for n, h, own, first in zip(grid, grids[0], its, usual[0], strict=True)
         )
         need(all(near), "a grid that is too large beside the first")
+    need(len(set(grids[: about.get("layers", 1)])) == 1, "layers of other grids")
     return grids
 
 
 def lone_group(profile: Profile, number: int, stream: bytes, grid: Place) -> Group | EntropyGroup:
     """The reader of a group's stream that follows no other frame."""
-    made = EntropyGroup if profile.about["version"] == 4 else Group
+    made = EntropyGroup if profile.about["version"] >= 4 else Group
     return made(stream, profile.group(number), grid)
 
 
@@ -301,9 +302,12 @@ def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
     grids = grids_of(about, header.sizes)
     for number, (stream, grid) in enumerate(zip(header.streams, grids, strict=True)):
         coder = lone_group(header.profile, number, stream, grid)
+        if number < about.get("maps", 1):
+            own = coder.importance(about["places"]["classes"])
+        else:
+            own = coarser(classes, fine, grid)
         if number == 0:
-            fine, classes = grid, coder.importance(about["places"]["classes"])
-        own = coarser(classes, fine, grid) if number else classes
+            fine, classes = grid, own
         steps = {place: header.step + each * about["places"]["spacing"] for place, each in own.items()}
         coder.cells(own, steps)
         numbers = np.array([coder.coefficients[place] for place in steps]).reshape(*grid, -1)

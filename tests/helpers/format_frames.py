@@ -76,7 +76,7 @@ class Frame:
     sizes: dict[str, Place]
     dtypes: dict[str, np.dtype[Any]]
     groups: list[Kept]
-    coder: Coder | None  # None of a key, which hands nothing on
+    coders: list[Coder]  # of the first group or of all layers; none of a key, which hands nothing on
 
 
 @dataclass
@@ -242,7 +242,7 @@ def begun(profile: Profile, tensors: dict[str, Array], handed_on: Coder | None) 
 
 
 def decoded_group(
-    unit: Unit, number: int, frame: Frame, before: Frame | None, grid: Place, first: Kept | None
+    unit: Unit, number: int, frame: Frame, before: Frame | None, grid: Place
 ) -> tuple[Array, Kept, Coder | None]:
     """Components [rows, columns, K], what is kept of them, and what the coder has learnt."""
     profile = frame.profile
@@ -251,12 +251,13 @@ def decoded_group(
     if before is None:
         coder: Group | EntropyGroup = lone_group(profile, number, unit.streams[number], grid)
     else:
-        handed_on = None if before.key or number else before.coder
+        handed_on = before.coders[number] if number < len(before.coders) else None
         state = begun(profile, tensors, handed_on)
         coder = Later(unit.streams[number], tensors, grid, ways, before.groups[number], state)
-    if first is None:
+    if number < profile.about.get("maps", 1):
         classes = coder.importance(places["classes"])
     else:
+        first = frame.groups[0]
         fine = first.numbers.shape[0], first.numbers.shape[1]
         classes = coarser(first.classes, fine, grid)
     steps = {place: unit.step + each * places["spacing"] for place, each in classes.items()}
@@ -294,11 +295,11 @@ class Decoder:
             grids = grids_of(frame.profile.about, frame.sizes)
             found: list[Array] = []
             for number, grid in enumerate(grids):
-                first = frame.groups[0] if number else None
-                values, kept, coder = decoded_group(unit, number, frame, before, grid, first)
+                values, kept, coder = decoded_group(unit, number, frame, before, grid)
                 found.append(values)
                 frame.groups.append(kept)
-                frame.coder = frame.coder if number else coder
+                if coder is not None and number < frame.profile.about.get("layers", 1):
+                    frame.coders.append(coder)
             out = restored(frame.profile, frame.sizes, frame.dtypes, found)
         self.keep(frame)
         return out
@@ -323,7 +324,7 @@ class Decoder:
             sizes = dict(zip(order, unit.sizes or usual, strict=True))
             dtypes = dict(zip(order, unit.dtypes or [DTYPES[0]] * len(order), strict=True))
         need(len(unit.streams) == len(profile.about["groups"]), "groups")
-        return Frame(unit.number, unit.own, exponent, before is None, profile, sizes, dtypes, [], None)
+        return Frame(unit.number, unit.own, exponent, before is None, profile, sizes, dtypes, [], [])
 
     def keep(self, frame: Frame) -> None:
         there = self.frames.get(frame.number)

@@ -13,6 +13,7 @@ import numpy as np
 from tests.helpers.format_decoder import Array, need
 
 Place = tuple[int, int]  # of a cell: row, column
+LOOKED_AT = 48  # first components of a layer, at most, that later ones are predicted from
 
 
 def dequantized(numbers: Array, steps: Array, scales: Array, tensors: dict[str, Array]) -> Array:
@@ -208,13 +209,18 @@ def restored(
 ) -> dict[str, Array]:
     """The levels from what each group's streams say, [rows, columns, K]."""
     out: dict[str, Array] = {}
-    version = profile.about["version"]
+    version, below = profile.about["version"], list[Array]()
     for number, coefficients in enumerate(groups):
         tensors = profile.group(number)
+        layer = number < profile.about.get("layers", 1)
         if number and "prediction" in tensors:
-            shape = coefficients.shape[:2]
             expected = predicted_in_whole_numbers if version >= 4 else predicted_from_first
-            coefficients = coefficients + expected(groups[0], shape, tensors["prediction"])
+            first = np.concatenate(below, axis=2) if layer else groups[0]
+            found = expected(first, coefficients.shape[:2], tensors["prediction"])
+            coefficients = coefficients.copy()
+            coefficients[..., : found.shape[2]] += found
+        if layer:
+            below.append(coefficients[..., :LOOKED_AT])
         need(bool(np.isfinite(coefficients).all()), "a coefficient that is not finite")
         made = first_stage_in_whole_numbers if version >= 3 else first_stage
         stage = made(coefficients, tensors["basis"])

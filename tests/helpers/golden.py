@@ -51,7 +51,8 @@ def wide_pyramid() -> dict[str, Any]:
 def golden_frames(version: int) -> list[tuple[dict[str, Any], Any]]:
     """Pyramids of a scene before which something moves, and what a network sees in each cell.
 
-    For profiles of this version; from 2 on sizes are not the usual ones, with 2 neither are element types.
+    For profiles of this version; from 2 on sizes are not the usual ones, with 2 neither are element types, and with 5
+    there are two maps of what is seen.
     """
     more = version - 1
     shapes = {"p3": (6, 16 + 2 * more, 20 + 2 * more), "p4": (5, 8 + more, 10 + more), "p5": (4, 4 + more, 5 + more)}
@@ -65,7 +66,9 @@ def golden_frames(version: int) -> list[tuple[dict[str, Any], Any]]:
             moved = still + 12 * inside * (1 + c % 3) + (c + 3 * y + 7 * x + number) % 2
             pyramid[name] = (moved / 8).astype(np.float16 if version == 2 and name != "p4" else np.float32)
         rows, columns = np.indices((8 + more, 10 + more))
-        out.append((pyramid, ((rows + columns + number) % 4 == 0).astype(np.float32)))
+        seen = (rows + columns + number) % 4 == 0
+        scores = np.stack([seen, (rows + 2 * columns + number) % 5 == 0]) if version == 5 else seen
+        out.append((pyramid, scores.astype(np.float32)))
     return out
 
 

@@ -12,6 +12,7 @@ from midstream import _native
 from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
     ENTROPY_VERSION,
+    LAYERS_VERSION,
     PROFILE_VERSION,
     VIDEO_PROFILE_VERSION,
     About,
@@ -20,42 +21,57 @@ from midstream.codec.calibrated.document import (
     ImportanceClasses,
     LevelAbout,
 )
+from midstream.codec.calibrated.parts import LAYER_INPUTS
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import ALONE, PREDICTED, pack_state
 
 #: Channels, size and positions of a cell on a side, of each level of a group.
 Group = Mapping[str, tuple[int, tuple[int, int], int]]
 GROUPS: Sequence[Group] = ({"p3": (6, (16, 20), 2), "p4": (5, (8, 10), 1)}, {"p5": (4, (4, 5), 1)})
+#: The same levels, of which two are layers.
+LAYERED: Sequence[Group] = ({"p4": (5, (8, 10), 1)}, {"p3": (6, (16, 20), 2)}, {"p5": (4, (4, 5), 1)})
 STEP = 128
 
 
 def profile(
     seed: int = 0,
-    layout: Sequence[Group] = GROUPS,
+    layout: Sequence[Group] | None = None,
     kept: float = 1.0,
     ways: int = 0,
     cells: bool = False,
     entropy: bool = False,
+    layers: int = 0,
+    maps: int | None = None,
     **changes: Any,
 ) -> Profile:
     """A profile of levels p3, p4 (one group) and p5, or others.
 
     It has `kept` of all coefficients, and is of version 2 with so many `ways` to predict a frame from the one before;
     with a probe of `cells` instead of a linear one it is of version 3, and with that and `entropy` models of version 4.
-    `changes` are of the document.
+    With that and so many `layers`, the first groups of the layout, it is of version 5; it has so many `maps`, for None
+    one for each layer. `changes` are of the document.
     """
     rng = np.random.default_rng(seed)
+    layout, entropy, maps = layout or (LAYERED if layers else GROUPS), entropy or layers > 0, maps or max(layers, 1)
     groups = tuple(
         GroupAbout(levels=tuple(LevelAbout(name=n, channels=c, size=s, ratio=r) for n, (c, s, r) in each.items()))
         for each in layout
     )
     tensors: dict[str, NDArray[Any]] = {}
+    below = 0  # coefficients that a layer is predicted from
     for number, group in enumerate(groups):
         own = _group(group, number, kept, rng)
+        count = len(own["scales"])
         if entropy:
-            own |= _entropy(len(own["scales"]), rng)
+            own |= _entropy(count, rng)
         if (cells or entropy) and number == 0:
-            own = {name: values for name, values in own.items() if "probe." not in name} | _cell_probe(group, own, seed)
+            own = {name: values for name, values in own.items() if "probe." not in name}
+            own |= _cell_probe(group, own, seed, maps)
+        elif number < layers:
+            own |= _sight(group, own, np.random.default_rng([seed, number]))
+            size = max(2 * count // 3, 1), 9 * below + 1
+            own["prediction"] = (rng.normal(size=size) / np.sqrt(9 * below)).astype(np.float16)
+        below += min(count, LAYER_INPUTS)
         tensors |= {f"{number}/{name}": values for name, values in (own | _frames(own, ways)).items()}
     about = About(
         version=PROFILE_VERSION,
@@ -76,6 +92,9 @@ def profile(
         changes = {"version": VIDEO_PROFILE_VERSION, "frames": 10, "frame_hash": "0" * 64} | changes
     if cells or entropy:
         changes = changes | {"version": ENTROPY_VERSION if entropy else CELL_PROBE_VERSION}
+    if layers:
+        order = tuple(sorted(about.order))
+        changes |= {"version": LAYERS_VERSION, "layers": layers, "maps": maps, "order": order}
     return pack_profile(about.model_copy(update=changes), tensors)
 
 
@@ -136,15 +155,25 @@ def _entropy(count: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     return {f"entropy.{name}": values for name, values in out.items()}
 
 
-def _cell_probe(about: GroupAbout, own: Mapping[str, NDArray[Any]], seed: int) -> dict[str, NDArray[Any]]:
-    """Of three features a level, four numbers a cell and five around it."""
+def _cell_probe(about: GroupAbout, own: Mapping[str, NDArray[Any]], seed: int, maps: int) -> dict[str, NDArray[Any]]:
+    """Of four numbers a cell, and five around it."""
     rng = np.random.default_rng(seed)
+    out = _sight(about, own, rng)
+    last = (6,) if maps == 1 else (maps, 6)
+    return out | _drawn(rng, {"mix_bias": (4,), "around": (5, 9 * 4), "around_bias": (5,), "out": last})
+
+
+def _sight(about: GroupAbout, own: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Of three features a level."""
     shapes: dict[str, tuple[int, ...]] = {}
     features = 0
     for level in about.levels:
         shapes |= {f"{level.name}.rows": (3, len(own[f"{level.name}.basis"])), f"{level.name}.bias": (3,)}
         features += 3 if level.ratio == 1 else 6
-    shapes |= {"mix": (4, features), "mix_bias": (4,), "around": (5, 9 * 4), "around_bias": (5,), "out": (6,)}
+    return _drawn(rng, shapes | {"mix": (4, features)})
+
+
+def _drawn(rng: np.random.Generator, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
     return {f"probe.{name}": rng.normal(size=shape).astype(np.float32) / 2 for name, shape in shapes.items()}
 
 

@@ -24,13 +24,14 @@ from midstream.calibration.run import Calibration, fit
 from midstream.calibration.settings import EARLIER_NAMES, Tools
 from midstream.calibration.views import Views
 from midstream.cli.console import SOME_FAILED
+from midstream.codec.base import ImportanceGrid
 from midstream.codec.calibrated.coding import analyse, code
 from midstream.compare.run import Request, compare
 from midstream.errors import InputError
 from midstream.evaluation.codecs import calibrated_options, paper_options
 from midstream.evaluation.run import run
 from midstream.features import check_pyramid
-from midstream.halves.coding import cell_scores, encode_features
+from midstream.halves.coding import encode_features, map_scores
 from midstream.pipelines.registry import parse_curve
 from midstream.report.page import write_report
 
@@ -198,8 +199,12 @@ def test_every_part_can_be_left_out(tool: str, folder: Path, tmp_path: Path) -> 
     tools = replace(FAST.tools, **{tool: False})
     left_out = calibrated(folder, tmp_path, replace(FAST, tools=tools)).profile
     assert left_out.about.tools[EARLIER_NAMES.get(tool, tool)] is False
+    assert left_out.about.version == {"layers": 4, "importance": 4, "pretrained": 3}.get(tool, 5)
     if tool == "importance":
         assert left_out.groups[0].probe is None
+        assert left_out.maps == 1
+    if tool == "prediction":
+        assert all(group.prediction is None for group in left_out.groups)
     if tool == "neighbours":
         assert left_out.groups[0].neighbours.size == 0
     if tool == "offsets":
@@ -234,7 +239,10 @@ def test_a_network_that_shows_its_detections_only(folder: Path, tmp_path: Path) 
     respond = responder(network, pyramid, pixels.shape[:2])
     still, moved = respond(pyramid), respond({name: values * 0 for name, values in pyramid.items()})
     assert float(np.square(still).sum()) < 1e-9 < float(np.square(moved).sum())
-    assert cell_scores(network, pyramid, pixels.shape[:2], (2, 2)).max() > 0
+    scores = map_scores(network, pyramid, pixels.shape[:2], ImportanceGrid((2, 2), (("p3",), ("p4",))))
+    assert scores.shape == (2, 2, 2)
+    assert scores.max() > 0
+    assert (scores[0] == scores[1]).all()  # nothing says which level a detection is of
 
 
 def test_with_so_many_passes_no_clock_is_asked(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def fits_of(pyramids: Sequence[Mapping[str, Any]]) -> tuple[About, list[Fit]]:
     )  # fmt: skip
     nobody: Any = None
     material = Material(nobody, views, fit, fit, [], CalibrationSettings(tools=tools), SILENT)
-    return about, fitted(material, transforms(material, about.groups, moments, metrics, 0.001), ONE_CLASS)
+    return about, fitted(material, transforms(material, about, moments, metrics, 0.001), about)
 
 
 def profile_of(pyramids: Sequence[Mapping[str, Any]]) -> ms.Profile:

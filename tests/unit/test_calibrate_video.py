@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.helpers import clips, toy
-from tests.helpers.calibration import calibrated
+from tests.helpers.calibration import FAST, calibrated
 from tests.helpers.commands import call
 
 import midstream as ms
@@ -32,10 +33,10 @@ def profile(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ms.Profil
 def test_a_profile_of_clips_is_that_of_the_images_and_what_frames_show(
     folder: Path, profile: ms.Profile, tmp_path: Path
 ) -> None:
-    without = calibrated(folder, tmp_path).profile
+    without = calibrated(folder, tmp_path, replace(FAST, tools=replace(FAST.tools, layers=False))).profile
     tensors, about = unpack_tensors(profile.data, "it")
     others, other_about = unpack_tensors(without.data, "it")
-    assert (about["version"], other_about["version"]) == (4, 4)
+    assert (about["version"], other_about["version"]) == (4, 4), "frames gain nothing by layers"
     assert {name for name in tensors if "frames." not in name} == set(others)
     assert all(np.array_equal(tensors[name], values) for name, values in others.items())
     assert profile.about.frames is not None

@@ -298,7 +298,7 @@ def rebuilt(document: dict[str, object] | None = None, **tensors: np.ndarray) ->
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"version": 5, "more": 1}, "a profile of version 5"),
+        ({"version": 6, "more": 1}, "a profile of version 6"),
         ({"curve": [{"step": 1, "bytes": float("nan"), "loss": 0.1}]}, "curve"),
         ({"curve": [{"step": 1, "bytes": 0, "loss": 0.1}]}, "curve"),
         ({"qualities": list(range(100))}, "do not increase"),
@@ -388,6 +388,7 @@ def test_a_profile_whose_numbers_are_out_of_range_is_refused() -> None:
     [
         ("calibrated", "2d5ff94964bdc8b369568b98a69cc6984e7f1225ce226f7e968006d3dfef713a"),
         ("calibrated-4", "6420bfffa53b02e08c31b09adb6bf390c0aa46ad5d83fba830a86ded001e0709"),
+        ("calibrated-5", "6fe2088cda5ba1d746bec07d77932b5a2118ce5c0950eab19343259cd2b69e02"),
     ],
 )
 def test_the_golden_streams_decode_as_ever(name: str, digest: str, simd_path: str) -> None:

@@ -26,7 +26,7 @@ def test_it_is_short() -> None:
     assert len(Path(format_coefficients.__file__).read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("name", ["calibrated", "calibrated-4"])
+@pytest.mark.parametrize("name", ["calibrated", "calibrated-4", "calibrated-5"])
 def test_the_golden_streams(name: str) -> None:
     data = lzma.decompress((GOLDEN / f"{name}.mids.xz").read_bytes())
     agree(ms.decode(data), format_coefficients.decode(data))

@@ -57,7 +57,7 @@ def golden(version: int) -> tuple[ms.Profile, list[bytes], list[dict[str, str]]]
         return profile, [unit.data for unit in clip.units()], entry["frames"]
 
 
-@pytest.mark.parametrize("version", [1, 2, 4])
+@pytest.mark.parametrize("version", [1, 2, 4, 5])
 def test_golden_streams_decode_as_ever(version: int, simd_path: str) -> None:
     profile, units, frames = golden(version)
     decoder = ms.StreamDecoder(profile)
@@ -65,7 +65,7 @@ def test_golden_streams_decode_as_ever(version: int, simd_path: str) -> None:
         assert {level: fingerprint(values) for level, values in decoder.decode(unit).items()} == wanted
 
 
-@pytest.mark.parametrize("version", [1, 2, 4])
+@pytest.mark.parametrize("version", [1, 2, 4, 5])
 def test_what_is_written_of_the_golden_frames(version: int, simd_path: str) -> None:
     """The same on every path. An encoder may choose anew (docs/format.md): then `written` is, too, but nothing else."""
     profile, units, _ = golden(version)
@@ -74,7 +74,7 @@ def test_what_is_written_of_the_golden_frames(version: int, simd_path: str) -> N
     assert sum(map(len, written)) <= 1.1 * sum(map(len, units))  # at the same step, of which more is made now
 
 
-@pytest.mark.parametrize("version", [1, 2, 4])
+@pytest.mark.parametrize("version", [1, 2, 4, 5])
 def test_golden_streams(version: int) -> None:
     profile, units, frames = golden(version)
     reader = format_frames.Decoder(profile.data)

@@ -152,12 +152,13 @@ def test_a_head_that_does_not_fit_is_named(task: str, old: str, new: str, messag
 
 
 def test_no_map_of_importance_by_the_network(tmp_path: Path) -> None:
-    from midstream.halves.coding import cell_scores
+    from midstream.codec.base import ImportanceGrid
+    from midstream.halves.coding import map_scores
 
     model: Any = models.load(str(toy_tasks.write_network(tmp_path, "classification")))
     pyramid = model.front(np.zeros((40, 50, 3), np.uint8))
     with pytest.raises(ms.InputError, match="does not say where it looks"):
-        cell_scores(model, pyramid, (40, 50), (2, 2))
+        map_scores(model, pyramid, (40, 50), ImportanceGrid((2, 2), (tuple(pyramid),)))
 
 
 def test_a_segmenter_with_its_labels_inside_is_calibrated(tmp_path: Path) -> None:

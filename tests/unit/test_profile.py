@@ -22,6 +22,7 @@ PROFILE = profiles.profile()
 PYRAMID = profiles.pyramid()
 TENSORS, DOCUMENT = unpack_tensors(PROFILE.data, "the profile")
 CELLS, CELLS_DOCUMENT = unpack_tensors(profiles.profile(cells=True).data, "the profile")
+LAYERS, LAYERS_DOCUMENT = unpack_tensors(profiles.profile(layers=2).data, "the profile")
 
 
 def refused(match: str, document: dict[str, Any] | None = None, **tensors: Any) -> None:
@@ -29,7 +30,7 @@ def refused(match: str, document: dict[str, Any] | None = None, **tensors: Any) 
         ms.Profile.parse(pack_tensors(TENSORS | tensors, DOCUMENT | (document or {})), "it")
 
 
-@pytest.mark.parametrize("version", ["1", "2", 1.0, 2.0, True, None, [1], 2, 0, 5])
+@pytest.mark.parametrize("version", ["1", "2", 1.0, 2.0, True, None, [1], 2, 0, 5, 6])
 def test_a_version_is_the_whole_number_1(version: object) -> None:
     refused("version", {"version": version})
 
@@ -139,7 +140,7 @@ def test_coefficients_are_no_more_than_the_dimensions_they_come_from() -> None:
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """A profile with some bytes of its tensors changed: anywhere, or all that are the highest of a number."""
-    whole, document = draw(st.sampled_from([(TENSORS, DOCUMENT), (CELLS, CELLS_DOCUMENT)]))
+    whole, document = draw(st.sampled_from([(TENSORS, DOCUMENT), (CELLS, CELLS_DOCUMENT), (LAYERS, LAYERS_DOCUMENT)]))
     tensors = {name: values.copy() for name, values in whole.items()}
     small = [name for name in tensors if "state." not in name]  # most of it is the coder's state: as often what is not
     for _ in range(draw(st.integers(1, 3))):

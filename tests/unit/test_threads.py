@@ -14,7 +14,12 @@ from midstream.codec import threads as threads_module
 from midstream.codec.calibrated.parts import step_sizes
 from midstream.codec.threads import Following
 
-PROFILES = {"floats": profiles.profile(), "whole numbers": profiles.profile(cells=True)}
+PROFILES = {
+    "floats": profiles.profile(),
+    "whole numbers": profiles.profile(cells=True),
+    "entropy models": profiles.profile(entropy=True),
+    "layers": profiles.profile(layers=2),
+}
 PYRAMID = profiles.pyramid(5)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from midstream.calibration import curve, sensitivity, transform
 from midstream.calibration.coder import COUNT_LIMIT
-from midstream.calibration.fitting import Fit, Material, transforms, with_coder, with_probe
+from midstream.calibration.fitting import Fit, Material, strongest_of, transforms, with_coder, with_probe
 from midstream.calibration.probe import BATCH, steps_for
 from midstream.calibration.settings import (
     LEAST_IMAGES,
@@ -24,10 +24,11 @@ from midstream.calibration.settings import (
     CalibrationSettings,
 )
 from midstream.calibration.views import HELD_OUT, View, Views
+from midstream.codec.base import ImportanceGrid
 from midstream.codec.calibrated.document import About
 from midstream.codec.calibrated.profile import pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
-from midstream.halves.coding import cell_scores
+from midstream.halves.coding import map_scores
 from midstream.models import SplitModel
 from midstream.progress import Progress
 
@@ -134,7 +135,7 @@ def rehearsed(
     metrics = {name: np.eye(len(each.mean)) for name, each in moments.items()}
     tools = settings.tools
     material = Material(model, views, few, few, few, settings, progress)
-    once, fits = _timed(lambda: transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[0]))
+    once, fits = _timed(lambda: transforms(material, about, moments, metrics, transform.LEFT_OUT[0]))
     cells, _ = _timed(
         lambda: [transform.cell_covariance(f.group.levels, moments, views, few, lambda: None) for f in fits]
     )
@@ -142,12 +143,11 @@ def rehearsed(
     seen, learnt = 0.0, 0.0
     if tools.importance:
         seen, _ = _timed(lambda: [_scores(model, views, view) for view in few])
-        probed, first = _timed(lambda: with_probe(material, fits[0]))
+        probed, fits = _timed(lambda: with_probe(material, fits, about))
         learnt = max(probed - seen, 0) / steps_for(len(few)) * BATCH / len(few)
-        fits = [first, *fits[1:]]
 
     def sampled(samples: Sequence[View]) -> tuple[float, list[Fit]]:
-        return _timed(lambda: with_coder(replace(material, sampled=samples), fits, about.importance))
+        return _timed(lambda: with_coder(replace(material, sampled=samples), fits, about))
 
     half, _ = sampled(few[: _FEW // 2])
     whole, done = sampled(few)
@@ -161,14 +161,15 @@ def rehearsed(
         learnt,
         sample,
         max(whole - len(few) * sample, 0),
-        curve.seconds_a_case(model, views, draft, max(int(draft.groups[0].scales.max()) - _MIDDLE, 0)),
+        curve.seconds_a_case(model, views, draft, max(strongest_of(draft.groups, draft.layers) - _MIDDLE, 0)),
         sensitivity.seconds_a_pass(model, views),
         2 if tools.flips else 1,
     )
 
 
 def _scores(model: SplitModel, views: Views, view: View) -> NDArray[np.float32]:
-    return cell_scores(model, views.full(view), view.size, (1, 1))
+    pyramid = views.full(view)
+    return map_scores(model, pyramid, view.size, ImportanceGrid((1, 1), (tuple(pyramid),)))
 
 
 def allowance(costs: Costs, images: int, seconds: float) -> Allowance:

@@ -44,7 +44,8 @@ def related(samples: Sequence[Sample], scales: NDArray[np.int16]) -> NDArray[np.
     best = np.argsort(-likeness, axis=1, kind="stable")[:, :2]
     out = np.arange(count)[:, None] - best
     fits = (likeness[np.arange(count)[:, None], best] > 0) & (out > 0) & (out < 1 << 16)
-    return np.asarray(np.where(fits, out, 0), np.uint16)
+    found = np.where(fits, out, 0)
+    return np.asarray(np.pad(found, ((0, 0), (0, 2 - found.shape[1]))), np.uint16)  # one coefficient has one column
 
 
 def _off(

@@ -13,13 +13,14 @@ from midstream.calibration import coder, entropy, predict, probe, transform
 from midstream.calibration.neighbours import with_neighbours
 from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import View, Views
+from midstream.codec.base import ImportanceGrid
 from midstream.codec.calibrated import coding
-from midstream.codec.calibrated.document import GroupAbout, ImportanceClasses
+from midstream.codec.calibrated.document import About, GroupAbout, map_levels
 from midstream.codec.calibrated.importance import importance_in, spread
-from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, step_sizes
-from midstream.codec.calibrated.prediction import expected, importance_from
-from midstream.codec.calibrated.transform import WHOLE, forward, grid_of, stacked
-from midstream.halves.coding import cell_scores
+from midstream.codec.calibrated.parts import LAYER_INPUTS, Floats, GroupPart, LevelPart, step_sizes
+from midstream.codec.calibrated.prediction import importance_from, with_expected, without_expected
+from midstream.codec.calibrated.transform import WHOLE, by_cell, forward, grid_of, laid_out, stacked
+from midstream.halves.coding import map_scores
 from midstream.models import SplitModel
 from midstream.progress import Progress
 
@@ -61,41 +62,39 @@ class Material:
         return self.settings.tools
 
 
-def fitted(material: Material, fits: list[Fit], importance: ImportanceClasses) -> list[Fit]:
+def fitted(material: Material, fits: list[Fit], about: About) -> list[Fit]:
     """All groups, of which the transforms are there: probe, predictions, and what the coder begins with."""
-    if material.tools.importance:
-        fits = [with_probe(material, fits[0]), *fits[1:]]
-    return with_coder(material, fits, importance)
+    return with_coder(material, with_probe(material, fits, about), about)
 
 
 def transforms(
     material: Material,
-    abouts: Sequence[GroupAbout],
+    about: About,
     moments: Mapping[str, transform.ChannelMoments],
     metrics: Mapping[str, NDArray[np.float64]],
     left_out: float,
 ) -> list[Fit]:
     """All groups with their transform and nothing else; each of its stages may leave out that share of the energy."""
-    return [_fit_group(material, about, moments, metrics, left_out) for about in abouts]
-
-
-def _fit_group(
-    material: Material,
-    about: GroupAbout,
-    moments: Mapping[str, transform.ChannelMoments],
-    metrics: Mapping[str, NDArray[np.float64]],
-    left_out: float,
-) -> Fit:
-    parts = transform.level_parts(about, moments, metrics, left_out)
-    material.progress.stage("statistics of cells", len(material.fit))
-    covariance = transform.cell_covariance(parts, moments, material.views, material.fit, material.progress.step)
-    variances, rows = transform.coefficients_of(covariance, parts, material.tools.fused, left_out)
-    basis = rows.astype(np.float16)
-    return Fit(_group(parts, basis, variances, material.tools), variances)
+    count = about.layers or 1
+    whole = GroupAbout(levels=tuple(level for group in about.groups[:count] for level in group.levels))
+    out = []
+    for number, each in enumerate([whole, *about.groups[count:]]):
+        parts = transform.level_parts(each, moments, metrics, left_out)
+        material.progress.stage("statistics of cells", len(material.fit))
+        covariance = transform.cell_covariance(parts, moments, material.views, material.fit, material.progress.step)
+        groups = [(part,) for part in parts] if number == 0 and count > 1 else [parts]
+        made = transform.coefficients_of(covariance, groups, material.tools.fused, left_out)
+        for layer, (own, (variances, rows)) in enumerate(zip(groups, made, strict=True)):
+            out.append(Fit(_group(own, rows.astype(np.float16), variances, material.tools, layer > 0), variances))
+    return out
 
 
 def _group(
-    parts: tuple[LevelPart, ...], basis: NDArray[np.float16], variances: NDArray[np.float64], tools: Tools
+    parts: tuple[LevelPart, ...],
+    basis: NDArray[np.float16],
+    variances: NDArray[np.float64],
+    tools: Tools,
+    layer: bool,
 ) -> GroupPart:
     return GroupPart(
         parts,
@@ -105,58 +104,120 @@ def _group(
         np.zeros((_native.COEFFICIENT_LEVELS, 3), np.int8),
         np.zeros((3, 0, 0), np.float32),
         _native.coefficient_state(),
+        layer=layer,
         whole=True,
         all_whole=tools.pretrained,
     )
+
+
+def strongest_of(groups: Sequence[GroupPart], layers: int) -> int:
+    """The scale of the strongest coefficient of the first group, or of all layers."""
+    return max(int(group.scales.max()) for group in groups[:layers])
 
 
 def _coefficients(views: Views, fit: Fit, view: View) -> Floats:
     return forward(fit.group, views.sent(view), 1)
 
 
-def with_probe(material: Material, first: Fit) -> Fit:
-    """The first group, whose grid is the finest, with a probe of what the network sees."""
-    levels, seed = first.group.levels, material.settings.seed
-    rng, unit = np.random.default_rng(seed), float(step_sizes(first.group.scales).max())
+def with_probe(material: Material, fits: Sequence[Fit], about: About) -> list[Fit]:
+    """The groups, of which the first and the layers have a probe of what the network sees, if there is to be one."""
+    if not material.tools.importance:
+        return list(fits)
+    count, seed = about.layers or 1, material.settings.seed
+    own = [fit.group.levels for fit in fits[:count]]
+    levels = [level for each in own for level in each]
+    wanted = map_levels(about.groups, count, about.maps or 1)
+    rng, unit = np.random.default_rng(seed), float(step_sizes(fits[0].group.scales).max())
     sights = []
     material.progress.stage("what the network sees", len(material.shown))
     for view in material.shown:
         maps = material.views.sent(view)
         grid = grid_of(levels, {name: (values.shape[1], values.shape[2]) for name, values in maps.items()})
-        scores = spread(cell_scores(material.model, material.views.full(view), view.size, grid))
+        found = map_scores(material.model, material.views.full(view), view.size, ImportanceGrid(grid, wanted))
+        scores = np.stack([spread(each) for each in found])
         numbers = stacked(levels, maps, grid, WHOLE)
         sights.append(probe.sight_of(levels, numbers, scores.astype(np.float32), unit, rng))
         material.progress.step()
     steps = probe.steps_for(len(sights))
     material.progress.stage("learning what it sees", steps)
     guess = probe.fit_probe(sights, unit, seed, material.progress.step)
-    return replace(first, group=replace(first.group, probe=guess))
+    seeing = zip(fits, probe.shared_out(guess, own), strict=False)
+    return [replace(fit, group=replace(fit.group, probe=each)) for fit, each in seeing] + list(fits[count:])
 
 
-def with_coder(material: Material, fits: Sequence[Fit], importance: ImportanceClasses) -> list[Fit]:
-    """All groups with what the coder begins with, and with their prediction from the first group."""
-    views, chosen, tools = material.views, material.sampled, material.tools
-    strongest = int(fits[0].group.scales[0])
+def with_coder(material: Material, fits: Sequence[Fit], about: About) -> list[Fit]:
+    """All groups with what the coder begins with, and with their prediction from those before them."""
+    views, chosen, tools, importance = material.views, material.sampled, material.tools, about.importance
+    layers = about.layers or 1
+    strongest = strongest_of([fit.group for fit in fits], layers)
     steps, finer = (
         [importance.steps(strongest - below) for below in each] for each in (_PRETRAINED_BELOW, _LEARNT_BELOW)
     )
-
-    def coded(fit: Fit, samples: Sequence[coder.Sample]) -> Fit:
-        pretrained = _pretrained(fit, samples, steps, tools, material.progress)
-        return _with_entropy(pretrained, samples, finer, material) if tools.pretrained else pretrained
-
-    first = coded(fits[0], _first_samples(views, fits[0], importance, chosen))
-    out = [first]
-    decoded = _decoded(views, first, importance, chosen, steps[len(steps) // 2]) if len(fits) > 1 else []
-    for fit in fits[1:]:
+    maps = [importance_in([fit.group for fit in fits], importance, views.sent(view)) for view in chosen]
+    decoded: list[list[Floats]] = []  # of a group in each view, what others are predicted from
+    out = []
+    for number, fit in enumerate(fits):
         values = [_coefficients(views, fit, view) for view in chosen]
         group = fit.group
-        if tools.prediction:
-            group = predict.with_prediction(group, values, [coefficients for _, coefficients in decoded])
-        left = [each - expected(group, d, each.shape[1:]) for each, (_, d) in zip(values, decoded, strict=True)]
-        samples = [(each, importance_from(p, each.shape[1:])) for each, (p, _) in zip(left, decoded, strict=True)]
-        out.append(coded(replace(fit, group=group), samples))
+        below = [_below(group, [each[view] for each in decoded]) for view in range(len(chosen))] if decoded else []
+        if below and tools.prediction:
+            group = predict.with_prediction(group, values, below)
+        ahead = _expected(group, below, values)
+        samples = [
+            (laid_out(without_expected(by_cell(own), each), own.shape[1:]), _map_of(number, known, own.shape[1:]))
+            for own, each, known in zip(values, ahead, maps, strict=True)
+        ]
+        out.append(_coded(replace(fit, group=group), samples, (steps, finer), material))
+        if number + 1 < len(fits) and number < layers:
+            decoded.append(_decoded(out[-1].group, steps, samples, ahead, max(LAYER_INPUTS, predict.INPUTS)))
     return out
+
+
+def _below(group: GroupPart, decoded: Sequence[Floats]) -> Floats:
+    """What a group is predicted from in a view, of what is decoded of those before it."""
+    return np.concatenate([each[:LAYER_INPUTS] for each in decoded]) if group.layer else decoded[0]
+
+
+def _expected(group: GroupPart, below: Sequence[Floats], values: Sequence[Floats]) -> Sequence[Floats | None]:
+    """What a group's coefficients in each view are expected to be, with nothing below for nothing."""
+    if not below:
+        return [None] * len(values)
+    pairs = zip(below, values, strict=True)
+    return [predict.expected_from(group, there, (own.shape[1], own.shape[2])) for there, own in pairs]
+
+
+def _map_of(number: int, maps: Sequence[NDArray[np.uint8]], grid: tuple[int, int]) -> NDArray[np.uint8]:
+    """A group's importance map, of those that there are in a view."""
+    return maps[number] if number < len(maps) else importance_from(maps[0], grid)
+
+
+def _decoded(
+    group: GroupPart,
+    steps: Sequence[NDArray[np.int16]],
+    samples: Sequence[coder.Sample],
+    ahead: Sequence[Floats | None],
+    most: int,
+) -> list[Floats]:
+    """What a decoder has of a group in each view, with what was expected: as far as others are predicted from it.
+
+    Each view is decoded at one of the steps, in turn.
+    """
+    out = []
+    for number, ((left, classes), expected) in enumerate(zip(samples, ahead, strict=True)):
+        values = by_cell(coding.quantised(group, steps[number % len(steps)], left, classes)[2])
+        out.append(laid_out(with_expected(values, expected)[:, :most], classes.shape).copy())
+    return out
+
+
+def _coded(
+    fit: Fit,
+    samples: Sequence[coder.Sample],
+    steps: tuple[Sequence[NDArray[np.int16]], Sequence[NDArray[np.int16]]],
+    material: Material,
+) -> Fit:
+    """With what codes its samples: contexts that are pre-trained at some steps, an entropy model that is at others."""
+    pretrained = _pretrained(fit, samples, steps[0], material.tools, material.progress)
+    return _with_entropy(pretrained, samples, steps[1], material) if material.tools.pretrained else pretrained
 
 
 def _with_entropy(
@@ -165,14 +226,6 @@ def _with_entropy(
     material.progress.stage("fitting the entropy model", entropy.length(len(samples)))
     model = entropy.fit_entropy(fit.group, samples, steps, material.settings.seed, material.progress.step)
     return replace(fit, group=replace(fit.group, entropy=model))
-
-
-def _first_samples(views: Views, fit: Fit, importance: ImportanceClasses, chosen: Sequence[View]) -> list[coder.Sample]:
-    samples = []
-    for view in chosen:
-        maps = views.sent(view)
-        samples.append((forward(fit.group, maps, 1), importance_in(fit.group, importance, maps)))
-    return samples
 
 
 def _pretrained(
@@ -186,13 +239,3 @@ def _pretrained(
     progress.stage("pre-training the contexts", len(samples))
     group = coder.with_coder(group, samples, steps, tools.offsets, progress.step)
     return replace(fit, group=group if tools.pretrained else replace(group, state=_native.coefficient_state()))
-
-
-def _decoded(
-    views: Views, fit: Fit, importance: ImportanceClasses, chosen: Sequence[View], steps: NDArray[np.int16]
-) -> list[tuple[NDArray[np.uint8], Floats]]:
-    """Importance map and coefficients of the first group as a decoder has them."""
-    out = []
-    for coefficients, classes in _first_samples(views, fit, importance, chosen):
-        out.append((classes, coding.quantised(fit.group, steps, coefficients, classes)[2]))
-    return out

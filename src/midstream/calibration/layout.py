@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from midstream.calibration.views import Views
 from midstream.codec.calibrated.document import GroupAbout, LevelAbout
+from midstream.halves.shares import has_heads_of_levels
 from midstream.layout import EXTRA
+from midstream.models import SplitModel
 
 #: A cell has at most so many positions of its finest level on a side.
 _WIDEST = 4
 #: Grids of fewer cells on a side are not made coarser; those of tokens, which stand for patches already.
 _LEAST_CELLS, _LEAST_CELLS_OF_TOKENS = 10, 7
+
+
+def may_have_layers(model: SplitModel, groups: Sequence[GroupAbout], views: Views) -> bool:
+    """Whether the first group has several levels, and the network a head for each.
+
+    Without a map each, levels that are coded one by one take as many bytes as all together (docs/method.md, "Layers").
+    """
+    return len(groups[0].levels) > 1 and has_heads_of_levels(model, views.full(views.plain[0]))
+
+
+def layers_of(groups: tuple[GroupAbout, ...]) -> tuple[tuple[GroupAbout, ...], int]:
+    """The levels of the first group as groups of their own, the coarsest first, and how many they are."""
+    first = sorted(groups[0].levels, key=lambda level: level.ratio)
+    return (*(GroupAbout(levels=(level,)) for level in first), *groups[1:]), len(first)
 
 
 def groups_of(shapes: Mapping[str, tuple[int, int, int]]) -> tuple[GroupAbout, ...]:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.calibration.coder import COUNT_LIMIT, Sample, scales_of
-from midstream.codec.calibrated.document import ImportanceClasses
+from midstream.codec.calibrated.document import About, ImportanceClasses
 from midstream.codec.calibrated.importance import importance_in
 from midstream.codec.calibrated.parts import Floats, FramePart, GroupPart, usual_frames
-from midstream.codec.calibrated.prediction import expected, importance_from
+from midstream.codec.calibrated.prediction import Decoded, importance_from, without_expected
 from midstream.codec.calibrated.profile_file import PREDICTED
-from midstream.codec.calibrated.transform import forward
+from midstream.codec.calibrated.transform import by_cell, forward, laid_out
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
 from midstream.models import FloatPyramid
 
@@ -38,21 +38,24 @@ ClipSamples = Sequence[Sample]
 
 
 def clip_samples(
-    groups: Sequence[GroupPart], importance: ImportanceClasses, pyramids: Iterable[FloatPyramid], step: int
+    groups: Sequence[GroupPart], about: About, pyramids: Iterable[FloatPyramid], step: int
 ) -> list[list[Sample]]:
-    """The samples of each group from the pyramids of a clip; coarser groups beside the first as it is at a step."""
+    """The samples of each group from the pyramids of a clip, beside those before it as they are at a step."""
     out: list[list[Sample]] = [[] for _ in groups]
-    steps = FrameSteps.of(importance, step)
+    steps = FrameSteps.of(about.importance, step)
     for pyramid in pyramids:
-        first = forward(groups[0], pyramid, 1)
-        classes = importance_in(groups[0], importance, pyramid)
-        out[0].append((first, classes))
-        if len(groups) > 1:
-            decoded = code_alone(groups[0], steps, first, classes, False).decoded
-        for samples, group in zip(out[1:], groups[1:], strict=True):
+        maps = importance_in(groups, about.importance, pyramid)
+        decoded = Decoded(groups, len(maps))
+        for number, (samples, group) in enumerate(zip(out, groups, strict=True)):
             values = forward(group, pyramid, 1)
-            left = np.asarray(values - expected(group, decoded, (values.shape[1], values.shape[2])), np.float32)
-            samples.append((left, importance_from(classes, (values.shape[1], values.shape[2]))))
+            grid = values.shape[1], values.shape[2]
+            expected = decoded.expected(number, grid)
+            left = laid_out(without_expected(by_cell(values), expected), grid)
+            classes = maps[number] if number < len(maps) else importance_from(maps[0], grid)
+            samples.append((left, classes))
+            if decoded.looked_at(number):
+                made = code_alone(group, steps, left, classes, number >= len(maps)).decoded
+                decoded.add(number, classes, by_cell(made), expected)
     return out
 
 

@@ -7,7 +7,7 @@ instruction set and for any number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from midstream.calibration.descent import Adam, Weights
 from midstream.calibration.ordered import small_product
 from midstream.codec.calibrated.cell_probe import LEAK, leaky, windows
-from midstream.codec.calibrated.parts import PROBE_WINDOW, CellProbe, Floats, LevelPart, LevelSight
+from midstream.codec.calibrated.parts import PROBE_WINDOW, CellProbe, Floats, GroupSight, LevelPart, LevelSight
 
 # Where the numbers come from: docs/method.md, "Importance map".
 #: Features of a level with several elements in a cell, and of one with a single one; numbers of a cell, and around it.
@@ -37,7 +37,10 @@ _LEAST_DEVIATION = 1e-5
 
 @dataclass(frozen=True)
 class Sight:
-    """What there is of a view: elements float16 [k, ratio^2, rows, columns] of each level, and the scores of cells."""
+    """What there is of a view: of each level elements float16 [k, ratio^2, rows, columns], and scores of the cells.
+
+    Scores are [maps, rows, columns].
+    """
 
     levels: list[NDArray[np.float16]]
     scores: NDArray[np.float32]
@@ -46,21 +49,22 @@ class Sight:
 def sight_of(
     levels: Sequence[LevelPart], numbers: Floats, scores: NDArray[np.float32], unit: float, rng: np.random.Generator
 ) -> Sight:
-    """A view, or a part of it that `rng` chooses, from its first-stage coefficients [cells, D] and scores.
+    """A view, or a part of it that `rng` chooses, from its first-stage coefficients [cells, D] and scores of maps.
 
     Coefficients are kept as multiples of a `unit`.
     """
-    sides = [min(side, _MOST_CELLS) for side in scores.shape]
-    top, left = (int(rng.integers(0, side - some + 1)) for side, some in zip(scores.shape, sides, strict=True))
+    grid = scores.shape[1:]
+    sides = [min(side, _MOST_CELLS) for side in grid]
+    top, left = (int(rng.integers(0, side - some + 1)) for side, some in zip(grid, sides, strict=True))
     place = slice(top, top + sides[0]), slice(left, left + sides[1])
-    cells = numbers.reshape(*scores.shape, -1)[place] * np.float32(1 / unit)
+    cells = numbers.reshape(*grid, -1)[place] * np.float32(1 / unit)
     out, at = [], 0
     for level in levels:
         count, area = len(level.basis), level.about.ratio**2
         elements = cells[..., at : at + count * area].reshape(*sides, count, area)
         out.append(np.clip(elements.transpose(2, 3, 0, 1), -_MOST_UNITS, _MOST_UNITS).astype(np.float16))
         at += count * area
-    return Sight(out, scores[place])
+    return Sight(out, scores[:, *place])
 
 
 def steps_for(views: int) -> int:
@@ -71,7 +75,7 @@ def steps_for(views: int) -> int:
 def fit_probe(sights: Sequence[Sight], unit: float, seed: int, advance: Callable[[], None] = lambda: None) -> CellProbe:
     """The probe for what was seen in views, in a `unit`; `advance` is told of each step."""
     rng = np.random.default_rng(seed)
-    grid = tuple(min(sight.scores.shape[axis] for sight in sights) for axis in range(2))
+    grid = tuple(min(sight.scores.shape[axis] for sight in sights) for axis in (1, 2))
     batches = _Batches(sights, (grid[0], grid[1]))
     weights = _begin(batches, rng)
     count = max(len(sights) // BATCH, 1)
@@ -92,7 +96,7 @@ class _Batches:
     def __init__(self, sights: Sequence[Sight], grid: tuple[int, int]) -> None:
         self.grid = grid
         self._sights = sights
-        self.counts = [len(each) for each in sights[0].levels]
+        self.counts, self.maps = [len(each) for each in sights[0].levels], len(sights[0].scores)
         self.deviations: list[Floats] = []
         for number in range(len(self.counts)):
             squares = np.zeros(self.counts[number])
@@ -113,10 +117,12 @@ class _Batches:
         return values.reshape(count, -1)
 
     def wanted(self, chosen: Sequence[int]) -> Floats:
-        """log2 of the scores [views, cells]."""
+        """log2 of the scores [maps, views * cells]."""
         rows, columns = self.grid
-        scores = np.stack([self._sights[each].scores[:rows, :columns].reshape(-1) for each in chosen])
-        return np.clip(np.log2(np.maximum(scores, 2.0**-20)), _LOWEST, _HIGHEST).astype(np.float32)
+        scores = np.concatenate(
+            [self._sights[each].scores[:, :rows, :columns].reshape(self.maps, -1) for each in chosen], axis=1
+        )
+        return np.asarray(np.clip(np.log2(np.maximum(scores, 2.0**-20)), _LOWEST, _HIGHEST), np.float32)
 
     def _elements(self, sight: Sight, number: int) -> NDArray[np.float16]:
         rows, columns = self.grid
@@ -144,7 +150,8 @@ def _begin(batches: _Batches, rng: np.random.Generator) -> Weights:
         drawn(_AROUND, PROBE_WINDOW**2 * _MIXED),
         np.zeros((_AROUND, 1), np.float32),
     )
-    weights["out"], weights["out_bias"] = drawn(1, _AROUND), np.full((1, 1), (_HIGHEST + _LOWEST) / 2, np.float32)
+    weights["out"] = drawn(batches.maps, _AROUND)
+    weights["out_bias"] = np.full((batches.maps, 1), (_HIGHEST + _LOWEST) / 2, np.float32)
     return weights
 
 
@@ -165,7 +172,7 @@ class _Pass:
     Attributes:
         inputs, made: of each level, [k, ratio^2 * cells] and [F, ratio^2, cells] with the cells of all views.
         stacked, mixed, windowed, last: [N, cells], [M, cells], [9 * M, cells], [A, cells]; see CellProbe.
-        error: [1, cells], in octaves; what is beyond the highest and the lowest score on the right side is right.
+        error: [maps, cells], in octaves; what is beyond the highest and the lowest score on the right side is right.
     """
 
     inputs: list[Floats]
@@ -190,7 +197,7 @@ def _passed(weights: Weights, batches: _Batches, chosen: Sequence[int], rng: np.
     windowed = np.concatenate([windows(each, 0, each.shape[1]) for each in by_view], axis=1)
     last = leaky(small_product(weights["around"], windowed) + weights["around_bias"])
     octaves = small_product(weights["out"], last) + weights["out_bias"]
-    wanted = batches.wanted(chosen).reshape(1, -1)
+    wanted = batches.wanted(chosen)
     right = ((wanted <= _LOWEST) & (octaves < wanted)) | ((wanted >= np.float32(_HIGHEST)) & (octaves > wanted))
     return _Pass(inputs, made, stacked, mixed, windowed, last, np.where(right, np.float32(0), octaves - wanted))
 
@@ -251,5 +258,19 @@ def _folded(weights: Weights, batches: _Batches, unit: float) -> CellProbe:
         weights["mix_bias"][:, 0],
         weights["around"],
         weights["around_bias"][:, 0],
-        np.append(weights["out"], weights["out_bias"]).astype(np.float32),
+        np.concatenate([weights["out"], weights["out_bias"]], axis=1),
     )
+
+
+def shared_out(probe: CellProbe, groups: Sequence[Sequence[LevelPart]]) -> list[GroupSight]:
+    """A probe of all levels as groups have it; the first keeps what makes scores."""
+    out: list[GroupSight] = []
+    level = feature = 0
+    for levels in groups:
+        sights = probe.levels[level : level + len(levels)]
+        pairs = zip(levels, sights, strict=True)
+        width = sum(len(sight.rows) * (1 if own.about.ratio == 1 else 2) for own, sight in pairs)
+        mix = np.ascontiguousarray(probe.mix[:, feature : feature + width])
+        out.append(GroupSight(sights, mix) if out else replace(probe, levels=sights, mix=mix))
+        level, feature = level + len(levels), feature + width
+    return out

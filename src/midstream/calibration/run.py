@@ -20,8 +20,8 @@ from midstream import _native
 from midstream.calibration import budget, curve, sensitivity, transform
 from midstream.calibration.clips import ClipSource, FrameHash, made_clips
 from midstream.calibration.coder import COUNT_LIMIT
-from midstream.calibration.fitting import Fit, Material, fitted, transforms
-from midstream.calibration.layout import groups_of
+from midstream.calibration.fitting import Fit, Material, fitted, strongest_of, transforms
+from midstream.calibration.layout import groups_of, layers_of, may_have_layers
 from midstream.calibration.loss import ENOUGH_OBJECTS, CalibrationReference, reference_for
 from midstream.calibration.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
 from midstream.calibration.sensitivity import Sensitivity
@@ -37,6 +37,7 @@ from midstream.calibration.views import Views
 from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
     ENTROPY_VERSION,
+    LAYERS_VERSION,
     QUALITIES,
     About,
     CurvePoint,
@@ -107,7 +108,7 @@ def fit(
 
     Raises InputError for a network that none fits, and for a clip that cannot be read.
     """
-    settings = settings.used_for(model)
+    settings = settings.used_for(model, video=bool(clips))
     by_clock = None if settings.passes else _within_budget(model, views, settings, progress)
     passes, trial_until = by_clock or (settings.passes or 0, math.inf)
     progress.stage("running the front", len(views.all))
@@ -200,7 +201,7 @@ class _Made:
         shown = [*views.fit, *views.parts][:MOST_SHOWN]
         material = Material(reference.model, views, views.fit, sampled, shown, settings, progress)
         best = _enough(material, reference, self.about, self.moments, self.metrics_of(power))
-        return power, fitted(material, best, self.about.importance)
+        return power, fitted(material, best, self.about)
 
     def kept(self) -> tuple[float, dict[str, NDArray[Any]], list[NDArray[np.float64]]]:
         """The power, the groups as tensors and the variances of each; from a run that was stopped after it had them."""
@@ -228,13 +229,13 @@ def _with_clips(
 ) -> tuple[About, list[Fit]]:
     """The groups with how their frames are predicted, and what the document says of that."""
     groups, seen = [fit.group for fit in fits], FrameHash()
-    strongest = int(groups[0].scales.max())
+    strongest = strongest_of(groups, about.layers or 1)
     stills = made_clips([view.file.path for view in views.plain], len(clips), settings.seed)
     progress.stage("running the front on clips", len(clips) + len(stills))
     samples = []
     for frames in (*(clip.frames() for clip in clips), *stills):
         pyramids = (sent(model, model.front(seen.seen(frame))) for frame in frames)
-        samples.append(clip_samples(groups, about.importance, pyramids, strongest - MIDDLE_BELOW))
+        samples.append(clip_samples(groups, about, pyramids, strongest - MIDDLE_BELOW))
         progress.step()
     if all(len(each[0]) < LEAST_FRAMES for each in samples[: len(clips)]):
         raise InputError("the clips have a frame each: prediction needs frames that follow one another")
@@ -242,7 +243,8 @@ def _with_clips(
     for number, fit in enumerate(fits):
         own = [each[number] for each in samples if len(each[number]) >= LEAST_FRAMES]
         progress.stage("predicting frames", len(own) * (ROUNDS + 1))
-        group = with_frames(fit.group, about.importance, own, number > 0, strongest, progress.step)
+        known = number >= (about.maps or 1)
+        group = with_frames(fit.group, about.importance, own, known, strongest, progress.step)
         out.append(replace(fit, group=group))
     update = {"frames": seen.count, "frame_hash": seen.text}
     return about.model_copy(update=update), out
@@ -282,18 +284,24 @@ def _allowed(
 
 def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> About:
     shapes = {name: values.shape for name, values in views.sent(views.plain[0]).items()}
+    tools, groups, layers = settings.tools, groups_of({name: (s[0], s[1], s[2]) for name, s in shapes.items()}), None
+    if tools.layers and tools.importance and tools.pretrained and may_have_layers(model, groups, views):
+        groups, layers = layers_of(groups)
+    version = LAYERS_VERSION if layers else ENTROPY_VERSION if tools.pretrained else CELL_PROBE_VERSION
     return About(
-        version=ENTROPY_VERSION if settings.tools.pretrained else CELL_PROBE_VERSION,
+        version=version,
         made_by=_made_by(),
         network=model.name,
         cut=model.fingerprint,
         pictures=views.count,
         picture_hash=views.image_hash,
         seed=settings.seed,
-        tools=dict(settings.tools.to_dict()),
-        groups=groups_of({name: (s[0], s[1], s[2]) for name, s in shapes.items()}),
+        tools=dict(tools.to_dict()),
+        groups=groups,
+        layers=layers,
+        maps=layers,
         order=tuple(shapes),
-        places=IMPORTANCE_CLASSES if settings.tools.importance else _ONE_CLASS,
+        places=IMPORTANCE_CLASSES if tools.importance else _ONE_CLASS,
         qualities=(0,) * len(QUALITIES),
         curve=(CurvePoint(step=0, bytes=1.0, loss=0.0),),
     )
@@ -335,7 +343,7 @@ def _enough(
     metrics: Metrics,
 ) -> list[Fit]:
     """Transforms that leave out no more than the task can do without, if there is room."""
-    progress, best = material.progress, transforms(material, about.groups, moments, metrics, transform.LEFT_OUT[0])
+    progress, best = material.progress, transforms(material, about, moments, metrics, transform.LEFT_OUT[0])
     if reference.objects == 0:  # nothing is found, so nothing says what can be done without
         return best
     # Of few objects, a share that nobody can see is counted as lost.
@@ -346,7 +354,7 @@ def _enough(
         progress.say(f"a transform without {share:.2%} of the energy alone: loss {loss:.1%}")
         if loss <= _TRANSFORM_LOSS + unseen:
             return best
-        fits = transforms(material, about.groups, moments, metrics, finer)
+        fits = transforms(material, about, moments, metrics, finer)
         if sum(each.nbytes for each in tensors_of([fit.group for fit in fits], COUNT_LIMIT).values()) > _MOST_BYTES:
             return best
         best = fits
@@ -354,7 +362,7 @@ def _enough(
 
 
 def _coarsest(profile: Profile) -> int:
-    return int(profile.groups[0].scales.max()) + _CURVE_ABOVE
+    return strongest_of(profile.groups, profile.layers) + _CURVE_ABOVE
 
 
 def _power(
@@ -375,8 +383,8 @@ def _power(
     material = Material(reference.model, views, chosen, chosen, chosen, settings, progress)
     usual, curves = reference.usual, list[list[CurvePoint]]()
     for power in POWERS:
-        trial = transforms(material, about.groups, moments, metrics_of(power), transform.LEFT_OUT[0])
-        fits = fitted(material, trial, about.importance)
+        trial = transforms(material, about, moments, metrics_of(power), transform.LEFT_OUT[0])
+        fits = fitted(material, trial, about)
         draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)

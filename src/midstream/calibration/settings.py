@@ -41,9 +41,11 @@ class Tools:
         power: choose how far the sensitivity is believed by trying.
         importance: coarser steps where the network sees nothing.
         flips: also fit to the mirrored images.
-        fused: the second stage of the transform, over all levels of a cell.
+        fused: the second stage of the transform, over all that a group has of a cell.
+        layers: code the levels of a cell one after another, each with an importance map of its own, where each has a
+            head of its own; without, all of them together (as without `importance` or `pretrained`).
         neighbours: predict a cell from those before it.
-        prediction: predict coarser groups from the first one.
+        prediction: predict groups from those before them.
         references: contexts of two related coefficients.
         pretrained: begin with contexts that calibration has trained.
         offsets: reconstruct at the conditional mean.
@@ -55,6 +57,7 @@ class Tools:
     importance: bool = True
     flips: bool = True
     fused: bool = True
+    layers: bool = True
     neighbours: bool = True
     prediction: bool = True
     references: bool = True
@@ -101,11 +104,15 @@ class CalibrationSettings:
     seed: int = 0
     tools: Tools = Tools()
 
-    def used_for(self, model: SplitModel) -> CalibrationSettings:
-        """Without what this network's task does not have: one that looks nowhere has no importance map."""
-        if model.task.looks or not self.tools.importance:
-            return self
-        return replace(self, tools=replace(self.tools, importance=False))
+    def used_for(self, model: SplitModel, video: bool = False) -> CalibrationSettings:
+        """Without what this network's task does not have, and what frames do not gain by.
+
+        A task that looks nowhere has no importance map. Layers leave less to be predicted from the frame before
+        (docs/method.md, "Layers").
+        """
+        tools = self.tools
+        looks, layers = tools.importance and model.task.looks, tools.layers and not video
+        return replace(self, tools=replace(tools, importance=looks, layers=layers))
 
 
 #: The same, by the name that it had first.

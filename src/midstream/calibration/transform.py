@@ -25,6 +25,9 @@ LEFT_OUT = (0.005, 0.001, 0.0003)
 _CELLS_PER_DIMENSION = 64
 #: Of fewer vectors than so many for each of their dimensions, a covariance is drawn towards its diagonal.
 _FEW_PER_DIMENSION = 4
+#: Of what a layer is told from: noise of a fixed share of the strongest variance, about what quantisation leaves at
+#: steps three octaves below; and how much a layer's own KLT counts beside that of what is left.
+_NOISE, _DRAWN = 0.0046875, 0.1
 #: Channels that show that a level has a floor.
 _SHARED_FLOOR = 4
 Doubles = NDArray[np.float64]
@@ -197,16 +200,54 @@ def _variances(part: LevelPart, moments: Mapping[str, ChannelMoments]) -> Double
 
 
 def coefficients_of(
-    covariance: Doubles, parts: Sequence[LevelPart], fused: bool, left_out: float
-) -> tuple[Doubles, Doubles]:
-    """Variances [K] and orthonormal rows [K, D] of the second stage; without it, of the dimensions themselves."""
-    room = MOST_NUMBERS - sum(part.basis.size + part.synthesis.size for part in parts)
-    most = max(min(MOST_COEFFICIENTS, room // len(covariance)), 1)
-    if not fused:
-        order = np.argsort(-np.diag(covariance), kind="stable")[:most]
-        return np.diag(covariance)[order], np.eye(len(covariance))[order]
-    values, vectors = ordered.eigh(covariance)
-    values, rows = np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)
-    needed = int(np.searchsorted(np.cumsum(values), (1 - left_out) * values.sum())) + 1
-    count = min(needed, most, len(values))
-    return values[:count], rows[:count]
+    covariance: Doubles, groups: Sequence[Sequence[LevelPart]], fused: bool, left_out: float
+) -> list[tuple[Doubles, Doubles]]:
+    """Variances [K] and orthonormal rows [K, D] of the second stage of each layer, or of the one group that there is.
+
+    Without a second stage, of the dimensions themselves. Rows are the KLT of what the layers before do not tell, where
+    these are known to within noise of usual steps, drawn towards the KLT of the layer itself, so that nothing strong is
+    left out. All layers together leave out that share of the energy.
+    """
+    found: list[tuple[Doubles, Doubles]] = []
+    begin = 0
+    for parts in groups:
+        end = begin + sum(part.dimensions for part in parts)
+        own = covariance[begin:end, begin:end]
+        if not fused:
+            found.append((np.diag(own), np.eye(len(own))))
+        elif begin == 0:
+            values, vectors = ordered.eigh(own)
+            found.append((np.maximum(values[::-1], 0), _signed(vectors[:, ::-1].T)))
+        else:
+            below = covariance[:begin, :begin] + _NOISE * max(v.max() for v, _ in found) * np.eye(begin)
+            told = ordered.solve(below, covariance[:begin, begin:end])
+            left = own - ordered.product(covariance[begin:end, :begin], told)
+            rows = _signed(ordered.eigh(left + _DRAWN * own)[1][:, ::-1].T)
+            found.append((np.maximum((ordered.product(rows, own) * rows).sum(axis=1), 0), rows))
+        begin = end
+    return _strongest(found, left_out, _room([part for parts in groups for part in parts]))
+
+
+def _room(parts: Sequence[LevelPart]) -> int:
+    """Numbers that second stages have room for."""
+    return MOST_NUMBERS - sum(part.basis.size + part.synthesis.size for part in parts)
+
+
+def _strongest(found: Sequence[tuple[Doubles, Doubles]], left_out: float, room: int) -> list[tuple[Doubles, Doubles]]:
+    """Of layers' coefficients, in falling order of variance, all but those that together are a share of the energy."""
+    ranked = sorted(
+        ((variance, number) for number, (variances, _) in enumerate(found) for variance in variances), reverse=True
+    )
+    counts, left = [0] * len(found), sum(variance for variance, _ in ranked)
+    enough = left_out * left
+    for variance, number in ranked:
+        size = found[number][1].shape[1]
+        if left <= enough or sum(counts) == MOST_COEFFICIENTS or room < size:
+            break
+        counts[number] += 1
+        left, room = left - variance, room - size
+    out = []
+    for (variances, rows), count in zip(found, counts, strict=True):
+        order = np.argsort(-variances, kind="stable")[: max(count, 1)]
+        out.append((variances[order], rows[order]))
+    return out

@@ -73,7 +73,7 @@ class Hints:
 
     Attributes:
         scores: [height, width] over the network's input, 0 to 1: the highest score that the network gives to anything
-            in each cell. None where nobody has asked it.
+            in each cell; or [maps, height, width], by the levels of an ImportanceGrid. None where nobody has asked it.
         beside: bytes that the bitstream will have beside what the encoder writes; a cap holds for all of it.
     """
 
@@ -82,6 +82,19 @@ class Hints:
 
 
 NO_HINTS = Hints()
+
+
+@dataclass(frozen=True)
+class ImportanceGrid:
+    """The scores that an encoder would like as a hint.
+
+    Attributes:
+        size: (height, width) of each map.
+        maps: the names of the levels that each of them is of, together all that are sent.
+    """
+
+    size: tuple[int, int]
+    maps: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -358,8 +371,8 @@ class Codec(BaseModel, ABC):
         """
         del network, cut
 
-    def importance_grid(self, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
-        """(height, width) of the scores that the encoder would like as a hint; None where it has no use for them.
+    def importance_grid(self, sizes: Mapping[str, tuple[int, int]]) -> ImportanceGrid | None:
+        """The scores that the encoder would like as a hint; None where it has no use for them.
 
         Args:
             sizes: (H, W) of the levels by name.

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.codec.api import decode, encode_levels
-from midstream.codec.base import Codec, Hints
+from midstream.codec.base import Codec, Hints, ImportanceGrid
 from midstream.errors import InputError
 from midstream.features import Level, check_pyramid
 from midstream.halves.levels import sent
+from midstream.halves.shares import level_shares
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
 from midstream.models.tasks.detection import scores_in_cells
 
@@ -50,8 +51,9 @@ def prepared(
     """The levels that are sent, and the hints that the codec asks for. Raises InputError."""
     levels = sent(model, pyramid)
     sizes = {name: (values.shape[1], values.shape[2]) for name, values in levels.items()}
-    grid = codec.importance_grid(sizes)
-    return check_pyramid(levels, maps=True), Hints(None if grid is None else cell_scores(model, pyramid, size, grid))
+    wanted = codec.importance_grid(sizes)
+    scores = None if wanted is None else map_scores(model, pyramid, size, wanted)
+    return check_pyramid(levels, maps=True), Hints(scores)
 
 
 def decode_features(data: bytes, codec: Codec, threads: int | None = None) -> FloatPyramid:
@@ -59,19 +61,27 @@ def decode_features(data: bytes, codec: Codec, threads: int | None = None) -> Fl
     return decode(data, profile=codec.decoding_profile, threads=threads)
 
 
-def cell_scores(
-    model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int], grid: tuple[int, int]
+def map_scores(
+    model: SplitModel, pyramid: FloatPyramid, size: tuple[int, int], wanted: ImportanceGrid
 ) -> NDArray[np.float32]:
-    """The best score of what the network sees in each cell of a grid over its input, [rows, columns].
+    """The best score of what the network sees in each cell of a grid over its input, [maps, rows, columns].
+
+    Of several maps, a map has what depends on its levels: candidates count by as much as they move with these levels,
+    beside the levels that move them most (`level_shares`).
 
     Raises InputError for a task that looks nowhere.
     """
     if isinstance(model, ProposingModel) and model.proposes:
         found = model.candidates(pyramid)
-        return scores_in_cells(found.boxes, found.scores.max(axis=1), model.input_size(size), grid)
-    scores = model.task.importance(model.back(pyramid, size), size, grid)
-    if scores is None:
+        scores, area = found.scores.max(axis=1), model.input_size(size)
+        if len(wanted.maps) == 1:
+            return scores_in_cells(found.boxes, scores, area, wanted.size)[None]
+        shares = level_shares(model, pyramid)
+        own = [np.max([shares[name] for name in names], axis=0) for names in wanted.maps]
+        return np.stack([scores_in_cells(found.boxes, scores * share, area, wanted.size) for share in own])
+    found_scores = model.task.importance(model.back(pyramid, size), size, wanted.size)
+    if found_scores is None:
         raise InputError(
             f"the task of {model.name}, {model.task.name}, does not say where it looks: leave --importance network out"
         )
-    return scores
+    return np.broadcast_to(found_scores, (len(wanted.maps), *wanted.size))

@@ -8,6 +8,8 @@ is what calibration shares with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from midstream import _native
@@ -24,12 +26,20 @@ def leaky(values: Floats) -> Floats:
     return np.asarray(np.maximum(values, LEAK * values))
 
 
-def octaves_of(scores: _native.CellScores, seen: Floats, grid: Size, threads: int = 1) -> Floats:
-    """log2 of the scores [height, width] from what is seen of each cell alone, [cells, M]."""
-    out = np.empty(grid, np.float32)
-    rows = -(-grid[0] // threads)
-    run(lambda top: scores.octaves(seen, top, out[top : top + rows]), range(0, grid[0], rows), threads)
+def total(seen: Sequence[Floats]) -> Floats:
+    """What the groups' levels come to, in the order of the groups, [cells, M]."""
+    out = seen[0]
+    for each in seen[1:]:
+        out = out + each
     return out
+
+
+def octaves_of(scores: _native.CellScores, seen: Floats, grid: Size, threads: int = 1) -> Floats:
+    """log2 of the scores [maps, height, width] from what is seen of each cell alone, [cells, M]."""
+    rows = -(-grid[0] // threads)
+    tops = range(0, grid[0], rows)
+    parts = run(lambda top: scores.octaves(seen, grid[1], top, min(rows, grid[0] - top)), tops, threads)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def windows(seen: Floats, top: int, bottom: int) -> Floats:

@@ -13,7 +13,7 @@ from midstream import _native
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.importance import check_scores, classes_of, importance_of, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
-from midstream.codec.calibrated.prediction import expected_cells, importance_from
+from midstream.codec.calibrated.prediction import Decoded, importance_from, with_expected, without_expected
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.calibrated.transform import Size, by_cell
@@ -66,8 +66,8 @@ def analyse(
         if not each.largest <= LARGEST:  # a NaN is not
             _check_finite(levels)
             raise InputError(TOO_LARGE)
-    first = _importance(profile, coefficients[0], scores, count)
-    importance = [first, *(importance_from(first, each.grid) for each in coefficients[1:])]
+    own = _importance(profile, coefficients, scores, count)
+    importance = [*own, *(importance_from(own[0], each.grid) for each in coefficients[len(own) :])]
     sizes = {level.name: level.shape[1:] for level in levels}
     return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
 
@@ -129,49 +129,52 @@ def _checked_grids(profile: Profile, levels: Mapping[str, Level]) -> Sequence[Si
 
 def _importance(
     profile: Profile,
-    coefficients: Coefficients | KnownCoefficients,
+    coefficients: Sequence[Coefficients | KnownCoefficients],
     scores: NDArray[np.floating[Any]] | None,
     threads: int,
-) -> NDArray[np.uint8]:
-    """Of the first group."""
+) -> list[NDArray[np.uint8]]:
+    """Of the groups that have maps of their own."""
     if scores is not None:
-        return classes_of(profile.about.importance, spread(check_scores(scores, coefficients.grid)))
-    return importance_of(profile.groups[0], profile.about.importance, coefficients, threads)
+        checked = check_scores(scores, profile.maps, coefficients[0].grid)
+        return [classes_of(profile.about.importance, spread(each)) for each in checked]
+    return importance_of(profile.groups, profile.about.importance, coefficients, threads)
 
 
 def code(analysed: Analysed, step: int, bit_worth: float = _native.BIT_WORTH, embed: bool = False) -> bytes:
     """The bitstream at a step's index; the more a bit is worth, the more becomes zero."""
     profile = analysed.profile
     steps = profile.about.importance.steps(step)
-    streams: list[bytes] = []
-    first: Floats | None = None
-    for number, (group, importance) in enumerate(zip(profile.groups, analysed.importance, strict=True)):
-        if first is None:
-            stream, first = _first_coded(analysed, steps, bit_worth)
-            check_size(first)
-        else:
-            values = analysed.values(number, steps)
-            ahead = expected_cells(group, first, analysed.importance[0].shape, importance.shape)
-            stream, _, left = _coded(group, steps, values - ahead, importance, None, True, bit_worth)
-            check_size(left + ahead)
-        streams.append(stream)
+    decoded = profile.nothing_decoded()
+    streams = [_group_coded(analysed, number, steps, decoded, bit_worth) for number in range(len(profile.groups))]
     return write_stream(profile, step, analysed.sizes, analysed.dtypes, streams, embed)
 
 
-def _first_coded(analysed: Analysed, steps: NDArray[np.int16], bit_worth: float) -> tuple[bytes, Floats]:
-    """The first group's stream, and what a decoder makes of its coefficients [cells, ..].
+def _group_coded(
+    analysed: Analysed, number: int, steps: NDArray[np.int16], decoded: Decoded, bit_worth: float
+) -> bytes:
+    """A group's stream; what a decoder makes of it is added to what is decoded.
 
-    Where none is near to being too large, these are only those of which something is expected, or from which it is:
-    what is decoded of any other is within a few times what it was.
+    Where no coefficient is near to being too large, this is only made of those of which something is expected, or from
+    which it is: what is decoded of any other is within a few times what it was.
     """
-    profile, coefficients, importance = analysed.profile, analysed.coefficients[0], analysed.importance[0]
-    group = profile.groups[0]
-    small = coefficients.largest <= LARGEST / _MARGIN
+    profile, coefficients, importance = analysed.profile, analysed.coefficients[number], analysed.importance[number]
+    group, known = profile.groups[number], number >= profile.maps
+    expected = decoded.expected(number, importance.shape)
+    most = LARGEST / _MARGIN
+    small = coefficients.largest <= most and (expected is None or _native.largest(expected) <= most)
     if group.entropy is None or isinstance(coefficients, KnownCoefficients) or not small:
-        return _coded(group, steps, analysed.values(0, steps), importance, None, False, bit_worth)[::2]
-    values, parts = coefficients.parts_for_steps(step_sizes(steps)[importance])
-    told = min(max(*group.neighbours.shape[1:], profile.looked_at, 1), len(group.scales))
-    return _coded(group, steps, values, importance, None, False, bit_worth, told=told, parts=parts)[::2]
+        left = without_expected(analysed.values(number, steps), expected)
+        stream, _, made = _coded(group, steps, left, importance, None, known, bit_worth)
+    else:
+        values, parts = coefficients.parts_for_steps(step_sizes(steps)[importance])
+        left = without_expected(values, expected)
+        told = max(*group.neighbours.shape[1:], decoded.looked_at(number), 0 if expected is None else expected.shape[1])
+        told = min(max(told, 1), len(group.scales))
+        stream, _, made = _coded(group, steps, left, importance, None, known, bit_worth, told=told, parts=parts)
+    made = with_expected(made, expected)
+    check_size(made)
+    decoded.add(number, importance, made)
+    return stream
 
 
 def quantised(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, step_sizes
-from midstream.codec.calibrated.prediction import expected_cells, importance_from
+from midstream.codec.calibrated.prediction import with_expected
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
 from midstream.codec.calibrated.transform import Block, Size, blocks, inverse_block, laid_out
@@ -51,7 +51,7 @@ def begin_calibrated(
     """
     wanted = wanted_levels(profile, names)
     sizes, dtypes = stream_shape(header, profile, limits)
-    read = [number for number, group in enumerate(profile.groups) if number == 0 or levels_named(group, wanted)]
+    read = needed_groups(profile, wanted)
     grids = limited_grids(profile, read, sizes, limits)
     steps = profile.about.importance.steps(header.step)
 
@@ -73,6 +73,13 @@ def wanted_levels(profile: Profile, names: Sequence[str] | None) -> Sequence[str
     return profile.about.order if names is None else names
 
 
+def needed_groups(profile: Profile, wanted: Sequence[str]) -> Sequence[int]:
+    """The groups that these levels are made of: those that hold them, and those that these are predicted from."""
+    named = [number for number, group in enumerate(profile.groups) if levels_named(group, wanted)]
+    below = max((number for number in named if number < profile.layers), default=0)
+    return sorted({*range(below + 1), *named})
+
+
 def begin_groups(
     profile: Profile,
     grids: Mapping[int, Size],
@@ -85,22 +92,20 @@ def begin_groups(
 ) -> Callable[[], dict[str, Any]]:
     """`decode_groups`, except for what is left to do on a device, None for the host. Both raise as it does."""
     if device is None:
-        decoded = decode_groups(profile, grids, sizes, dtypes, wanted, coefficients, threads)
-        return lambda: decoded
+        levels = decode_groups(profile, grids, sizes, dtypes, wanted, coefficients, threads)
+        return lambda: levels
     from midstream.codec.calibrated.device_transform import inverse_on  # imports torch
 
     whole: list[tuple[GroupPart, Floats]] = []
-    first: Dequantised | None = None
+    decoded = profile.nothing_decoded()
     for number, grid in grids.items():
-        group = profile.groups[number]
-        importance, values = coefficients(number, None if first is None else importance_from(first[0], grid), None)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
-            own = values if first is None else values + expected_cells(group, first[1], first[0].shape, grid)
+        expected = decoded.expected(number, grid)
+        importance, values = coefficients(number, decoded.known(number, grid), None)
+        own = with_expected(values.copy(), expected)
         if not np.isfinite(own).all():
             raise CorruptError(f"group {number}: coefficients out of range")
-        whole.append((group, laid_out(own, grid)))
-        if first is None:
-            first = importance, looked_at(profile, values)
+        whole.append((profile.groups[number], laid_out(own, grid)))
+        decoded.add(number, importance, own)
 
     def finish() -> dict[str, Any]:
         parts = [inverse_on(device, group, values, sizes, dtypes, wanted) for group, values in whole]
@@ -137,15 +142,15 @@ def decode_groups(
             shape = (level.about.channels, *sizes[level.about.name])
             out[level.about.name] = _empty(shape, DTYPES[dtypes[level.about.name]])
     count = thread_count(threads, sum(values.size for values in out.values()))
-    first: Dequantised | None = None
+    decoded = profile.nothing_decoded()
     with Following(count) as following:
         for number, grid in grids.items():
-            done = _restoring(profile, number, grid, first, out, following, count)
-            known = None if first is None else importance_from(first[0], grid)
+            expected = decoded.expected(number, grid)
+            done = _restoring(profile, number, grid, expected, out, following, count)
+            known = decoded.known(number, grid)
             importance, values = coefficients(number, known, done if count > 1 else None)
             done(values, grid[0])
-            if first is None:
-                first = importance, looked_at(profile, values)
+            decoded.add(number, importance, values, expected)
     return {name: out[name] for name in profile.about.order if name in wanted}
 
 
@@ -153,7 +158,7 @@ def _restoring(
     profile: Profile,
     number: int,
     grid: Size,
-    first: Dequantised | None,
+    expected: Floats | None,
     out: dict[str, NDArray[Any]],
     following: Following,
     threads: int,
@@ -165,7 +170,7 @@ def _restoring(
     def done(values: Floats, rows: int) -> None:
         while left and left[0][0].stop <= rows:
             block = left.popleft()
-            following.add(partial(restore_block, group, values, grid, first, block, out, f"group {number}"))
+            following.add(partial(restore_block, group, values, grid, expected, block, out, f"group {number}"))
 
     return done
 
@@ -202,16 +207,11 @@ def limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Siz
     return grids
 
 
-def looked_at(profile: Profile, coefficients: Floats) -> Floats:
-    """What other groups are predicted from, of the first group's [cells, K]."""
-    return coefficients[:, : profile.looked_at].copy()
-
-
 def restore_block(
     group: GroupPart,
     coefficients: Floats,
     grid: Size,
-    first: Dequantised | None,
+    expected: Floats | None,
     block: Block,
     out: dict[str, NDArray[Any]],
     what: str,
@@ -220,9 +220,8 @@ def restore_block(
     rows, columns = block
     begin, end = rows.start * grid[1] + columns.start, (rows.stop - 1) * grid[1] + columns.stop
     part = coefficients[begin:end]  # whole rows, or a part of one
-    if first is not None:
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
-            part = part + expected_cells(group, first[1], first[0].shape, grid, block)
+    if expected is not None:
+        part = with_expected(part.copy(), expected[begin:end])
     inverse_block(group, part, block, out, what)
 
 

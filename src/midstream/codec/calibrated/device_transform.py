@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import leaky_relu, pad
 
 from midstream.codec.calibrated.cell_probe import LEAK
-from midstream.codec.calibrated.parts import CellProbe, Floats, GroupPart, LevelPart
+from midstream.codec.calibrated.parts import CellProbe, Floats, GroupPart, GroupSight, LevelPart
 from midstream.codec.calibrated.transform import Size
 from midstream.errors import CorruptError, InputError
 from midstream.features import DeviceLevel
@@ -121,7 +121,7 @@ def checked_map(level: DeviceLevel) -> Any:
 def forward_on(group: GroupPart, maps: Mapping[str, Any], grid: Size) -> tuple[Floats, Size, Floats | None]:
     """Coefficients [cells, K] on the host, of a group's levels, [C, H, W] by name on one device, and their grid.
 
-    And what its CellProbe makes of each cell alone, [cells, M], if it has one.
+    And what it adds to the numbers that a CellProbe looks at, [cells, M], if it does.
     """
     first = maps[group.levels[0].about.name]
     own = _on(first.device, group)
@@ -131,7 +131,7 @@ def forward_on(group: GroupPart, maps: Mapping[str, Any], grid: Size) -> tuple[F
             for level, on in zip(group.levels, own.levels, strict=True)
         ]
         coefficients = torch.matmul(own.basis, torch.cat(stacked))
-        seen = _seen(group.probe, group, stacked) if isinstance(group.probe, CellProbe) else None
+        seen = _seen(group.probe, group, stacked) if isinstance(group.probe, GroupSight) else None
     return _by_cell(coefficients), grid, None if seen is None else _by_cell(seen)
 
 
@@ -140,19 +140,20 @@ def _by_cell(values: Any) -> Floats:
     return np.asarray(values.T.contiguous().cpu().numpy())
 
 
-def _seen(probe: CellProbe, group: GroupPart, stacked: Sequence[Any]) -> Any:
-    """What the probe sees of each cell (native/first_whole.hpp), from first-stage coefficients, [M, cells]."""
+def _seen(sight: GroupSight, group: GroupPart, stacked: Sequence[Any]) -> Any:
+    """What a group adds to each cell's numbers (native/first_whole.hpp), from first-stage coefficients, [M, cells]."""
 
     def on(array: Floats) -> Any:
         return torch.from_numpy(np.array(array)).to(stacked[0].device)
 
     features = []
-    for level, sight, numbers in zip(group.levels, probe.levels, stacked, strict=True):
-        elements = numbers.reshape(sight.rows.shape[1], -1)
-        made = leaky_relu(torch.matmul(on(sight.rows), elements) + on(sight.bias[:, None]), float(LEAK))
+    for level, own, numbers in zip(group.levels, sight.levels, stacked, strict=True):
+        elements = numbers.reshape(own.rows.shape[1], -1)
+        made = leaky_relu(torch.matmul(on(own.rows), elements) + on(own.bias[:, None]), float(LEAK))
         made = made.reshape(len(made), level.about.ratio**2, -1)
         features += [made.amax(1)] if level.about.ratio == 1 else [made.amax(1), made.mean(1)]
-    return leaky_relu(torch.matmul(on(probe.mix), torch.cat(features)) + on(probe.mix_bias[:, None]), float(LEAK))
+    mixed = torch.matmul(on(sight.mix), torch.cat(features))
+    return mixed + on(sight.mix_bias[:, None]) if isinstance(sight, CellProbe) else mixed
 
 
 def _size(maps: Any) -> Size:

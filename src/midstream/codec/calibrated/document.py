@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated
@@ -15,8 +16,8 @@ from midstream import _native
 from midstream.errors import InputError
 
 #: Of the file's layout: with a linear probe, without clips and with them; and with a probe of cells, with clips or not;
-#: and with entropy models, and all of a decoder's sums in whole numbers.
-PROFILE_VERSION, VIDEO_PROFILE_VERSION, CELL_PROBE_VERSION, ENTROPY_VERSION = 1, 2, 3, 4
+#: and with entropy models, and all of a decoder's sums in whole numbers; and with levels that are coded one by one.
+PROFILE_VERSION, VIDEO_PROFILE_VERSION, CELL_PROBE_VERSION, ENTROPY_VERSION, LAYERS_VERSION = 1, 2, 3, 4, 5
 #: Steps are 2^((index - STEP_INDICES / 2) / STEPS_PER_OCTAVE) in the weighted domain.
 STEPS_PER_OCTAVE = 8
 #: Of a step's index in a bitstream.
@@ -54,6 +55,11 @@ class GroupAbout(_Strict):
     levels: tuple[LevelAbout, ...] = Field(min_length=1)
 
 
+def _grid(level: LevelAbout) -> tuple[int, ...]:
+    """Of a level's cells in the calibration's images."""
+    return tuple(-(-side // level.ratio) for side in level.size)
+
+
 @lru_cache(maxsize=1024)
 def _steps(step: int, spacing: int, classes: int) -> NDArray[np.int16]:
     """`ImportanceClasses.steps`, which is asked for with every image; not to be written to."""
@@ -77,6 +83,15 @@ class ImportanceClasses(_Strict):
         return _steps(step, self.spacing, self.classes)
 
 
+def map_levels(groups: Sequence[GroupAbout], layers: int, maps: int) -> tuple[tuple[str, ...], ...]:
+    """See Profile.map_levels."""
+    names = [tuple(level.name for level in group.levels) for group in groups]
+    own, coarser = names[:layers], tuple(name for each in names[layers:] for name in each)
+    if maps == 1:
+        return (tuple(name for each in names for name in each),)
+    return own[0] + coarser, *own[1:]
+
+
 class CurvePoint(_Strict):
     """What calibration saw at a step: mean bytes an image, and the estimated relative loss of accuracy, 0 to 1."""
 
@@ -90,13 +105,16 @@ class About(_Strict):
 
     Attributes:
         version: PROFILE_VERSION, VIDEO_PROFILE_VERSION where clips were calibrated on, or CELL_PROBE_VERSION for both;
-            ENTROPY_VERSION for both, with entropy models.
+            ENTROPY_VERSION for both, with entropy models; LAYERS_VERSION with layers as well.
         made_by: release of midstream, and what else decides the last bits.
         network, cut: name, and the hash of the cut graph (`SplitModel.fingerprint`).
         images, image_hash, seed: what it was fitted on; in the file `pictures` and `picture_hash`.
         tools: which parts of the method are in use (docs/method.md).
         power: to which the measured sensitivity was raised.
         groups: in the order of the bitstream.
+        layers: how many of them, from the first on, lie over the same cells, each predicted from those before it; None
+            for one.
+        maps: how many of these have an importance map of their own, one or all; None as `layers`.
         order: level names in the pyramid's own order.
         importance: importance classes; in the file `places`.
         qualities: the step's index for quality 1, 2, ... 100, not increasing.
@@ -104,7 +122,7 @@ class About(_Strict):
         frames, frame_hash: what predicted frames were fitted on; None without clips.
     """
 
-    version: int = Field(ge=PROFILE_VERSION, le=ENTROPY_VERSION)
+    version: int = Field(ge=PROFILE_VERSION, le=LAYERS_VERSION)
     made_by: _Text
     network: _Text
     cut: _Text
@@ -114,6 +132,8 @@ class About(_Strict):
     tools: dict[str, bool] = Field(max_length=64)
     power: float = Field(default=1.0, ge=0, le=1)
     groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=16)
+    layers: int | None = Field(default=None, ge=2)
+    maps: int | None = Field(default=None, ge=1)
     order: tuple[str, ...] = Field(min_length=1)
     importance: ImportanceClasses = Field(alias="places")
     qualities: tuple[int, ...] = Field(repr=False)
@@ -149,6 +169,18 @@ class About(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _has_its_layers(self) -> About:
+        layers, maps, later = self.layers, self.maps, self.version >= LAYERS_VERSION
+        if (layers is not None) != later or (maps is not None) != later:
+            raise ValueError(f"layers and maps belong to version {LAYERS_VERSION}")
+        if layers is not None and not (layers <= len(self.groups) and maps in {1, layers}):
+            raise ValueError("layers are groups, and one of them or each has a map")
+        own = [level for group in self.groups[: layers or 1] for level in group.levels]
+        if layers is not None and len({_grid(level) for level in own}) > 1:
+            raise ValueError("layers do not lie over the same cells")
+        return self
+
+    @model_validator(mode="after")
     def _same_levels(self) -> About:
         names = [level.name for group in self.groups for level in group.levels]
         if sorted(names) != sorted(self.order) or len(set(names)) != len(names):
@@ -159,8 +191,8 @@ class About(_Strict):
 def read_about(document: object, origin: str) -> About:
     """The checked document; `origin` is named in errors. Raises InputError."""
     version = document.get("version") if isinstance(document, dict) else None
-    if isinstance(version, int) and not PROFILE_VERSION <= version <= ENTROPY_VERSION:
-        readable = f"{PROFILE_VERSION} to {ENTROPY_VERSION}"
+    if isinstance(version, int) and not PROFILE_VERSION <= version <= LAYERS_VERSION:
+        readable = f"{PROFILE_VERSION} to {LAYERS_VERSION}"
         raise InputError(f"{origin}: a profile of version {version}; this release reads {readable}")
     try:
         return About.model_validate_json(json.dumps(document))  # strictly, but lists of JSON are tuples

@@ -26,7 +26,7 @@ class Coefficients:
     Attributes:
         grid: (height, width).
         largest: more than the magnitude of any of them, infinity where one has none.
-        seen: what a CellProbe makes of each cell alone, [cells, M]; None where the group has none.
+        seen: what the group adds to the numbers that a CellProbe looks at, [cells, M]; None where it adds nothing.
         values: [cells, K], as far as they are made.
     """
 
@@ -46,8 +46,9 @@ class Coefficients:
         self._units = np.empty(cells, np.float32)
         self._made = np.zeros(cells, np.uint8)
         self.values = _native.zero_floats(cells, len(group.scales))
-        scores = group.scores
-        self.seen = None if scores is None else np.empty((cells, scores.mixed), np.float32)
+        sight = group.sight
+        # Zeros: cells behind one that is too large are not looked at.
+        self.seen = None if sight is None else np.zeros((cells, sight.mixed), np.float32)
         levels = [maps[level.about.name] for level in group.levels]
 
         def begin(block: Block) -> float:
@@ -61,8 +62,8 @@ class Coefficients:
 
         whole = [(slice(0, grid[0]), slice(0, grid[1]))]
         self.largest = max(run(begin, whole if threads == 1 else blocks(group, grid, threads), threads))
-        # What a coarser group's coefficients are expected to be is not known to be small.
-        self._least = 0 if group.prediction is None else self._stage.parts
+        # What coefficients are expected to be from other groups is not known to be small.
+        self._least = 0 if group.prediction is None else -(-len(group.prediction) // _native.PART_WIDTH)
         if isinstance(group.probe, Probe):
             parts = -(-len(group.probe.mean) // PROBE_FEATURES // _native.PART_WIDTH)
             self._go_on(np.full(cells, np.inf, np.float32), np.full(cells, parts, np.uint8))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.cell_probe import octaves_of
+from midstream.codec.calibrated.cell_probe import octaves_of, total
 from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, ImportanceClasses
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, GroupPart, Probe, step_sizes
@@ -43,23 +43,35 @@ def spread(scores: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def importance_of(
-    group: GroupPart, importance: ImportanceClasses, coefficients: Coefficients | KnownCoefficients, threads: int
-) -> NDArray[np.uint8]:
-    """Classes [height, width] of the cells of the first group, as its probe sees them, by so many threads at most."""
-    if group.probe is None:
-        return np.zeros(coefficients.grid, np.uint8)
-    if group.scores is not None and coefficients.seen is not None:
-        octaves = octaves_of(group.scores, coefficients.seen, coefficients.grid, threads)
-        return _classes_of(importance, octaves)
-    assert isinstance(group.probe, Probe)
-    values = laid_out(coefficients.values, coefficients.grid)
-    return classes_of(importance, probed(group.probe, values, group.scales))
+    groups: Sequence[GroupPart],
+    importance: ImportanceClasses,
+    coefficients: Sequence[Coefficients | KnownCoefficients],
+    threads: int,
+) -> list[NDArray[np.uint8]]:
+    """Classes [height, width] of cells, a map for the first group or for each layer, by so many threads at most.
+
+    As the probe sees them in the coefficients of the groups.
+    """
+    first, grid = groups[0], coefficients[0].grid
+    if first.probe is None:
+        return [np.zeros(grid, np.uint8)]
+    if first.scores is not None:
+        seen = [each.seen for each in coefficients if each.seen is not None]
+        octaves = octaves_of(first.scores, total(seen), grid, threads)
+        return [_classes_of(importance, each) for each in octaves]
+    assert isinstance(first.probe, Probe)
+    values = laid_out(coefficients[0].values, grid)
+    return [classes_of(importance, probed(first.probe, values, first.scales))]
 
 
-def importance_in(group: GroupPart, importance: ImportanceClasses, maps: Mapping[str, Floats]) -> NDArray[np.uint8]:
-    """Classes of the cells of the first group, as its probe sees them in levels [C, H, W] by name."""
-    grid = grid_of(group.levels, {name: (values.shape[1], values.shape[2]) for name, values in maps.items()})
-    return importance_of(group, importance, Coefficients(group, maps, grid, 1), 1)
+def importance_in(
+    groups: Sequence[GroupPart], importance: ImportanceClasses, maps: Mapping[str, Floats]
+) -> list[NDArray[np.uint8]]:
+    """The same, as the probe sees them in levels [C, H, W] by name."""
+    seeing = [group for number, group in enumerate(groups) if number == 0 or group.sight is not None]
+    sizes = {name: (values.shape[1], values.shape[2]) for name, values in maps.items()}
+    coefficients = [Coefficients(group, maps, grid_of(group.levels, sizes), 1) for group in seeing]
+    return importance_of(seeing, importance, coefficients, 1)
 
 
 def probed(probe: Probe, coefficients: Floats, scales: NDArray[np.int16]) -> Floats:
@@ -84,14 +96,15 @@ def probe_features(coefficients: Floats, scales: NDArray[np.int16], count: int) 
     return np.ascontiguousarray(np.concatenate([here, around]).reshape(PROBE_FEATURES * count, -1), np.float32)
 
 
-def check_scores(scores: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np.floating]:
-    """The scores, if they are [height, width] of the grid and from 0 to 1. Raises InputError."""
+def check_scores(scores: NDArray[np.floating], maps: int, grid: tuple[int, int]) -> NDArray[np.floating]:
+    """The scores [maps, height, width], if they are so many or one for all, and from 0 to 1. Raises InputError."""
     try:
         array = np.asarray(scores, np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(f"scores are an array of numbers {list(grid)}: {error}") from error
-    if array.shape != grid:
-        raise InputError(f"scores have the shape {list(grid)} of the grid of cells, not {list(array.shape)}")
+    if array.shape not in {grid, (maps, *grid)}:
+        own = f", or {[maps, *grid]} with a map of each level" if maps > 1 else ""
+        raise InputError(f"scores have the shape {list(grid)} of the grid of cells{own}, not {list(array.shape)}")
     if not (array.min() >= 0 and array.max() <= 1):
         raise InputError("scores are numbers from 0 to 1")
-    return array
+    return np.broadcast_to(array, (maps, *grid))

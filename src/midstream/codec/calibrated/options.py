@@ -12,7 +12,18 @@ import numpy as np
 from pydantic import Field, GetPydanticSchema, WithJsonSchema, model_validator
 from pydantic_core import core_schema
 
-from midstream.codec.base import MOST_SHOWN, NO_HINTS, Capabilities, Codec, Decoder, Hints, Shown, checked_by, in_words
+from midstream.codec.base import (
+    MOST_SHOWN,
+    NO_HINTS,
+    Capabilities,
+    Codec,
+    Decoder,
+    Hints,
+    ImportanceGrid,
+    Shown,
+    checked_by,
+    in_words,
+)
 from midstream.codec.calibrated.coding import Analysed, analyse, code
 from midstream.codec.calibrated.decoder import CalibratedDecoder
 from midstream.codec.calibrated.document import QUALITIES
@@ -171,12 +182,13 @@ class Calibrated(Codec):
         """See Codec."""
         self.profile.check_network(network, cut)
 
-    def importance_grid(self, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
+    def importance_grid(self, sizes: Mapping[str, tuple[int, int]]) -> ImportanceGrid | None:
         """See Codec."""
         if self.importance != "network" or self.profile.about.importance.classes == 1:
             return None
         first = self.profile.groups[0].levels
-        return grid_of(first, {part.about.name: sizes[part.about.name] for part in first})
+        grid = grid_of(first, {part.about.name: sizes[part.about.name] for part in first})
+        return ImportanceGrid(grid, self.profile.map_levels)
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; without scores as a hint, the probe tells where the network looks."""

@@ -18,9 +18,11 @@ Floats = NDArray[np.float32]
 PROBE_FEATURES = 4
 #: Cells on a side that a score comes from.
 PROBE_WINDOW = 3
-#: Cells of the first group that a coefficient of another is predicted from.
+#: Cells of the first group that a coefficient of a coarser one is predicted from.
 PREDICTION_WINDOW = 3
 PREDICTION_CELLS = PREDICTION_WINDOW**2
+#: Of each layer below a cell, the coefficients that a layer is predicted from, at most.
+LAYER_INPUTS = 48
 
 
 def step_sizes(indices: NDArray[np.int16]) -> Floats:
@@ -117,28 +119,37 @@ class LevelSight:
 
 
 @dataclass(frozen=True, repr=False)
-class CellProbe:
-    """Predicts how much the network sees in a cell.
+class GroupSight:
+    """What a group's levels add to the numbers of a cell that a CellProbe looks at.
 
     Attributes:
-        levels: of the first group, in its order.
-        mix, mix_bias: [M, N] and [M], of the N features of a cell: for each level the largest of its elements, then,
-            where a cell has several of them, their means.
-        around, around_bias: [A, 9 * M] and [A], of the M numbers of nine cells, row by row; those of the cell to the
-            north-west come first.
-        out: [A + 1]: log2 of the score, from A numbers and a one.
+        levels: of the group, in its order.
+        mix: [M, N], of the N features of a cell: for each level the largest of its elements, then, where a cell has
+            several of them, their means.
     """
 
     levels: tuple[LevelSight, ...]
     mix: Floats
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.mix)} numbers a cell)"
+
+
+@dataclass(frozen=True, repr=False)
+class CellProbe(GroupSight):
+    """Predicts how much the network sees in a cell; of the first group, whose levels add to the numbers, too.
+
+    Attributes:
+        mix_bias: [M], added to the numbers of all groups.
+        around, around_bias: [A, 9 * M] and [A], of the M numbers of nine cells, row by row; those of the cell to the
+            north-west come first.
+        out: [maps, A + 1]: log2 of the score of each map, from A numbers and a one.
+    """
+
     mix_bias: Floats
     around: Floats
     around_bias: Floats
     out: Floats
-
-    def __repr__(self) -> str:
-        features = sum(len(level.rows) for level in self.levels)
-        return f"CellProbe({features} features, {len(self.mix)} numbers a cell, {len(self.around)} around it)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -192,9 +203,11 @@ class GroupPart:
         neighbours: [3, I, O], what the first I coefficients of the cells to the west, north and north-east say of the
             first O of a cell; empty where nothing is predicted.
         state: uint32, what the coder begins with.
-        probe: of the first group; None where all cells are of one class.
-        prediction: [K, P * 9 + 1], of the other groups: their coefficients from the first P of the first group around a
-            place and a one (prediction.py); None where nothing is predicted.
+        probe: of the first group, or what a layer adds to that; None where all cells are of one class.
+        prediction: of the other groups: [K, P * 9 + 1], their coefficients from the first P of the first group around a
+            place and a one; of layers [O, P + 1], the first O of theirs from P of the layers before them, in the same
+            cell, and a one (prediction.py); None where nothing is predicted.
+        layer: whether that is how this group is predicted.
         frames: from clips; None where there were none.
         whole: whether the second stage is undone and cells are predicted from their neighbours in whole numbers, as in
             profiles of version 3 (docs/format.md).
@@ -209,8 +222,9 @@ class GroupPart:
     offsets: NDArray[np.int8]
     neighbours: Floats
     state: NDArray[np.uint32]
-    probe: Probe | CellProbe | None = field(default=None)
+    probe: Probe | GroupSight | None = field(default=None)
     prediction: Floats | None = field(default=None)
+    layer: bool = field(default=False)
     frames: FramePart | None = field(default=None)
     whole: bool = field(default=False)
     all_whole: bool = field(default=False)
@@ -247,22 +261,30 @@ class GroupPart:
         return _native.SecondStage(self.basis, step_sizes(self.scales))
 
     @cached_property
+    def sight(self) -> _native.CellMix | None:
+        """What the levels add to the numbers that a CellProbe looks at; None where there is none."""
+        if not isinstance(self.probe, GroupSight):
+            return None
+        bias = self.probe.mix_bias if isinstance(self.probe, CellProbe) else np.zeros(len(self.probe.mix), np.float32)
+        return _native.CellMix((self.probe.mix, bias))
+
+    @cached_property
     def scores(self) -> _native.CellScores | None:
-        """What makes scores of what a CellProbe sees; None where the group has none."""
+        """What makes scores of these numbers; None where the group has no CellProbe."""
         probe = self.probe
         if not isinstance(probe, CellProbe):
             return None
-        return _native.CellScores((probe.mix, probe.mix_bias), (probe.around, probe.around_bias), probe.out)
+        return _native.CellScores((probe.around, probe.around_bias), len(probe.mix), probe.out)
 
     @cached_property
     def forward(self) -> _native.Forward:
-        """The first stage as an encoder takes it, and what a CellProbe makes of its elements."""
-        seen = self.probe.levels if isinstance(self.probe, CellProbe) else [None] * len(self.levels)
+        """The first stage as an encoder takes it, and what a probe sees in its elements."""
+        seen = self.probe.levels if isinstance(self.probe, GroupSight) else [None] * len(self.levels)
         levels = [
             (each.basis, each.weight, each.mean, each.about.ratio, None if sight is None else (sight.rows, sight.bias))
             for each, sight in zip(self.levels, seen, strict=True)
         ]
-        return _native.Forward(levels, self.second_stage, self.scores)
+        return _native.Forward(levels, self.second_stage, self.sight)
 
     @cached_property
     def inverse(self) -> _native.Inverse:
@@ -272,7 +294,7 @@ class GroupPart:
 
     @cached_property
     def coarser(self) -> _native.Coarser:
-        """The prediction from the first group."""
+        """The prediction from groups before this one."""
         assert self.prediction is not None
         return _native.Coarser(self.prediction, self.all_whole)
 
@@ -283,7 +305,7 @@ class GroupPart:
 
     @cached_property
     def input_sizes(self) -> tuple[int, int]:
-        """Numbers of a cell that the transform back, D, and the prediction from the first group are made of."""
+        """Numbers of a cell that the transform back, D, and the prediction from other groups are made of."""
         return self.basis.shape[1], 0 if self.prediction is None else self.prediction.shape[1]
 
     @property

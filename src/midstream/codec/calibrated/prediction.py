@@ -1,13 +1,15 @@
-"""Coarser groups from the first one, which is decoded before them: where the network looks, and what to expect."""
+"""Groups from those that are decoded before them: where the network looks, and what to expect."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.parts import PREDICTION_CELLS, PREDICTION_WINDOW, Floats, GroupPart
-from midstream.codec.calibrated.transform import WHOLE, Block, Size, by_cell, laid_out
+from midstream.codec.calibrated.parts import LAYER_INPUTS, PREDICTION_CELLS, PREDICTION_WINDOW, Floats, GroupPart
+from midstream.codec.calibrated.transform import Size
 from midstream.errors import CorruptError
 
 
@@ -43,25 +45,75 @@ def _around(count: int, there: int) -> NDArray[np.intp]:
     return np.asarray(np.minimum(np.maximum(beside, 0), there - 1))
 
 
-def expected(group: GroupPart, first: Floats, grid: Size) -> Floats | float:
-    """What a coarser group's coefficients are expected to be, from the first group's [.., height, width], decoded.
+class Decoded:
+    """What has been decoded of an image, in the order of the profile's groups, as far as the others need it.
 
-    Returns:
-        [K, rows, columns]. Raises CorruptError where the first group's are not finite.
+    Attributes:
+        importance: classes [height, width] of the first group's cells, once it has been added.
     """
-    found = expected_cells(group, by_cell(first), (first.shape[1], first.shape[2]), grid)
-    return found if isinstance(found, float) else laid_out(found, grid)
+
+    importance: NDArray[np.uint8]
+
+    def __init__(self, groups: Sequence[GroupPart], maps: int) -> None:
+        """Of a profile's groups, of which so many have an importance map of their own."""
+        self._groups, self._maps = groups, maps
+        self._layers: list[Floats] = []
+        layers = sum(group.layer for group in groups)
+        coarser = max((group.input_sizes[1] // PREDICTION_CELLS for group in groups if not group.layer), default=0)
+        self._counts = [LAYER_INPUTS if number < layers else 0 for number in range(layers + 1)]
+        self._counts[0] = max(self._counts[0], coarser)
+
+    def looked_at(self, number: int) -> int:
+        """How many of a cell's coefficients of a group others are predicted from."""
+        return min(self._counts[number], len(self._groups[number].scales)) if number < len(self._counts) else 0
+
+    def add(self, number: int, importance: NDArray[np.uint8], values: Floats, expected: Floats | None = None) -> None:
+        """A group: its map [height, width] and coefficients [cells, ..], without what was `expected` of them."""
+        if number == 0:
+            self.importance = importance
+        if count := self.looked_at(number):
+            own = values[:, :count].copy()
+            self._layers.append(with_expected(own, None if expected is None else expected[:, :count]))
+
+    def known(self, number: int, grid: Size) -> NDArray[np.uint8] | None:
+        """The importance map of a group, if it follows from what has been decoded."""
+        return None if number < self._maps else importance_from(self.importance, grid)
+
+    def expected(self, number: int, grid: Size) -> Floats | None:
+        """What a group's first coefficients are expected to be, [cells, O], on its grid; None for nothing.
+
+        Raises CorruptError where what it follows from is not finite.
+        """
+        group = self._groups[number]
+        if group.prediction is None:
+            return None
+        below = self._layers[0]
+        if group.layer:
+            below = np.concatenate([each[:, :LAYER_INPUTS] for each in self._layers], axis=1)
+        return expected_cells(group, below, self.importance.shape, grid)
 
 
-def expected_cells(
-    group: GroupPart, first: Floats, first_grid: Size, grid: Size, block: Block = WHOLE
-) -> Floats | float:
-    """The same of the cells of a block, [cells, K], from the first group's [cells, ..] on its grid."""
-    if group.prediction is None:
-        return 0.0
-    rows, columns = (range(side)[part] for side, part in zip(grid, block, strict=True))
-    sides = rows.start, rows.stop, columns.start, columns.stop
-    out = np.empty((len(rows) * len(columns), len(group.prediction)), np.float32)
-    if not group.coarser.predict(first, first_grid, grid, sides, out):
+def without_expected(values: Floats, expected: Floats | None) -> Floats:
+    """Coefficients [cells, K] without what was expected of the first of them, [cells, O]."""
+    if expected is None:
+        return values
+    left = values.copy()
+    left[:, : expected.shape[1]] -= expected
+    return left
+
+
+def with_expected(left: Floats, expected: Floats | None) -> Floats:
+    """The coefficients again, in their place."""
+    if expected is not None:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
+            left[:, : expected.shape[1]] += expected
+    return left
+
+
+def expected_cells(group: GroupPart, below: Floats, below_grid: Size, grid: Size) -> Floats:
+    """What a group's coefficients are expected to be, [cells, O], from cells [cells, ..] on their grid."""
+    assert group.prediction is not None
+    out = np.empty((grid[0] * grid[1], len(group.prediction)), np.float32)
+    if not group.coarser.predict(below, below_grid, grid, (0, grid[0], 0, grid[1]), out):
         raise CorruptError("what coefficients are predicted from is out of range")
     return out

@@ -13,8 +13,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.document import QUALITIES, About
-from midstream.codec.calibrated.parts import PREDICTION_CELLS, GroupPart
+from midstream.codec.calibrated.document import QUALITIES, About, map_levels
+from midstream.codec.calibrated.parts import GroupPart
+from midstream.codec.calibrated.prediction import Decoded
 from midstream.codec.calibrated.profile_file import read_profile, write_profile
 from midstream.codec.calibrated.transform import Size, grids_of
 from midstream.errors import InputError
@@ -62,8 +63,9 @@ class Profile:
 
     @cached_property
     def sizes(self) -> dict[str, Size]:
-        """(H, W) of each level in the images that it was calibrated on; not to be written to."""
-        return {level.name: level.size for group in self.about.groups for level in group.levels}
+        """(H, W) of each level in the calibration's images, in the pyramid's order; not to be written to."""
+        found = {level.name: level.size for group in self.about.groups for level in group.levels}
+        return {name: found[name] for name in self.about.order}
 
     @cached_property
     def channels(self) -> dict[str, int]:
@@ -75,10 +77,24 @@ class Profile:
         """Numbers in what makes levels of coefficients, of all groups."""
         return sum(group.transform_size for group in self.groups)
 
-    @cached_property
-    def looked_at(self) -> int:
-        """How many of a cell's coefficients of the first group others are predicted from."""
-        return max(group.input_sizes[1] for group in self.groups) // PREDICTION_CELLS
+    @property
+    def layers(self) -> int:
+        """How many groups lie over the cells of the first one, and are predicted one after another."""
+        return self.about.layers or 1
+
+    @property
+    def maps(self) -> int:
+        """How many groups have an importance map of their own, from the first on."""
+        return self.about.maps or 1
+
+    @property
+    def map_levels(self) -> tuple[tuple[str, ...], ...]:
+        """The levels that each importance map is of: of several maps, the first is also that of coarser groups."""
+        return map_levels(self.about.groups, self.layers, self.maps)
+
+    def nothing_decoded(self) -> Decoded:
+        """What is known before the first group is decoded."""
+        return Decoded(self.groups, self.maps)
 
     @cached_property
     def grids(self) -> Callable[[tuple[Size, ...]], Sequence[Size]]:

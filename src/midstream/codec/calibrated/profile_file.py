@@ -18,12 +18,12 @@ from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
     ENTROPY_VERSION,
     About,
-    GroupAbout,
     LevelAbout,
     read_about,
 )
 from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, EntropyPart, RowNetwork
 from midstream.codec.calibrated.parts import (
+    LAYER_INPUTS,
     PREDICTION_CELLS,
     PROBE_FEATURES,
     PROBE_WINDOW,
@@ -31,6 +31,7 @@ from midstream.codec.calibrated.parts import (
     Floats,
     FramePart,
     GroupPart,
+    GroupSight,
     LevelPart,
     LevelSight,
     Probe,
@@ -126,8 +127,10 @@ def _tensors_of_probe(group: GroupPart) -> dict[str, NDArray[Any]]:
         return {}
     if isinstance(probe, Probe):
         return {name: getattr(probe, name) for name in ("mean", "scale", "out")}
-    names = "mix", "mix_bias", "around", "around_bias", "out"
+    names = ("mix", "mix_bias", "around", "around_bias") if isinstance(probe, CellProbe) else ("mix",)
     out: dict[str, NDArray[Any]] = {name: getattr(probe, name) for name in names}
+    if isinstance(probe, CellProbe):
+        out["out"] = probe.out if len(probe.out) > 1 else probe.out[0]
     for level, sight in zip(group.levels, probe.levels, strict=True):
         out |= {f"{level.about.name}.rows": sight.rows, f"{level.about.name}.bias": sight.bias}
     return out
@@ -135,8 +138,9 @@ def _tensors_of_probe(group: GroupPart) -> dict[str, NDArray[Any]]:
 
 def read_groups(tensors: Mapping[str, NDArray[Any]], about: About) -> tuple[GroupPart, ...]:
     """The groups from a profile's tensors, with what clips show where it has seen some. Raises KeyError, ValueError."""
-    groups = tuple(_group(_Tensors(tensors, f"{number}/"), each, about) for number, each in enumerate(about.groups))
+    groups = tuple(_group(_Tensors(tensors, f"{number}/"), number, about) for number in range(len(about.groups)))
     _check_predictions(groups)
+    _check_sights(groups, about)
     return groups
 
 
@@ -168,7 +172,8 @@ class _Tensors:
         return value
 
 
-def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
+def _group(tensors: _Tensors, number: int, whole: About) -> GroupPart:
+    about, layer = whole.groups[number], 0 < number < (whole.layers or 1)
     levels = tuple(_level(tensors, level) for level in about.levels)
     width = sum(level.dimensions for level in levels)
     basis = tensors.floats("basis", "float16", None, width, within=_SECOND_STAGE)
@@ -180,7 +185,8 @@ def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
         raise ValueError("a coefficient refers to one that does not come before it")
     prediction = None
     if tensors.has("prediction"):
-        prediction = tensors.floats("prediction", "float16", count, None, within=_PREDICTIONS)
+        rows = None if layer else count
+        prediction = tensors.floats("prediction", "float16", rows, None, within=_PREDICTIONS)
     return GroupPart(
         levels,
         basis,
@@ -189,8 +195,9 @@ def _group(tensors: _Tensors, about: GroupAbout, whole: About) -> GroupPart:
         np.ascontiguousarray(tensors.take("offsets", "int8", _native.COEFFICIENT_LEVELS, 3)),
         _neighbours(tensors, count),
         _state(tensors, "", ALONE),
-        _any_probe(tensors, levels, count, whole.version) if tensors.has("probe.out") else None,
+        _any_probe(tensors, levels, count, whole, layer),
         prediction,
+        layer,
         _frames(tensors, count) if whole.frames is not None else None,
         whole=whole.version >= CELL_PROBE_VERSION,
         all_whole=whole.version >= ENTROPY_VERSION,
@@ -231,13 +238,30 @@ def _frames(tensors: _Tensors, count: int) -> FramePart:
 
 
 def _check_predictions(groups: tuple[GroupPart, ...]) -> None:
+    below = 0
     for number, group in enumerate(groups):
-        if number and group.probe is not None:
-            raise ValueError("a probe that is not of the first group")
         if group.prediction is not None:
-            inputs = group.prediction.shape[1] - 1
-            if number == 0 or inputs % PREDICTION_CELLS or not 0 < inputs // PREDICTION_CELLS <= len(groups[0].scales):
-                raise ValueError("a prediction that does not fit the first group")
+            outputs, (inputs, rest) = len(group.prediction), divmod(group.prediction.shape[1] - 1, PREDICTION_CELLS)
+            if group.layer:
+                fits = inputs == below and outputs <= len(group.scales)
+            else:
+                fits = number > 0 and 0 < inputs <= len(groups[0].scales)
+            fits = fits and not rest
+            if not fits:
+                raise ValueError("a prediction that does not fit the groups before it")
+        below += min(LAYER_INPUTS, len(group.scales))
+
+
+def _check_sights(groups: tuple[GroupPart, ...], about: About) -> None:
+    """Coarser groups see nothing, and what layers see is added to what the first group does."""
+    first = groups[0].probe
+    mixed = first.mix.shape[0] if isinstance(first, CellProbe) else None
+    for group in groups[1:]:
+        own = group.probe.mix.shape[0] if isinstance(group.probe, GroupSight) else None
+        if own != (mixed if group.layer else None):
+            raise ValueError("a probe that does not fit that of the first group")
+    if first is None and (about.maps or 1) > 1:
+        raise ValueError("maps without a probe")
 
 
 def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
@@ -255,11 +279,17 @@ def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
     return LevelPart(about, mean, weight, low, high, basis, synthesis)
 
 
-def _any_probe(tensors: _Tensors, levels: Sequence[LevelPart], count: int, version: int) -> Probe | CellProbe:
-    return _cell_probe(tensors, levels) if version >= CELL_PROBE_VERSION else _probe(tensors, count)
+def _any_probe(
+    tensors: _Tensors, levels: Sequence[LevelPart], count: int, about: About, layer: bool
+) -> Probe | GroupSight | None:
+    if not tensors.has("probe.mix" if layer else "probe.out"):
+        return None
+    if about.version < CELL_PROBE_VERSION:
+        return _probe(tensors, count)
+    return _cell_probe(tensors, levels, about.maps or 1, layer)
 
 
-def _cell_probe(tensors: _Tensors, levels: Sequence[LevelPart]) -> CellProbe:
+def _cell_probe(tensors: _Tensors, levels: Sequence[LevelPart], maps: int, layer: bool) -> GroupSight:
     def of(name: str, *shape: int | None, within: Range = _FACTORS) -> Floats:
         values = tensors.floats(f"probe.{name}", "float32", *shape, within=within)
         if name != "out" and len(values) > MOST_PROBE_WIDTH:
@@ -274,10 +304,12 @@ def _cell_probe(tensors: _Tensors, levels: Sequence[LevelPart]) -> CellProbe:
         len(sight.rows) * (1 if level.about.ratio == 1 else 2) for level, sight in zip(levels, sights, strict=True)
     )
     mix = of("mix", None, features)
+    if layer:
+        return GroupSight(tuple(sights), mix)
     around = of("around", None, PROBE_WINDOW**2 * len(mix))
-    return CellProbe(
-        tuple(sights), mix, of("mix_bias", len(mix)), around, of("around_bias", len(around)), of("out", len(around) + 1)
-    )
+    size = len(around) + 1
+    out = of("out", maps, size) if maps > 1 else of("out", size)[None]
+    return CellProbe(tuple(sights), mix, of("mix_bias", len(mix)), around, of("around_bias", len(around)), out)
 
 
 def _probe(tensors: _Tensors, count: int) -> Probe:

@@ -64,14 +64,16 @@ def _grids(levels: Sequence[LevelPart], sizes: Mapping[str, Size]) -> set[Size]:
 def grids_of(groups: Sequence[GroupPart], sizes: Mapping[str, Size]) -> list[Size]:
     """Each group's grid for levels of these sizes.
 
-    Raises ValueError where the levels of a group do not lie over one another, or a group's cells not over those of the
-    first: a few bytes of a first group would say next to nothing of any number of cells.
+    Raises ValueError where the levels of a group, or layers, do not lie over one another, or a group's cells not over
+    those of the first: a few bytes of a first group would say next to nothing of any number of cells.
     """
     grids, usual = [], []
     for group in groups:
         if len(_grids(group.levels, sizes)) > 1:
             raise ValueError(f"levels {' '.join(level.about.name for level in group.levels)}: grids of other sizes")
         grids.append(grid_of(group.levels, sizes))
+        if group.layer and grids[-1] != grids[0]:
+            raise ValueError(f"level {group.levels[0].about.name}: a layer's grid is not that of the first group")
         usual.append(grid_of(group.levels, {level.about.name: level.about.size for level in group.levels}))
         for side, first, usual_side, usual_first in zip(grids[-1], grids[0], usual[-1], usual[0], strict=True):
             if side > max(_MOST_LARGER * first * usual_side // usual_first + 1, usual_side):

@@ -20,7 +20,7 @@ from midstream.codec.chain import ReferringUnits, digest_of
 from midstream.codec.container import CRC_BYTES, VERSION, Opened
 from midstream.codec.sequence import SequenceDecoder
 from midstream.codec.temporal.coding import FrameSteps, decode_alone, decode_predicted
-from midstream.codec.temporal.reference import FrameMemory, GroupFrame
+from midstream.codec.temporal.reference import FrameMemory, GroupFrame, handed_on
 from midstream.codec.temporal.units import CODEC, UnitHeader, read_unit_chunk, read_unit_header
 from midstream.errors import InputError
 
@@ -72,8 +72,8 @@ def decode_unit(
         if before is None:
             decoded, frame = decode_alone(group, steps, stream, grids[number], known, what)
         else:
-            own = None if number else before.contexts
-            decoded, frame, learnt = decode_predicted(group, steps, stream, known, before.groups[number], own, what)
+            own = before.groups[number], before.contexts_of(number)
+            decoded, frame, learnt = decode_predicted(group, steps, stream, known, *own, what)
             contexts.append(learnt)
         kept.append(frame)
         return frame.importance, decoded
@@ -81,10 +81,8 @@ def decode_unit(
     arrays = begin_groups(
         profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads, request.device
     )()
-    memory = FrameMemory(
-        header.number, digest_of(data), key, steps.octave, sizes, dtypes, tuple(kept), contexts[0] if contexts else None
-    )
-    return arrays, memory
+    learnt = handed_on(profile, contexts)
+    return arrays, FrameMemory(header.number, digest_of(data), key, steps.octave, sizes, dtypes, tuple(kept), learnt)
 
 
 def _shapes_of(before: FrameMemory, header: UnitHeader, profile: Profile) -> UnitHeader:
@@ -98,7 +96,7 @@ def _shapes_of(before: FrameMemory, header: UnitHeader, profile: Profile) -> Uni
 
 def _check_memory(before: FrameMemory, profile: Profile, grids: Sequence[Size]) -> None:
     """Refuse a restored frame that this profile did not make. Raises InputError."""
-    fits = len(before.groups) == len(profile.groups)
+    fits = len(before.groups) == len(profile.groups) and len(before.contexts) in {0, profile.layers}
     for group, grid, kept in zip(profile.groups, grids, before.groups, strict=False):
         shape = math.prod(grid), len(group.scales)
         fits = fits and kept.values.shape == kept.symbols.shape == shape

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from midstream.codec.base import Hints
 from midstream.codec.calibrated.coding import Analysed, check_size
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
-from midstream.codec.calibrated.prediction import expected
+from midstream.codec.calibrated.prediction import with_expected, without_expected
 from midstream.codec.calibrated.rate import code_within, finest_step
 from midstream.codec.calibrated.transform import by_cell, laid_out
 from midstream.codec.chain import ReferringFrames, digest_of
 from midstream.codec.sequence import PendingFrame
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
-from midstream.codec.temporal.reference import FrameMemory
+from midstream.codec.temporal.reference import FrameMemory, handed_on
 from midstream.codec.temporal.units import write_key, write_predicted
 from midstream.features import Level
 
@@ -91,9 +91,9 @@ class _TemporalFrame(PendingFrame):
             unit = write_key(profile, number, step, analysed.sizes, analysed.dtypes, streams)
         else:
             unit = write_predicted(number, step, number - before.number, before.digest, streams)
-        kept = tuple(group.kept for group in coded)
+        kept, contexts = tuple(group.kept for group in coded), handed_on(profile, [group.contexts for group in coded])
         self._made[unit] = FrameMemory(
-            number, digest_of(unit), profile.key, steps.octave, analysed.sizes, analysed.dtypes, kept, coded[0].contexts
+            number, digest_of(unit), profile.key, steps.octave, analysed.sizes, analysed.dtypes, kept, contexts
         )
         return unit
 
@@ -102,36 +102,46 @@ class _TemporalFrame(PendingFrame):
 
     def _groups(self, steps: FrameSteps) -> list[CodedGroup]:
         analysed, before = self.analysed, self._before
-        out: list[CodedGroup] = []
-        for number, group in enumerate(analysed.profile.groups):
+        profile, out = analysed.profile, list[CodedGroup]()
+        decoded = profile.nothing_decoded()
+        for number, group in enumerate(profile.groups):
             there = None if before is None else before.groups[number].values != 0
-            importance = analysed.importance[number]
-            values = laid_out(analysed.values(number, steps.indices, there), importance.shape)
-            ahead = expected(group, out[0].decoded, importance.shape) if number else 0.0
-            left = values - ahead if number else values
+            importance, known = analysed.importance[number], number >= profile.maps
+            expected = decoded.expected(number, importance.shape)
+            left = laid_out(without_expected(analysed.values(number, steps.indices, there), expected), importance.shape)
             if before is None:
-                coded = code_alone(group, steps, left, importance, known=number > 0)
+                coded = code_alone(group, steps, left, importance, known)
             else:
-                contexts = None if number else before.contexts
                 coded = code_predicted(
                     group,
                     steps,
                     left,
                     importance,
-                    number > 0,
+                    known,
                     before.groups[number],
-                    contexts,
+                    before.contexts_of(number),
                     refreshed=self._stream.refreshed(importance.shape),
                 )
-            check_size(by_cell(coded.decoded + ahead))
+            made = with_expected(by_cell(coded.decoded).copy(), expected)
+            check_size(made)
+            decoded.add(number, importance, made)
             out.append(coded)
         return out
 
 
 def likeness(analysed: Analysed, before: FrameMemory) -> float:
-    """The cosine, -1 to 1, of the first group's coefficients and those of a frame before, where that has something."""
-    then = before.groups[0].decoded(before.octave)
-    there = then != 0
-    now = analysed.coefficients[0].for_steps(np.full(analysed.importance[0].shape, np.inf, np.float32), there)
-    energy = float(np.square(now[there]).sum()) * float(np.vdot(then, then))
-    return float(np.vdot(now, then)) / math.sqrt(energy) if energy > 0 else 1.0
+    """The cosine, -1 to 1, of coefficients and those of a frame before, where that has something.
+
+    Of the first group, or of all layers.
+    """
+    both = now_energy = then_energy = 0.0
+    for number in range(analysed.profile.layers):
+        then = before.groups[number].decoded(before.octave)
+        there = then != 0
+        steps = np.full(analysed.importance[number].shape, np.inf, np.float32)
+        now = analysed.coefficients[number].for_steps(steps, there)
+        both += float(np.vdot(now, then))
+        now_energy += float(np.square(now[there]).sum())
+        then_energy += float(np.vdot(then, then))
+    energy = now_energy * then_energy
+    return both / math.sqrt(energy) if energy > 0 else 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.parts import Floats
-from midstream.codec.calibrated.profile import HASH_BYTES
+from midstream.codec.calibrated.profile import HASH_BYTES, Profile
 from midstream.codec.calibrated.profile_file import COUNTS, LEARNT, MIXED, PREDICTED
 from midstream.codec.calibrated.transform import Size
 from midstream.codec.chain import MOST_FRAMES
@@ -79,8 +79,8 @@ class FrameMemory:
         octave: see GroupFrame.
         sizes, dtypes: of the levels by name.
         groups: in the profile's order.
-        contexts: uint32, what predicted frames hand on of what the first group's coder has learnt; None after a key.
-            Other groups have few cells, from which there is little to learn.
+        contexts: uint32, what predicted frames hand on of what the coders of the first group, or of all layers, have
+            learnt; empty after a key. Other groups have few cells, from which there is little to learn.
     """
 
     number: int
@@ -90,13 +90,17 @@ class FrameMemory:
     sizes: Mapping[str, Size]
     dtypes: Mapping[str, str]
     groups: tuple[GroupFrame, ...]
-    contexts: NDArray[np.uint32] | None
+    contexts: tuple[NDArray[np.uint32], ...]
 
     @cached_property
     def size(self) -> int:
         """Bytes that it takes."""
         arrays = [a for g in self.groups for a in (g.values, g.symbols, g.importance, g.modes)]
-        return sum(a.nbytes for a in arrays) + (0 if self.contexts is None else self.contexts.nbytes)
+        return sum(a.nbytes for a in [*arrays, *self.contexts])
+
+    def contexts_of(self, number: int) -> NDArray[np.uint32] | None:
+        """What a group's coder begins with; None for what the profile has."""
+        return self.contexts[number] if number < len(self.contexts) else None
 
     def pack(self) -> bytes:
         """As bytes, for `unpack`."""
@@ -105,8 +109,7 @@ class FrameMemory:
             parts: dict[str, NDArray[Any]] = {"values": group.values, "symbols": group.symbols}
             parts |= {"importance": group.importance, "modes": group.modes}
             tensors |= {f"{number}/{name}": array for name, array in parts.items()}
-        if self.contexts is not None:
-            tensors["contexts"] = self.contexts
+        tensors |= {f"{number}/contexts": contexts for number, contexts in enumerate(self.contexts)}
         about = {"number": self.number, "digest": self.digest, "profile": self.profile.hex(), "octave": self.octave}
         about |= {"sizes": {name: list(size) for name, size in self.sizes.items()}, "dtypes": dict(self.dtypes)}
         return pack_tensors(tensors, {**about, "groups": len(self.groups)})
@@ -118,7 +121,8 @@ class FrameMemory:
         try:
             about = _About.model_validate_json(json.dumps(document))
             groups = tuple(_group(tensors, number) for number in range(about.groups))
-            contexts = _contexts(tensors["contexts"]) if "contexts" in tensors else None
+            handing_on = sum(name.endswith("/contexts") for name in tensors)
+            contexts = tuple(_contexts(tensors[f"{number}/contexts"]) for number in range(handing_on))
         except (KeyError, ValueError) as error:
             raise InputError(f"this is no state of a StreamDecoder: {error!r}") from error
         profile = bytes.fromhex(about.profile)
@@ -136,6 +140,11 @@ class _About(BaseModel):
     sizes: dict[str, tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]]
     dtypes: dict[str, Literal["float32", "float16", "bfloat16"]]
     groups: int = Field(ge=1)
+
+
+def handed_on(profile: Profile, contexts: Sequence[NDArray[np.uint32] | None]) -> tuple[NDArray[np.uint32], ...]:
+    """Of what the groups' coders have learnt, what is kept."""
+    return tuple(each for each in contexts[: profile.layers] if each is not None)
 
 
 def _group(tensors: Mapping[str, NDArray[Any]], number: int) -> GroupFrame:
