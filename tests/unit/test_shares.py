@@ -78,7 +78,7 @@ def test_what_nothing_moves_and_what_cannot_be_compared_is_of_all_levels_alike(
         asked.append(pyramid)
         found, count = had(pyramid), 5 + len(asked)
         if kind == "still":
-            return type(found)(found.boxes, np.zeros_like(found.scores))
+            return type(found)(np.ones_like(found.boxes), np.zeros_like(found.scores))
         return type(found)(found.boxes[:count], found.scores[:count])
 
     with_candidates(network, monkeypatch, make)
@@ -135,12 +135,46 @@ def test_candidates_that_nothing_moves_say_nothing_of_heads(
 
     def few(had: Callable[[FloatPyramid], Any], pyramid: FloatPyramid) -> Any:
         found = had(pyramid)
-        return type(found)(found.boxes, np.where(np.arange(FINE + COARSE)[:, None] % 4 == 0, found.scores, 0))
+        alive = np.arange(FINE + COARSE)[:, None] % 4 == 0
+        return type(found)(np.where(alive, found.boxes, 1), np.where(alive, found.scores, 0))
 
     with_candidates(network, monkeypatch, few)
     pyramid = pyramid_of(network)
     assert np.mean([each == 1 for each in level_shares(network, pyramid).values()]) > 0.75
     assert has_heads_of_levels(network, pyramid)
+
+
+def test_a_level_that_only_boxes_hang_on_counts(network: ProposingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that stand still, and boxes that move with their level."""
+
+    def still(had: Callable[[FloatPyramid], Any], pyramid: FloatPyramid) -> Any:
+        found = had(pyramid)
+        return type(found)(found.boxes, np.full_like(found.scores, 0.5))
+
+    with_candidates(network, monkeypatch, still)
+    shares = level_shares(network, pyramid_of(network))
+    assert (shares["p3"][:FINE] == 1).all()
+    assert (shares["p3"][FINE:] == 0).all()
+    assert (shares["p4"][FINE:] == 1).all()
+
+
+def test_masks_may_be_made_of_any_level(network: ProposingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert has_heads_of_levels(network, pyramid_of(network))
+    monkeypatch.setattr(type(network), "has_masks", True)
+    assert not has_heads_of_levels(network, pyramid_of(network))
+
+
+def test_scores_of_another_number_of_candidates_are_of_all_levels(
+    network: ProposingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a graph that gives as many as it finds."""
+    pyramid, wanted = pyramid_of(network), ImportanceGrid((4, 4), (("p4",), ("p3",)))
+    level_shares(network, pyramid)
+    with_candidates(
+        network, monkeypatch, lambda had, given: type(had(given))(had(given).boxes[:6], had(given).scores[:6])
+    )
+    own = map_scores(network, pyramid, SIZE, wanted)
+    np.testing.assert_array_equal(own[0], own[1])
 
 
 def test_a_network_that_does_not_propose_has_no_heads_of_levels(

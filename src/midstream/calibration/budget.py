@@ -136,9 +136,12 @@ def rehearsed(
     tools = settings.tools
     material = Material(model, views, few, few, few, settings, progress)
     once, fits = _timed(lambda: transforms(material, about, moments, metrics, transform.LEFT_OUT[0]))
-    cells, _ = _timed(
-        lambda: [transform.cell_covariance(f.group.levels, moments, views, few, lambda: None) for f in fits]
-    )
+    count = about.layers or 1
+    together = [
+        tuple(level for fit in fits[:count] for level in fit.group.levels),
+        *(f.group.levels for f in fits[count:]),
+    ]
+    cells, _ = _timed(lambda: [transform.cell_covariance(each, moments, views, few, lambda: None) for each in together])
 
     seen, learnt = 0.0, 0.0
     if tools.importance:

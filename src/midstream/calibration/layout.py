@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from midstream.calibration.views import Views
-from midstream.codec.calibrated.document import GroupAbout, LevelAbout
+from midstream.codec.calibrated.document import MOST_GROUPS, GroupAbout, LevelAbout
 from midstream.halves.shares import has_heads_of_levels
 from midstream.layout import EXTRA
 from midstream.models import SplitModel
@@ -19,9 +19,10 @@ _LEAST_CELLS, _LEAST_CELLS_OF_TOKENS = 10, 7
 def may_have_layers(model: SplitModel, groups: Sequence[GroupAbout], views: Views) -> bool:
     """Whether the first group has several levels, and the network a head for each.
 
-    Without a map each, levels that are coded one by one take as many bytes as all together (docs/method.md, "Layers").
+    With one map for all, levels one by one are a gain on some networks and a loss on others (docs/method.md, "Layers").
     """
-    return len(groups[0].levels) > 1 and has_heads_of_levels(model, views.full(views.plain[0]))
+    most = len(groups[0].levels) + len(groups) - 1
+    return len(groups[0].levels) > 1 and most <= MOST_GROUPS and has_heads_of_levels(model, views.full(views.plain[0]))
 
 
 def layers_of(groups: tuple[GroupAbout, ...]) -> tuple[tuple[GroupAbout, ...], int]:

@@ -102,7 +102,8 @@ def with_frames(
         importance: classes of cells.
         clips: samples of the group.
         known: whether the importance map is known from another group.
-        strongest: the scale of the strongest coefficient of the first group, which steps are counted from.
+        strongest: the scale of the strongest coefficient of the first group, or of all layers, which
+            steps are counted from.
         advance: told of each clip that was coded.
     """
     steps = [_frame_steps(importance, strongest - below) for below in _FITTED_BELOW]

@@ -225,7 +225,7 @@ def coefficients_of(
             rows = _signed(ordered.eigh(left + _DRAWN * own)[1][:, ::-1].T)
             found.append((np.maximum((ordered.product(rows, own) * rows).sum(axis=1), 0), rows))
         begin = end
-    return _strongest(found, left_out, _room([part for parts in groups for part in parts]))
+    return _strongest(found, left_out if fused else 0.0, _room([part for parts in groups for part in parts]))
 
 
 def _room(parts: Sequence[LevelPart]) -> int:
@@ -242,7 +242,7 @@ def _strongest(found: Sequence[tuple[Doubles, Doubles]], left_out: float, room: 
     enough = left_out * left
     for variance, number in ranked:
         size = found[number][1].shape[1]
-        if left <= enough or sum(counts) == MOST_COEFFICIENTS or room < size:
+        if (enough and left <= enough) or sum(counts) == MOST_COEFFICIENTS or room < size:
             break
         counts[number] += 1
         left, room = left - variance, room - size

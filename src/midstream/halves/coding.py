@@ -78,6 +78,8 @@ def map_scores(
             return scores_in_cells(found.boxes, scores, area, wanted.size)[None]
         shares = level_shares(model, pyramid)
         own = [np.max([shares[name] for name in names], axis=0) for names in wanted.maps]
+        if len(scores) != len(own[0]):  # a graph that gives as many as it finds
+            own = [np.ones_like(scores)] * len(own)
         return np.stack([scores_in_cells(found.boxes, scores * share, area, wanted.size) for share in own])
     found_scores = model.task.importance(model.back(pyramid, size), size, wanted.size)
     if found_scores is None:

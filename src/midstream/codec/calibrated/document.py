@@ -23,6 +23,8 @@ STEPS_PER_OCTAVE = 8
 #: Of a step's index in a bitstream.
 STEP_INDICES = 256
 QUALITIES = range(1, 101)
+#: Of a profile, as of a stream.
+MOST_GROUPS = 16
 #: Scores are from 0 to 1; none below this differs from it.
 LEAST_SCORE = 2.0**-20
 
@@ -131,7 +133,7 @@ class About(_Strict):
     seed: _Whole
     tools: dict[str, bool] = Field(max_length=64)
     power: float = Field(default=1.0, ge=0, le=1)
-    groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=16)
+    groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=MOST_GROUPS)
     layers: int | None = Field(default=None, ge=2)
     maps: int | None = Field(default=None, ge=1)
     order: tuple[str, ...] = Field(min_length=1)

@@ -205,8 +205,8 @@ class GroupPart:
         state: uint32, what the coder begins with.
         probe: of the first group, or what a layer adds to that; None where all cells are of one class.
         prediction: of the other groups: [K, P * 9 + 1], their coefficients from the first P of the first group around a
-            place and a one; of layers [O, P + 1], the first O of theirs from P of the layers before them, in the same
-            cell, and a one (prediction.py); None where nothing is predicted.
+            place and a one; of layers [O, P * 9 + 1], the first O of theirs from P of the layers before them, likewise
+            (prediction.py); None where nothing is predicted.
         layer: whether that is how this group is predicted.
         frames: from clips; None where there were none.
         whole: whether the second stage is undone and cells are predicted from their neighbours in whole numbers, as in

@@ -258,7 +258,7 @@ def _check_sights(groups: tuple[GroupPart, ...], about: About) -> None:
     mixed = first.mix.shape[0] if isinstance(first, CellProbe) else None
     for group in groups[1:]:
         own = group.probe.mix.shape[0] if isinstance(group.probe, GroupSight) else None
-        if own != (mixed if group.layer else None):
+        if own != (mixed if group.layer else None) or isinstance(group.probe, Probe):
             raise ValueError("a probe that does not fit that of the first group")
     if first is None and (about.maps or 1) > 1:
         raise ValueError("maps without a probe")

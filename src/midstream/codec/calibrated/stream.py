@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from midstream.codec import container
+from midstream.codec.calibrated.document import MOST_GROUPS
 from midstream.codec.calibrated.profile import HASH_BYTES, Profile
 from midstream.codec.calibrated.transform import Size
 from midstream.codec.wire import Reader, varint
@@ -23,8 +24,6 @@ SIZES, TYPES = 2, 4
 _FLAGS = _EMBEDDED | SIZES | TYPES
 _DTYPE_NAMES = tuple(DTYPES)
 _DEFAULT_TYPE = _DTYPE_NAMES[0]
-#: A profile has at most so many groups, as does a stream.
-_MOST_GROUPS = 16
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def read_shapes(reader: Reader, flags: int, limits: Limits) -> tuple[tuple[Size,
 def read_sizes(reader: Reader) -> tuple[int, ...]:
     """The bytes of each group."""
     groups = reader.varint()
-    if not 1 <= groups <= _MOST_GROUPS:
+    if not 1 <= groups <= MOST_GROUPS:
         raise reader.corrupt(f"{groups} groups of levels")
     return tuple(reader.varint() for _ in range(groups))
 
