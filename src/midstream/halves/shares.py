@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from midstream.halves.levels import completed, sent
 from midstream.models import FloatPyramid, ProposingModel, SplitModel
-from midstream.models.heads.nms import Candidates
+
+if TYPE_CHECKING:
+    from midstream.models.heads.nms import Candidates
 
 #: Noise on a level, in standard deviations of each of its channels: as strong as that of sensitivity's first try.
 _NOISE = 0.3
