@@ -105,12 +105,12 @@ void bind_transform(nb::module_& m) {
           "out[cells, at : at + count * ratio^2], the border repeated beyond it. False where the level is not finite.");
     nb::class_<Coarser>(
         m, "Coarser",
-        "What a coarser group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any\n"
+        "What a group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any\n"
         "number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.")
         .def("__init__", &make_coarser, "matrix"_a, "whole"_a)
         .def("predict", &predict_into, "first"_a, "first_grid"_a, "grid"_a, "block"_a, "out"_a.noconvert(),
-             "Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] of the\n"
-             "first group on its own: the matrix times the surroundings of each, as docs/format.md has it. False where one\n"
+             "Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] on a\n"
+             "grid of their own: the matrix times the surroundings of each, as docs/format.md has it. False where one\n"
              "of these is not finite.");
     m.def("least_below", &least_below_of, "first"_a, "grid"_a,
           "Of each cell of a grid the least of the numbers [height, width] of the cells below it.");

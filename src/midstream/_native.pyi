@@ -500,7 +500,7 @@ def first_stage(
 
 class Coarser:
     """
-    What a coarser group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any
+    What a group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any
     number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.
     """
 
@@ -518,8 +518,8 @@ class Coarser:
         out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
     ) -> bool:
         """
-        Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] of the
-        first group on its own: the matrix times the surroundings of each, as docs/format.md has it. False where one
+        Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] on a
+        grid of their own: the matrix times the surroundings of each, as docs/format.md has it. False where one
         of these is not finite.
         """
 

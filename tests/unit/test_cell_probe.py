@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import midstream as ms
 from midstream import _native
 from midstream.calibration import probe
 from midstream.calibration.probe import Sight
-from midstream.codec.calibrated.cell_probe import octaves_of, total
+from midstream.codec.calibrated.cell_probe import octaves_of
 from midstream.codec.calibrated.coding import analyse
 from midstream.codec.calibrated.forward import Coefficients
 from midstream.codec.calibrated.importance import classes_of, importance_in
@@ -82,7 +83,7 @@ def octaves_in(groups: Sequence[GroupPart], pyramid: Mapping[str, Floats]) -> np
     grid = grid_of(groups[0].levels, sizes)
     seen = [Coefficients(group, pyramid, grid, 1).seen for group in groups]
     assert groups[0].scores is not None
-    return octaves_of(groups[0].scores, total([each for each in seen if each is not None]), grid)
+    return octaves_of(groups[0].scores, reduce(np.add, [each for each in seen if each is not None]), grid)
 
 
 @pytest.mark.parametrize("profile", [PROFILE, LAYERED, profiles.profile(layers=2, maps=1)])

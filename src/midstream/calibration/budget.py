@@ -136,7 +136,7 @@ def rehearsed(
     tools = settings.tools
     material = Material(model, views, few, few, few, settings, progress)
     once, fits = _timed(lambda: transforms(material, about, moments, metrics, transform.LEFT_OUT[0]))
-    count = about.layers or 1
+    count = about.layer_count
     together = [
         tuple(level for fit in fits[:count] for level in fit.group.levels),
         *(f.group.levels for f in fits[count:]),

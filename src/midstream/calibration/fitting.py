@@ -18,7 +18,7 @@ from midstream.codec.calibrated import coding
 from midstream.codec.calibrated.document import About, GroupAbout, map_levels
 from midstream.codec.calibrated.importance import importance_in, spread
 from midstream.codec.calibrated.parts import LAYER_INPUTS, Floats, GroupPart, LevelPart, step_sizes
-from midstream.codec.calibrated.prediction import importance_from, with_expected, without_expected
+from midstream.codec.calibrated.prediction import map_of, with_expected, without_expected
 from midstream.codec.calibrated.transform import WHOLE, by_cell, forward, grid_of, laid_out, stacked
 from midstream.halves.coding import map_scores
 from midstream.models import SplitModel
@@ -75,7 +75,7 @@ def transforms(
     left_out: float,
 ) -> list[Fit]:
     """All groups with their transform and nothing else; each of its stages may leave out that share of the energy."""
-    count = about.layers or 1
+    count = about.layer_count
     whole = GroupAbout(levels=tuple(level for group in about.groups[:count] for level in group.levels))
     out = []
     for number, each in enumerate([whole, *about.groups[count:]]):
@@ -123,7 +123,7 @@ def with_probe(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
     """The groups, of which the first and the layers have a probe of what the network sees, if there is to be one."""
     if not material.tools.importance:
         return list(fits)
-    count, seed = about.layers or 1, material.settings.seed
+    count, seed = about.layer_count, material.settings.seed
     own = [fit.group.levels for fit in fits[:count]]
     levels = [level for each in own for level in each]
     wanted = map_levels(about.groups, count, about.maps or 1)
@@ -148,7 +148,7 @@ def with_probe(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
 def with_coder(material: Material, fits: Sequence[Fit], about: About) -> list[Fit]:
     """All groups with what the coder begins with, and with their prediction from those before them."""
     views, chosen, tools, importance = material.views, material.sampled, material.tools, about.importance
-    layers = about.layers or 1
+    layers = about.layer_count
     strongest = strongest_of([fit.group for fit in fits], layers)
     steps, finer = (
         [importance.steps(strongest - below) for below in each] for each in (_PRETRAINED_BELOW, _LEARNT_BELOW)
@@ -164,7 +164,7 @@ def with_coder(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
             group = predict.with_prediction(group, values, below)
         ahead = _expected(group, below, values)
         samples = [
-            (laid_out(without_expected(by_cell(own), each), own.shape[1:]), _map_of(number, known, own.shape[1:]))
+            (laid_out(without_expected(by_cell(own), each), own.shape[1:]), map_of(number, known, own.shape[1:]))
             for own, each, known in zip(values, ahead, maps, strict=True)
         ]
         out.append(_coded(replace(fit, group=group), samples, (steps, finer), material))
@@ -184,11 +184,6 @@ def _expected(group: GroupPart, below: Sequence[Floats], values: Sequence[Floats
         return [None] * len(values)
     pairs = zip(below, values, strict=True)
     return [predict.expected_from(group, there, (own.shape[1], own.shape[2])) for there, own in pairs]
-
-
-def _map_of(number: int, maps: Sequence[NDArray[np.uint8]], grid: tuple[int, int]) -> NDArray[np.uint8]:
-    """A group's importance map, of those that there are in a view."""
-    return maps[number] if number < len(maps) else importance_from(maps[0], grid)
 
 
 def _decoded(

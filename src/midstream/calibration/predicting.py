@@ -12,7 +12,7 @@ from midstream.calibration.coder import COUNT_LIMIT, Sample, scales_of
 from midstream.codec.calibrated.document import About, ImportanceClasses
 from midstream.codec.calibrated.importance import importance_in
 from midstream.codec.calibrated.parts import Floats, FramePart, GroupPart, usual_frames
-from midstream.codec.calibrated.prediction import Decoded, importance_from, without_expected
+from midstream.codec.calibrated.prediction import Decoded, map_of, without_expected
 from midstream.codec.calibrated.profile_file import PREDICTED
 from midstream.codec.calibrated.transform import by_cell, forward, laid_out
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
@@ -51,7 +51,7 @@ def clip_samples(
             grid = values.shape[1], values.shape[2]
             expected = decoded.expected(number, grid)
             left = laid_out(without_expected(by_cell(values), expected), grid)
-            classes = maps[number] if number < len(maps) else importance_from(maps[0], grid)
+            classes = map_of(number, maps, grid)
             samples.append((left, classes))
             if decoded.looked_at(number):
                 made = code_alone(group, steps, left, classes, number >= len(maps)).decoded

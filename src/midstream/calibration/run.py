@@ -229,7 +229,7 @@ def _with_clips(
 ) -> tuple[About, list[Fit]]:
     """The groups with how their frames are predicted, and what the document says of that."""
     groups, seen = [fit.group for fit in fits], FrameHash()
-    strongest = strongest_of(groups, about.layers or 1)
+    strongest = strongest_of(groups, about.layer_count)
     stills = made_clips([view.file.path for view in views.plain], len(clips), settings.seed)
     progress.stage("running the front on clips", len(clips) + len(stills))
     samples = []

@@ -8,8 +8,6 @@ is what calibration shares with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from midstream import _native
@@ -24,14 +22,6 @@ LEAK = np.float32(0.125)
 def leaky(values: Floats) -> Floats:
     """Numbers below zero made small."""
     return np.asarray(np.maximum(values, LEAK * values))
-
-
-def total(seen: Sequence[Floats]) -> Floats:
-    """What the groups' levels come to, in the order of the groups, [cells, M]."""
-    out = seen[0]
-    for each in seen[1:]:
-        out = out + each
-    return out
 
 
 def octaves_of(scores: _native.CellScores, seen: Floats, grid: Size, threads: int = 1) -> Floats:

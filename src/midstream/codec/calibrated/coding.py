@@ -13,7 +13,7 @@ from midstream import _native
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.importance import check_scores, classes_of, importance_of, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
-from midstream.codec.calibrated.prediction import Decoded, importance_from, with_expected, without_expected
+from midstream.codec.calibrated.prediction import Decoded, map_of, with_expected, without_expected
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.calibrated.transform import Size, by_cell
@@ -67,7 +67,7 @@ def analyse(
             _check_finite(levels)
             raise InputError(TOO_LARGE)
     own = _importance(profile, coefficients, scores, count)
-    importance = [*own, *(importance_from(own[0], each.grid) for each in coefficients[len(own) :])]
+    importance = [map_of(number, own, each.grid) for number, each in enumerate(coefficients)]
     sizes = {level.name: level.shape[1:] for level in levels}
     return Analysed(profile, coefficients, importance, sizes, {level.name: level.dtype for level in levels})
 

@@ -145,7 +145,7 @@ def decode_groups(
     decoded = profile.nothing_decoded()
     with Following(count) as following:
         for number, grid in grids.items():
-            expected = decoded.expected(number, grid)
+            expected = decoded.expected(number, grid, count)
             done = _restoring(profile, number, grid, expected, out, following, count)
             known = decoded.known(number, grid)
             importance, values = coefficients(number, known, done if count > 1 else None)

@@ -143,6 +143,11 @@ class About(_Strict):
     frames: _Whole | None = None
     frame_hash: _Text | None = None
 
+    @property
+    def layer_count(self) -> int:
+        """How many groups lie over the cells of the first one, which is among them."""
+        return self.layers or 1
+
     @field_validator("qualities")
     @classmethod
     def _falling(cls, qualities: tuple[int, ...]) -> tuple[int, ...]:
@@ -177,7 +182,7 @@ class About(_Strict):
             raise ValueError(f"layers and maps belong to version {LAYERS_VERSION}")
         if layers is not None and not (layers <= len(self.groups) and maps in {1, layers}):
             raise ValueError("layers are groups, and one of them or each has a map")
-        own = [level for group in self.groups[: layers or 1] for level in group.levels]
+        own = [level for group in self.groups[: self.layer_count] for level in group.levels]
         if layers is not None and len({_grid(level) for level in own}) > 1:
             raise ValueError("layers do not lie over the same cells")
         return self

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.cell_probe import octaves_of, total
+from midstream.codec.calibrated.cell_probe import octaves_of
 from midstream.codec.calibrated.document import LEAST_SCORE, STEPS_PER_OCTAVE, ImportanceClasses
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.parts import PROBE_FEATURES, Floats, GroupPart, Probe, step_sizes
@@ -57,7 +58,7 @@ def importance_of(
         return [np.zeros(grid, np.uint8)]
     if first.scores is not None:
         seen = [each.seen for each in coefficients if each.seen is not None]
-        octaves = octaves_of(first.scores, total(seen), grid, threads)
+        octaves = octaves_of(first.scores, reduce(np.add, seen), grid, threads)
         return [_classes_of(importance, each) for each in octaves]
     assert isinstance(first.probe, Probe)
     values = laid_out(coefficients[0].values, grid)

@@ -18,10 +18,10 @@ Floats = NDArray[np.float32]
 PROBE_FEATURES = 4
 #: Cells on a side that a score comes from.
 PROBE_WINDOW = 3
-#: Cells of the first group that a coefficient of a coarser one is predicted from.
+#: Cells that a coefficient of a layer, or of a coarser group, is predicted from.
 PREDICTION_WINDOW = 3
 PREDICTION_CELLS = PREDICTION_WINDOW**2
-#: Of each layer below a cell, the coefficients that a layer is predicted from, at most.
+#: Of each layer before a layer, the coefficients of a cell that it is predicted from, at most.
 LAYER_INPUTS = 48
 
 

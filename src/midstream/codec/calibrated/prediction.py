@@ -10,12 +10,21 @@ from numpy.typing import NDArray
 from midstream import _native
 from midstream.codec.calibrated.parts import LAYER_INPUTS, PREDICTION_CELLS, PREDICTION_WINDOW, Floats, GroupPart
 from midstream.codec.calibrated.transform import Size
+from midstream.codec.threads import run
 from midstream.errors import CorruptError
+
+#: Cells that a thread predicts at least: fewer take less than it does to begin with another.
+_LEAST_CELLS = 128
 
 
 def importance_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:
     """Classes [grid] of a coarser grid: that of the most important cell of the first group's below each."""
     return _native.least_below(first, grid)
+
+
+def map_of(number: int, own: Sequence[NDArray[np.uint8]], grid: Size) -> NDArray[np.uint8]:
+    """The classes [grid] of a group: of its own map, of those that the first groups have, or from the first one's."""
+    return own[number] if number < len(own) else importance_from(own[0], grid)
 
 
 def surroundings(first: Floats, count: int, grid: Size) -> Floats:
@@ -79,10 +88,10 @@ class Decoded:
         """The importance map of a group, if it follows from what has been decoded."""
         return None if number < self._maps else importance_from(self.importance, grid)
 
-    def expected(self, number: int, grid: Size) -> Floats | None:
+    def expected(self, number: int, grid: Size, threads: int = 1) -> Floats | None:
         """What a group's first coefficients are expected to be, [cells, O], on its grid; None for nothing.
 
-        Raises CorruptError where what it follows from is not finite.
+        By so many threads at most. Raises CorruptError where what it follows from is not finite.
         """
         group = self._groups[number]
         if group.prediction is None:
@@ -90,7 +99,7 @@ class Decoded:
         below = self._layers[0]
         if group.layer:
             below = np.concatenate([each[:, :LAYER_INPUTS] for each in self._layers], axis=1)
-        return expected_cells(group, below, self.importance.shape, grid)
+        return expected_cells(group, below, self.importance.shape, grid, threads)
 
 
 def without_expected(values: Floats, expected: Floats | None) -> Floats:
@@ -110,10 +119,19 @@ def with_expected(left: Floats, expected: Floats | None) -> Floats:
     return left
 
 
-def expected_cells(group: GroupPart, below: Floats, below_grid: Size, grid: Size) -> Floats:
+def expected_cells(group: GroupPart, below: Floats, below_grid: Size, grid: Size, threads: int = 1) -> Floats:
     """What a group's coefficients are expected to be, [cells, O], from cells [cells, ..] on their grid."""
     assert group.prediction is not None
-    out = np.empty((grid[0] * grid[1], len(group.prediction)), np.float32)
-    if not group.coarser.predict(below, below_grid, grid, (0, grid[0], 0, grid[1]), out):
+    height, width = grid
+    out = np.empty((height * width, len(group.prediction)), np.float32)
+    rows = -(-max(height * width // threads, _LEAST_CELLS) // width)
+
+    def predict(top: int) -> bool:
+        bottom = min(top + rows, height)
+        return group.coarser.predict(
+            below, below_grid, grid, (top, bottom, 0, width), out[top * width : bottom * width]
+        )
+
+    if not all(run(predict, range(0, height, rows), threads)):
         raise CorruptError("what coefficients are predicted from is out of range")
     return out

@@ -80,7 +80,7 @@ class Profile:
     @property
     def layers(self) -> int:
         """How many groups lie over the cells of the first one, and are predicted one after another."""
-        return self.about.layers or 1
+        return self.about.layer_count
 
     @property
     def maps(self) -> int:

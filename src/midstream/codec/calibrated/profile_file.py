@@ -173,7 +173,7 @@ class _Tensors:
 
 
 def _group(tensors: _Tensors, number: int, whole: About) -> GroupPart:
-    about, layer = whole.groups[number], 0 < number < (whole.layers or 1)
+    about, layer = whole.groups[number], 0 < number < whole.layer_count
     levels = tuple(_level(tensors, level) for level in about.levels)
     width = sum(level.dimensions for level in levels)
     basis = tensors.floats("basis", "float16", None, width, within=_SECOND_STAGE)

@@ -83,7 +83,7 @@ def grids_of(groups: Sequence[GroupPart], sizes: Mapping[str, Size]) -> list[Siz
 
 def blocks(group: GroupPart, grid: Size, threads: int = 1) -> list[Block]:
     """The grid in blocks of whole rows, or of parts of a row: a few for each of several threads, if there are rows."""
-    cells = max(_BLOCK_NUMBERS // max(group.input_sizes), 1)
+    cells = max(_BLOCK_NUMBERS // group.basis.shape[1], 1)
     columns = min(grid[1], cells)
     rows = cells // columns
     if threads > 1:
