@@ -37,7 +37,6 @@ class Case:
     cells: bool  # a probe of these, not a linear one
     entropy: bool  # models of it, too: a profile of version 4
     layers: bool  # the first group's levels one by one, if it has several: a profile of version 5
-    one_map: bool  # for all layers
     embed: bool
     ways: int
     change: float
@@ -75,24 +74,22 @@ CASES = st.builds(
     cells=st.booleans(),
     entropy=st.booleans(),
     layers=st.booleans(),
-    one_map=st.booleans(),
     embed=st.booleans(),
     ways=st.integers(0, 3),
     change=st.sampled_from([0.0, 0.05, 0.5]),
 )
 
 
-def maps_of(case: Case) -> int:
-    """Importance maps in a stream."""
-    layers = len(case.layout[0]) if case.layers else 1
-    return 1 if case.one_map or "probe" in case.lacking else layers
+def layers_of(case: Case) -> int:
+    """Groups that the levels of the first one become, which need a probe; 1 where they stay one."""
+    return len(case.layout[0]) if case.layers and "probe" not in case.lacking else 1
 
 
 def profile_of(case: Case) -> ms.Profile:
     """Without what a profile may lack, or with a state that any calibration might have left."""
-    rng, layout, layers = np.random.default_rng(case.seed), case.layout, 0
-    if case.layers and len(layout[0]) > 1:
-        layout, layers = (*({name: about} for name, about in layout[0].items()), *layout[1:]), len(layout[0])
+    rng, layout, layers = np.random.default_rng(case.seed), case.layout, layers_of(case)
+    if layers > 1:
+        layout = (*({name: about} for name, about in layout[0].items()), *layout[1:])
     made = profiles.profile(
         case.seed,
         layout,
@@ -100,8 +97,7 @@ def profile_of(case: Case) -> ms.Profile:
         case.ways,
         case.cells,
         case.entropy,
-        layers,
-        maps_of(case),
+        layers if layers > 1 else 0,
         importance=ImportanceClasses(classes=case.classes, spacing=case.spacing, knee=0.9),
         qualities=(case.step,) * 100,
     )
@@ -134,7 +130,7 @@ def scores_of(case: Case, pyramid: Mapping[str, Any]) -> NDArray[np.float64] | N
     """What a network sees in each cell, of each map or of all, where the case has it."""
     name, (_, _, ratio) = next(iter(case.layout[0].items()))
     grid = [-(-side // ratio) for side in pyramid[name].shape[1:]]
-    shape = grid if case.seed % 2 else [maps_of(case), *grid]
+    shape = grid if case.seed % 2 else [layers_of(case), *grid]
     return np.random.default_rng(case.seed).uniform(size=shape) ** 8 if case.scores else None
 
 

@@ -302,7 +302,7 @@ def decode_coefficients(header: Header) -> list[tuple[Array, Array]]:
     grids = grids_of(about, header.sizes)
     for number, (stream, grid) in enumerate(zip(header.streams, grids, strict=True)):
         coder = lone_group(header.profile, number, stream, grid)
-        if number < about.get("maps", 1):
+        if number < about.get("layers", 1):
             own = coder.importance(about["places"]["classes"])
         else:
             own = coarser(classes, fine, grid)

@@ -254,7 +254,7 @@ def decoded_group(
         handed_on = before.coders[number] if number < len(before.coders) else None
         state = begun(profile, tensors, handed_on)
         coder = Later(unit.streams[number], tensors, grid, ways, before.groups[number], state)
-    if number < profile.about.get("maps", 1):
+    if number < profile.about.get("layers", 1):
         classes = coder.importance(places["classes"])
     else:
         first = frame.groups[0]

@@ -41,18 +41,17 @@ def profile(
     cells: bool = False,
     entropy: bool = False,
     layers: int = 0,
-    maps: int | None = None,
     **changes: Any,
 ) -> Profile:
     """A profile of levels p3, p4 (one group) and p5, or others.
 
     It has `kept` of all coefficients, and is of version 2 with so many `ways` to predict a frame from the one before;
     with a probe of `cells` instead of a linear one it is of version 3, and with that and `entropy` models of version 4.
-    With that and so many `layers`, the first groups of the layout, it is of version 5; it has so many `maps`, for None
-    one for each layer. `changes` are of the document.
+    With that and so many `layers`, the first groups of the layout, it is of version 5.
+    `changes` are of the document.
     """
     rng = np.random.default_rng(seed)
-    layout, entropy, maps = layout or (LAYERED if layers else GROUPS), entropy or layers > 0, maps or max(layers, 1)
+    layout, entropy = layout or (LAYERED if layers else GROUPS), entropy or layers > 0
     groups = tuple(
         GroupAbout(levels=tuple(LevelAbout(name=n, channels=c, size=s, ratio=r) for n, (c, s, r) in each.items()))
         for each in layout
@@ -66,7 +65,7 @@ def profile(
             own |= _entropy(count, rng)
         if (cells or entropy) and number == 0:
             own = {name: values for name, values in own.items() if "probe." not in name}
-            own |= _cell_probe(group, own, seed, maps)
+            own |= _cell_probe(group, own, seed, max(layers, 1))
         elif number < layers:
             own |= _sight(group, own, np.random.default_rng([seed, number]))
             size = max(2 * count // 3, 1), 9 * below + 1
@@ -94,7 +93,7 @@ def profile(
         changes = changes | {"version": ENTROPY_VERSION if entropy else CELL_PROBE_VERSION}
     if layers:
         order = tuple(sorted(about.order))
-        changes |= {"version": LAYERS_VERSION, "layers": layers, "maps": maps, "order": order}
+        changes |= {"version": LAYERS_VERSION, "layers": layers, "order": order}
     return pack_profile(about.model_copy(update=changes), tensors)
 
 

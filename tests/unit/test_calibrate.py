@@ -202,7 +202,7 @@ def test_every_part_can_be_left_out(tool: str, folder: Path, tmp_path: Path) -> 
     assert left_out.about.version == {"layers": 4, "importance": 4, "pretrained": 3}.get(tool, 5)
     if tool == "importance":
         assert left_out.groups[0].probe is None
-        assert left_out.maps == 1
+        assert left_out.layers == 1
     if tool == "prediction":
         assert all(group.prediction is None for group in left_out.groups)
     if tool == "neighbours":

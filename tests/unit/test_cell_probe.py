@@ -86,7 +86,7 @@ def octaves_in(groups: Sequence[GroupPart], pyramid: Mapping[str, Floats]) -> np
     return octaves_of(groups[0].scores, reduce(np.add, [each for each in seen if each is not None]), grid)
 
 
-@pytest.mark.parametrize("profile", [PROFILE, LAYERED, profiles.profile(layers=2, maps=1)])
+@pytest.mark.parametrize("profile", [PROFILE, LAYERED])
 @given(st.integers(0, 1 << 32), st.integers(1, 5), st.integers(1, 5))
 def test_scores_are_those_of_the_formula_and_the_same_on_every_path(
     profile: ms.Profile, seed: int, rows: int, columns: int
@@ -109,7 +109,7 @@ def test_scores_are_those_of_the_formula_and_the_same_on_every_path(
         assert isinstance(group.probe, GroupSight)
         parts.append((group.probe, group.levels, stacked(group.levels, pyramid, (rows, columns), WHOLE)))
     expected = by_the_formula(parts, (rows, columns))
-    assert len(expected) == profile.maps
+    assert len(expected) == profile.layers
     np.testing.assert_allclose(found[0], expected, atol=2e-3)
 
 
@@ -121,12 +121,14 @@ def test_the_encoder_looks_at_the_first_stage_in_blocks_or_whole(
     levels = check_pyramid(pyramid)
     importance, groups = profile.about.importance, profile.groups[: profile.layers]
     classes = [classes_of(importance, each) for each in np.exp2(octaves_in(groups, pyramid))]
-    assert len(classes) == profile.maps
+    assert len(classes) == profile.layers
     assert all(len(np.unique(each)) > 1 for each in classes)
     for numbers in (1 << 18, 200):
         monkeypatch.setattr("midstream.codec.calibrated.transform._BLOCK_NUMBERS", numbers)
         for threads in (1, 3):
-            np.testing.assert_array_equal(analyse(levels, profile, threads=threads).importance[: profile.maps], classes)
+            np.testing.assert_array_equal(
+                analyse(levels, profile, threads=threads).importance[: profile.layers], classes
+            )
     np.testing.assert_array_equal(importance_in(profile.groups, importance, pyramid), classes)
 
 

@@ -16,7 +16,6 @@ LAYERED: tuple[profiles.Group, ...] = ({"b": LAYOUT[0]["b"]}, {"a": LAYOUT[0]["a
 PROFILES = {
     "4": profiles.profile(layout=LAYOUT, ways=2, entropy=True),
     "5": profiles.profile(layout=LAYERED, ways=2, layers=2),
-    "5, one map": profiles.profile(layout=LAYERED, ways=2, layers=2, maps=1),
 }
 FRAMES = profiles.clip(5, scale=3.0, layout=LAYOUT, change=0.1)
 

@@ -13,12 +13,11 @@ from tests.helpers import profiles
 
 import midstream as ms
 from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.codec.calibrated.document import GroupAbout, map_levels
 from midstream.codec.calibrated.parts import LAYER_INPUTS, CellProbe, GroupSight
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.errors import InputError
 
-PROFILE, ONE_MAP = profiles.profile(layers=2, ways=2), profiles.profile(layers=2, maps=1, ways=2)
+PROFILE = profiles.profile(layers=2, ways=2)
 TENSORS, DOCUMENT = unpack_tensors(PROFILE.data, "it")
 SECOND, WIDTH = len(PROFILE.groups[1].scales), TENSORS["1/prediction"].shape[1]
 Tensors = dict[str, Any]
@@ -29,20 +28,17 @@ def parsed(tensors: Mapping[str, Any], document: Mapping[str, Any] | None = None
 
 
 def test_what_is_written_is_what_was_read() -> None:
-    for profile in (PROFILE, ONE_MAP):
-        tensors, _ = unpack_tensors(profile.data, "it")
-        found = tensors_of(profile.groups, 255)
-        assert found.keys() == tensors.keys()
-        for name, values in tensors.items():
-            assert found[name].dtype == values.dtype, name
-            np.testing.assert_array_equal(found[name], values, name)
+    found = tensors_of(PROFILE.groups, 255)
+    assert found.keys() == TENSORS.keys()
+    for name, values in TENSORS.items():
+        assert found[name].dtype == values.dtype, name
+        np.testing.assert_array_equal(found[name], values, name)
 
 
 def test_what_a_profile_says_of_its_layers() -> None:
-    assert (PROFILE.layers, PROFILE.maps, ONE_MAP.layers, ONE_MAP.maps) == (2, 2, 2, 1)
-    assert PROFILE.map_levels == (("p4", "p5"), ("p3",))
-    assert ONE_MAP.map_levels == (("p4", "p3", "p5"),)
-    assert profiles.profile(entropy=True).map_levels == (("p3", "p4", "p5"),)
+    assert PROFILE.layers == 2
+    assert PROFILE.about.map_levels == (("p4", "p5"), ("p3",))
+    assert profiles.profile(entropy=True).about.map_levels == (("p3", "p4", "p5"),)
     assert [group.layer for group in PROFILE.groups] == [False, True, False]
     first, second, coarser = (group.probe for group in PROFILE.groups)
     assert isinstance(first, CellProbe)
@@ -50,28 +46,21 @@ def test_what_a_profile_says_of_its_layers() -> None:
     assert isinstance(second, GroupSight)
     assert not isinstance(second, CellProbe)
     assert coarser is None
-    groups = [GroupAbout(levels=tuple(PROFILE.about.groups[at].levels)) for at in (0, 1, 2)]
-    assert map_levels(groups, 3, 3) == (("p4",), ("p3",), ("p5",))
 
 
 @pytest.mark.parametrize(
     ("match", "document"),
     [
-        ("layers and maps belong to version 5", {"version": 4}),
-        ("layers and maps belong to version 5", {"version": 4, "maps": None}),
-        ("layers and maps belong to version 5", {"layers": None}),
-        ("layers and maps belong to version 5", {"maps": None}),
-        ("layers and maps belong to version 5", {"layers": None, "maps": None}),
-        ("layers: Input should be greater", {"layers": 1, "maps": 1}),
+        ("layers belong to version 5", {"version": 4}),
+        ("layers belong to version 5", {"layers": None}),
+        ("layers: Input should be greater", {"layers": 1}),
         ("layers: Input should be greater", {"layers": 0}),
-        ("maps: Input should be greater", {"maps": 0}),
         ("layers: Input should be a valid integer", {"layers": 2.0}),
-        ("maps: Input should be a valid integer", {"maps": True}),
-        ("layers are groups", {"layers": 4, "maps": 1}),
-        ("layers are groups", {"layers": 1 << 62, "maps": 1}),
-        ("layers are groups", {"maps": 3}),
-        ("layers are groups", {"layers": 3, "maps": 2}),
-        ("layers do not lie over the same cells", {"layers": 3, "maps": 1}),
+        ("layers: Input should be a valid integer", {"layers": True}),
+        ("more layers than groups", {"layers": 4}),
+        ("more layers than groups", {"layers": 1 << 62}),
+        ("layers do not lie over the same cells", {"layers": 3}),
+        ("maps: Extra inputs are not permitted", {"maps": 2}),
     ],
 )
 def test_documents_that_cannot_be(match: str, document: dict[str, Any]) -> None:
@@ -147,7 +136,7 @@ def put(name: str, *shape: int) -> Callable[[Tensors], Tensors]:
 
 FEATURES = TENSORS["1/probe.mix"].shape[1]
 PROBES = {
-    "maps without a probe": (taken("0/probe", "1/probe"), "maps without a probe"),
+    "layers without a probe": (taken("0/probe", "1/probe"), "layers without a probe"),
     "a layer that sees nothing": (taken("1/probe"), "does not fit that of the first"),
     "a layer that sees alone": (taken("0/probe"), "does not fit that of the first"),
     "fewer numbers of a layer": (put("1/probe.mix", 3, FEATURES), "does not fit that of the first"),
@@ -168,14 +157,6 @@ def test_probes_that_cannot_be(name: str) -> None:
     change, match = PROBES[name]
     with pytest.raises(InputError, match=f"a damaged profile: .*{match}"):
         parsed(change(dict(TENSORS)))
-
-
-def test_one_map_is_of_a_vector_and_may_be_without_a_probe() -> None:
-    tensors, document = unpack_tensors(ONE_MAP.data, "it")
-    with pytest.raises(InputError, match=r"0/probe.out is float32 \[1, 6\]"):
-        parsed({**tensors, "0/probe.out": tensors["0/probe.out"][None]}, document)
-    without = parsed(taken("0/probe", "1/probe")(dict(tensors)), document)
-    assert all(group.probe is None for group in without.groups)
 
 
 def test_tensors_that_no_page_names_are_ignored() -> None:

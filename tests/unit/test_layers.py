@@ -1,4 +1,4 @@
-"""Layers: levels over the same cells that are coded one after another, with importance maps of their own or one map."""
+"""Layers: levels over the same cells that are coded one after another, with importance maps of their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import midstream as ms
 from midstream import _native
 from midstream.arrays import unpack_tensors
 from midstream.codec import threads as threads_module
+from midstream.codec.calibrated import prediction
 from midstream.codec.calibrated.coding import analyse
 from midstream.codec.calibrated.decoder import CalibratedInfo
 from midstream.codec.calibrated.profile import pack_profile
@@ -30,9 +31,7 @@ THREE: tuple[profiles.Group, ...] = (
 )
 PROFILES = {
     "two": profiles.profile(layers=2),
-    "two of one map": profiles.profile(layers=2, maps=1),
     "three": profiles.profile(layers=3, layout=THREE),
-    "three of one map": profiles.profile(layers=3, layout=THREE, maps=1),
 }
 LAYOUTS = {name: THREE if "three" in name else profiles.LAYERED for name in PROFILES}
 
@@ -80,11 +79,10 @@ def test_what_comes_back_is_near_and_what_the_document_says(name: str) -> None:
 
 def test_a_fine_step_loses_next_to_nothing() -> None:
     """What is expected of a coefficient is added where it was taken away."""
-    for maps in (1, 3):
-        fine = profiles.profile(layers=3, layout=THREE, maps=maps, qualities=(32,) * 100)
-        pyramid = pyramid_of("three")
-        back = ms.decode(ms.encode(pyramid, "calibrated", profile=fine, quality=1), profile=fine)
-        assert max(float(np.abs(back[level] - pyramid[level]).max()) for level in pyramid) < 0.05
+    fine = profiles.profile(layers=3, layout=THREE, qualities=(32,) * 100)
+    pyramid = pyramid_of("three")
+    back = ms.decode(ms.encode(pyramid, "calibrated", profile=fine, quality=1), profile=fine)
+    assert max(float(np.abs(back[level] - pyramid[level]).max()) for level in pyramid) < 0.05
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -92,6 +90,7 @@ def test_the_same_bytes_and_values_on_every_path_and_by_any_number_of_threads(
     name: str, simd_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads_module, "_WORTH_THREADS", 1)
+    monkeypatch.setattr(prediction, "_LEAST_CELLS", 1)
     profile, pyramid, before = PROFILES[name], pyramid_of(name), _native.simd_path()
     _native.set_simd_path("reference")
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=70, threads=1)
@@ -103,14 +102,14 @@ def test_the_same_bytes_and_values_on_every_path_and_by_any_number_of_threads(
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_each_layer_has_its_importance_map_or_that_of_the_first(name: str) -> None:
+def test_each_layer_has_its_importance_map(name: str) -> None:
     profile = PROFILES[name]
     analysed = analyse(check_pyramid(pyramid_of(name)), profile)
     first, *others = analysed.importance[: profile.layers]
     assert len(np.unique(first)) > 1
     for each in others:
         assert each.shape == first.shape
-        assert np.array_equal(each, first) == (profile.maps == 1)
+        assert not np.array_equal(each, first)
     data = ms.encode(pyramid_of(name), "calibrated", profile=profile, quality=60)
     read = format_coefficients.decode_coefficients(format_coefficients.read_header(data, profile.data))
     step, spacing = profile.step_of(60), profile.about.importance.spacing
@@ -169,10 +168,9 @@ def test_each_damaged_byte_is_refused(name: str) -> None:
             ms.decode(data[:at], profile=profile)
 
 
-@pytest.mark.parametrize("name", ["two", "two of one map"])
-def test_damage_behind_right_checksums_is_the_same_to_the_reader_of_the_document(name: str) -> None:
-    profile, refused = PROFILES[name], 0
-    header, streams = parts_of(ms.encode(pyramid_of(name), "calibrated", profile=profile, quality=30))
+def test_damage_behind_right_checksums_is_the_same_to_the_reader_of_the_document() -> None:
+    profile, refused = PROFILES["two"], 0
+    header, streams = parts_of(ms.encode(pyramid_of("two"), "calibrated", profile=profile, quality=30))
     body, rng = b"".join(streams), np.random.default_rng(0)
     places = [*range(0, len(body), 23), *range(len(streams[0]), len(streams[0]) + 8)]
     for at in places:
@@ -222,9 +220,8 @@ def test_what_layers_are_predicted_from_may_not_be_too_large() -> None:
         ms.encode(large, "calibrated", profile=PROFILES["two"])
 
 
-@pytest.mark.parametrize("maps", [1, 3])
-def test_frames_are_what_the_document_says_and_all_layers_go_on_learning(maps: int, simd_path: str) -> None:
-    profile = profiles.profile(layers=3, layout=THREE, maps=maps, ways=2)
+def test_frames_are_what_the_document_says_and_all_layers_go_on_learning(simd_path: str) -> None:
+    profile = profiles.profile(layers=3, layout=THREE, ways=2)
     encoder = ms.StreamEncoder(profile=profile, quality=60, key_interval=4)
     decoder, reader = ms.StreamDecoder(profile), format_frames.Decoder(profile.data)
     learnt = []
@@ -256,13 +253,9 @@ def test_a_state_without_what_a_layer_has_learnt_is_refused() -> None:
 
 
 def test_without_anything_that_a_layer_may_lack() -> None:
-    """No prediction and no probe: layers are groups that stand alone."""
-    made = profiles.profile(layers=3, layout=THREE, maps=1)
-    tensors = {
-        name: values
-        for name, values in unpack_tensors(made.data, "")[0].items()
-        if "/prediction" not in name and "/probe" not in name
-    }
+    """No prediction: layers are groups that stand alone."""
+    made = profiles.profile(layers=3, layout=THREE)
+    tensors = {name: values for name, values in unpack_tensors(made.data, "")[0].items() if "/prediction" not in name}
     profile, pyramid = pack_profile(made.about, tensors), pyramid_of("three")
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=90)
     agree(ms.decode(data, profile=profile), format_coefficients.decode(data, profile.data))

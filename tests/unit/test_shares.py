@@ -116,14 +116,13 @@ def test_the_scores_of_a_map_are_those_of_its_levels(network: ProposingModel) ->
     np.testing.assert_array_equal(one, own.max(axis=0))
 
 
-@pytest.mark.parametrize(("maps", "shape"), [(1, (1, 2, 2)), (2, (2, 2, 2))])
-def test_an_encoder_is_told_the_scores_of_its_maps(network: ProposingModel, maps: int, shape: tuple[int, ...]) -> None:
+def test_an_encoder_is_told_the_scores_of_its_maps(network: ProposingModel) -> None:
     layout: tuple[profiles.Group, ...] = ({"p4": (5, (2, 2), 1)}, {"p3": (5, (4, 4), 2)})
-    profile, pyramid = profiles.profile(layout=layout, layers=2, maps=maps), pyramid_of(network)
+    profile, pyramid = profiles.profile(layout=layout, layers=2), pyramid_of(network)
     codec = ms.Calibrated(profile=profile, importance="network")
     levels, hints = prepared(network, pyramid, SIZE, codec)
     assert hints.scores is not None
-    assert hints.scores.shape == shape
+    assert hints.scores.shape == (2, 2, 2)
     data = codec.encode(levels, hints)
     assert list(ms.decode(data, profile=profile)) == ["p3", "p4"]
 

@@ -15,7 +15,7 @@ from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import View, Views
 from midstream.codec.base import ImportanceGrid
 from midstream.codec.calibrated import coding
-from midstream.codec.calibrated.document import About, GroupAbout, map_levels
+from midstream.codec.calibrated.document import About, GroupAbout
 from midstream.codec.calibrated.importance import importance_in, spread
 from midstream.codec.calibrated.parts import LAYER_INPUTS, Floats, GroupPart, LevelPart, step_sizes
 from midstream.codec.calibrated.prediction import map_of, with_expected, without_expected
@@ -126,7 +126,7 @@ def with_probe(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
     count, seed = about.layer_count, material.settings.seed
     own = [fit.group.levels for fit in fits[:count]]
     levels = [level for each in own for level in each]
-    wanted = map_levels(about.groups, count, about.maps or 1)
+    wanted = about.map_levels
     rng, unit = np.random.default_rng(seed), float(step_sizes(fits[0].group.scales).max())
     sights = []
     material.progress.stage("what the network sees", len(material.shown))

@@ -45,7 +45,7 @@ def clip_samples(
     steps = FrameSteps.of(about.importance, step)
     for pyramid in pyramids:
         maps = importance_in(groups, about.importance, pyramid)
-        decoded = Decoded(groups, len(maps))
+        decoded = Decoded(groups)
         for number, (samples, group) in enumerate(zip(out, groups, strict=True)):
             values = forward(group, pyramid, 1)
             grid = values.shape[1], values.shape[2]

@@ -243,7 +243,7 @@ def _with_clips(
     for number, fit in enumerate(fits):
         own = [each[number] for each in samples if len(each[number]) >= LEAST_FRAMES]
         progress.stage("predicting frames", len(own) * (ROUNDS + 1))
-        known = number >= (about.maps or 1)
+        known = number >= about.layer_count
         group = with_frames(fit.group, about.importance, own, known, strongest, progress.step)
         out.append(replace(fit, group=group))
     update = {"frames": seen.count, "frame_hash": seen.text}
@@ -299,7 +299,6 @@ def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> Ab
         tools=dict(tools.to_dict()),
         groups=groups,
         layers=layers,
-        maps=layers,
         order=tuple(shapes),
         places=IMPORTANCE_CLASSES if tools.importance else _ONE_CLASS,
         qualities=(0,) * len(QUALITIES),

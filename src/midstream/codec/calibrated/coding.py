@@ -135,7 +135,7 @@ def _importance(
 ) -> list[NDArray[np.uint8]]:
     """Of the groups that have maps of their own."""
     if scores is not None:
-        checked = check_scores(scores, profile.maps, coefficients[0].grid)
+        checked = check_scores(scores, profile.layers, coefficients[0].grid)
         return [classes_of(profile.about.importance, spread(each)) for each in checked]
     return importance_of(profile.groups, profile.about.importance, coefficients, threads)
 
@@ -158,7 +158,7 @@ def _group_coded(
     which it is: what is decoded of any other is within a few times what it was.
     """
     profile, coefficients, importance = analysed.profile, analysed.coefficients[number], analysed.importance[number]
-    group, known = profile.groups[number], number >= profile.maps
+    group, known = profile.groups[number], number >= profile.layers
     expected = decoded.expected(number, importance.shape)
     most = LARGEST / _MARGIN
     small = coefficients.largest <= most and (expected is None or _native.largest(expected) <= most)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated
@@ -85,15 +84,6 @@ class ImportanceClasses(_Strict):
         return _steps(step, self.spacing, self.classes)
 
 
-def map_levels(groups: Sequence[GroupAbout], layers: int, maps: int) -> tuple[tuple[str, ...], ...]:
-    """See Profile.map_levels."""
-    names = [tuple(level.name for level in group.levels) for group in groups]
-    own, coarser = names[:layers], tuple(name for each in names[layers:] for name in each)
-    if maps == 1:
-        return (tuple(name for each in names for name in each),)
-    return own[0] + coarser, *own[1:]
-
-
 class CurvePoint(_Strict):
     """What calibration saw at a step: mean bytes an image, and the estimated relative loss of accuracy, 0 to 1."""
 
@@ -114,9 +104,8 @@ class About(_Strict):
         tools: which parts of the method are in use (docs/method.md).
         power: to which the measured sensitivity was raised.
         groups: in the order of the bitstream.
-        layers: how many of them, from the first on, lie over the same cells, each predicted from those before it; None
-            for one.
-        maps: how many of these have an importance map of their own, one or all; None as `layers`.
+        layers: how many of them, from the first on, lie over the same cells, each with an importance map of its own and
+            predicted from those before it; None for one.
         order: level names in the pyramid's own order.
         importance: importance classes; in the file `places`.
         qualities: the step's index for quality 1, 2, ... 100, not increasing.
@@ -135,7 +124,6 @@ class About(_Strict):
     power: float = Field(default=1.0, ge=0, le=1)
     groups: tuple[GroupAbout, ...] = Field(min_length=1, max_length=MOST_GROUPS)
     layers: int | None = Field(default=None, ge=2)
-    maps: int | None = Field(default=None, ge=1)
     order: tuple[str, ...] = Field(min_length=1)
     importance: ImportanceClasses = Field(alias="places")
     qualities: tuple[int, ...] = Field(repr=False)
@@ -147,6 +135,13 @@ class About(_Strict):
     def layer_count(self) -> int:
         """How many groups lie over the cells of the first one, which is among them."""
         return self.layers or 1
+
+    @property
+    def map_levels(self) -> tuple[tuple[str, ...], ...]:
+        """The levels that each importance map is of: a layer's own; the first one's is also that of coarser groups."""
+        names = [tuple(level.name for level in group.levels) for group in self.groups]
+        own, coarser = names[: self.layer_count], tuple(name for each in names[self.layer_count :] for name in each)
+        return own[0] + coarser, *own[1:]
 
     @field_validator("qualities")
     @classmethod
@@ -177,13 +172,12 @@ class About(_Strict):
 
     @model_validator(mode="after")
     def _has_its_layers(self) -> About:
-        layers, maps, later = self.layers, self.maps, self.version >= LAYERS_VERSION
-        if (layers is not None) != later or (maps is not None) != later:
-            raise ValueError(f"layers and maps belong to version {LAYERS_VERSION}")
-        if layers is not None and not (layers <= len(self.groups) and maps in {1, layers}):
-            raise ValueError("layers are groups, and one of them or each has a map")
+        if (self.layers is not None) != (self.version >= LAYERS_VERSION):
+            raise ValueError(f"layers belong to version {LAYERS_VERSION}")
+        if self.layer_count > len(self.groups):
+            raise ValueError("more layers than groups")
         own = [level for group in self.groups[: self.layer_count] for level in group.levels]
-        if layers is not None and len({_grid(level) for level in own}) > 1:
+        if self.layers is not None and len({_grid(level) for level in own}) > 1:
             raise ValueError("layers do not lie over the same cells")
         return self
 

@@ -188,7 +188,7 @@ class Calibrated(Codec):
             return None
         first = self.profile.groups[0].levels
         grid = grid_of(first, {part.about.name: sizes[part.about.name] for part in first})
-        return ImportanceGrid(grid, self.profile.map_levels)
+        return ImportanceGrid(grid, self.profile.about.map_levels)
 
     def encode(self, levels: Sequence[Level], hints: Hints = NO_HINTS, threads: int | None = None) -> bytes:
         """See Codec; without scores as a hint, the probe tells where the network looks."""

@@ -63,13 +63,12 @@ class Decoded:
 
     importance: NDArray[np.uint8]
 
-    def __init__(self, groups: Sequence[GroupPart], maps: int) -> None:
-        """Of a profile's groups, of which so many have an importance map of their own."""
-        self._groups, self._maps = groups, maps
-        self._layers: list[Floats] = []
-        layers = sum(group.layer for group in groups)
+    def __init__(self, groups: Sequence[GroupPart]) -> None:
+        """Of a profile's groups."""
+        self._groups, self._below = groups, list[Floats]()
+        self._layers = 1 + sum(group.layer for group in groups)
         coarser = max((group.input_sizes[1] // PREDICTION_CELLS for group in groups if not group.layer), default=0)
-        self._counts = [LAYER_INPUTS if number < layers else 0 for number in range(layers + 1)]
+        self._counts = [LAYER_INPUTS] * (self._layers - 1) + [0]
         self._counts[0] = max(self._counts[0], coarser)
 
     def looked_at(self, number: int) -> int:
@@ -82,11 +81,11 @@ class Decoded:
             self.importance = importance
         if count := self.looked_at(number):
             own = values[:, :count].copy()
-            self._layers.append(with_expected(own, None if expected is None else expected[:, :count]))
+            self._below.append(with_expected(own, None if expected is None else expected[:, :count]))
 
     def known(self, number: int, grid: Size) -> NDArray[np.uint8] | None:
         """The importance map of a group, if it follows from what has been decoded."""
-        return None if number < self._maps else importance_from(self.importance, grid)
+        return None if number < self._layers else importance_from(self.importance, grid)
 
     def expected(self, number: int, grid: Size, threads: int = 1) -> Floats | None:
         """What a group's first coefficients are expected to be, [cells, O], on its grid; None for nothing.
@@ -96,9 +95,9 @@ class Decoded:
         group = self._groups[number]
         if group.prediction is None:
             return None
-        below = self._layers[0]
+        below = self._below[0]
         if group.layer:
-            below = np.concatenate([each[:, :LAYER_INPUTS] for each in self._layers], axis=1)
+            below = np.concatenate([each[:, :LAYER_INPUTS] for each in self._below], axis=1)
         return expected_cells(group, below, self.importance.shape, grid, threads)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from midstream.codec.calibrated.document import QUALITIES, About, map_levels
+from midstream.codec.calibrated.document import QUALITIES, About
 from midstream.codec.calibrated.parts import GroupPart
 from midstream.codec.calibrated.prediction import Decoded
 from midstream.codec.calibrated.profile_file import read_profile, write_profile
@@ -79,22 +79,12 @@ class Profile:
 
     @property
     def layers(self) -> int:
-        """How many groups lie over the cells of the first one, and are predicted one after another."""
+        """How many groups, from the first on, have an importance map of their own, over the same cells."""
         return self.about.layer_count
-
-    @property
-    def maps(self) -> int:
-        """How many groups have an importance map of their own, from the first on."""
-        return self.about.maps or 1
-
-    @property
-    def map_levels(self) -> tuple[tuple[str, ...], ...]:
-        """The levels that each importance map is of: of several maps, the first is also that of coarser groups."""
-        return map_levels(self.about.groups, self.layers, self.maps)
 
     def nothing_decoded(self) -> Decoded:
         """What is known before the first group is decoded."""
-        return Decoded(self.groups, self.maps)
+        return Decoded(self.groups)
 
     @cached_property
     def grids(self) -> Callable[[tuple[Size, ...]], Sequence[Size]]:

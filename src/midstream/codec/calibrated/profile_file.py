@@ -260,8 +260,8 @@ def _check_sights(groups: tuple[GroupPart, ...], about: About) -> None:
         own = group.probe.mix.shape[0] if isinstance(group.probe, GroupSight) else None
         if own != (mixed if group.layer else None) or isinstance(group.probe, Probe):
             raise ValueError("a probe that does not fit that of the first group")
-    if first is None and (about.maps or 1) > 1:
-        raise ValueError("maps without a probe")
+    if first is None and about.layers is not None:
+        raise ValueError("layers without a probe")
 
 
 def _level(tensors: _Tensors, about: LevelAbout) -> LevelPart:
@@ -286,7 +286,7 @@ def _any_probe(
         return None
     if about.version < CELL_PROBE_VERSION:
         return _probe(tensors, count)
-    return _cell_probe(tensors, levels, about.maps or 1, layer)
+    return _cell_probe(tensors, levels, about.layer_count, layer)
 
 
 def _cell_probe(tensors: _Tensors, levels: Sequence[LevelPart], maps: int, layer: bool) -> GroupSight:

@@ -106,7 +106,7 @@ class _TemporalFrame(PendingFrame):
         decoded = profile.nothing_decoded()
         for number, group in enumerate(profile.groups):
             there = None if before is None else before.groups[number].values != 0
-            importance, known = analysed.importance[number], number >= profile.maps
+            importance, known = analysed.importance[number], number >= profile.layers
             expected = decoded.expected(number, importance.shape)
             left = laid_out(without_expected(analysed.values(number, steps.indices, there), expected), importance.shape)
             if before is None:
