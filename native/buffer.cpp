@@ -6,6 +6,8 @@
 #include <new>
 #include <vector>
 
+#include "pages.hpp"
+
 // A sanitizer guards what the allocator gives, not pages of our own.
 #if defined(__linux__) && !defined(MIDSTREAM_SANITIZE)
 #define MIDSTREAM_RECYCLE 1
@@ -53,18 +55,18 @@ size_t rounded(size_t bytes) {
     return (bytes + step - 1) / step * step;
 }
 
-// On pages of 2 MiB where the system offers them: hundreds of faults instead of ten thousands.
+// Huge pages take hundreds of faults instead of ten thousands.
 void* map(size_t bytes, Pages pages) {
-    const bool huge = pages == Pages::huge && bytes >= huge_page;
-    auto* raw = static_cast<char*>(
-        mmap(nullptr, bytes + (huge ? huge_page : 0), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (raw == MAP_FAILED) throw std::bad_alloc();
-    if (!huge) return raw;
-    const size_t before = (huge_page - reinterpret_cast<size_t>(raw) % huge_page) % huge_page;
-    if (before > 0) munmap(raw, before);
-    if (before < huge_page) munmap(raw + before + bytes, huge_page - before);
-    madvise(raw + before, bytes, MADV_HUGEPAGE);
-    return raw + before;
+    if (pages == Pages::huge) return take_pages(bytes);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    return memory;
+}
+void unmap(const Kept& one) noexcept {
+    if (one.pages == Pages::huge)
+        give_pages(one.memory, one.bytes);
+    else
+        munmap(one.memory, one.bytes);
 }
 
 void* reuse(size_t bytes, Pages pages) {
@@ -79,7 +81,7 @@ void* reuse(size_t bytes, Pages pages) {
 void keep(const Kept& one) noexcept {
     const std::unique_lock lock(store.guard, std::try_to_lock);
     if (!lock || store.kept.size() == most_kept) {
-        munmap(one.memory, one.bytes);
+        unmap(one);
         return;
     }
     store.kept.push_back(one);
@@ -87,8 +89,7 @@ void keep(const Kept& one) noexcept {
     for (auto at = store.kept.begin(); store.held > most_held;) {
         if (!at->offered) {
             if (madvise(at->memory, at->bytes, MADV_FREE) != 0) {
-                const Kept refused = store.remove(at);
-                munmap(refused.memory, refused.bytes);
+                unmap(store.remove(at));
                 at = store.kept.begin();
                 continue;
             }
@@ -96,10 +97,7 @@ void keep(const Kept& one) noexcept {
         }
         ++at;
     }
-    while (store.bytes > most_bytes_kept) {
-        const Kept oldest = store.remove(store.kept.begin());
-        munmap(oldest.memory, oldest.bytes);
-    }
+    while (store.bytes > most_bytes_kept) unmap(store.remove(store.kept.begin()));
 }
 
 }  // namespace

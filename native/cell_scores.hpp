@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "aligned.hpp"
+#include "pages.hpp"
 
 namespace midstream {
 
@@ -24,7 +24,7 @@ class ScoreLayer {
 
    private:
     size_t inputs_;
-    AlignedVector<float> panels_;
+    Table<float> panels_;
     std::vector<float> bias_;
 };
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned.hpp"
+#include "pages.hpp"
 #include "stages.hpp"
 #include "whole_product.hpp"
 
@@ -34,7 +34,7 @@ class Coarser {
    private:
     size_t inputs_, outputs_;
     std::vector<WholeProduct> whole_;  // one, or none
-    AlignedVector<float> panels_;      // see panels.hpp
+    Table<float> panels_;      // see panels.hpp
     std::vector<float> constant_;      // [outputs]
 };
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned.hpp"
+#include "pages.hpp"
 #include "rans.hpp"
 
 namespace midstream::entropy {
@@ -80,7 +80,7 @@ class Model {
     Statistics statistics_;
     size_t coefficients_, bands_;
     std::vector<int16_t> laid_out_;
-    AlignedVector<uint16_t> value_starts_;
+    Table<uint16_t> value_starts_;
     Pairs pairs_;
 };
 

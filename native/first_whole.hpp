@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned.hpp"
 #include "cell_lanes.hpp"
+#include "pages.hpp"
 #include "stages.hpp"
 
 namespace midstream {
@@ -47,7 +47,7 @@ class FirstWhole {
 
     size_t channels_, ratio_, count_;
     std::vector<float> weight_, mean_, bias_;
-    AlignedVector<int16_t> rows_;  // [rows, pairs, 2]: of the basis, then of the probe
+    Table<int16_t> rows_;  // [rows, pairs, 2]: of the basis, then of the probe
     std::vector<float> units_;     // [rows]
 };
 

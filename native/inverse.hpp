@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <vector>
 
-#include "aligned.hpp"
 #include "last_stage.hpp"
+#include "pages.hpp"
 #include "whole_product.hpp"
 
 namespace midstream {
@@ -31,7 +31,7 @@ class Inverse {
     std::vector<LastStage> levels_;
     size_t coefficients_, dimensions_;
     std::vector<WholeProduct> whole_;  // one, or none
-    AlignedVector<float> panels_;         // see panels.hpp
+    Table<float> panels_;         // see panels.hpp
 };
 
 }  // namespace midstream

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned.hpp"
+#include "pages.hpp"
 #include "stages.hpp"
 
 namespace midstream {
@@ -50,8 +50,8 @@ class LastStage {
     std::vector<float> mean_;
     bool whole_;
     int lower_ = 0;                   // octaves that the numbers of an element stay below 2^14
-    AlignedVector<float> columns_;    // [channels, count]
-    AlignedVector<int16_t> pairs_;    // [channels, pairs, 2]
+    Table<float> columns_;    // [channels, count]
+    Table<int16_t> pairs_;    // [channels, pairs, 2]
     std::vector<float> units_;        // [channels]
 };
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned.hpp"
+#include "pages.hpp"
 
 namespace midstream {
 
@@ -43,7 +43,7 @@ class NeighbourPrediction {
     void sum_reference(const Around& around, float* out) const;
 
     size_t inputs_, outputs_, panels_;
-    AlignedVector<float> packed_;  // [panels, 3, inputs, outputs of a panel]
+    Table<float> packed_;  // [panels, 3, inputs, outputs of a panel]
     std::vector<float> nothing_;
 };
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned.hpp"
 #include "buffer.hpp"
+#include "pages.hpp"
 #include "pairs.hpp"
 
 namespace midstream {
@@ -51,7 +51,7 @@ class TileMatrix {
 
    private:
     size_t steps_ = 0;
-    AlignedVector<uint8_t> bytes_;  // [panels, pair_lanes / 16, steps]: high and low, [inputs / 4, 16 lanes, 4]
+    Table<uint8_t> bytes_;  // [panels, pair_lanes / 16, steps]: high and low, [inputs / 4, 16 lanes, 4]
 };
 
 }  // namespace midstream

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "aligned.hpp"
+#include "pages.hpp"
 #include "pairs.hpp"
 
 namespace midstream {
@@ -54,7 +55,7 @@ class WholeNeighbours {
 
     size_t inputs_, pairs_, panels_;
     int exponent_;                   // of two, that weights are multiplied with
-    AlignedVector<int16_t> packed_;  // [sides][panels][pairs][pair_lanes][2], see pairs.hpp
+    Table<int16_t> packed_;  // [sides][panels][pairs][pair_lanes][2], see pairs.hpp
 };
 
 }  // namespace midstream

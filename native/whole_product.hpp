@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "aligned.hpp"
+#include "pages.hpp"
 #include "pairs.hpp"
 #include "tiles.hpp"
 
@@ -32,7 +32,7 @@ class WholeProduct {
 
     size_t inputs_, outputs_, pairs_;
     int exponent_;                   // of two, that the matrix is multiplied with
-    AlignedVector<int16_t> panels_;  // [panels][pairs][pair_lanes][2], see pairs.hpp
+    Table<int16_t> panels_;  // [panels][pairs][pair_lanes][2], see pairs.hpp
     TileMatrix tiles_;               // the same
 };
 
