@@ -18,9 +18,13 @@ size_t beside(size_t at, size_t count, size_t there, size_t i) {
     return std::min(next - std::min<size_t>(next, side / 2), there - 1);
 }
 
+// Which of `LookedAt` a cell of the 3x3 has.
+constexpr size_t kind_of(size_t i) { return (i / side != side / 2) + (i % side != side / 2); }
+
 }  // namespace
 
-Coarser::Coarser(const float* matrix, size_t outputs, size_t inputs, bool whole) : inputs_(inputs), outputs_(outputs) {
+Coarser::Coarser(const float* matrix, size_t outputs, size_t inputs, const LookedAt& most, bool whole)
+    : inputs_(inputs), outputs_(outputs), most_(most) {
     std::vector<float> columns(inputs * outputs);
     for (size_t o = 0; o < outputs; ++o)
         for (size_t i = 0; i < inputs; ++i) columns[i * outputs + o] = matrix[o * inputs + i];
@@ -33,7 +37,14 @@ Coarser::Coarser(const float* matrix, size_t outputs, size_t inputs, bool whole)
     }
 }
 
-bool Coarser::predict(const float* first, size_t stride, const GridSize& first_grid, const GridSize& grid,
+bool Coarser::fits(const std::vector<DecodedCells>& before) const {
+    size_t numbers = 1;
+    for (const DecodedCells& each : before)
+        for (size_t i = 0; i < side * side; ++i) numbers += std::min(most_[kind_of(i)], each.stride);
+    return numbers == inputs_;
+}
+
+bool Coarser::predict(const std::vector<DecodedCells>& before, const GridSize& before_grid, const GridSize& grid,
                       const CellBlock& block, float* out) const {
     const size_t cells = block.rows() * block.columns(), numbers = whole_.empty() ? inputs_ : inputs_ - 1;
     const auto around = buffer<float>(std::min(cells, most_cells) * numbers);
@@ -42,10 +53,12 @@ bool Coarser::predict(const float* first, size_t stride, const GridSize& first_g
         float *to = around.get(), *made = out + begin * outputs_;
         for (size_t cell = begin; cell < begin + now; ++cell) {
             const size_t y = block.top + cell / block.columns(), x = block.left + cell % block.columns();
-            for (size_t i = 0; i < side * side; ++i, to += count()) {
-                const size_t row = beside(y, grid.height, first_grid.height, i / side);
-                const size_t column = beside(x, grid.width, first_grid.width, i % side);
-                std::copy_n(first + (row * first_grid.width + column) * stride, count(), to);
+            for (size_t i = 0; i < side * side; ++i) {
+                const size_t row = beside(y, grid.height, before_grid.height, i / side);
+                const size_t column = beside(x, grid.width, before_grid.width, i % side);
+                for (const DecodedCells& each : before)
+                    to = std::copy_n(each.values + (row * before_grid.width + column) * each.stride,
+                                     std::min(most_[kind_of(i)], each.stride), to);
             }
             if (whole_.empty()) *to++ = 1;
         }

@@ -132,6 +132,26 @@ void fill_levels(const int16_t* scales, size_t coefficients, const CoefficientSt
         }
 }
 
+// Of values [cells, coefficients]; empty where nothing is expected.
+std::vector<float> without_expected(const float* values, const CoefficientGrid& grid, const CoefficientImage& image) {
+    if (!image.expected) return {};
+    std::vector<float> left(values, values + grid.cells() * grid.coefficients);
+    for (size_t cell = 0; cell < grid.cells(); ++cell)
+        for (size_t k = 0; k < image.outputs; ++k)
+            left[cell * grid.coefficients + k] -= image.expected[cell * image.outputs + k];
+    return left;
+}
+// To what is decoded of some rows.
+void add_expected(const CoefficientGrid& grid, const CoefficientImage& image, size_t from, size_t to) {
+    if (!image.expected) return;
+    const size_t told = image.told ? image.told : grid.coefficients, count = std::min(image.outputs, told);
+    for (size_t cell = from * grid.width; cell < to * grid.width; ++cell) {
+        float* decoded = image.decoded + cell * told;
+        const float* expected = image.expected + cell * image.outputs;
+        for (size_t k = 0; k < count; ++k) decoded[k] += expected[k];
+    }
+}
+
 }  // namespace
 
 CoefficientModel::CoefficientModel(CoefficientStatistics statistics)
@@ -147,26 +167,51 @@ std::vector<uint8_t> CoefficientModel::encode(const float* values, const Coeffic
                                               const CoefficientSteps& steps, uint32_t* state,
                                               const CoefficientImage& image) const {
     if (image.chosen) std::fill_n(image.chosen, grid.cells() * grid.coefficients, 0);
-    if (statistics_.entropy) return entropy::encode(*this, values, grid, steps, image);
-    ArithmeticEncoder encoder;
-    std::vector<uint8_t> known(grid.coefficients * steps.classes);
-    levels(steps, known.data());
-    Chooser chooser(*this, values, grid, steps);
-    code<Alone>(encoder, {*this, grid, steps, image, std::move(known)}, state, chooser);
-    return encoder.finish();
+    std::vector<uint8_t> out;
+    if (statistics_.entropy) {
+        out = entropy::encode(*this, values, grid, steps, image);
+    } else {
+        const std::vector<float> left = without_expected(values, grid, image);
+        ArithmeticEncoder encoder;
+        std::vector<uint8_t> known(grid.coefficients * steps.classes);
+        levels(steps, known.data());
+        Chooser chooser(*this, left.empty() ? values : left.data(), grid, steps);
+        code<Alone>(encoder, {*this, grid, steps, image, std::move(known)}, state, chooser);
+        out = encoder.finish();
+    }
+    add_expected(grid, image, 0, grid.height);
+    return out;
 }
 
 bool CoefficientModel::decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid,
                               const CoefficientSteps& steps, uint32_t* state, const CoefficientImage& image,
                               const RowsDone& done) const {
     if (!image.known) std::fill_n(image.importance, grid.cells(), uint8_t{0});
-    if (statistics_.entropy) return entropy::decode(*this, data, bytes, grid, steps, image, done);
-    ArithmeticDecoder decoder(data, bytes);
-    std::vector<uint8_t> known(grid.coefficients * steps.classes);
-    levels(steps, known.data());
-    Reader reader;
-    const Task task{*this, grid, steps, image, std::move(known), nullptr, nullptr, nullptr, done};
-    return code<Alone>(decoder, task, state, reader) && decoder.finished();
+    // A row is predicted from the one above it as that is without an expectation.
+    size_t added = 0;
+    const auto add = [&](size_t rows) {
+        add_expected(grid, image, added, rows);
+        added = rows;
+    };
+    const RowsDone one_late = [&](size_t rows) {
+        if (rows < 2) return;
+        add(rows - 1);
+        if (done) done(rows - 1);
+    };
+    const RowsDone& rows_done = image.expected ? one_late : done;
+    bool valid;
+    if (statistics_.entropy) {
+        valid = entropy::decode(*this, data, bytes, grid, steps, image, rows_done);
+    } else {
+        ArithmeticDecoder decoder(data, bytes);
+        std::vector<uint8_t> known(grid.coefficients * steps.classes);
+        levels(steps, known.data());
+        Reader reader;
+        const Task task{*this, grid, steps, image, std::move(known), nullptr, nullptr, nullptr, rows_done};
+        valid = code<Alone>(decoder, task, state, reader) && decoder.finished();
+    }
+    if (valid) add(grid.height);
+    return valid;
 }
 
 FrameModel::FrameModel(CoefficientModel alone, FramePredictors predictors)

@@ -64,6 +64,10 @@ struct CoefficientImage {
     // what is behind them is zero, whatever the values say. All of them, if that is null.
     size_t told = 0;
     const uint8_t* parts = nullptr;
+    // What the first `outputs` of each cell are expected to be from other groups, [cells, outputs]: only what is left is
+    // coded, and `decoded` is with it.
+    const float* expected = nullptr;
+    size_t outputs = 0;
 };
 
 // How cells are predicted from the frame before. In mode 0 a cell stands alone; in mode m > 0 each coefficient is
@@ -111,12 +115,13 @@ class CoefficientModel {
     size_t coefficients() const { return statistics_.scales.size(); }
     // The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].
     void levels(const CoefficientSteps& steps, uint8_t* levels) const;
-    // Quantises and codes `values` [cells, coefficients] (coefficients_chooser.hpp). Writes image.chosen and image.decoded. `state` is what the
-    // coder begins with and becomes what it has learnt.
+    // Quantises and codes `values` [cells, coefficients] (coefficients_chooser.hpp). Writes image.chosen and image.decoded.
+    // `state` is what the coder begins with and becomes what it has learnt.
     std::vector<uint8_t> encode(const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
                                 uint32_t* state, const CoefficientImage& image) const;
     // False when the data is not valid. Writes image.chosen, if it is there, image.decoded, and image.importance unless
-    // that is known. Where cells are predicted in whole numbers, `done` is called for each row.
+    // that is known. Where cells are predicted in whole numbers, `done` is called for each row, with an expectation one row
+    // late and never for the last.
     bool decode(const uint8_t* data, size_t bytes, const CoefficientGrid& grid, const CoefficientSteps& steps,
                 uint32_t* state, const CoefficientImage& image, const RowsDone& done = {}) const;
 

@@ -22,25 +22,33 @@ size_t lanes_of(const CoefficientGrid& grid) { return grid.cells() < few_cells ?
 class Choosing {
    public:
     Choosing(const CoefficientModel& model, const float* values, const CoefficientGrid& grid, const CoefficientSteps& steps,
-             const std::vector<uint8_t>& levels, const uint8_t* parts)
-        : choice_(model, steps, levels), values_(values), parts_(parts), coefficients_(grid.coefficients),
-          predicted_(model.whole_neighbours().predicted()) {}
+             const std::vector<uint8_t>& levels, const CoefficientImage& image)
+        : choice_(model, steps, levels), values_(values), image_(image), coefficients_(grid.coefficients),
+          predicted_(std::max(model.whole_neighbours().predicted(), image.outputs)) {}
 
     MIDSTREAM_INLINE bool choose(size_t cell, size_t importance, size_t from, const float* predicted, int32_t* out) const {
         const float* values = values_ + cell * coefficients_ + from;
-        const size_t there = parts_ ? std::min(parts_[cell] * SecondStage::part_width, coefficients_) : coefficients_;
+        const uint8_t* parts = image_.parts;
+        const size_t there = parts ? std::min(parts[cell] * SecondStage::part_width, coefficients_) : coefficients_;
         if (from >= there && from >= predicted_) return false;  // nothing, and nothing else expected
-        if (from + band <= there) return choice_.choose(importance, from, values, predicted + from, out);
-        float padded[band] = {};
-        if (from < there) std::copy_n(values, there - from, padded);
-        return choice_.choose(importance, from, padded, predicted + from, out);
+        const bool whole = from + band <= there;
+        if (whole && from >= image_.outputs) return choice_.choose(importance, from, values, predicted + from, out);
+        float left[band] = {};
+        const float* expected = image_.expected + cell * image_.outputs + from;
+        if (whole && from + band <= image_.outputs) {  // of so many the compiler knows how many there are
+            for (size_t i = 0; i < band; ++i) left[i] = values[i] - expected[i];
+        } else {
+            if (from < there) std::copy_n(values, std::min(there - from, band), left);
+            for (size_t i = 0; from + i < std::min(image_.outputs, from + band); ++i) left[i] -= expected[i];
+        }
+        return choice_.choose(importance, from, left, predicted + from, out);
     }
 
    private:
     Choice choice_;
     const float* values_;
-    const uint8_t* parts_;
-    size_t coefficients_, predicted_;
+    const CoefficientImage& image_;
+    size_t coefficients_, predicted_;  // from elsewhere
 };
 // What they became.
 struct Chosen {
@@ -154,7 +162,7 @@ std::vector<uint8_t> encode(const CoefficientModel& coefficients, const float* v
                             const CoefficientSteps& steps, const CoefficientImage& image) {
     const RowsDone none;
     const Task task{.coefficients = coefficients, .grid = grid, .steps = steps, .image = image, .done = none};
-    const Choosing choosing(coefficients, values, grid, steps, task.levels, image.parts);
+    const Choosing choosing(coefficients, values, grid, steps, task.levels, image);
     return with_path(task, [&](auto set, const auto& code) {
         Writer<decltype(set)> writer(lanes_of(grid));
         code(writer, choosing);

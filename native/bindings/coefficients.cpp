@@ -71,12 +71,20 @@ void require_importance(const Matrix<uint8_t>& importance, const CoefficientGrid
             "coefficients: the importance map");
 }
 
+// What is expected of a model's coefficients, if it fits.
+void expect(CoefficientImage& image, const std::optional<Matrix<float>>& expected, const CoefficientGrid& grid) {
+    if (!expected) return;
+    require(expected->shape(0) == grid.cells() && expected->shape(1) <= grid.coefficients, "coefficients: what is expected");
+    image.expected = expected->data(), image.outputs = expected->shape(1);
+}
+
 std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientModel& model, const Matrix<float>& values,
                                                              const Matrix<uint8_t>& importance, bool known,
                                                              const Vector<int16_t>& steps, const Vector<float>& sizes,
                                                              const Begin& state, const std::optional<State>& learnt,
                                                              float bit_worth, bool choices, size_t told,
-                                                             const std::optional<Vector<uint8_t>>& parts) {
+                                                             const std::optional<Vector<uint8_t>>& parts,
+                                                             const std::optional<Matrix<float>>& expected) {
     const CoefficientGrid grid{model.coefficients(), importance.shape(0), importance.shape(1)};
     CoefficientSteps classes = steps_of(steps, sizes);
     classes.bit_worth = bit_worth;
@@ -93,11 +101,11 @@ std::tuple<nb::bytes, Out<int32_t, 2>, Out<float, 2>> encode(const CoefficientMo
     auto chosen = buffer<int32_t>(product({grid.coefficients, chosen_cells}));
     auto decoded = buffer<float>(product({told, grid.cells()}));
     std::vector<uint8_t> map = copied(importance);
-    const std::vector<uint8_t> stream = without_gil([&] {
-        return model.encode(values.data(), grid, classes, learning.state(),
-                            {map.data(), known, choices ? chosen.get() : nullptr, decoded.get(), nullptr, told,
-                             parts ? parts->data() : nullptr});
-    });
+    CoefficientImage image{map.data(), known, choices ? chosen.get() : nullptr, decoded.get(), nullptr, told,
+                           parts ? parts->data() : nullptr};
+    expect(image, expected, grid);
+    const std::vector<uint8_t> stream =
+        without_gil([&] { return model.encode(values.data(), grid, classes, learning.state(), image); });
     learning.finish();
     return {to_bytes(stream), wrap(std::move(chosen), {chosen_cells, grid.coefficients}),
             wrap(std::move(decoded), {grid.cells(), told})};
@@ -109,7 +117,8 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
                                                                  const Vector<float>& sizes, const Begin& state,
                                                                  const std::optional<Matrix<uint8_t>>& known,
                                                                  const std::optional<Symbols>& symbols,
-                                                                 const std::optional<Done>& done) {
+                                                                 const std::optional<Done>& done,
+                                                                 const std::optional<Matrix<float>>& expected) {
     const CoefficientGrid grid{model.coefficients(), height, width};
     const CoefficientSteps classes = steps_of(steps, sizes);
     require(grid.cells() > 0, "coefficients: an empty grid");
@@ -122,8 +131,9 @@ std::optional<std::tuple<Out<uint8_t, 2>, Out<float, 2>>> decode(const Coefficie
     Learning learning(state, std::nullopt, model);
     require(!symbols || (symbols->shape(0) == grid.cells() && symbols->shape(1) == grid.coefficients),
             "coefficients: symbols of another shape");
-    const CoefficientImage image{importance.get(), known.has_value(), nullptr, decoded.get(),
-                                 symbols ? symbols->data() : nullptr};
+    CoefficientImage image{importance.get(), known.has_value(), nullptr, decoded.get(),
+                           symbols ? symbols->data() : nullptr};
+    expect(image, expected, grid);
     const Out<float, 2> coefficients = wrap(std::move(decoded), {grid.cells(), grid.coefficients});
     RowsDone rows_done;
     if (done)
@@ -269,20 +279,22 @@ void bind_coefficients(nb::module_& m) {
              "The level of expected magnitude of each coefficient in each importance class, [classes, coefficients].")
         .def("encode", &encode, "values"_a, "importance"_a, "known"_a, "steps"_a, "step_sizes"_a,
              "state"_a.noconvert(), "learnt"_a.noconvert() = nb::none(), "bit_worth"_a = usual_bit_worth,
-             "choices"_a = true, "told"_a = 0, "parts"_a = nb::none(),
+             "choices"_a = true, "told"_a = 0, "parts"_a = nb::none(), "expected"_a = nb::none(),
              "The stream, what each of the values [cells, coefficients] became (of no cell without `choices`, which take\n"
              "time), and what a decoder makes of it [cells, coefficients], or of the first so many that are to be `told`,\n"
              "if not 0. Behind the `parts` of PART_WIDTH, uint8 [cells], that there are of a cell all values are zero,\n"
              "whatever they say. These two are for entropy models. A map\n"
              "that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be\n"
              "the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is\n"
-             "spent.")
+             "spent. Of what is `expected` of the first coefficients from elsewhere [cells, ..] only the rest is coded.")
         .def("decode", &decode, "data"_a, "height"_a, "width"_a, "steps"_a, "step_sizes"_a, "state"_a.noconvert(),
              "known"_a = nb::none(), "symbols"_a.noconvert() = nb::none(), "done"_a = nb::none(),
+             "expected"_a = nb::none(),
              "The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not\n"
              "valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.\n"
              "Where cells are predicted in whole numbers, `done` is called, from this thread, with the coefficients and the\n"
-             "number of rows that are decoded: of each row, whether or not what follows is valid.");
+             "number of rows that are decoded, whether or not what follows is valid: of each row, or, with what is\n"
+             "`expected` from elsewhere [cells, ..], of each but the last.");
     m.attr("BIT_WORTH") = usual_bit_worth;
     m.attr("MOST_FRAME_MODES") = most_frame_modes;
     m.attr("FRAME_SLOTS") = frame_slots();

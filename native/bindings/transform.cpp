@@ -1,5 +1,6 @@
 // Bindings of the products and stages that the transform of `calibrated` is made of.
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/vector.h>
 
 #include <array>
 
@@ -38,22 +39,24 @@ GridSize grid_of(const Sides& sides) {
     return {sides[0], sides[1]};
 }
 
-void make_coarser(Coarser* self, const Matrix<float>& matrix, bool whole) {
-    require(matrix.size() > 0 && matrix.shape(1) > 9 && matrix.shape(1) % 9 == 1, "coarser: shapes");
-    new (self) Coarser(matrix.data(), matrix.shape(0), matrix.shape(1), whole);
+void make_coarser(Coarser* self, const Matrix<float>& matrix, const LookedAt& most, bool whole) {
+    require(matrix.size() > 0 && matrix.shape(1) > 1, "coarser: shapes");
+    new (self) Coarser(matrix.data(), matrix.shape(0), matrix.shape(1), most, whole);
 }
 
-bool predict_into(const Coarser& coarser, const Matrix<float>& first, const Sides& first_sides, const Sides& sides,
-                  const std::array<size_t, 4>& part, const InOut<float, 2>& out) {
-    const GridSize first_grid = grid_of(first_sides), grid = grid_of(sides);
+bool predict_into(const Coarser& coarser, const std::vector<Matrix<float>>& before, const Sides& before_sides,
+                  const Sides& sides, const std::array<size_t, 4>& part, const InOut<float, 2>& out) {
+    const GridSize before_grid = grid_of(before_sides), grid = grid_of(sides);
     const CellBlock block = block_of(part);
-    require(first.shape(0) == product({first_grid.height, first_grid.width}) && coarser.count() <= first.shape(1) &&
-                block.bottom <= grid.height && block.right <= grid.width &&
+    std::vector<DecodedCells> groups;
+    for (const auto& each : before) {
+        require(each.shape(0) == product({before_grid.height, before_grid.width}), "coarser: shapes");
+        groups.push_back({each.data(), each.shape(1)});
+    }
+    require(coarser.fits(groups) && block.bottom <= grid.height && block.right <= grid.width &&
                 out.shape(0) == product({block.rows(), block.columns()}) && out.shape(1) == coarser.outputs(),
             "coarser: shapes");
-    return without_gil([&] {
-        return coarser.predict(first.data(), first.shape(1), first_grid, grid, block, out.data());
-    });
+    return without_gil([&] { return coarser.predict(groups, before_grid, grid, block, out.data()); });
 }
 
 Out<uint8_t, 2> least_below_of(const Matrix<uint8_t>& first, const Sides& sides) {
@@ -105,13 +108,14 @@ void bind_transform(nb::module_& m) {
           "out[cells, at : at + count * ratio^2], the border repeated beyond it. False where the level is not finite.");
     nb::class_<Coarser>(
         m, "Coarser",
-        "What a group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any\n"
-        "number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.")
-        .def("__init__", &make_coarser, "matrix"_a, "whole"_a)
-        .def("predict", &predict_into, "first"_a, "first_grid"_a, "grid"_a, "block"_a, "out"_a.noconvert(),
-             "Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] on a\n"
-             "grid of their own: the matrix times the surroundings of each, as docs/format.md has it. False where one\n"
-             "of these is not finite.");
+        "What a group is expected to be, by a matrix [outputs, inputs], in whole numbers or not: from `most` numbers of a\n"
+        "cell at the place, of each beside it and of each at its corners, in each group before, and a one. Never changes:\n"
+        "any number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.")
+        .def("__init__", &make_coarser, "matrix"_a, "most"_a, "whole"_a)
+        .def("predict", &predict_into, "before"_a, "before_grid"_a, "grid"_a, "block"_a, "out"_a.noconvert(),
+             "Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] of groups\n"
+             "before, on a grid of their own: the matrix times the surroundings of each, as docs/format.md has it. False\n"
+             "where one of these is not finite.");
     m.def("least_below", &least_below_of, "first"_a, "grid"_a,
           "Of each cell of a grid the least of the numbers [height, width] of the cells below it.");
     m.def("largest", &largest_of, "values"_a, "The largest magnitude of a matrix; a NaN if there is one, 0 of nothing.");

@@ -123,6 +123,31 @@ void test_parts(const Case& one, std::vector<float> values) {
     expect("entropy::encode of what is there", said, [&] { return coded(nullptr, coefficients); });
 }
 
+// What is expected is taken off before coding, and added to what is decoded.
+void test_expected(const Case& one, const std::vector<float>& values) {
+    const size_t coefficients = one.grid.coefficients, outputs = random_size(1, coefficients);
+    std::vector<float> expected(one.grid.cells() * outputs), left = values;
+    for (float& e : expected) e = static_cast<float>(random_real(-3, 3));
+    for (size_t cell = 0; cell < one.grid.cells(); ++cell)
+        for (size_t k = 0; k < outputs; ++k) left[cell * coefficients + k] -= expected[cell * outputs + k];
+    const auto coded = [&](const std::vector<float>& of, const float* from) {
+        Bytes importance = one.importance;
+        std::vector<float> out(values.size()), again(values.size());
+        CoefficientImage image{importance.data(), one.known, nullptr, out.data(), nullptr};
+        image.expected = from, image.outputs = from ? outputs : 0;
+        const Bytes stream = one.model.encode(of.data(), one.grid, one.classes(), nullptr, image);
+        image.decoded = again.data();
+        if (!one.model.decode(stream.data(), stream.size(), one.grid, one.classes(), nullptr, image)) return Bytes{};
+        for (std::vector<float>* made : {&out, &again})
+            for (size_t cell = 0; cell < one.grid.cells() && !from; ++cell)
+                for (size_t k = 0; k < outputs; ++k) (*made)[cell * coefficients + k] += expected[cell * outputs + k];
+        return bytes_of(stream, out, again);
+    };
+    Bytes said;
+    expect_as_reference("CoefficientModel of what is left", [&] { return said = coded(values, expected.data()); });
+    expect("CoefficientModel without what is expected", said, [&] { return coded(left, nullptr); });
+}
+
 }  // namespace
 
 void test_entropy() {
@@ -151,6 +176,7 @@ void test_entropy() {
     for (uint8_t& each : noise) each = static_cast<uint8_t>(engine());
     expect_as_reference("entropy::decode of noise", [&] { return decoded(one, noise); });
     test_parts(one, values);
+    test_expected(one, values);
     const size_t every = random_size(1, 4);
     expect_as_reference("entropy::record", [&] {
         Bytes importance = one.importance;

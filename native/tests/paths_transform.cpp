@@ -121,16 +121,25 @@ void test_inverse() {
 
 void test_coarser() {
     const GridSize first{random_size(1, 9), random_size(1, 9)}, grid{random_size(1, 9), random_size(1, 9)};
-    const size_t stride = random_size(1, 6), inner = 9 * random_size(1, stride) + 1, columns = random_size(1, 130);
+    const LookedAt most{random_size(1, 6), random_size(0, 4), random_size(0, 3)};
+    std::vector<std::vector<float>> values;
+    std::vector<DecodedCells> before;
+    size_t inner = 1;
+    for (size_t group = 0, count = random_size(1, 3); group < count; ++group) {
+        const size_t stride = random_size(1, 6);
+        values.push_back(random_numbers(first.height * first.width * stride, random_real(0, 1)));
+        if (chance(0.1)) one_of(values.back()) = one_of(std::vector{std::nanf(""), HUGE_VALF});
+        inner += std::min(most[0], stride) + 4 * (std::min(most[1], stride) + std::min(most[2], stride));
+    }
+    for (const auto& each : values) before.push_back({each.data(), each.size() / (first.height * first.width)});
+    const size_t columns = random_size(1, 130);
     const auto matrix = random_numbers(inner * columns);
-    auto values = random_numbers(first.height * first.width * stride, random_real(0, 1));
-    if (chance(0.1)) one_of(values) = one_of(std::vector{std::nanf(""), HUGE_VALF});
-    const Coarser coarser(matrix.data(), columns, inner, chance(0.5));
+    const Coarser coarser(matrix.data(), columns, inner, most, chance(0.5));
     current = std::to_string(grid.height) + " x " + std::to_string(grid.width) + " of " + std::to_string(inner);
     expect_as_reference("Coarser", [&] {
         std::vector<float> out(grid.height * grid.width * columns, -1.0f);
         const CellBlock all{0, grid.height, 0, grid.width};
-        return coarser.predict(values.data(), stride, first, grid, all, out.data()) ? bytes_of(out) : Bytes{};
+        return coarser.predict(before, first, grid, all, out.data()) ? bytes_of(out) : Bytes{};
     });
 }
 

@@ -260,6 +260,8 @@ class CoefficientModel:
         told: int = 0,
         parts: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)]
         | None = None,
+        expected: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)]
+        | None = None,
     ) -> tuple[
         bytes,
         Annotated[NDArray[numpy.int32], dict(shape=(None, None))],
@@ -272,7 +274,7 @@ class CoefficientModel:
         whatever they say. These two are for entropy models. A map
         that is `known` to the decoder is not in the stream. The coder begins with `state`; `learnt`, which may be
         the same array, becomes what it has learnt. `bit_worth` is the squared error, in steps, for which a bit is
-        spent.
+        spent. Of what is `expected` of the first coefficients from elsewhere [cells, ..] only the rest is coded.
         """
 
     def decode(
@@ -287,6 +289,8 @@ class CoefficientModel:
         | None = None,
         symbols: Annotated[NDArray[numpy.int8], dict(shape=(None, None), order="C", device="cpu")] | None = None,
         done: Callable[[Annotated[NDArray[numpy.float32], dict(shape=(None, None))], int], None] | None = None,
+        expected: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)]
+        | None = None,
     ) -> (
         tuple[
             Annotated[NDArray[numpy.uint8], dict(shape=(None, None))],
@@ -298,7 +302,8 @@ class CoefficientModel:
         The importance map [height, width] and the coefficients [cells, coefficients]; None for what is not
         valid. `symbols`, int8 [cells, coefficients], becomes what each coefficient was coded as, within +-127.
         Where cells are predicted in whole numbers, `done` is called, from this thread, with the coefficients and the
-        number of rows that are decoded: of each row, whether or not what follows is valid.
+        number of rows that are decoded, whether or not what follows is valid: of each row, or, with what is
+        `expected` from elsewhere [cells, ..], of each but the last.
         """
 
 BIT_WORTH: float = 0.019999999552965164
@@ -500,27 +505,31 @@ def first_stage(
 
 class Coarser:
     """
-    What a group is expected to be, by a matrix [outputs, inputs], in whole numbers or not. Never changes: any
-    number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.
+    What a group is expected to be, by a matrix [outputs, inputs], in whole numbers or not: from `most` numbers of a
+    cell at the place, of each beside it and of each at its corners, in each group before, and a one. Never changes:
+    any number of threads may use it at once. Raises ValueError for numbers that are too large for whole ones.
     """
 
     def __init__(
         self,
         matrix: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+        most: Sequence[int],
         whole: bool,
     ) -> None: ...
     def predict(
         self,
-        first: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
-        first_grid: Sequence[int],
+        before: Sequence[
+            Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)]
+        ],
+        before_grid: Sequence[int],
         grid: Sequence[int],
         block: Sequence[int],
         out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
     ) -> bool:
         """
-        Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] on a
-        grid of their own: the matrix times the surroundings of each, as docs/format.md has it. False where one
-        of these is not finite.
+        Of the cells in a block (top, bottom, left, right) of a grid, [cells, outputs], from cells [cells, ..] of groups
+        before, on a grid of their own: the matrix times the surroundings of each, as docs/format.md has it. False
+        where one of these is not finite.
         """
 
 def least_below(

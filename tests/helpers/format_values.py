@@ -13,7 +13,8 @@ import numpy as np
 from tests.helpers.format_decoder import Array, need
 
 Place = tuple[int, int]  # of a cell: row, column
-LOOKED_AT = 48  # first components of a layer, at most, that later ones are predicted from
+#: First components of a layer, at most, that later ones are predicted from: in a cell, beside it, at its corners.
+LOOKED_AT = 96, 24, 0
 
 
 def dequantized(numbers: Array, steps: Array, scales: Array, tensors: dict[str, Array]) -> Array:
@@ -71,43 +72,39 @@ def said_in_whole_numbers(cells: Sequence[Array | None], neighbours: Array) -> A
     return np.asarray((north + north_east) + west)
 
 
-def predicted_from_first(first: Array, shape: Place, prediction: Array) -> Array:
-    """What is added to the coefficients [rows, columns, K] of another group."""
+def predicted_from_first(around: Array, prediction: Array) -> Array:
+    """What is added to the coefficients [rows, columns, K] of another group, by its surroundings."""
     matrix = prediction.astype(np.float32)
-    around = surroundings(first, shape, (matrix.shape[1] - 1) // 9)
-    out = np.zeros((*shape, len(matrix)), np.float32)
-    for place in np.ndindex(shape):
+    out = np.zeros((*around.shape[:2], len(matrix)), np.float32)
+    for place in np.ndindex(around.shape[:2]):
         for column, value in enumerate([*around[place], np.float32(1)]):
             out[place] += matrix[:, column] * value
     return out
 
 
-def surroundings(first: Array, shape: Place, count: int) -> Array:
-    """The first components of the 3 x 3 cells around each, [rows, columns, 9 * count]."""
-    (h, w), (rows, columns) = first.shape[:2], shape
-    out = np.zeros((rows, columns, 9 * count), np.float32)
+def surroundings(before: Sequence[Array], shape: Place, most: tuple[int, int, int]) -> Array:
+    """The first components of the 3 x 3 cells around each, [rows, columns, ..], in each of all groups."""
+    (h, w), (rows, columns) = before[0].shape[:2], shape
+    out = []
     for y in range(rows):
         for x in range(columns):
             middle = (2 * y + 1) * h // (2 * rows), (2 * x + 1) * w // (2 * columns)
-            out[y, x] = [
-                first[min(max(middle[0] + dy, 0), h - 1), min(max(middle[1] + dx, 0), w - 1), i]
-                for dy in (-1, 0, 1)
-                for dx in (-1, 0, 1)
-                for i in range(count)
-            ]
-    return out
+            for dy in (-1, 0, 1):
+                for dx in (-1, 0, 1):
+                    place = min(max(middle[0] + dy, 0), h - 1), min(max(middle[1] + dx, 0), w - 1)
+                    out.extend(group[place][: most[abs(dy) + abs(dx)]] for group in before)
+    return np.concatenate(out).reshape(rows, columns, -1)
 
 
-def predicted_in_whole_numbers(first: Array, shape: Place, prediction: Array) -> Array:
+def predicted_in_whole_numbers(around: Array, prediction: Array) -> Array:
     """The same with a profile of version 4."""
     matrix = prediction.astype(np.float32)
     weights, constant = matrix[:, :-1], matrix[:, -1]
     a = largest_exponent(weights)
     while (whole(weights, a) ** 2).sum(axis=1).max() > 2**31:
         a -= 1
-    around = surroundings(first, shape, weights.shape[1] // 9)
-    out = np.zeros((*shape, len(matrix)), np.float32)
-    for place in np.ndindex(shape):
+    out = np.zeros((*around.shape[:2], len(matrix)), np.float32)
+    for place in np.ndindex(around.shape[:2]):
         y = cell_exponent(around[place])
         sums = whole(weights, a) @ whole(around[place], y)
         out[place] = sums.astype(np.float32) * np.float32(2.0 ** (-y - a)) + constant
@@ -209,18 +206,19 @@ def restored(
 ) -> dict[str, Array]:
     """The levels from what each group's streams say, [rows, columns, K]."""
     out: dict[str, Array] = {}
-    version, below = profile.about["version"], list[Array]()
+    version, before = profile.about["version"], list[Array]()
     for number, coefficients in enumerate(groups):
         tensors = profile.group(number)
         layer = number < profile.about.get("layers", 1)
         if number and "prediction" in tensors:
             expected = predicted_in_whole_numbers if version >= 4 else predicted_from_first
-            first = np.concatenate(below, axis=2) if layer else groups[0]
-            found = expected(first, coefficients.shape[:2], tensors["prediction"])
+            count = tensors["prediction"].shape[1] // 9
+            around = (before, LOOKED_AT) if layer else (before[:1], (count, count, count))
+            found = expected(surroundings(around[0], coefficients.shape[:2], around[1]), tensors["prediction"])
             coefficients = coefficients.copy()
             coefficients[..., : found.shape[2]] += found
         if layer:
-            below.append(coefficients[..., :LOOKED_AT])
+            before.append(coefficients)
         need(bool(np.isfinite(coefficients).all()), "a coefficient that is not finite")
         made = first_stage_in_whole_numbers if version >= 3 else first_stage
         stage = made(coefficients, tensors["basis"])

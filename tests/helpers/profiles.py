@@ -21,7 +21,7 @@ from midstream.codec.calibrated.document import (
     ImportanceClasses,
     LevelAbout,
 )
-from midstream.codec.calibrated.parts import LAYER_INPUTS
+from midstream.codec.calibrated.parts import SEEN_BY_LAYERS
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import ALONE, PREDICTED, pack_state
 
@@ -57,7 +57,7 @@ def profile(
         for each in layout
     )
     tensors: dict[str, NDArray[Any]] = {}
-    below = 0  # coefficients that a layer is predicted from
+    before = 0  # coefficients that a layer is predicted from
     for number, group in enumerate(groups):
         own = _group(group, number, kept, rng)
         count = len(own["scales"])
@@ -68,9 +68,9 @@ def profile(
             own |= _cell_probe(group, own, seed, max(layers, 1))
         elif number < layers:
             own |= _sight(group, own, np.random.default_rng([seed, number]))
-            size = max(2 * count // 3, 1), 9 * below + 1
-            own["prediction"] = (rng.normal(size=size) / np.sqrt(9 * below)).astype(np.float16)
-        below += min(count, LAYER_INPUTS)
+            size = max(2 * count // 3, 1), before + 1
+            own["prediction"] = (rng.normal(size=size) / np.sqrt(before)).astype(np.float16)
+        before += sum(each * min(count, most) for each, most in zip((1, 4, 4), SEEN_BY_LAYERS, strict=True))
         tensors |= {f"{number}/{name}": values for name, values in (own | _frames(own, ways)).items()}
     about = About(
         version=PROFILE_VERSION,

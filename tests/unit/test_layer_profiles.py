@@ -13,7 +13,7 @@ from tests.helpers import profiles
 
 import midstream as ms
 from midstream.arrays import pack_tensors, unpack_tensors
-from midstream.codec.calibrated.parts import LAYER_INPUTS, CellProbe, GroupSight
+from midstream.codec.calibrated.parts import SEEN_BY_LAYERS, CellProbe, GroupSight
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.errors import InputError
 
@@ -83,8 +83,9 @@ def zeros(dtype: str, *shape: int) -> Callable[[Tensors], Any]:
 PREDICTIONS = {
     "a column too few": zeros("f2", SECOND, WIDTH - 1),
     "a column too many": zeros("f2", SECOND, WIDTH + 1),
-    "of one cell": zeros("f2", SECOND, (WIDTH - 1) // 9 + 1),
-    "of nine cells without a one": zeros("f2", SECOND, WIDTH - 9),
+    "of one cell": zeros("f2", SECOND, (WIDTH - 1) // 5 + 1),
+    "of nine cells": zeros("f2", SECOND, (WIDTH - 1) // 5 * 9 + 1),
+    "without a cell": zeros("f2", SECOND, WIDTH - (WIDTH - 1) // 5),
     "of none": zeros("f2", SECOND, 1),
     "a row too many": zeros("f2", SECOND + 1, WIDTH),
     "without a row": zeros("f2", 0, WIDTH),
@@ -117,12 +118,16 @@ def test_a_layer_is_predicted_from_so_many_of_each_before_it_at_most() -> None:
         layout: tuple[profiles.Group, ...] = ({"a": (first, (2, 3), 1)}, {"b": (3, (2, 3), 1)}, {"c": (4, (2, 3), 1)})
         tensors, document = unpack_tensors(profiles.profile(layout=layout, layers=3, ways=1).data, "it")
         found: int = tensors["2/prediction"].shape[1]
-        for columns in {9 * (first + 3) + 1, found + 9, found - 9} - {found}:
+        for columns in {5 * (first + 3) + 1, found + 5, found - 5, found + 1, found - 1} - {found}:
             with pytest.raises(InputError, match="a prediction that does not fit"):
                 parsed({**tensors, "2/prediction": np.zeros((4, columns), np.float16)}, document)
         return found
 
-    assert width(5) < width(LAYER_INPUTS) == width(LAYER_INPUTS + 1) == width(LAYER_INPUTS + 20)
+    here, beside, corner = SEEN_BY_LAYERS
+    assert corner == 0
+    assert width(beside) == 5 * (beside + 3) + 1
+    assert width(beside + 1) == width(beside) + 1
+    assert width(here) == width(beside) + here - beside == width(here + 1) == width(here + 20)
 
 
 def taken(*starts: str) -> Callable[[Tensors], Tensors]:

@@ -66,7 +66,7 @@ def test_what_is_damaged_is_refused_by_any_number_of_threads(profile: ms.Profile
 
 def test_rows_are_told_of_as_they_are_decoded() -> None:
     rng, sides, count = np.random.default_rng(0), (5, 7), 9
-    values = rng.normal(size=(35, count)).astype(np.float32)
+    values, expected = (rng.normal(size=(35, each)).astype(np.float32) for each in (count, 4))
     weights = (0.2 * rng.normal(size=(3, count, count))).astype(np.float32)
     offsets = np.zeros((_native.COEFFICIENT_LEVELS, 3), np.int8)
     steps = np.array([100], np.int16)
@@ -84,6 +84,12 @@ def test_rows_are_told_of_as_they_are_decoded() -> None:
         found = model.decode(stream, *sides, steps, step_sizes(steps), begin, done=done)
         assert found is not None
         assert told == [(rows, found[1][: 7 * rows].tobytes()) for rows in range(1, 6) if whole]
+        told.clear()  # what is expected is added when no row needs to know what is decoded without it
+        more = model.decode(stream, *sides, steps, step_sizes(steps), begin, done=done, expected=expected)
+        assert more is not None
+        found[1][:, :4] += expected
+        assert more[1].tobytes() == found[1].tobytes()
+        assert told == [(rows, found[1][: 7 * rows].tobytes()) for rows in range(1, 5) if whole]
 
     def fails(coefficients: np.ndarray, rows: int) -> None:
         raise RuntimeError(f"row {rows}")

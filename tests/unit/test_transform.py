@@ -10,6 +10,7 @@ from tests.helpers.format_values import (
     first_stage_in_whole_numbers,
     last_stage_in_whole_numbers,
     predicted_in_whole_numbers,
+    surroundings,
 )
 
 from midstream import _native
@@ -321,58 +322,49 @@ def test_shapes_that_do_not_fit() -> None:
         _native.first_stage(level, np.ones((1, 1), "f4"), one, 2, (1, 1, 0, 2), np.empty((0, 4), np.float32), 0)
 
 
-def surroundings(first: np.ndarray, count: int, grid: tuple[int, int]) -> np.ndarray:
-    """Of docs/format.md: of each cell of a grid, [cells, count * 9 + 1], from the first group's [h, w, ..]."""
-    height, width = first.shape[:2]
-    out = np.ones((*grid, 9 * count + 1), np.float32)
-    for i in range(grid[0]):
-        for j in range(grid[1]):
-            row, column = (2 * i + 1) * height // (2 * grid[0]), (2 * j + 1) * width // (2 * grid[1])
-            cells = [
-                first[min(max(row + y, 0), height - 1), min(max(column + x, 0), width - 1), :count]
-                for y in (-1, 0, 1)
-                for x in (-1, 0, 1)
-            ]
-            out[i, j, :-1] = np.concatenate(cells)
-    return out.reshape(grid[0] * grid[1], -1)
-
-
 SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
-@given(PATHS, SEEDS, SIDES, SIDES, st.integers(1, 5))
-def test_what_a_coarser_group_is_expected_to_be(path, seed, first_grid, grid, count):
+@given(PATHS, SEEDS, SIDES, SIDES, st.tuples(st.integers(1, 6), st.integers(0, 4), st.integers(0, 3)))
+def test_what_a_group_is_expected_to_be_from_others(path, seed, before_grid, grid, most):
     _native.set_simd_path(path)
     rng = np.random.default_rng(seed)
-    first = rng.normal(size=(first_grid[0] * first_grid[1], count + 2)).astype(np.float32)
-    matrix = rng.normal(size=(9 * count + 1, rng.integers(1, 70))).astype(np.float32)
+    groups = [rng.normal(size=(*before_grid, rng.integers(1, 7))).astype(np.float32) for _ in range(rng.integers(1, 4))]
+    before = [each.reshape(-1, each.shape[2]) for each in groups]
+    around = surroundings(groups, grid, most)
+    matrix = rng.normal(size=(around.shape[2] + 1, rng.integers(1, 70))).astype(np.float32)
     block = some_block(rng, grid)
     cells = inside(block, grid)
     out = np.full((len(cells), matrix.shape[1]), np.nan, np.float32)
-    coarser = _native.Coarser(np.ascontiguousarray(matrix.T), False)
-    assert coarser.predict(first, first_grid, grid, block, out)
-    around = surroundings(first.reshape(*first_grid, -1), count, grid)
-    assert same_bits(out, in_order(around, matrix)[cells])
-    calibrated = prediction.surroundings(first.reshape(*first_grid, -1).transpose(2, 0, 1), count, grid)
-    assert same_bits(np.ascontiguousarray(calibrated), around)
-    whole = _native.Coarser(np.ascontiguousarray(matrix.T), True)
-    assert whole.predict(first, first_grid, grid, block, out)
-    expected = predicted_in_whole_numbers(first.reshape(*first_grid, -1), grid, matrix.T)
-    assert same_bits(out, expected.reshape(-1, matrix.shape[1])[cells])
-    first[:] = np.inf
-    for each in (coarser, whole):
-        assert not each.predict(first, first_grid, grid, block, out)
-    for bad, sides in ((first[:-1], grid), (first[:, : count - 1], grid), (first, (grid[0], block[3] - 1))):
+    coarser = _native.Coarser(np.ascontiguousarray(matrix.T), most, False)
+    assert coarser.predict(before, before_grid, grid, block, out)
+    rows = np.concatenate([around.reshape(-1, around.shape[2]), np.ones((grid[0] * grid[1], 1), np.float32)], axis=1)
+    assert same_bits(out, in_order(rows, matrix)[cells])
+    calibrated = prediction.surroundings([each.transpose(2, 0, 1) for each in groups], most, grid)
+    assert same_bits(np.ascontiguousarray(calibrated), rows)
+    whole = _native.Coarser(np.ascontiguousarray(matrix.T), most, True)
+    assert whole.predict(before, before_grid, grid, block, out)
+    assert same_bits(out, predicted_in_whole_numbers(around, matrix.T).reshape(-1, matrix.shape[1])[cells])
+    for bad, sides in (
+        ([each[:-1] for each in before], grid),
+        ([each[:, :0] for each in before], grid),
+        ([*before, before[0]], grid),
+        (before[1:], grid),
+        (before, (grid[0], block[3] - 1)),
+    ):
         with pytest.raises(ValueError, match=r"coarser|grids"):
-            coarser.predict(np.ascontiguousarray(bad), first_grid, sides, block, out)
+            coarser.predict([np.ascontiguousarray(each) for each in bad], before_grid, sides, block, out)
+    before[0][:] = np.inf
+    for each in (coarser, whole):
+        assert not each.predict(before, before_grid, grid, block, out)
 
 
 def test_a_prediction_that_cannot_be() -> None:
-    for shape in ((0, 10), (3, 9), (3, 1)):
+    for shape in ((0, 10), (3, 0), (3, 1)):
         with pytest.raises(ValueError, match="coarser"):
-            _native.Coarser(np.ones(shape, np.float32), False)
+            _native.Coarser(np.ones(shape, np.float32), (1, 1, 1), False)
     with pytest.raises(ValueError, match="too large"):
-        _native.Coarser(np.full((3, 10), 2.0**17, np.float32), True)
+        _native.Coarser(np.full((3, 10), 2.0**17, np.float32), (1, 1, 1), True)
 
 
 @given(SEEDS, SIDES, SIDES)

@@ -154,15 +154,15 @@ def with_coder(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
         [importance.steps(strongest - below) for below in each] for each in (_PRETRAINED_BELOW, _LEARNT_BELOW)
     )
     maps = [importance_in([fit.group for fit in fits], importance, views.sent(view)) for view in chosen]
-    decoded: list[list[Floats]] = []  # of a group in each view, what others are predicted from
+    decoded: list[list[Floats]] = []  # of each group in each view, what others are predicted from
     out = []
     for number, fit in enumerate(fits):
         values = [_coefficients(views, fit, view) for view in chosen]
         group = fit.group
-        below = [_below(group, [each[view] for each in decoded]) for view in range(len(chosen))] if decoded else []
-        if below and tools.prediction:
-            group = predict.with_prediction(group, values, below)
-        ahead = _expected(group, below, values)
+        before = list(zip(*(decoded if group.layer else decoded[:1]), strict=True))  # by view
+        if before and tools.prediction:
+            group = predict.with_prediction(group, values, before)
+        ahead = _expected(group, before, values)
         samples = [
             (laid_out(without_expected(by_cell(own), each), own.shape[1:]), map_of(number, known, own.shape[1:]))
             for own, each, known in zip(values, ahead, maps, strict=True)
@@ -173,16 +173,13 @@ def with_coder(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
     return out
 
 
-def _below(group: GroupPart, decoded: Sequence[Floats]) -> Floats:
-    """What a group is predicted from in a view, of what is decoded of those before it."""
-    return np.concatenate([each[:LAYER_INPUTS] for each in decoded]) if group.layer else decoded[0]
-
-
-def _expected(group: GroupPart, below: Sequence[Floats], values: Sequence[Floats]) -> Sequence[Floats | None]:
-    """What a group's coefficients in each view are expected to be, with nothing below for nothing."""
-    if not below:
+def _expected(
+    group: GroupPart, before: Sequence[Sequence[Floats]], values: Sequence[Floats]
+) -> Sequence[Floats | None]:
+    """What a group's coefficients in each view are expected to be, with nothing before for nothing."""
+    if not before:
         return [None] * len(values)
-    pairs = zip(below, values, strict=True)
+    pairs = zip(before, values, strict=True)
     return [predict.expected_from(group, there, (own.shape[1], own.shape[2])) for there, own in pairs]
 
 

@@ -12,7 +12,7 @@ from midstream.calibration.coder import COUNT_LIMIT, Sample, scales_of
 from midstream.codec.calibrated.document import About, ImportanceClasses
 from midstream.codec.calibrated.importance import importance_in
 from midstream.codec.calibrated.parts import Floats, FramePart, GroupPart, usual_frames
-from midstream.codec.calibrated.prediction import Decoded, map_of, without_expected
+from midstream.codec.calibrated.prediction import Decoded, map_of, with_expected, without_expected
 from midstream.codec.calibrated.profile_file import PREDICTED
 from midstream.codec.calibrated.transform import by_cell, forward, laid_out
 from midstream.codec.temporal.coding import CodedGroup, FrameSteps, code_alone, code_predicted
@@ -55,7 +55,7 @@ def clip_samples(
             samples.append((left, classes))
             if decoded.looked_at(number):
                 made = code_alone(group, steps, left, classes, number >= len(maps)).decoded
-                decoded.add(number, classes, by_cell(made), expected)
+                decoded.add(number, classes, with_expected(by_cell(made), expected))
     return out
 
 

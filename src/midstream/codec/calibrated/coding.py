@@ -13,7 +13,7 @@ from midstream import _native
 from midstream.codec.calibrated.forward import Coefficients, KnownCoefficients
 from midstream.codec.calibrated.importance import check_scores, classes_of, importance_of, spread
 from midstream.codec.calibrated.parts import Floats, GroupPart, step_sizes
-from midstream.codec.calibrated.prediction import Decoded, map_of, with_expected, without_expected
+from midstream.codec.calibrated.prediction import Decoded, map_of
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import write_stream
 from midstream.codec.calibrated.transform import Size, by_cell
@@ -163,15 +163,15 @@ def _group_coded(
     most = LARGEST / _MARGIN
     small = coefficients.largest <= most and (expected is None or _native.largest(expected) <= most)
     if group.entropy is None or isinstance(coefficients, KnownCoefficients) or not small:
-        left = without_expected(analysed.values(number, steps), expected)
-        stream, _, made = _coded(group, steps, left, importance, None, known, bit_worth)
+        values = analysed.values(number, steps)
+        stream, _, made = _coded(group, steps, values, importance, None, known, bit_worth, expected=expected)
     else:
         values, parts = coefficients.parts_for_steps(step_sizes(steps)[importance])
-        left = without_expected(values, expected)
         told = max(*group.neighbours.shape[1:], decoded.looked_at(number), 0 if expected is None else expected.shape[1])
         told = min(max(told, 1), len(group.scales))
-        stream, _, made = _coded(group, steps, left, importance, None, known, bit_worth, told=told, parts=parts)
-    made = with_expected(made, expected)
+        stream, _, made = _coded(
+            group, steps, values, importance, None, known, bit_worth, told=told, parts=parts, expected=expected
+        )
     check_size(made)
     decoded.add(number, importance, made)
     return stream
@@ -206,6 +206,7 @@ def _coded(
     choices: bool = False,
     told: int = 0,
     parts: NDArray[np.uint8] | None = None,
+    expected: Floats | None = None,
 ) -> tuple[bytes, NDArray[np.int32], Floats]:
     """As `quantised`, all [cells, K]; see CoefficientModel.encode of the rest."""
     return group.coefficient_model.encode(
@@ -220,4 +221,5 @@ def _coded(
         choices,
         told,
         parts,
+        expected,
     )

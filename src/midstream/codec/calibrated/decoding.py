@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.codec.calibrated.parts import Floats, GroupPart, LevelPart, step_sizes
-from midstream.codec.calibrated.prediction import with_expected
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import StreamHeader, stream_shape
 from midstream.codec.calibrated.transform import Block, Size, blocks, inverse_block, laid_out
@@ -31,8 +30,8 @@ _DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 4
 Dequantised = tuple[NDArray[np.uint8], Floats]
 #: Called, while a group is decoded, with its coefficients [cells, K] and how many rows are decoded.
 RowsDone = Callable[[Floats, int], None]
-#: Decodes a group by its number, with the importance map where that is known.
-DecodeGroup = Callable[[int, NDArray[np.uint8] | None, RowsDone | None], Dequantised]
+#: Decodes a group by its number, with the importance map where that is known, and with what is expected of it.
+DecodeGroup = Callable[[int, NDArray[np.uint8] | None, Floats | None, RowsDone | None], Dequantised]
 
 
 def begin_calibrated(
@@ -55,10 +54,11 @@ def begin_calibrated(
     grids = limited_grids(profile, read, sizes, limits)
     steps = profile.about.importance.steps(header.step)
 
-    def coefficients(number: int, known: NDArray[np.uint8] | None, done: RowsDone | None) -> Dequantised:
-        return dequantised(
-            profile.groups[number], steps, streams[number], grids[number], known, f"group {number}", done
-        )
+    def coefficients(
+        number: int, known: NDArray[np.uint8] | None, expected: Floats | None, done: RowsDone | None
+    ) -> Dequantised:
+        group, what = profile.groups[number], f"group {number}"
+        return dequantised(group, steps, streams[number], grids[number], known, expected, what, done)
 
     return begin_groups(
         profile, {number: grids[number] for number in read}, sizes, dtypes, wanted, coefficients, threads, device
@@ -100,12 +100,11 @@ def begin_groups(
     decoded = profile.nothing_decoded()
     for number, grid in grids.items():
         expected = decoded.expected(number, grid)
-        importance, values = coefficients(number, decoded.known(number, grid), None)
-        own = with_expected(values.copy(), expected)
-        if not np.isfinite(own).all():
+        importance, values = coefficients(number, decoded.known(number, grid), expected, None)
+        if not np.isfinite(values).all():
             raise CorruptError(f"group {number}: coefficients out of range")
-        whole.append((profile.groups[number], laid_out(own, grid)))
-        decoded.add(number, importance, own)
+        whole.append((profile.groups[number], laid_out(values, grid)))
+        decoded.add(number, importance, values)
 
     def finish() -> dict[str, Any]:
         parts = [inverse_on(device, group, values, sizes, dtypes, wanted) for group, values in whole]
@@ -146,11 +145,11 @@ def decode_groups(
     with Following(count) as following:
         for number, grid in grids.items():
             expected = decoded.expected(number, grid, count)
-            done = _restoring(profile, number, grid, expected, out, following, count)
+            done = _restoring(profile, number, grid, out, following, count)
             known = decoded.known(number, grid)
-            importance, values = coefficients(number, known, done if count > 1 else None)
+            importance, values = coefficients(number, known, expected, done if count > 1 else None)
             done(values, grid[0])
-            decoded.add(number, importance, values, expected)
+            decoded.add(number, importance, values)
     return {name: out[name] for name in profile.about.order if name in wanted}
 
 
@@ -158,7 +157,6 @@ def _restoring(
     profile: Profile,
     number: int,
     grid: Size,
-    expected: Floats | None,
     out: dict[str, NDArray[Any]],
     following: Following,
     threads: int,
@@ -170,7 +168,7 @@ def _restoring(
     def done(values: Floats, rows: int) -> None:
         while left and left[0][0].stop <= rows:
             block = left.popleft()
-            following.add(partial(restore_block, group, values, grid, expected, block, out, f"group {number}"))
+            following.add(partial(restore_block, group, values, grid, block, out, f"group {number}"))
 
     return done
 
@@ -211,7 +209,6 @@ def restore_block(
     group: GroupPart,
     coefficients: Floats,
     grid: Size,
-    expected: Floats | None,
     block: Block,
     out: dict[str, NDArray[Any]],
     what: str,
@@ -219,10 +216,7 @@ def restore_block(
     """Put a block of a group's coefficients [cells, K] into its levels. Raises CorruptError."""
     rows, columns = block
     begin, end = rows.start * grid[1] + columns.start, (rows.stop - 1) * grid[1] + columns.stop
-    part = coefficients[begin:end]  # whole rows, or a part of one
-    if expected is not None:
-        part = with_expected(part.copy(), expected[begin:end])
-    inverse_block(group, part, block, out, what)
+    inverse_block(group, coefficients[begin:end], block, out, what)  # whole rows, or a part of one
 
 
 def dequantised(
@@ -231,6 +225,7 @@ def dequantised(
     stream: memoryview | bytes,
     grid: Size,
     known: NDArray[np.uint8] | None,
+    expected: Floats | None,
     what: str,
     done: RowsDone | None = None,
 ) -> Dequantised:
@@ -242,15 +237,16 @@ def dequantised(
         stream: the group's.
         grid: (height, width).
         known: the importance map, where it is not in the stream.
+        expected: of the first coefficients [cells, O], from groups before; None for nothing.
         what: named in errors.
-        done: called for each row, if cells of the group are predicted in whole numbers.
+        done: called for rows as they are decoded, if cells of the group are predicted in whole numbers.
 
     Raises:
         CorruptError: a stream that does not decode.
     """
 
     model = group.coefficient_model
-    found = model.decode(stream, *grid, steps, step_sizes(steps), group.state, known, done=done)
+    found = model.decode(stream, *grid, steps, step_sizes(steps), group.state, known, done=done, expected=expected)
     if found is None:
         raise CorruptError(f"{what}: the coefficients do not decode")
     return found

@@ -14,6 +14,8 @@ from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE, 
 from midstream.codec.calibrated.entropy import EntropyPart
 
 Floats = NDArray[np.float32]
+#: How many coefficients of a group are looked at, at most: of a cell itself, of each beside it, of each at a corner.
+LookedAt = tuple[int, int, int]
 #: That a probe makes of each coefficient (importance.py).
 PROBE_FEATURES = 4
 #: Cells on a side that a score comes from.
@@ -21,8 +23,9 @@ PROBE_WINDOW = 3
 #: Cells that a coefficient of a layer, or of a coarser group, is predicted from.
 PREDICTION_WINDOW = 3
 PREDICTION_CELLS = PREDICTION_WINDOW**2
-#: Of each layer before a layer, the coefficients of a cell that it is predicted from, at most.
-LAYER_INPUTS = 48
+#: Of each layer before a layer, the coefficients that it is predicted from, at most: of a cell, and of four beside it.
+LAYER_INPUTS, LAYER_INPUTS_BESIDE = 96, 24
+SEEN_BY_LAYERS: LookedAt = (LAYER_INPUTS, LAYER_INPUTS_BESIDE, 0)
 
 
 def step_sizes(indices: NDArray[np.int16]) -> Floats:
@@ -205,7 +208,7 @@ class GroupPart:
         state: uint32, what the coder begins with.
         probe: of the first group, or what a layer adds to that; None where all cells are of one class.
         prediction: of the other groups: [K, P * 9 + 1], their coefficients from the first P of the first group around a
-            place and a one; of layers [O, P * 9 + 1], the first O of theirs from P of the layers before them, likewise
+            place and a one; of layers [O, I + 1], the first O of theirs from I of the layers before them, and a one
             (prediction.py); None where nothing is predicted.
         layer: whether that is how this group is predicted.
         frames: from clips; None where there were none.
@@ -296,7 +299,9 @@ class GroupPart:
     def coarser(self) -> _native.Coarser:
         """The prediction from groups before this one."""
         assert self.prediction is not None
-        return _native.Coarser(self.prediction, self.all_whole)
+        count = (self.prediction.shape[1] - 1) // PREDICTION_CELLS
+        most = SEEN_BY_LAYERS if self.layer else (count, count, count)
+        return _native.Coarser(self.prediction, most, self.all_whole)
 
     @cached_property
     def on_devices(self) -> dict[Any, Any]:

@@ -8,13 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
-from midstream.codec.calibrated.parts import LAYER_INPUTS, PREDICTION_CELLS, PREDICTION_WINDOW, Floats, GroupPart
+from midstream.codec.calibrated.parts import (
+    LAYER_INPUTS,
+    PREDICTION_CELLS,
+    PREDICTION_WINDOW,
+    Floats,
+    GroupPart,
+    LookedAt,
+)
 from midstream.codec.calibrated.transform import Size
 from midstream.codec.threads import run
 from midstream.errors import CorruptError
 
 #: Cells that a thread predicts at least: fewer take less than it does to begin with another.
 _LEAST_CELLS = 128
+_MIDDLE = PREDICTION_WINDOW // 2
 
 
 def importance_from(first: NDArray[np.uint8], grid: Size) -> NDArray[np.uint8]:
@@ -27,30 +35,32 @@ def map_of(number: int, own: Sequence[NDArray[np.uint8]], grid: Size) -> NDArray
     return own[number] if number < len(own) else importance_from(own[0], grid)
 
 
-def surroundings(first: Floats, count: int, grid: Size) -> Floats:
-    """The first group's first `count` coefficients around each place of a grid, and a one, for calibration.
+def surroundings(before: Sequence[Floats], most: LookedAt, grid: Size) -> Floats:
+    """What a group is predicted from around each place of a grid, and a one, for calibration.
 
     Args:
-        first: [.., height, width].
-        count: of the coefficients that are looked at.
+        before: coefficients [.., height, width] of each group that is looked at, all on one grid.
+        most: of these.
         grid: (rows, columns).
 
     Returns:
-        [cells, count * 9 + 1].
+        [cells, numbers].
     """
-    cells = first[:count].transpose(1, 2, 0)
-    rows, columns = (_around(count, there) for count, there in zip(grid, cells.shape, strict=False))
-    out = np.empty((*grid, count * PREDICTION_CELLS + 1), np.float32)
-    around = out[..., :-1].reshape(*grid, PREDICTION_WINDOW, PREDICTION_WINDOW, count)
-    around[...] = cells[rows[:, None, :, None], columns[:, None, :]]
-    out[..., -1] = 1
-    return out.reshape(-1, out.shape[2])
+    shapes = zip(grid, before[0].shape[1:], strict=True)
+    rows, columns = (_around(count, there) for count, there in shapes)
+    parts = [
+        each[: most[(y != _MIDDLE) + (x != _MIDDLE)], rows[:, y, None], columns[:, x]].reshape(-1, grid[0] * grid[1])
+        for y in range(PREDICTION_WINDOW)
+        for x in range(PREDICTION_WINDOW)
+        for each in before
+    ]
+    return np.concatenate([*parts, np.ones((1, grid[0] * grid[1]), np.float32)]).T
 
 
 def _around(count: int, there: int) -> NDArray[np.intp]:
     """The cells around each place, [count, PREDICTION_WINDOW]; of those beyond a border the nearest one within."""
     centres = (2 * np.arange(count, dtype=np.intp) + 1) * there // (2 * count)
-    beside = centres[:, None] + np.arange(-(PREDICTION_WINDOW // 2), PREDICTION_WINDOW // 2 + 1)
+    beside = centres[:, None] + np.arange(-_MIDDLE, _MIDDLE + 1)
     return np.asarray(np.minimum(np.maximum(beside, 0), there - 1))
 
 
@@ -65,7 +75,7 @@ class Decoded:
 
     def __init__(self, groups: Sequence[GroupPart]) -> None:
         """Of a profile's groups."""
-        self._groups, self._below = groups, list[Floats]()
+        self._groups, self._before = groups, list[Floats]()
         self._layers = 1 + sum(group.layer for group in groups)
         coarser = max((group.input_sizes[1] // PREDICTION_CELLS for group in groups if not group.layer), default=0)
         self._counts = [LAYER_INPUTS] * (self._layers - 1) + [0]
@@ -75,13 +85,12 @@ class Decoded:
         """How many of a cell's coefficients of a group others are predicted from."""
         return min(self._counts[number], len(self._groups[number].scales)) if number < len(self._counts) else 0
 
-    def add(self, number: int, importance: NDArray[np.uint8], values: Floats, expected: Floats | None = None) -> None:
-        """A group: its map [height, width] and coefficients [cells, ..], without what was `expected` of them."""
+    def add(self, number: int, importance: NDArray[np.uint8], values: Floats) -> None:
+        """A group: its map [height, width] and coefficients [cells, ..], with what was expected of them."""
         if number == 0:
             self.importance = importance
-        if count := self.looked_at(number):
-            own = values[:, :count].copy()
-            self._below.append(with_expected(own, None if expected is None else expected[:, :count]))
+        if self.looked_at(number):
+            self._before.append(values)
 
     def known(self, number: int, grid: Size) -> NDArray[np.uint8] | None:
         """The importance map of a group, if it follows from what has been decoded."""
@@ -95,10 +104,8 @@ class Decoded:
         group = self._groups[number]
         if group.prediction is None:
             return None
-        below = self._below[0]
-        if group.layer:
-            below = np.concatenate([each[:, :LAYER_INPUTS] for each in self._below], axis=1)
-        return expected_cells(group, below, self.importance.shape, grid, threads)
+        before = self._before if group.layer else self._before[:1]
+        return expected_cells(group, before, self.importance.shape, grid, threads)
 
 
 def without_expected(values: Floats, expected: Floats | None) -> Floats:
@@ -111,15 +118,19 @@ def without_expected(values: Floats, expected: Floats | None) -> Floats:
 
 
 def with_expected(left: Floats, expected: Floats | None) -> Floats:
-    """The coefficients again, in their place."""
-    if expected is not None:
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
-            left[:, : expected.shape[1]] += expected
-    return left
+    """The coefficients again."""
+    if expected is None:
+        return left
+    values = left.copy()
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
+        values[:, : expected.shape[1]] += expected
+    return values
 
 
-def expected_cells(group: GroupPart, below: Floats, below_grid: Size, grid: Size, threads: int = 1) -> Floats:
-    """What a group's coefficients are expected to be, [cells, O], from cells [cells, ..] on their grid."""
+def expected_cells(
+    group: GroupPart, before: Sequence[Floats], before_grid: Size, grid: Size, threads: int = 1
+) -> Floats:
+    """What a group's coefficients are expected to be, [cells, O], from cells [cells, ..] of others on their grid."""
     assert group.prediction is not None
     height, width = grid
     out = np.empty((height * width, len(group.prediction)), np.float32)
@@ -128,7 +139,7 @@ def expected_cells(group: GroupPart, below: Floats, below_grid: Size, grid: Size
     def predict(top: int) -> bool:
         bottom = min(top + rows, height)
         return group.coarser.predict(
-            below, below_grid, grid, (top, bottom, 0, width), out[top * width : bottom * width]
+            before, before_grid, grid, (top, bottom, 0, width), out[top * width : bottom * width]
         )
 
     if not all(run(predict, range(0, height, rows), threads)):

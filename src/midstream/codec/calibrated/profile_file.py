@@ -23,10 +23,10 @@ from midstream.codec.calibrated.document import (
 )
 from midstream.codec.calibrated.entropy import IMPORTANCE_ROWS, EntropyPart, RowNetwork
 from midstream.codec.calibrated.parts import (
-    LAYER_INPUTS,
     PREDICTION_CELLS,
     PROBE_FEATURES,
     PROBE_WINDOW,
+    SEEN_BY_LAYERS,
     CellProbe,
     Floats,
     FramePart,
@@ -238,18 +238,20 @@ def _frames(tensors: _Tensors, count: int) -> FramePart:
 
 
 def _check_predictions(groups: tuple[GroupPart, ...]) -> None:
-    below = 0
+    """Of the groups before each, as many numbers are looked at as there are to be."""
+    from_layers = 1
     for number, group in enumerate(groups):
         if group.prediction is not None:
-            outputs, (inputs, rest) = len(group.prediction), divmod(group.prediction.shape[1] - 1, PREDICTION_CELLS)
+            outputs, inputs = group.prediction.shape
             if group.layer:
-                fits = inputs == below and outputs <= len(group.scales)
+                fits = inputs == from_layers and outputs <= len(group.scales)
             else:
-                fits = number > 0 and 0 < inputs <= len(groups[0].scales)
-            fits = fits and not rest
+                count, rest = divmod(inputs - 1, PREDICTION_CELLS)
+                fits = number > 0 and 0 < count <= len(groups[0].scales) and not rest
             if not fits:
                 raise ValueError("a prediction that does not fit the groups before it")
-        below += min(LAYER_INPUTS, len(group.scales))
+        here, beside, corner = (min(most, len(group.scales)) for most in SEEN_BY_LAYERS)
+        from_layers += here + 4 * (beside + corner)
 
 
 def _check_sights(groups: tuple[GroupPart, ...], about: About) -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from midstream.codec.base import Declaration, Decoder, DecodeRequest, StreamInfo, Table
 from midstream.codec.calibrated.decoder import declared_shapes, given_profile
 from midstream.codec.calibrated.decoding import Dequantised, RowsDone, begin_groups, limited_grids, wanted_levels
+from midstream.codec.calibrated.parts import Floats
+from midstream.codec.calibrated.prediction import with_expected
 from midstream.codec.calibrated.profile import Profile
 from midstream.codec.calibrated.stream import Shapes, profile_for, stream_shape
 from midstream.codec.calibrated.transform import Size
@@ -66,7 +68,9 @@ def decode_unit(
     kept: list[GroupFrame] = []
     contexts: list[NDArray[np.uint32]] = []
 
-    def coefficients(number: int, known: NDArray[np.uint8] | None, done: RowsDone | None) -> Dequantised:
+    def coefficients(
+        number: int, known: NDArray[np.uint8] | None, expected: Floats | None, done: RowsDone | None
+    ) -> Dequantised:
         del done  # all rows at once: a GroupFrame is of the whole group
         group, stream, what = profile.groups[number], streams[number], f"group {number}"
         if before is None:
@@ -76,7 +80,7 @@ def decode_unit(
             decoded, frame, learnt = decode_predicted(group, steps, stream, known, *own, what)
             contexts.append(learnt)
         kept.append(frame)
-        return frame.importance, decoded
+        return frame.importance, with_expected(decoded, expected)
 
     arrays = begin_groups(
         profile, dict(enumerate(grids)), sizes, dtypes, wanted, coefficients, request.threads, request.device

@@ -122,7 +122,7 @@ class _TemporalFrame(PendingFrame):
                     before.contexts_of(number),
                     refreshed=self._stream.refreshed(importance.shape),
                 )
-            made = with_expected(by_cell(coded.decoded).copy(), expected)
+            made = with_expected(by_cell(coded.decoded), expected)
             check_size(made)
             decoded.add(number, importance, made)
             out.append(coded)
