@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from midstream import _native
 from midstream.calibration import coder, entropy, predict, probe, transform
-from midstream.calibration.neighbours import with_neighbours
+from midstream.calibration.neighbours import OUTPUTS, OUTPUTS_OF_LAYERS, with_neighbours
 from midstream.calibration.settings import CalibrationSettings, Tools
 from midstream.calibration.views import View, Views
 from midstream.codec.base import ImportanceGrid
@@ -149,6 +149,7 @@ def with_coder(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
     """All groups with what the coder begins with, and with their prediction from those before them."""
     views, chosen, tools, importance = material.views, material.sampled, material.tools, about.importance
     layers = about.layer_count
+    from_neighbours = OUTPUTS if layers == 1 else OUTPUTS_OF_LAYERS
     strongest = strongest_of([fit.group for fit in fits], layers)
     steps, finer = (
         [importance.steps(strongest - below) for below in each] for each in (_PRETRAINED_BELOW, _LEARNT_BELOW)
@@ -167,6 +168,8 @@ def with_coder(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
             (laid_out(without_expected(by_cell(own), each), own.shape[1:]), map_of(number, known, own.shape[1:]))
             for own, each, known in zip(values, ahead, maps, strict=True)
         ]
+        if tools.neighbours:
+            group = with_neighbours(group, samples, steps, from_neighbours)
         out.append(_coded(replace(fit, group=group), samples, (steps, finer), material))
         if number + 1 < len(fits) and number < layers:
             decoded.append(_decoded(out[-1].group, steps, samples, ahead, max(LAYER_INPUTS, predict.INPUTS)))
@@ -224,8 +227,6 @@ def _pretrained(
     fit: Fit, samples: Sequence[coder.Sample], steps: Sequence[NDArray[np.int16]], tools: Tools, progress: Progress
 ) -> Fit:
     group = fit.group
-    if tools.neighbours:
-        group = with_neighbours(group, samples, steps)
     if tools.references:
         group = replace(group, references=coder.related(samples[::2], group.scales))
     progress.stage("pre-training the contexts", len(samples))

@@ -14,21 +14,25 @@ from midstream.codec.calibrated.coding import quantised
 from midstream.codec.calibrated.parts import Floats, GroupPart
 
 # Where the numbers come from: docs/method.md, "Constants".
-#: Coefficients of each neighbour that are looked at, and coefficients of a cell that are predicted.
-_INPUTS, _OUTPUTS = 128, 256
+#: Coefficients of each neighbour that are looked at, and coefficients of a cell that are predicted, at most: of a group
+#: that has all levels of its cells, and of one of several layers.
+_INPUTS, OUTPUTS, OUTPUTS_OF_LAYERS = 128, 256, 128
 #: Ridge beside the inputs' mean energy.
 _RIDGE = 0.02
 #: Once from what is decoded without prediction, then from what is decoded with the first one.
 _ROUNDS = 2
 
 
-def with_neighbours(group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]]) -> GroupPart:
+def with_neighbours(
+    group: GroupPart, samples: Sequence[Sample], steps: Sequence[NDArray[np.int16]], most: int = OUTPUTS
+) -> GroupPart:
     """The group with a prediction from neighbours, and the scales of what it leaves.
 
     Args:
         group: as fitted so far.
         samples: coefficients and importance map of views.
         steps: each view is decoded at one of these, in turn.
+        most: coefficients of a cell that are predicted.
     """
     if all(coefficients[0].size == 1 for coefficients, _ in samples):
         return group  # one cell an image, as of class tokens: it has no neighbours
@@ -37,7 +41,7 @@ def with_neighbours(group: GroupPart, samples: Sequence[Sample], steps: Sequence
             quantised(group, steps[number % len(steps)], coefficients, importance)[2]
             for number, (coefficients, importance) in enumerate(samples)
         ]
-        group = replace(group, neighbours=_fitted(samples, decoded))
+        group = replace(group, neighbours=_fitted(samples, decoded, most))
     energy = np.zeros(len(group.scales))
     for (coefficients, _), around in zip(samples, decoded, strict=True):
         left = coefficients.reshape(len(coefficients), -1).astype(np.float64)
@@ -48,9 +52,9 @@ def with_neighbours(group: GroupPart, samples: Sequence[Sample], steps: Sequence
     return replace(group, scales=scales_of(np.sqrt(energy)))
 
 
-def _fitted(samples: Sequence[Sample], decoded: Sequence[Floats]) -> Floats:
+def _fitted(samples: Sequence[Sample], decoded: Sequence[Floats], most: int) -> Floats:
     count = len(decoded[0])
-    inputs, outputs = min(_INPUTS, count), min(_OUTPUTS, count)
+    inputs, outputs = min(_INPUTS, count), min(most, count)
     gram, cross = np.zeros((3 * inputs, 3 * inputs)), np.zeros((3 * inputs, outputs))
     for (coefficients, _), values in zip(samples, decoded, strict=True):
         around = _around(values, inputs)
