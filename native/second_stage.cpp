@@ -18,6 +18,8 @@ constexpr float least_deviation = 0.15f;
 // coefficient that is not zero; and any that might have one of four steps. So nothing that the calibration has not seen
 // is left out unseen, except in the share of a cell's energy that the basis itself leaves out (calibrate/transform.py).
 constexpr float unusual = 16, least_square = 0.25f, most_square = 16, left_out = 0.01f;
+// What is expected of a coefficient counts for nothing below so many steps.
+constexpr float least_expected = 0.25f;
 // Vectors of these lengths or less have products below 2^31.
 constexpr double most_whole = 32700;
 
@@ -229,6 +231,21 @@ bool SecondStage::go_on(const int16_t* whole, const float* units, const float* s
             multiply(whole, now, part, take);
     }
     return !std::equal(made, made + cells, ends);
+}
+
+void parts_expected(const float* expected, size_t outputs, const float* steps, size_t cells, uint8_t* parts) {
+    constexpr size_t width = SecondStage::part_width;
+    for (size_t cell = 0; cell < cells; ++cell, expected += outputs) {
+        const float enough = least_expected * steps[cell];
+        size_t part = (outputs + width - 1) / width;
+        const auto nothing_in = [&](size_t from, size_t to) {
+            int32_t large = 0;
+            for (size_t k = from; k < to; ++k) large |= std::fabs(expected[k]) < enough ? 0 : 1;  // a NaN is large
+            return large == 0;
+        };
+        while (part > 0 && nothing_in((part - 1) * width, std::min(part * width, outputs))) --part;
+        parts[cell] = static_cast<uint8_t>(part);
+    }
 }
 
 }  // namespace midstream

@@ -57,4 +57,8 @@ class SecondStage {
     double longest_;                  // of the rows
 };
 
+// How many parts of each cell hold something that is expected, [cells, outputs], to be a quarter of a step or more: what is
+// smaller is as good as nothing where nothing else is there.
+void parts_expected(const float* expected, size_t outputs, const float* steps, size_t cells, uint8_t* parts);
+
 }  // namespace midstream

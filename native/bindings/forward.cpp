@@ -4,6 +4,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <tuple>
@@ -70,6 +71,24 @@ void make_forward(Forward* self, const std::vector<LevelArrays>& levels, const S
     std::vector<FirstWhole> stages;
     for (const LevelArrays& level : levels) stages.push_back(first_of(level));
     new (self) Forward(std::move(stages), second, sight);
+}
+
+// Of so many cells: whole numbers, units, parts that are made, coefficients, and what a sight sees.
+using Room = std::tuple<Out<int16_t, 2>, Out<float, 1>, Out<uint8_t, 1>, Out<float, 2>, std::optional<Out<float, 2>>>;
+
+Room room_for(const Forward& forward, size_t cells) {
+    const SecondStage& second = forward.second();
+    const size_t mixed = forward.sight() ? forward.sight()->mixed() : 0;
+    auto whole = buffer<int16_t>(product({cells, second.whole_size()}));
+    auto units = buffer<float>(cells), values = buffer<float>(product({cells, second.coefficients()}));
+    auto seen = buffer<float>(product({cells, mixed}));
+    auto made = buffer<uint8_t>(cells);
+    std::fill_n(made.get(), cells, uint8_t{0});
+    std::fill_n(values.get(), cells * second.coefficients(), 0.0f);
+    std::fill_n(seen.get(), cells * mixed, 0.0f);
+    return {wrap(std::move(whole), {cells, second.whole_size()}), wrap(std::move(units), {cells}),
+            wrap(std::move(made), {cells}), wrap(std::move(values), {cells, second.coefficients()}),
+            forward.sight() ? std::optional(wrap(std::move(seen), {cells, mixed})) : std::nullopt};
 }
 
 float begin_into(const Forward& forward, const std::vector<Cube<float>>& maps, const std::array<size_t, 4>& sides,
@@ -149,6 +168,10 @@ void bind_forward(nb::module_& m) {
         "these do not belong together.")
         .def("__init__", &make_forward, "levels"_a, "second"_a, "sight"_a.none(), nb::keep_alive<1, 3>(),
              nb::keep_alive<1, 4>())
+        .def("room", &room_for, "cells"_a,
+             "For cells: int16 [cells, whole_size] and float32 [cells], which `begin` makes; uint8 [cells] and float32\n"
+             "[cells, coefficients], zeros, which `SecondStage.go_on` goes on with; and what a sight sees, zeros [cells,\n"
+             "mixed], or None.")
         .def("begin", &begin_into, "maps"_a, "block"_a, "whole"_a.noconvert(), "units"_a.noconvert(),
              "mixed"_a.noconvert() = nb::none(),
              "For a block (top, bottom, left, right) of cells, from levels [C, H, W] with their borders repeated, what\n"

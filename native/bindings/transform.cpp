@@ -85,6 +85,14 @@ float round_into(const SecondStage& stage, const Matrix<float>& numbers, const I
     return without_gil([&] { return stage.round(numbers.data(), cells, whole.data(), units.data()); });
 }
 
+Out<uint8_t, 1> parts_expected_in(const Matrix<float>& expected, const Vector<float>& steps) {
+    const size_t cells = steps.size();
+    require(expected.shape(0) == cells && expected.shape(1) <= 255 * SecondStage::part_width, "parts expected: shapes");
+    auto parts = buffer<uint8_t>(cells);
+    without_gil([&] { parts_expected(expected.data(), expected.shape(1), steps.data(), cells, parts.get()); });
+    return wrap(std::move(parts), {cells});
+}
+
 bool go_on_with(const SecondStage& stage, const Matrix<int16_t>& whole, const Vector<float>& units,
                 const Vector<float>& steps, const Vector<uint8_t>& least, const InOut<uint8_t, 1>& made,
                 const InOut<uint8_t, 1>& ends, const InOut<float, 2>& coefficients) {
@@ -120,6 +128,9 @@ void bind_transform(nb::module_& m) {
           "Of each cell of a grid the least of the numbers [height, width] of the cells below it.");
     m.def("largest", &largest_of, "values"_a, "The largest magnitude of a matrix; a NaN if there is one, 0 of nothing.");
     m.attr("PART_WIDTH") = SecondStage::part_width;
+    m.def("parts_expected", &parts_expected_in, "expected"_a, "steps"_a,
+          "How many parts of PART_WIDTH hold something that is expected, [cells, ..], to be a quarter of a cell's step or\n"
+          "more, uint8 [cells].");
     nb::class_<SecondStage>(
         m, "SecondStage",
         "A basis [coefficients, dimensions] and the deviations [coefficients] of what it gives, in whole numbers. Never\n"

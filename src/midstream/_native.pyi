@@ -549,6 +549,15 @@ def largest(
 
 PART_WIDTH: int = 64
 
+def parts_expected(
+    expected: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    steps: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]:
+    """
+    How many parts of PART_WIDTH hold something that is expected, [cells, ..], to be a quarter of a cell's step or
+    more, uint8 [cells].
+    """
+
 class SecondStage:
     """
     A basis [coefficients, dimensions] and the deviations [coefficients] of what it gives, in whole numbers. Never
@@ -680,6 +689,21 @@ class Forward:
         second: SecondStage,
         sight: CellMix | None,
     ) -> None: ...
+    def room(
+        self, cells: int
+    ) -> tuple[
+        Annotated[NDArray[numpy.int16], dict(shape=(None, None))],
+        Annotated[NDArray[numpy.float32], dict(shape=(None,))],
+        Annotated[NDArray[numpy.uint8], dict(shape=(None,))],
+        Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
+        Annotated[NDArray[numpy.float32], dict(shape=(None, None))] | None,
+    ]:
+        """
+        For cells: int16 [cells, whole_size] and float32 [cells], which `begin` makes; uint8 [cells] and float32
+        [cells, coefficients], zeros, which `SecondStage.go_on` goes on with; and what a sight sees, zeros [cells,
+        mixed], or None.
+        """
+
     def begin(
         self,
         maps: Sequence[

@@ -41,9 +41,9 @@ def begun(
 ) -> tuple[np.ndarray, float]:
     """The numbers [cells, D] of a block, and what is more than the largest."""
     cells = (block[1] - block[0]) * (block[3] - block[2])
-    whole, units = np.empty((cells, second.whole_size), np.int16), np.empty(cells, np.float32)
+    whole, units, made, out, seen = forward.room(cells)
+    assert seen is None
     largest = forward.begin(list(maps), block, whole, units)
-    out, made = np.zeros((cells, second.coefficients), np.float32), np.zeros(cells, np.uint8)
     if largest < np.inf:
         second.go_on(whole, units, np.zeros(cells, np.float32), made.copy(), made, made.copy(), out)
     return out, largest

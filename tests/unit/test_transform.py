@@ -233,6 +233,20 @@ def test_what_a_step_leaves_out_of_the_second_stage(path, seed, coarse):
             assert not out[cell, end * _native.PART_WIDTH :].any()
 
 
+@given(SEEDS, st.integers(0, 5), st.integers(0, 300))
+def test_parts_that_something_is_expected_in(seed, cells, outputs):
+    rng = np.random.default_rng(seed)
+    expected = (rng.laplace(size=(cells, outputs)) * 10.0 ** rng.uniform(-3, 1, (cells, 1))).astype(np.float32)
+    steps = np.exp2(rng.integers(-3, 4, cells)).astype(np.float32)
+    expected[rng.random(expected.shape) < 0.001] = np.nan
+    large = ~(np.abs(expected) < 0.25 * steps[:, None])
+    last = [np.flatnonzero(row)[-1] if row.any() else -1 for row in large]
+    parts = _native.parts_expected(expected, steps)
+    assert parts.tolist() == [at // _native.PART_WIDTH + 1 for at in last]
+    with pytest.raises(ValueError, match="parts expected"):
+        _native.parts_expected(expected, np.append(steps, np.float32(1)))
+
+
 def test_what_the_profile_has_not_seen_is_not_left_out(simd_path: str) -> None:
     width = _native.PART_WIDTH
     deviations = np.exp2(-np.arange(4 * width) / width).astype(np.float32)

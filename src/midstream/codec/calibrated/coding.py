@@ -39,9 +39,15 @@ class Analysed:
     sizes: dict[str, Size]
     dtypes: dict[str, str]
 
-    def values(self, number: int, indices: NDArray[np.int16], there: NDArray[np.bool_] | None = None) -> Floats:
+    def values(
+        self,
+        number: int,
+        indices: NDArray[np.int16],
+        expected: Floats | None = None,
+        there: NDArray[np.bool_] | None = None,
+    ) -> Floats:
         """A group's coefficients [cells, K] at these steps of the classes; see Coefficients.for_steps."""
-        return self.coefficients[number].for_steps(step_sizes(indices)[self.importance[number]], there)
+        return self.coefficients[number].for_steps(step_sizes(indices)[self.importance[number]], expected, there)
 
 
 def analyse(
@@ -163,10 +169,10 @@ def _group_coded(
     most = LARGEST / _MARGIN
     small = coefficients.largest <= most and (expected is None or _native.largest(expected) <= most)
     if group.entropy is None or isinstance(coefficients, KnownCoefficients) or not small:
-        values = analysed.values(number, steps)
+        values = analysed.values(number, steps, expected)
         stream, _, made = _coded(group, steps, values, importance, None, known, bit_worth, expected=expected)
     else:
-        values, parts = coefficients.parts_for_steps(step_sizes(steps)[importance])
+        values, parts = coefficients.parts_for_steps(step_sizes(steps)[importance], expected)
         told = max(*group.neighbours.shape[1:], decoded.looked_at(number), 0 if expected is None else expected.shape[1])
         told = min(max(told, 1), len(group.scales))
         stream, _, made = _coded(

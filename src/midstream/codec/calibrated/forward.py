@@ -42,13 +42,8 @@ class Coefficients:
         self.grid = grid
         self._stage, self._threads = group.second_stage, threads
         cells = grid[0] * grid[1]
-        self._whole = _native.empty_floats(cells, self._stage.whole_size // 2).view(np.int16)
-        self._units = np.empty(cells, np.float32)
-        self._made = np.zeros(cells, np.uint8)
-        self.values = _native.zero_floats(cells, len(group.scales))
-        sight = group.sight
-        # Zeros: cells behind one that is too large are not looked at.
-        self.seen = None if sight is None else np.zeros((cells, sight.mixed), np.float32)
+        # Zeros are seen where nothing is made: cells behind one that is too large are not looked at.
+        self._whole, self._units, self._made, self.values, self.seen = group.forward.room(cells)
         levels = [maps[level.about.name] for level in group.levels]
 
         def begin(block: Block) -> float:
@@ -62,23 +57,25 @@ class Coefficients:
 
         whole = [(slice(0, grid[0]), slice(0, grid[1]))]
         self.largest = max(run(begin, whole if threads == 1 else blocks(group, grid, threads), threads))
-        # What coefficients are expected to be from other groups is not known to be small.
-        self._least = 0 if group.prediction is None else -(-len(group.prediction) // _native.PART_WIDTH)
         if isinstance(group.probe, Probe):
             parts = -(-len(group.probe.mean) // PROBE_FEATURES // _native.PART_WIDTH)
             self._go_on(np.full(cells, np.inf, np.float32), np.full(cells, parts, np.uint8))
 
-    def for_steps(self, steps: Floats, there: NDArray[np.bool_] | None = None) -> Floats:
+    def for_steps(
+        self, steps: Floats, expected: Floats | None = None, there: NDArray[np.bool_] | None = None
+    ) -> Floats:
         """[cells, K]: all that may become something in cells [height, width] with such steps, and no more.
 
-        With `there` [cells, K], each that is true, too. Not to be written to.
+        With what is `expected` of the first from other groups [cells, O], and with `there` [cells, K] each that is
+        true, too. Not to be written to.
         """
-        least = np.full(len(self._made), self._least, np.uint8)
+        steps = np.ascontiguousarray(steps.reshape(-1))
+        least = self._least(steps, expected)
         if there is not None:
             ends = there.shape[1] - np.argmax(there[:, ::-1], axis=1)
             parts = np.where(there.any(axis=1), -(-ends // _native.PART_WIDTH), 0)
             least = np.maximum(least, parts.astype(np.uint8))
-        ends, more_made = self._go_on(np.ascontiguousarray(steps.reshape(-1)), least)
+        ends, more_made = self._go_on(steps, least)
         if not more_made:
             return self.values
         more = np.flatnonzero(self._made > ends)  # finer steps were asked for before: these need not be known here
@@ -87,10 +84,14 @@ class Coefficients:
         values[more] = np.where(beyond, np.float32(0), values[more])
         return values
 
-    def parts_for_steps(self, steps: Floats) -> tuple[Floats, NDArray[np.uint8]]:
+    def parts_for_steps(self, steps: Floats, expected: Floats | None) -> tuple[Floats, NDArray[np.uint8]]:
         """The same, and how many parts [cells] of a cell that is: what lies behind them counts for nothing."""
-        least = np.full(len(self._made), self._least, np.uint8)
-        return self.values, self._go_on(steps.reshape(-1), least)[0]
+        steps = steps.reshape(-1)
+        return self.values, self._go_on(steps, self._least(steps, expected))[0]
+
+    def _least(self, steps: Floats, expected: Floats | None) -> NDArray[np.uint8]:
+        """The parts of a cell that are made in any case: what is expected there is not small."""
+        return np.zeros(len(steps), np.uint8) if expected is None else _native.parts_expected(expected, steps)
 
     def _go_on(self, steps: Floats, least: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
         """The parts that these steps need of each cell, and whether there are more in one."""
@@ -121,7 +122,9 @@ class KnownCoefficients:
         self.values, self.seen, self.grid = values, seen, grid
         self.largest = float(np.maximum(values.max(), -values.min()))
 
-    def for_steps(self, steps: Floats, there: NDArray[np.bool_] | None = None) -> Floats:
+    def for_steps(
+        self, steps: Floats, expected: Floats | None = None, there: NDArray[np.bool_] | None = None
+    ) -> Floats:
         """All."""
-        del steps, there
+        del steps, expected, there
         return self.values

@@ -108,7 +108,9 @@ class _TemporalFrame(PendingFrame):
             there = None if before is None else before.groups[number].values != 0
             importance, known = analysed.importance[number], number >= profile.layers
             expected = decoded.expected(number, importance.shape)
-            left = laid_out(without_expected(analysed.values(number, steps.indices, there), expected), importance.shape)
+            left = laid_out(
+                without_expected(analysed.values(number, steps.indices, expected, there), expected), importance.shape
+            )
             if before is None:
                 coded = code_alone(group, steps, left, importance, known)
             else:
@@ -139,7 +141,7 @@ def likeness(analysed: Analysed, before: FrameMemory) -> float:
         then = before.groups[number].decoded(before.octave)
         there = then != 0
         steps = np.full(analysed.importance[number].shape, np.inf, np.float32)
-        now = analysed.coefficients[number].for_steps(steps, there)
+        now = analysed.coefficients[number].for_steps(steps, there=there)
         both += float(np.vdot(now, then))
         now_energy += float(np.square(now[there]).sum())
         then_energy += float(np.vdot(then, then))
