@@ -3,7 +3,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstring>
 
 #include "arrays.hpp"
 #include "crc32c.hpp"
@@ -15,12 +14,6 @@ namespace {
 
 Out<float, 2> empty_floats(size_t rows, size_t columns) {
     return wrap(buffer<float>(product({rows, columns})), {rows, columns});
-}
-
-Out<float, 2> zero_floats(size_t rows, size_t columns) {
-    auto data = buffer<float>(product({rows, columns}));
-    std::memset(data.get(), 0, rows * columns * sizeof(float));
-    return wrap(std::move(data), {rows, columns});
 }
 
 float read_pass_of(const Matrix<float>& x) {
@@ -48,7 +41,6 @@ NB_MODULE(_native, m) {
     bind_forward(m);
     m.def("crc32c", &crc32c_of, "data"_a, "before"_a = 0, "CRC-32C of data behind data whose own is `before`.");
     m.def("empty_floats", &empty_floats, "rows"_a, "columns"_a, "Uninitialised, of memory that is used again.");
-    m.def("zero_floats", &zero_floats, "rows"_a, "columns"_a, "Zeros, of memory that is used again.");
     m.def("read_pass", &read_pass_of, "x"_a, "Read all elements once: what speeds of memory are measured by.");
 }
 

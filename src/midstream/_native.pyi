@@ -768,9 +768,6 @@ def crc32c(data: bytes | memoryview | numpy.typing.NDArray[numpy.uint8], before:
 def empty_floats(rows: int, columns: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
     """Uninitialised, of memory that is used again."""
 
-def zero_floats(rows: int, columns: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
-    """Zeros, of memory that is used again."""
-
 def read_pass(
     x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
 ) -> float:
