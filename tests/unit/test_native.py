@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -134,6 +137,31 @@ def test_large_buffers_are_used_again_and_hold_their_own_values() -> None:
     assert again.ctypes.data == address
     again[:] = 5
     assert [float(array.max()) for array in kept] == [0, 2]
+
+
+@given(st.lists(st.integers(0, 3 << 20), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_buffers_of_any_size_hold_their_own_values(sizes: list[int], random: object) -> None:
+    kept = {}
+    for number, size in enumerate(sizes * 3):
+        kept[number] = _native.empty_floats(1, size // 4)
+        kept[number][:] = number
+        if random.random() < 0.4:  # type: ignore[attr-defined]
+            del kept[random.choice(list(kept))]  # type: ignore[attr-defined]
+    assert all((array == number).all() for number, array in kept.items())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux says what a process holds")
+def test_what_tables_took_is_given_back() -> None:
+    def held() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    matrix = np.ones((256, 9 * 96 + 1), np.float32)
+    first = _native.Coarser(matrix, (96, 96, 96), True)
+    before = held()
+    for _ in range(300):  # half a megabyte each, at least
+        _native.Coarser(matrix, (96, 96, 96), True)
+    assert held() < before + 60
+    del first
 
 
 @given(st.integers(1, 8), st.integers(0, 100), st.randoms(use_true_random=False))
