@@ -34,12 +34,13 @@ class Choosing {
         const bool whole = from + band <= there;
         if (whole && from >= image_.outputs) return choice_.choose(importance, from, values, predicted + from, out);
         float left[band] = {};
-        const float* expected = image_.expected + cell * image_.outputs + from;
         if (whole && from + band <= image_.outputs) {  // of so many the compiler knows how many there are
+            const float* expected = image_.expected + cell * image_.outputs + from;
             for (size_t i = 0; i < band; ++i) left[i] = values[i] - expected[i];
         } else {
             if (from < there) std::copy_n(values, std::min(there - from, band), left);
-            for (size_t i = 0; from + i < std::min(image_.outputs, from + band); ++i) left[i] -= expected[i];
+            for (size_t k = from; k < std::min(image_.outputs, from + band); ++k)
+                left[k - from] -= image_.expected[cell * image_.outputs + k];
         }
         return choice_.choose(importance, from, left, predicted + from, out);
     }
@@ -48,7 +49,7 @@ class Choosing {
     Choice choice_;
     const float* values_;
     const CoefficientImage& image_;
-    size_t coefficients_, predicted_;  // from elsewhere
+    size_t coefficients_, predicted_;  // so many may be expected to be something
 };
 // What they became.
 struct Chosen {

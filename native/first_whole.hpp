@@ -47,8 +47,8 @@ class FirstWhole {
 
     size_t channels_, ratio_, count_;
     std::vector<float> weight_, mean_, bias_;
-    Table<int16_t> rows_;  // [rows, pairs, 2]: of the basis, then of the probe
-    std::vector<float> units_;     // [rows]
+    Table<int16_t> rows_;       // [rows, pairs, 2]: of the basis, then of the probe
+    std::vector<float> units_;  // [rows]
 };
 
 }  // namespace midstream

@@ -31,7 +31,7 @@ class Inverse {
     std::vector<LastStage> levels_;
     size_t coefficients_, dimensions_;
     std::vector<WholeProduct> whole_;  // one, or none
-    Table<float> panels_;         // see panels.hpp
+    Table<float> panels_;              // see panels.hpp
 };
 
 }  // namespace midstream

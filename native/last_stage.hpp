@@ -49,10 +49,10 @@ class LastStage {
     size_t ratio_, count_;
     std::vector<float> mean_;
     bool whole_;
-    int lower_ = 0;                   // octaves that the numbers of an element stay below 2^14
-    Table<float> columns_;    // [channels, count]
-    Table<int16_t> pairs_;    // [channels, pairs, 2]
-    std::vector<float> units_;        // [channels]
+    int lower_ = 0;             // octaves that the numbers of an element stay below 2^14
+    Table<float> columns_;      // [channels, count]
+    Table<int16_t> pairs_;      // [channels, pairs, 2]
+    std::vector<float> units_;  // [channels]
 };
 
 }  // namespace midstream

@@ -8,6 +8,7 @@
 #if defined(__linux__) && !defined(MIDSTREAM_SANITIZE)
 #define MIDSTREAM_HUGE_PAGES 1
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace midstream {
@@ -15,17 +16,16 @@ namespace midstream {
 #ifdef MIDSTREAM_HUGE_PAGES
 namespace {
 
-constexpr size_t huge_page = size_t{2} << 20, small_page = 4096;
+constexpr size_t huge_page = size_t{2} << 20;
+// 4 KiB, or 16 or 64 on some machines: what is given back must not reach into a page of somebody else's.
+const size_t small_page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 constexpr size_t slab_bytes = 4 * huge_page;  // of address space: pages that nobody has touched take no memory
 
 // Begins where its address is a multiple of its size, so that its pieces find it.
 struct Slab {
     std::atomic<size_t> users;  // pieces, and one where more are taken from it
-    size_t end;                 // of the last piece
+    size_t end;                 // of the last piece; the first one begins at the second page
 };
-static_assert(sizeof(Slab) <= small_page);
-constexpr size_t first_piece = small_page;
-static_assert(first_piece + huge_page <= slab_bytes);
 
 size_t whole_pages(size_t bytes, size_t page) { return (bytes + page - 1) / page * page; }
 
@@ -66,7 +66,7 @@ void* take_pages(size_t bytes) {
     bytes = whole_pages(bytes, small_page);
     const std::unique_lock lock(shared.guard, std::try_to_lock);
     if (lock && shared.slab && shared.slab->end + bytes <= slab_bytes) return piece(shared.slab, bytes);
-    auto* fresh = new (map(slab_bytes, slab_bytes)) Slab{0, first_piece};
+    auto* fresh = new (map(slab_bytes, slab_bytes)) Slab{0, small_page};
     void* memory = piece(fresh, bytes);
     if (lock) {
         if (shared.slab) release(shared.slab);

@@ -49,7 +49,7 @@ class SecondStage {
 
     size_t dimensions_;
     float unit_;                      // of the basis
-    Table<int16_t> panels_;    // see pairs.hpp
+    Table<int16_t> panels_;           // see pairs.hpp
     TileMatrix tiles_;                // the same
     std::vector<float> deviations_;   // [coefficients]
     std::vector<float> largest_;      // [parts]: the largest of them in a part

@@ -54,7 +54,7 @@ class WholeNeighbours {
     }
 
     size_t inputs_, pairs_, panels_;
-    int exponent_;                   // of two, that weights are multiplied with
+    int exponent_;           // of two, that weights are multiplied with
     Table<int16_t> packed_;  // [sides][panels][pairs][pair_lanes][2], see pairs.hpp
 };
 

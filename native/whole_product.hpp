@@ -31,9 +31,9 @@ class WholeProduct {
     bool multiply_tiles(const float* numbers, size_t rows, size_t first, size_t count, float* out) const;
 
     size_t inputs_, outputs_, pairs_;
-    int exponent_;                   // of two, that the matrix is multiplied with
+    int exponent_;           // of two, that the matrix is multiplied with
     Table<int16_t> panels_;  // [panels][pairs][pair_lanes][2], see pairs.hpp
-    TileMatrix tiles_;               // the same
+    TileMatrix tiles_;       // the same
 };
 
 }  // namespace midstream

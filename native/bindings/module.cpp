@@ -3,7 +3,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-
 #include "arrays.hpp"
 #include "crc32c.hpp"
 #include "dispatch.hpp"
