@@ -6,13 +6,14 @@ count as well, each for little, and a few images say as much as many do with obj
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 
+from midstream.metrics.agreement import REFERENCE_THRESHOLD
 from midstream.metrics.case import check_detections
 from midstream.models import Detections
 
@@ -22,20 +23,48 @@ OVERLAPS = np.arange(0.5, 0.76, 0.05)
 _LEAST_SCORE = 0.02
 Numbers = NDArray[np.float64]
 
+# Where the numbers come from: docs/method.md, "Quality, loss".
+#: Detections are unsure from this score on, and sure from REFERENCE_THRESHOLD on.
+_UNSURE = 0.1
+#: Objects that unsure detections stand for beside those that sure ones do, as far as that is believed.
+_LEAST_RATIO, _MOST_RATIO = 0.45, 1.1
+#: Powers of scores that are tried, and the sure detections that are needed to tell.
+_POWERS, _FEWEST_SURE = np.linspace(0.75, 1.6, 35), 20
+
+
+def chance_power(scores: Sequence[NDArray[np.float32]]) -> float:
+    """The power of a network's scores that is taken for the chance of an object, by the scores of each image.
+
+    Most detections are unsure ones. A network whose scores of 0.2 were objects as often as that would have many more
+    objects in them than in all of which it is sure, or next to none, which is not what images hold: then its scores
+    are too high, or too low, and low ones most of all.
+    """
+    found = np.concatenate([*scores, np.zeros(0)]).astype(np.float64)
+    unsure, sure = found[(found >= _UNSURE) & (found < REFERENCE_THRESHOLD)], found[found >= REFERENCE_THRESHOLD]
+    if len(sure) < _FEWEST_SURE:
+        return 1.0
+    ratio = unsure.sum() / sure.sum()
+    if _LEAST_RATIO <= ratio <= _MOST_RATIO:
+        return 1.0
+    ratios = np.array([np.power(unsure, power).sum() / np.power(sure, power).sum() for power in _POWERS])
+    return float(_POWERS[np.abs(ratios - np.clip(ratio, _LEAST_RATIO, _MOST_RATIO)).argmin()])
+
 
 class ExpectedTruth:
     """Detections by image id, of a network of so many classes, each as likely an object as its score says.
 
     Attributes:
-        objects: how many are to be expected, the sum of the scores.
+        objects: how many are to be expected, the sum of the chances.
 
     Raises InputError for detections that cannot be.
     """
 
-    def __init__(self, found: Mapping[int, Detections], classes: int) -> None:
+    def __init__(self, found: Mapping[int, Detections], classes: int, power: float = 1.0) -> None:
+        """`power` of a score is the chance."""
         check_detections(found, [], classes)
-        self._found, self._classes = dict(found), classes
-        self.objects = float(sum(each.scores[each.scores >= _LEAST_SCORE].sum() for each in found.values()))
+        self._found, self._classes, self._power = dict(found), classes, power
+        objects = (np.power(each.scores[each.scores >= _LEAST_SCORE], power).sum() for each in found.values())
+        self.objects = float(sum(objects))
 
     def precision(self, found: Mapping[int, Detections]) -> float:
         """The average precision that is to be expected of detections, 0 to 1: the mean over OVERLAPS.
@@ -44,7 +73,10 @@ class ExpectedTruth:
         """
         check_detections(found, [], self._classes)
         parts = [
-            part for image, truth in self._found.items() if image in found for part in _matched(truth, found[image])
+            part
+            for image, truth in self._found.items()
+            if image in found
+            for part in _matched(truth, found[image], self._power)
         ]
         if not parts or not self.objects:
             return 0.0
@@ -54,7 +86,7 @@ class ExpectedTruth:
         return float((precision * hits).sum(1).mean() / self.objects)
 
 
-def _matched(truth: Detections, found: Detections) -> Iterator[tuple[Numbers, Numbers]]:
+def _matched(truth: Detections, found: Detections, power: float) -> Iterator[tuple[Numbers, Numbers]]:
     """By class: the scores of what is found [n], and the chance that each is an object [overlaps, n]."""
     with_masks = truth.masks is not None and found.masks is not None
     for label in np.unique(found.labels):
@@ -65,7 +97,7 @@ def _matched(truth: Detections, found: Detections) -> Iterator[tuple[Numbers, Nu
             overlaps = pycocotools.mask.iou(
                 _shapes(found, ours, with_masks), _shapes(truth, theirs, with_masks), [0] * len(theirs)
             )
-            hits = _hits(np.asarray(overlaps), truth.scores[theirs].astype(np.float64))
+            hits = _hits(np.asarray(overlaps), np.power(truth.scores[theirs].astype(np.float64), power))
         yield found.scores[ours].astype(np.float64), hits
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 
-from midstream.calibration.expected import ExpectedTruth
+from midstream.calibration.expected import ExpectedTruth, chance_power
 from midstream.calibration.sensitivity import TINY
 from midstream.calibration.views import View, Views
 from midstream.halves.levels import completed
@@ -165,9 +165,10 @@ class PseudoLabels:
             other = View(view.file, not view.flipped, view.size)
             seen = detections_of(model.back(views.full(other), view.size), WHO)
             mirrored[view.file.id] = mirror(seen, view.size[1])
-        least = least_score([each.scores for each in found.values()])
+        scores = [each.scores for each in found.values()]
+        least, power = least_score(scores), chance_power(scores)
         self.objects = sum(int((each.scores >= least).sum()) for each in found.values())
-        self._own, self._mirrored = (ExpectedTruth(each, len(model.classes)) for each in (found, mirrored))
+        self._own, self._mirrored = (ExpectedTruth(each, len(model.classes), power) for each in (found, mirrored))
         self._best, self._best_mirrored = self._own.precision(found), self._mirrored.precision(found)
         # Half an object of those that there are: a smaller disagreement cannot be seen.
         self.unseen = min(0.5 / self._own.objects, 1.0) if self._own.objects else 1.0
