@@ -9,7 +9,7 @@ import pycocotools.mask
 import pytest
 from numpy.typing import ArrayLike
 
-from midstream.calibration.expected import OVERLAPS, ExpectedTruth
+from midstream.calibration.expected import OVERLAPS, ExpectedTruth, chance_power
 from midstream.errors import InputError
 from midstream.models import Detections
 
@@ -83,3 +83,28 @@ def test_what_cannot_be_is_refused() -> None:
         ExpectedTruth({1: broken}, CLASSES)
     with pytest.raises(InputError, match="image 1: a label is not one of the 3 classes"):
         ExpectedTruth({1: detections(FAR[:1], [1.0])}, CLASSES).precision({1: detections(FAR[:1], [1.0], [3])})
+
+
+@pytest.mark.parametrize(
+    ("unsure", "power"),
+    # What 0.2 to the power is beside 0.7, so many times for 40: 0.45 and 1.1 at the ends, as far as powers go.
+    [(10, 0.75), (50, 0.816), (64, 1), (100, 1), (150, 1), (160, 1.03), (240, 1.353), (1000, 1.6)],
+)
+def test_unsure_detections_hold_as_many_objects_as_they_may(unsure: int, power: float) -> None:
+    scores = np.concatenate([np.full(40, 0.7), np.full(unsure, 0.2), np.full(500, 0.09)]).astype(np.float32)
+    assert chance_power([scores[:5], scores[5:], scores[:0]]) == pytest.approx(power, abs=0.013)
+
+
+@pytest.mark.parametrize("sure", [0, 1, 19])
+def test_of_few_sure_detections_nothing_is_told(sure: int) -> None:
+    scores = np.concatenate([np.full(sure, 0.9), np.full(1000, 0.2)]).astype(np.float32)
+    assert chance_power([scores]) == 1
+    assert chance_power([]) == 1
+    assert chance_power([np.append(scores, np.full(20, 0.9, np.float32))]) > 1
+
+
+def test_chances_to_a_power_by_hand() -> None:
+    truth = ExpectedTruth({1: detections(FAR[:2], [1.0, 0.5])}, CLASSES, power=2)
+    assert truth.objects == pytest.approx(1.25)
+    assert truth.precision({1: detections(FAR[:1], [0.9])}) == pytest.approx(1 / 1.25)
+    assert truth.precision({1: detections(FAR[1:2], [0.9])}) == pytest.approx(0.25**2 / 1.25)
