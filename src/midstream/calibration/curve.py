@@ -48,7 +48,9 @@ _CLIFF, _CLIFF_LOSS = 3.0, 0.02
 #: Qualities so far apart have different steps, which are 9 % long.
 _APART = 5
 #: The estimated relative losses that quality 1 and 100 stand for.
-_WORST_QUALITY, _BEST_QUALITY = 0.3, 0.002
+WORST_QUALITY, _BEST_QUALITY = 0.3, 0.002
+#: Of a coarser step's bytes beside those of the one before, at most: behind that there is nothing left to leave out.
+_FEWER = 0.98
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def measured(
     profile: Profile,
     coarsest: int,
     rung: int,
-    least_loss: float,
+    losses: tuple[float, float],
     relation: Relation,
     advance: Callable[[str], None],
     most_bytes: float = math.inf,
@@ -93,22 +95,35 @@ def measured(
         profile: as far as it is known.
         coarsest: the step to begin with.
         rung: from a step to the next finer one.
-        least_loss: the curve ends with a loss below it, or where finer steps help no more.
-        relation: by which the loss is estimated for that.
+        losses: the curve ends with a loss below the first, or where finer steps help no more. Coarser steps than
+            `coarsest` are measured, as long as they take fewer bytes, up to one that usually means the second.
+        relation: by which the loss is estimated for the first.
         advance: told of each point.
         most_bytes: the curve ends with a point that takes more.
     """
     cases = cache(lambda: [_case(reference.views, profile, view) for view in reference.images])
     out: list[StepMeasured] = []
+    least_loss, worst_loss = losses
+
+    def at(step: int) -> StepMeasured:
+        point = _kept_or_measured(reference, profile, cases, step)
+        advance(f"step {step}: {point.bytes:,.0f} bytes, disagreement {point.seen.disagreement:.1%}")
+        return point
+
     for step in range(min(coarsest, STEP_INDICES - 1), -1, -rung):
-        out.append(_kept_or_measured(reference, profile, cases, step))
-        advance(f"step {step}: {out[-1].bytes:,.0f} bytes, disagreement {out[-1].seen.disagreement:.1%}")
+        out.append(at(step))
         if out[-1].bytes > most_bytes or (
             not reference.empty and finished([relation.loss(each.seen.disagreement) for each in out], least_loss)
         ):
             break
         if reference.empty and len(out) == _UNLABELLED:
             break
+    before = math.inf
+    for step in range(out[0].step + rung, STEP_INDICES, rung):
+        if reference.usual.loss(out[0].seen.disagreement) >= worst_loss or out[0].bytes > _FEWER * before:
+            break
+        before = out[0].bytes
+        out.insert(0, at(step))
     return out
 
 
@@ -240,7 +255,7 @@ def _monotone(points: Sequence[CurvePoint]) -> list[CurvePoint]:
 def quality_loss(quality: int) -> float:
     """The estimated relative loss that a quality stands for: from 30 % at 1 to 0.2 % at 100, in equal ratios."""
     share = (quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0])
-    return float(_WORST_QUALITY * (_BEST_QUALITY / _WORST_QUALITY) ** share)
+    return float(WORST_QUALITY * (_BEST_QUALITY / WORST_QUALITY) ** share)
 
 
 def quality_steps(points: Sequence[CurvePoint]) -> tuple[int, ...]:

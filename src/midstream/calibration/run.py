@@ -131,9 +131,8 @@ def fit(
         power, tensors, variances = made.kept()
     draft = pack_profile(about, tensors)
     progress.stage("measuring rate and loss")
-    coded = curve.measured(
-        reference, draft, _coarsest(draft), curve.RUNG, curve.LEAST_LOSS, reference.harsh, progress.step
-    )
+    losses = curve.LEAST_LOSS, curve.WORST_QUALITY
+    coded = curve.measured(reference, draft, _coarsest(draft), curve.RUNG, losses, reference.harsh, progress.step)
     if reference.empty:
         progress.warn(
             f"nothing is found in {counted(len(views.held_out), 'image')} even without coding, so that every quality "
@@ -387,7 +386,9 @@ def _power(
         draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
         progress.stage(f"trying the sensitivity to the power of {power:g}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
-        coded = curve.measured(reference, draft, _coarsest(draft), _TRIAL_RUNG, _TRIAL_LOSS, usual, progress.step, most)
+        coded = curve.measured(
+            reference, draft, _coarsest(draft), _TRIAL_RUNG, (_TRIAL_LOSS, 0), usual, progress.step, most
+        )
         curves.append(curve.curve_points(coded, usual))
     costs = curve.costs_at_equal_loss(curves)
     for power, cost in zip(POWERS, costs, strict=True):
