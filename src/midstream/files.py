@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
@@ -23,6 +23,8 @@ from midstream.locks import check_free, held, lock, open_file, open_locked
 
 #: File name that stands for standard input and output.
 STANDARD = "-"
+#: Bytes of a file.
+_READ_AT_ONCE = 1 << 24
 #: Names of files that are not whole yet; a film has an ending, which its writer goes by.
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp(\.mp4)?")
 _SUFFIXES = (".npz", ".safetensors")
@@ -36,14 +38,25 @@ def expanded(path: str) -> Path:
 def read_bytes(path: str, most: int = -1) -> bytes:
     """A file's content, or that of standard input for `-`; no more than `most` bytes of it. Raises InputError."""
     if path == STANDARD:
-        return sys.stdin.buffer.read(most)
+        return _read(sys.stdin.buffer, most)
     try:
         with Path(path).open("rb") as file:
-            return file.read(most)
+            return _read(file, most)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL
         raise InputError(f"{path!r}: cannot be read: no file has such a name") from error
+
+
+def _read(file: BinaryIO, most: int) -> bytes:
+    """As `file.read(most)`, which takes memory for as much as it may read; all of it for -1."""
+    if most < 0:
+        return file.read()
+    parts, left = [], most
+    while left and (part := file.read(min(left, _READ_AT_ONCE))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def write_bytes(path: str, data: bytes) -> None:

@@ -30,7 +30,8 @@ class Profile:
     tensors: dict[str, Array]
 
     def group(self, number: int) -> dict[str, Array]:
-        return {name[2:]: values for name, values in self.tensors.items() if name.startswith(f"{number}/")}
+        begin = f"{number}/"
+        return {name.removeprefix(begin): values for name, values in self.tensors.items() if name.startswith(begin)}
 
     def level(self, name: str) -> dict[str, Any]:
         return next(level for group in self.about["groups"] for level in group["levels"] if level["name"] == name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
@@ -259,3 +261,25 @@ def test_without_anything_that_a_layer_may_lack() -> None:
     profile, pyramid = pack_profile(made.about, tensors), pyramid_of("three")
     data = ms.encode(pyramid, "calibrated", profile=profile, quality=90)
     agree(ms.decode(data, profile=profile), format_coefficients.decode(data, profile.data))
+
+
+@pytest.mark.parametrize(("layers", "channels"), [(3, 8), (8, 20), (16, 24)])
+def test_many_thin_layers_decode_within_the_limit_of_their_elements(layers: int, channels: int) -> None:
+    layout: tuple[profiles.Group, ...] = tuple({f"l{number:02}": (channels, (24, 24), 1)} for number in range(layers))
+    profile, pyramid = profiles.profile(layout=layout, layers=layers), profiles.pyramid(layout=layout)
+    data = ms.encode(pyramid, "calibrated", profile=profile)
+    elements = sum(values.size for values in pyramid.values())
+    assert list(ms.decode(data, profile=profile, limits=ms.Limits(elements=elements))) == list(pyramid)
+
+
+def test_a_profile_that_has_coded_goes_with_its_last_reference() -> None:
+    profile = profiles.profile(layers=2)
+    ms.decode(ms.encode(profiles.pyramid(), "calibrated", profile=profile), profile=profile)
+    gone, enabled = weakref.ref(profile), gc.isenabled()
+    gc.disable()
+    try:
+        del profile
+        assert gone() is None
+    finally:
+        if enabled:
+            gc.enable()

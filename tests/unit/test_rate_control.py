@@ -11,7 +11,7 @@ from tests.helpers import deltas, profiles
 
 import midstream as ms
 from midstream.codec.base import Codec
-from midstream.codec.rate_control import LeakyBucket
+from midstream.codec.rate_control import ByteCap, LeakyBucket
 from midstream.codec.sequence import PendingFrame
 from midstream.errors import InputError, OptionError
 
@@ -293,3 +293,32 @@ def test_times_do_not_go_back(time_s: float) -> None:
     encoder.encode(frame, time_s=1.0)
     with pytest.raises(ms.InputError, match="times do not go back"):
         encoder.encode(frame, time_s=time_s)
+
+
+class SteepFrame(PendingFrame):
+    """That takes next to nothing down to a step, and then twice as much with every few."""
+
+    key, steps = True, range(20, 256)
+
+    def __init__(self, edge: int, fall: float) -> None:
+        self._edge, self._fall = edge, fall
+
+    def write(self) -> bytes:
+        raise NotImplementedError
+
+    def code(self, step: int) -> bytes:
+        return bytes(int(100 + 300 * 2 ** ((self._edge - step) / self._fall)))
+
+
+@pytest.mark.parametrize("most", [500, 1000, 4000, 12000, 50000])
+@pytest.mark.parametrize("edge", [60, 118, 240])
+@pytest.mark.parametrize("fall", [5, 8, 12])
+def test_keys_fill_a_cap_wherever_their_steps_lie(most: int, edge: int, fall: float) -> None:
+    cap = ByteCap(most, fill=True)
+    for _ in range(3):
+        fitted = cap.unit(SteepFrame(edge, fall), None)
+        assert fitted.step is not None
+        assert len(fitted.unit) <= most
+        finer = SteepFrame(edge, fall).code(fitted.step - 1)
+        assert len(fitted.unit) >= 0.8 * most or len(finer) > most or fitted.step == SteepFrame.steps[0]
+        assert fitted.passes <= 10

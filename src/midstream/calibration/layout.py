@@ -10,6 +10,9 @@ from midstream.halves.shares import has_heads_of_levels
 from midstream.layout import EXTRA
 from midstream.models import SplitModel
 
+#: Layers, each of which is predicted from those before it, take so many images that they are fitted to: with 18 they
+#: were a loss on each of three networks (docs/method.md, "Layers").
+FEWEST_IMAGES = 36
 #: A cell has at most so many positions of its finest level on a side.
 _WIDEST = 4
 #: Grids of fewer cells on a side are not made coarser; those of tokens, which stand for patches already.
@@ -17,12 +20,14 @@ _LEAST_CELLS, _LEAST_CELLS_OF_TOKENS = 10, 7
 
 
 def may_have_layers(model: SplitModel, groups: Sequence[GroupAbout], views: Views) -> bool:
-    """Whether the first group has several levels, and the network a head for each.
+    """Whether the first group has several levels, the network a head for each, and there are enough images.
 
     With one map for all, levels one by one are a gain on some networks and a loss on others (docs/method.md, "Layers").
     """
     most = len(groups[0].levels) + len(groups) - 1
-    return len(groups[0].levels) > 1 and most <= MOST_GROUPS and has_heads_of_levels(model, views.full(views.plain[0]))
+    if len(groups[0].levels) == 1 or most > MOST_GROUPS or len(views.plain) < FEWEST_IMAGES:
+        return False
+    return has_heads_of_levels(model, views.full(views.plain[0]))
 
 
 def layers_of(groups: tuple[GroupAbout, ...]) -> tuple[tuple[GroupAbout, ...], int]:

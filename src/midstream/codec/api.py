@@ -54,8 +54,8 @@ def encode(
             (docs/method.md), self-contained, with the options of `midstream.Paper`; `calibrated`, fitted to one network
             and far smaller, with those of `midstream.Calibrated`.
         scores: a hint for `calibrated`: [height, width] of the profile's grid of cells, 0 to 1, the highest score that
-            the network gives in each, or [layers, height, width] with a map of each layer (`Profile.layers`); without
-            it the profile's probe guesses them.
+            the network gives in each, or [layers, height, width] with a map of each layer (`Profile.layers`), coarsest
+            first: of the levels in `Profile.about.map_levels`; without it the profile's probe guesses them.
         threads: how many to use at most, all cores by default; the bytes are the same for any number.
         options: of the codec.
 

@@ -50,8 +50,9 @@ _LEAST_S = 1e-3
 _LEAST_NUMBER, _MOST_NUMBER = 1e-6, 1e15
 #: Halvings of the range of steps until one is found.
 _HALVINGS = 12
-#: Passes after which what takes too little is taken: with a cap alone, of its first frame, and with a bucket.
-_CAP_TRIES, _FIRST_TRIES, _BUCKET_TRIES = 2, 5, 6
+#: Passes after which what takes too little is taken: with a cap alone, then of its keys, which have no step to go on
+#: from and which others are predicted from, and with a bucket.
+_CAP_TRIES, _KEY_TRIES, _BUCKET_TRIES = 2, 10, 6
 #: With a cap alone: the share of it below which a second try is made.
 _ENOUGH = 0.85
 
@@ -114,7 +115,7 @@ class ByteCap(RateControl):
         aim = self._most * AIM
         known = self._search.known
         start = self._search.step_for(frame.key, aim) if known else _middle(frame)
-        tries = _CAP_TRIES if known else _FIRST_TRIES
+        tries = _KEY_TRIES if frame.key or not known else _CAP_TRIES
         fitted = within(self._search.fit(frame, start, self._most * _ENOUGH, self._most, tries), self._most)
         return replace(fitted, passes=fitted.passes + (not self._fill))
 

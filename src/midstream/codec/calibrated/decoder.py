@@ -32,6 +32,7 @@ class CalibratedInfo(StreamInfo):
         step: index of the finest step; eight are an octave.
         dtypes: element types of the levels by name; None as `shapes`.
         group_bytes: of each group's stream.
+        group_levels: names of each group's levels; None as `shapes`.
         profile_bytes: of the embedded profile.
     """
 
@@ -40,6 +41,7 @@ class CalibratedInfo(StreamInfo):
     step: int
     dtypes: dict[str, str] | None
     group_bytes: list[int]
+    group_levels: list[list[str]] | None
     profile_bytes: int
 
     def table(self) -> Table:
@@ -54,7 +56,9 @@ class CalibratedInfo(StreamInfo):
         )
         rows = [["header", f"{self.header_bytes:,}"]]
         rows += [["profile", f"{self.profile_bytes:,}"]] if self.embedded else []
-        rows += [[f"group {number}", f"{size:,}"] for number, size in enumerate(self.group_bytes)]
+        for number, size in enumerate(self.group_bytes):
+            names = "" if self.group_levels is None else f": {' '.join(map(readable, self.group_levels[number]))}"
+            rows.append([f"group {number}{names}", f"{size:,}"])
         rows += [["checksum", f"{self.checksum_bytes:,}"], ["total", f"{self.total_bytes:,}"]]
         return Table(title, ["part", "bytes"], rows)
 
@@ -92,9 +96,10 @@ class CalibratedDecoder(Decoder):
         header = read_stream_header(opened, request.limits, len(data))
         embedded, streams = read_chunk(data, header)
         known = profile_for(header.key, embedded, profile) if embedded or profile is not None else None
-        shapes = dtypes = None
+        shapes = dtypes = groups = None
         if known is not None:
             shapes, dtypes = declared_shapes(header, known, request.limits)
+            groups = [[level.about.name for level in group.levels] for group in known.groups]
         elements = sum(c * h * w for c, h, w in shapes.values()) if shapes else None
         return CalibratedInfo(
             version=VERSION,
@@ -105,6 +110,7 @@ class CalibratedDecoder(Decoder):
             shapes=shapes,
             dtypes=dtypes,
             group_bytes=[len(stream) for stream in streams],
+            group_levels=groups,
             header_bytes=header.header_bytes,
             profile_bytes=header.profile_bytes,
             payload_bytes=sum(header.streams),

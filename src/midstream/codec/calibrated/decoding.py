@@ -22,8 +22,9 @@ from midstream.features import DTYPES
 from midstream.limits import Limits
 
 #: What a decoder makes within its limits (docs/format.md): dimensions of cells in all groups together, for each element
-#: and, since small maps do not fill their cells, beside that; and what a group's are predicted from, for each element.
-_DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 4
+#: and, since small maps do not fill their cells, beside that; and likewise what a group's are predicted from, which is
+#: five cells of layers, or nine of fewer than there are.
+_DIMENSIONS, _MORE_DIMENSIONS, _INPUTS = 2, 1 << 20, 5
 
 
 #: Importance map [height, width] and coefficients [cells, K] of a group.
@@ -197,10 +198,10 @@ def limited_grids(profile: Profile, read: Sequence[int], sizes: Mapping[str, Siz
         own, inputs = profile.groups[number].input_sizes
         dimensions += math.prod(grids[number]) * own
         # A profile from elsewhere may ask for more of a cell than its levels hold; a border's padding is honest.
-        if dimensions > most or math.prod(grids[number]) * inputs > _INPUTS * limits.elements:
+        if dimensions > most or math.prod(grids[number]) * inputs > _INPUTS * limits.elements + _MORE_DIMENSIONS:
             raise LimitError(
                 f"group {number}: {dimensions} numbers of cells, predictions from {math.prod(grids[number]) * inputs}; "
-                f"the limit of {limits.elements} elements allows {most}, and {_INPUTS} for each"
+                f"the limit of {limits.elements} elements allows {most}, and {_INPUTS} for each and {_MORE_DIMENSIONS}"
             )
     return grids
 

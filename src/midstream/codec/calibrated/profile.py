@@ -93,9 +93,11 @@ class Profile:
         What was asked for lately is remembered, by all threads.
         """
 
+        groups, order = self.groups, self.about.order  # what refers to the profile itself would keep it
+
         @lru_cache(maxsize=_SIZES_REMEMBERED)
         def grids(sizes: tuple[Size, ...]) -> Sequence[Size]:
-            return grids_of(self.groups, dict(zip(self.about.order, sizes, strict=True)))
+            return grids_of(groups, dict(zip(order, sizes, strict=True)))
 
         return grids
 
