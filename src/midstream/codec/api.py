@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -193,7 +193,7 @@ def begin_unit(
     if device is not None and like != "torch":
         raise InputError("device is where torch tensors are made: it goes with like='torch'")
     place = None if device is None else torch_device(device)
-    if isinstance(levels, str):
+    if isinstance(levels, str) or not isinstance(levels, Iterable | None):
         raise InputError(f"levels is a list of names: ['{levels}']")
     names = None if levels is None else list(levels)
     codec, opened, view = _opened(data)
