@@ -263,6 +263,19 @@ def test_without_anything_that_a_layer_may_lack() -> None:
     agree(ms.decode(data, profile=profile), format_coefficients.decode(data, profile.data))
 
 
+def test_each_group_is_named_by_its_levels_where_the_profile_is_known() -> None:
+    profile = profiles.profile(layers=2)
+    names = [[level.about.name for level in group.levels] for group in profile.groups]
+    data = ms.encode(profiles.pyramid(), "calibrated", profile=profile)
+    known, unknown = ms.inspect(data, profile=profile), ms.inspect(data)
+    assert isinstance(known, CalibratedInfo)
+    assert isinstance(unknown, CalibratedInfo)
+    assert known.group_levels == names
+    assert unknown.group_levels is None
+    assert [row[0] for row in known.table().rows[1:-2]] == [f"group {n}: {' '.join(x)}" for n, x in enumerate(names)]
+    assert [row[0] for row in unknown.table().rows[1:-2]] == [f"group {n}" for n in range(len(names))]
+
+
 @pytest.mark.parametrize(("layers", "channels"), [(3, 8), (8, 20), (16, 24)])
 def test_many_thin_layers_decode_within_the_limit_of_their_elements(layers: int, channels: int) -> None:
     layout: tuple[profiles.Group, ...] = tuple({f"l{number:02}": (channels, (24, 24), 1)} for number in range(layers))

@@ -220,6 +220,8 @@ def test_levels_limits_and_kinds_are_those_of_decode() -> None:
     assert list(decoder.decode(units[0], levels=["p4"])) == ["p4"]
     with pytest.raises(InputError, match=r"levels is a list of names: \['p4'\]"):
         decoder.decode(units[0], levels="p4")
+    with pytest.raises(InputError, match="levels is a list of names"):
+        decoder.decode(units[0], levels=0)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="unknown value of like 'jax'"):
         decoder.decode(units[0], like="jax")  # type: ignore[arg-type]
     with pytest.raises(ms.LimitError):
