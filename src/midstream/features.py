@@ -9,13 +9,13 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from midstream.cached import cached_property
 from midstream.errors import InputError, LimitError, MissingExtraError
 from midstream.layout import Layout, Tensor, check_is_map
 from midstream.limits import Limits

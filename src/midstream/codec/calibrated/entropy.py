@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
+from midstream.cached import cached_property
 
 #: What the frequencies of a row add up to.
 WHOLE = 1 << _native.ROW_PRECISION

@@ -6,13 +6,14 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from midstream.cached import cached_property
 from midstream.codec.calibrated.document import QUALITIES, About
 from midstream.codec.calibrated.parts import GroupPart
 from midstream.codec.calibrated.prediction import Decoded

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
+from midstream.cached import cached_property
 from midstream.codec.container import CRC_BYTES, Opened, sealed, unsealed, write_header
 from midstream.codec.wire import Buffer, Reader, varint
 from midstream.errors import CorruptError, LimitError, TruncatedError, UnsupportedError, unknown

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midstream import _native
+from midstream.cached import cached_property
 from midstream.codec.chain import read_number
 from midstream.codec.paper.dense import DenseBefore, DenseTable
 from midstream.codec.paper.header import LevelHeader, read_levels, write_levels

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from midstream import _native
 from midstream.arrays import pack_tensors, unpack_tensors
+from midstream.cached import cached_property
 from midstream.codec.calibrated.document import STEP_INDICES, STEPS_PER_OCTAVE
 from midstream.codec.calibrated.parts import Floats
 from midstream.codec.calibrated.profile import HASH_BYTES, Profile
