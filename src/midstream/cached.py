@@ -14,7 +14,8 @@ class cached_property(functools.cached_property[_T]):  # noqa: N801 (as the one 
     """functools.cached_property as it is from Python 3.12 on: without a lock.
 
     Python 3.11's is shared by all objects of a class, so that a process that was forked while another thread held it
-    would wait for ever. Two threads that ask for an attribute at once may both make it; one of the two is kept.
+    would wait for ever. Two threads that ask for an attribute at once may both make it; one of the two is kept. What is
+    too large to be made twice, as a network's session, keeps the other one.
     """
 
     def __init__(self, func: Callable[[Any], _T]) -> None:

@@ -23,7 +23,7 @@ from midstream.locks import check_free, held, lock, open_file, open_locked
 
 #: File name that stands for standard input and output.
 STANDARD = "-"
-#: Bytes of a file.
+#: Bytes of a file that memory is taken for at once: a limit is far above what most files hold.
 _READ_AT_ONCE = 1 << 24
 #: Names of files that are not whole yet; a film has an ending, which its writer goes by.
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp(\.mp4)?")

@@ -18,7 +18,7 @@ from tests.helpers.progress import Quiet
 import midstream as ms
 from midstream import data as datasets
 from midstream import models
-from midstream.calibration import curve, sensitivity
+from midstream.calibration import curve, layout, sensitivity
 from midstream.calibration.distance import responder
 from midstream.calibration.run import Calibration, fit
 from midstream.calibration.settings import EARLIER_NAMES, Tools
@@ -192,6 +192,14 @@ def test_the_probe_sees_a_part_of_each_image_that_is_fitted_to(folder: Path, tmp
     assert Views(network, files, tmp_path, FAST).parts == views.parts
     assert Views(network, files, tmp_path, replace(FAST, seed=1)).parts != views.parts
     assert not Views(network, files, tmp_path, replace(FAST, tools=replace(FAST.tools, importance=False))).parts
+
+
+def test_few_images_make_no_layers(folder: Path, tmp_path: Path) -> None:
+    network = models.load(str(folder / "toy.toml"), threads=1)
+    views = Views(network, datasets.load(str(folder / "calib")).images, tmp_path / "few", FAST)
+    assert len(views.plain) < layout.FEWEST_IMAGES
+    assert fit(network, views, FAST, Quiet()).profile.about.version == 4
+    assert calibrated(folder, tmp_path / "enough").profile.about.version == 5
 
 
 @pytest.mark.parametrize("tool", [field.name for field in fields(Tools)])
