@@ -183,6 +183,8 @@ def check_level(name: object, value: Any, layout: Layout | None = None) -> Level
         raise InputError(f"level name {name!r} is not valid Unicode text") from error
     if size > MAX_NAME_BYTES:
         raise InputError(f"level name '{name[:20]}...' is longer than {MAX_NAME_BYTES} bytes")
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"level '{name}' is a masked array, and a bitstream has no mask: fill it (array.filled(0))")
     of_torch = is_torch(value)
     if of_torch and works_on(value.device) and _torch_type(value) not in INTEGERS:
         return _device_level(name, value, layout)

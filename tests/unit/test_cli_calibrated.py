@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -135,3 +136,32 @@ def test_options_say_which_codec_is_meant(base: tuple[object, ...], tmp_path: Pa
     assert call(*base[:4], *base[6:]) == 0
     assert (tmp_path / "x.mids").read_bytes() == named
     assert call(*base[:4], "--quality", 5, "--symbols", 4) == 2  # no codec has both
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_profile_can_be_looked_at(
+    base: tuple[object, ...], piped: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = profiles.profile()
+    if piped:
+        standard = io.TextIOWrapper(io.BufferedReader(io.BytesIO(profile.data)))  # type: ignore[arg-type]
+        monkeypatch.setattr("sys.stdin", standard)
+    source = "-" if piped else base[-1]
+    assert call("inspect", source) == 0
+    shown = capsys.readouterr().out
+    assert f"profile {profile.name}, version {profile.about.version}, {len(profile.data):,} bytes" in shown
+    assert all(name in shown for name in profile.about.order)
+    if not piped:
+        assert call("inspect", source, "--json") == 0
+        report = json.loads(capsys.readouterr().out)
+        assert (report["profile"], report["bytes"]) == (profile.name, len(profile.data))
+        assert [group["coefficients"] for group in report["groups"]] == [len(each.scales) for each in profile.groups]
+        assert report["qualities"] == list(profile.about.qualities)
+        assert call("inspect", source, "--map", "p3:1", "-o", "map.png") == 2
+        assert "--map is of a bitstream" in capsys.readouterr().err
+
+
+def test_a_damaged_profile_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.profile").write_bytes(profiles.profile().data[:-5])
+    assert call("inspect", tmp_path / "x.profile") == 2
+    assert "x.profile: not a readable .safetensors file" in capsys.readouterr().err

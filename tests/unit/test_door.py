@@ -50,3 +50,11 @@ def test_an_array_that_shows_little_memory_many_times(axes: str | None, dtype: A
     huge = np.broadcast_to(np.ones((), dtype), (1 << 14, 1 << 20, 1 << 14))
     with pytest.raises(InputError, match=r"level 'v' of shape \[16384, 1048576, 16384\] does not fit into memory"):
         ms.encode({"v": huge if axes is None else ms.Tensor(huge, axes)})
+
+
+@pytest.mark.parametrize("axes", ["CHW", "HWC", "NC", None])
+def test_a_masked_array_is_refused(axes: str | None) -> None:
+    shape = (4, 4) if axes == "NC" else (2, 3, 4)
+    masked = np.ma.masked_array(np.ones(shape, np.float32), mask=np.eye(*shape[-2:], dtype=bool) & np.ones(shape, bool))
+    with pytest.raises(InputError, match=r"'v' is a masked array, .* fill it"):
+        ms.encode({"v": masked if axes is None else ms.Tensor(masked, axes)})

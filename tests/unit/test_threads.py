@@ -12,7 +12,7 @@ import midstream as ms
 from midstream import _native
 from midstream.codec import threads as threads_module
 from midstream.codec.calibrated.parts import step_sizes
-from midstream.codec.threads import Following
+from midstream.codec.threads import Following, run
 
 PROFILES = {
     "floats": profiles.profile(),
@@ -142,3 +142,49 @@ def test_after_an_error_nothing_is_begun() -> None:
     with pytest.raises(ValueError, match="the finder"):
         goes_wrong()
     assert not done
+
+
+@pytest.fixture(params=[0, 1])
+def begun(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that somebody has begun since this was cleared; there is room for none, or for one."""
+    begun, start = list[threading.Thread](), threading.Thread.start
+
+    def begin(thread: threading.Thread) -> None:
+        begun.append(thread)
+        if len(begun) > request.param:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    return begun
+
+
+@pytest.mark.usefixtures("any_work_is_worth_threads")
+def test_without_room_for_threads_this_one_does_it_all(begun: list[threading.Thread]) -> None:
+    profile = PROFILES["layers"]
+    data = ms.encode(PYRAMID, "calibrated", profile=profile, threads=1)
+    once = ms.decode(data, profile=profile, threads=1)
+    assert not begun
+    assert ms.encode(PYRAMID, "calibrated", profile=profile, threads=4) == data
+    assert begun
+    begun.clear()
+    again = ms.decode(data, profile=profile, threads=4)
+    assert begun
+    assert all(once[name].tobytes() == again[name].tobytes() for name in once)
+
+
+def test_what_tasks_raise_is_raised_without_room_for_threads(begun: list[threading.Thread]) -> None:
+    def fails() -> None:
+        raise ValueError("a task")
+
+    def followed() -> None:
+        with Following(4) as following:
+            for _ in range(3):
+                following.add(fails)
+
+    with pytest.raises(ValueError, match="a task"):
+        followed()
+    begun.clear()
+    with pytest.raises(ValueError, match="a task"):
+        run(lambda _: fails(), range(3), 4)
+    assert begun

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from midstream import data as datasets
@@ -24,6 +22,7 @@ from midstream.calibration.settings import (
 from midstream.cli import options
 from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.cli.drawing import check_png, png
+from midstream.cli.profile_tables import print_qualities
 from midstream.cli.progress import Stages
 from midstream.cli.signals import kept_in
 from midstream.errors import InputError
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 #: Of `--without`, understood for one more release.
 _EARLIER = {earlier: name for name, earlier in EARLIER_NAMES.items()}
 #: Qualities that the report lists.
-_SHOWN = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 1)
 
 
 def calibrate_command(
@@ -200,15 +198,4 @@ def _print(done: Calibration) -> None:
     ]
     print_table(f"{title}; sensitivity to the power of {done.power:g}; coefficients that hold a share of the energy",
                 columns, rows)  # fmt: skip
-    points = sorted(about.curve, key=lambda point: point.step)
-    shown = []
-    for quality in _SHOWN:
-        step = done.profile.step_of(quality)
-        if points[0].step <= step <= points[-1].step:
-            steps = [point.step for point in points]
-            size = np.exp(np.interp(step, steps, [math.log(point.bytes) for point in points]))
-            shown.append([f"{quality}", f"{step}", f"{size:,.0f}", f"{done.profile.loss_of(step):.1%}"])
-        else:
-            shown.append([f"{quality}", f"{step}", "not measured", ""])
-    print_table("on the held-out quarter: bytes an image, estimated relative loss of accuracy, between measured steps",
-                ["quality", "step", "bytes", "loss"], shown)  # fmt: skip
+    print_qualities(done.profile)

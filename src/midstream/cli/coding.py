@@ -14,6 +14,7 @@ from midstream.cli.axes import with_axes
 from midstream.cli.clip_tables import inspect_clip, is_clip
 from midstream.cli.codec_options import check_file, takes_codec
 from midstream.cli.console import note, print_json, print_table
+from midstream.cli.profile_tables import inspect_profile, is_profile
 from midstream.codec.api import decode, encode, inspect
 from midstream.codec.base import Codec
 from midstream.codec.calibrated.profile import Profile
@@ -31,7 +32,7 @@ PyramidFile = Annotated[
     ),
 ]
 BitstreamFile = Annotated[str, typer.Argument(help="Bitstream; - for standard input.")]
-AnyFile = Annotated[str, typer.Argument(help="Bitstream, or file of a clip; - for standard input.")]
+AnyFile = Annotated[str, typer.Argument(help="Bitstream, file of a clip, or profile; - for standard input.")]
 
 
 #: Of the number of a channel.
@@ -131,11 +132,13 @@ def inspect_command(
     ] = None,
     profile: options.ProfileFile = None,
 ) -> None:
-    """Show what a bitstream, or the file of a clip, holds and where its bytes go.
+    """Show what a bitstream, the file of a clip, or a profile holds, and where its bytes go.
 
     Example: midstream inspect pyramid.mids --map p3:17 -o map.png
 
     Example: midstream inspect street.midv --plot bytes.png
+
+    Example: midstream inspect network.profile
     """
     if (drawn is None) != (output is None):
         raise InputError("--map LEVEL:CHANNEL and -o FILE.png go together")
@@ -150,16 +153,29 @@ def inspect_command(
         raise typer.Exit(inspect_clip(source, json, plot))
     if plot is not None:
         raise InputError("--plot is of the file of a clip (.midv): a bitstream has one frame")
+    if is_profile(source):
+        if drawn is not None:
+            raise InputError("--map is of a bitstream: this is a profile")
+        inspect_profile(source, json)
+    elif drawn is not None and output is not None:
+        _draw_map(source, drawn, output)
+    else:
+        _inspect_bitstream(source, json, profile)
+
+
+def _draw_map(source: str, place: str, output: str) -> None:
+    from midstream.cli.drawing import check_png, png
+
+    check_png(output)
+    with _naming(source):
+        write_bytes(output, png(_drawn_map(_bitstream(source, Limits()), place)))
+    if output != STANDARD:
+        note(f"{output}: symbols of {place} and the bits that they take")
+
+
+def _inspect_bitstream(source: str, json: bool, profile: str | None) -> None:
     with _naming(source):
         data = _bitstream(source, Limits())
-        if drawn is not None and output is not None:
-            from midstream.cli.drawing import check_png, png
-
-            check_png(output)
-            write_bytes(output, png(_drawn_map(data, drawn)))
-            if output != STANDARD:
-                note(f"{output}: symbols of {drawn} and the bits that they take")
-            return
         known = None if profile is None else Profile.read(profile)
         try:
             info = inspect(data, symbols=True, profile=known)

@@ -44,7 +44,8 @@ COMMANDS = {
     "decode": Entry("coding:decode_command", "Reconstruct a feature pyramid from a bitstream.", extra=None),
     # It draws with --map, and only that takes an extra.
     "inspect": Entry(
-        "coding:inspect_command", "Show what a bitstream, or the file of a clip, holds and where its bytes go."
+        "coding:inspect_command",
+        "Show what a bitstream, the file of a clip, or a profile holds, and where its bytes go.",
     ),
     "init": Entry(
         "init:init_command",

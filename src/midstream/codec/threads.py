@@ -6,7 +6,8 @@ import operator
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
@@ -35,11 +36,19 @@ def core_count() -> int:
 
 
 def run(function: Callable[[_T], _R], tasks: Sequence[_T], threads: int) -> list[_R]:
-    """The function's results for the tasks, in their order, from at most so many threads."""
-    if threads == 1 or len(tasks) < 2:
-        return [function(task) for task in tasks]
-    with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
-        return list(pool.map(function, tasks))
+    """The function's results for the tasks, in their order, from at most so many threads.
+
+    Where the system has no room for another thread, this one does them all.
+    """
+    if threads > 1 and len(tasks) > 1:
+        with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
+            try:
+                begun = [pool.submit(function, task) for task in tasks]
+            except RuntimeError:  # no thread can be started
+                pool.shutdown(cancel_futures=True)
+            else:
+                return [each.result() for each in begun]
+    return [function(task) for task in tasks]
 
 
 class Following:
@@ -53,22 +62,26 @@ class Following:
         """With so many threads, this one included."""
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._tasks: deque[Callable[[], None]] = deque()
-        self._begun: list[Future[None]] = []
+        self._raised: list[Exception] = []
 
     def add(self, task: Callable[[], None]) -> None:
         """A task that may be done from now on."""
-        self._tasks.append(task)
         if self._pool is None:
-            self._next()
-        else:
-            self._begun.append(self._pool.submit(self._next))
+            task()
+            return
+        self._tasks.append(task)
+        with suppress(RuntimeError):  # no thread can be started: this one does it in the end
+            self._pool.submit(self._next)
 
     def _next(self) -> None:
         try:
             task = self._tasks.popleft()
         except IndexError:  # another thread was quicker
             return
-        task()
+        try:
+            task()
+        except Exception as error:
+            self._raised.append(error)
 
     def __enter__(self) -> Following:
         """Itself."""
@@ -85,5 +98,5 @@ class Following:
             self._tasks.clear()
             if self._pool is not None:
                 self._pool.shutdown()
-        for each in self._begun if error is None else []:
-            each.result()
+        if error is None and self._raised:
+            raise self._raised[0]

@@ -201,4 +201,4 @@ def read_about(document: object, origin: str) -> About:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:_MOST_SHOWN]  # a name from elsewhere may be of any length
         reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{origin}: not a profile of midstream: {where}: {reason}") from error
+        raise InputError(f"{origin}: not a profile of midstream: {where + ': ' if where else ''}{reason}") from error

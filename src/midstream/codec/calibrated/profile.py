@@ -167,8 +167,8 @@ class Profile:
         if finest.loss > loss:
             least = math.ceil(finest.loss * 1e4 - 1e-6) / 1e4  # rounded up, so that it can be asked for
             raise InputError(
-                f"no step of this profile has an estimated loss of {loss:.2%}: the least is {least:.2%}; allow as "
-                "much, or calibrate with more images or for longer, or at another cut"
+                f"no step of this profile has an estimated loss of {100 * loss:.3g}%: the least is {least:.2%}; allow "
+                "as much, or calibrate with more images or for longer, or at another cut"
             )
         return max(step for step in range(finest.step, coarsest.step + 1) if self.loss_of(step) <= loss)
 
