@@ -19,7 +19,17 @@ from midstream.calibration.views import HELD_OUT, Views
 
 #: A network whose front takes 20 ms and whose back takes 10.
 COSTS = Costs(
-    front=0.02, view=0.01, transform=1.0, seen=0.01, learnt=0.005, sample=0.1, fit=1.0, case=0.03, step=0.01, mirrored=2
+    front=0.02,
+    view=0.01,
+    transform=1.0,
+    seen=0.01,
+    learnt=0.005,
+    sample=0.1,
+    fit=1.0,
+    case=0.03,
+    step=0.01,
+    mirrored=2,
+    ways=1,
 )
 
 

@@ -202,6 +202,28 @@ def test_few_images_make_no_layers(folder: Path, tmp_path: Path) -> None:
     assert calibrated(folder, tmp_path / "enough").profile.about.version == 5
 
 
+@pytest.mark.parametrize("cheaper", ["levels one after another", "all levels together"])
+def test_levels_are_coded_in_the_way_that_takes_fewer_bytes(
+    cheaper: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, quiet = models.load(str(folder / "toy.toml"), threads=1), Quiet()
+    costs = [1000.0, 2000.0] if cheaper == "levels one after another" else [1000.0, 900.0]
+    monkeypatch.setattr(layout, "FEWEST_IMAGES", 1)
+    monkeypatch.setattr(curve, "costs_at_equal_loss", lambda curves: costs[: len(curves)])
+
+    def made() -> Calibration:
+        views = Views(network, datasets.load(str(folder / "calib")).images, tmp_path, FAST)
+        return fit(network, views, FAST, quiet)
+
+    done = made()
+    layered = cheaper == "levels one after another"
+    assert (done.profile.about.version, done.profile.layers > 1) == ((5, True) if layered else (4, False))
+    assert f"{cheaper}: {min(costs):,.0f} bytes an image at the same loss" in quiet.said
+    quiet.said.clear()
+    assert made().profile == done.profile
+    assert not any("at the same loss" in line for line in quiet.said)  # what was chosen has been kept
+
+
 @pytest.mark.parametrize("tool", [field.name for field in fields(Tools)])
 def test_every_part_can_be_left_out(tool: str, folder: Path, tmp_path: Path) -> None:
     tools = replace(FAST.tools, **{tool: False})

@@ -135,6 +135,6 @@ def test_a_machine_that_has_become_slow_leaves_the_trial_out(
     after = 1200.0 if late else 100.0
     monkeypatch.setattr(run.budget, "allowance", lambda *_: run.budget.Allowance(20, 4, 1.0, 0.5, after))
     monkeypatch.setattr(run.budget, "rehearsed", lambda *_: None)
-    monkeypatch.setattr(run, "_power", power)
+    monkeypatch.setattr(run, "best_power", power)
     assert calibrated(folder, tmp_path, settings).power == (1.0 if late else 0.5)
     assert len(tried) == (not late)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from midstream.calibration import curve, sensitivity, transform
 from midstream.calibration.coder import COUNT_LIMIT
 from midstream.calibration.fitting import Fit, Material, strongest_of, transforms, with_coder, with_probe
+from midstream.calibration.layout import FEWEST_IMAGES
 from midstream.calibration.probe import BATCH, steps_for
 from midstream.calibration.settings import (
     LEAST_IMAGES,
@@ -60,6 +61,7 @@ class Costs:
         case: of a held-out image at a step.
         step: of a pass of the back, for sensitivity.
         mirrored: views for each image that is fitted to, 1 or 2.
+        ways: in which levels may be coded, 1 or 2, of which the better one is taken: layers are one.
     """
 
     front: float
@@ -72,20 +74,22 @@ class Costs:
     case: float
     step: float
     mirrored: int
+    ways: int
 
     def fitting(self, images: int) -> float:
         """Of everything but sensitivity and the trial of its powers."""
         held_out = -(-images // HELD_OUT)
         views = (images - held_out) * self.mirrored
-        return (
-            self._fronts(images)
-            + self._probe(min(2 * views, MOST_SHOWN))
+        once = (
+            self._probe(min(2 * views, MOST_SHOWN))
             + _TRANSFORMS * (self.transform + views * self.view)
             + self.fit
             + min(views, MOST_SAMPLES) * self.sample
-            + (_POINTS + 2) * held_out * self.case
-            + _RELATED_POINTS * images * self.case
         )
+        ways = self.ways if images - held_out >= FEWEST_IMAGES else 1
+        tried = _TRIAL_POINTS * ways if ways > 1 else 0
+        measured = (_POINTS + 2 + tried) * held_out + _RELATED_POINTS * images
+        return self._fronts(images) + ways * once + measured * self.case
 
     def after_sensitivity(self, images: int) -> float:
         """Of the trial of its powers, and of all that is fitted and measured then."""
@@ -126,9 +130,10 @@ class Allowance:
 
 
 def rehearsed(
-    model: SplitModel, views: Views, about: About, settings: CalibrationSettings, progress: Progress
+    model: SplitModel, views: Views, abouts: Sequence[About], settings: CalibrationSettings, progress: Progress
 ) -> Costs:
     """What a calibration on a few views takes, in a metric in which all channels are alike."""
+    about = abouts[0]
     few = views.plain[:_FEW]
     front, _ = _timed(lambda: [views.full(view) for view in few])
     counted, moments = _timed(lambda: transform.channel_moments(views, few, lambda: None))
@@ -167,6 +172,7 @@ def rehearsed(
         curve.seconds_a_case(model, views, draft, max(strongest_of(draft.groups, draft.layers) - _MIDDLE, 0)),
         sensitivity.seconds_a_pass(model, views),
         2 if tools.flips else 1,
+        len(abouts),
     )
 
 

@@ -29,10 +29,9 @@ from midstream.calibration.settings import (
     MOST_SAMPLES,
     MOST_SHOWN,
     POWERS,
-    TRIAL_PASSES,
-    TRIAL_SAMPLES,
     CalibrationSettings,
 )
+from midstream.calibration.trials import Metrics, best_power, best_way, coarsest
 from midstream.calibration.views import Views
 from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
@@ -41,6 +40,7 @@ from midstream.codec.calibrated.document import (
     QUALITIES,
     About,
     CurvePoint,
+    GroupAbout,
     ImportanceClasses,
 )
 from midstream.codec.calibrated.profile import MOST_PROFILE_BYTES, Profile, pack_profile
@@ -57,12 +57,6 @@ from midstream.wording import counted
 #: Five classes, three quarters of an octave apart: steps up to 8 times coarser where nothing is seen.
 IMPORTANCE_CLASSES = ImportanceClasses(classes=5, spacing=6, knee=0.5)
 _ONE_CLASS = ImportanceClasses(classes=1, spacing=1, knee=0.5)
-#: Above the strongest coefficient, in eighths of an octave, the curve begins.
-_CURVE_ABOVE = 4
-#: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
-_TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
-#: A trial that takes so many times the bytes of another is not carried on.
-_HOPELESS = 1.5
 #: By which a budget may be missed before what improves on a profile by trying is left out.
 _LATE = 1.1
 #: The estimated loss that the transform alone may have.
@@ -74,8 +68,7 @@ _POOR = 0.05
 #: Of a transform, which leaves a fifth of a profile to all else.
 _MOST_BYTES = 0.8 * MOST_PROFILE_BYTES
 #: Beside the tensors of the groups, whose names have no colon in front.
-_POWER, _VARIANCES = ":power", ":variances "
-Metrics = dict[str, NDArray[np.float64]]
+_POWER, _LAYERS, _VARIANCES = ":power", ":layers", ":variances "
 
 
 @dataclass(frozen=True)
@@ -120,19 +113,19 @@ def fit(
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)
     measured = _sensitivity(model, views, moments, passes, settings, progress)
-    about = _about(model, views, settings)
+    abouts = _abouts(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    made = _Made(reference, about, moments, metrics_of, passes, trial_until, settings, progress)
+    made = _Made(reference, abouts, moments, metrics_of, passes, trial_until, settings, progress)
     if clips:
-        power, fits = made.fits()
+        power, about, fits = made.fits()
         about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
         tensors, variances = tensors_of([fit.group for fit in fits], COUNT_LIMIT), [fit.variances for fit in fits]
     else:
-        power, tensors, variances = made.kept()
+        power, about, tensors, variances = made.kept()
     draft = pack_profile(about, tensors)
     progress.stage("measuring rate and loss")
     losses = curve.LEAST_LOSS, curve.WORST_QUALITY
-    coded = curve.measured(reference, draft, _coarsest(draft), curve.RUNG, losses, reference.harsh, progress.step)
+    coded = curve.measured(reference, draft, coarsest(draft), curve.RUNG, losses, reference.harsh, progress.step)
     if reference.empty:
         progress.warn(
             f"nothing is found in {counted(len(views.held_out), 'image')} even without coding, so that every quality "
@@ -176,11 +169,12 @@ def fit(
 class _Made:
     """What is fitted to the views, from what sensitivity was measured with so many affordable passes.
 
-    The powers of it are tried if that can begin before `trial_until`, by the monotonic clock.
+    The powers of it are tried if that can begin before `trial_until`, by the monotonic clock. Of the documents, which
+    differ in how levels are coded, the one is taken whose profile takes the fewest bytes.
     """
 
     reference: CalibrationReference
-    about: About
+    abouts: Sequence[About]
     moments: Mapping[str, transform.ChannelMoments]
     metrics_of: Callable[[float], Metrics]
     passes: int
@@ -188,33 +182,42 @@ class _Made:
     settings: CalibrationSettings
     progress: Progress
 
-    def fits(self) -> tuple[float, list[Fit]]:
-        """The power of the sensitivity, and the groups."""
+    def fits(self) -> tuple[float, About, list[Fit]]:
+        """The power of the sensitivity, the document, and the groups."""
         reference, views, settings, progress = self.reference, self.reference.views, self.settings, self.progress
-        power = POWERS[0]
+        power, about = POWERS[0], self.abouts[0]
         if time.monotonic() <= self.trial_until:
-            power = _power(reference, self.about, self.moments, self.metrics_of, self.passes, settings, progress)
+            power = best_power(reference, about, self.moments, self.metrics_of, self.passes, settings, progress)
         else:
             progress.warn("slower than it was at first: the powers of the sensitivity are not tried (--without power)")
         sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
         shown = [*views.fit, *views.parts][:MOST_SHOWN]
         material = Material(reference.model, views, views.fit, sampled, shown, settings, progress)
-        best = _enough(material, reference, self.about, self.moments, self.metrics_of(power))
-        return power, fitted(material, best, self.about)
+        metrics = self.metrics_of(power)
+        made = [fitted(material, _enough(material, reference, a, self.moments, metrics), a) for a in self.abouts]
+        best = best_way(reference, self.abouts, made, progress)
+        return power, self.abouts[best], made[best]
 
-    def kept(self) -> tuple[float, dict[str, NDArray[Any]], list[NDArray[np.float64]]]:
-        """The power, the groups as tensors and the variances of each; from a run that was stopped after it had them."""
+    def kept(self) -> tuple[float, About, dict[str, NDArray[Any]], list[NDArray[np.float64]]]:
+        """What `fits` gives, with the groups as tensors and the variances of each.
+
+        From a run that was stopped after it had them.
+        """
 
         def make() -> dict[str, NDArray[Any]]:
-            power, fits = self.fits()
+            power, about, fits = self.fits()
+            chosen = {_POWER: np.array([power]), _LAYERS: np.array([about.layer_count])}
             numbers = {f"{_VARIANCES}{number}": fit.variances for number, fit in enumerate(fits)}
-            return {_POWER: np.array([power]), **numbers, **tensors_of([fit.group for fit in fits], COUNT_LIMIT)}
+            return {**chosen, **numbers, **tensors_of([fit.group for fit in fits], COUNT_LIMIT)}
 
         what = f"fit {self.passes} {self.settings.seed} {self.settings.tools}"
         found = dict(self.reference.views.kept(what, None, make))
-        power = float(found.pop(_POWER)[0])
-        names = [name for name in found if name.startswith(_VARIANCES)]
-        return power, found, [found.pop(name) for name in sorted(names, key=lambda name: int(name[len(_VARIANCES) :]))]
+        power, layers = float(found.pop(_POWER)[0]), int(found.pop(_LAYERS)[0])
+        about = next(each for each in self.abouts if each.layer_count == layers)
+        names = sorted(
+            (name for name in found if name.startswith(_VARIANCES)), key=lambda name: int(name[len(_VARIANCES) :])
+        )
+        return power, about, found, [found.pop(name) for name in names]
 
 
 def _with_clips(
@@ -269,7 +272,7 @@ def _within_budget(
 def _allowed(
     model: SplitModel, views: Views, settings: CalibrationSettings, progress: Progress
 ) -> dict[str, NDArray[np.float64]]:
-    costs = budget.rehearsed(model, views, _about(model, views, settings), settings, progress)
+    costs = budget.rehearsed(model, views, _abouts(model, views, settings), settings, progress)
     before = time.monotonic() - views.started
     allowed = budget.allowance(costs, views.count, settings.budget_s - before)
     took, least = before + allowed.seconds, f"the least that this network takes is about {before + allowed.least:.0f} s"
@@ -281,11 +284,25 @@ def _allowed(
     return {name: np.array([float(number)]) for name, number in numbers.items()}
 
 
-def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> About:
+def _abouts(model: SplitModel, views: Views, settings: CalibrationSettings) -> list[About]:
+    """The document of a profile, first with layers where there may be some."""
     shapes = {name: values.shape for name, values in views.sent(views.plain[0]).items()}
-    tools, groups, layers = settings.tools, groups_of({name: (s[0], s[1], s[2]) for name, s in shapes.items()}), None
+    tools, groups = settings.tools, groups_of({name: (s[0], s[1], s[2]) for name, s in shapes.items()})
+    out = [_about(model, views, settings, tuple(shapes), groups, None)]
     if tools.layers and tools.importance and tools.pretrained and may_have_layers(model, groups, views):
-        groups, layers = layers_of(groups)
+        out.insert(0, _about(model, views, settings, tuple(shapes), *layers_of(groups)))
+    return out
+
+
+def _about(
+    model: SplitModel,
+    views: Views,
+    settings: CalibrationSettings,
+    order: tuple[str, ...],
+    groups: tuple[GroupAbout, ...],
+    layers: int | None,
+) -> About:
+    tools = settings.tools
     version = LAYERS_VERSION if layers else ENTROPY_VERSION if tools.pretrained else CELL_PROBE_VERSION
     return About(
         version=version,
@@ -298,7 +315,7 @@ def _about(model: SplitModel, views: Views, settings: CalibrationSettings) -> Ab
         tools=dict(tools.to_dict()),
         groups=groups,
         layers=layers,
-        order=tuple(shapes),
+        order=order,
         places=IMPORTANCE_CLASSES if tools.importance else _ONE_CLASS,
         qualities=(0,) * len(QUALITIES),
         curve=(CurvePoint(step=0, bytes=1.0, loss=0.0),),
@@ -357,40 +374,3 @@ def _enough(
             return best
         best = fits
     return best
-
-
-def _coarsest(profile: Profile) -> int:
-    return strongest_of(profile.groups, profile.layers) + _CURVE_ABOVE
-
-
-def _power(
-    reference: CalibrationReference,
-    about: About,
-    moments: Mapping[str, transform.ChannelMoments],
-    metrics_of: Callable[[float], Metrics],
-    affordable: int,
-    settings: CalibrationSettings,
-    progress: Progress,
-) -> float:
-    """The power of the sensitivity with which the held-out images take the fewest bytes at the same loss."""
-    views = reference.views
-    passes = TRIAL_PASSES * len(views.held_out)
-    if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
-        return POWERS[0]
-    chosen = views.plain[:TRIAL_SAMPLES]
-    material = Material(reference.model, views, chosen, chosen, chosen, settings, progress)
-    usual, curves = reference.usual, list[list[CurvePoint]]()
-    for power in POWERS:
-        trial = transforms(material, about, moments, metrics_of(power), transform.LEFT_OUT[0])
-        fits = fitted(material, trial, about)
-        draft = pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
-        progress.stage(f"trying the sensitivity to the power of {power:g}")
-        most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
-        coded = curve.measured(
-            reference, draft, _coarsest(draft), _TRIAL_RUNG, (_TRIAL_LOSS, 0), usual, progress.step, most
-        )
-        curves.append(curve.curve_points(coded, usual))
-    costs = curve.costs_at_equal_loss(curves)
-    for power, cost in zip(POWERS, costs, strict=True):
-        progress.say(f"sensitivity to the power of {power:g}: {cost:,.0f} bytes an image at the same loss")
-    return POWERS[int(np.argmin(costs))]

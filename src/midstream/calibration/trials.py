@@ -1,0 +1,89 @@
+"""What is chosen by trying: the power of the sensitivity, and whether levels are coded one after another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midstream.calibration import curve, transform
+from midstream.calibration.coder import COUNT_LIMIT
+from midstream.calibration.fitting import Fit, Material, fitted, strongest_of, transforms
+from midstream.calibration.loss import CalibrationReference
+from midstream.calibration.settings import POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
+from midstream.codec.calibrated.document import About, CurvePoint
+from midstream.codec.calibrated.profile import Profile, pack_profile
+from midstream.codec.calibrated.profile_file import tensors_of
+from midstream.progress import Progress
+
+#: Above the strongest coefficient, in eighths of an octave, the curve begins.
+_CURVE_ABOVE = 4
+#: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
+_TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
+#: A trial that takes so many times the bytes of another is not carried on.
+_HOPELESS = 1.5
+Metrics = dict[str, NDArray[np.float64]]
+
+
+def coarsest(profile: Profile) -> int:
+    """The step at which a curve begins."""
+    return strongest_of(profile.groups, profile.layers) + _CURVE_ABOVE
+
+
+def best_power(
+    reference: CalibrationReference,
+    about: About,
+    moments: Mapping[str, transform.ChannelMoments],
+    metrics_of: Callable[[float], Metrics],
+    affordable: int,
+    settings: CalibrationSettings,
+    progress: Progress,
+) -> float:
+    """The power of the sensitivity with which the held-out images take the fewest bytes at the same loss."""
+    views = reference.views
+    passes = TRIAL_PASSES * len(views.held_out)
+    if not settings.tools.sensitivity or not settings.tools.power or passes > affordable:
+        return POWERS[0]
+    chosen = views.plain[:TRIAL_SAMPLES]
+    material = Material(reference.model, views, chosen, chosen, chosen, settings, progress)
+
+    def drafts() -> Iterable[Profile]:
+        for power in POWERS:
+            trial = transforms(material, about, moments, metrics_of(power), transform.LEFT_OUT[0])
+            yield _draft(about, fitted(material, trial, about))
+
+    return POWERS[_fewest_bytes(reference, [f"sensitivity to the power of {p:g}" for p in POWERS], drafts(), progress)]
+
+
+def best_way(
+    reference: CalibrationReference, abouts: Sequence[About], made: Sequence[Sequence[Fit]], progress: Progress
+) -> int:
+    """Which of these, with layers or without, takes the fewest bytes of the held-out images at the same loss."""
+    if len(abouts) == 1 or not reference.objects:
+        return 0
+    names = ["levels one after another" if about.layers else "all levels together" for about in abouts]
+    drafts = (_draft(about, fits) for about, fits in zip(abouts, made, strict=True))
+    return _fewest_bytes(reference, names, drafts, progress)
+
+
+def _draft(about: About, fits: Sequence[Fit]) -> Profile:
+    return pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
+
+
+def _fewest_bytes(
+    reference: CalibrationReference, names: Sequence[str], drafts: Iterable[Profile], progress: Progress
+) -> int:
+    usual, curves = reference.usual, list[list[CurvePoint]]()
+    for name, draft in zip(names, drafts, strict=True):
+        progress.stage(f"trying {name}")
+        most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
+        coded = curve.measured(
+            reference, draft, coarsest(draft), _TRIAL_RUNG, (_TRIAL_LOSS, 0), usual, progress.step, most
+        )
+        curves.append(curve.curve_points(coded, usual))
+    costs = curve.costs_at_equal_loss(curves)
+    for name, cost in zip(names, costs, strict=True):
+        progress.say(f"{name}: {cost:,.0f} bytes an image at the same loss")
+    return int(np.argmin(costs))
