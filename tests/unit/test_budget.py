@@ -83,3 +83,13 @@ def test_fewer_images_are_the_first_ones(tmp_path: Path) -> None:
     many.keep(22)
     assert (many.count, many.image_hash) == (few.count, few.image_hash)
     assert (many.fit, many.held_out) == (few.fit, few.held_out)
+
+
+def test_two_ways_to_code_levels_take_more_than_one() -> None:
+    both = replace(COSTS, ways=2)
+    assert both.fitting(100) > 1.5 * COSTS.fitting(100)
+    assert both.fitting(24) == COSTS.fitting(24)  # too few images for layers
+    for seconds in (60, 120, 600):
+        allowed = allowance(both, 200, seconds)
+        assert allowed.images <= allowance(COSTS, 200, seconds).images
+        assert allowed.seconds <= max(seconds, allowed.least)
