@@ -219,7 +219,9 @@ def pack_tensors(tensors: Mapping[str, NDArray[Any]], document: object) -> bytes
 def unpack_tensors(data: bytes, origin: str) -> tuple[dict[str, NDArray[Any]], Any]:
     """What `pack_tensors` packed; `origin` is named in errors. Raises InputError."""
     try:
-        tensors = safetensors.numpy.load(data)
-        return tensors, json.loads(_metadata(data)[_DOCUMENT], object_pairs_hook=_once)
+        tensors, metadata = safetensors.numpy.load(data), _metadata(data)
+        if _DOCUMENT not in metadata:
+            raise ValueError(f"its header has no document '{_DOCUMENT}'")
+        return tensors, json.loads(metadata[_DOCUMENT], object_pairs_hook=_once)
     except Exception as error:  # damaged files raise whatever the readers happen to meet
         raise InputError(f"{origin}: not a readable .safetensors file of midstream: {error}") from error

@@ -48,20 +48,6 @@ def read_bytes(path: str, most: int = -1) -> bytes:
         raise InputError(f"{path!r}: cannot be read: no file has such a name") from error
 
 
-def first_bytes(path: str, count: int) -> bytes:
-    """A file's first bytes, or those of what waits on standard input, which stay there; none of what cannot be read."""
-    if path == STANDARD:
-        peek = getattr(sys.stdin.buffer, "peek", None)
-        return b"" if peek is None else bytes(peek(count)[:count])
-    try:
-        if not Path(path).is_file():
-            return b""
-        with Path(path).open("rb") as file:
-            return file.read(count)
-    except (OSError, ValueError):  # whoever reads it says why
-        return b""
-
-
 def _read(file: BinaryIO, most: int) -> bytes:
     """As `file.read(most)`, which takes memory for as much as it may read; all of it for -1."""
     if most < 0:

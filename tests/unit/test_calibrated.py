@@ -277,7 +277,7 @@ def test_what_a_header_may_not_say() -> None:
 def test_profiles_that_are_damaged_or_not_profiles() -> None:
     for data, message in (
         (b"", "not a readable"),
-        (b"x" * 9_000_000, "at most 8,000,000"),
+        (b"x" * 9_000_000, "more than 8,000,000 bytes"),
         (PROFILE.data[:-1], "not a readable"),
         (PROFILE.data.replace(b'\\"version\\": 1', b'\\"version\\": 7'), "version 7"),
         (PROFILE.data.replace(b'\\"seed\\"', b'\\"sead\\"'), "seed"),

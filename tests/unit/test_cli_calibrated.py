@@ -12,6 +12,7 @@ from tests.helpers import profiles
 from tests.helpers.commands import call
 
 import midstream as ms
+from midstream.arrays import pack_tensors, unpack_tensors
 from midstream.errors import OptionError
 from midstream.files import write_pyramid
 
@@ -138,30 +139,79 @@ def test_options_say_which_codec_is_meant(base: tuple[object, ...], tmp_path: Pa
     assert call(*base[:4], "--quality", 5, "--symbols", 4) == 2  # no codec has both
 
 
+@pytest.mark.parametrize("layers", [0, 2])
 @pytest.mark.parametrize("piped", [False, True])
 def test_a_profile_can_be_looked_at(
-    base: tuple[object, ...], piped: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    layers: int, piped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    profile = profiles.profile()
+    profile, source = profiles.profile(layers=layers), str(tmp_path / "x.profile")
+    profile.write(source)
     if piped:
-        standard = io.TextIOWrapper(io.BufferedReader(io.BytesIO(profile.data)))  # type: ignore[arg-type]
-        monkeypatch.setattr("sys.stdin", standard)
-    source = "-" if piped else base[-1]
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(_Drop(profile.data))))
+        source = "-"
     assert call("inspect", source) == 0
     shown = capsys.readouterr().out
     assert f"profile {profile.name}, version {profile.about.version}, {len(profile.data):,} bytes" in shown
-    assert all(name in shown for name in profile.about.order)
-    if not piped:
-        assert call("inspect", source, "--json") == 0
-        report = json.loads(capsys.readouterr().out)
-        assert (report["profile"], report["bytes"]) == (profile.name, len(profile.data))
-        assert [group["coefficients"] for group in report["groups"]] == [len(each.scales) for each in profile.groups]
-        assert report["qualities"] == list(profile.about.qualities)
-        assert call("inspect", source, "--map", "p3:1", "-o", "map.png") == 2
-        assert "--map is of a bitstream" in capsys.readouterr().err
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
+    for number, group in enumerate(profile.groups):
+        own = "of the first group" if number >= max(layers, 1) else "its own"
+        row = next(row for row in rows if row[0] == group.levels[0].about.name)
+        assert row[2:] == [f"{len(group.levels[0].basis)}", f"{len(group.scales)}", own]
+    assert ["60", f"{profile.step_of(60)}"] in [row[:2] for row in rows]
 
 
-def test_a_damaged_profile_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class _Drop(io.RawIOBase):
+    """What comes a few bytes at a time, as from a slow pipe."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        part = self._data.read(min(len(buffer), 7))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def test_a_profile_without_importance_has_no_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors, document = unpack_tensors(profiles.profile().data, "it")
+    document["places"] = {"classes": 1, "spacing": 1, "knee": 0.5}
+    left = {name: values for name, values in tensors.items() if "probe" not in name}
+    (tmp_path / "x.profile").write_bytes(pack_tensors(left, document))
+    assert call("inspect", tmp_path / "x.profile") == 0
+    assert "none" in capsys.readouterr().out
+
+
+def test_a_profile_in_json_is_its_document(base: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    profile = profiles.profile()
+    assert call("inspect", base[-1], "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report.pop("profile"), report.pop("bytes")) == (profile.name, len(profile.data))
+    assert [group.pop("coefficients") for group in report["groups"]] == [len(each.scales) for each in profile.groups]
+    assert report == unpack_tensors(profile.data, "it")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--map", "p3:1", "-o", "map.png"), "--map and --profile are for a bitstream: this is a profile"),
+        (("--profile", "x.profile"), "--map and --profile are for a bitstream: this is a profile"),
+        (("--plot", "bytes.png"), "--plot is of the file of a clip (.midv), which this is not"),
+    ],
+)
+def test_options_that_are_not_for_profiles(
+    base: tuple[object, ...], options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("inspect", base[-1], *options) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_no_profile_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.profile").write_bytes(profiles.profile().data[:-5])
     assert call("inspect", tmp_path / "x.profile") == 2
     assert "x.profile: not a readable .safetensors file" in capsys.readouterr().err
+    write_pyramid(str(tmp_path / "x.safetensors"), profiles.pyramid())
+    assert call("inspect", tmp_path / "x.safetensors") == 2
+    assert "its header has no document 'midstream'" in capsys.readouterr().err

@@ -56,5 +56,7 @@ def test_an_array_that_shows_little_memory_many_times(axes: str | None, dtype: A
 def test_a_masked_array_is_refused(axes: str | None) -> None:
     shape = (4, 4) if axes == "NC" else (2, 3, 4)
     masked = np.ma.masked_array(np.ones(shape, np.float32), mask=np.eye(*shape[-2:], dtype=bool) & np.ones(shape, bool))
-    with pytest.raises(InputError, match=r"'v' is a masked array, .* fill it"):
-        ms.encode({"v": masked if axes is None else ms.Tensor(masked, axes)})
+    pyramid = {"v": masked if axes is None else ms.Tensor(masked, axes)}
+    for code in (ms.encode, lambda each: ms.encode_batch([each]), lambda each: ms.encode_batch(iter([each]))):
+        with pytest.raises(InputError, match=r"'v' is a masked array, .* fill it"):
+            code(pyramid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from tests.helpers import profiles
 
 import midstream as ms
 from midstream import _native
+from midstream.calibration import ordered
 from midstream.codec import threads as threads_module
 from midstream.codec.calibrated.parts import step_sizes
 from midstream.codec.threads import Following, run
+from midstream.errors import InputError
 
 PROFILES = {
     "floats": profiles.profile(),
@@ -188,3 +191,37 @@ def test_what_tasks_raise_is_raised_without_room_for_threads(begun: list[threadi
     with pytest.raises(ValueError, match="a task"):
         run(lambda _: fails(), range(3), 4)
     assert begun
+
+
+def test_each_task_is_done_once_without_room_for_threads(begun: list[threading.Thread]) -> None:
+    done: list[int] = []
+    assert run(lambda task: done.append(task) or 2 * task, range(50), 4) == [2 * task for task in range(50)]
+    assert sorted(done) == list(range(50))
+    assert begun
+    a, b = np.arange(300.0 * 1024).reshape(1024, 300) % 7, np.arange(300.0 * 50).reshape(300, 50) % 5
+    np.testing.assert_array_equal(ordered.product(a, b), a @ b)  # a sum, to which whatever is done twice is added twice
+
+
+def test_a_batch_is_done_without_room_for_threads(begun: list[threading.Thread]) -> None:
+    profile = PROFILES["layers"]
+    data = ms.encode_batch([PYRAMID] * 5, "calibrated", profile=profile, threads=3)
+    assert begun
+    assert data == [ms.encode(PYRAMID, "calibrated", profile=profile, threads=1)] * 5
+    assert len(ms.decode_batch(data, profile=profile, threads=3)) == 5
+    with pytest.raises(InputError, match="image 1 of the batch"):
+        ms.encode_batch([PYRAMID, {}], "calibrated", profile=profile, threads=3)
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_after_an_error_of_a_task_the_others_are_left_out(threads: int) -> None:
+    done: list[int] = []
+
+    def work(task: int) -> None:
+        if task == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        done.append(task)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work, range(1000), threads)
+    assert len(done) < 500

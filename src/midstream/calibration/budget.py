@@ -10,10 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from midstream.calibration import curve, sensitivity, transform
+from midstream.calibration import curve, layout, sensitivity, transform
 from midstream.calibration.coder import COUNT_LIMIT
 from midstream.calibration.fitting import Fit, Material, strongest_of, transforms, with_coder, with_probe
-from midstream.calibration.layout import FEWEST_IMAGES
 from midstream.calibration.probe import BATCH, steps_for
 from midstream.calibration.settings import (
     LEAST_IMAGES,
@@ -35,8 +34,8 @@ from midstream.progress import Progress
 
 #: Views of the rehearsal, and as many again as samples.
 _FEW = 6
-#: Points of a curve and of a trial's curve, and transforms that are fitted, usually.
-_POINTS, _RELATED_POINTS, _TRIAL_POINTS, _TRANSFORMS = 14, 3, 8, 2
+#: Points of a curve, of a power's trial and of a way's to code levels, and transforms that are fitted, usually.
+_POINTS, _RELATED_POINTS, _TRIAL_POINTS, _WAY_POINTS, _TRANSFORMS = 14, 3, 8, 11, 2
 #: Below the strongest coefficient, in eighths of an octave: a step in the middle of a curve.
 _MIDDLE = 24
 #: Of the budget, what images may take up; the rest is for sensitivity, at most a quarter, and the trial of powers.
@@ -86,8 +85,8 @@ class Costs:
             + self.fit
             + min(views, MOST_SAMPLES) * self.sample
         )
-        ways = self.ways if images - held_out >= FEWEST_IMAGES else 1
-        tried = _TRIAL_POINTS * ways if ways > 1 else 0
+        ways = self.ways if images - held_out >= layout.FEWEST_IMAGES else 1
+        tried = _WAY_POINTS * ways if ways > 1 else 0
         measured = (_POINTS + 2 + tried) * held_out + _RELATED_POINTS * images
         return self._fronts(images) + ways * once + measured * self.case
 

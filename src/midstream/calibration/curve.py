@@ -37,6 +37,8 @@ _SMALL_LOSS, _NO_BETTER, _PATIENCE = 0.05, 0.95, 3
 _HOPELESS_LOSS, _MORE_PATIENCE = 0.5, 8
 #: Nobody works at a higher loss than this: what a transform does there says nothing.
 _USEFUL_LOSS = 0.12
+#: No smaller loss can be seen in the images of a calibration.
+_SEEN_LOSS = 1e-3
 #: Points that a curve of losses has at least.
 _FEWEST_USEFUL = 2
 #: Steps finer than the coarsest one whose loss is so near the least are for the eye only.
@@ -193,15 +195,16 @@ def finished(losses: Sequence[float], least_loss: float) -> bool:
 
 
 def costs_at_equal_loss(curves: Sequence[Sequence[CurvePoint]]) -> list[float]:
-    """Geometric mean of each curve's bytes over the useful losses that all of them have."""
+    """Geometric mean of each curve's bytes over the useful losses that all of them have, in equal ratios."""
     lows = [min(point.loss for point in each) for each in curves]
     highs = [max(point.loss for point in each) for each in curves]
     worst = max(min(*highs, _USEFUL_LOSS), max(lows))
-    wanted = np.linspace(max(lows), worst, 50)
+    wanted = np.linspace(math.log(max(*lows, _SEEN_LOSS)), math.log(max(worst, _SEEN_LOSS)), 50)
     out = []
     for each in curves:
         ordered = sorted(each, key=lambda point: point.loss)
-        sizes = np.interp(wanted, [point.loss for point in ordered], [np.log(point.bytes) for point in ordered])
+        losses = np.log([max(point.loss, _SEEN_LOSS) for point in ordered])
+        sizes = np.interp(wanted, losses, [np.log(point.bytes) for point in ordered])
         out.append(float(np.exp(sizes.mean())))
     return out
 

@@ -194,9 +194,10 @@ class _Made:
         shown = [*views.fit, *views.parts][:MOST_SHOWN]
         material = Material(reference.model, views, views.fit, sampled, shown, settings, progress)
         metrics = self.metrics_of(power)
-        made = [fitted(material, _enough(material, reference, a, self.moments, metrics), a) for a in self.abouts]
-        best = best_way(reference, self.abouts, made, progress)
-        return power, self.abouts[best], made[best]
+        ways = self.abouts[-1:] if reference.empty else self.abouts  # where nothing is found, nothing tells
+        made = [fitted(material, _enough(material, reference, each, self.moments, metrics), each) for each in ways]
+        best = best_way(reference, ways, made, progress) if len(ways) > 1 else 0
+        return power, ways[best], made[best]
 
     def kept(self) -> tuple[float, About, dict[str, NDArray[Any]], list[NDArray[np.float64]]]:
         """What `fits` gives, with the groups as tensors and the variances of each.
@@ -210,7 +211,8 @@ class _Made:
             numbers = {f"{_VARIANCES}{number}": fit.variances for number, fit in enumerate(fits)}
             return {**chosen, **numbers, **tensors_of([fit.group for fit in fits], COUNT_LIMIT)}
 
-        what = f"fit {self.passes} {self.settings.seed} {self.settings.tools}"
+        ways = [about.layer_count for about in self.abouts]
+        what = f"fit in ways {ways} {self.passes} {self.settings.seed} {self.settings.tools}"
         found = dict(self.reference.views.kept(what, None, make))
         power, layers = float(found.pop(_POWER)[0]), int(found.pop(_LAYERS)[0])
         about = next(each for each in self.abouts if each.layer_count == layers)
@@ -262,7 +264,7 @@ def _within_budget(
     A run that was stopped goes on with what it was allowed: with other images nothing of it could be used.
     """
     progress.stage("what it will take")
-    what = f"allowed {settings.budget_s} {settings.images} {settings.seed} {settings.tools}"
+    what = f"allowed for ways {settings.budget_s} {settings.images} {settings.seed} {settings.tools}"
     found = views.kept(what, None, lambda: _allowed(model, views, settings, progress))
     views.keep(int(found["images"][0]))
     until = views.started + _LATE * settings.budget_s - found["after"][0] if found["after"][0] else math.inf
@@ -366,7 +368,8 @@ def _enough(
     for share, finer in pairwise(transform.LEFT_OUT):
         progress.stage("what the transform leaves out", len(material.views.held_out))
         loss = curve.transform_loss(reference, [fit.group for fit in best], progress.step)
-        progress.say(f"a transform without {share:.2%} of the energy alone: loss {loss:.1%}")
+        way = ", levels one after another" if about.layers else ""
+        progress.say(f"a transform without {share:.2%} of the energy alone{way}: loss {loss:.1%}")
         if loss <= _TRANSFORM_LOSS + unseen:
             return best
         fits = transforms(material, about, moments, metrics, finer)

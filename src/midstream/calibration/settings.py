@@ -43,7 +43,8 @@ class Tools:
         flips: also fit to the mirrored images.
         fused: the second stage of the transform, over all that a group has of a cell.
         layers: code the levels of a cell one after another, each with an importance map of its own, where each has a
-            head of its own; without, all of them together (as without `importance` or `pretrained`).
+            head of its own and that takes fewer bytes; without, all of them together (as without `importance` or
+            `pretrained`).
         neighbours: predict a cell from those before it.
         prediction: predict groups from those before them.
         references: contexts of two related coefficients.

@@ -20,8 +20,11 @@ from midstream.progress import Progress
 
 #: Above the strongest coefficient, in eighths of an octave, the curve begins.
 _CURVE_ABOVE = 4
-#: Of a trial's curve: eighths of an octave between its points, and the loss down to which it is compared.
-_TRIAL_RUNG, _TRIAL_LOSS = 6, 0.02
+#: Of a trial's curve: eighths of an octave between its points.
+_RUNG = 6
+#: The losses down to which powers are compared, and layers: maps of their own cost the most where little else is coded,
+#: so that coarse steps alone would not show what they are worth.
+_LEAST_LOSS, _LEAST_LOSS_OF_LAYERS = 0.02, 0.006
 #: A trial that takes so many times the bytes of another is not carried on.
 _HOPELESS = 1.5
 Metrics = dict[str, NDArray[np.float64]]
@@ -54,18 +57,17 @@ def best_power(
             trial = transforms(material, about, moments, metrics_of(power), transform.LEFT_OUT[0])
             yield _draft(about, fitted(material, trial, about))
 
-    return POWERS[_fewest_bytes(reference, [f"sensitivity to the power of {p:g}" for p in POWERS], drafts(), progress)]
+    names = [f"sensitivity to the power of {power:g}" for power in POWERS]
+    return POWERS[_fewest_bytes(reference, names, drafts(), _LEAST_LOSS, progress)]
 
 
 def best_way(
     reference: CalibrationReference, abouts: Sequence[About], made: Sequence[Sequence[Fit]], progress: Progress
 ) -> int:
     """Which of these, with layers or without, takes the fewest bytes of the held-out images at the same loss."""
-    if len(abouts) == 1 or not reference.objects:
-        return 0
     names = ["levels one after another" if about.layers else "all levels together" for about in abouts]
     drafts = (_draft(about, fits) for about, fits in zip(abouts, made, strict=True))
-    return _fewest_bytes(reference, names, drafts, progress)
+    return _fewest_bytes(reference, names, drafts, _LEAST_LOSS_OF_LAYERS, progress)
 
 
 def _draft(about: About, fits: Sequence[Fit]) -> Profile:
@@ -73,15 +75,17 @@ def _draft(about: About, fits: Sequence[Fit]) -> Profile:
 
 
 def _fewest_bytes(
-    reference: CalibrationReference, names: Sequence[str], drafts: Iterable[Profile], progress: Progress
+    reference: CalibrationReference,
+    names: Sequence[str],
+    drafts: Iterable[Profile],
+    least_loss: float,
+    progress: Progress,
 ) -> int:
     usual, curves = reference.usual, list[list[CurvePoint]]()
     for name, draft in zip(names, drafts, strict=True):
         progress.stage(f"trying {name}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
-        coded = curve.measured(
-            reference, draft, coarsest(draft), _TRIAL_RUNG, (_TRIAL_LOSS, 0), usual, progress.step, most
-        )
+        coded = curve.measured(reference, draft, coarsest(draft), _RUNG, (least_loss, 0), usual, progress.step, most)
         curves.append(curve.curve_points(coded, usual))
     costs = curve.costs_at_equal_loss(curves)
     for name, cost in zip(names, costs, strict=True):

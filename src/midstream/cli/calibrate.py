@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 #: Of `--without`, understood for one more release.
 _EARLIER = {earlier: name for name, earlier in EARLIER_NAMES.items()}
-#: Qualities that the report lists.
 
 
 def calibrate_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,12 +12,21 @@ from midstream.cli.console import SOME_FAILED, note, print_json, print_table
 from midstream.codec.clip_info import BytesOf, ClipInfo, UnitParts, clip_info, unit_parts
 from midstream.codec.clip_layout import MAGIC
 from midstream.codec.clip_reader import ClipReader
-from midstream.files import STANDARD, first_bytes, write_bytes
+from midstream.files import STANDARD, write_bytes
 
 
 def is_clip(source: str) -> bool:
     """Whether a file, or what waits on standard input, begins as the file of a clip does."""
-    return first_bytes(source, len(MAGIC)) == MAGIC
+    if source == STANDARD:
+        peek = getattr(sys.stdin.buffer, "peek", None)
+        return peek is not None and peek(len(MAGIC))[: len(MAGIC)] == MAGIC
+    try:
+        if not Path(source).is_file():
+            return False
+        with Path(source).open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):  # whoever reads it says why
+        return False
 
 
 def show_info(source: str, json: bool) -> int:

@@ -152,36 +152,35 @@ def inspect_command(
             raise InputError("--map is of a bitstream: the file of a clip has many")
         raise typer.Exit(inspect_clip(source, json, plot))
     if plot is not None:
-        raise InputError("--plot is of the file of a clip (.midv): a bitstream has one frame")
-    if is_profile(source):
-        if drawn is not None:
-            raise InputError("--map is of a bitstream: this is a profile")
-        inspect_profile(source, json)
-    elif drawn is not None and output is not None:
-        _draw_map(source, drawn, output)
-    else:
-        _inspect_bitstream(source, json, profile)
+        raise InputError("--plot is of the file of a clip (.midv), which this is not")
+    with _naming(source):
+        data = _bitstream(source, Limits())
+        if is_profile(data):
+            if drawn is not None or profile is not None:
+                raise InputError("--map and --profile are for a bitstream: this is a profile")
+            inspect_profile(Profile.parse(data, source), json)
+        elif drawn is not None and output is not None:
+            _draw_map(data, drawn, output)
+        else:
+            _inspect_bitstream(data, json, profile)
 
 
-def _draw_map(source: str, place: str, output: str) -> None:
+def _draw_map(data: bytes, place: str, output: str) -> None:
     from midstream.cli.drawing import check_png, png
 
     check_png(output)
-    with _naming(source):
-        write_bytes(output, png(_drawn_map(_bitstream(source, Limits()), place)))
+    write_bytes(output, png(_drawn_map(data, place)))
     if output != STANDARD:
         note(f"{output}: symbols of {place} and the bits that they take")
 
 
-def _inspect_bitstream(source: str, json: bool, profile: str | None) -> None:
-    with _naming(source):
-        data = _bitstream(source, Limits())
-        known = None if profile is None else Profile.read(profile)
-        try:
-            info = inspect(data, symbols=True, profile=known)
-        except LimitError as error:  # too much to decode: what the header says
-            info = inspect(data, profile=known)
-            note(f"without entropies: {error}")
+def _inspect_bitstream(data: bytes, json: bool, profile: str | None) -> None:
+    known = None if profile is None else Profile.read(profile)
+    try:
+        info = inspect(data, symbols=True, profile=known)
+    except LimitError as error:  # too much to decode: what the header says
+        info = inspect(data, profile=known)
+        note(f"without entropies: {error}")
     if json:
         print_json(info.to_dict())
     else:

@@ -7,24 +7,23 @@ import math
 import numpy as np
 
 from midstream.cli.console import print_json, print_table
+from midstream.codec import container
 from midstream.codec.calibrated.profile import Profile
-from midstream.files import first_bytes
 from midstream.wording import counted, readable
 
+#: Qualities that are listed.
 _SHOWN = (100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 1)
-#: Bytes of the length that a .safetensors file begins with; a document follows it.
+#: Bytes of the length that a .safetensors file begins with; its header, which is JSON, follows.
 _LENGTH = 8
 
 
-def is_profile(source: str) -> bool:
-    """Whether a file, or what waits on standard input, begins as a .safetensors file does, which a profile is."""
-    begin = first_bytes(source, _LENGTH + 1)
-    return begin[_LENGTH:] == b"{" and begin[_LENGTH - 1] == 0  # no length is that of more than 2^56 bytes
+def is_profile(data: bytes) -> bool:
+    """Whether a file's content begins as that of a .safetensors file does, which a profile is, and as no bitstream."""
+    return data[_LENGTH : _LENGTH + 1] == b"{" and not data.startswith(container.MAGIC)
 
 
-def inspect_profile(source: str, json: bool) -> None:
-    """Print what was calibrated, and what each quality is expected to take and to lose. Raises InputError."""
-    profile = Profile.read(source)
+def inspect_profile(profile: Profile, json: bool) -> None:
+    """Print what was calibrated, and what each quality is expected to take and to lose."""
     if json:
         print_json(_report(profile))
         return
@@ -32,6 +31,7 @@ def inspect_profile(source: str, json: bool) -> None:
     rows = []
     for number, group in enumerate(profile.groups):
         shared = "of the first group" if number >= profile.layers else "its own"
+        shared = "none" if profile.groups[0].probe is None else shared
         for at, level in enumerate(group.levels):
             height, width = level.about.size
             shape = f"{level.about.channels}x{height}x{width}"
@@ -65,7 +65,7 @@ def print_qualities(profile: Profile) -> None:
 
 
 def _report(profile: Profile) -> dict[str, object]:
-    about = profile.about.model_dump(mode="json")
+    about = profile.about.model_dump(mode="json", by_alias=True, exclude_none=True)
     sizes = [len(group.scales) for group in profile.groups]
     groups = [group | {"coefficients": size} for group, size in zip(about["groups"], sizes, strict=True)]
     return {"profile": profile.name, "bytes": len(profile.data), **about, "groups": groups}

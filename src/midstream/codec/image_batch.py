@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -20,10 +21,10 @@ from midstream.codec.api import DEFAULT_CODEC, begin_decoding, guarded, prepared
 from midstream.codec.base import NO_HINTS
 from midstream.codec.laid_out import with_layouts
 from midstream.codec.registry import make_codec
-from midstream.codec.threads import core_count, thread_count
+from midstream.codec.threads import core_count, submitted, thread_count
 from midstream.errors import BitstreamError, InputError
 from midstream.features import check_pyramid
-from midstream.layout import Layout
+from midstream.layout import Layout, Tensor
 
 if TYPE_CHECKING:
     from midstream.codec.base import Codec
@@ -127,11 +128,17 @@ def _kept(pyramids: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
     if not isinstance(pyramids, Iterator):
         return pyramids
     return (
-        {name: values.clone() if hasattr(values, "clone") else np.array(values) for name, values in each.items()}
-        if isinstance(each, Mapping)
-        else each
+        {name: _copied(values) for name, values in each.items()} if isinstance(each, Mapping) else each
         for each in pyramids
     )
+
+
+def _copied(values: Any) -> Any:
+    if isinstance(values, Tensor):
+        own = copy(values)
+        own.values = _copied(values.values)
+        return own
+    return values.clone() if hasattr(values, "clone") else np.array(values, subok=True)  # a mask is refused later
 
 
 def _apart(levels: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -148,7 +155,7 @@ def _in_turn(tasks: Iterable[Callable[[], _T]], workers: int) -> Iterator[_T]:
     ahead: deque[Future[_T]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for task in tasks:
-            ahead.append(pool.submit(task))
+            ahead.append(submitted(pool, task))
             if len(ahead) > workers:
                 yield ahead.popleft().result()
         while ahead:

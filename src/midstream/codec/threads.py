@@ -6,8 +6,9 @@ import operator
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -36,33 +37,53 @@ def core_count() -> int:
 
 
 def run(function: Callable[[_T], _R], tasks: Sequence[_T], threads: int) -> list[_R]:
-    """The function's results for the tasks, in their order, from at most so many threads.
+    """The function's results for the tasks, in their order, from at most so many threads, this one included."""
+    if threads == 1 or len(tasks) < 2:
+        return [function(task) for task in tasks]
+    results: dict[int, _R] = {}
 
-    Where the system has no room for another thread, this one does them all.
-    """
-    if threads > 1 and len(tasks) > 1:
-        with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
+    def do(number: int) -> None:
+        results[number] = function(tasks[number])
+
+    with Following(min(threads, len(tasks))) as following:
+        for number in range(len(tasks)):
+            following.add(partial(do, number))
+    return [results[number] for number in range(len(tasks))]
+
+
+def submitted(pool: ThreadPoolExecutor, task: Callable[[], _R]) -> Future[_R]:
+    """The task's future in a pool; where the system has no room for another thread, it may be done here."""
+    future: Future[_R] = Future()
+    waiting = deque([task])  # whoever takes it does it: a pool that cannot start a thread keeps it all the same
+
+    def work() -> None:
+        with suppress(IndexError):
+            own = waiting.popleft()
             try:
-                begun = [pool.submit(function, task) for task in tasks]
-            except RuntimeError:  # no thread can be started
-                pool.shutdown(cancel_futures=True)
-            else:
-                return [each.result() for each in begun]
-    return [function(task) for task in tasks]
+                future.set_result(own())
+            except BaseException as error:
+                future.set_exception(error)
+
+    try:
+        pool.submit(work)
+    except RuntimeError:
+        work()
+    return future
 
 
 class Following:
     """Tasks that other threads do while this one goes on finding more; at the end of a `with` it helps them.
 
-    One thread does each task at once. Whatever a task raises is raised at the end; after an exception of the `with`
-    itself, tasks that have not begun are left out.
+    One thread does each task at once. What a task raises is raised at the end, and tasks that have not begun by then
+    are left out, as after an exception of the `with` itself. Where the system has no room for other threads, this one
+    does it all.
     """
 
     def __init__(self, threads: int) -> None:
         """With so many threads, this one included."""
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._tasks: deque[Callable[[], None]] = deque()
-        self._raised: list[Exception] = []
+        self._raised: list[BaseException] = []
 
     def add(self, task: Callable[[], None]) -> None:
         """A task that may be done from now on."""
@@ -70,7 +91,7 @@ class Following:
             task()
             return
         self._tasks.append(task)
-        with suppress(RuntimeError):  # no thread can be started: this one does it in the end
+        with suppress(RuntimeError):  # no thread can be started
             self._pool.submit(self._next)
 
     def _next(self) -> None:
@@ -80,8 +101,9 @@ class Following:
             return
         try:
             task()
-        except Exception as error:
+        except BaseException as error:
             self._raised.append(error)
+            self._tasks.clear()
 
     def __enter__(self) -> Following:
         """Itself."""
@@ -92,7 +114,7 @@ class Following:
     ) -> None:
         """Until all is done."""
         try:
-            while error is None and self._tasks:
+            while error is None and not self._raised and self._tasks:
                 self._next()
         finally:
             self._tasks.clear()

@@ -120,7 +120,7 @@ class Profile:
     def parse(cls, data: bytes, origin: str) -> Profile:
         """From the content of a file; `origin` is named in errors. Raises InputError for what is not a profile."""
         if len(data) > MOST_PROFILE_BYTES:
-            raise InputError(f"{origin}: not a profile: {len(data):,} bytes, at most {MOST_PROFILE_BYTES:,} are one")
+            raise InputError(f"{origin}: not a profile: more than {MOST_PROFILE_BYTES:,} bytes")
         return cls(*read_profile(data, origin), bytes(data))
 
     def write(self, path: str | Path) -> None:
