@@ -27,9 +27,13 @@ comma := ,
 # Left out there, for other packages have no say in them: they are about processes, memory and words, this project's own
 # bytes and files, or do once more what their neighbours have done.
 LOWEST_WITHOUT := $(addprefix tests/unit/test_,cli_locks.py documents.py extras.py format_coefficients.py \
-	format_decoder.py groups.py install_hints.py limits.py locks.py ordered.py readme.py release.py stub.py)
+	format_decoder.py format_entropy.py format_frames.py groups.py install_hints.py layers.py limits.py locks.py ordered.py \
+	readme.py release.py stub.py symbols_stream.py threads.py)
 LOWEST_ONCE := $(addprefix tests/unit/test_compare.py::test_,killed_and_started_again_it_measures_only_the_rest \
-	images_that_cannot_be_read_are_left_out_of_every_point a_codec_that_fails_takes_its_curve_along_and_nothing_else)
+	images_that_cannot_be_read_are_left_out_of_every_point a_codec_that_fails_takes_its_curve_along_and_nothing_else) \
+	$(addprefix tests/unit/test_calibrate.py::test_,every_part_can_be_left_out damaged_leftovers_are_made_again \
+	levels_are_coded_in_the_way_that_takes_fewer_bytes the_same_seed_gives_the_same_profile_and_another_does_not \
+	what_is_left_out_depends_on_what_detections_need with_so_many_passes_no_clock_is_asked)
 # The extension with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment that borrows all else.
 SANITIZED := build/sanitized
 SANITIZED_BUILD := build/core/sanitized
