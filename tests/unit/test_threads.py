@@ -212,6 +212,33 @@ def test_a_batch_is_done_without_room_for_threads(begun: list[threading.Thread])
         ms.encode_batch([PYRAMID, {}], "calibrated", profile=profile, threads=3)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_of_several_errors_the_first_in_order_is_raised(threads: int) -> None:
+    def work(task: int) -> None:
+        time.sleep(0.1 if task == 0 else 0)
+        if task < 2:
+            raise ValueError(f"task {task}")
+
+    with pytest.raises(ValueError, match="task 0"):
+        run(work, range(6), threads)
+
+
+def test_an_interrupt_of_this_thread_is_raised_whatever_another_one_raised() -> None:
+    begun, failed = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            begun.set()
+            assert failed.wait(60)
+            raise KeyboardInterrupt
+        assert begun.wait(60)
+        failed.set()
+        raise ValueError("a task")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work, range(2), 2)
+
+
 @pytest.mark.parametrize("threads", [2, 4])
 def test_after_an_error_of_a_task_the_others_are_left_out(threads: int) -> None:
     done: list[int] = []

@@ -89,5 +89,7 @@ def _fewest_bytes(
         curves.append(curve.curve_points(coded, usual))
     costs = curve.costs_at_equal_loss(curves)
     for name, cost in zip(names, costs, strict=True):
-        progress.say(f"{name}: {cost:,.0f} bytes an image at the same loss")
-    return int(np.argmin(costs))
+        progress.say(f"{name}: {cost:,.0f} bytes an image at equal losses down to {least_loss:.1%}")
+    best = int(np.argmin(costs))
+    progress.say(f"taken: {names[best]}")
+    return best

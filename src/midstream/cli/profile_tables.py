@@ -35,7 +35,8 @@ def inspect_profile(profile: Profile, json: bool) -> None:
         for at, level in enumerate(group.levels):
             height, width = level.about.size
             shape = f"{level.about.channels}x{height}x{width}"
-            own = [f"{len(group.scales)}", shared] if at == 0 else ["", ""]
+            first = readable(group.levels[0].about.name)
+            own = [f"{len(group.scales)}", shared] if at == 0 else [f"with {first}", f"with {first}"]
             rows.append([readable(level.about.name), shape, f"{len(level.basis)}", *own])
     clips = f" and {counted(about.frames, 'frame')} of clips" if about.frames else ""
     print_table(

@@ -56,53 +56,57 @@ def submitted(pool: ThreadPoolExecutor, task: Callable[[], _R]) -> Future[_R]:
     future: Future[_R] = Future()
     waiting = deque([task])  # whoever takes it does it: a pool that cannot start a thread keeps it all the same
 
-    def work() -> None:
+    def work(caught: type[BaseException] = BaseException) -> None:
         with suppress(IndexError):
             own = waiting.popleft()
             try:
-                future.set_result(own())
-            except BaseException as error:
+                result = own()
+            except caught as error:
                 future.set_exception(error)
+            else:
+                future.set_result(result)
 
     try:
         pool.submit(work)
     except RuntimeError:
-        work()
+        work(Exception)  # an interrupt is this thread's own
     return future
 
 
 class Following:
     """Tasks that other threads do while this one goes on finding more; at the end of a `with` it helps them.
 
-    One thread does each task at once. What a task raises is raised at the end, and tasks that have not begun by then
-    are left out, as after an exception of the `with` itself. Where the system has no room for other threads, this one
-    does it all.
+    One thread does each task at once. What a task raises, the first of them in their order, is raised at the end, and
+    tasks that have not begun by then are left out, as after an exception of the `with` itself. Where the system has no
+    room for other threads, this one does it all.
     """
 
     def __init__(self, threads: int) -> None:
         """With so many threads, this one included."""
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        self._tasks: deque[Callable[[], None]] = deque()
-        self._raised: list[BaseException] = []
+        self._tasks: deque[tuple[int, Callable[[], None]]] = deque()
+        self._count = 0
+        self._raised: dict[int, BaseException] = {}
 
     def add(self, task: Callable[[], None]) -> None:
         """A task that may be done from now on."""
         if self._pool is None:
             task()
             return
-        self._tasks.append(task)
+        self._tasks.append((self._count, task))
+        self._count += 1
         with suppress(RuntimeError):  # no thread can be started
             self._pool.submit(self._next)
 
-    def _next(self) -> None:
+    def _next(self, caught: type[BaseException] = BaseException) -> None:
         try:
-            task = self._tasks.popleft()
+            number, task = self._tasks.popleft()
         except IndexError:  # another thread was quicker
             return
         try:
             task()
-        except BaseException as error:
-            self._raised.append(error)
+        except caught as error:  # all before this one have begun, and will have raised at the end what they raise
+            self._raised[number] = error
             self._tasks.clear()
 
     def __enter__(self) -> Following:
@@ -115,10 +119,10 @@ class Following:
         """Until all is done."""
         try:
             while error is None and not self._raised and self._tasks:
-                self._next()
+                self._next(Exception)  # an interrupt is this thread's own
         finally:
             self._tasks.clear()
             if self._pool is not None:
                 self._pool.shutdown()
         if error is None and self._raised:
-            raise self._raised[0]
+            raise self._raised[min(self._raised)]

@@ -194,7 +194,8 @@ def read_about(document: object, origin: str) -> About:
     version = document.get("version") if isinstance(document, dict) else None
     if isinstance(version, int) and not PROFILE_VERSION <= version <= LAYERS_VERSION:
         readable = f"{PROFILE_VERSION} to {LAYERS_VERSION}"
-        raise InputError(f"{origin}: a profile of version {version}; this release reads {readable}")
+        shown = str(version)[:_MOST_SHOWN]
+        raise InputError(f"{origin}: a profile of version {shown}; this release reads {readable}")
     try:
         return About.model_validate_json(json.dumps(document))  # strictly, but lists of JSON are tuples
     except ValidationError as error:
