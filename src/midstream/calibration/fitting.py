@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +82,7 @@ def transforms(
         parts = transform.level_parts(each, moments, metrics, left_out)
         material.progress.stage("statistics of cells", len(material.fit))
         covariance = transform.cell_covariance(parts, moments, material.views, material.fit, material.progress.step)
-        left = iter(parts)
-        sizes = [len(group.levels) for group in about.groups[:count]] if number == 0 else [len(parts)]
-        groups = [tuple(islice(left, size)) for size in sizes]
+        groups = [(part,) for part in parts] if number == 0 and count > 1 else [parts]
         made = transform.coefficients_of(covariance, groups, material.tools.fused, left_out)
         for layer, (own, (variances, rows)) in enumerate(zip(groups, made, strict=True)):
             out.append(Fit(_group(own, rows.astype(np.float16), variances, material.tools, layer > 0), variances))
