@@ -23,6 +23,7 @@ LACKING = {
     "extract": ["photo.jpg", "-m", "picodet-s-416", "-o", "pyramids"],
     "models": [],
     "calibrate": ["-m", "picodet-s-416", "--images", "photos", "-o", "network.profile"],
+    "train": ["-m", "picodet-s-416", "--images", "photos", "-o", "network.profile"],
     "eval": ["-m", "picodet-s-416", "-d", "photos"],
     "compare": ["-m", "picodet-s-416", "-d", "photos", "--test", "paper", "-o", "results"],
     "scenes": ["-o", "scenes"],

@@ -204,7 +204,8 @@ def _as_floats(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _wrong_type(name: str, dtype: object) -> InputError:
-    return InputError(f"level '{name}' has element type {dtype}; valid: {', '.join(ELEMENT_TYPES)}")
+    remedy = ": convert it to float32" if "float64" in str(dtype) else ""
+    return InputError(f"level '{name}' has element type {dtype}; valid: {', '.join(ELEMENT_TYPES)}{remedy}")
 
 
 def _checked_shape(name: str, shape: Sequence[int]) -> tuple[int, int, int]:

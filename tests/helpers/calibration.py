@@ -12,7 +12,7 @@ from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibration import layout, run
+from midstream.calibration import layout, made
 from midstream.calibration.clips import ClipSource
 from midstream.calibration.run import Calibration, fit
 from midstream.calibration.settings import CalibrationSettings, Tools
@@ -27,6 +27,6 @@ def calibrated(
     network = model or models.load(str(folder / "toy.toml"), threads=1)
     views = Views(network, datasets.load(str(folder / "calib")).images, work, settings)
     few = mock.patch.object(layout, "FEWEST_IMAGES", 1)  # layers from as few images as tests have
-    always = mock.patch.object(run, "best_way", return_value=0)  # and wherever there may be some
+    always = mock.patch.object(made, "best_way", return_value=0)  # and wherever there may be some
     with few, always:
         return fit(network, views, settings, Quiet(), clips)

@@ -15,7 +15,7 @@ from tests.helpers.progress import Quiet
 
 from midstream import data as datasets
 from midstream import models
-from midstream.calibration import curve, run
+from midstream.calibration import curve, made, run
 from midstream.calibration.views import Views
 
 SETTINGS = replace(FAST, passes=4, tools=replace(FAST.tools, importance=False, flips=False))
@@ -60,8 +60,8 @@ def test_what_was_fitted_and_measured_is_not_done_again(
         raise AssertionError("it was fitted before")
 
     monkeypatch.setattr(curve, "_round_trip", counts)
-    monkeypatch.setattr(run, "fitted", never)
-    monkeypatch.setattr(run, "transforms", never)
+    monkeypatch.setattr(made, "fitted", never)
+    monkeypatch.setattr(made, "transforms", never)
     done = calibrated(folder, tmp_path / "work", SETTINGS)
     assert again[0] == last
     held_out = -(-SETTINGS.images // 4)
@@ -135,6 +135,6 @@ def test_a_machine_that_has_become_slow_leaves_the_trial_out(
     after = 1200.0 if late else 100.0
     monkeypatch.setattr(run.budget, "allowance", lambda *_: run.budget.Allowance(20, 4, 1.0, 0.5, after))
     monkeypatch.setattr(run.budget, "rehearsed", lambda *_: None)
-    monkeypatch.setattr(run, "best_power", power)
+    monkeypatch.setattr(made, "best_power", power)
     assert calibrated(folder, tmp_path, settings).power == (1.0 if late else 0.5)
     assert len(tried) == (not late)

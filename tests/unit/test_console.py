@@ -124,7 +124,7 @@ def commands(group: Any, *names: str) -> dict[tuple[str, ...], Any]:
 
 
 def test_every_command_that_shows_progress_can_be_quiet() -> None:
-    shows = re.compile(r"\b(Stages|LiveLine|progress)\(|_run\(|_measure\(")
+    shows = re.compile(r"\b(Stages|LiveLine|progress)\(|_run\(|_measure\(|profile_of\(")
     showing = set()
     for names, each in commands(get_command(main.app)).items():
         source = inspect.getsource(inspect.unwrap(each.callback))
@@ -132,7 +132,7 @@ def test_every_command_that_shows_progress_can_be_quiet() -> None:
             showing.add(names)
         options = [option for parameter in each.params for option in parameter.opts]
         assert ("--quiet" in options) == bool(shows.search(source)), names
-    assert {("calibrate",), ("batch", "eval"), ("compare",), ("demo",), ("push",), ("extract",)} <= showing
+    assert {("calibrate",), ("train",), ("batch", "eval"), ("compare",), ("demo",), ("push",), ("extract",)} <= showing
 
 
 def test_a_quiet_command_leaves_standard_error_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Fitting the codec `calibrated` to a network: a few unlabelled images, forward passes only.
+"""Fitting the codec `calibrated` to a network: a few unlabelled images, forward passes only, unless it is also trained.
 
 `midstream.calibrate` does it in one call. Its parts are here: `Views` reads images and runs the front, `fit` makes a
 `Calibration` of them, which has more to show than its profile.

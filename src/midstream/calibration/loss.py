@@ -106,6 +106,7 @@ class CalibrationReference(Protocol):
         empty: whether nothing is found anywhere: noise, or a network that was never trained.
         objects: how many things there are to be lost; None where that is no question.
         unseen: a disagreement that cannot be told from none.
+        power: to which scores stand for chances.
     """
 
     model: SplitModel
@@ -114,6 +115,7 @@ class CalibrationReference(Protocol):
     usual: Relation
     harsh: Relation
     unseen: float
+    power: float
 
     @property
     def empty(self) -> bool: ...  # noqa: D102
@@ -134,7 +136,7 @@ def reference_for(model: SplitModel, views: Views, images: Sequence[View]) -> Ca
 class OutputReference:
     """The outputs of a network that is no detector: what is lost is what the task calls disagreement."""
 
-    usual, harsh, unseen, empty, objects = ITSELF, ITSELF, 0.0, False, None
+    usual, harsh, unseen, empty, objects, power = ITSELF, ITSELF, 0.0, False, None, 1.0
 
     def __init__(self, model: SplitModel, views: Views, images: Sequence[View]) -> None:
         self.model, self.views, self.images = model, views, images
@@ -152,7 +154,8 @@ class OutputReference:
 class PseudoLabels:
     """What the uncompressed detector, `model`, finds in `images` of `views`, and in their mirror images.
 
-    `objects` is how many it is sure of, and of its other detections the best where these are too few.
+    `objects` is how many it is sure of, and of its other detections the best where these are too few; scores to the
+    `power` stand for chances.
     """
 
     usual, harsh = USUAL, HARSH
@@ -166,9 +169,9 @@ class PseudoLabels:
             seen = detections_of(model.back(views.full(other), view.size), WHO)
             mirrored[view.file.id] = mirror(seen, view.size[1])
         scores = [each.scores for each in found.values()]
-        least, power = least_score(scores), chance_power(scores)
+        least, self.power = least_score(scores), chance_power(scores)
         self.objects = sum(int((each.scores >= least).sum()) for each in found.values())
-        self._own, self._mirrored = (ExpectedTruth(each, len(model.classes), power) for each in (found, mirrored))
+        self._own, self._mirrored = (ExpectedTruth(each, len(model.classes), self.power) for each in (found, mirrored))
         self._best, self._best_mirrored = self._own.precision(found), self._mirrored.precision(found)
         # Half an object of those that there are: a smaller disagreement cannot be seen.
         self.unseen = min(0.5 / self._own.objects, 1.0) if self._own.objects else 1.0

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,18 +18,14 @@ from midstream import _native
 from midstream.calibration import budget, curve, sensitivity, transform
 from midstream.calibration.clips import ClipSource, FrameHash, made_clips
 from midstream.calibration.coder import COUNT_LIMIT
-from midstream.calibration.fitting import Fit, Material, fitted, strongest_of, transforms
+from midstream.calibration.fitting import Fit, strongest_of
 from midstream.calibration.layout import groups_of, layers_of, may_have_layers
 from midstream.calibration.loss import ENOUGH_OBJECTS, CalibrationReference, reference_for
+from midstream.calibration.made import Made, Tensors, Variances
 from midstream.calibration.predicting import LEAST_FRAMES, MIDDLE_BELOW, ROUNDS, clip_samples, with_frames
 from midstream.calibration.sensitivity import Sensitivity
-from midstream.calibration.settings import (
-    MOST_SAMPLES,
-    MOST_SHOWN,
-    POWERS,
-    CalibrationSettings,
-)
-from midstream.calibration.trials import Metrics, best_power, best_way, coarsest
+from midstream.calibration.settings import CalibrationSettings
+from midstream.calibration.trials import coarsest
 from midstream.calibration.views import Views
 from midstream.codec.calibrated.document import (
     CELL_PROBE_VERSION,
@@ -43,7 +37,7 @@ from midstream.codec.calibrated.document import (
     GroupAbout,
     ImportanceClasses,
 )
-from midstream.codec.calibrated.profile import MOST_PROFILE_BYTES, Profile, pack_profile
+from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.data.reading import Skipped
 from midstream.errors import InputError
@@ -57,18 +51,14 @@ from midstream.wording import counted
 #: Five classes, three quarters of an octave apart: steps up to 8 times coarser where nothing is seen.
 IMPORTANCE_CLASSES = ImportanceClasses(classes=5, spacing=6, knee=0.5)
 _ONE_CLASS = ImportanceClasses(classes=1, spacing=1, knee=0.5)
+#: Images with which it is looked up whether a network can be trained through.
+_TRIED = 4
 #: By which a budget may be missed before what improves on a profile by trying is left out.
 _LATE = 1.1
-#: The estimated loss that the transform alone may have.
-_TRANSFORM_LOSS = 0.01
 #: A disagreement at the coarsest step below which a network does not look at its features.
 _NEVER_MOVED = 1e-3
 #: A loss at the finest steps that people are told of: quality 50 stands for half of it.
 _POOR = 0.05
-#: Of a transform, which leaves a fifth of a profile to all else.
-_MOST_BYTES = 0.8 * MOST_PROFILE_BYTES
-#: Beside the tensors of the groups, whose names have no colon in front.
-_POWER, _LAYERS, _VARIANCES = ":power", ":layers", ":variances "
 
 
 @dataclass(frozen=True)
@@ -110,18 +100,14 @@ def fit(
         alike = f"of {counted(views.count, 'image')} only {views.different} differ"
         progress.warn(f"{alike}: a profile that is fitted to them may be fit for little else")
     reference = reference_for(model, views, views.held_out)
+    _check_training(model, views, settings, reference)
     progress.stage("statistics of channels", len(views.fit))
     moments = transform.channel_moments(views, views.fit, progress.step)
     measured = _sensitivity(model, views, moments, passes, settings, progress)
     abouts = _abouts(model, views, settings)
     metrics_of = partial(sensitivity.metrics, measured, directions=settings.tools.directions)
-    made = _Made(reference, abouts, moments, metrics_of, passes, trial_until, settings, progress)
-    if clips:
-        power, about, fits = made.fits()
-        about, fits = _with_clips(model, views, settings, about, fits, clips, progress)
-        tensors, variances = tensors_of([fit.group for fit in fits], COUNT_LIMIT), [fit.variances for fit in fits]
-    else:
-        power, about, tensors, variances = made.kept()
+    made = Made(reference, abouts, moments, metrics_of, passes, trial_until, settings, progress)
+    power, about, tensors, variances = _chosen(made, clips)
     draft = pack_profile(about, tensors)
     progress.stage("measuring rate and loss")
     losses = curve.LEAST_LOSS, curve.WORST_QUALITY
@@ -165,61 +151,33 @@ def fit(
     )
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What is fitted to the views, from what sensitivity was measured with so many affordable passes.
+def _check_training(
+    model: SplitModel, views: Views, settings: CalibrationSettings, reference: CalibrationReference
+) -> None:
+    """Raise InputError before long work where a training is asked for that cannot be."""
+    if settings.training is None:
+        return
+    from midstream.calibration.training.run import check_trainable
 
-    The powers of it are tried if that can begin before `trial_until`, by the monotonic clock. Of the documents, which
-    differ in how levels are coded, the one is taken whose profile takes the fewest bytes.
-    """
+    if reference.empty:
+        raise InputError("nothing is found in the held-out images, so that a training has nothing to keep: use others")
+    check_trainable(model, [views.full(view) for view in views.plain[:_TRIED]])
 
-    reference: CalibrationReference
-    abouts: Sequence[About]
-    moments: Mapping[str, transform.ChannelMoments]
-    metrics_of: Callable[[float], Metrics]
-    passes: int
-    trial_until: float
-    settings: CalibrationSettings
-    progress: Progress
 
-    def fits(self) -> tuple[float, About, list[Fit]]:
-        """The power of the sensitivity, the document, and the groups."""
-        reference, views, settings, progress = self.reference, self.reference.views, self.settings, self.progress
-        power, about = POWERS[0], self.abouts[0]
-        if time.monotonic() <= self.trial_until:
-            power = best_power(reference, about, self.moments, self.metrics_of, self.passes, settings, progress)
-        else:
-            progress.warn("slower than it was at first: the powers of the sensitivity are not tried (--without power)")
-        sampled = [*views.plain, *views.fit[len(views.plain) :]][:MOST_SAMPLES]
-        shown = [*views.fit, *views.parts][:MOST_SHOWN]
-        material = Material(reference.model, views, views.fit, sampled, shown, settings, progress)
-        metrics = self.metrics_of(power)
-        ways = self.abouts[-1:] if reference.empty else self.abouts  # where nothing is found, nothing tells
-        made = [fitted(material, _enough(material, reference, each, self.moments, metrics), each) for each in ways]
-        best = best_way(reference, ways, made, progress) if len(ways) > 1 else 0
-        return power, ways[best], made[best]
-
-    def kept(self) -> tuple[float, About, dict[str, NDArray[Any]], list[NDArray[np.float64]]]:
-        """What `fits` gives, with the groups as tensors and the variances of each.
-
-        From a run that was stopped after it had them.
-        """
-
-        def make() -> dict[str, NDArray[Any]]:
-            power, about, fits = self.fits()
-            chosen = {_POWER: np.array([power]), _LAYERS: np.array([about.layer_count])}
-            numbers = {f"{_VARIANCES}{number}": fit.variances for number, fit in enumerate(fits)}
-            return {**chosen, **numbers, **tensors_of([fit.group for fit in fits], COUNT_LIMIT)}
-
-        ways = [about.layer_count for about in self.abouts]
-        what = f"fit in ways {ways} {self.passes} {self.settings.seed} {self.settings.tools}"
-        found = dict(self.reference.views.kept(what, None, make))
-        power, layers = float(found.pop(_POWER)[0]), int(found.pop(_LAYERS)[0])
-        about = next(each for each in self.abouts if each.layer_count == layers)
-        names = sorted(
-            (name for name in found if name.startswith(_VARIANCES)), key=lambda name: int(name[len(_VARIANCES) :])
-        )
-        return power, about, found, [found.pop(name) for name in names]
+def _chosen(made: Made, clips: Sequence[ClipSource]) -> tuple[float, About, Tensors, Variances]:
+    """The power of the sensitivity, the document, and the groups as tensors with the variances of each."""
+    training = made.settings.training
+    if not clips:
+        power, about, tensors, variances = made.kept()
+        if training is not None:
+            about, tensors, variances = made.kept_trained(power, about, tensors, variances)
+        return power, about, tensors, variances
+    power, about, fits = made.fits()
+    if training is not None:
+        about, fits = made.trained(power, about, tensors_of([fit.group for fit in fits], COUNT_LIMIT)) or (about, fits)
+    reference = made.reference
+    about, fits = _with_clips(reference.model, reference.views, made.settings, about, fits, clips, made.progress)
+    return power, about, tensors_of([fit.group for fit in fits], COUNT_LIMIT), [fit.variances for fit in fits]
 
 
 def _with_clips(
@@ -277,11 +235,12 @@ def _allowed(
     costs = budget.rehearsed(model, views, _abouts(model, views, settings), settings, progress)
     before = time.monotonic() - views.started
     allowed = budget.allowance(costs, views.count, settings.budget_s - before)
+    beside = ", beside the training" if settings.training else ""
     took, least = before + allowed.seconds, f"the least that this network takes is about {before + allowed.least:.0f} s"
     if before + allowed.least > settings.budget_s:
         progress.warn(f"a budget of {settings.budget_s:.0f} s is too short: {least}")
     else:
-        progress.say(f"about {took:.0f} s in all, with {counted(allowed.images, 'image')}; {least}")
+        progress.say(f"about {took:.0f} s in all{beside}, with {counted(allowed.images, 'image')}; {least}")
     numbers = {"images": allowed.images, "passes": allowed.passes, "after": allowed.after}
     return {name: np.array([float(number)]) for name, number in numbers.items()}
 
@@ -350,30 +309,3 @@ def _sensitivity(
     )
     progress.stage("sensitivity of channels", total)
     return sensitivity.measured_sensitivity(model, views, deviations, chosen, settings.seed, progress.step)
-
-
-def _enough(
-    material: Material,
-    reference: CalibrationReference,
-    about: About,
-    moments: Mapping[str, transform.ChannelMoments],
-    metrics: Metrics,
-) -> list[Fit]:
-    """Transforms that leave out no more than the task can do without, if there is room."""
-    progress, best = material.progress, transforms(material, about, moments, metrics, transform.LEFT_OUT[0])
-    if reference.objects == 0:  # nothing is found, so nothing says what can be done without
-        return best
-    # Of few objects, a share that nobody can see is counted as lost.
-    unseen = reference.usual.loss(reference.unseen)
-    for share, finer in pairwise(transform.LEFT_OUT):
-        progress.stage("what the transform leaves out", len(material.views.held_out))
-        loss = curve.transform_loss(reference, [fit.group for fit in best], progress.step)
-        way = ", levels one after another" if about.layers else ""
-        progress.say(f"a transform without {share:.2%} of the energy alone{way}: loss {loss:.1%}")
-        if loss <= _TRANSFORM_LOSS + unseen:
-            return best
-        fits = transforms(material, about, moments, metrics, finer)
-        if sum(each.nbytes for each in tensors_of([fit.group for fit in fits], COUNT_LIMIT).values()) > _MOST_BYTES:
-            return best
-        best = fits
-    return best

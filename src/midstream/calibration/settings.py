@@ -16,6 +16,8 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 LEAST_IMAGES = 20
 DEFAULT_IMAGES = 200
 DEFAULT_BUDGET_S = 600.0
+#: Of training.
+DEFAULT_HOURS, MOST_HOURS = 0.5, 1000
 #: Views that the contexts are pre-trained on, at most; and those of a trial.
 MOST_SAMPLES, TRIAL_SAMPLES = 150, 60
 #: Views that the probe is fitted to, at most.
@@ -29,6 +31,9 @@ TRIAL_PASSES = 5 * len(POWERS)
 
 #: What version 1 of the profile calls tools that have the field's names elsewhere.
 EARLIER_NAMES = {"importance": "places", "pretrained": "primed"}
+
+#: Among the tools of a profile whose transform was trained through the back.
+TRAINED = "trained"
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,22 @@ def seconds_of(budget: float | str, name: str = "budget") -> float:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How long the transform is trained through the back: so many seconds, or steps, where they are given.
+
+    Raises InputError for no time, and for one above MOST_HOURS.
+    """
+
+    seconds: float
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InputError for what is no time."""
+        if self.steps is None and not 0 < self.seconds <= 3600 * MOST_HOURS:
+            raise InputError(f"a training takes a time above 0 and of at most {MOST_HOURS} hours")
+
+
+@dataclass(frozen=True)
 class CalibrationSettings:
     """How to calibrate.
 
@@ -97,6 +118,7 @@ class CalibrationSettings:
         passes: of the network that sensitivity may take, instead of what the budget allows on this machine.
         seed: of all that is drawn.
         tools: parts of the method in use.
+        training: of the transform, through the back, which takes its time beside the budget; None for none.
     """
 
     images: int = DEFAULT_IMAGES
@@ -104,6 +126,7 @@ class CalibrationSettings:
     passes: int | None = None
     seed: int = 0
     tools: Tools = Tools()
+    training: Training | None = None
 
     def used_for(self, model: SplitModel, video: bool = False) -> CalibrationSettings:
         """Without what this network's task does not have, and what frames do not gain by.

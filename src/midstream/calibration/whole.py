@@ -18,6 +18,7 @@ from midstream.calibration.settings import (
     LEAST_IMAGES,
     CalibrationSettings,
     Tools,
+    Training,
     seconds_of,
     tool_names,
 )
@@ -41,11 +42,12 @@ def calibrate(
     passes: int | None = None,
     seed: int = 0,
     without: Sequence[str] = (),
+    train: float | str | None = None,
     work: str | Path | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Profile:
-    """Fit the codec `calibrated` to a network, from a few unlabelled images and without training.
+    """Fit the codec `calibrated` to a network, from a few unlabelled images; without training unless `train` is given.
 
     >>> model = ms.load_model("streets-r16")
     >>> profile = ms.calibrate(model, "scenes:20,10000", passes=1)
@@ -66,16 +68,20 @@ def calibrate(
         passes: of the network to measure its sensitivity, on all images, instead of a budget.
         seed: of everything random; the same seed and passes give the same profile.
         without: parts of the method to leave out, by the names of `calibration.Tools`.
+        train: how long the transform is then trained through the back by gradient, in seconds or as 30m or 2h, which
+            takes the extra `train` (`midstream train`); None for not at all.
         work: a folder for intermediate results, which stays, and from which a stopped run resumes.
         strict: end at the first image that cannot be read.
         progress: what is told how far it is; without one the log `midstream` is.
 
     Raises:
-        InputError: fewer than 20 images that can be read, a clip that cannot, a network that no profile fits.
+        InputError: fewer than 20 images that can be read, a clip that cannot, a network that no profile fits, or that
+            cannot be trained through.
     """
     if not (max_images >= LEAST_IMAGES and (passes is None or passes > 0)):
         raise InputError(f"a calibration takes passes above 0, and at least {LEAST_IMAGES} images")
-    settings = CalibrationSettings(max_images, seconds_of(budget), passes, seed, tools_without(without))
+    training = None if train is None else Training(seconds_of(train, "train"))
+    settings = CalibrationSettings(max_images, seconds_of(budget), passes, seed, tools_without(without), training)
     network = load(model) if isinstance(model, str) else model
     with ExitStack() as stack:
         if work is None:
@@ -110,8 +116,13 @@ def calibrated(
         keep: whether the folder stays when that is done.
 
     Raises:
-        InputError: as `calibrate`; another process works in the folder, or nothing can be written to it.
+        InputError: as `calibrate`; another process works in the folder, or nothing can be written to it; a training of
+            a network whose back has no gradient.
     """
+    if settings.training is not None:
+        from midstream.calibration.training.run import check_trainable
+
+        check_trainable(model)
     clips = clip_sources(video)
     with given(images, arrays=takes_arrays(model)) as dataset:
         progress.stage("reading images")

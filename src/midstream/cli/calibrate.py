@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from midstream.calibration.settings import (
     DEFAULT_BUDGET_S,
     DEFAULT_IMAGES,
     EARLIER_NAMES,
-    LEAST_IMAGES,
+    TRAINED,
     CalibrationSettings,
     Tools,
     seconds_of,
@@ -38,47 +39,13 @@ _EARLIER = {earlier: name for name, earlier in EARLIER_NAMES.items()}
 
 def calibrate_command(
     model: options.ModelName,
-    images: Annotated[
-        str,
-        typer.Option(
-            metavar="DIR",
-            help="Folder of images like those to come, or a data set as 'eval --data' names it; labels do not matter.",
-        ),
-    ],
-    output: Annotated[str, typer.Option("--output", "-o", help="The profile to write.")],
-    video: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CLIP|DIR",
-            help="Also fit how frames of a stream follow one another, to clips without labels: a video, a folder of "
-            "frames, a folder of either, a data set of clips such as mot:DIR, or scenes-video:COUNT,SEED; may be "
-            "given several times.",
-        ),
-    ] = None,
-    budget: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME",
-            help="About how long it may take in all: 90s, 10m, 1h. With a short budget it uses fewer images and "
-            "measures less of the network; the first line of progress gives the least time that it needs.",
-        ),
-    ] = f"{DEFAULT_BUDGET_S / 60:.0f}m",
-    max_images: Annotated[
-        int, typer.Option(help="The most images to use; 50 to 500 are sensible.", min=LEAST_IMAGES)
-    ] = DEFAULT_IMAGES,
-    passes: Annotated[
-        int | None,
-        typer.Option(
-            help="Passes of the network to measure its sensitivity, on all images, instead of a budget.", min=1
-        ),
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Seed of everything random: the same seed and passes give the same profile (docs/method.md).",
-            min=0,
-        ),
-    ] = 0,
+    images: options.Images,
+    output: options.NewProfile,
+    video: options.Clips = None,
+    budget: options.Budget = f"{DEFAULT_BUDGET_S / 60:.0f}m",
+    max_images: options.MaxImages = DEFAULT_IMAGES,
+    passes: options.Passes = None,
+    seed: options.Seed = 0,
     weights: options.Weights = None,
     without: Annotated[
         str | None,
@@ -87,15 +54,8 @@ def calibrate_command(
             help=f"Leave out parts of the method, to measure what they are worth: {', '.join(tool_names())}.",
         ),
     ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for intermediate results, from which a stopped run resumes.", show_default="OUTPUT.work"
-        ),
-    ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the folder of --work after the profile is written.")
-    ] = False,
+    work: options.Work = None,
+    keep: options.Keep = False,
     figure: Annotated[
         str | None, typer.Option("--figure", help="Also draw the sensitivity of levels and channels, as a .png.")
     ] = None,
@@ -112,25 +72,47 @@ def calibrate_command(
 
     Example: midstream calibrate --model picodet-s-416 --images photos --video clips -o picodet.profile
     """
+    if figure is not None:
+        check_png(figure)
+    settings = CalibrationSettings(max_images, seconds_of(budget, "--budget"), passes, seed, _tools(without))
+    kept = work is not None or keep
+    done = profile_of(model, weights, images, output, settings, video, work, kept, strict=strict, quiet=quiet)
+    if figure is not None:
+        from midstream.calibration.figure import sensitivity_figure
+
+        write_bytes(figure, png(sensitivity_figure(done.sensitivity)))
+    report(done, output, json=json, quiet=quiet)
+
+
+def profile_of(
+    model: str,
+    weights: Path | None,
+    images: str,
+    output: str,
+    settings: CalibrationSettings,
+    video: Sequence[str] | None,
+    work: Path | None,
+    kept: bool,
+    *,
+    strict: bool,
+    quiet: bool,
+) -> Calibration:
+    """Make a profile as the options say, and write it. Raises InputError before long work for what cannot be."""
     from midstream.calibration.whole import calibrated
 
     if output == STANDARD:
         raise InputError("a profile is written to a file: -o NAME.profile")
     check_writable(output)
-    if figure is not None:
-        check_png(figure)
-    settings = CalibrationSettings(max_images, seconds_of(budget, "--budget"), passes, seed, _tools(without))
     named = images if datasets.has_kind(images) else f"folder:{images}"
-    network = models.load(model, weights)
-    folder, stays = work or Path(f"{output}.work"), work is not None or keep
+    network, folder = models.load(model, weights), work or Path(f"{output}.work")
     with kept_in(folder), Stages(quiet) as stages:
-        done = calibrated(
-            network, named, folder, settings, stages, video=video or (), strict=strict, output=output, keep=stays
+        return calibrated(
+            network, named, folder, settings, stages, video=video or (), strict=strict, output=output, keep=kept
         )
-    if figure is not None:
-        from midstream.calibration.figure import sensitivity_figure
 
-        write_bytes(figure, png(sensitivity_figure(done.sensitivity)))
+
+def report(done: Calibration, output: str, *, json: bool, quiet: bool) -> None:
+    """Print what a profile costs and loses, and end with the exit code where images were left out."""
     if json:
         print_json(_report(done))
     else:
@@ -158,6 +140,7 @@ def _report(done: Calibration) -> dict[str, object]:
         "bytes": len(done.profile.data),
         "network": about.network,
         "images": about.images,
+        "trained": about.tools.get(TRAINED, False),
         "skipped": list(done.skipped),
         "sensitivity_power": done.power,
         "sensitivity": {name: values.tolist() for name, values in done.sensitivity.items()},
@@ -185,6 +168,8 @@ def _print(done: Calibration) -> None:
     title = f"{about.network}, {counted(about.images, 'image')}"
     if done.skipped:
         title += f" ({len(done.skipped)} more cannot be read)"
+    if about.tools.get(TRAINED):
+        title += ", trained"
     columns = [
         "level",
         "channels",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from midstream.calibration.settings import LEAST_IMAGES
 from midstream.errors import InputError
 from midstream.limits import Limits
 
@@ -67,6 +68,49 @@ Quiet = Annotated[
 ]
 Output = Annotated[str, typer.Option("--output", "-o", help="File to write; - for standard output.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; it is made if it does not exist.")]
+Images = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR",
+        help="Folder of images like those to come, or a data set as 'eval --data' names it; labels do not matter.",
+    ),
+]
+NewProfile = Annotated[str, typer.Option("--output", "-o", help="The profile to write.")]
+Clips = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLIP|DIR",
+        help="Also fit how frames of a stream follow one another, to clips without labels: a video, a folder of "
+        "frames, a folder of either, a data set of clips such as mot:DIR, or scenes-video:COUNT,SEED; may be "
+        "given several times.",
+    ),
+]
+Budget = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="About how long it may take in all: 90s, 10m, 1h. With a short budget it uses fewer images and "
+        "measures less of the network; the first line of progress gives the least time that it needs.",
+    ),
+]
+MaxImages = Annotated[int, typer.Option(help="The most images to use; 50 to 500 are sensible.", min=LEAST_IMAGES)]
+Passes = Annotated[
+    int | None,
+    typer.Option(help="Passes of the network to measure its sensitivity, on all images, instead of a budget.", min=1),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of everything random: the same seed and passes give the same profile (docs/method.md).",
+        min=0,
+        max=(1 << 53) - 1,
+    ),
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(help="Folder for intermediate results, from which a stopped run resumes.", show_default="OUTPUT.work"),
+]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the folder of --work after the profile is written.")]
 
 
 def width_height(option: str, text: str) -> tuple[int, int]:

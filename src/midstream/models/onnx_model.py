@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from midstream.errors import InputError, unknown
@@ -274,14 +275,23 @@ class OnnxModel:
     def candidates(self, pyramid: FloatPyramid) -> Candidates:
         """What a head that `proposes` has before suppression, boxes in pixels of the network's input."""
         size = self._size_of(pyramid)
-        outputs = self._outputs([pyramid], [size])
         assert isinstance(self.description.head, DetectorHead)
-        return candidates(self.description.head, outputs, size, len(self.classes), self.category_ids)
+        return candidates(self.description.head, self.outputs(pyramid), size, len(self.classes), self.category_ids)
+
+    def back_graph(self) -> onnx.ModelProto:
+        """The graph behind the cut, as the file has it."""
+        graph = load_graph(self.weights)
+        if self._one_shape:
+            graph = with_input_shape(graph, self._input, self._shape())
+        return cut_graph(graph, [level.tensor for level in self.description.pyramid]).back
+
+    def outputs(self, pyramid: FloatPyramid) -> dict[str, NDArray[Any]]:
+        """The graph's outputs by name, as they are."""
+        return self._outputs([pyramid], [self._size_of(pyramid)])
 
     def first_weights(self) -> dict[str, NDArray[np.float64]]:
         """Of each level that only convolutions read first, what multiplies its channels: see `first_layers`."""
-        described = self.description.pyramid
-        back = cut_graph(load_graph(self.weights), [level.tensor for level in described]).back
+        described, back = self.description.pyramid, self.back_graph()
         tensors: dict[str, list[str]] = {}
         for level in described:
             if level.axes is None:  # what is derived from a level is read of that level
