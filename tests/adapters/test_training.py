@@ -22,8 +22,8 @@ from midstream.calibration import made
 from midstream.calibration.settings import Training
 from midstream.calibration.training import run as training_run
 from midstream.calibration.training.backs import TorchBack
-from midstream.calibration.training.distance import Teacher, _of_outputs
 from midstream.calibration.training.heads import proposals_of
+from midstream.calibration.training.teacher import Teacher, _of_outputs
 from midstream.calibration.training.trainer import LAPS, Trainer
 from midstream.calibration.training.transform import TrainedTransform
 from midstream.codec.calibrated.transform import forward, inverse
@@ -67,7 +67,7 @@ def tensors(pyramid: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 def test_a_back_in_torch_gives_the_outputs_and_proposals_of_the_network(name: str, folder: Path) -> None:
     model = models.load(str(folder / "toy.toml")) if name == "toy" else shipped(name)
     pyramid = pyramid_of(model, np.random.default_rng(0))
-    outputs = TorchBack(model)(tensors(pyramid))
+    outputs = TorchBack(model, model.back_graph())(tensors(pyramid))
     for output, values in model._outputs([pyramid], [model.input_size((1, 1))]).items():
         np.testing.assert_allclose(outputs[output].numpy().ravel(), values.ravel(), rtol=1e-3, atol=1e-4)
     proposals = proposals_of(model)
@@ -217,7 +217,7 @@ def test_black_images_and_constants_do_not_hide_a_gradient(folder: Path, tmp_pat
     assert "also" in names
     (tmp_path / "toy.toml").write_text((folder / "toy.toml").read_text().partition("[head]")[0])
     other = models.load(str(tmp_path / "toy.toml"))
-    assert "also" not in TorchBack(other)(tensors(pyramid_of(other, np.random.default_rng(6))))
+    assert "also" not in TorchBack(other, other.back_graph())(tensors(pyramid_of(other, np.random.default_rng(6))))
 
 
 def test_steps_that_are_not_finite_are_left_out(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,8 @@ def train_command(
 
     No labels are needed: what the network finds without coding is what is to be kept. The profile is one like any
     other, and encoding and decoding take no longer. It needs the extra `train`, an ONNX file of float32, of a detector
-    of boxes (yolox, gfl, yolov8, yolov5 in pixels) or of a network of another task, some GB of memory, and no GPU. What
+    of boxes (yolox, gfl, yolov8, yolov5 in pixels), of a Mask R-CNN whose graph also gives `proposals` and
+    `objectness`, or of a network of another task, some GB of memory, and no GPU. What
     has been trained is kept ten times in the folder of --work, from which a stopped run goes on. Where training takes
     no fewer bytes of the images that are held out, the profile is that of 'midstream calibrate'.
 

@@ -182,6 +182,14 @@ def _extract(
     return part
 
 
+def part_of(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
+    """What computes some tensors of a graph from others, floats where the graph does not say what they are."""
+    sources = {output: uses(node) for node in model.graph.node for output in node.output if output}
+    needed = _ancestors(sources, outputs, stop=inputs)
+    given = [name for name in inputs if name in needed]
+    return _extract(model, needed, given, outputs, _value_infos(model, [*given, *outputs]))
+
+
 def constant(model: onnx.ModelProto, name: str) -> NDArray[Any] | None:
     """A tensor that no input decides: a weight, or what is made of weights alone; None for any other."""
     sources = {output: uses(node) for node in model.graph.node for output in node.output if output}

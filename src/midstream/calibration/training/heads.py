@@ -30,7 +30,9 @@ def proposals_of(model: OnnxModel) -> Callable[[Outputs], Proposals] | None:
     if not isinstance(head, DetectorHead):
         return None
     if getattr(head, "prototypes", None) is not None or getattr(head, "keypoints", None):
-        raise InputError(f"{model.name}: detectors are trained through for boxes, not for masks or keypoints")
+        raise InputError(
+            f"{model.name}: detectors of one stage are trained through for boxes, not for masks or keypoints"
+        )
     if isinstance(head, YoloV8Head):
         return partial(_anchor_free, head, classes)
     if isinstance(head, YoloV5Head) and head.decoded and not head.maps:

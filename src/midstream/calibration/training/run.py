@@ -9,7 +9,7 @@ import numpy as np
 
 from midstream.calibration.fitting import Fit, Material
 from midstream.calibration.settings import Training
-from midstream.calibration.training.distance import Teacher
+from midstream.calibration.training.teacher import Teacher
 from midstream.calibration.training.trainer import LAPS, Trainer
 from midstream.codec.calibrated.document import About
 from midstream.errors import InputError

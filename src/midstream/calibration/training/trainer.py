@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from midstream.calibration.fitting import Fit, Material, strongest_of
-from midstream.calibration.training.distance import Distance, Teacher
+from midstream.calibration.training.distance import Distance
+from midstream.calibration.training.teacher import Teacher
 from midstream.calibration.training.transform import TrainedTransform
 from midstream.calibration.views import View
 from midstream.codec.base import ImportanceGrid
@@ -34,7 +35,7 @@ _BELOW = (6, 12, 18, 25, 32, 38)
 _EXPONENT = 1.6
 #: Views of a step, at most, and the elements that they have together.
 _BATCH, _BATCH_ELEMENTS = 4, 1 << 22
-#: The longest steps of the matrices and of the model of their rate, and those in which the model alone is fitted.
+#: The longest steps of the matrices in whole batches, and of the model of their rate, and those that fit this alone.
 _RATE, _MODEL_RATE, _FIRST_RATE, _FIRST_STEPS = 1e-3, 3e-3, 1e-2, 200
 _DECAYS = (0.9, 0.99)
 #: Views that show what bits and losses are to begin with.
@@ -83,14 +84,16 @@ class Trainer:
         elements = sum(values.size for values in material.views.sent(self._views[0]).values())
         one_size = len({material.model.input_size(view.size) for view in self._views}) == 1
         self._batch = max(min(_BATCH, _BATCH_ELEMENTS // elements), 1) if one_size else 1
+        self._rate = _RATE * self._batch / _BATCH  # Goyal et al. 2017 (arXiv:1706.02677), section 2.1
         self._matrices, self._models = self._transform.matrices, self._transform.models
         self._usual: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
     def spelled(self) -> str:
         """What it begins with, as a hash."""
+        material = self._material
         digest = hashlib.sha256(
-            f"{torch.__version__} {self._material.settings.tools} {len(self._views)} {self._power}".encode()
+            f"{torch.__version__} {self._rate} {material.settings.tools} {len(self._views)} {self._power}".encode()
         )
         digest.update(f"{self._about.importance} {self._sizes.tolist()}".encode())
         for fit in self._fits:
@@ -150,14 +153,14 @@ class Trainer:
             return self._lap(number, steps, before, seed, advance)
 
     def _lap(self, number: int, steps: int, before: State, seed: int, advance: Callable[[], None]) -> State:
-        optimizer = torch.optim.Adam([{"params": self._matrices}, {"params": self._models}], lr=_RATE, betas=_DECAYS)
+        optimizer = torch.optim.Adam([{"params": self._matrices}, {"params": self._models}], betas=_DECAYS)
         self.load(before, optimizer)
         torch.manual_seed(seed + number + 1)
         rng = np.random.default_rng([seed, number])
         usual_bits, usual_lost = self._usual_ones()
         left_out, count = 0, (number + 1) * steps // LAPS - number * steps // LAPS
         for step in range(number * steps // LAPS, (number + 1) * steps // LAPS):
-            _pace(optimizer, [_RATE, _MODEL_RATE], 0.5 * (1 + math.cos(math.pi * step / steps)))
+            _pace(optimizer, [self._rate, _MODEL_RATE], 0.5 * (1 + math.cos(math.pi * step / steps)))
             sights, chosen = self._drawn(rng)
             bits, lost = self._coded(sights, chosen)
             optimizer.zero_grad()
