@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -11,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers.torch_threads import one_thread  # noqa: F401, a fixture
 
 from midstream import models
 from midstream.calibration.training import regions
@@ -20,14 +19,7 @@ from midstream.data.scenes import generate
 from midstream.errors import InputError
 from midstream.models.onnx_model import OnnxModel
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads of torch wait for one another in loops, which small networks have little work for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

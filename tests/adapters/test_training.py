@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from tests.helpers import toy, toy_tasks
 from tests.helpers.calibration import FAST, calibrated
 from tests.helpers.commands import midstream
+from tests.helpers.torch_threads import one_thread  # noqa: F401, a fixture
 
 import midstream as ms
 from midstream import models
@@ -30,16 +30,8 @@ from midstream.codec.calibrated.transform import forward, inverse
 from midstream.errors import InputError
 
 ASSETS = Path(os.environ.get("MIDSTREAM_ASSETS", "../shared/assets"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 TRAINED = replace(FAST, passes=4, training=Training(0, 40))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads of torch wait for one another in loops, and toy networks have nothing for several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
