@@ -14,6 +14,8 @@ from midstream.calibration.training.backs import Maps
 BOX_WEIGHT, LEAST_SCORE = 2.0, 0.02
 #: Chances are kept this far from 0 and 1, and variances from 0.
 LEAST_CHANCE, _LEAST_VARIANCE = 1e-6, 1e-12
+#: How far outputs in torch may be from ONNX Runtime's, beside the largest of them.
+TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def proposals_of(model: OnnxModel) -> Callable[[Outputs], Proposals] | None:
     if isinstance(head, YoloV5Head):
         raise InputError(f"{model.name}: the head 'yolov5' is trained through with boxes in pixels, not with raw maps")
     raise InputError(
-        f"{model.name}: heads of the kind '{head.kind}' are not trained through, only yolox, gfl, yolov8, and yolov5 "
-        "with boxes in pixels"
+        f"{model.name}: heads of the kind '{head.kind}' are not trained through, only yolox, gfl, yolov8, rcnn, and "
+        "yolov5 with boxes in pixels"
     )
 
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from midstream.calibration.training.backs import Maps, TorchBack, TorchGraph, folded
-from midstream.calibration.training.distance import BOX_WEIGHT, LEAST_SCORE, Distance, divergence, overlaps
+from midstream.calibration.training.distance import BOX_WEIGHT, LEAST_SCORE, TOLERANCE, Distance, divergence, overlaps
 from midstream.calibration.training.heads import Outputs, Proposals
 from midstream.errors import InputError
 from midstream.halves.levels import completed
 from midstream.models.detector_heads import RcnnHead
-from midstream.models.graph import part_of, uses
+from midstream.models.graph import part_of, uses, with_input_shape
 from midstream.models.heads import rcnn
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.running import session
@@ -36,8 +36,6 @@ _SURE, _OTHERS = 96, 64
 _MASKS = 32
 #: Regions that are of the same thing, of the first, about.
 _REPEATED = 4.0
-#: How far ends in torch may be from ONNX Runtime's, beside the largest of them.
-_TOLERANCE = 0.01
 #: What box regression multiplies by (torchvision.models.detection.roi_heads: bbox_reg_weights).
 _BOX_SCALES = (10.0, 10.0, 5.0, 5.0)
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -182,7 +180,7 @@ class TwoStages:
             for kind, values in branch(features, regions).items():
                 # Of the regions of all levels, those of the finest come first here, and elsewhere there.
                 own, wanted = (np.sort(each, axis=0) for each in (values.numpy(), found[branch.ends[kind]]))
-                if own.shape != wanted.shape or np.abs(own - wanted).max() > _TOLERANCE * np.abs(wanted).max():
+                if own.shape != wanted.shape or np.abs(own - wanted).max() > TOLERANCE * np.abs(wanted).max():
                     raise InputError(f"{self._model.name}: heads for {kind} have other values in torch")
 
     def distance(self, maps: Maps) -> Distance:
@@ -198,7 +196,7 @@ class TwoStages:
             for branch in self._branches:
                 regions = [torch.tensor(found[pool.regions]) for pool in branch.poolings]
                 chosen.append(self._chosen(branch, features, regions))
-        size = sum(each.nbytes for each in first)
+        size = sum(each.nbytes for each in (*first, *(values for own in chosen for values in own.found.values())))
         return Distance(lambda coded: self._lost(first, chosen, self.first(coded)), size)
 
     def _chosen(self, branch: _Branch, features: Maps, regions: Sequence[torch.Tensor]) -> _Chosen:
@@ -246,10 +244,9 @@ def _at_one_size(model: OnnxModel) -> onnx.ModelProto:
     if not isinstance(size, tuple):
         raise InputError(f"{model.name}: networks of two stages are trained through at one size of input")
     pyramid = model.front(np.zeros((*size, 3), np.uint8))
-    graph, described = model.back_graph(), {level.tensor: level.name for level in model.description.pyramid}
-    for value in (value for value in graph.graph.input if value.name in described):
-        shape, kind = [1, *pyramid[described[value.name]].shape], value.type.tensor_type.elem_type
-        value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kind, shape))
+    graph = model.back_graph()
+    for level in model.description.pyramid:
+        graph = with_input_shape(graph, level.tensor, [1, *pyramid[level.name].shape])
     return graph
 
 
@@ -273,10 +270,8 @@ class _Parts:
                 raise InputError(f"{name}: {error}") from error
         found = []
         for pooled, pools in poolings.items():
-            own, ends = (
-                sorted(pools, key=lambda pool: pool.features),
-                {self._kind(end): end for end in self._ends(pooled)},
-            )
+            ends = {self._kind(end): end for end in self._ends(pooled)}
+            own = sorted(pools, key=lambda pool: pool.features)
             found.append(_Branch(own, TorchGraph(part_of(self.graph, [pooled], list(ends.values())), name), ends))
         if len({tuple(pool.features for pool in branch.poolings) for branch in found}) > 1:
             raise InputError(f"{name}: its heads look at different levels")

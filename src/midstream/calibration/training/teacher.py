@@ -10,6 +10,7 @@ from midstream.calibration.training.distance import (
     BOX_WEIGHT,
     LEAST_CHANCE,
     LEAST_SCORE,
+    TOLERANCE,
     Distance,
     divergence,
     overlaps,
@@ -24,15 +25,13 @@ from midstream.models.detector_heads import RcnnHead
 from midstream.models.onnx_model import OnnxModel
 from midstream.models.torch_common import one_line
 
-#: How far outputs in torch may be from ONNX Runtime's, beside the largest of them.
-_TOLERANCE = 0.01
-
 
 class Teacher:
     """Holds what is found behind coded levels against what is found behind those of the front."""
 
     def __init__(self, model: SplitModel, power: float = 1.0) -> None:
         """Scores to the `power` are chances, if it is above 1: scores of many unsure detections count less.
+        Of a network of two stages they are chances as they are.
 
         Raises InputError: a network of no ONNX file; see proposals_of and TorchBack.
         """
@@ -56,7 +55,7 @@ class Teacher:
             if name not in outputs:  # a constant
                 continue
             found, wanted = outputs[name].numpy().astype(np.float64), values.astype(np.float64)
-            most = _TOLERANCE * np.abs(wanted).max(initial=1e-6)
+            most = TOLERANCE * np.abs(wanted).max(initial=1e-6)
             if found.size != wanted.size or np.abs(found.ravel() - wanted.ravel()).max(initial=0) > most:
                 raise InputError(f"{self._model.name}: output '{name}' has other values in torch than in ONNX Runtime")
         if self._stages:
