@@ -221,7 +221,14 @@ def test_constants_are_those_that_have_a_source(file: str, name: str, value: str
 def test_every_number_of_the_fits_has_a_source() -> None:
     told = {(file, name) for file, name, _ in constants()}
     files = ["probe", "predict", "neighbours", "coder", "clips", "predicting", "entropy", "descent"]
-    for file in [*files, "training/trainer", "training/transform", "training/distance", "training/regions"]:
+    for file in [
+        *files,
+        "training/trainer",
+        "training/transform",
+        "training/distance",
+        "training/regions",
+        "training/worth",
+    ]:
         text = (ROOT / "src/midstream/calibration" / f"{file}.py").read_text()
         for names in re.findall(r"^([A-Z_, ]+) = [\d.]", text, re.MULTILINE):
             assert {(f"calibration/{file}.py", name) for name in names.split(", ")} <= told, names

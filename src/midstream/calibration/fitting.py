@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class Material:
         fit: views whose statistics the transform is.
         sampled: views that the contexts are pre-trained on.
         shown: views that the probe is fitted to.
+        worths: of these, what cells are worth, on the scale of scores [maps, rows, columns], where that was measured.
     """
 
     model: SplitModel
@@ -55,11 +56,19 @@ class Material:
     shown: Sequence[View]
     settings: CalibrationSettings
     progress: Progress
+    worths: Mapping[View, Floats] = field(default_factory=dict)
 
     @property
     def tools(self) -> Tools:
         """Parts of the method in use."""
         return self.settings.tools
+
+    def scores(self, view: View, grid: tuple[int, int], about: About) -> Floats:
+        """What classes of cells go by, [maps, rows, columns]: what they are worth, or the network's scores."""
+        if view in self.worths:
+            return self.worths[view]
+        found = map_scores(self.model, self.views.full(view), view.size, ImportanceGrid(grid, about.map_levels))
+        return np.stack([spread(each) for each in found]).astype(np.float32)
 
 
 def fitted(material: Material, fits: list[Fit], about: About) -> list[Fit]:
@@ -126,17 +135,14 @@ def with_probe(material: Material, fits: Sequence[Fit], about: About) -> list[Fi
     count, seed = about.layer_count, material.settings.seed
     own = [fit.group.levels for fit in fits[:count]]
     levels = [level for each in own for level in each]
-    wanted = about.map_levels
     rng, unit = np.random.default_rng(seed), float(step_sizes(fits[0].group.scales).max())
     sights = []
     material.progress.stage("what the network sees", len(material.shown))
     for view in material.shown:
         maps = material.views.sent(view)
         grid = grid_of(levels, {name: (values.shape[1], values.shape[2]) for name, values in maps.items()})
-        found = map_scores(material.model, material.views.full(view), view.size, ImportanceGrid(grid, wanted))
-        scores = np.stack([spread(each) for each in found])
         numbers = stacked(levels, maps, grid, WHOLE)
-        sights.append(probe.sight_of(levels, numbers, scores.astype(np.float32), unit, rng))
+        sights.append(probe.sight_of(levels, numbers, material.scores(view, grid, about), unit, rng))
         material.progress.step()
     steps = probe.steps_for(len(sights))
     material.progress.stage("learning what it sees", steps)

@@ -18,7 +18,7 @@ from midstream.calibration.coder import COUNT_LIMIT
 from midstream.calibration.fitting import Fit, Material, fitted, transforms
 from midstream.calibration.loss import CalibrationReference
 from midstream.calibration.settings import MOST_SAMPLES, MOST_SHOWN, POWERS, TRAINED, CalibrationSettings
-from midstream.calibration.trials import Metrics, best_power, best_training, best_way
+from midstream.calibration.trials import Metrics, best_power, best_training, best_way, steps_of_use
 from midstream.codec.calibrated.document import About
 from midstream.codec.calibrated.profile import MOST_PROFILE_BYTES, pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
@@ -101,15 +101,18 @@ class Made:
         from midstream.calibration.training.run import trained
 
         assert self.settings.training is not None
-        before = self._transforms(power, about)
+        before, draft = self._transforms(power, about), pack_profile(about, tensors)
+        indices = steps_of_use(self.reference, draft, self.progress)
         try:
-            after = trained(self._material, about, before, self.settings.training, self.reference.power)
+            material, after = trained(
+                self._material, about, before, indices, self.settings.training, self.reference.power
+            )
             lost = [_transform_loss(self.reference, fits, self.progress) for fits in (before, after)]
             self.progress.say(f"the transform alone: loss {lost[0]:.1%} as calibrated, {lost[1]:.1%} as trained")
             if lost[1] > max(lost[0], _TRANSFORM_LOSS + self.reference.usual.loss(self.reference.unseen)):
                 raise InputError("the transform alone would lose too much")
-            fits = fitted(self._material, after, about)
-            drafts = [pack_profile(about, each) for each in (tensors, tensors_of([f.group for f in fits], COUNT_LIMIT))]
+            fits = fitted(material, after, about)
+            drafts = [draft, pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))]
         except InputError as error:
             self.progress.warn(f"the training came to nothing, and the profile is the calibrated one: {error}")
             return None

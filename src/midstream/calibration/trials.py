@@ -13,7 +13,7 @@ from midstream.calibration.coder import COUNT_LIMIT
 from midstream.calibration.fitting import Fit, Material, fitted, strongest_of, transforms
 from midstream.calibration.loss import CalibrationReference
 from midstream.calibration.settings import POWERS, TRIAL_PASSES, TRIAL_SAMPLES, CalibrationSettings
-from midstream.codec.calibrated.document import About, CurvePoint
+from midstream.codec.calibrated.document import QUALITIES, About, CurvePoint
 from midstream.codec.calibrated.profile import Profile, pack_profile
 from midstream.codec.calibrated.profile_file import tensors_of
 from midstream.progress import Progress
@@ -25,6 +25,8 @@ _RUNG = 6
 #: The losses down to which powers are compared, and layers: maps of their own cost the most where little else is coded,
 #: so that coarse steps alone would not show what they are worth.
 _LEAST_LOSS, _LEAST_LOSS_OF_LAYERS = 0.02, 0.006
+#: Whose steps are trained for: they stand for losses from 12 to 0.6 %, at which trainings are compared.
+_TRAINED_QUALITIES = (19, 31, 43, 55, 67, 78)
 #: A trial that takes so many times the bytes of another is not carried on.
 _HOPELESS = 1.5
 Metrics = dict[str, NDArray[np.float64]]
@@ -75,6 +77,13 @@ def best_training(reference: CalibrationReference, drafts: Sequence[Profile], pr
     return _fewest_bytes(reference, ["not trained", "trained"], drafts, _LEAST_LOSS_OF_LAYERS, progress)
 
 
+def steps_of_use(reference: CalibrationReference, draft: Profile, progress: Progress) -> list[int]:
+    """Indices of the quantiser steps at which trainings are compared, of losses in equal ratios."""
+    progress.stage("which steps are of use")
+    steps = curve.quality_steps(_curve(reference, draft, _LEAST_LOSS_OF_LAYERS, progress))
+    return [steps[quality - QUALITIES[0]] for quality in _TRAINED_QUALITIES]
+
+
 def _draft(about: About, fits: Sequence[Fit]) -> Profile:
     return pack_profile(about, tensors_of([fit.group for fit in fits], COUNT_LIMIT))
 
@@ -86,15 +95,23 @@ def _fewest_bytes(
     least_loss: float,
     progress: Progress,
 ) -> int:
-    usual, curves = reference.usual, list[list[CurvePoint]]()
+    curves = list[list[CurvePoint]]()
     for name, draft in zip(names, drafts, strict=True):
         progress.stage(f"trying {name}")
         most = min((_HOPELESS * max(point.bytes for point in each) for each in curves), default=math.inf)
-        coded = curve.measured(reference, draft, coarsest(draft), _RUNG, (least_loss, 0), usual, progress.step, most)
-        curves.append(curve.curve_points(coded, usual))
+        curves.append(_curve(reference, draft, least_loss, progress, most))
     costs = curve.costs_at_equal_loss(curves)
     for name, cost in zip(names, costs, strict=True):
         progress.say(f"{name}: {cost:,.0f} bytes an image at equal losses down to {least_loss:.1%}")
     best = int(np.argmin(costs))
     progress.say(f"taken: {names[best]}")
     return best
+
+
+def _curve(
+    reference: CalibrationReference, draft: Profile, least_loss: float, progress: Progress, most: float = math.inf
+) -> list[CurvePoint]:
+    """Of a trial, down to this loss or up to so many bytes."""
+    usual, losses = reference.usual, (least_loss, 0.0)
+    coded = curve.measured(reference, draft, coarsest(draft), _RUNG, losses, usual, progress.step, most)
+    return curve.curve_points(coded, usual)

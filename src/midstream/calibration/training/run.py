@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +13,7 @@ from midstream.calibration.fitting import Fit, Material
 from midstream.calibration.settings import Training
 from midstream.calibration.training.teacher import Teacher
 from midstream.calibration.training.trainer import LAPS, Trainer
+from midstream.calibration.training.worth import cell_worths
 from midstream.codec.calibrated.document import About
 from midstream.errors import InputError
 from midstream.models import FloatPyramid, SplitModel
@@ -18,6 +21,8 @@ from midstream.wording import counted
 
 #: However short the time is.
 _LEAST_STEPS = 10 * LAPS
+#: Of the steps that are trained for, from the coarsest on, those that show what cells are worth.
+_MEASURED = (2, 4)
 
 
 def check_trainable(model: SplitModel, pyramids: Sequence[FloatPyramid] = ()) -> None:
@@ -36,20 +41,29 @@ def check_trainable(model: SplitModel, pyramids: Sequence[FloatPyramid] = ()) ->
                 raise
 
 
-def trained(material: Material, about: About, fits: Sequence[Fit], training: Training, power: float) -> list[Fit]:
-    """The groups with matrices that were trained for so many seconds, or steps; scores to the `power` are chances.
+def trained(
+    material: Material, about: About, fits: Sequence[Fit], indices: Sequence[int], training: Training, power: float
+) -> tuple[Material, list[Fit]]:
+    """The groups with matrices that are better with quantiser steps of these `indices`, and what cells are worth.
+
+    Scores to the `power` are chances.
 
     Raises:
         InputError: a network that cannot be trained through, or a training that diverges.
     """
-    trainer, progress, views = Trainer(material, about, fits, power), material.progress, material.views
+    begin, teacher = time.monotonic(), Teacher(material.model, power)
+    if about.importance.classes > 1:
+        middle = [indices[number] for number in _MEASURED]
+        material = replace(material, worths=cell_worths(material, about, fits, middle, teacher))
+    trainer, progress, views = Trainer(material, about, fits, indices, teacher), material.progress, material.views
     seed, begins, steps = material.settings.seed, trainer.spelled, training.steps
     if steps is not None and steps < _LEAST_STEPS:
         progress.warn(f"{counted(steps, 'step')} are hardly a training: some thousand are usual")
     if steps is None:
         progress.stage("what a step of training takes")
         what = f"steps of training {training.seconds} {begins}"
-        found = views.kept(what, None, lambda: {"steps": np.array([trainer.steps_within(training.seconds)])})
+        left = training.seconds - (time.monotonic() - begin)
+        found = views.kept(what, None, lambda: {"steps": np.array([trainer.steps_within(left)])})
         steps = int(found["steps"][0])
         if steps < _LEAST_STEPS:
             progress.warn(f"so short a training has {max(steps, 0)} steps here: it takes {_LEAST_STEPS}, and longer")
@@ -71,4 +85,4 @@ def trained(material: Material, about: About, fits: Sequence[Fit], training: Tra
         for _ in range((number + 1) * steps // LAPS - done):  # of a lap that an earlier run left
             advance()
     trainer.load(state)
-    return trainer.fits()
+    return material, trainer.fits()

@@ -27,7 +27,11 @@ from midstream.models.torch_common import one_line
 
 
 class Teacher:
-    """Holds what is found behind coded levels against what is found behind those of the front."""
+    """Holds what is found behind coded levels against what is found behind those of the front.
+
+    Attributes:
+        power: scores to it are chances.
+    """
 
     def __init__(self, model: SplitModel, power: float = 1.0) -> None:
         """Scores to the `power` are chances, if it is above 1: scores of many unsure detections count less.
@@ -37,7 +41,7 @@ class Teacher:
         """
         if not isinstance(model, OnnxModel):
             raise InputError(f"{model.name}: a transform is trained through ONNX files, not through other networks")
-        self._power, self._model = max(power, 1.0), model
+        self.power, self._model = max(power, 1.0), model
         self._stages = TwoStages(model) if isinstance(model.description.head, RcnnHead) else None
         self._proposals = None if self._stages else proposals_of(model)
         self._back = self._stages.first if self._stages else TorchBack(model, model.back_graph())
@@ -99,7 +103,7 @@ class Teacher:
 
     def _chances(self, found: Proposals) -> Proposals:
         boxes, scores = found
-        return boxes, scores if self._power == 1 else scores.clamp(min=LEAST_CHANCE) ** self._power
+        return boxes, scores if self.power == 1 else scores.clamp(min=LEAST_CHANCE) ** self.power
 
 
 def _moved(values: torch.Tensor) -> torch.Tensor:

@@ -13,24 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from midstream.calibration.fitting import Fit, Material, strongest_of
+from midstream.calibration.fitting import Fit, Material
 from midstream.calibration.training.distance import Distance
 from midstream.calibration.training.teacher import Teacher
 from midstream.calibration.training.transform import TrainedTransform
 from midstream.calibration.views import View
-from midstream.codec.base import ImportanceGrid
 from midstream.codec.calibrated.document import About
-from midstream.codec.calibrated.importance import classes_of, spread
+from midstream.codec.calibrated.importance import classes_of
 from midstream.codec.calibrated.parts import step_sizes
 from midstream.codec.calibrated.transform import forward, grid_of
 from midstream.errors import InputError
-from midstream.halves.coding import map_scores
-from midstream.models import SplitModel
 from midstream.progress import Progress
 
 # Where the numbers come from: docs/method.md, "Constants".
-#: Steps that are trained for, in eighths of an octave below the strongest coefficient.
-_BELOW = (6, 12, 18, 25, 32, 38)
 #: By how many octaves what is lost falls for an octave of bits: what a share of one is worth in shares of the other.
 _EXPONENT = 1.6
 #: Views of a step, at most, and the elements that they have together.
@@ -63,21 +58,16 @@ class _Sight:
 class Trainer:
     """Trains the first stages of a profile's transform, there and back, for the views that its probe is fitted to."""
 
-    def __init__(self, material: Material, about: About, fits: Sequence[Fit], power: float) -> None:
-        """Begin with the transform of `fits`; scores to the `power` are chances.
-
-        Raises:
-            InputError: a network whose back has no gradient here (see `TorchBack`).
-        """
-        self._power = power
+    def __init__(
+        self, material: Material, about: About, fits: Sequence[Fit], indices: Sequence[int], teacher: Teacher
+    ) -> None:
+        """Begin with the transform of `fits`, to be better with quantiser steps of these `indices`."""
         self._material, self._about, self._fits = material, about, fits
         groups = [fit.group for fit in fits[: about.layer_count]]
-        self._levels = [level for group in groups for level in group.levels]
-        self._teacher = Teacher(material.model, power)
+        self._teacher = teacher
         self._transform = TrainedTransform(groups)
-        strongest = strongest_of(groups, about.layer_count)
-        sizes = [step_sizes(about.importance.steps(strongest - below)) for below in _BELOW]
-        self._sizes = torch.tensor(np.stack(sizes))
+        self._levels = self._transform.levels
+        self._sizes = torch.tensor(np.stack([step_sizes(about.importance.steps(each)) for each in indices]))
         self._views = material.shown
         self._sights: dict[View, _Sight] = {}
         self._room = _KEPT_BYTES
@@ -91,11 +81,11 @@ class Trainer:
     @property
     def spelled(self) -> str:
         """What it begins with, as a hash."""
-        material = self._material
-        digest = hashlib.sha256(
-            f"{torch.__version__} {self._rate} {material.settings.tools} {len(self._views)} {self._power}".encode()
-        )
-        digest.update(f"{self._about.importance} {self._sizes.tolist()}".encode())
+        material, power = self._material, self._teacher.power
+        begin = f"{torch.__version__} {self._rate} {material.settings.tools} {len(self._views)} {power}"
+        digest = hashlib.sha256(f"{begin} {self._about.importance} {self._sizes.tolist()}".encode())
+        for worth in material.worths.values():
+            digest.update(worth.tobytes())
         for fit in self._fits:
             digest.update(fit.group.basis.tobytes() + fit.group.scales.tobytes())
             for level in fit.group.levels:
@@ -119,7 +109,7 @@ class Trainer:
         step = float(np.mean(taken[_TIMED:]))
         a_view = max((_KEPT_BYTES - self._room) / max(len(self._sights), 1), 1)
         kept = min(self._room / a_view / len(self._views), 1)  # of the views, those that are made once
-        before = making * kept * len(self._views) + step * (_FIRST_STEPS + len(_BELOW) * _MEASURED / self._batch)
+        before = making * kept * len(self._views) + step * (_FIRST_STEPS + len(self._sizes) * _MEASURED / self._batch)
         return int((seconds - before) / (step + making * (1 - kept) * self._batch))
 
     def first(self, seed: int, progress: Progress) -> State:
@@ -213,7 +203,7 @@ class Trainer:
             with torch.no_grad():
                 found = [
                     [torch.stack(self._coded([self._sight(view)], np.array([step]))) for view in chosen]
-                    for step in range(len(_BELOW))
+                    for step in range(len(self._sizes))
                 ]
             means = torch.stack([torch.stack(each).nanmean(0)[:, 0] for each in found])
             lost = means[:, 1].clamp(min=max(_LEAST_SHARE * float(means[:, 1].max()), _LEAST_LOST))
@@ -222,14 +212,18 @@ class Trainer:
 
     def _drawn(self, rng: np.random.Generator) -> tuple[list[_Sight], NDArray[np.int64]]:
         chosen = rng.integers(0, len(self._views), self._batch)
-        return [self._sight(self._views[i]) for i in chosen], rng.integers(0, len(_BELOW), self._batch)
+        return [self._sight(self._views[i]) for i in chosen], rng.integers(0, len(self._sizes), self._batch)
 
     def _sight(self, view: View) -> _Sight:
         if view in self._sights:
             return self._sights[view]
-        model, views, about = self._material.model, self._material.views, self._about
-        maps = views.sent(view)
-        classes = _classes_in(model, about, views.full(view), view.size, grid_of(self._levels, _sizes(maps)))
+        maps, about = self._material.views.sent(view), self._about
+        grid = grid_of(self._levels, _sizes(maps))
+        if about.importance.classes == 1:
+            classes = np.zeros((1, *grid), np.uint8)
+        else:
+            scores = self._material.scores(view, grid, about)
+            classes = np.stack([classes_of(about.importance, each) for each in scores])
         tensors = {name: torch.tensor(values) for name, values in maps.items()}
         sight = _Sight(tensors, torch.tensor(classes.astype(np.int64)), self._teacher.distance(tensors))
         size = sight.distance.nbytes + sum(each.nbytes for each in tensors.values())
@@ -253,20 +247,6 @@ class Trainer:
             for i, each in enumerate(sights)
         ]
         return bits, torch.stack(lost)
-
-
-def _classes_in(
-    model: SplitModel,
-    about: About,
-    pyramid: dict[str, NDArray[np.float32]],
-    size: tuple[int, int],
-    grid: tuple[int, int],
-) -> NDArray[np.uint8]:
-    """Importance classes [maps, rows, columns] by what the back sees; all of one class where none are in use."""
-    if about.importance.classes == 1:
-        return np.zeros((1, *grid), np.uint8)
-    found = map_scores(model, pyramid, size, ImportanceGrid(grid, about.map_levels))
-    return np.stack([classes_of(about.importance, spread(each)) for each in found])
 
 
 def _sizes(maps: dict[str, NDArray[np.float32]]) -> dict[str, tuple[int, int]]:

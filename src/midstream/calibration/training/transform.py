@@ -115,14 +115,18 @@ class TrainedGroup:
             before: decoded coefficients of the layers before this one.
         """
         expected = self._expected(before)
-        left = _times(self._basis, self._stacked(maps, step.shape[2:])) - expected
+        left = self.exact(maps, step.shape[2:]) - expected
         decoded = step * _rounded(left / step)
         most = self._neighbours.shape[2]
         around = zip(self._neighbours, _before(decoded[:, :most].detach()), strict=True)
         told = sum((_times(matrix, values) for matrix, values in around), torch.zeros(()))
         residual = torch.cat([left[:, : told.shape[1]] - told, left[:, told.shape[1] :]], 1)
         coefficients = decoded + expected
-        return self._restored(maps, coefficients), self._rate.bits(residual / step, step), coefficients
+        return self.restored(maps, coefficients), self._rate.bits(residual / step, step), coefficients
+
+    def exact(self, maps: Mapping[str, torch.Tensor], grid: Sequence[int]) -> torch.Tensor:
+        """Coefficients [B, K, H, W] as they are before anything is quantised."""
+        return _times(self._basis, self._stacked(maps, grid))
 
     def _expected(self, before: Sequence[torch.Tensor]) -> torch.Tensor:
         if not self._expecting:
@@ -144,7 +148,8 @@ class TrainedGroup:
             out.append(functional.pixel_unshuffle(functional.pad(found, (0, right, 0, below)), ratio))
         return torch.cat(out, 1)
 
-    def _restored(self, maps: Mapping[str, torch.Tensor], coefficients: torch.Tensor) -> dict[str, torch.Tensor]:
+    def restored(self, maps: Mapping[str, torch.Tensor], coefficients: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Levels [B, C, H, W], as large as those of `maps`."""
         stacked, out, at = _times(self._basis.T, coefficients), {}, 0
         for level, columns in zip(self._levels, self._columns, strict=True):
             name, (height, width) = level.part.about.name, maps[level.part.about.name].shape[2:]
@@ -196,12 +201,14 @@ class TrainedTransform:
     """The groups that lie over the same cells: the first, or all layers.
 
     Attributes:
+        levels: of all layers.
         layers: one by one.
         matrices, models: of all of them.
     """
 
     def __init__(self, groups: Sequence[GroupPart]) -> None:
         counts = [len(group.basis) for group in groups]
+        self.levels = [level for group in groups for level in group.levels]
         self.layers = [TrainedGroup(group, counts[:number]) for number, group in enumerate(groups)]
         self.matrices = [each for layer in self.layers for each in layer.matrices]
         self.models = [each for layer in self.layers for each in layer.models]
@@ -219,3 +226,21 @@ class TrainedTransform:
             bits = bits + taken
             before.append(coefficients)
         return levels, bits
+
+    def quantised(
+        self, maps: Mapping[str, torch.Tensor], grid: Sequence[int], size: float
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Each layer's coefficients, exact and decoded with steps of one `size`; gradients lead to the latter."""
+        with torch.no_grad():
+            exact = [layer.exact(maps, grid) for layer in self.layers]
+            decoded = [size * _rounded(each / size) for each in exact]
+        return exact, [each.requires_grad_() for each in decoded]
+
+    def restored(
+        self, maps: Mapping[str, torch.Tensor], coefficients: Sequence[torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Levels [B, C, H, W] of what each layer has."""
+        out: dict[str, torch.Tensor] = {}
+        for layer, own in zip(self.layers, coefficients, strict=True):
+            out |= layer.restored(maps, own)
+        return out
